@@ -1,0 +1,94 @@
+"""The one place that opens transactions. Nothing else in the house calls commit()."""
+
+import datetime as dt
+import json
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import MetaData, Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import DateTime
+
+RUNTIME_ROLE = "keepsake_app"
+STATEMENT_TIMEOUT = "15s"
+SEARCH_PATH = "public,jobs,extensions"
+ENTER = text(
+    "select set_config('role', :role, true), set_config('request.jwt.claims', :claims, true),"
+    " set_config('statement_timeout', :timeout, true)"
+)
+
+
+class Model(DeclarativeBase):
+    """Base of every table."""
+
+    metadata = MetaData(schema="public")
+    type_annotation_map = {dt.datetime: DateTime(timezone=True)}
+
+
+class ProjectModel(Model):
+    """Base of every table whose rows belong to one project."""
+
+    __abstract__ = True
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    project_id: Mapped[uuid.UUID]
+
+
+class Database:
+    """Postgres as the runtime role, which owns nothing and may do nothing until a transaction says for whom it acts."""
+
+    def __init__(self, url: str, *, pool_size: int = 10, pool_timeout: float = 30) -> None:
+        self.engine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=pool_timeout,
+            pool_pre_ping=False,
+            connect_args={
+                "prepare_threshold": None,
+                "options": f"-c role={RUNTIME_ROLE} -c search_path={SEARCH_PATH} -c timezone=UTC",
+            },
+        )
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._plain = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def transaction(
+        self, project_id: uuid.UUID, user_id: str | None = None, account_id: uuid.UUID | None = None
+    ) -> AsyncIterator[AsyncSession]:
+        """One short transaction in which Postgres shows one project's rows, or one user's in it, and nothing else."""
+        claims = {
+            "role": "authenticated",
+            "sub": str(account_id) if account_id else None,
+            "keepsake": {"project_id": str(project_id), "user_id": user_id},
+        }
+        async with self._open("authenticated", claims) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def system(self) -> AsyncIterator[AsyncSession]:
+        """For work that belongs to no project: accounts, sign-up, sweeps. Sees ids and states, never what was said."""
+        async with self._open("keepsake_system", {"role": "keepsake_system"}) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def _open(self, role: str, claims: Mapping[str, object]) -> AsyncIterator[AsyncSession]:
+        async with self._sessions.begin() as tx:
+            await tx.execute(ENTER, {"role": role, "claims": json.dumps(claims), "timeout": STATEMENT_TIMEOUT})
+            yield tx
+
+    async def ask(self, sql: str, values: Mapping[str, object]) -> Row[Any] | None:
+        """One statement in one round trip as the bare runtime role: for the `private` functions open to it."""
+        async with self._plain.connect() as connection:
+            return (await connection.execute(text(sql), values)).first()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        async with self._plain.connect() as connection:
+            yield connection
+
+    async def close(self) -> None:
+        await self.engine.dispose()

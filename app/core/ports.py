@@ -1,0 +1,237 @@
+"""Every replaceable part of the house, on one page. Adapters implement these; features see nothing else."""
+
+import datetime as dt
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+Vector = Sequence[float]
+
+
+class Role(StrEnum):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    role: Role
+    content: str
+
+
+# ---------------------------------------------------------------- language model
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    model: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    keep: bool = True
+    """False in incognito: the provider is asked not to store the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    text: str
+
+
+class LanguageModel(Protocol):
+    """Streams an answer: tokens, then exactly one Usage. Failing raises one of core/errors.py."""
+
+    name: str
+
+    def stream(self, messages: Sequence[ChatMessage], options: ModelOptions) -> AsyncIterator[Token | Usage]: ...
+
+    async def healthy(self) -> bool: ...
+
+    async def close(self) -> None: ...
+
+
+# ---------------------------------------------------------------- embeddings
+
+
+class Purpose(StrEnum):
+    DOCUMENT = "document"
+    QUERY = "query"
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors. A text longer than the model reads is chunked and its parts averaged."""
+
+    name: str
+    """Says which model made a vector, for example `onnx:all-MiniLM-L6-v2-int8`: written beside the index."""
+    dimensions: int
+
+    async def embed(self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT) -> list[Vector]: ...
+
+    async def close(self) -> None: ...
+
+
+# ---------------------------------------------------------------- extraction
+
+
+@dataclass(frozen=True, slots=True)
+class KnownMemory:
+    """A memory already in the namespace, shown to the extractor so that it does not say it again."""
+
+    id: UUID
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractionRequest:
+    messages: Sequence[ChatMessage]
+    """What was just said, oldest first."""
+    recent: Sequence[ChatMessage] = ()
+    """What was said before it, for context only."""
+    search_known: Callable[[Sequence[str], int], Awaitable[list[list[KnownMemory]]]] | None = None
+    """Given texts and a limit, the nearest memories of the namespace for each."""
+    user_id: str | None = None
+    agent_id: str | None = None
+    instructions: str | None = None
+    """The project's or the call's own words on what to remember."""
+    said_at: dt.datetime | None = None
+    keep: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractedFact:
+    text: str
+    attributed_to: Role = Role.USER
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    facts: Sequence[ExtractedFact]
+    note: str | None = None
+    """A sentence for the event, for example that no language model was asked."""
+
+
+class Extractor(Protocol):
+    """Finds what is worth remembering. Raises ExtractionFailed rather than returning an empty success."""
+
+    name: str
+
+    async def extract(self, request: ExtractionRequest) -> Extraction: ...
+
+    async def close(self) -> None: ...
+
+
+# ---------------------------------------------------------------- vector index
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """One memory as the index holds it: derived from the ledger, never the truth, and without readable metadata."""
+
+    id: UUID
+    project_id: UUID
+    namespace: str
+    vector: Vector
+    text: str
+    """For BM25 only; an index need not give it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchScope:
+    """Where to look. `namespaces` None means the whole project; `only` narrows to rows a filter has already chosen."""
+
+    project_id: UUID
+    namespaces: tuple[str, ...] | None
+    only: tuple[UUID, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    id: UUID
+    similarity: float | None
+    """Cosine similarity, -1 to 1; None when only the words matched."""
+    bm25: float | None
+    """BM25 with word statistics inside the scope; None when only the meaning matched."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedId:
+    id: UUID
+    project_id: UUID
+
+
+class VectorIndex(Protocol):
+    """Dense and BM25 candidates within a scope. Every acknowledged write survives a crash."""
+
+    async def upsert(self, entries: Sequence[IndexEntry]) -> None: ...
+
+    async def remove(self, ids: Sequence[UUID]) -> None: ...
+
+    async def candidates(self, scope: SearchScope, vector: Vector, text: str, limit: int) -> list[Candidate]:
+        """The union of the `limit` nearest by meaning and the `limit` best by words, each with both scores if known."""
+        ...
+
+    async def similar(self, scope: SearchScope, vector: Vector, limit: int) -> list[Candidate]:
+        """The nearest by meaning alone."""
+        ...
+
+    async def present(self, ids: Sequence[UUID]) -> set[UUID]:
+        """Those of the ids that the index holds."""
+        ...
+
+    def walk(self, batch: int = 1000) -> AsyncIterator[list[IndexedId]]:
+        """Every entry, in batches, for repair."""
+        ...
+
+    async def count(self) -> int: ...
+
+    async def made_by(self) -> tuple[str, int] | None:
+        """Name and dimensions of the embedder whose vectors are here; None while the index is empty and unmarked."""
+        ...
+
+    async def rebuild(self, embedder: str, dimensions: int) -> "IndexRebuild":
+        """Start a second, empty index beside this one, to be filled and swapped in."""
+        ...
+
+    async def settle(self) -> None:
+        """Housekeeping in idle moments: short steps, never a long pause."""
+        ...
+
+    async def healthy(self) -> bool: ...
+
+    async def close(self) -> None: ...
+
+
+class IndexRebuild(Protocol):
+    async def upsert(self, entries: Sequence[IndexEntry]) -> None: ...
+
+    async def swap(self) -> None:
+        """Searches go to the new index from here on; the old one is removed."""
+        ...
+
+    async def abandon(self) -> None: ...
+
+
+# ---------------------------------------------------------------- short-term memory
+
+
+class ShortTerm(Protocol):
+    """A cache of small values with a time to live. Losing it costs time, never data."""
+
+    async def get(self, key: str) -> bytes | None: ...
+
+    async def set(self, key: str, value: bytes, ttl_seconds: float) -> None: ...
+
+    async def delete(self, *keys: str) -> int: ...
+
+    async def healthy(self) -> bool: ...
+
+    async def close(self) -> None: ...
