@@ -1,0 +1,82 @@
+"""An issuer's public keys over HTTP, kept for as long as Supabase says they may be kept."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import httpx
+import structlog
+
+from app.core.errors import Unavailable
+from app.identity.tokens import Jwk, find_key
+
+log = structlog.get_logger()
+
+TIMEOUT_SECONDS = 3
+FRESH_SECONDS = 600
+STALE_SECONDS = 600
+UNKNOWN_KEY_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    keys: Sequence[Jwk]
+    at: float
+
+
+class JwksCache:
+    """One fetch at a time; an unknown key id asks again, but seldom; away for a while, the last answer still counts."""
+
+    def __init__(self, url: str, client: httpx.AsyncClient, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._url = url
+        self._client = client
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._fetched: _Fetched | None = None
+        self._tried_at = float("-inf")
+
+    async def find(self, kid: str | None) -> Jwk | None:
+        fetched = self._fetched
+        if fetched is None or self._age(fetched) >= FRESH_SECONDS:
+            fetched = await self._refresh(fetched)
+        key = find_key(fetched.keys, kid)
+        if key is None and kid is not None and self._clock() - self._tried_at >= UNKNOWN_KEY_SECONDS:
+            key = find_key((await self._refresh(fetched)).keys, kid)
+        return key
+
+    def purge(self) -> None:
+        self._fetched = None
+        self._tried_at = float("-inf")
+
+    def _age(self, fetched: _Fetched) -> float:
+        return self._clock() - fetched.at
+
+    async def _refresh(self, seen: _Fetched | None) -> _Fetched:
+        async with self._lock:
+            if self._fetched is not None and self._fetched is not seen:
+                return self._fetched  # somebody else fetched while we waited
+            if self._fetched is None or self._clock() - self._tried_at >= UNKNOWN_KEY_SECONDS:
+                await self._fetch()
+            return self._usable()
+
+    async def _fetch(self) -> None:
+        self._tried_at = self._clock()
+        try:
+            answer = await self._client.get(self._url, timeout=TIMEOUT_SECONDS)
+            self._fetched = _Fetched(_keys(answer.raise_for_status().json()), self._clock())
+        except (httpx.HTTPError, ValueError) as error:
+            log.warning("identity.keys_not_fetched", error=type(error).__name__)
+
+    def _usable(self) -> _Fetched:
+        fetched = self._fetched
+        if fetched is None or self._age(fetched) >= FRESH_SECONDS + STALE_SECONDS:
+            raise Unavailable("The keys that tokens are signed with cannot be fetched right now; try again shortly.")
+        return fetched
+
+
+def _keys(document: object) -> Sequence[Jwk]:
+    keys = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(keys, list):
+        raise ValueError("not a key set")
+    return [key for key in keys if isinstance(key, dict) and key.get("kty") in ("EC", "RSA")]

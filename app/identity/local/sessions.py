@@ -1,0 +1,160 @@
+"""Sessions and their refresh tokens: rotated at each use, and a stolen one ends the session."""
+
+import base64
+import datetime as dt
+import hashlib
+import hmac
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Literal
+
+from sqlalchemy import RowMapping, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.identity.local.accounts import INSTANCE, Account
+from app.identity.local.errors import IdentityError
+from app.identity.local.tables import amr_claims, refresh_tokens, sessions
+
+Scope = Literal["global", "local", "others"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from."""
+
+    address: str
+    user_agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    session_id: uuid.UUID
+    refresh_token: str
+    methods: Sequence[tuple[str, int]]
+    """How and when the person proved who they are, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An answer rather than an exception where refusing also writes: an exception would roll that back."""
+
+    error: IdentityError
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    id: uuid.UUID
+    account_id: uuid.UUID
+    created_at: dt.datetime
+
+
+class RefreshSecret:
+    """Derives each token from its parent, so that the table holds only hashes and yet an answer that got lost on its
+    way can be given again."""
+
+    def __init__(self, secret_key: str) -> None:
+        self._key = hmac.digest(secret_key.encode(), b"keepsake refresh tokens", hashlib.sha256)
+
+    def derive(self, session_id: uuid.UUID, parent: str) -> str:
+        digest = hmac.digest(self._key, session_id.bytes + parent.encode(), hashlib.sha256)
+        return base64.urlsafe_b64encode(digest[:24]).decode()
+
+
+def hash_token(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class SessionRepository:
+    def __init__(self, tx: AsyncSession, secret: RefreshSecret) -> None:
+        self._tx = tx
+        self._secret = secret
+
+    async def open(self, account: Account, method: str, origin: Origin, seconds: int | None) -> Grant:
+        session_id = uuid.uuid4()
+        ends_at = None if seconds is None else dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
+        values = {"id": session_id, "user_id": account.id, "aal": "aal1", "not_after": ends_at}
+        values |= {"user_agent": origin.user_agent or None, "ip": _ip(origin.address)}
+        now = {"created_at": func.now(), "updated_at": func.now()}
+        await self._tx.execute(insert(sessions).values(**values, **now))
+        proof = {"id": uuid.uuid4(), "session_id": session_id, "authentication_method": method}
+        await self._tx.execute(insert(amr_claims).values(**proof, **now))
+        token = await self._add_token(session_id, account.id, parent="")
+        return Grant(session_id, token, await self._methods(session_id))
+
+    async def find(self, session_id: uuid.UUID, account_id: uuid.UUID) -> OpenSession | None:
+        query = select(sessions.c.id, sessions.c.user_id, sessions.c.created_at)
+        alive = sessions.c.not_after.is_(None) | (sessions.c.not_after > func.now())
+        mine = (sessions.c.id == session_id, sessions.c.user_id == account_id, alive)
+        row = (await self._tx.execute(query.where(*mine))).first()
+        return None if row is None else OpenSession(*row)
+
+    async def end(self, account_id: uuid.UUID, scope: Scope, current: uuid.UUID | None) -> None:
+        query = delete(sessions).where(sessions.c.user_id == account_id)
+        if scope == "local":
+            query = query.where(sessions.c.id == current)
+        if scope == "others":
+            query = query.where(sessions.c.id != current)
+        await self._tx.execute(query)
+
+    async def owner(self, token: str) -> uuid.UUID | None:
+        """Whose refresh token this is; from here on nobody else refreshes the same session."""
+        held = select(refresh_tokens.c.session_id).where(refresh_tokens.c.token == hash_token(token))
+        query = select(sessions.c.user_id).where(sessions.c.id == held.scalar_subquery()).with_for_update()
+        owner: uuid.UUID | None = await self._tx.scalar(query)
+        return owner
+
+    async def refresh(self, token: str, account_id: uuid.UUID, reuse_seconds: int) -> Grant | Refused:
+        """Call `owner` first: it locks. A token used before gets the active one, or ends the session."""
+        columns = (refresh_tokens, sessions.c.not_after)
+        joined = refresh_tokens.join(sessions, sessions.c.id == refresh_tokens.c.session_id)
+        query = select(*columns).select_from(joined).where(refresh_tokens.c.token == hash_token(token))
+        row = (await self._tx.execute(query)).mappings().one()
+        if row["not_after"] is not None and row["not_after"] <= dt.datetime.now(dt.UTC):
+            return Refused(IdentityError(400, "session_expired", "Invalid Refresh Token: Session Expired"))
+        if not row["revoked"]:
+            return await self._rotate(row, account_id)
+        return await self._reuse(row, reuse_seconds)
+
+    async def _rotate(self, row: RowMapping, account_id: uuid.UUID) -> Grant:
+        session_id = row["session_id"]
+        used = update(refresh_tokens).where(refresh_tokens.c.id == row["id"])
+        await self._tx.execute(used.values(revoked=True, updated_at=func.now()))
+        refreshed_at = func.timezone("utc", func.now())
+        touched = update(sessions).where(sessions.c.id == session_id)
+        await self._tx.execute(touched.values(refreshed_at=refreshed_at, updated_at=func.now()))
+        token = await self._add_token(session_id, account_id, parent=row["token"])
+        return Grant(session_id, token, await self._methods(session_id))
+
+    async def _reuse(self, row: RowMapping, reuse_seconds: int) -> Grant | Refused:
+        session_id = row["session_id"]
+        living = select(refresh_tokens.c.parent).where(
+            refresh_tokens.c.session_id == session_id, refresh_tokens.c.revoked.is_(False)
+        )
+        parent = await self._tx.scalar(living.order_by(refresh_tokens.c.id.desc()).limit(1))
+        just_now = row["updated_at"] + dt.timedelta(seconds=reuse_seconds) > dt.datetime.now(dt.UTC)
+        if parent is not None and (parent == row["token"] or just_now):
+            return Grant(session_id, self._secret.derive(session_id, parent), await self._methods(session_id))
+        await self._tx.execute(delete(sessions).where(sessions.c.id == session_id))
+        return Refused(IdentityError(400, "refresh_token_already_used", "Invalid Refresh Token: Already Used"))
+
+    async def _add_token(self, session_id: uuid.UUID, account_id: uuid.UUID, parent: str) -> str:
+        token = self._secret.derive(session_id, parent)
+        values = {"instance_id": INSTANCE, "token": hash_token(token), "user_id": str(account_id), "parent": parent}
+        now = {"created_at": func.now(), "updated_at": func.now()}
+        await self._tx.execute(insert(refresh_tokens).values(**values, session_id=session_id, revoked=False, **now))
+        return token
+
+    async def _methods(self, session_id: uuid.UUID) -> list[tuple[str, int]]:
+        query = select(amr_claims.c.authentication_method, amr_claims.c.updated_at)
+        newest_first = query.where(amr_claims.c.session_id == session_id).order_by(amr_claims.c.updated_at.desc())
+        return [(method, int(at.timestamp())) for method, at in (await self._tx.execute(newest_first)).all()]
+
+
+def _ip(address: str) -> str | None:
+    """The column holds addresses only; a caller in the same process has none."""
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return None

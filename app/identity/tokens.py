@@ -1,0 +1,206 @@
+"""Verify access tokens, the same way for Supabase's and for ours: the one place that decides."""
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from jose import jwt
+from jose.exceptions import JOSEError
+
+from app.core.errors import ConfigurationError, Unauthorized
+
+Jwk = Mapping[str, object]
+"""A key as a JSON Web Key. Never PEM or DER: with those, python-jose can be talked into another algorithm."""
+
+AUDIENCE = "authenticated"
+LEEWAY_SECONDS = 30
+LONGEST_TOKEN = 32_768
+FAMILIES = (frozenset({"ES256", "RS256"}), frozenset({"HS256"}))
+
+
+class InvalidToken(Unauthorized):
+    code = "invalid_token"
+
+
+class KeySource(Protocol):
+    """Where an issuer's verification keys come from."""
+
+    async def find(self, kid: str | None) -> Jwk | None: ...
+
+    def purge(self) -> None: ...
+
+
+class StaticKeys:
+    """Keys known beforehand: our own from disk, or an old project's shared secret."""
+
+    def __init__(self, keys: Sequence[Jwk]) -> None:
+        self._keys = tuple(keys)
+
+    async def find(self, kid: str | None) -> Jwk | None:
+        return find_key(self._keys, kid)
+
+    def purge(self) -> None:
+        """Nothing to forget."""
+
+
+def find_key(keys: Sequence[Jwk], kid: str | None) -> Jwk | None:
+    """The key of that id. A shared secret has none, and then it is the only one."""
+    if len(keys) == 1 and keys[0].get("kty") == "oct":
+        return keys[0]
+    return next((key for key in keys if kid is not None and key.get("kid") == kid), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Somebody whose tokens we accept, by the exact `iss` they write."""
+
+    name: str
+    keys: KeySource
+    algorithms: frozenset[str] = frozenset({"ES256", "RS256"})
+
+    def __post_init__(self) -> None:
+        if not self.algorithms or not any(self.algorithms <= family for family in FAMILIES):
+            raise ConfigurationError(
+                f"The issuer {self.name} mixes algorithms of two families: a shared secret (HS256) must stand alone."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a good token says. Nothing in it that its owner could have written is used to decide anything."""
+
+    subject: UUID
+    session_id: UUID
+    issuer: str
+    email: str
+    issued_at: int
+    expires_at: int
+    assurance: str
+    is_anonymous: bool
+
+
+async def verify(token: str, issuers: Sequence[Issuer]) -> Claims:
+    """The claims of a token that one of the issuers signed for a person; InvalidToken for anything else."""
+    header, claimed = _read(token)
+    issuer = next((issuer for issuer in issuers if issuer.name == claimed.get("iss")), None)
+    if issuer is None:
+        raise InvalidToken("This token was issued by somebody this server does not trust.")
+    key = await _key_for(header, issuer)
+    _check_shape(claimed)
+    return _claims(_decode(token, key, issuer.name), issuer.name)
+
+
+def _read(token: str) -> tuple[dict[str, object], dict[str, object]]:
+    if len(token) > LONGEST_TOKEN or not token.isascii():
+        raise InvalidToken("This is not an access token.")
+    try:
+        return jwt.get_unverified_header(token), jwt.get_unverified_claims(token)
+    except (JOSEError, RecursionError):
+        raise InvalidToken("This is not an access token.") from None
+
+
+async def _key_for(header: Mapping[str, object], issuer: Issuer) -> Jwk:
+    algorithm, kid = header.get("alg"), header.get("kid")
+    if not isinstance(algorithm, str) or algorithm not in issuer.algorithms:
+        raise InvalidToken("This token is signed with an algorithm its issuer does not use.")
+    if "crit" in header:
+        raise InvalidToken("This token demands an extension this server does not know.")
+    key = await issuer.keys.find(kid if isinstance(kid, str) else None)
+    if key is None or key.get("alg") != algorithm:
+        raise InvalidToken("This token is signed with a key its issuer does not use.")
+    return key
+
+
+def _check_shape(claimed: Mapping[str, object]) -> None:
+    """python-jose takes any type of number and lists of audiences, and fails with a bare TypeError on others."""
+    times = [claimed.get("exp"), claimed.get("iat"), claimed.get("nbf", 0)]
+    if not all(type(moment) is int for moment in times):
+        raise InvalidToken("This token does not say from when until when it is valid.")
+    if not all(isinstance(claimed.get(name), str) for name in ("aud", "sub", "session_id", "role")):
+        raise InvalidToken("This token was not issued to a person who signed in.")
+
+
+def _decode(token: str, key: Jwk, issuer: str) -> dict[str, object]:
+    options = {f"require_{name}": True for name in ("exp", "iat", "sub", "aud", "iss")}
+    try:
+        claims: dict[str, object] = jwt.decode(
+            token,
+            key,
+            algorithms=[key["alg"]],
+            audience=AUDIENCE,
+            issuer=issuer,
+            options={**options, "verify_at_hash": False, "leeway": LEEWAY_SECONDS},
+        )
+    except JOSEError as error:
+        raise InvalidToken(_sentence(error)) from None
+    return claims
+
+
+def _sentence(error: JOSEError) -> str:
+    if type(error).__name__ == "ExpiredSignatureError":
+        return "This token has expired; refresh it or sign in again."
+    return "This token is not valid."
+
+
+def _claims(claims: Mapping[str, object], issuer: str) -> Claims:
+    if claims["role"] != AUDIENCE:
+        raise InvalidToken("This token was not issued to a person who signed in.")
+    issued_at, expires_at = int(str(claims["iat"])), int(str(claims["exp"]))
+    if issued_at > time.time() + LEEWAY_SECONDS:
+        raise InvalidToken("This token was issued in the future.")
+    return Claims(
+        subject=_uuid(claims["sub"]),
+        session_id=_uuid(claims["session_id"]),
+        issuer=issuer,
+        email=str(claims.get("email") or ""),
+        issued_at=issued_at,
+        expires_at=expires_at,
+        assurance=str(claims.get("aal") or "aal1"),
+        is_anonymous=claims.get("is_anonymous") is True,
+    )
+
+
+def _uuid(value: object) -> UUID:
+    try:
+        return UUID(str(value))
+    except ValueError:
+        raise InvalidToken("This token was not issued to a person who signed in.") from None
+
+
+class Verifier:
+    """`verify` with a memory: a token is checked once, then known until it expires or keys are looked up anew.
+
+    Whether the session it belongs to still lives is another question, asked of the database each time.
+    """
+
+    def __init__(self, issuers: Sequence[Issuer], *, remember: int = 4096, remember_seconds: float = 600) -> None:
+        if len({issuer.name for issuer in issuers}) != len(issuers):
+            raise ConfigurationError("An issuer of tokens is named twice; each has one set of keys.")
+        self._issuers = tuple(issuers)
+        self._limit = remember
+        self._seconds = remember_seconds
+        self._known: OrderedDict[bytes, tuple[float, Claims]] = OrderedDict()
+
+    async def verify(self, token: str) -> Claims:
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        known = self._known.get(digest)
+        if known is not None and known[0] > time.time():
+            return known[1]
+        claims = await verify(token, self._issuers)
+        self._remember(digest, claims)
+        return claims
+
+    def purge(self) -> None:
+        """Forget every token and key: for when a key has been revoked."""
+        self._known.clear()
+        for issuer in self._issuers:
+            issuer.keys.purge()
+
+    def _remember(self, digest: bytes, claims: Claims) -> None:
+        self._known[digest] = (min(claims.expires_at, time.time() + self._seconds), claims)
+        if len(self._known) > self._limit:
+            self._known.popitem(last=False)
