@@ -213,6 +213,6 @@ def _open_the_way(folder: Path, owner: pwd.struct_passwd) -> None:
         for above in target.parents:
             if not above.stat().st_mode & 0o001 and above.stat().st_uid != owner.pw_uid:
                 above.chmod(above.stat().st_mode | 0o001)
-    if not (BINARIES / "postgres").stat().st_mode & 0o005 == 0o005:
+    if (BINARIES / "postgres").stat().st_mode & 0o005 != 0o005:
         for path in (BINARIES.parent, *BINARIES.parent.rglob("*")):
             path.chmod(path.stat().st_mode | (0o005 if path.is_dir() or path.stat().st_mode & 0o100 else 0o004))

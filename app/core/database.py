@@ -5,11 +5,13 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import MetaData, Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.types import DateTime
 
 RUNTIME_ROLE = "keepsake_app"
@@ -25,7 +27,7 @@ class Model(DeclarativeBase):
     """Base of every table."""
 
     metadata = MetaData(schema="public")
-    type_annotation_map = {dt.datetime: DateTime(timezone=True)}
+    type_annotation_map: ClassVar = {dt.datetime: DateTime(timezone=True)}
 
 
 class ProjectModel(Model):
@@ -46,7 +48,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=pool_timeout,
-            pool_pre_ping=False,
+            hide_parameters=True,
             connect_args={
                 "prepare_threshold": None,
                 "options": f"-c role={RUNTIME_ROLE} -c search_path={SEARCH_PATH} -c timezone=UTC",
@@ -85,10 +87,17 @@ class Database:
         async with self._plain.connect() as connection:
             return (await connection.execute(text(sql), values)).first()
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[AsyncConnection]:
-        async with self._plain.connect() as connection:
-            yield connection
+    async def healthy(self) -> bool:
+        try:
+            return await self.ask("select 1", {}) is not None
+        except SQLAlchemyError:
+            return False
+
+    def pool_state(self) -> tuple[int, int]:
+        """How many connections there may be, and how many are in use."""
+        pool = self.engine.pool
+        assert isinstance(pool, QueuePool)
+        return pool.size(), pool.checkedout()
 
     async def close(self) -> None:
         await self.engine.dispose()

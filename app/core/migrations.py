@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import LiteralString, cast
 
 import psycopg
 
@@ -16,7 +15,8 @@ NAME = re.compile(r"^([0-9]+)_(.*)\.sql$")
 LOCK = 7_230_114_355_120_771
 BOOKKEEPING = """
 create schema if not exists supabase_migrations;
-create table if not exists supabase_migrations.schema_migrations (version text primary key, statements text[], name text)
+create table if not exists supabase_migrations.schema_migrations (
+  version text primary key, statements text[], name text)
 """
 JOBS_GRANTS = """
 alter function jobs.procrastinate_defer_jobs_v1(jobs.procrastinate_job_to_defer_v1[])
@@ -59,7 +59,7 @@ def _is_supabase(connection: psycopg.Connection) -> bool:
 
 
 def _apply_pending(connection: psycopg.Connection) -> list[str]:
-    connection.execute(cast(LiteralString, BOOKKEEPING))
+    connection.execute(BOOKKEEPING)
     rows = connection.execute("select version from supabase_migrations.schema_migrations").fetchall()
     done, here = {row[0] for row in rows}, local_versions()
     _refuse_a_different_past(done, here)
@@ -86,7 +86,7 @@ def _apply(connection: psycopg.Connection, version: str, path: Path) -> None:
     name = path.stem.removeprefix(f"{version}_")
     with connection.transaction():
         connection.execute("set local lock_timeout = '4s'")
-        connection.execute(cast(LiteralString, path.read_text()))
+        connection.execute(path.read_text())
         connection.execute(
             "insert into supabase_migrations.schema_migrations (version, name) values (%s, %s)", [version, name]
         )
@@ -95,7 +95,7 @@ def _apply(connection: psycopg.Connection, version: str, path: Path) -> None:
 def _run_files(connection: psycopg.Connection, paths: Sequence[Path]) -> None:
     for path in paths:
         with connection.transaction():
-            connection.execute(cast(LiteralString, path.read_text()))
+            connection.execute(path.read_text())
 
 
 def _install_jobs(connection: psycopg.Connection) -> None:
@@ -106,15 +106,19 @@ def _install_jobs(connection: psycopg.Connection) -> None:
         connection.execute("create table if not exists jobs.applied (name text primary key)")
         rows = connection.execute("select name from jobs.applied").fetchall()
         scripts = sorted(
-            (script for script in (files("procrastinate") / "sql" / "migrations").iterdir() if script.name[0].isdigit()),
+            (
+                script
+                for script in (files("procrastinate") / "sql" / "migrations").iterdir()
+                if script.name[0].isdigit()
+            ),
             key=lambda script: script.name,
         )
         new = [script for script in scripts if script.name not in {row[0] for row in rows}]
         if not rows:
-            connection.execute(cast(LiteralString, (files("procrastinate") / "sql" / "schema.sql").read_text()))
+            connection.execute((files("procrastinate") / "sql" / "schema.sql").read_text())
         for script in new:
             if rows:
-                connection.execute(cast(LiteralString, script.read_text()))
+                connection.execute(script.read_text())
             connection.execute("insert into jobs.applied (name) values (%s)", [script.name])
         if new:
-            connection.execute(cast(LiteralString, JOBS_GRANTS))
+            connection.execute(JOBS_GRANTS)

@@ -235,3 +235,51 @@ class ShortTerm(Protocol):
     async def healthy(self) -> bool: ...
 
     async def close(self) -> None: ...
+
+
+class Counters(Protocol):
+    """Counts in fixed windows, for rate limits. Being away is an OSError: the caller decides what that means."""
+
+    async def hit(self, windows: Sequence[tuple[str, int]]) -> list[int]:
+        """Count once in each (key, seconds) window that runs now, and say where each stands."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+# ---------------------------------------------------------------- credentials
+
+
+@dataclass(frozen=True, slots=True)
+class KeyGrant:
+    """What a valid API key allows."""
+
+    key_id: UUID
+    project_id: UUID
+    organization_id: UUID
+    scopes: frozenset[str]
+
+
+class KeyFinder(Protocol):
+    def recognises(self, credential: str) -> bool:
+        """Whether this looks like one of our API keys at all."""
+        ...
+
+    async def find(self, credential: str) -> KeyGrant | None: ...
+
+
+class TokenClaims(Protocol):
+    """Of a verified access token: who signed in, and in which session."""
+
+    @property
+    def subject(self) -> UUID: ...
+    @property
+    def session_id(self) -> UUID: ...
+    @property
+    def email(self) -> str: ...
+
+
+class TokenVerifier(Protocol):
+    async def verify(self, token: str) -> TokenClaims:
+        """Raises Unauthorized for whatever must not be believed: forged, expired, foreign, not a person's."""
+        ...

@@ -1,0 +1,92 @@
+"""The command line: `python -m app serve`, and everything else an operator does."""
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from app.api_keys.issue import issue_key
+from app.core.errors import AppError, ConfigurationError
+from app.core.logging import configure_logging
+from app.serve import serve as run_server
+from app.settings import LogFormat, Settings, load_settings
+from app.wiring import migrate_database, open_store, pepper_of
+
+cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+keys = typer.Typer(no_args_is_help=True, help="API keys, without a running server.")
+cli.add_typer(keys, name="keys")
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder for everything that is kept")]
+
+
+def prepare(**overrides: object) -> Settings:
+    try:
+        settings = load_settings(**overrides)
+    except ConfigurationError as error:
+        raise stop(error) from None
+    configure_logging(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
+    return settings
+
+
+def run(work: Coroutine[object, object, None]) -> None:
+    try:
+        asyncio.run(work)
+    except (ConfigurationError, AppError) as error:
+        raise stop(error) from None
+    except OSError as error:
+        raise stop(error) from None
+
+
+def stop(error: Exception) -> typer.Exit:
+    """One sentence instead of a traceback: what is wrong is in the settings, not in the code."""
+    typer.secho(f"Keepsake cannot go on: {error}", fg="red", err=True)
+    return typer.Exit(2)
+
+
+@cli.callback()
+def about() -> None:
+    """Keepsake: memory for AI applications, on a machine of your own."""
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Serve the API, with jobs running inside the process."""
+    run(run_server(prepare(host=host, port=port, data_dir=data_dir)))
+
+
+@cli.command()
+def migrate(data_dir: DataDir = None) -> None:
+    """Bring the database up to date and say what was new."""
+
+    async def work() -> None:
+        applied = await migrate_database(prepare(data_dir=data_dir))
+        typer.echo(f"Applied {', '.join(applied)}" if applied else "The database is up to date")
+
+    run(work())
+
+
+@keys.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="What the key is for")] = "command line",
+    project: Annotated[UUID | None, typer.Option(help="Its project; a project of its own is made if left out")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Make an API key with every scope and print it, this once."""
+
+    async def work() -> None:
+        settings = prepare(data_dir=data_dir)
+        async with open_store(settings) as database:
+            typer.echo(await issue_key(database, pepper_of(settings), name=name, project_id=project))
+
+    run(work())
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,72 @@
+"""Short-term memory and counters with nothing outside the process behind them: the embedded default."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+MOST_VALUES = 100_000
+
+
+class InProcessShortTerm:
+    """Values with a time to live; the least recently used go first when there are too many."""
+
+    def __init__(self, *, most: int = MOST_VALUES, clock: Callable[[], float] = time.monotonic) -> None:
+        self._values: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self._most = most
+        self._clock = clock
+
+    async def get(self, key: str) -> bytes | None:
+        found = self._values.get(key)
+        if found is None:
+            return None
+        if found[0] <= self._clock():
+            del self._values[key]
+            return None
+        self._values.move_to_end(key)
+        return found[1]
+
+    async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
+        self._values[key] = (self._clock() + ttl_seconds, value)
+        self._values.move_to_end(key)
+        while len(self._values) > self._most:
+            self._values.popitem(last=False)
+        self._forget_expired(8)
+
+    async def delete(self, *keys: str) -> int:
+        return sum(self._values.pop(key, None) is not None for key in keys)
+
+    async def healthy(self) -> bool:
+        return True
+
+    async def close(self) -> None:
+        self._values.clear()
+
+    def _forget_expired(self, look_at: int) -> None:
+        """A few of the oldest with each write: nothing expired stays for long, and no write pays for all."""
+        now = self._clock()
+        for key in [key for key, _ in zip(self._values, range(look_at), strict=False)]:
+            if self._values[key][0] <= now:
+                del self._values[key]
+
+
+class InProcessCounters:
+    """One dictionary per window length, thrown away whole when its window ends."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._windows: dict[int, tuple[int, dict[str, int]]] = {}
+        self._clock = clock
+
+    async def hit(self, windows: Sequence[tuple[str, int]]) -> list[int]:
+        return [self._count(key, seconds) for key, seconds in windows]
+
+    def _count(self, key: str, seconds: int) -> int:
+        window = int(self._clock() // seconds)
+        current, counts = self._windows.get(seconds, (-1, {}))
+        if current != window:
+            counts = {}
+            self._windows[seconds] = (window, counts)
+        counts[key] = counts.get(key, 0) + 1
+        return counts[key]
+
+    async def close(self) -> None:
+        self._windows.clear()

@@ -1,0 +1,37 @@
+"""A key for an operator at the command line, who has no account."""
+
+from uuid import UUID
+
+from sqlalchemy import insert, select
+
+from app.api_keys.repository import ApiKeyRepository
+from app.core.database import Database
+from app.core.errors import NotFound
+from app.identity.scopes import EVERYTHING
+from app.projects.models import Organization, Project
+
+
+async def issue_key(database: Database, pepper: bytes, *, name: str, project_id: UUID | None) -> str:
+    project_id = await _existing(database, project_id) if project_id else await _make_project(database, name)
+    async with database.transaction(project_id) as tx:
+        _, text = await ApiKeyRepository(tx, project_id).issue(
+            pepper, name=name, scopes=sorted(EVERYTHING), expires_at=None, created_by=None
+        )
+    return text
+
+
+async def _existing(database: Database, project_id: UUID) -> UUID:
+    async with database.system() as tx:
+        if await tx.scalar(select(Project.id).where(Project.id == project_id)) is None:
+            raise NotFound(f"There is no project {project_id}")
+    return project_id
+
+
+async def _make_project(database: Database, name: str) -> UUID:
+    async with database.system() as tx:
+        organization = await tx.scalar(insert(Organization).values(name=name).returning(Organization.id))
+        made: UUID | None = await tx.scalar(
+            insert(Project).values(organization_id=organization, name=name).returning(Project.id)
+        )
+    assert made is not None
+    return made

@@ -1,0 +1,48 @@
+import datetime as dt
+from uuid import UUID
+
+from sqlalchemy import ColumnElement
+
+from app.api_keys.key import hash_key, make_key
+from app.api_keys.models import ApiKey
+from app.core.errors import NotFound
+from app.core.repository import Repository
+
+
+class ApiKeyRepository(Repository[ApiKey]):
+    model = ApiKey
+    noun = "API key"
+
+    def mine(self) -> list[ColumnElement[bool]]:
+        return [*super().mine(), ApiKey.revoked_at.is_(None)]
+
+    async def issue(
+        self, pepper: bytes, *, name: str, scopes: list[str], expires_at: dt.datetime | None, created_by: UUID | None
+    ) -> tuple[ApiKey, str]:
+        key = make_key()
+        row = await self.add(
+            name=name,
+            prefix=key.prefix,
+            secret_hash=hash_key(key.whole, pepper),
+            scopes=scopes,
+            expires_at=expires_at,
+            created_by=created_by,
+        )
+        return row, key.whole
+
+    async def rotate(self, key_id: UUID, pepper: bytes, overlap: dt.timedelta) -> tuple[ApiKey, str]:
+        """A new secret under the same prefix; the old one works until the overlap ends."""
+        row = await self.get(key_id)
+        now = dt.datetime.now(dt.UTC)
+        if row.expires_at and row.expires_at <= now:
+            raise NotFound(f"API key {key_id} has expired: create another")
+        key = make_key(row.prefix)
+        row.previous_hash, row.previous_until = row.secret_hash, now + overlap
+        row.secret_hash = hash_key(key.whole, pepper)
+        await self.flush()
+        return row, key.whole
+
+    async def revoke(self, key_id: UUID) -> None:
+        row = await self.get(key_id)
+        row.revoked_at = dt.datetime.now(dt.UTC)
+        await self.flush()

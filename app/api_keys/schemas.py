@@ -1,0 +1,51 @@
+import datetime as dt
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from app.core.text import no_nul
+from app.identity.scopes import Scope
+
+
+def _in_the_future(moment: dt.datetime) -> dt.datetime:
+    if moment <= dt.datetime.now(dt.UTC):
+        raise ValueError("must be in the future")
+    return moment
+
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(no_nul)]
+Future = Annotated[AwareDatetime, AfterValidator(_in_the_future)]
+
+
+class ApiKeyCreate(BaseModel):
+    name: Name
+    scopes: list[Scope] | None = Field(None, min_length=1, description="Everything an application needs, if left out")
+    expires_at: Future | None = None
+
+
+class ApiKeyPatch(BaseModel):
+    name: Name | None = None
+    scopes: list[Scope] | None = Field(None, min_length=1)
+    expires_at: Future | None = None
+
+
+class ApiKeyRotate(BaseModel):
+    overlap_seconds: int = Field(86400, ge=0, le=30 * 86400, description="How long the old secret still works")
+
+
+class ApiKeyRead(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    name: str
+    prefix: str
+    scopes: list[str]
+    created_at: dt.datetime
+    expires_at: dt.datetime | None
+    last_used_at: dt.datetime | None
+    revoked_at: dt.datetime | None
+
+
+class ApiKeyIssued(ApiKeyRead):
+    key: str = Field(description="Shown this once: keep it where your application keeps its secrets")

@@ -1,0 +1,66 @@
+"""Log lines with constant names, ids and numbers. What a person wrote never reaches them, at any level."""
+
+import logging
+import traceback
+from collections.abc import MutableMapping
+from contextvars import ContextVar
+from pathlib import Path
+
+import structlog
+
+OURS = ("app", "keepsake")
+TRUSTED = ("uvicorn", "procrastinate")
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+def describe(error: BaseException) -> str:
+    """Where an error came from, without its message: messages of databases and parsers quote what they choked on."""
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    way = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
+    cause = error.__cause__ or error.__context__
+    return f"{type(error).__name__} at {way}" + (f"; from {describe(cause)}" if cause else "")
+
+
+def _add_request_id(_: object, __: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
+    if current := request_id.get():
+        event.setdefault("request_id", current)
+    return event
+
+
+def _hide_error_messages(_: object, __: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
+    failure = event.pop("exc_info", None)
+    if isinstance(failure, BaseException):
+        event["error"] = describe(failure)
+    return event
+
+
+class LibraryHandler(logging.Handler):
+    """Passes on that a library complained and where, but not its words: they may quote content."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event: dict[str, object] = {"logger": record.name, "at": f"{Path(record.pathname).name}:{record.lineno}"}
+        if record.exc_info and record.exc_info[1]:
+            event["error"] = describe(record.exc_info[1])
+        if record.name.split(".")[0] in TRUSTED and not record.exc_info:
+            event["message"] = record.getMessage()
+        structlog.get_logger().log(record.levelno, "library.said", **event)
+
+
+def configure_logging(level: str, *, as_json: bool) -> None:
+    renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _add_request_id,
+            _hide_error_messages,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(handlers=[LibraryHandler()], level=logging.WARNING, force=True)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+        logging.getLogger(name).setLevel(logging.WARNING)

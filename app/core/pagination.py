@@ -1,0 +1,46 @@
+"""Pages by cursor: the place of the last row seen, not a number of rows to skip."""
+
+import base64
+import binascii
+import datetime as dt
+from collections.abc import Sequence
+from typing import Annotated, Generic, Protocol, TypeVar
+from uuid import UUID
+
+from fastapi import Query
+from pydantic import BaseModel
+
+from app.core.errors import BadRequest
+
+T = TypeVar("T")
+Limit = Annotated[int, Query(ge=1, le=200, description="How many at most")]
+Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before")]
+
+
+class Placed(Protocol):
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def created_at(self) -> dt.datetime: ...
+
+
+class Page(BaseModel, Generic[T]):
+    results: Sequence[T]
+    next: str | None = None
+
+
+def write_cursor(row: Placed) -> str:
+    return base64.urlsafe_b64encode(f"{row.created_at.isoformat()}|{row.id}".encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str) -> tuple[dt.datetime, UUID]:
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        moment, _, row_id = text.partition("|")
+        created_at = dt.datetime.fromisoformat(moment)
+        created_at.utctimetuple()
+        if created_at.tzinfo is None:
+            raise ValueError
+        return created_at, UUID(row_id)
+    except (ValueError, binascii.Error, OverflowError):
+        raise BadRequest("`cursor` is not one of ours: pass the `next` of the page before, unchanged") from None

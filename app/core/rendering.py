@@ -1,0 +1,92 @@
+"""Every answer that is not a success: `{"detail": sentence, "code": word, "request_id": id}`, whatever went wrong."""
+
+import psycopg
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from slowapi.errors import RateLimitExceeded
+from sqlalchemy import exc
+from starlette.exceptions import HTTPException
+
+from app.core.errors import AppError, TimedOut, Unavailable
+from app.core.logging import request_id
+from app.core.rate_limit import Limit, limiter, refuse, stand
+
+log = structlog.get_logger()
+CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
+CODES |= {409: "conflict", 413: "too_large", 415: "unsupported_media_type", 422: "invalid_request"}
+DISK_FULL, CANCELED = "53100", "57014"
+
+
+def answer(status: int, detail: str, code: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    body = {"detail": detail, "code": code, "request_id": request_id.get()}
+    return JSONResponse(body, status, headers)
+
+
+async def render_app_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, AppError)
+    challenge = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+    return answer(error.status, error.detail, error.reason, {**challenge, **error.headers})
+
+
+async def render_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    detail = str(error.detail)
+    if error.status_code == 404:
+        detail = f"There is nothing at {request.url.path}: see /docs for what there is"
+    if error.status_code == 413:
+        detail = "The request body is larger than MAX_BODY_BYTES allows: send less at once"
+    code = CODES.get(error.status_code, "error")
+    return answer(error.status_code, detail, code, dict(error.headers or {}))
+
+
+async def render_invalid(_: Request, error: Exception) -> JSONResponse:
+    """One sentence about the first thing that is wrong, without repeating the value."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path", "header"))
+    message = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "json_invalid":
+        return answer(422, "The request body is not valid JSON", "invalid_request")
+    return answer(422, f"`{place}`: {message}" if place else f"The request: {message}", "invalid_request")
+
+
+async def render_sign_in_limit(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RateLimitExceeded)
+    assert error.limit is not None
+    item = error.limit.limit
+    allowance = stand(Limit("auth", item.amount, item.get_expiry()), item.amount + 1)
+    return await render_app_error(request, refuse("auth", allowance))
+
+
+async def render_database_error(request: Request, error: Exception) -> JSONResponse:
+    log.error("database.failed", exc_info=error)
+    return await render_app_error(request, translate_database_error(error))
+
+
+def translate_database_error(error: Exception) -> AppError:
+    state = error.orig.sqlstate if isinstance(error, exc.DBAPIError) and isinstance(error.orig, psycopg.Error) else None
+    if state == DISK_FULL:
+        return Unavailable("The server's disk is full: nothing was stored. Free some space and try again")
+    if state == CANCELED:
+        return TimedOut("The database took too long: ask for less at once")
+    if isinstance(error, exc.TimeoutError):
+        return Unavailable("The server is busy: try again in a moment", headers={"Retry-After": "1"})
+    if isinstance(error, exc.OperationalError | exc.InterfaceError):
+        return Unavailable("The database does not answer: try again in a moment", headers={"Retry-After": "2"})
+    return AppError("Something went wrong on our side: tell the operator this request_id")
+
+
+async def render_unexpected(_: Request, error: Exception) -> JSONResponse:
+    log.error("request.failed", exc_info=error)
+    return answer(500, "Something went wrong on our side: tell the operator this request_id", "internal_error")
+
+
+def install(app: FastAPI) -> None:
+    app.state.limiter = limiter
+    app.add_exception_handler(AppError, render_app_error)
+    app.add_exception_handler(HTTPException, render_http_error)
+    app.add_exception_handler(RequestValidationError, render_invalid)
+    app.add_exception_handler(RateLimitExceeded, render_sign_in_limit)
+    app.add_exception_handler(exc.SQLAlchemyError, render_database_error)

@@ -1,0 +1,44 @@
+"""What a running process holds: built once by wiring.py, closed once."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, FastAPI, Request
+
+from app.core.database import Database
+from app.core.ports import Identity, KeyFinder, ShortTerm, TokenVerifier
+from app.core.rate_limit import RateLimits
+from app.core.values import Values
+
+Check = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True)
+class Resources:
+    values: Values
+    database: Database
+    tokens: TokenVerifier
+    keys: KeyFinder
+    key_pepper: bytes = field(repr=False)
+    identity: Identity
+    identity_app: FastAPI | None
+    """Our own provider's routes; None where accounts live in Supabase."""
+    enter_project: Callable[[UUID, str], Awaitable[None]]
+    """Gives an account seen for the first time its place: an organization of its own, or the shared project."""
+    erase_account: Callable[[UUID], Awaitable[None]]
+    """Takes away what only this account owns, before the account itself goes."""
+    limits: RateLimits
+    short_term: ShortTerm
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    essential: frozenset[str] = frozenset({"database"})
+    gauges: Sequence[Callable[[], Awaitable[None]]] = ()
+
+
+def get_resources(request: Request) -> Resources:
+    resources: Resources = request.app.state.resources
+    return resources
+
+
+ResourcesDep = Annotated[Resources, Depends(get_resources)]

@@ -1,0 +1,24 @@
+"""What /metrics says. Labels are route templates and fixed words, never ids and never content."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+REQUESTS = Counter("keepsake_requests", "Requests answered", ["method", "route", "status"], registry=REGISTRY)
+LATENCY = Histogram(
+    "keepsake_request_seconds",
+    "Time to the start of the response",
+    ["route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    registry=REGISTRY,
+)
+IN_FLIGHT = Gauge("keepsake_requests_in_flight", "Requests being answered", registry=REGISTRY)
+THROTTLED = Counter("keepsake_throttled", "Requests refused with 429", ["limit"], registry=REGISTRY)
+LIMITS_UNAVAILABLE = Counter(
+    "keepsake_rate_limit_unavailable", "Requests let through because the counters were away", registry=REGISTRY
+)
+POOL_SIZE = Gauge("keepsake_database_connections", "Connections the pool may open", registry=REGISTRY)
+POOL_IN_USE = Gauge("keepsake_database_connections_in_use", "Connections in use", registry=REGISTRY)
+JOBS = Counter("keepsake_jobs", "Jobs run", ["task", "outcome"], registry=REGISTRY)
+JOBS_WAITING = Gauge("keepsake_jobs_waiting", "Jobs not finished", ["status"], registry=REGISTRY)
+ACTIVE_USERS = Gauge("keepsake_active_users", "Callers seen in the last five minutes", registry=REGISTRY)

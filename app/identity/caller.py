@@ -1,0 +1,157 @@
+"""Who is asking, and what they may do. Everything past the front door sees only a Caller."""
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Header, Request, Security
+from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
+
+from app.core.errors import BadRequest, Forbidden, Unauthorized
+from app.core.ports import TokenClaims
+from app.core.resources import Resources, ResourcesDep
+from app.identity.scopes import EVERYTHING, SCOPES_OF_ROLE, Scope
+
+RESOLVE = "select * from private.resolve_account(:account, :session, :wanted)"
+NOBODY = (
+    "Sign in, or send an API key: `Authorization: Bearer <token>`, `Authorization: Token <key>` or `X-API-Key: <key>`"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    project_id: UUID
+    organization_id: UUID
+    scopes: frozenset[Scope]
+    user_id: str | None = None
+    """The one user this caller may act for; None means any user of the project."""
+    account_id: UUID | None = None
+    """Set when a person signed in; None for an API key."""
+    key_id: UUID | None = None
+    role: str | None = None
+    email: str | None = None
+
+    @property
+    def name(self) -> str:
+        """For counting requests: the person or the key."""
+        return str(self.account_id or self.key_id)
+
+    def act_for(self, user_id: str | None) -> str:
+        """The user a request is about: the one named, or the person asking."""
+        if user_id is None and self.account_id is None:
+            raise BadRequest("An API key acts for many users: name one with `user_id`")
+        chosen = user_id if user_id is not None else str(self.account_id)
+        if self.user_id is not None and chosen != self.user_id:
+            raise Forbidden("You are signed in as an end user and act for yourself only: leave `user_id` out")
+        return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What came with the request, before anything is believed."""
+
+    value: str
+
+
+bearer = HTTPBearer(auto_error=False, description="An access token from /v1/auth/login, or an API key")
+key_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key")
+ProjectHeader = Annotated[
+    UUID | None, Header(alias="X-Project-Id", description="Which of your projects; else your first")
+]
+
+
+def read_credential(
+    request: Request, _: Annotated[object, Security(bearer)], key: Annotated[str | None, Security(key_header)]
+) -> Credential:
+    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() in ("bearer", "token") and value.strip():
+        return Credential(value.strip())
+    if key:
+        return Credential(key)
+    raise Unauthorized(NOBODY)
+
+
+CredentialDep = Annotated[Credential, Depends(read_credential)]
+
+
+async def identify(
+    request: Request, resources: ResourcesDep, credential: CredentialDep, project: ProjectHeader = None
+) -> Caller:
+    if resources.keys.recognises(credential.value):
+        caller = await _resolve_key(resources, credential.value)
+    else:
+        caller = await _resolve_person(resources, credential.value, project)
+    request.state.allowance = await resources.limits.admit_request(caller.name, str(caller.project_id))
+    return caller
+
+
+async def _resolve_key(resources: Resources, value: str) -> Caller:
+    grant = await resources.keys.find(value)
+    if grant is None:
+        raise Unauthorized("This API key is not valid: it was revoked, has expired, or was never issued here")
+    scopes = frozenset(Scope(scope) for scope in grant.scopes if scope in EVERYTHING)
+    return Caller(grant.project_id, grant.organization_id, scopes, key_id=grant.key_id)
+
+
+async def _resolve_person(resources: Resources, token: str, wanted: UUID | None) -> Caller:
+    claims = await resources.tokens.verify(token)
+    found = await _find_membership(resources, claims, wanted)
+    if found is None and wanted is None:
+        await resources.enter_project(claims.subject, claims.email)
+        found = await _find_membership(resources, claims, wanted)
+    if found is None:
+        raise Forbidden("You are not a member of this project: leave X-Project-Id out, or see GET /v1/projects")
+    project_id, organization_id, role = found
+    pinned = str(claims.subject) if role == "USER" else None
+    return Caller(
+        *(project_id, organization_id, SCOPES_OF_ROLE[role], pinned, claims.subject),
+        role=role,
+        email=claims.email,
+    )
+
+
+async def _find_membership(
+    resources: Resources, claims: TokenClaims, wanted: UUID | None
+) -> tuple[UUID, UUID, str] | None:
+    values = {"account": claims.subject, "session": claims.session_id, "wanted": wanted}
+    row = await resources.database.ask(RESOLVE, values)
+    if row is None or not row.session_live:
+        raise Unauthorized("This session has ended: sign in again")
+    return (row.project_id, row.organization_id, row.role) if row.project_id else None
+
+
+CallerDep = Annotated[Caller, Depends(identify)]
+
+
+async def authorize(required: SecurityScopes, caller: CallerDep) -> Caller:
+    if missing := {Scope(scope) for scope in required.scopes} - caller.scopes:
+        names = ", ".join(sorted(missing))
+        who = "This API key lacks" if caller.key_id else "Your role in this project lacks"
+        raise Forbidden(f"{who} the scope {names}: use one that has it")
+    return caller
+
+
+def _needs(scope: Scope) -> object:
+    return Security(authorize, scopes=[scope])
+
+
+MemoryReader = Annotated[Caller, _needs(Scope.MEMORIES_READ)]
+MemoryWriter = Annotated[Caller, _needs(Scope.MEMORIES_WRITE)]
+ProfileReader = Annotated[Caller, _needs(Scope.PROFILES_READ)]
+ProfileWriter = Annotated[Caller, _needs(Scope.PROFILES_WRITE)]
+SessionReader = Annotated[Caller, _needs(Scope.SESSIONS_READ)]
+SessionWriter = Annotated[Caller, _needs(Scope.SESSIONS_WRITE)]
+ProjectReader = Annotated[Caller, _needs(Scope.PROJECTS_READ)]
+ProjectWriter = Annotated[Caller, _needs(Scope.PROJECTS_WRITE)]
+KeyReader = Annotated[Caller, _needs(Scope.KEYS_READ)]
+KeyWriter = Annotated[Caller, _needs(Scope.KEYS_WRITE)]
+Admin = Annotated[Caller, _needs(Scope.ADMIN)]
+
+
+async def only_people(caller: CallerDep) -> Caller:
+    if caller.account_id is None:
+        raise Forbidden("This is for people who signed in: an API key belongs to a project, not to a person")
+    return caller
+
+
+Person = Annotated[Caller, Depends(only_people)]

@@ -1,0 +1,43 @@
+"""Build the web application. The only file that knows every feature."""
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from app.api_keys.routes import router as api_keys
+from app.core import rendering
+from app.core.middleware import AroundEveryRequest
+from app.core.resources import Resources
+from app.core.routes import router as core
+from app.identity.routes import router as identity
+from app.projects.routes import router as projects
+
+ROUTERS = (core, identity, projects, api_keys)
+DESCRIPTION = "Memory as a service: profiles, sessions, privacy modes, and mem0's Platform API on a server of your own."
+EXPOSED = ["X-Request-ID", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]
+
+
+def create_app(resources: Resources) -> FastAPI:
+    app = FastAPI(
+        title="Keepsake",
+        version="0.1.0",
+        description=DESCRIPTION,
+        redirect_slashes=False,
+        max_body_size=resources.values.max_body_bytes,
+    )
+    app.state.resources = resources
+    app.state.auth_limit = resources.values.auth_limit
+    rendering.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    if resources.identity_app:
+        app.mount("/auth/v1", resources.identity_app)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=resources.values.cors_origins,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=EXPOSED,
+        max_age=600,
+    )
+    app.add_middleware(AroundEveryRequest, timeout_seconds=resources.values.request_timeout_seconds)
+    return app

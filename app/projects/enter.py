@@ -1,0 +1,80 @@
+"""An account seen for the first time gets its place, and one that leaves takes along what was only its own."""
+
+from uuid import UUID
+
+from sqlalchemy import Select, delete, insert, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.database import Database
+from app.core.errors import Conflict
+from app.projects.models import Organization, OrganizationMember, Project, ProjectMember
+
+LOCK = text("select pg_advisory_xact_lock(hashtextextended(:name, 0))")
+
+
+async def enter_project(database: Database, account_id: UUID, email: str, *, shared: bool) -> None:
+    """Safe to call twice at once: the second finds what the first made."""
+    async with database.system() as tx:
+        await tx.execute(LOCK, {"name": f"enter:{account_id}"})
+        if await tx.scalar(text("select count(*) from private.projects_of(:id)"), {"id": account_id}):
+            return
+        if shared:
+            await _join_shared(tx, account_id)
+        else:
+            await _make_personal(tx, account_id, email)
+
+
+async def shared_project(tx: AsyncSession) -> UUID:
+    """The one project of SIGNUP_MODE=shared, made when it is first needed."""
+    await tx.execute(LOCK, {"name": "shared project"})
+    found: UUID | None = await tx.scalar(select(Project.id).where(Project.shared))
+    if found:
+        return found
+    organization = await tx.scalar(insert(Organization).values(name="Shared").returning(Organization.id))
+    values = {"organization_id": organization, "name": "Shared", "shared": True}
+    made: UUID | None = await tx.scalar(insert(Project).values(**values).returning(Project.id))
+    assert made is not None
+    return made
+
+
+async def _join_shared(tx: AsyncSession, account_id: UUID) -> None:
+    project = await shared_project(tx)
+    await tx.execute(
+        upsert(ProjectMember).values(project_id=project, account_id=account_id, role="USER").on_conflict_do_nothing()
+    )
+
+
+async def _make_personal(tx: AsyncSession, account_id: UUID, email: str) -> None:
+    name = f"{email or account_id} (personal)"[:200]
+    organization = await tx.scalar(insert(Organization).values(name=name, personal=True).returning(Organization.id))
+    await tx.execute(
+        insert(OrganizationMember).values(organization_id=organization, account_id=account_id, role="OWNER")
+    )
+    await tx.execute(insert(Project).values(organization_id=organization, name="My project"))
+
+
+async def leave_everything(database: Database, account_id: UUID) -> None:
+    """Before an account is deleted: organizations that only it owns go with all their projects."""
+    async with database.system() as tx:
+        owned = set(await tx.scalars(_owned_by(account_id)))
+        for organization in owned:
+            members = OrganizationMember.organization_id == organization
+            others = set(await tx.scalars(select(OrganizationMember.account_id).where(members))) - {account_id}
+            other_owners = await tx.scalar(
+                select(OrganizationMember.account_id).where(
+                    members, OrganizationMember.role == "OWNER", OrganizationMember.account_id != account_id
+                )
+            )
+            if others and not other_owners:
+                raise Conflict(f"Organization {organization} has members but no other owner: make one first")
+            if not others:
+                await tx.execute(delete(Organization).where(Organization.id == organization))
+        await tx.execute(delete(OrganizationMember).where(OrganizationMember.account_id == account_id))
+        await tx.execute(delete(ProjectMember).where(ProjectMember.account_id == account_id))
+
+
+def _owned_by(account_id: UUID) -> Select[UUID]:
+    return select(OrganizationMember.organization_id).where(
+        OrganizationMember.account_id == account_id, OrganizationMember.role == "OWNER"
+    )

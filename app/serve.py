@@ -1,0 +1,47 @@
+"""Run the web server until it is asked to stop, then stop everything that was started."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+
+import structlog
+import uvicorn
+
+from app.main import create_app
+from app.settings import Settings
+from app.wiring import open_resources
+
+log = structlog.get_logger()
+GRACE_SECONDS = 10
+
+
+class Server(uvicorn.Server):
+    """uvicorn raises the signal again once it has stopped, which would end us before the database is closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+
+async def serve(settings: Settings) -> None:
+    async with AsyncExitStack() as stack:
+        resources = await stack.enter_async_context(open_resources(settings, alone=True))
+        config = uvicorn.Config(
+            create_app(resources),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=True,
+            forwarded_allow_ips=settings.trusted_proxies,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            lifespan="off",
+        )
+        log.info("serving", address=settings.base_url, data_dir=str(settings.data_dir.resolve()))
+        await Server(config).serve()
+    log.info("stopped")

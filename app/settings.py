@@ -1,0 +1,142 @@
+"""Every environment variable, with its default and what it means. `.env.example` and docs/settings.md follow this."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.core.errors import ConfigurationError
+
+
+class SignupMode(StrEnum):
+    PERSONAL = "personal"
+    SHARED = "shared"
+    CLOSED = "closed"
+
+
+class VectorStore(StrEnum):
+    EDGE = "edge"
+    QDRANT = "qdrant"
+    PGVECTOR = "pgvector"
+
+
+class LogFormat(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+def _without_slash(value: str | None) -> str | None:
+    return value.rstrip("/") if value else None
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Url = Annotated[str | None, AfterValidator(_without_slash)]
+CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True, validate_default=True)
+
+    # Where
+    data_dir: Path = Field(Path("data"), description="Folder of the embedded Postgres, the index and the keys")
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on")
+    public_url: Url = Field(None, description="How people reach this server; http://HOST:PORT if empty")
+    development: bool = Field(True, description="Links that would be mailed are logged when no SMTP server is set")
+
+    # Postgres
+    database_url: SecretStr | None = Field(None, description="A Postgres of your own; the embedded one if empty")
+    admin_database_url: SecretStr | None = Field(None, description="Login that may migrate; DATABASE_URL if empty")
+    database_pool_size: int = Field(10, ge=1, le=200, description="Connections for each process")
+    auto_migrate: bool = Field(True, description="Bring the database up to date at every start")
+
+    # Accounts
+    supabase_url: Url = Field(None, description="Supabase project; our own identity provider if empty")
+    supabase_publishable_key: SecretStr | None = Field(None, description="sb_publishable_… of that project")
+    supabase_secret_key: SecretStr | None = Field(None, description="sb_secret_… of that project")
+    supabase_jwt_secret: SecretStr | None = Field(None, description="Only for old projects that sign with HS256")
+    former_issuer: Url = Field(None, description="After a move to Supabase: the issuer whose tokens stay good")
+    signup_mode: SignupMode = Field(SignupMode.PERSONAL, description="personal, shared or closed")
+    password_min_length: int = Field(8, ge=6, le=72, description="Shortest password at sign-up")
+    mail_confirm: bool | None = Field(None, description="Confirm addresses by mail; yes where SMTP_HOST is set")
+    access_token_seconds: int = Field(3600, ge=60, le=604800, description="Life of an access token")
+    site_url: Url = Field(None, description="Where links in mails lead; PUBLIC_URL if empty")
+    smtp_host: str | None = Field(None, description="Mail server; without one, links are logged in development")
+    smtp_port: int = Field(587, ge=1, le=65535, description="Port of the mail server")
+    smtp_username: str | None = Field(None, description="Login at the mail server")
+    smtp_password: SecretStr | None = Field(None, description="Password at the mail server")
+    smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="starttls, tls or none")
+    smtp_from: str = Field("keepsake@localhost", description="Sender of mails")
+    trusted_proxies: CommaSeparated = Field(
+        ["127.0.0.1", "::1"], description="Proxies whose X-Forwarded-For is believed, comma-separated"
+    )
+    secret_key: SecretStr | None = Field(
+        None, min_length=32, description="Keys the hashes of API keys; made in DATA_DIR if empty, shared by instances"
+    )
+
+    # Vectors
+    vector_store: VectorStore | None = Field(None, description="edge, qdrant, pgvector; by QDRANT_URL if empty")
+    qdrant_url: Url = Field(None, description="A Qdrant server or cluster")
+    qdrant_api_key: SecretStr | None = Field(None, description="Its API key")
+    qdrant_collection: str = Field("keepsake", description="Name of the collection's alias")
+
+    # Short-term memory and counters
+    redis_url: SecretStr | None = Field(None, description="Redis for several instances; in the process if empty")
+
+    # Models
+    llm_base_url: Url = Field(None, description="OpenAI-compatible endpoint; offline without it and without a key")
+    llm_api_key: SecretStr | None = Field(None, description="Its key; OPENAI_API_KEY is read too")
+    openai_api_key: SecretStr | None = Field(None, description="Used where LLM_API_KEY is empty")
+    llm_model: str = Field("gpt-5-mini", description="Model for chat and extraction")
+    llm_provider: str = Field("openai", description="openai (any compatible endpoint) or another of mem0's providers")
+    llm_timeout_seconds: float = Field(60, gt=0, description="Longest wait for a model's answer")
+    llm_concurrency: int = Field(32, ge=1, description="Model calls at once; more wait in a queue")
+    llm_queue: int = Field(128, ge=0, description="Calls that may wait; beyond it 503 with Retry-After")
+    embedder: str = Field("onnx", description="onnx (shipped), openai, or another of mem0's embedder providers")
+    embedder_model: str | None = Field(None, description="Model name at the provider")
+    embedder_base_url: Url = Field(None, description="OpenAI-compatible endpoint for embeddings")
+    embedder_api_key: SecretStr | None = Field(None, description="Its key; LLM_API_KEY if empty")
+
+    # Recall
+    recall_candidates: int = Field(100, ge=10, le=1000, description="Candidates by meaning and by words before ranking")
+    recency_half_life_days: float = Field(30, gt=0, description="Age at which the part of a score for recency halves")
+
+    # Requests
+    cors_origins: CommaSeparated = Field([], description="Origins of browser front ends, comma-separated")
+    max_body_bytes: int = Field(4 << 20, ge=1024, description="Largest request body; beyond it 413")
+    request_timeout_seconds: float = Field(60, gt=0, description="Longest an unstreamed request may take")
+    rate_limit_chat: str = Field("30/minute", description="Chat turns for each user")
+    rate_limit_user: str = Field("600/minute", description="Requests for each caller")
+    rate_limit_project: str = Field("6000/minute", description="Requests for each project")
+    rate_limit_global: str = Field("10000/minute", description="Requests for the whole service")
+    rate_limit_auth: str = Field("30/minute", description="Calls to sign-up, login and recovery for each address")
+
+    # Work in the background
+    worker: bool = Field(True, description="Run jobs inside the API process")
+    worker_concurrency: int = Field(4, ge=1, le=64, description="Jobs at once")
+
+    # Logs
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
+    log_format: LogFormat = Field(LogFormat.TEXT, description="text or json")
+
+    def __init__(self, **values: object) -> None:
+        super().__init__(**values)  # type: ignore[arg-type]  # pydantic takes what the environment would hold
+
+    @property
+    def base_url(self) -> str:
+        return self.public_url or f"http://{self.host}:{self.port}"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment, or stop with one sentence that names the variable and the remedy."""
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0]).upper() if first["loc"] else "a setting"
+        raise ConfigurationError(f"{name} is not usable: {first['msg']}. See .env.example for what it may be") from None
