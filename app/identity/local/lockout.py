@@ -49,7 +49,7 @@ class Lockout:
             await asyncio.sleep(min(limits.slowest_seconds, 0.1 * 2 ** (count - limits.free_guesses)))
 
     async def guessed_right(self, account: str, address: str) -> None:
-        await self._memory.delete(_account_key(account))
+        await self._memory.delete(f"identity:{_account_key(account)}")
         await self._give_back(f"guess:address:{address}")
 
     async def request(self, address: str) -> None:
