@@ -1,15 +1,19 @@
 """Background work. A job is written in the caller's transaction: it exists if and only if the data does."""
 
+import random
 from typing import Any
 
 import procrastinate
+from procrastinate.jobs import Job
 from procrastinate.tasks import Task
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.resources import Resources
 
 # Never opened: it carries the tasks, and writes jobs on connections that it is handed.
 tasks = procrastinate.App(connector=procrastinate.PsycopgConnector())
 JobContext = procrastinate.JobContext
-RetryDecision = procrastinate.RetryDecision
+STALLED_SECONDS = 30
 
 
 async def defer(
@@ -17,14 +21,13 @@ async def defer(
     task: Task[Any, Any, Any],
     *,
     lock: str | None = None,
-    queueing_lock: str | None = None,
     in_seconds: float = 0,
     **arguments: Any,
 ) -> int:
     """Write a job. Jobs that share a lock run one at a time, in order. Arguments are ids, never content."""
     connection = await (await tx.connection()).get_raw_connection()
     delay: Any = {"schedule_in": {"seconds": in_seconds}} if in_seconds else {}
-    deferrer = task.configure(connection=connection.driver_connection, lock=lock, queueing_lock=queueing_lock, **delay)
+    deferrer = task.configure(connection=connection.driver_connection, lock=lock, **delay)
     return await deferrer.defer_async(**arguments)
 
 
@@ -37,3 +40,33 @@ def queue(url: str, *, pool_size: int) -> procrastinate.App:
         kwargs={"options": "-c role=keepsake_system -c search_path=jobs"},
     )
     return tasks.with_connector(connector)
+
+
+def resources_of(context: JobContext) -> Resources:
+    resources = context.additional_context["resources"]
+    assert isinstance(resources, Resources)
+    return resources
+
+
+class TryAgain(procrastinate.BaseRetryStrategy):
+    """Later and later, with some chance in it, and no sooner than the error itself asks for."""
+
+    def __init__(self, *errors: type[Exception], first_seconds: float = 2, longest_seconds: float = 3600) -> None:
+        self._errors = errors
+        self._first = first_seconds
+        self._longest = longest_seconds
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> procrastinate.RetryDecision | None:
+        if not isinstance(exception, self._errors):
+            return None
+        asked: float = getattr(exception, "retry_after", None) or 0
+        backoff = min(self._longest, self._first * 2**job.attempts) * random.uniform(0.8, 1.2)  # noqa: S311
+        return procrastinate.RetryDecision(retry_in={"seconds": max(1, round(max(asked, backoff)))})
+
+
+async def rescue_stalled(app: procrastinate.App) -> int:
+    """Jobs whose worker died in the middle go back into the queue."""
+    stalled = list(await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS))
+    for job in stalled:
+        await app.job_manager.retry_job(job)
+    return len(stalled)

@@ -1,0 +1,197 @@
+"""The ledger in SQL: every statement that writes memories, their history, and what became of them."""
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, RowMapping, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.errors import NotFound
+from app.core.repository import Repository
+from app.memory.models import Memory
+from app.memory.namespace import Namespace
+from app.memory.new import NewMemory, Outcome, Remembered, content_hash
+
+FIELDS = (
+    "id uuid, namespace text, user_id text, profile_id uuid, agent_id text, app_id text, run_id text, kind text,"
+    " role text, content text, context text, metadata jsonb, categories text[], importance real, hash text,"
+    " immutable boolean, expires_on date, created_at timestamptz, updated_at timestamptz, source_message_id uuid,"
+    " event_id uuid, input jsonb, deduplicate boolean"
+)
+COLUMNS = (
+    "id, namespace, user_id, profile_id, agent_id, app_id, run_id, kind, role, content, context, metadata,"
+    " categories, importance, immutable, expires_on, source_message_id, event_id"
+)
+# One statement: new rows with their history, and for each one that was there already, which.
+ADD = text(f"""
+with given as (
+  select g.*, decode(g.hash, 'hex') as digest, row_number() over () as place
+  from jsonb_to_recordset(cast(:rows as jsonb)) as g ({FIELDS})
+), known as (
+  select distinct on (g.place) g.place, m.id, m.content
+  from given g join memories m on m.namespace = g.namespace and m.hash = g.digest and m.project_id = :project_id
+  where g.deduplicate and (m.expires_on is null or m.expires_on >= current_date) and m.archived_at is null
+), twin as (
+  select g.place, first_value(g.place) over (partition by g.namespace, g.digest order by g.place) as first
+  from given g where g.deduplicate
+), added as (
+  insert into memories ({COLUMNS}, project_id, hash, created_at, updated_at)
+  select {COLUMNS}, :project_id, digest, coalesce(created_at, now()), coalesce(updated_at, created_at, now())
+  from given g
+  where not exists (select from known k where k.place = g.place)
+    and not exists (select from twin t where t.place = g.place and t.first < g.place)
+  returning id, updated_at
+), noted as (
+  insert into memory_history (project_id, memory_id, user_id, agent_id, app_id, run_id, event, new_memory, input,
+    metadata, created_at)
+  select :project_id, g.id, g.user_id, g.agent_id, g.app_id, g.run_id, 'ADD', g.content, g.input, g.metadata,
+    coalesce(g.created_at, now())
+  from given g join added a on a.id = g.id
+)
+select g.place, coalesce(k.id, f.id, g.id) as id, a.id is not null as added, coalesce(k.content, g.content) as content,
+  a.updated_at
+from given g left join known k on k.place = g.place left join added a on a.id = g.id
+  left join twin t on t.place = g.place and t.first < g.place left join given f on f.place = t.first
+order by g.place
+""")  # noqa: S608  # only our own column names are put together
+RECORD_EVENT = text("""
+insert into events (id, project_id, user_id, namespace, event_type, status, messages, request, results, note,
+  started_at, completed_at)
+values (:id, :project_id, :user_id, :namespace, :event_type, :status, cast(:messages as jsonb),
+  cast(:request as jsonb), cast(:results as jsonb), :note,
+  case when :done then now() end, case when :done then now() end)
+""")
+FORGET_HISTORY = text("""
+update memory_history set old_memory = null, new_memory = null, input = null, metadata = null
+where project_id = :project_id and memory_id = any(:ids)
+""")
+NOTE_DELETED = text("""
+insert into memory_history (project_id, memory_id, user_id, agent_id, app_id, run_id, event)
+select project_id, id, user_id, agent_id, app_id, run_id, 'DELETE' from memories
+where project_id = :project_id and id = any(:ids)
+""")
+DELETE = text("delete from memories where project_id = :project_id and id = any(:ids) returning id")
+CHANGE_HISTORY = text("""
+insert into memory_history (project_id, memory_id, user_id, agent_id, app_id, run_id, event, old_memory, new_memory,
+  metadata)
+values (:project_id, :memory_id, :user_id, :agent_id, :app_id, :run_id, 'UPDATE', :old_memory, :new_memory,
+  cast(:metadata as jsonb))
+""")
+COUNT_ACCESS = text("""
+update memories set access_count = access_count + 1,
+  accessed_at = (array_append(accessed_at, now()))[greatest(1, cardinality(accessed_at) - 18):]
+where project_id = :project_id and id = any(:ids)
+""")
+
+
+class MemoryRepository(Repository[Memory]):
+    model = Memory
+    noun = "memory"
+
+    async def add_all(
+        self, namespace: Namespace, new: Sequence[NewMemory], *, deduplicate: bool, event_id: UUID | None = None
+    ) -> list[tuple[Remembered, dt.datetime | None]]:
+        """In order; with each new row the moment that says which version of it is to be indexed."""
+        rows = [as_row(namespace, memory, event_id, deduplicate=deduplicate) for memory in new]
+        found = await self.tx.execute(ADD, {"rows": json.dumps(rows), "project_id": self.project_id})
+        return [(remembered(row), row.updated_at) for row in found]
+
+    async def many(self, ids: Sequence[UUID], *where: ColumnElement[bool]) -> list[Memory]:
+        return list(await self.tx.scalars(self.rows.where(Memory.id.in_(ids), *where)))
+
+    async def delete_all(self, ids: Sequence[UUID]) -> list[UUID]:
+        """Rows and every word of theirs in the history; what stays is that something was deleted, and when."""
+        values = {"project_id": self.project_id, "ids": list(ids)}
+        await self.tx.execute(NOTE_DELETED, values)
+        gone = [row.id for row in await self.tx.execute(DELETE, values)]
+        await self.tx.execute(FORGET_HISTORY, {**values, "ids": gone})
+        return gone
+
+    async def locked(self, memory_id: UUID) -> Memory:
+        row: Memory | None = await self.tx.scalar(self.rows.where(Memory.id == memory_id).with_for_update())
+        if row is None:
+            raise NotFound(f"There is no memory {memory_id}")
+        return row
+
+    async def note_change(self, row: Memory, old: str) -> None:
+        values = {
+            "project_id": self.project_id,
+            "memory_id": row.id,
+            "old_memory": old,
+            "new_memory": row.content,
+            "metadata": json.dumps(row.metadata_),
+        }
+        people = {"user_id": row.user_id, "agent_id": row.agent_id, "app_id": row.app_id, "run_id": row.run_id}
+        await self.tx.execute(CHANGE_HISTORY, {**values, **people})
+
+    async def count_access(self, ids: Sequence[UUID]) -> None:
+        await self.tx.execute(COUNT_ACCESS, {"project_id": self.project_id, "ids": list(ids)})
+
+
+def as_row(
+    namespace: Namespace, memory: NewMemory, event_id: UUID | None, *, deduplicate: bool
+) -> dict[str, object]:
+    return {
+        "id": str(memory.id),
+        "namespace": str(namespace),
+        "user_id": namespace.user_id,
+        "profile_id": str(namespace.profile_id) if namespace.profile_id else None,
+        "agent_id": memory.agent_id,
+        "app_id": memory.app_id,
+        "run_id": memory.run_id,
+        "kind": memory.kind,
+        "role": memory.role,
+        "content": memory.content,
+        "context": memory.context,
+        "metadata": dict(memory.metadata),
+        "categories": list(memory.categories) if memory.categories is not None else None,
+        "importance": memory.importance,
+        "hash": content_hash(memory.content, memory.agent_id, memory.app_id, memory.run_id).hex(),
+        "immutable": memory.immutable,
+        "expires_on": memory.expires_on.isoformat() if memory.expires_on else None,
+        "created_at": memory.created_at.isoformat() if memory.created_at else None,
+        "updated_at": memory.updated_at.isoformat() if memory.updated_at else None,
+        "source_message_id": str(memory.source_message_id) if memory.source_message_id else None,
+        "event_id": str(event_id) if event_id else None,
+        "input": [dict(message) for message in memory.input] or None,
+        "deduplicate": deduplicate,
+    }
+
+
+def remembered(row: Row[Any] | RowMapping) -> Remembered:
+    outcome = Outcome.ADDED if row.added else Outcome.DUPLICATE
+    return Remembered(row.id, outcome, row.content)
+
+
+async def record_event(
+    tx: AsyncSession,
+    namespace: Namespace,
+    event_id: UUID,
+    event_type: str,
+    *,
+    done: bool,
+    messages: Sequence[Mapping[str, object]] | None = None,
+    request: Mapping[str, object] | None = None,
+    results: Sequence[Mapping[str, object]] = (),
+    note: str | None = None,
+) -> None:
+    """`results` name memories by id: their words are looked up when the event is read, so deleting one is enough."""
+    await tx.execute(
+        RECORD_EVENT,
+        {
+            "id": event_id,
+            "project_id": namespace.project_id,
+            "user_id": namespace.user_id,
+            "namespace": str(namespace),
+            "event_type": event_type,
+            "status": "SUCCEEDED" if done else "PENDING",
+            "messages": json.dumps(messages) if messages is not None else None,
+            "request": json.dumps(request or {}),
+            "results": json.dumps(results),
+            "note": note,
+            "done": done,
+        },
+    )

@@ -1,0 +1,75 @@
+"""Remember: verbatim and at once, or what a model makes of a conversation, as a durable job."""
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.jobs import defer
+from app.core.resources import Resources
+from app.memory.jobs import extract
+from app.memory.ledger import record_event
+from app.memory.namespace import Namespace
+from app.memory.new import NewMemory
+from app.memory.write import Added, write_memories
+
+Message = Mapping[str, str]
+
+
+async def remember(
+    resources: Resources, namespace: Namespace, new: Sequence[NewMemory], *, deduplicate: bool = True
+) -> Added:
+    """Kept word for word: when this returns they are committed, and the next search of the namespace finds them."""
+    async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:
+        added, changes = await write_memories(tx, namespace, new, deduplicate=deduplicate)
+    await resources.indexer.put(changes)
+    return added
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What is to be read for facts, and how."""
+
+    messages: Sequence[Message]
+    agent_id: str | None = None
+    app_id: str | None = None
+    run_id: str | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    instructions: str | None = None
+    categories: Sequence[Mapping[str, str]] | None = None
+    expires_on: dt.date | None = None
+    immutable: bool = False
+    said_at: dt.datetime | None = None
+    source_message_id: UUID | None = None
+
+
+async def queue_extraction(tx: AsyncSession, namespace: Namespace, conversation: Conversation) -> UUID:
+    """The words and the job in the caller's transaction: neither exists without the other."""
+    event_id = uuid.uuid4()
+    messages = [dict(message) for message in conversation.messages]
+    await record_event(
+        tx, namespace, event_id, "ADD", done=False, messages=messages, request=_as_request(namespace, conversation)
+    )
+    await defer(
+        tx, extract, lock=f"memory:{namespace}", project_id=str(namespace.project_id), event_id=str(event_id)
+    )
+    return event_id
+
+
+def _as_request(namespace: Namespace, conversation: Conversation) -> dict[str, object]:
+    return {
+        "profile_id": str(namespace.profile_id) if namespace.profile_id else None,
+        "agent_id": conversation.agent_id,
+        "app_id": conversation.app_id,
+        "run_id": conversation.run_id,
+        "metadata": dict(conversation.metadata),
+        "instructions": conversation.instructions,
+        "categories": [dict(each) for each in conversation.categories] if conversation.categories else None,
+        "expires_on": conversation.expires_on.isoformat() if conversation.expires_on else None,
+        "immutable": conversation.immutable,
+        "said_at": conversation.said_at.isoformat() if conversation.said_at else None,
+        "source_message_id": str(conversation.source_message_id) if conversation.source_message_id else None,
+    }

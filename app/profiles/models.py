@@ -1,0 +1,20 @@
+import datetime as dt
+
+from sqlalchemy import func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.database import ProjectModel
+
+
+class Profile(ProjectModel):
+    """A named set of memories of one user. Exactly one of a user's profiles is the default."""
+
+    __tablename__ = "profiles"
+
+    user_id: Mapped[str]
+    name: Mapped[str]
+    description: Mapped[str | None]
+    persona: Mapped[str | None]
+    is_default: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[dt.datetime] = mapped_column(server_default=func.now(), onupdate=func.now())

@@ -1,0 +1,46 @@
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from app.core.repository import Repository
+from app.profiles.models import Profile
+
+DEFAULT_NAME = "Default"
+# One writer at a time for each user's profiles: which one is the default is a fact about all of them.
+LOCK_USER = text("select pg_advisory_xact_lock(hashtextextended(:whose, 1))")
+
+
+class ProfileRepository(Repository[Profile]):
+    model = Profile
+    noun = "profile"
+
+    async def default_of(self, user_id: str) -> Profile:
+        """The user's default profile, made when the user is seen for the first time."""
+        query = self.rows.where(Profile.user_id == user_id, Profile.is_default)
+        found: Profile | None = await self.tx.scalar(query)
+        if found is None:
+            await self._make_default(user_id)
+            found = await self.tx.scalar(query)
+        assert found is not None
+        return found
+
+    async def of_user(self, user_id: str, profile_id: UUID | None) -> Profile:
+        """The profile named, if it is this user's, or the user's default."""
+        if profile_id is None:
+            return await self.default_of(user_id)
+        return await ProfileRepository(self.tx, self.project_id, user_id).get(profile_id)
+
+    async def default_ids(self, user_ids: Collection[str]) -> dict[str, UUID]:
+        """Default profiles of users already known; a user never seen has none and is left out."""
+        query = select(Profile.user_id, Profile.id).where(*self.mine(), Profile.is_default)
+        rows = await self.tx.execute(query.where(Profile.user_id.in_(user_ids)))
+        return {row.user_id: row.id for row in rows}
+
+    async def _make_default(self, user_id: str) -> None:
+        await self.tx.execute(LOCK_USER, {"whose": f"{self.project_id}:{user_id}"})
+        fresh = insert(Profile).values(
+            project_id=self.project_id, user_id=user_id, name=DEFAULT_NAME, is_default=True
+        )
+        await self.tx.execute(fresh.on_conflict_do_nothing())
