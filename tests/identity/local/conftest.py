@@ -1,9 +1,14 @@
+import asyncio
+import socket
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import httpx
 import pytest_asyncio
+import uvicorn
+from fastapi import FastAPI
 from supabase_auth import AsyncGoTrueClient
 
 from app.adapters.in_process import InProcessShortTerm
@@ -67,25 +72,44 @@ class Provider:
 MakeProvider = Callable[..., Awaitable[Provider]]
 
 
+def build_provider(database: Database, **changes: object) -> Provider:
+    values = {"issuer": ISSUER, "site_url": "http://app.test", "secret_key": SECRET, "mail_interval_seconds": 0}
+    settings = IdentitySettings(**{**values, "limits": UNHURRIED, **changes})  # type: ignore[arg-type]
+    mailbox = Mailbox()
+    house = open_identity(database, SigningKeys((new_key(),)), settings, mailbox, InProcessShortTerm())
+    transport = httpx.ASGITransport(app=create_identity_app(house), root_path="/auth/v1")
+    return Provider(house, httpx.AsyncClient(transport=transport, base_url=ISSUER), mailbox)
+
+
+async def close_provider(provider: Provider) -> None:
+    await provider.http.aclose()
+    await provider.house.close()
+
+
+@asynccontextmanager
+async def serving(provider: Provider) -> AsyncIterator[str]:
+    """The provider where others find it: over HTTP on loopback, mounted as the app mounts it."""
+    outer = FastAPI()
+    outer.mount("/auth/v1", create_identity_app(provider.house))
+    server = uvicorn.Server(uvicorn.Config(outer, lifespan="off", log_level="warning"))
+    door = socket.create_server(("127.0.0.1", 0))
+    running = asyncio.create_task(server.serve([door]))
+    yield f"http://127.0.0.1:{door.getsockname()[1]}"
+    server.should_exit = True
+    await running
+
+
 @pytest_asyncio.fixture
 async def make_provider(database: Database) -> AsyncIterator[MakeProvider]:
     opened: list[Provider] = []
 
     async def make(**changes: object) -> Provider:
-        values = {"issuer": ISSUER, "site_url": "http://app.test", "secret_key": SECRET, "mail_interval_seconds": 0}
-        values |= {"limits": UNHURRIED, **changes}
-        settings = IdentitySettings(**values)  # type: ignore[arg-type]
-        mailbox = Mailbox()
-        keys = SigningKeys((new_key(),))
-        house = open_identity(database, keys, settings, mailbox, InProcessShortTerm())
-        transport = httpx.ASGITransport(app=create_identity_app(house), root_path="/auth/v1")
-        opened.append(Provider(house, httpx.AsyncClient(transport=transport, base_url=ISSUER), mailbox))
+        opened.append(build_provider(database, **changes))
         return opened[-1]
 
     yield make
     for provider in opened:
-        await provider.http.aclose()
-        await provider.house.close()
+        await close_provider(provider)
 
 
 @pytest_asyncio.fixture

@@ -1,0 +1,71 @@
+// A person's whole life with an account, through supabase-js as a front end uses it.
+// Speaks to the test by lines: writes "mail?" when it needs the last link's token, reads it from standard input.
+import assert from "node:assert/strict";
+import { createInterface } from "node:readline";
+import { createClient } from "@supabase/supabase-js";
+
+const [url, email] = process.argv.slice(2);
+const password = "correct horse battery";
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+
+// Node before 22 has no WebSocket, and the client demands one although nothing here opens it.
+const make = () =>
+  createClient(url, "sb_publishable_for_tests", {
+    auth: { persistSession: false, autoRefreshToken: false },
+    realtime: { transport: class {} },
+  });
+
+const succeed = ({ data, error }) => {
+  assert.equal(error, null);
+  return data;
+};
+
+const mailedToken = async () => {
+  console.log("mail?");
+  return (await lines.next()).value;
+};
+
+const client = make();
+
+const waiting = succeed(await client.auth.signUp({ email, password, options: { data: { name: "Ada" } } }));
+assert.equal(waiting.session, null);
+const early = await client.auth.signInWithPassword({ email, password });
+assert.equal(early.error.code, "email_not_confirmed");
+const confirmed = succeed(await client.auth.verifyOtp({ token_hash: await mailedToken(), type: "signup" }));
+assert.equal(confirmed.user.email, email);
+
+const weak = await make().auth.signUp({ email: `weak-${email}`, password: "short" });
+assert.equal(weak.error.code, "weak_password");
+assert.deepEqual(weak.error.reasons, ["length"]);
+const wrong = await make().auth.signInWithPassword({ email, password: "wrong" });
+assert.equal(wrong.error.code, "invalid_credentials");
+
+const signedIn = succeed(await client.auth.signInWithPassword({ email, password }));
+assert.equal(signedIn.user.user_metadata.name, "Ada");
+const claims = succeed(await client.auth.getClaims());
+assert.equal(claims.claims.sub, signedIn.user.id);
+assert.equal(claims.claims.aud, "authenticated");
+
+const refreshed = succeed(await client.auth.refreshSession());
+assert.notEqual(refreshed.session.refresh_token, signedIn.session.refresh_token);
+
+const updated = succeed(await client.auth.updateUser({ data: { name: "Grace" } }));
+assert.equal(updated.user.user_metadata.name, "Grace");
+
+succeed(await client.auth.resetPasswordForEmail(email));
+const recovering = make();
+succeed(await recovering.auth.verifyOtp({ token_hash: await mailedToken(), type: "recovery" }));
+succeed(await recovering.auth.updateUser({ password: "another fine password" }));
+const evicted = await client.auth.getUser();
+assert.equal(evicted.error.name, "AuthSessionMissingError");
+
+const again = make();
+const { session } = succeed(await again.auth.signInWithPassword({ email, password: "another fine password" }));
+assert.equal((await again.auth.signOut()).error, null);
+const gone = await make().auth.getUser(session.access_token);
+assert.equal(gone.error.name, "AuthSessionMissingError");
+const stale = await make().auth.refreshSession({ refresh_token: session.refresh_token });
+assert.equal(stale.error.code, "refresh_token_not_found");
+
+console.log("done");
+process.exit(0);

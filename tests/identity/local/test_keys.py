@@ -1,0 +1,89 @@
+import json
+import multiprocessing
+import stat
+from pathlib import Path
+
+import pytest
+
+from app.core.errors import ConfigurationError
+from app.identity.local.house import issuer
+from app.identity.local.keys import (
+    KEYS_FILE,
+    SECRET_FILE,
+    SigningKeys,
+    load_or_create_keys,
+    load_or_create_secret,
+    new_key,
+    parse_keys,
+    save_keys,
+)
+from app.identity.tokens import InvalidToken, verify
+from tests.identity.test_tokens import ISSUER, good_claims
+
+
+def test_keys_are_made_once_and_readable_by_nobody_else(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    first, secret = load_or_create_keys(folder), load_or_create_secret(folder)
+    assert load_or_create_keys(folder) == first
+    assert load_or_create_secret(folder) == secret
+    assert secret.startswith("sb_secret_")
+    for name in (KEYS_FILE, SECRET_FILE):
+        assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
+    assert {path.name for path in folder.iterdir()} == {KEYS_FILE, SECRET_FILE}
+
+
+def test_a_file_left_open_to_others_is_closed(tmp_path: Path) -> None:
+    load_or_create_keys(tmp_path)
+    (tmp_path / KEYS_FILE).chmod(0o644)
+    load_or_create_keys(tmp_path)
+    assert stat.S_IMODE((tmp_path / KEYS_FILE).stat().st_mode) == 0o600
+
+
+def kid_of(folder: Path) -> object:
+    return load_or_create_keys(folder).current["kid"]
+
+
+def test_processes_that_start_together_agree(tmp_path: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        assert len(set(pool.map(kid_of, [tmp_path] * 6, chunksize=1))) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        "5",
+        '["key"]',
+        json.dumps({**new_key(), "d": "AAAA"}),
+        json.dumps({**new_key(), "alg": "HS256"}),
+    ]
+    + [json.dumps({name: value for name, value in new_key().items() if name != lost}) for lost in ("d", "kid", "x")],
+)
+def test_a_spoilt_file_stops_the_start_with_a_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / KEYS_FILE).write_text(text)
+    with pytest.raises(ConfigurationError, match="DATA_DIR"):
+        load_or_create_keys(tmp_path)
+
+
+async def test_a_rotated_key_signs_and_the_old_one_still_verifies(tmp_path: Path) -> None:
+    old = load_or_create_keys(tmp_path)
+    save_keys(tmp_path, SigningKeys((new_key(), *old.keys)))
+    both = load_or_create_keys(tmp_path)
+    assert both.current["kid"] != old.current["kid"]
+    for keys in (old, both):
+        await verify(keys.sign(good_claims()), [issuer(both, ISSUER)])
+    with pytest.raises(InvalidToken):
+        await verify(both.sign(good_claims()), [issuer(old, ISSUER)])
+
+
+def test_a_key_of_supabases_own_tool_can_be_used() -> None:
+    """`supabase gen signing-key --algorithm ES256` prints one key; its file holds a list."""
+    key = new_key()
+    assert parse_keys(json.dumps(key)) == parse_keys(json.dumps([key]))
+    assert key["key_ops"] == ["sign", "verify"]
+    assert (key["kty"], key["crv"], key["use"]) == ("EC", "P-256", "sig")
+    (public,) = parse_keys(json.dumps(key)).public()
+    assert "d" not in public
