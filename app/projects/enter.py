@@ -46,19 +46,27 @@ async def _join_shared(tx: AsyncSession, account_id: UUID) -> None:
 
 
 async def _make_personal(tx: AsyncSession, account_id: UUID, email: str) -> None:
-    name = f"{email or account_id} (personal)"[:200]
-    organization = await tx.scalar(insert(Organization).values(name=name, personal=True).returning(Organization.id))
-    await tx.execute(
-        insert(OrganizationMember).values(organization_id=organization, account_id=account_id, role="OWNER")
-    )
+    """Whoever has deleted their last project gets the next one in the same organization."""
+    emptied = select(Organization.id).where(Organization.personal, Organization.id.in_(_owned_by(account_id)))
+    organization = await tx.scalar(emptied.limit(1)) or await _make_organization(tx, account_id, email)
     await tx.execute(insert(Project).values(organization_id=organization, name="My project"))
+
+
+async def _make_organization(tx: AsyncSession, account_id: UUID, email: str) -> UUID:
+    name = f"{email or account_id} (personal)"[:200]
+    values = {"name": name, "personal": True}
+    made: UUID | None = await tx.scalar(insert(Organization).values(**values).returning(Organization.id))
+    assert made is not None
+    await tx.execute(insert(OrganizationMember).values(organization_id=made, account_id=account_id, role="OWNER"))
+    return made
 
 
 async def leave_everything(database: Database, account_id: UUID) -> None:
     """Before an account is deleted: organizations that only it owns go with all their projects."""
     async with database.system() as tx:
-        owned = set(await tx.scalars(_owned_by(account_id)))
-        for organization in owned:
+        # Locked in order: of two owners who leave at once, the second must see that the first is gone.
+        owned = select(Organization.id).where(Organization.id.in_(_owned_by(account_id))).order_by(Organization.id)
+        for organization in list(await tx.scalars(owned.with_for_update())):
             members = OrganizationMember.organization_id == organization
             others = set(await tx.scalars(select(OrganizationMember.account_id).where(members))) - {account_id}
             other_owners = await tx.scalar(

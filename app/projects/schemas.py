@@ -3,7 +3,7 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, StringConstraints
 
 from app.core.text import no_nul
 
@@ -37,10 +37,10 @@ class ProjectRead(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
-    organization_id: UUID
+    organization_id: UUID | None = Field(description="Null for end users of the project")
     name: str
     description: str | None
-    role: str | None = None
+    role: ProjectRole | None = Field(description="Yours; null for an API key, which has scopes instead")
     created_at: dt.datetime
     updated_at: dt.datetime
 
@@ -51,7 +51,7 @@ class OrganizationRead(BaseModel):
     id: UUID
     name: str
     personal: bool
-    role: str
+    role: MemberRole
     created_at: dt.datetime
 
 
@@ -59,10 +59,32 @@ class OrganizationCreate(BaseModel):
     name: Name
 
 
+class OrganizationPatch(BaseModel):
+    name: Name | None = None
+
+
+def changes_in(patch: ProjectPatch | OrganizationPatch) -> dict[str, object]:
+    """What was sent. A name cannot be taken away: null leaves it as it is."""
+    sent = patch.model_dump(exclude_unset=True)
+    return {field: value for field, value in sent.items() if field != "name" or value is not None}
+
+
 class MemberRead(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
     account_id: UUID
-    email: str
-    role: str
+    email: str | None
+    role: MemberRole
+    created_at: dt.datetime
+
+
+class ProjectMemberRead(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    account_id: UUID
+    email: str | None
+    role: ProjectRole = Field(description="The strongest, where they have one here and one in the organization")
+    inherited: bool = Field(description="Here through the organization only, and changed there")
     created_at: dt.datetime
 
 

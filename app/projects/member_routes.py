@@ -1,0 +1,87 @@
+"""/v1/…/members: who else may enter, and as what."""
+
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from app.core.pagination import Cursor, Limit, Page
+from app.core.schemas import Done
+from app.identity.caller import Person
+from app.identity.transaction import SystemTransaction
+from app.projects.admit import MemberWriter, Reader
+from app.projects.member_repository import OrganizationMemberRepository, ProjectMemberRepository
+from app.projects.repository import Found
+from app.projects.schemas import (
+    MemberChange,
+    MemberRead,
+    OrganizationMemberAdd,
+    ProjectMemberAdd,
+    ProjectMemberChange,
+    ProjectMemberRead,
+)
+
+organization_members = APIRouter(prefix="/v1/organizations/{organization_id}/members", tags=["organizations"])
+project_members = APIRouter(prefix="/v1/projects/{project_id}/members", tags=["projects"])
+
+
+@organization_members.get("", response_model=Page[MemberRead])
+async def list_organization_members(
+    organization_id: UUID, caller: Person, tx: SystemTransaction, limit: Limit = 50, cursor: Cursor = None
+) -> Page[Found]:
+    return await OrganizationMemberRepository(tx, caller, organization_id).page(limit, cursor)
+
+
+@organization_members.post("", status_code=201, response_model=MemberRead)
+async def add_organization_member(
+    organization_id: UUID, body: OrganizationMemberAdd, caller: Person, tx: SystemTransaction
+) -> Found:
+    """Somebody who has signed up, by their e-mail address. They enter all projects of the organization."""
+    return await OrganizationMemberRepository(tx, caller, organization_id).add(body.email, body.role)
+
+
+@organization_members.patch("/{account_id}", response_model=MemberRead)
+async def change_organization_member(
+    organization_id: UUID, account_id: UUID, body: MemberChange, caller: Person, tx: SystemTransaction
+) -> Found:
+    return await OrganizationMemberRepository(tx, caller, organization_id).change(account_id, body.role)
+
+
+@organization_members.delete("/{account_id}")
+async def remove_organization_member(
+    organization_id: UUID, account_id: UUID, caller: Person, tx: SystemTransaction
+) -> Done:
+    """Owners remove others; everybody may leave, except the last owner."""
+    await OrganizationMemberRepository(tx, caller, organization_id).remove(account_id)
+    return Done(message="Member removed")
+
+
+@project_members.get("", response_model=Page[ProjectMemberRead])
+async def list_project_members(
+    project_id: UUID, caller: Reader, tx: SystemTransaction, limit: Limit = 50, cursor: Cursor = None
+) -> Page[Found]:
+    """Everybody who may enter the project; `inherited` marks those who do so through its organization only."""
+    return await ProjectMemberRepository(tx, caller, project_id).page(limit, cursor)
+
+
+@project_members.post("", status_code=201, response_model=ProjectMemberRead)
+async def add_project_member(
+    project_id: UUID, body: ProjectMemberAdd, caller: MemberWriter, tx: SystemTransaction
+) -> Found:
+    """Somebody who has signed up, by their e-mail address. They enter this one project."""
+    return await ProjectMemberRepository(tx, caller, project_id).add(body.email, body.role)
+
+
+@project_members.patch("/{account_id}", response_model=ProjectMemberRead)
+async def change_project_member(
+    project_id: UUID, account_id: UUID, body: ProjectMemberChange, caller: MemberWriter, tx: SystemTransaction
+) -> Found:
+    return await ProjectMemberRepository(tx, caller, project_id).change(account_id, body.role)
+
+
+@project_members.delete("/{account_id}")
+async def remove_project_member(
+    project_id: UUID, account_id: UUID, caller: MemberWriter, tx: SystemTransaction
+) -> Done:
+    """Owners remove others; everybody may leave."""
+    await ProjectMemberRepository(tx, caller, project_id).remove(account_id)
+    return Done(message="Member removed")

@@ -1,0 +1,170 @@
+"""Organizations, projects and settings. Each is built for whoever asks: every query starts from what they belong to."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import FromClause, Row, Select, case, delete, func, literal, null, select, tuple_, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.errors import Forbidden, NotFound
+from app.core.pagination import Page, read_cursor
+from app.core.repository import cut_page
+from app.identity.caller import Caller
+from app.projects.models import Organization, OrganizationMember, Project
+
+OWNER, USER = "OWNER", "USER"
+Found = Row[Any]
+
+
+async def read_page(tx: AsyncSession, query: Select[Any], limit: int, cursor: str | None) -> Page[Found]:
+    """Newest first, of a query whose columns include `id` and `created_at`."""
+    found = query.subquery()
+    place = tuple_(found.c.created_at, found.c.id)
+    wanted = select(found).order_by(found.c.created_at.desc(), found.c.id.desc()).limit(limit + 1)
+    if cursor:
+        wanted = wanted.where(place < read_cursor(cursor))
+    return cut_page(list(await tx.execute(wanted)), limit)
+
+
+def require_owner(role: str | None, place: str) -> None:
+    """No role means an API key, whose scopes were asked for at the door."""
+    if role not in (None, OWNER):
+        raise Forbidden(f"Only an owner of this {place} may do this: ask one of them")
+
+
+class OrganizationRepository:
+    """One person's organizations."""
+
+    def __init__(self, tx: AsyncSession, caller: Caller) -> None:
+        self.tx = tx
+        self.account_id = caller.account_id
+
+    @property
+    def rows(self) -> Select[Any]:
+        return (
+            select(*Organization.__table__.c, OrganizationMember.role)
+            .join(OrganizationMember, OrganizationMember.organization_id == Organization.id)
+            .where(OrganizationMember.account_id == self.account_id)
+        )
+
+    async def page(self, limit: int, cursor: str | None) -> Page[Found]:
+        return await read_page(self.tx, self.rows, limit, cursor)
+
+    async def get(self, organization_id: UUID, *, owner: bool = False) -> Found:
+        """404 for whoever is not in it; a reader who wants to change something is told so."""
+        found: Found | None = (await self.tx.execute(self.rows.where(Organization.id == organization_id))).first()
+        if found is None:
+            raise NotFound(f"There is no organization {organization_id}")
+        if owner:
+            require_owner(found.role, "organization")
+        return found
+
+    async def first_owned(self) -> UUID:
+        query = self.rows.where(OrganizationMember.role == OWNER).order_by(
+            Organization.personal.desc(), Organization.created_at, Organization.id
+        )
+        found = (await self.tx.execute(query.limit(1))).first()
+        if found is None:
+            raise Forbidden("You own no organization: make one with POST /v1/organizations first")
+        owned: UUID = found.id
+        return owned
+
+    async def add(self, name: str) -> Found:
+        organization = Organization(name=name)
+        self.tx.add(organization)
+        await self.tx.flush()
+        self.tx.add(OrganizationMember(organization_id=organization.id, account_id=self.account_id, role=OWNER))
+        await self.tx.flush()
+        return await self.get(organization.id)
+
+    async def update(self, organization_id: UUID, **values: object) -> Found:
+        await self.get(organization_id, owner=True)
+        if values:
+            await self.tx.execute(update(Organization).where(Organization.id == organization_id).values(**values))
+        return await self.get(organization_id)
+
+    async def delete(self, organization_id: UUID) -> None:
+        """With its projects and everything in them."""
+        await self.get(organization_id, owner=True)
+        await self.tx.execute(delete(Organization).where(Organization.id == organization_id))
+
+
+class ProjectRepository:
+    """The projects that one caller reaches: a person's by membership, an API key's own."""
+
+    def __init__(self, tx: AsyncSession, caller: Caller) -> None:
+        self.tx = tx
+        self.caller = caller
+
+    @property
+    def reached(self) -> FromClause:
+        if self.caller.account_id is None:
+            own = select(literal(self.caller.project_id).label("project_id"), null().label("role"))
+            return own.subquery()
+        return func.private.projects_of(self.caller.account_id).table_valued("project_id", "role")
+
+    @property
+    def rows(self) -> Select[Any]:
+        """End users of an application see what it is called, and nothing of how it is run."""
+        role = (reached := self.reached).c.role
+        shown = [
+            case((role == USER, null()), else_=column) for column in (Project.organization_id, Project.description)
+        ]
+        return select(
+            *(Project.id, Project.name, Project.created_at, Project.updated_at, role),
+            *(shown[0].label("organization_id"), shown[1].label("description")),
+        ).join(reached, reached.c.project_id == Project.id)
+
+    async def page(self, limit: int, cursor: str | None) -> Page[Found]:
+        return await read_page(self.tx, self.rows, limit, cursor)
+
+    async def get(self, project_id: UUID, *, owner: bool = False) -> Found:
+        found: Found | None = (await self.tx.execute(self.rows.where(Project.id == project_id))).first()
+        if found is None:
+            raise NotFound(f"There is no project {project_id}")
+        if owner:
+            require_owner(found.role, "project")
+        return found
+
+    async def add(self, organization_id: UUID | None, *, name: str, description: str | None) -> Found:
+        organizations = OrganizationRepository(self.tx, self.caller)
+        owned = organization_id or await organizations.first_owned()
+        await organizations.get(owned, owner=True)
+        project = Project(organization_id=owned, name=name, description=description)
+        self.tx.add(project)
+        await self.tx.flush()
+        return await self.get(project.id)
+
+    async def update(self, project_id: UUID, **values: object) -> Found:
+        await self.get(project_id, owner=True)
+        if values:
+            await self.tx.execute(update(Project).where(Project.id == project_id).values(**values))
+        return await self.get(project_id)
+
+    async def delete(self, project_id: UUID) -> None:
+        """With everything in it: keys, profiles, sessions, memories."""
+        await self.get(project_id, owner=True)
+        await self.tx.execute(delete(Project).where(Project.id == project_id))
+
+
+class SettingsRepository:
+    """What one project has settled, read and changed in that project's own transaction."""
+
+    def __init__(self, tx: AsyncSession, project_id: UUID) -> None:
+        self.tx = tx
+        self.project_id = project_id
+
+    async def get(self) -> dict[str, Any]:
+        query = select(Project.settings).where(Project.id == self.project_id)
+        settings: dict[str, Any] | None = await self.tx.scalar(query)
+        if settings is None:
+            raise NotFound(f"There is no project {self.project_id}")
+        return settings
+
+    async def change(self, **settings: object) -> dict[str, Any]:
+        """Merged in one statement, so that two who change different settings at once both have their way."""
+        merged = Project.settings.op("||")(literal(settings, JSONB))
+        mine = Project.id == self.project_id
+        await self.tx.execute(update(Project).where(mine).values(settings=merged))
+        return await self.get()
