@@ -58,15 +58,11 @@ from given g left join known k on k.place = g.place left join added a on a.id = 
 order by g.place
 """)  # noqa: S608  # only our own column names are put together
 RECORD_EVENT = text("""
-insert into events (id, project_id, user_id, namespace, event_type, status, messages, request, results, note,
+insert into events (id, project_id, user_id, namespace, session_id, event_type, status, messages, request, results, note,
   started_at, completed_at)
-values (:id, :project_id, :user_id, :namespace, :event_type, :status, cast(:messages as jsonb),
+values (:id, :project_id, :user_id, :namespace, :session_id, :event_type, :status, cast(:messages as jsonb),
   cast(:request as jsonb), cast(:results as jsonb), :note,
   case when :done then now() end, case when :done then now() end)
-""")
-FORGET_HISTORY = text("""
-update memory_history set old_memory = null, new_memory = null, input = null, metadata = null
-where project_id = :project_id and memory_id = any(:ids)
 """)
 NOTE_DELETED = text("""
 insert into memory_history (project_id, memory_id, user_id, agent_id, app_id, run_id, event)
@@ -103,12 +99,10 @@ class MemoryRepository(Repository[Memory]):
         return list(await self.tx.scalars(self.rows.where(Memory.id.in_(ids), *where)))
 
     async def delete_all(self, ids: Sequence[UUID]) -> list[UUID]:
-        """Rows and every word of theirs in the history; what stays is that something was deleted, and when."""
+        """A trigger blanks their words in the history: what stays is that something was deleted, and when."""
         values = {"project_id": self.project_id, "ids": list(ids)}
         await self.tx.execute(NOTE_DELETED, values)
-        gone = [row.id for row in await self.tx.execute(DELETE, values)]
-        await self.tx.execute(FORGET_HISTORY, {**values, "ids": gone})
-        return gone
+        return [row.id for row in await self.tx.execute(DELETE, values)]
 
     async def locked(self, memory_id: UUID) -> Memory:
         row: Memory | None = await self.tx.scalar(self.rows.where(Memory.id == memory_id).with_for_update())
@@ -131,9 +125,7 @@ class MemoryRepository(Repository[Memory]):
         await self.tx.execute(COUNT_ACCESS, {"project_id": self.project_id, "ids": list(ids)})
 
 
-def as_row(
-    namespace: Namespace, memory: NewMemory, event_id: UUID | None, *, deduplicate: bool
-) -> dict[str, object]:
+def as_row(namespace: Namespace, memory: NewMemory, event_id: UUID | None, *, deduplicate: bool) -> dict[str, object]:
     return {
         "id": str(memory.id),
         "namespace": str(namespace),
@@ -177,6 +169,7 @@ async def record_event(
     request: Mapping[str, object] | None = None,
     results: Sequence[Mapping[str, object]] = (),
     note: str | None = None,
+    session_id: UUID | None = None,
 ) -> None:
     """`results` name memories by id: their words are looked up when the event is read, so deleting one is enough."""
     await tx.execute(
@@ -186,6 +179,7 @@ async def record_event(
             "project_id": namespace.project_id,
             "user_id": namespace.user_id,
             "namespace": str(namespace),
+            "session_id": session_id,
             "event_type": event_type,
             "status": "SUCCEEDED" if done else "PENDING",
             "messages": json.dumps(messages) if messages is not None else None,

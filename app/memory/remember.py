@@ -44,18 +44,21 @@ class Conversation:
     immutable: bool = False
     said_at: dt.datetime | None = None
     source_message_id: UUID | None = None
+    session_id: UUID | None = None
+    """Deleting or pausing this session stops the extraction."""
 
 
 async def queue_extraction(tx: AsyncSession, namespace: Namespace, conversation: Conversation) -> UUID:
     """The words and the job in the caller's transaction: neither exists without the other."""
     event_id = uuid.uuid4()
-    messages = [dict(message) for message in conversation.messages]
     await record_event(
-        tx, namespace, event_id, "ADD", done=False, messages=messages, request=_as_request(namespace, conversation)
+        *(tx, namespace, event_id, "ADD"),
+        done=False,
+        messages=[dict(message) for message in conversation.messages],
+        request=_as_request(namespace, conversation),
+        session_id=conversation.session_id,
     )
-    await defer(
-        tx, extract, lock=f"memory:{namespace}", project_id=str(namespace.project_id), event_id=str(event_id)
-    )
+    await defer(tx, extract, lock=f"memory:{namespace}", project_id=str(namespace.project_id), event_id=str(event_id))
     return event_id
 
 

@@ -44,6 +44,4 @@ def as_result(result: Remembered) -> dict[str, object]:
 
 def to_index(namespace: Namespace, memory: NewMemory, version: dt.datetime) -> ToIndex:
     said_at = memory.created_at or version
-    return ToIndex(
-        memory.id, namespace.project_id, str(namespace), memory.content, memory.context, said_at, version
-    )
+    return ToIndex(memory.id, namespace.project_id, str(namespace), memory.content, memory.context, said_at, version)

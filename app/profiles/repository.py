@@ -1,9 +1,10 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from app.core.errors import Conflict
 from app.core.repository import Repository
 from app.profiles.models import Profile
 
@@ -38,9 +39,48 @@ class ProfileRepository(Repository[Profile]):
         rows = await self.tx.execute(query.where(Profile.user_id.in_(user_ids)))
         return {row.user_id: row.id for row in rows}
 
-    async def _make_default(self, user_id: str) -> None:
+    async def create(self, user_id: str, *, is_default: bool, **values: object) -> Profile:
+        """A user's first profile is the default, whatever was asked: there is always exactly one."""
+        await self._lock(user_id)
+        first = await self._count(user_id) == 0
+        if is_default:
+            await self._clear_default(user_id)
+        return await self.add(user_id=user_id, is_default=is_default or first, **values)
+
+    async def make_default(self, profile_id: UUID) -> Profile:
+        profile = await self.get(profile_id)
+        await self._lock(profile.user_id)
+        await self._clear_default(profile.user_id)
+        return await self.update(profile_id, is_default=True)
+
+    async def remove(self, profile_id: UUID) -> None:
+        """With its memories and sessions. The last one cannot go; a default passes that on to the oldest left."""
+        profile = await self.get(profile_id)
+        await self._lock(profile.user_id)
+        if await self._count(profile.user_id) < 2:
+            raise Conflict("This is the user's last profile: make another one before you delete it")
+        await self.tx.refresh(profile)
+        was_default = profile.is_default
+        await self.delete(profile_id)
+        if was_default:
+            left = self.rows.where(Profile.user_id == profile.user_id).order_by(Profile.created_at, Profile.id)
+            heir: Profile | None = await self.tx.scalar(left.limit(1))
+            assert heir is not None
+            heir.is_default = True
+            await self.flush()
+
+    async def _lock(self, user_id: str) -> None:
         await self.tx.execute(LOCK_USER, {"whose": f"{self.project_id}:{user_id}"})
-        fresh = insert(Profile).values(
-            project_id=self.project_id, user_id=user_id, name=DEFAULT_NAME, is_default=True
-        )
+
+    async def _count(self, user_id: str) -> int:
+        query = select(func.count()).select_from(Profile).where(*self.mine(), Profile.user_id == user_id)
+        return await self.tx.scalar(query) or 0
+
+    async def _clear_default(self, user_id: str) -> None:
+        mine = update(Profile).where(*self.mine(), Profile.user_id == user_id, Profile.is_default)
+        await self.tx.execute(mine.values(is_default=False))
+
+    async def _make_default(self, user_id: str) -> None:
+        await self._lock(user_id)
+        fresh = insert(Profile).values(project_id=self.project_id, user_id=user_id, name=DEFAULT_NAME, is_default=True)
         await self.tx.execute(fresh.on_conflict_do_nothing())

@@ -12,6 +12,9 @@ create table public.sessions (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   last_message_at timestamptz,
+  -- Who is answering right now, and until when that is believed: two turns at once must not interleave.
+  turn_id uuid,
+  turn_until timestamptz,
   unique (project_id, id),
   unique (project_id, user_id, id),
   foreign key (project_id, user_id, profile_id) references public.profiles (project_id, user_id, id) on delete cascade

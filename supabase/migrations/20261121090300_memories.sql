@@ -65,6 +65,7 @@ create table public.events (
   project_id uuid not null references public.projects (id) on delete cascade,
   user_id text,
   namespace text,
+  session_id uuid,
   event_type text not null,
   status text not null check (status in ('PENDING', 'RUNNING', 'SUCCEEDED', 'FAILED')),
   messages jsonb,
@@ -77,8 +78,10 @@ create table public.events (
   updated_at timestamptz not null default now(),
   started_at timestamptz,
   completed_at timestamptz,
-  unique (project_id, id)
+  unique (project_id, id),
+  foreign key (project_id, user_id, session_id) references public.sessions (project_id, user_id, id) on delete cascade
 );
+create index events_by_session on public.events (session_id) where session_id is not null;
 create index events_by_project on public.events (project_id, created_at desc, id desc);
 create index events_by_user on public.events (project_id, user_id);
 
@@ -93,10 +96,24 @@ language plpgsql security definer set search_path = '' as $$
 begin
   insert into public.vector_removals (memory_id, project_id)
   select id, project_id from gone on conflict do nothing;
+  update public.memory_history h set old_memory = null, new_memory = null, input = null, metadata = null
+  from gone where h.project_id = gone.project_id and h.memory_id = gone.id;
   return null;
 end $$;
 create trigger memories_removed after delete on public.memories
   referencing old table as gone for each statement execute function private.remember_removal();
+
+-- Whoever pauses a session or goes incognito means what was just said too: extraction that has not finished stops.
+create function private.stop_extraction() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  delete from public.events
+  where project_id = new.project_id and session_id = new.id and status in ('PENDING', 'RUNNING');
+  return null;
+end $$;
+create trigger sessions_paused after update of privacy_mode on public.sessions
+  for each row when (old.privacy_mode = 'normal' and new.privacy_mode <> 'normal')
+  execute function private.stop_extraction();
 
 alter table public.memories enable row level security;
 alter table public.memory_history enable row level security;

@@ -1,0 +1,61 @@
+"""/v1/profiles: the named sets of memories a person switches between."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from app.core.pagination import Cursor, Limit, Page
+from app.core.resources import ResourcesDep
+from app.core.schemas import Done
+from app.identity.caller import ProfileReader, ProfileWriter
+from app.identity.transaction import Transaction
+from app.profiles.models import Profile
+from app.profiles.repository import ProfileRepository
+from app.profiles.schemas import ProfileCreate, ProfilePatch, ProfileRead, UserId
+
+router = APIRouter(prefix="/v1/profiles", tags=["profiles"])
+Whose = Annotated[UserId | None, Query(description="Whose; yourself if left out, required with an API key")]
+
+
+@router.post("", status_code=201, response_model=ProfileRead)
+async def create_profile(body: ProfileCreate, caller: ProfileWriter, tx: Transaction) -> Profile:
+    values = body.model_dump(exclude={"user_id"})
+    return await ProfileRepository(tx, caller.project_id).create(caller.act_for(body.user_id), **values)
+
+
+@router.get("", response_model=Page[ProfileRead])
+async def list_profiles(
+    caller: ProfileReader, tx: Transaction, user_id: Whose = None, limit: Limit = 50, cursor: Cursor = None
+) -> Page[Profile]:
+    """Newest first. A user seen for the first time has one: the default."""
+    whose = caller.act_for(user_id)
+    await ProfileRepository(tx, caller.project_id).default_of(whose)
+    return await ProfileRepository(tx, caller.project_id, whose).page(limit, cursor)
+
+
+@router.get("/{profile_id}", response_model=ProfileRead)
+async def get_profile(profile_id: UUID, caller: ProfileReader, tx: Transaction) -> Profile:
+    return await ProfileRepository(tx, caller.project_id, caller.user_id).get(profile_id)
+
+
+@router.patch("/{profile_id}", response_model=ProfileRead)
+async def change_profile(profile_id: UUID, body: ProfilePatch, caller: ProfileWriter, tx: Transaction) -> Profile:
+    changes = body.model_dump(exclude_unset=True)
+    if changes.get("name", "") is None:
+        del changes["name"]
+    return await ProfileRepository(tx, caller.project_id, caller.user_id).update(profile_id, **changes)
+
+
+@router.post("/{profile_id}/default", response_model=ProfileRead)
+async def make_default(profile_id: UUID, caller: ProfileWriter, tx: Transaction) -> Profile:
+    """Calls that name no profile use this one from now on."""
+    return await ProfileRepository(tx, caller.project_id, caller.user_id).make_default(profile_id)
+
+
+@router.delete("/{profile_id}")
+async def delete_profile(profile_id: UUID, caller: ProfileWriter, resources: ResourcesDep) -> Done:
+    """With its memories and sessions, for good. The last profile cannot go."""
+    async with resources.database.transaction(caller.project_id, caller.user_id, caller.account_id) as tx:
+        await ProfileRepository(tx, caller.project_id, caller.user_id).remove(profile_id)
+    return Done(message="Profile deleted, with its memories and sessions")

@@ -1,0 +1,48 @@
+import datetime as dt
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from app.core.text import no_nul
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(no_nul)]
+Description = Annotated[str, StringConstraints(max_length=2000), AfterValidator(no_nul)]
+Persona = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(no_nul)]
+UserId = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(no_nul)]
+
+
+class ProfileCreate(BaseModel):
+    name: Name
+    description: Description | None = None
+    persona: Persona | None = Field(None, description="A system prompt: who the assistant is under this profile")
+    is_default: bool = False
+    user_id: UserId | None = Field(None, description="Whose; yourself if left out, required with an API key")
+
+
+class ProfilePatch(BaseModel):
+    name: Name | None = None
+    description: Description | None = None
+    persona: Persona | None = None
+
+
+class ProfileCopy(BaseModel):
+    to_profile_id: UUID = Field(description="Another profile of the same user")
+
+
+class ProfileRead(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    user_id: str
+    name: str
+    description: str | None
+    persona: str | None
+    is_default: bool
+    created_at: dt.datetime
+    updated_at: dt.datetime
+
+
+class Copied(BaseModel):
+    copied: int
+    already_there: int
