@@ -17,6 +17,7 @@ TIMEOUT_SECONDS = 3
 FRESH_SECONDS = 600
 STALE_SECONDS = 600
 UNKNOWN_KEY_SECONDS = 30
+RETRY_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +33,17 @@ class JwksCache:
         self._url = url
         self._client = client
         self._clock = clock
-        self._lock = asyncio.Lock()
+        self._fetching: asyncio.Task[None] | None = None
         self._fetched: _Fetched | None = None
         self._tried_at = float("-inf")
 
     async def find(self, kid: str | None) -> Jwk | None:
-        fetched = self._fetched
-        if fetched is None or self._age(fetched) >= FRESH_SECONDS:
-            fetched = await self._refresh(fetched)
-        key = find_key(fetched.keys, kid)
-        if key is None and kid is not None and self._clock() - self._tried_at >= UNKNOWN_KEY_SECONDS:
-            key = find_key((await self._refresh(fetched)).keys, kid)
+        if self._fetched is None or self._age(self._fetched) >= FRESH_SECONDS:
+            await self._refresh()
+        key = find_key(self._usable(), kid)
+        if key is None and kid is not None:
+            await self._refresh()
+            key = find_key(self._usable(), kid)
         return key
 
     def purge(self) -> None:
@@ -52,13 +53,13 @@ class JwksCache:
     def _age(self, fetched: _Fetched) -> float:
         return self._clock() - fetched.at
 
-    async def _refresh(self, seen: _Fetched | None) -> _Fetched:
-        async with self._lock:
-            if self._fetched is not None and self._fetched is not seen:
-                return self._fetched  # somebody else fetched while we waited
-            if self._fetched is None or self._clock() - self._tried_at >= UNKNOWN_KEY_SECONDS:
-                await self._fetch()
-            return self._usable()
+    async def _refresh(self) -> None:
+        """Everybody waits for the same fetch, which goes on when one of them hangs up."""
+        pause = RETRY_SECONDS if self._fetched is None else UNKNOWN_KEY_SECONDS
+        if self._fetching is None and self._clock() - self._tried_at >= pause:
+            self._fetching = asyncio.create_task(self._fetch())
+        if self._fetching is not None:
+            await asyncio.shield(self._fetching)
 
     async def _fetch(self) -> None:
         self._tried_at = self._clock()
@@ -67,12 +68,13 @@ class JwksCache:
             self._fetched = _Fetched(_keys(answer.raise_for_status().json()), self._clock())
         except (httpx.HTTPError, ValueError) as error:
             log.warning("identity.keys_not_fetched", error=type(error).__name__)
+        finally:
+            self._fetching = None
 
-    def _usable(self) -> _Fetched:
-        fetched = self._fetched
-        if fetched is None or self._age(fetched) >= FRESH_SECONDS + STALE_SECONDS:
+    def _usable(self) -> Sequence[Jwk]:
+        if self._fetched is None or self._age(self._fetched) >= FRESH_SECONDS + STALE_SECONDS:
             raise Unavailable("The keys that tokens are signed with cannot be fetched right now; try again shortly.")
-        return fetched
+        return self._fetched.keys
 
 
 def _keys(document: object) -> Sequence[Jwk]:

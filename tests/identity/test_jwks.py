@@ -87,11 +87,25 @@ async def test_while_supabase_is_away_the_last_keys_count_for_ten_minutes(
     assert await supabase.has(0)
 
 
-async def test_a_cold_start_without_supabase_asks_at_most_once_per_request() -> None:
+async def test_a_cold_start_without_supabase_fails_all_together_and_tries_again_soon() -> None:
     supabase = Supabase()
     supabase.answer = httpx.ConnectError("away")
+    answers = await asyncio.gather(*(supabase.has(0) for _ in range(10)), return_exceptions=True)
+    assert all(isinstance(answer, Unavailable) for answer in answers)
+    assert supabase.asked == 1
+    supabase.answer = None
     with pytest.raises(Unavailable):
         await supabase.has(0)
+    supabase.now += 1
+    assert await supabase.has(0)
+
+
+async def test_one_who_hangs_up_does_not_spoil_it_for_the_others() -> None:
+    supabase = Supabase()
+    impatient, patient = (asyncio.create_task(supabase.has(0)) for _ in range(2))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    assert await patient
     assert supabase.asked == 1
 
 

@@ -85,6 +85,7 @@ async def test_a_good_token_says_who_and_which_session() -> None:
         {"exp": None},
         {"iat": int(time.time()) + 3600},
         {"iat": ...},
+        {"iat": True},
         {"iat": {}},
         {"nbf": int(time.time()) + 3600},
         {"nbf": []},
@@ -196,6 +197,20 @@ async def test_an_old_projects_shared_secret_verifies_alone() -> None:
             Issuer(ISSUER, StaticKeys([SHARED]), frozenset(mixed))
 
 
+async def test_a_key_of_another_family_in_the_set_is_never_used() -> None:
+    shared = {**SHARED, "kid": "shared"}
+    issuers = [Issuer(ISSUER, StaticKeys([PUBLIC, shared]))]
+    await verify(sign(good_claims()), issuers)
+    with pytest.raises(InvalidToken):
+        await verify(sign(good_claims(), shared), issuers)
+
+
+async def test_a_key_that_does_not_say_what_it_is_for_is_never_used() -> None:
+    unnamed = {name: value for name, value in PUBLIC.items() if name != "alg"}
+    with pytest.raises(InvalidToken):
+        await verify(sign(good_claims()), [Issuer(ISSUER, StaticKeys([unnamed]))])
+
+
 def test_an_issuer_has_one_set_of_keys() -> None:
     with pytest.raises(ConfigurationError):
         Verifier([*ISSUERS, *ISSUERS])
@@ -268,7 +283,7 @@ async def test_any_text_is_refused(token: str) -> None:
 
 @pytest.mark.parametrize("part", [b"[" * 20_000, b'{"a":' * 5_000, b"1" * 20_000, b"\xff\xfe", b"null", b'"text"'])
 async def test_hostile_json_is_refused(part: bytes) -> None:
-    for token in (f"{encode(part)}.{encode(good_claims())}.x", f"{encode({'alg': 'ES256'})}.{encode(part)}.x"):
+    for token in (f"{encode(part)}.{encode(good_claims())}.eHh4", f"{encode({'alg': 'ES256'})}.{encode(part)}.eHh4"):
         with pytest.raises(InvalidToken):
             await check(token)
 

@@ -7,7 +7,8 @@ import uuid
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.identity.local.accounts import AccountRepository
@@ -62,10 +63,12 @@ class OneTimeTokenRepository:
     async def issue(self, account_id: uuid.UUID, email: str, token_type: TokenType) -> OneTimeToken:
         """Replaces what was sent before. Written in both places where GoTrue looks."""
         token = new_token(email)
-        older = (one_time_tokens.c.user_id == account_id, one_time_tokens.c.token_type == token_type)
-        await self._tx.execute(delete(one_time_tokens).where(*older))
-        values = {"user_id": account_id, "token_type": token_type, "token_hash": token.token_hash}
-        await self._tx.execute(insert(one_time_tokens).values(id=uuid.uuid4(), relates_to=email, **values))
+        values = {"id": uuid.uuid4(), "token_hash": token.token_hash, "relates_to": email}
+        now = func.timezone("utc", func.now())
+        query = insert(one_time_tokens).values(user_id=account_id, token_type=token_type, **values, created_at=now)
+        one_of_a_kind = [one_time_tokens.c.user_id, one_time_tokens.c.token_type]
+        replaced = {**values, "created_at": now, "updated_at": now}
+        await self._tx.execute(query.on_conflict_do_update(index_elements=one_of_a_kind, set_=replaced))
         sent = {token_type.value: token.token_hash, SENT_AT[token_type]: func.now()}
         await AccountRepository(self._tx).change(account_id, **sent)
         return token

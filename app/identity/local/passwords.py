@@ -77,10 +77,10 @@ class PasswordHasher:
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
         """False for an account without a password, in the time it takes to check one."""
-        real = bool(password_hash) and usable(password)
         tried = password if usable(password) else "-"
-        known = password_hash if real and password_hash else NOBODY
-        return await self._run(lambda: bool(self._scheme.verify(tried, known))) and real
+        known = password_hash or NOBODY
+        matches = await self._run(lambda: bool(self._scheme.verify(tried, known)))
+        return matches and tried == password and known is not NOBODY
 
     async def _run(self, work: Callable[[], Answer]) -> Answer:
         if self._free <= 0:

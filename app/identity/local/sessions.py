@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.identity.local.accounts import INSTANCE, Account
 from app.identity.local.errors import IdentityError
-from app.identity.local.tables import amr_claims, refresh_tokens, sessions
+from app.identity.local.tables import amr_claims, refresh_tokens, sessions, users
 
 Scope = Literal["global", "local", "others"]
 
@@ -91,6 +91,8 @@ class SessionRepository:
         return None if row is None else OpenSession(*row)
 
     async def end(self, account_id: uuid.UUID, scope: Scope, current: uuid.UUID | None) -> None:
+        # Two who end the same sessions at once would wait for each other's rows forever.
+        await self._tx.execute(select(users.c.id).where(users.c.id == account_id).with_for_update(key_share=True))
         query = delete(sessions).where(sessions.c.user_id == account_id)
         if scope == "local":
             query = query.where(sessions.c.id == current)
@@ -155,6 +157,6 @@ class SessionRepository:
 def _ip(address: str) -> str | None:
     """The column holds addresses only; a caller in the same process has none."""
     try:
-        return str(ip_address(address))
+        return str(ip_address(address.partition("%")[0]))
     except ValueError:
         return None

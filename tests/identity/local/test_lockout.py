@@ -1,0 +1,59 @@
+import asyncio
+
+import pytest
+
+from app.adapters.in_process import InProcessShortTerm
+from app.identity.local.errors import IdentityError
+from app.identity.local.lockout import Limits, Lockout
+
+
+class FarAway(InProcessShortTerm):
+    """Short-term memory with a network in between: others get a turn during each call."""
+
+    async def get(self, key: str) -> bytes | None:
+        await asyncio.sleep(0)
+        return await super().get(key)
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_counting_loses_nothing_when_memory_is_far_away() -> None:
+    lockout = Lockout(FarAway(), Limits(guesses_per_account=5, free_guesses=100))
+    answers = await asyncio.gather(*(lockout.guess("ada", "192.0.2.1") for _ in range(20)), return_exceptions=True)
+    assert sum(answer is None for answer in answers) == 5
+
+
+async def test_a_lockout_ends_and_says_when() -> None:
+    clock = Clock()
+    limits = Limits(guesses_per_account=1, guess_window_seconds=900)
+    lockout = Lockout(InProcessShortTerm(clock=clock), limits, clock)
+    await lockout.guess("ada", "192.0.2.1")
+    clock.now += 600
+    with pytest.raises(IdentityError) as locked:
+        await lockout.guess("ada", "192.0.2.1")
+    assert locked.value.retry_after == 300
+    await lockout.guess("grace", "192.0.2.1")
+    clock.now += 300
+    await lockout.guess("ada", "192.0.2.1")
+
+
+async def test_right_guesses_do_not_use_up_an_offices_address() -> None:
+    lockout = Lockout(InProcessShortTerm(), Limits(guesses_per_address=2))
+    for number in range(10):
+        await lockout.guess(f"person {number}", "192.0.2.1")
+        await lockout.guessed_right(f"person {number}", "192.0.2.1")
+
+
+async def test_answers_slow_down_before_they_stop() -> None:
+    lockout = Lockout(InProcessShortTerm(), Limits(free_guesses=1, slowest_seconds=0.05))
+    await lockout.guess("ada", "192.0.2.1")
+    slow = asyncio.create_task(lockout.guess("ada", "192.0.2.1"))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not slow.done()
+    await slow
