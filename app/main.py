@@ -9,9 +9,11 @@ from app.core.middleware import AroundEveryRequest
 from app.core.resources import Resources
 from app.core.routes import router as core
 from app.identity.routes import router as identity
+from app.profiles.routes import router as profiles
 from app.projects.routes import router as projects
+from app.sessions.routes import router as sessions
 
-ROUTERS = (core, identity, projects, api_keys)
+ROUTERS = (core, identity, projects, api_keys, profiles, sessions)
 DESCRIPTION = "Memory as a service: profiles, sessions, privacy modes, and mem0's Platform API on a server of your own."
 EXPOSED = ["X-Request-ID", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]
 

@@ -1,15 +1,26 @@
+import datetime as dt
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
 from sqlalchemy import text
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
+from app.api_keys.repository import ApiKeyRepository
 from app.core.database import Database
 from app.core.migrations import migrate
+from app.core.resources import Resources
 from app.identity.local import GRANTS, SHIM
+from app.identity.scopes import EVERYTHING
+from app.main import create_app
+from app.settings import Settings
+from app.wiring import open_resources
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -44,3 +55,120 @@ async def project_id(database: Database) -> uuid.UUID:
             {"id": project, "organization": organization},
         )
     return project
+
+
+@dataclass(frozen=True)
+class SignedUp:
+    """Somebody with an account, and a client that sends their token."""
+
+    client: httpx.AsyncClient
+    account_id: uuid.UUID
+    project_id: uuid.UUID
+    email: str
+    password: str
+    tokens: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class KeyHolder:
+    """An application with an API key."""
+
+    client: httpx.AsyncClient
+    project_id: uuid.UUID
+    key: str
+
+
+PASSWORD = "correct horse battery"
+
+
+@pytest_asyncio.fixture(scope="session")
+async def settings(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """As a newcomer has it: everything embedded, except that the suite's Postgres is already running."""
+    return Settings(
+        _env_file=None,
+        data_dir=tmp_path_factory.mktemp("app"),
+        database_url=postgres.url("keepsake_app"),
+        admin_database_url=postgres.url("postgres"),
+        rate_limit_auth="100000/minute",
+        rate_limit_user="100000/minute",
+        rate_limit_project="100000/minute",
+        rate_limit_global="1000000/minute",
+        rate_limit_chat="100000/minute",
+    )
+
+
+@pytest_asyncio.fixture(scope="session")
+async def resources(settings: Settings) -> AsyncIterator[Resources]:
+    async with open_resources(settings) as resources:
+        yield resources
+
+
+@pytest.fixture(scope="session")
+def app(resources: Resources) -> FastAPI:
+    return create_app(resources)
+
+
+def client_of(app: FastAPI, credential: str | None = None) -> httpx.AsyncClient:
+    headers = {"Authorization": f"Bearer {credential}"} if credential else {}
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers, timeout=30)
+
+
+@pytest_asyncio.fixture
+async def anonymous(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(app) as client:
+        yield client
+
+
+MakeKey = Callable[..., Awaitable[KeyHolder]]
+
+
+@pytest_asyncio.fixture
+async def make_key(app: FastAPI, resources: Resources, project_id: uuid.UUID) -> AsyncIterator[MakeKey]:
+    """Keys of the test's own project, or of another, with every scope or just some."""
+    opened: list[httpx.AsyncClient] = []
+
+    async def make(*scopes: str, project: uuid.UUID | None = None, expires_at: dt.datetime | None = None) -> KeyHolder:
+        of = project or project_id
+        async with resources.database.transaction(of) as tx:
+            _, key = await ApiKeyRepository(tx, of).issue(
+                resources.key_pepper,
+                name="test",
+                scopes=list(scopes) or sorted(EVERYTHING),
+                expires_at=expires_at,
+                created_by=None,
+            )
+        opened.append(client_of(app, key))
+        return KeyHolder(opened[-1], of, key)
+
+    yield make
+    for client in opened:
+        await client.aclose()
+
+
+@pytest_asyncio.fixture
+async def client(make_key: MakeKey) -> httpx.AsyncClient:
+    """A fresh project's API key with every scope."""
+    return (await make_key()).client
+
+
+SignUp = Callable[..., Awaitable[SignedUp]]
+
+
+@pytest_asyncio.fixture
+async def sign_up(app: FastAPI, anonymous: httpx.AsyncClient) -> AsyncIterator[SignUp]:
+    opened: list[httpx.AsyncClient] = []
+
+    async def make(email: str | None = None) -> SignedUp:
+        email = email or f"{uuid.uuid4().hex[:12]}@example.com"
+        response = await anonymous.post("/v1/auth/signup", json={"email": email, "password": PASSWORD})
+        assert response.status_code == 201, response.text
+        tokens = response.json()
+        opened.append(client_of(app, tokens["access_token"]))
+        projects = (await opened[-1].get("/v1/projects")).json()["results"]
+        account = uuid.UUID(tokens["user"]["id"])
+        return SignedUp(opened[-1], account, uuid.UUID(projects[0]["id"]), email, PASSWORD, tokens)
+
+    yield make
+    for client in opened:
+        await client.aclose()

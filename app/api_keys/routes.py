@@ -9,7 +9,7 @@ from app.api_keys.models import ApiKey
 from app.api_keys.repository import ApiKeyRepository
 from app.api_keys.schemas import ApiKeyCreate, ApiKeyIssued, ApiKeyPatch, ApiKeyRead, ApiKeyRotate
 from app.core.errors import Forbidden
-from app.core.pagination import Cursor, Limit, Page
+from app.core.pagination import Cursor, Limit, Page, Rows
 from app.core.resources import ResourcesDep
 from app.core.schemas import Done
 from app.identity.caller import Caller, KeyReader, KeyWriter
@@ -40,7 +40,7 @@ async def create_key(body: ApiKeyCreate, caller: KeyWriter, tx: Transaction, res
 
 
 @router.get("", response_model=Page[ApiKeyRead])
-async def list_keys(caller: KeyReader, tx: Transaction, limit: Limit = 50, cursor: Cursor = None) -> Page[ApiKey]:
+async def list_keys(caller: KeyReader, tx: Transaction, limit: Limit = 50, cursor: Cursor = None) -> Rows[ApiKey]:
     return await ApiKeyRepository(tx, caller.project_id).page(limit, cursor)
 
 

@@ -4,11 +4,12 @@ import base64
 import binascii
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from app.core.errors import BadRequest
 
@@ -25,6 +26,18 @@ class Placed(Protocol):
 
 
 class Page(BaseModel, Generic[T]):
+    """A page as a client sees it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    results: list[T]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows(Generic[T]):
+    """A page as a repository gives it."""
+
     results: Sequence[T]
     next: str | None = None
 

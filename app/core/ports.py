@@ -220,6 +220,41 @@ class IndexRebuild(Protocol):
     async def abandon(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class ToIndex:
+    """A version of a memory, as it was committed."""
+
+    id: UUID
+    project_id: UUID
+    namespace: str
+    content: str
+    context: str | None
+    said_at: dt.datetime
+    version: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ToRemove:
+    id: UUID
+    project_id: UUID
+    namespace: str
+
+
+Change = ToIndex | ToRemove
+
+
+class IndexQueue(Protocol):
+    """The way from the ledger into the index, for what has been committed."""
+
+    async def put(self, changes: Sequence[Change]) -> None: ...
+
+    async def settled(self, project_id: UUID, namespaces: Sequence[str] | None) -> None:
+        """Returns when nothing that was put before is still on its way for these namespaces."""
+        ...
+
+    def waiting(self) -> int: ...
+
+
 # ---------------------------------------------------------------- short-term memory
 
 

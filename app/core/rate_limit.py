@@ -105,5 +105,5 @@ def auth_limit(key: str) -> str:
 
 
 # Counted in each process, on purpose: this one protects the processor from password hashing, and needs no Redis for it.
-limiter = Limiter(key_func=_address_and_limit, key_style="endpoint", config_filename="/dev/null")
+limiter = Limiter(key_func=_address_and_limit, key_style="endpoint")
 limit_sign_in = limiter.limit(auth_limit)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database import ProjectModel
 from app.core.errors import Conflict, NotFound
-from app.core.pagination import Page, Placed, read_cursor, write_cursor
+from app.core.pagination import Placed, Rows, read_cursor, write_cursor
 
 M = TypeVar("M", bound=ProjectModel)
 
@@ -70,7 +70,7 @@ class Repository(Generic[M]):
                 raise NotFound(f"This {self.noun} refers to something that does not exist") from error
             raise Conflict(f"There already is such a {self.noun}") from error
 
-    async def page(self, limit: int, cursor: str | None = None, *where: ColumnElement[bool]) -> Page[M]:
+    async def page(self, limit: int, cursor: str | None = None, *where: ColumnElement[bool]) -> Rows[M]:
         """Newest first."""
         columns = self.model.__table__.c
         place = tuple_(columns.created_at, columns.id)
@@ -80,8 +80,8 @@ class Repository(Generic[M]):
         return cut_page(list(await self.tx.scalars(query)), limit)
 
 
-def cut_page(rows: Sequence[Any], limit: int) -> Page[Any]:
+def cut_page(rows: Sequence[Any], limit: int) -> Rows[Any]:
     """Rows were asked for with one more than the limit: its presence says that there is a next page."""
     kept = rows[:limit]
     last: Placed | None = kept[-1] if len(rows) > limit else None
-    return Page.model_construct(results=kept, next=write_cursor(last) if last else None)
+    return Rows(kept, write_cursor(last) if last else None)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 from uuid import UUID
 
+from cryptography.fernet import Fernet
 from fastapi import Depends, FastAPI, Request
 
 from app.core.database import Database
@@ -31,6 +32,8 @@ class Resources:
     """Takes away what only this account owns, before the account itself goes."""
     limits: RateLimits
     short_term: ShortTerm
+    window_key: bytes = field(repr=False, default_factory=Fernet.generate_key)
+    """Lives in this process and nowhere else: what it encrypts ends with it."""
     checks: Mapping[str, Check] = field(default_factory=dict)
     essential: frozenset[str] = frozenset({"database"})
     gauges: Sequence[Callable[[], Awaitable[None]]] = ()

@@ -16,9 +16,17 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import ExtractionFailed
-from app.core.ports import ChatMessage, ExtractedFact, Extraction, ExtractionRequest, KnownMemory, Role, SearchScope
+from app.core.ports import (
+    Change,
+    ChatMessage,
+    ExtractedFact,
+    Extraction,
+    ExtractionRequest,
+    KnownMemory,
+    Role,
+    SearchScope,
+)
 from app.core.resources import Resources
-from app.memory.indexing import Change
 from app.memory.ledger import MemoryRepository
 from app.memory.namespace import Namespace
 from app.memory.new import Kind, NewMemory

@@ -6,9 +6,7 @@ so what was added is found, while many small adds share the cost of embedding.
 
 import asyncio
 import contextlib
-import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
@@ -17,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.database import Database
 from app.core.errors import AppError
-from app.core.ports import Embedder, IndexEntry, VectorIndex
+from app.core.ports import Change, Embedder, IndexEntry, ToIndex, VectorIndex
 from app.memory.context import embedding_text, keyword_text
 
 log = structlog.get_logger()
@@ -29,29 +27,6 @@ from unnest(cast(:ids as uuid[]), cast(:versions as timestamptz[])) as done (id,
 where memories.id = done.id and memories.updated_at = done.version
 """)
 REMOVED = text("delete from vector_removals where memory_id = any(:ids)")
-
-
-@dataclass(frozen=True, slots=True)
-class ToIndex:
-    """A version of a memory as it was committed."""
-
-    id: UUID
-    project_id: UUID
-    namespace: str
-    content: str
-    context: str | None
-    said_at: dt.datetime
-    version: dt.datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ToRemove:
-    id: UUID
-    project_id: UUID
-    namespace: str
-
-
-Change = ToIndex | ToRemove
 
 
 class Indexer:

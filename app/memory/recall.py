@@ -4,19 +4,15 @@ The ledger has the last word: an expired, deleted, archived or foreign memory ca
 """
 
 import datetime as dt
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select
-
-from app.core.ports import Candidate, Purpose, SearchScope, Vector
+from app.core.ports import Purpose
 from app.core.resources import Resources
-from app.memory.filters import Filter, to_sql
-from app.memory.ledger import MemoryRepository
+from app.memory.filters import Filter
 from app.memory.models import Memory
 from app.memory.namespace import Namespace
-from app.memory.ranking import Ranked, rank
+from app.memory.ranking import Ranked
 
 FIRST_BY_FILTER = 5000
 """A filter that leaves no more than this is asked first; a wider one is applied to what the index finds."""

@@ -7,9 +7,8 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Row, text
 
-from app.core.ports import IndexedId
+from app.core.ports import IndexedId, ToIndex
 from app.core.resources import Resources
-from app.memory.indexing import ToIndex
 from app.memory.ledger import MemoryRepository
 
 log = structlog.get_logger()

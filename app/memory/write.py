@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.memory.indexing import Change, ToIndex
+from app.core.ports import Change, ToIndex
 from app.memory.ledger import MemoryRepository, record_event
 from app.memory.namespace import Namespace
 from app.memory.new import NewMemory, Outcome, Remembered

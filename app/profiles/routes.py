@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from app.core.pagination import Cursor, Limit, Page
+from app.core.pagination import Cursor, Limit, Page, Rows
 from app.core.resources import ResourcesDep
 from app.core.schemas import Done
 from app.identity.caller import ProfileReader, ProfileWriter
@@ -27,7 +27,7 @@ async def create_profile(body: ProfileCreate, caller: ProfileWriter, tx: Transac
 @router.get("", response_model=Page[ProfileRead])
 async def list_profiles(
     caller: ProfileReader, tx: Transaction, user_id: Whose = None, limit: Limit = 50, cursor: Cursor = None
-) -> Page[Profile]:
+) -> Rows[Profile]:
     """Newest first. A user seen for the first time has one: the default."""
     whose = caller.act_for(user_id)
     await ProfileRepository(tx, caller.project_id).default_of(whose)

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import Conflict, Forbidden, NotFound
-from app.core.pagination import Page
+from app.core.pagination import Rows
 from app.identity.caller import Caller
 from app.projects.models import Organization, OrganizationMember, Project, ProjectMember
 from app.projects.repository import OWNER, USER, Found, OrganizationRepository, ProjectRepository, read_page
@@ -51,7 +51,7 @@ class OrganizationMemberRepository:
             *(OrganizationMember.role, OrganizationMember.created_at),
         ).where(OrganizationMember.organization_id == self.organization_id)
 
-    async def page(self, limit: int, cursor: str | None) -> Page[Found]:
+    async def page(self, limit: int, cursor: str | None) -> Rows[Found]:
         await self._admit()
         return await read_page(self.tx, self.rows, limit, cursor)
 
@@ -125,7 +125,7 @@ class ProjectMemberRepository:
         )
         return union_all(own, through_organization)
 
-    async def page(self, limit: int, cursor: str | None) -> Page[Found]:
+    async def page(self, limit: int, cursor: str | None) -> Rows[Found]:
         project = await ProjectRepository(self.tx, self.caller).get(self.project_id)
         if project.role == USER:
             raise Forbidden("End users of a project do not see who else is in it")

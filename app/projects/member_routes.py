@@ -4,7 +4,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from app.core.pagination import Cursor, Limit, Page
+from app.core.pagination import Cursor, Limit, Page, Rows
 from app.core.schemas import Done
 from app.identity.caller import Person
 from app.identity.transaction import SystemTransaction
@@ -27,7 +27,7 @@ project_members = APIRouter(prefix="/v1/projects/{project_id}/members", tags=["p
 @organization_members.get("", response_model=Page[MemberRead])
 async def list_organization_members(
     organization_id: UUID, caller: Person, tx: SystemTransaction, limit: Limit = 50, cursor: Cursor = None
-) -> Page[Found]:
+) -> Rows[Found]:
     return await OrganizationMemberRepository(tx, caller, organization_id).page(limit, cursor)
 
 
@@ -58,7 +58,7 @@ async def remove_organization_member(
 @project_members.get("", response_model=Page[ProjectMemberRead])
 async def list_project_members(
     project_id: UUID, caller: Reader, tx: SystemTransaction, limit: Limit = 50, cursor: Cursor = None
-) -> Page[Found]:
+) -> Rows[Found]:
     """Everybody who may enter the project; `inherited` marks those who do so through its organization only."""
     return await ProjectMemberRepository(tx, caller, project_id).page(limit, cursor)
 

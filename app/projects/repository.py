@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import Forbidden, NotFound
-from app.core.pagination import Page, read_cursor
+from app.core.pagination import Rows, read_cursor
 from app.core.repository import cut_page
 from app.identity.caller import Caller
 from app.projects.models import Organization, OrganizationMember, Project
@@ -17,7 +17,7 @@ OWNER, USER = "OWNER", "USER"
 Found = Row[Any]
 
 
-async def read_page(tx: AsyncSession, query: Select[Any], limit: int, cursor: str | None) -> Page[Found]:
+async def read_page(tx: AsyncSession, query: Select[Any], limit: int, cursor: str | None) -> Rows[Found]:
     """Newest first, of a query whose columns include `id` and `created_at`."""
     found = query.subquery()
     place = tuple_(found.c.created_at, found.c.id)
@@ -48,7 +48,7 @@ class OrganizationRepository:
             .where(OrganizationMember.account_id == self.account_id)
         )
 
-    async def page(self, limit: int, cursor: str | None) -> Page[Found]:
+    async def page(self, limit: int, cursor: str | None) -> Rows[Found]:
         return await read_page(self.tx, self.rows, limit, cursor)
 
     async def get(self, organization_id: UUID, *, owner: bool = False) -> Found:
@@ -116,7 +116,7 @@ class ProjectRepository:
             *(shown[0].label("organization_id"), shown[1].label("description")),
         ).join(reached, reached.c.project_id == Project.id)
 
-    async def page(self, limit: int, cursor: str | None) -> Page[Found]:
+    async def page(self, limit: int, cursor: str | None) -> Rows[Found]:
         return await read_page(self.tx, self.rows, limit, cursor)
 
     async def get(self, project_id: UUID, *, owner: bool = False) -> Found:

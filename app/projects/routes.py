@@ -4,7 +4,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from app.core.pagination import Cursor, Limit, Page
+from app.core.pagination import Cursor, Limit, Page, Rows
 from app.core.schemas import Done
 from app.identity.caller import Person
 from app.identity.transaction import SystemTransaction
@@ -26,7 +26,7 @@ organizations = APIRouter(prefix="/v1/organizations", tags=["organizations"])
 
 
 @projects.get("", response_model=Page[ProjectRead])
-async def list_projects(caller: Reader, tx: SystemTransaction, limit: Limit = 50, cursor: Cursor = None) -> Page[Found]:
+async def list_projects(caller: Reader, tx: SystemTransaction, limit: Limit = 50, cursor: Cursor = None) -> Rows[Found]:
     """Every project you belong to, with your role there; for an API key just its own."""
     return await ProjectRepository(tx, caller).page(limit, cursor)
 
@@ -57,7 +57,7 @@ async def delete_project(project_id: UUID, caller: Person, tx: SystemTransaction
 @organizations.get("", response_model=Page[OrganizationRead])
 async def list_organizations(
     caller: Person, tx: SystemTransaction, limit: Limit = 50, cursor: Cursor = None
-) -> Page[Found]:
+) -> Rows[Found]:
     return await OrganizationRepository(tx, caller).page(limit, cursor)
 
 

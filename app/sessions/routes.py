@@ -1,0 +1,129 @@
+"""/v1/sessions: conversations of a user under a profile, each with its privacy mode."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from app.core.pagination import Cursor, Limit, Page, Rows
+from app.core.resources import ResourcesDep
+from app.core.schemas import Done
+from app.identity.caller import Caller, SessionReader, SessionWriter
+from app.identity.transaction import Transaction
+from app.profiles.repository import ProfileRepository
+from app.sessions.models import Message, Session
+from app.sessions.privacy import PrivacyMode
+from app.sessions.repository import MessageRepository, SessionRepository
+from app.sessions.schemas import (
+    MessageRead,
+    SessionCreate,
+    SessionPatch,
+    SessionRead,
+    SessionReset,
+    SessionSummary,
+    UserId,
+)
+from app.sessions.window import windows_of
+
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+Whose = Annotated[UserId | None, Query(description="Whose; yourself if left out, required with an API key")]
+
+
+def sessions_of(caller: Caller, tx: Transaction) -> SessionRepository:
+    return SessionRepository(tx, caller.project_id, caller.user_id)
+
+
+@router.post("", status_code=201, response_model=SessionRead)
+async def create_session(body: SessionCreate, caller: SessionWriter, tx: Transaction) -> Session:
+    user_id = caller.act_for(body.user_id)
+    profile = await ProfileRepository(tx, caller.project_id).of_user(user_id, body.profile_id)
+    return await sessions_of(caller, tx).add(
+        user_id=user_id, profile_id=profile.id, privacy_mode=body.privacy_mode, title=body.title or None
+    )
+
+
+@router.get("", response_model=Page[SessionRead])
+async def list_sessions(
+    caller: SessionReader,
+    tx: Transaction,
+    user_id: Whose = None,
+    profile_id: UUID | None = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Rows[Session]:
+    """Newest first."""
+    mine = SessionRepository(tx, caller.project_id, caller.act_for(user_id))
+    return await mine.page(limit, cursor, *([Session.profile_id == profile_id] if profile_id else []))
+
+
+@router.get("/{session_id}", response_model=SessionRead)
+async def get_session(session_id: UUID, caller: SessionReader, tx: Transaction) -> Session:
+    return await sessions_of(caller, tx).get(session_id)
+
+
+@router.patch("/{session_id}", response_model=SessionRead)
+async def change_session(
+    session_id: UUID, body: SessionPatch, caller: SessionWriter, resources: ResourcesDep
+) -> Session:
+    """A change of mode acts from the next message on. Leaving incognito forgets what was said in it."""
+    changes = {name: value for name, value in body.model_dump(exclude_unset=True).items() if value is not None}
+    async with resources.database.transaction(caller.project_id, caller.user_id, caller.account_id) as tx:
+        session = await sessions_of(caller, tx).update(session_id, **changes)
+        await tx.refresh(session)
+    if session.privacy_mode != PrivacyMode.INCOGNITO:
+        await windows_of(resources).forget_incognito(session_id)
+    return session
+
+
+@router.delete("/{session_id}")
+async def delete_session(session_id: UUID, caller: SessionWriter, resources: ResourcesDep) -> Done:
+    """With its messages, and without what had not been remembered from it yet."""
+    async with resources.database.transaction(caller.project_id, caller.user_id, caller.account_id) as tx:
+        await sessions_of(caller, tx).delete(session_id)
+    await windows_of(resources).forget(session_id)
+    return Done(message="Session deleted, with its messages")
+
+
+@router.get("/{session_id}/messages", response_model=Page[MessageRead])
+async def list_messages(
+    session_id: UUID, caller: SessionReader, tx: Transaction, limit: Limit = 50, cursor: Cursor = None
+) -> Rows[Message]:
+    """Newest first. What was said in incognito is not among them: it was never stored."""
+    session = await sessions_of(caller, tx).get(session_id)
+    messages = MessageRepository(tx, caller.project_id, session.user_id)
+    return await messages.page(limit, cursor, Message.session_id == session_id)
+
+
+@router.get("/{session_id}/summary")
+async def summarize_session(
+    session_id: UUID, caller: SessionReader, tx: Transaction, resources: ResourcesDep
+) -> SessionSummary:
+    sessions = sessions_of(caller, tx)
+    session = await sessions.get(session_id)
+    counts = await sessions.counts(session_id)
+    window = await windows_of(resources).recent(session_id) or []
+    secret = await windows_of(resources).incognito(session_id)
+    return SessionSummary(
+        session_id=session_id,
+        privacy_mode=PrivacyMode(session.privacy_mode),
+        title=session.title,
+        messages=counts["messages"],
+        messages_by_role={"user": counts["by_user"], "assistant": counts["by_assistant"]},
+        prompt_tokens=counts["prompt_tokens"],
+        completion_tokens=counts["completion_tokens"],
+        first_message_at=counts["first_message_at"],
+        last_message_at=counts["last_message_at"],
+        summary=session.summary,
+        short_term_messages=len(window) + len(secret),
+    )
+
+
+@router.post("/{session_id}/reset")
+async def reset_session(session_id: UUID, caller: SessionWriter, resources: ResourcesDep) -> SessionReset:
+    """Empty it: messages, summary and short-term memory. Memories made from it stay."""
+    async with resources.database.transaction(caller.project_id, caller.user_id, caller.account_id) as tx:
+        session = await sessions_of(caller, tx).get(session_id)
+        deleted = await MessageRepository(tx, caller.project_id, session.user_id).clear(session_id)
+        session.summary, session.summary_through, session.title = None, None, None
+    await windows_of(resources).forget(session_id)
+    return SessionReset(deleted_messages=deleted)

@@ -1,0 +1,65 @@
+import datetime as dt
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from app.core.text import no_nul
+from app.sessions.privacy import PrivacyMode
+
+Title = Annotated[str, StringConstraints(strip_whitespace=True, max_length=300), AfterValidator(no_nul)]
+UserId = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(no_nul)]
+
+
+class SessionCreate(BaseModel):
+    profile_id: UUID | None = Field(None, description="The user's default profile if left out")
+    privacy_mode: PrivacyMode = PrivacyMode.NORMAL
+    title: Title | None = Field(None, description="Made from the first message if left out")
+    user_id: UserId | None = Field(None, description="Whose; yourself if left out, required with an API key")
+
+
+class SessionPatch(BaseModel):
+    title: Title | None = None
+    privacy_mode: PrivacyMode | None = Field(None, description="Acts from the next message on")
+
+
+class SessionRead(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    user_id: str
+    profile_id: UUID
+    privacy_mode: PrivacyMode
+    title: str | None
+    created_at: dt.datetime
+    updated_at: dt.datetime
+    last_message_at: dt.datetime | None
+
+
+class MessageRead(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    session_id: UUID
+    role: str
+    content: str
+    privacy_mode: PrivacyMode
+    created_at: dt.datetime
+
+
+class SessionSummary(BaseModel):
+    session_id: UUID
+    privacy_mode: PrivacyMode
+    title: str | None
+    messages: int
+    messages_by_role: dict[str, int]
+    prompt_tokens: int
+    completion_tokens: int
+    first_message_at: dt.datetime | None
+    last_message_at: dt.datetime | None
+    summary: str | None = Field(description="What was said so far in short, once the conversation is long")
+    short_term_messages: int = Field(description="How many messages short-term memory holds right now")
+
+
+class SessionReset(BaseModel):
+    deleted_messages: int
