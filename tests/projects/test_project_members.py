@@ -1,0 +1,121 @@
+import httpx
+import pytest
+
+from tests.conftest import SignedUp
+
+NOBODY = "nobody-of-this-name@example.com"
+
+
+async def members(client: httpx.AsyncClient, project: str) -> dict[str, tuple[str, bool]]:
+    found = (await client.get(f"{project}/members")).json()["results"]
+    return {member["account_id"]: (member["role"], member["inherited"]) for member in found}
+
+
+async def test_whoever_enters_through_the_organization_is_listed_as_inherited(
+    owner: SignedUp, other: SignedUp, project: str
+) -> None:
+    added = await owner.client.post(f"{project}/members", json={"email": other.email, "role": "USER"})
+    assert added.status_code == 201
+    assert added.json()["email"] == other.email
+    assert await members(owner.client, project) == {
+        str(owner.account_id): ("OWNER", True),
+        str(other.account_id): ("USER", False),
+    }
+
+
+async def test_the_strongest_role_counts(owner: SignedUp, other: SignedUp, project: str, organization: str) -> None:
+    await owner.client.post(f"{project}/members", json={"email": other.email, "role": "USER"})
+    await owner.client.post(f"{organization}/members", json={"email": other.email, "role": "READER"})
+    assert (await members(owner.client, project))[str(other.account_id)] == ("READER", False)
+    assert (await other.client.get(project)).json()["role"] == "READER"
+
+
+@pytest.mark.parametrize("role", ["OWNER", "READER", "USER"])
+async def test_a_role_is_changed_and_acts_at_once(role: str, owner: SignedUp, other: SignedUp, project: str) -> None:
+    await owner.client.post(f"{project}/members", json={"email": other.email, "role": "READER"})
+    changed = await owner.client.patch(f"{project}/members/{other.account_id}", json={"role": role})
+    assert changed.json()["role"] == role
+    assert (await other.client.get(project)).json()["role"] == role
+    renamed = await other.client.patch(project, json={"name": "Mine"})
+    assert renamed.status_code == (200 if role == "OWNER" else 403)
+
+
+async def test_whoever_is_removed_is_out_at_once(owner: SignedUp, other: SignedUp, project: str) -> None:
+    await owner.client.post(f"{project}/members", json={"email": other.email})
+    here = {"X-Project-Id": str(owner.project_id)}
+    assert (await other.client.get("/v1/projects", headers=here)).status_code == 200
+    assert (await owner.client.delete(f"{project}/members/{other.account_id}")).status_code == 200
+    assert (await other.client.get("/v1/projects", headers=here)).status_code == 403
+    assert (await other.client.get(project)).status_code == 404
+
+
+@pytest.mark.parametrize("role", ["OWNER", "READER", "USER"])
+async def test_everybody_may_leave(role: str, owner: SignedUp, other: SignedUp, project: str) -> None:
+    await owner.client.post(f"{project}/members", json={"email": other.email, "role": role})
+    assert (await other.client.delete(f"{project}/members/{other.account_id}")).status_code == 200
+    assert (await other.client.get(project)).status_code == 404
+
+
+async def test_an_inherited_membership_is_changed_where_it_comes_from(owner: SignedUp, project: str) -> None:
+    me = f"{project}/members/{owner.account_id}"
+    for response in (await owner.client.delete(me), await owner.client.patch(me, json={"role": "READER"})):
+        assert response.status_code == 409
+        assert "organization" in response.json()["detail"]
+
+
+async def test_nobody_is_added_twice_or_without_an_account(owner: SignedUp, other: SignedUp, project: str) -> None:
+    for email, expected in ((other.email, 201), (other.email, 409), (NOBODY, 404)):
+        response = await owner.client.post(f"{project}/members", json={"email": email})
+        assert response.status_code == expected
+
+
+async def test_readers_and_end_users_change_nothing(owner: SignedUp, other: SignedUp, project: str) -> None:
+    await owner.client.post(f"{project}/members", json={"email": other.email, "role": "READER"})
+    assert set(await members(other.client, project)) == {str(owner.account_id), str(other.account_id)}
+    for role in ("READER", "USER"):
+        await owner.client.patch(f"{project}/members/{other.account_id}", json={"role": role})
+        for method, path, body in (
+            ("POST", "/members", {"email": owner.email}),
+            ("PATCH", f"/members/{other.account_id}", {"role": "OWNER"}),
+            ("DELETE", f"/members/{owner.account_id}", None),
+        ):
+            response = await other.client.request(method, project + path, json=body)
+            assert response.status_code == 403, (role, method)
+
+
+async def test_somebody_elses_members_are_not_found(owner: SignedUp, other: SignedUp, project: str) -> None:
+    for method, path, body in (
+        ("GET", "", None),
+        ("POST", "", {"email": other.email}),
+        ("PATCH", f"/{owner.account_id}", {"role": "READER"}),
+        ("DELETE", f"/{owner.account_id}", None),
+        ("DELETE", f"/{other.account_id}", None),
+    ):
+        response = await other.client.request(method, f"{project}/members{path}", json=body)
+        assert response.status_code == 404, (method, path)
+
+
+async def test_a_key_with_every_scope_runs_the_members_of_its_project(
+    client: httpx.AsyncClient, other: SignedUp
+) -> None:
+    [own] = (await client.get("/v1/projects")).json()["results"]
+    project = f"/v1/projects/{own['id']}"
+    added = await client.post(f"{project}/members", json={"email": other.email, "role": "USER"})
+    assert added.status_code == 201
+    assert (await members(client, project))[str(other.account_id)] == ("USER", False)
+    assert (await client.delete(f"{project}/members/{other.account_id}")).status_code == 200
+
+
+async def test_a_key_that_may_change_projects_may_not_make_owners(
+    owner: SignedUp, other: SignedUp, project: str
+) -> None:
+    """Whoever can make owners can make keys with every scope."""
+    scopes = ["projects:read", "projects:write"]
+    key = (await owner.client.post("/v1/api-keys", json={"name": "Key", "scopes": scopes})).json()["key"]
+    refused = await owner.client.post(
+        f"{project}/members",
+        json={"email": other.email, "role": "OWNER"},
+        headers={"Authorization": f"Token {key}"},
+    )
+    assert refused.status_code == 403
+    assert "admin" in refused.json()["detail"]

@@ -1,0 +1,177 @@
+import uuid
+
+import httpx
+import pytest
+
+from app.core.database import Database
+from app.core.errors import NotFound
+from app.projects.repository import SettingsRepository
+from tests.conftest import SignedUp
+
+
+async def names(client: httpx.AsyncClient) -> list[str]:
+    return [found["name"] for found in (await client.get("/v1/projects")).json()["results"]]
+
+
+async def test_whoever_signs_up_owns_one_project(owner: SignedUp, project: str) -> None:
+    [found] = (await owner.client.get("/v1/projects")).json()["results"]
+    assert (found["role"], found["id"]) == ("OWNER", str(owner.project_id))
+    assert (await owner.client.get(project)).json() == found
+
+
+async def test_a_project_is_made_in_the_personal_organization(owner: SignedUp, organization: str) -> None:
+    response = await owner.client.post("/v1/projects", json={"name": " Shop ", "description": "Sells"})
+    assert response.status_code == 201
+    made = response.json()
+    assert (made["name"], made["description"], made["role"]) == ("Shop", "Sells", "OWNER")
+    assert organization.endswith(made["organization_id"])
+    assert await names(owner.client) == ["Shop", "My project"]
+
+
+async def test_a_project_is_made_in_the_organization_named(owner: SignedUp) -> None:
+    made = (await owner.client.post("/v1/organizations", json={"name": "Firm"})).json()
+    response = await owner.client.post("/v1/projects", json={"name": "Shop", "organization_id": made["id"]})
+    assert response.json()["organization_id"] == made["id"]
+
+
+async def test_nobody_makes_projects_for_somebody_else(owner: SignedUp, other: SignedUp, organization: str) -> None:
+    wanted = {"name": "Mine", "organization_id": organization.rpartition("/")[2]}
+    assert (await other.client.post("/v1/projects", json=wanted)).status_code == 404
+    await owner.client.post(f"{organization}/members", json={"email": other.email, "role": "READER"})
+    refused = await other.client.post("/v1/projects", json=wanted)
+    assert refused.status_code == 403
+    assert "owner" in refused.json()["detail"]
+
+
+async def test_a_project_is_worked_in_by_naming_it(owner: SignedUp) -> None:
+    made = (await owner.client.post("/v1/projects", json={"name": "Shop"})).json()
+    key = await owner.client.post("/v1/api-keys", json={"name": "Key"}, headers={"X-Project-Id": made["id"]})
+    with_key = {"Authorization": f"Token {key.json()['key']}"}
+    [found] = (await owner.client.get("/v1/projects", headers=with_key)).json()["results"]
+    assert found["id"] == made["id"]
+
+
+async def test_a_list_of_projects_comes_in_pages(owner: SignedUp) -> None:
+    for number in range(4):
+        await owner.client.post("/v1/projects", json={"name": f"P{number}"})
+    seen, cursor = [], ""
+    for size in (2, 2, 1):
+        page = (await owner.client.get(f"/v1/projects?limit=2{cursor}")).json()
+        assert len(page["results"]) == size
+        seen += [found["name"] for found in page["results"]]
+        cursor = f"&cursor={page['next']}"
+    assert page["next"] is None
+    assert seen == ["P3", "P2", "P1", "P0", "My project"]
+
+
+async def test_a_project_is_renamed_and_described(owner: SignedUp, project: str) -> None:
+    before = (await owner.client.get(project)).json()
+    after = (await owner.client.patch(project, json={"name": "New", "description": "Sells"})).json()
+    assert (after["name"], after["description"]) == ("New", "Sells")
+    assert after["updated_at"] > before["updated_at"]
+    cleared = (await owner.client.patch(project, json={"name": None, "description": None})).json()
+    assert (cleared["name"], cleared["description"]) == ("New", None)
+    assert (await owner.client.patch(project, json={})).json() == cleared
+
+
+@pytest.mark.parametrize("body", [{"name": ""}, {"name": " "}, {"name": "a\x00b"}, {"name": "x" * 201}, {}])
+async def test_a_project_needs_a_name(owner: SignedUp, body: dict[str, str]) -> None:
+    assert (await owner.client.post("/v1/projects", json=body)).status_code == 422
+
+
+async def test_an_owner_changes_a_project_while_working_in_another(
+    owner: SignedUp, other: SignedUp, project: str
+) -> None:
+    """Working as a reader somewhere must not take away what one owns elsewhere."""
+    await owner.client.post(f"{project}/members", json={"email": other.email, "role": "READER"})
+    here = {"X-Project-Id": str(owner.project_id)}
+    own = f"/v1/projects/{other.project_id}"
+    assert (await other.client.patch(own, json={"name": "Mine"}, headers=here)).status_code == 200
+    assert (await other.client.patch(project, json={"name": "Mine"}, headers=here)).status_code == 403
+
+
+async def test_somebody_elses_project_is_not_found(owner: SignedUp, other: SignedUp, project: str) -> None:
+    for method, body in (("GET", None), ("PATCH", {"name": "Mine"}), ("DELETE", None)):
+        response = await other.client.request(method, project, json=body)
+        assert response.status_code == 404, method
+    assert await names(owner.client) == ["My project"]
+
+
+async def test_a_reader_sees_a_project_and_changes_nothing(owner: SignedUp, other: SignedUp, project: str) -> None:
+    await owner.client.post(f"{project}/members", json={"email": other.email, "role": "READER"})
+    assert (await other.client.get(project)).json()["role"] == "READER"
+    assert (await other.client.patch(project, json={"name": "Mine"})).status_code == 403
+    assert (await other.client.delete(project)).status_code == 403
+
+
+async def test_an_end_user_sees_what_a_project_is_called(owner: SignedUp, other: SignedUp, project: str) -> None:
+    await owner.client.patch(project, json={"description": "For us only"})
+    await owner.client.post(f"{project}/members", json={"email": other.email, "role": "USER"})
+    seen = (await other.client.get(project)).json()
+    assert (seen["name"], seen["role"]) == ("My project", "USER")
+    assert (seen["description"], seen["organization_id"]) == (None, None)
+    assert (await other.client.get(f"{project}/members")).status_code == 403
+
+
+async def test_an_end_user_does_not_make_organizations(owner: SignedUp, other: SignedUp, project: str) -> None:
+    await owner.client.post(f"{project}/members", json={"email": other.email, "role": "USER"})
+    here = {"X-Project-Id": str(owner.project_id)}
+    refused = await other.client.post("/v1/organizations", json={"name": "Mine"}, headers=here)
+    assert refused.status_code == 403
+    assert (await other.client.post("/v1/organizations", json={"name": "Mine"})).status_code == 201
+
+
+async def test_a_deleted_project_is_gone_with_its_keys(owner: SignedUp) -> None:
+    made = (await owner.client.post("/v1/projects", json={"name": "Shop"})).json()
+    here = {"X-Project-Id": made["id"]}
+    key = (await owner.client.post("/v1/api-keys", json={"name": "Key"}, headers=here)).json()["key"]
+    with_key = {"Authorization": f"Token {key}"}
+    assert (await owner.client.get("/v1/projects", headers=with_key)).status_code == 200
+    assert (await owner.client.delete(f"/v1/projects/{made['id']}")).status_code == 200
+    assert (await owner.client.get("/v1/projects", headers=with_key)).status_code == 401
+    assert await names(owner.client) == ["My project"]
+
+
+async def test_whoever_deletes_their_last_project_gets_a_fresh_one(
+    owner: SignedUp, project: str, organization: str
+) -> None:
+    assert (await owner.client.delete(project)).status_code == 200
+    [found] = (await owner.client.get("/v1/projects")).json()["results"]
+    assert found["id"] not in project
+    assert organization.endswith(found["organization_id"])
+    assert len((await owner.client.get("/v1/organizations")).json()["results"]) == 1
+
+
+async def test_an_api_key_sees_and_changes_its_own_project_only(
+    client: httpx.AsyncClient, owner: SignedUp, project: str
+) -> None:
+    [own] = (await client.get("/v1/projects")).json()["results"]
+    assert own["role"] is None
+    assert (await client.patch(f"/v1/projects/{own['id']}", json={"name": "New"})).json()["name"] == "New"
+    assert (await client.get(project)).status_code == 404
+    assert (await client.patch(project, json={"name": "New"})).status_code == 404
+
+
+async def test_an_api_key_neither_makes_nor_deletes_projects(client: httpx.AsyncClient) -> None:
+    [own] = (await client.get("/v1/projects")).json()["results"]
+    for response in (
+        await client.post("/v1/projects", json={"name": "More"}),
+        await client.delete(f"/v1/projects/{own['id']}"),
+        await client.get("/v1/organizations"),
+    ):
+        assert response.status_code == 403
+        assert "signed in" in response.json()["detail"]
+
+
+async def test_settings_are_merged_and_stay_in_their_project(database: Database, project_id: uuid.UUID) -> None:
+    async with database.transaction(project_id) as tx:
+        settings = SettingsRepository(tx, project_id)
+        assert await settings.get() == {}
+        await settings.change(decay=True, words="Ü")
+        assert await settings.change(decay=False) == {"decay": False, "words": "Ü"}
+    async with database.transaction(uuid.uuid4()) as tx:
+        with pytest.raises(NotFound):
+            await SettingsRepository(tx, project_id).get()
+    async with database.transaction(project_id, "anna") as tx:
+        unchanged = await SettingsRepository(tx, project_id).change(decay=True)
+        assert unchanged == {"decay": False, "words": "Ü"}

@@ -1,0 +1,69 @@
+"""One row of every table whose rows belong to a project, written past all barriers, for tests of the barriers."""
+
+import json
+import uuid
+from dataclasses import dataclass, field
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+TABLES_OF_A_PROJECT = text(
+    "select table_name from information_schema.columns"
+    " where table_schema = 'public' and column_name = 'project_id' order by table_name"
+)
+Row = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Corner:
+    """One user's rows in one project. References lead to rows of the same corner."""
+
+    project_id: uuid.UUID
+    user_id: str
+    profile_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    session_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    memory_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    account_id: uuid.UUID = field(default_factory=uuid.uuid4)
+
+    def rows(self) -> dict[str, Row]:
+        """In the order in which they can be written."""
+        mine: Row = {"project_id": self.project_id, "user_id": self.user_id}
+        profile: Row = {**mine, "profile_id": self.profile_id}
+        key: Row = {"name": "Key", "prefix": f"ks_{uuid.uuid4().hex[:12]}", "secret_hash": b"x", "scopes": []}
+        memory: Row = {"namespace": "n", "kind": "fact", "content": "Likes tea", "hash": b"x"}
+        return {
+            "project_members": {"project_id": self.project_id, "account_id": self.account_id, "role": "USER"},
+            "api_keys": {"id": uuid.uuid4(), "project_id": self.project_id, **key},
+            "profiles": {**mine, "id": self.profile_id, "name": f"Home {uuid.uuid4()}"},
+            "sessions": {**profile, "id": self.session_id},
+            "messages": {**mine, "id": uuid.uuid4(), "session_id": self.session_id, "role": "user", "content": "Hi"},
+            "memories": {**profile, "id": self.memory_id, **memory},
+            "memory_history": {**mine, "id": uuid.uuid4(), "memory_id": self.memory_id, "event": "ADD"},
+            "events": {**mine, "id": uuid.uuid4(), "event_type": "ADD", "status": "PENDING"},
+            "vector_removals": {"memory_id": uuid.uuid4(), "project_id": self.project_id},
+        }
+
+
+async def insert_row(tx: AsyncSession, table: str, row: Row) -> None:
+    names = ", ".join(row)
+    values = ", ".join(f":{name}" for name in row)
+    plain = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in row.items()}
+    await tx.execute(text(f"insert into public.{table} ({names}) values ({values})"), plain)
+
+
+async def fill(admin: AsyncEngine, corner: Corner) -> None:
+    """The corner's rows, in a project that exists."""
+    async with AsyncSession(admin) as tx, tx.begin():
+        values = {"id": corner.account_id, "email": f"{corner.account_id}@example.com"}
+        await tx.execute(text("insert into auth.users (id, email) values (:id, :email) on conflict do nothing"), values)
+        for table, row in corner.rows().items():
+            await insert_row(tx, table, row)
+
+
+async def make_project(admin: AsyncEngine) -> uuid.UUID:
+    values = {"organization": uuid.uuid4(), "project": uuid.uuid4()}
+    async with AsyncSession(admin) as tx, tx.begin():
+        await tx.execute(text("insert into public.organizations (id, name) values (:organization, 'O')"), values)
+        statement = "insert into public.projects (id, organization_id, name) values (:project, :organization, 'P')"
+        await tx.execute(text(statement), values)
+    return values["project"]

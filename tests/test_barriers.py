@@ -1,0 +1,320 @@
+"""Three walls between projects, each tried with the other two out of the way; and the door that browsers use."""
+
+import json
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import CursorResult, text
+from sqlalchemy.exc import IntegrityError, ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from app import main
+from app.adapters.embedded_postgres import EmbeddedPostgres
+from app.core.database import Database, ProjectModel
+from app.core.errors import NotFound
+from app.core.repository import Repository
+from tests.rows import TABLES_OF_A_PROJECT, Corner, fill, insert_row, make_project
+
+EVERY_ROOM = main.ROUTERS
+"""Importing the house imports every repository."""
+TABLES = sorted(Corner(uuid.uuid4(), "anna").rows())
+# What a project's own transaction may touch; the other tables are the system's.
+OWN_TABLES = [table for table in TABLES if table not in ("project_members", "vector_removals")]
+OF_ONE_USER = [table for table in OWN_TABLES if table != "api_keys"]
+SHOWN_TO_BROWSERS = ["memories", "messages", "profiles", "sessions"]
+
+
+def subclasses(parent: type[Repository[ProjectModel]]) -> list[type[Repository[ProjectModel]]]:
+    return [found for child in parent.__subclasses__() for found in (child, *subclasses(child))]
+
+
+REPOSITORIES = sorted(
+    (child for child in subclasses(Repository) if child.__module__.startswith("app.") and hasattr(child, "model")),
+    key=lambda child: child.__name__,
+)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def admin(postgres: EmbeddedPostgres) -> AsyncIterator[AsyncEngine]:
+    """Postgres as the superuser, whom row-level security does not bind."""
+    engine = create_async_engine(postgres.url("postgres"))
+    yield engine
+    await engine.dispose()
+
+
+@pytest_asyncio.fixture
+async def ours(admin: AsyncEngine) -> Corner:
+    corner = Corner(await make_project(admin), "anna")
+    await fill(admin, corner)
+    return corner
+
+
+@pytest_asyncio.fixture
+async def theirs(admin: AsyncEngine) -> Corner:
+    """Another project, whose user happens to have the same name."""
+    corner = Corner(await make_project(admin), "anna")
+    await fill(admin, corner)
+    return corner
+
+
+async def test_no_table_of_a_project_is_left_out_here(admin: AsyncEngine) -> None:
+    async with admin.connect() as connection:
+        assert sorted(await connection.scalars(TABLES_OF_A_PROJECT)) == TABLES
+
+
+# ---------------------------------------------------------------- the first wall: repositories
+
+
+@pytest.mark.parametrize("repository", REPOSITORIES, ids=lambda repository: repository.__name__)
+async def test_a_repository_never_finds_another_projects_row(
+    repository: type[Repository[ProjectModel]], admin: AsyncEngine, ours: Corner, theirs: Corner
+) -> None:
+    table = repository.model.__tablename__
+    async with AsyncSession(admin) as tx:
+        find_id = text(f"select id from public.{table} where project_id = :project")
+        our_id = await tx.scalar(find_id, {"project": ours.project_id})
+        their_id = await tx.scalar(find_id, {"project": theirs.project_id})
+        asked = repository(tx, ours.project_id)
+        assert await asked.find(our_id), "the row of its own must be found, or this proves nothing"
+        assert await asked.find(their_id) is None
+        rows = list(await tx.scalars(asked.rows))
+        assert {row.project_id for row in rows} == {ours.project_id}
+        with pytest.raises(NotFound):
+            await asked.update(their_id)
+        with pytest.raises(NotFound):
+            await asked.delete(their_id)
+
+
+async def test_every_room_with_rows_of_projects_has_a_repository() -> None:
+    assert {"ApiKeyRepository"} <= {repository.__name__ for repository in REPOSITORIES}
+
+
+# ---------------------------------------------------------------- the second wall: row-level security
+
+
+@pytest.mark.parametrize("table", OWN_TABLES)
+async def test_a_query_without_where_shows_one_project(
+    table: str, database: Database, ours: Corner, theirs: Corner
+) -> None:
+    async with database.transaction(ours.project_id) as tx:
+        assert set(await tx.scalars(text(f"select project_id from {table}"))) == {ours.project_id}
+
+
+@pytest.mark.parametrize("table", OWN_TABLES)
+async def test_deleting_everything_deletes_one_project(
+    table: str, database: Database, admin: AsyncEngine, ours: Corner, theirs: Corner
+) -> None:
+    async with database.transaction(ours.project_id) as tx:
+        assert await changed_by(tx, f"delete from {table}") == 1
+    async with admin.connect() as connection:
+        count = text(f"select count(*) from public.{table} where project_id = :project")
+        assert await connection.scalar(count, {"project": theirs.project_id}) == 1
+
+
+@pytest.mark.parametrize("table", OWN_TABLES)
+async def test_changing_everything_changes_one_project(
+    table: str, database: Database, ours: Corner, theirs: Corner
+) -> None:
+    async with database.transaction(ours.project_id) as tx:
+        assert await changed_by(tx, f"update {table} set created_at = now()") == 1
+
+
+@pytest.mark.parametrize("table", OWN_TABLES)
+async def test_a_row_cannot_be_written_into_another_project(
+    table: str, database: Database, ours: Corner, theirs: Corner
+) -> None:
+    """All references lead to their rows, so that nothing but row-level security stands in the way."""
+    row = renewed(table, theirs)
+    with pytest.raises(ProgrammingError, match="violates row-level security"):
+        async with database.transaction(ours.project_id) as tx:
+            await insert_row(tx, table, row)
+    async with database.transaction(theirs.project_id) as tx:
+        await insert_row(tx, table, row)
+
+
+@pytest.mark.parametrize("table", ["api_keys", "memory_history", "events"])
+async def test_a_row_cannot_be_moved_into_another_project(
+    table: str, database: Database, ours: Corner, theirs: Corner
+) -> None:
+    with pytest.raises(ProgrammingError, match="violates row-level security"):
+        async with database.transaction(ours.project_id) as tx:
+            await tx.execute(text(f"update {table} set project_id = :project"), {"project": theirs.project_id})
+
+
+@pytest.mark.parametrize("table", OF_ONE_USER)
+async def test_an_end_users_transaction_shows_one_user(
+    table: str, database: Database, admin: AsyncEngine, ours: Corner
+) -> None:
+    bert = Corner(ours.project_id, "bert")
+    await fill(admin, bert)
+    async with database.transaction(ours.project_id, "bert") as tx:
+        assert set(await tx.scalars(text(f"select user_id from {table}"))) == {"bert"}
+        assert await changed_by(tx, f"update {table} set created_at = now()") == 1
+    with pytest.raises(ProgrammingError, match="violates row-level security"):
+        async with database.transaction(ours.project_id, "bert") as tx:
+            await insert_row(tx, table, renewed(table, ours))
+
+
+async def test_an_end_user_sees_no_api_keys_and_changes_no_project(database: Database, ours: Corner) -> None:
+    async with database.transaction(ours.project_id, "anna") as tx:
+        assert list(await tx.scalars(text("select id from api_keys"))) == []
+        assert await changed_by(tx, "update projects set name = 'Mine'") == 0
+
+
+@pytest.mark.parametrize("table", ["project_members", "vector_removals", "organizations", "organization_members"])
+async def test_a_project_may_not_even_ask_for_what_is_the_systems(table: str, database: Database, ours: Corner) -> None:
+    with pytest.raises(ProgrammingError, match="permission denied"):
+        async with database.transaction(ours.project_id) as tx:
+            await tx.execute(text(f"select * from {table}"))
+
+
+async def test_a_project_changes_itself_and_no_other(database: Database, ours: Corner, theirs: Corner) -> None:
+    async with database.transaction(ours.project_id) as tx:
+        assert list(await tx.scalars(text("select id from projects"))) == [ours.project_id]
+        assert await changed_by(tx, "update projects set name = 'New'") == 1
+
+
+# ---------------------------------------------------------------- the third wall: foreign keys
+
+
+@pytest.mark.parametrize(
+    ("table", "reference"), [("sessions", "profile_id"), ("messages", "session_id"), ("memories", "profile_id")]
+)
+async def test_a_reference_to_another_projects_row_cannot_be_stored(
+    table: str, reference: str, admin: AsyncEngine, ours: Corner, theirs: Corner
+) -> None:
+    row = renewed(table, ours)
+    async with AsyncSession(admin) as tx:
+        with pytest.raises(IntegrityError, match="foreign key"):
+            async with tx.begin_nested():
+                await insert_row(tx, table, {**row, reference: getattr(theirs, reference)})
+        await insert_row(tx, table, row)
+
+
+@pytest.mark.parametrize(
+    ("table", "reference"), [("sessions", "profile_id"), ("messages", "session_id"), ("memories", "profile_id")]
+)
+async def test_a_reference_to_another_users_row_cannot_be_stored(
+    table: str, reference: str, admin: AsyncEngine, ours: Corner
+) -> None:
+    bert = Corner(ours.project_id, "bert")
+    await fill(admin, bert)
+    async with AsyncSession(admin) as tx:
+        with pytest.raises(IntegrityError, match="foreign key"):
+            await insert_row(tx, table, {**renewed(table, ours), reference: getattr(bert, reference)})
+
+
+async def test_every_foreign_key_between_rows_of_projects_carries_the_project(admin: AsyncEngine) -> None:
+    query = text(
+        "select conrelid::regclass::text, array(select attname::text from pg_attribute"
+        "  where attrelid = conrelid and attnum = any (conkey))"
+        " from pg_constraint where contype = 'f' and confrelid in (select attrelid from pg_attribute"
+        "  where attname = 'project_id') and connamespace = 'public'::regnamespace"
+    )
+    async with admin.connect() as connection:
+        keys = [tuple(row) for row in await connection.execute(query)]
+    assert len(keys) >= 3
+    assert [table for table, columns in keys if "project_id" not in columns] == []
+
+
+# ---------------------------------------------------------------- the browser's door
+
+
+@asynccontextmanager
+async def browser(admin: AsyncEngine, account_id: uuid.UUID) -> AsyncIterator[AsyncSession]:
+    """As Supabase's REST server does for a person who comes with a token of their own."""
+    claims = {"sub": str(account_id), "role": "authenticated"}
+    async with AsyncSession(admin) as tx, tx.begin():
+        await tx.execute(
+            text("select set_config('role', 'authenticated', true), set_config('request.jwt.claims', :claims, true)"),
+            {"claims": json.dumps(claims)},
+        )
+        yield tx
+
+
+@pytest_asyncio.fixture
+async def person(admin: AsyncEngine, ours: Corner) -> Corner:
+    """Somebody who signed in: the rows of their account in our project, where others have rows too."""
+    account_id = uuid.uuid4()
+    corner = Corner(ours.project_id, str(account_id), account_id=account_id)
+    await fill(admin, corner)
+    return corner
+
+
+@pytest.mark.parametrize("table", SHOWN_TO_BROWSERS)
+async def test_a_browser_shows_a_person_what_is_theirs(table: str, admin: AsyncEngine, person: Corner) -> None:
+    async with browser(admin, person.account_id) as tx:
+        assert list(await tx.scalars(text(f"select user_id from public.{table}"))) == [person.user_id]
+
+
+@pytest.mark.parametrize("table", SHOWN_TO_BROWSERS)
+async def test_a_browser_shows_nothing_of_a_project_the_person_is_not_in(
+    table: str, admin: AsyncEngine, person: Corner, theirs: Corner
+) -> None:
+    """An application may have used the very same id for somebody of its own."""
+    namesake = Corner(theirs.project_id, person.user_id)
+    await fill(admin, namesake)
+    async with browser(admin, person.account_id) as tx:
+        assert list(await tx.scalars(text(f"select project_id from public.{table}"))) == [person.project_id]
+
+
+@pytest.mark.parametrize("table", SHOWN_TO_BROWSERS)
+async def test_a_browser_shows_nothing_to_whoever_was_removed(table: str, admin: AsyncEngine, person: Corner) -> None:
+    async with AsyncSession(admin) as tx, tx.begin():
+        leave = text("delete from public.project_members where account_id = :account")
+        await tx.execute(leave, {"account": person.account_id})
+    async with browser(admin, person.account_id) as tx:
+        assert list(await tx.scalars(text(f"select id from public.{table}"))) == []
+
+
+@pytest.mark.parametrize("table", SHOWN_TO_BROWSERS)
+async def test_a_browser_writes_nothing(table: str, admin: AsyncEngine, person: Corner) -> None:
+    async with browser(admin, person.account_id) as tx:
+        assert await changed_by(tx, f"update public.{table} set created_at = now()") == 0
+        assert await changed_by(tx, f"delete from public.{table}") == 0
+    with pytest.raises(ProgrammingError, match="violates row-level security"):
+        async with browser(admin, person.account_id) as tx:
+            await insert_row(tx, table, renewed(table, person))
+
+
+@pytest.mark.parametrize("table", ["api_keys", "events", "memory_history"])
+async def test_a_browser_shows_nothing_of_how_a_project_is_run(table: str, admin: AsyncEngine, person: Corner) -> None:
+    async with browser(admin, person.account_id) as tx:
+        assert list(await tx.scalars(text(f"select id from public.{table}"))) == []
+
+
+async def test_a_browser_shows_the_persons_projects_and_changes_none(
+    admin: AsyncEngine, person: Corner, theirs: Corner
+) -> None:
+    async with browser(admin, person.account_id) as tx:
+        assert list(await tx.scalars(text("select id from public.projects"))) == [person.project_id]
+        assert await changed_by(tx, "update public.projects set name = 'Mine'") == 0
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["projects_of(gen_random_uuid())", "account_of('a@example.com')", "email_of(gen_random_uuid())"],
+)
+async def test_a_browser_may_not_ask_about_others(call: str, admin: AsyncEngine, person: Corner) -> None:
+    with pytest.raises(ProgrammingError, match="permission denied for function"):
+        async with browser(admin, person.account_id) as tx:
+            await tx.execute(text(f"select private.{call}"))
+
+
+async def changed_by(tx: AsyncSession, statement: str) -> int:
+    result = await tx.execute(text(statement))
+    assert isinstance(result, CursorResult)
+    return result.rowcount
+
+
+def renewed(table: str, corner: Corner) -> dict[str, object]:
+    """One more row like that of the corner, with an id of its own and the same references."""
+    rows = replace(corner).rows()
+    row = {**rows[table], "id": uuid.uuid4()}
+    if table == "profiles":
+        row["name"] = f"Home {uuid.uuid4()}"
+    return row
