@@ -77,11 +77,16 @@ CredentialDep = Annotated[Credential, Depends(read_credential)]
 async def identify(
     request: Request, resources: ResourcesDep, credential: CredentialDep, project: ProjectHeader = None
 ) -> Caller:
+    """Once per request: FastAPI would run it again for each set of scopes that a route and its transaction ask for."""
+    known: Caller | None = getattr(request.state, "caller", None)
+    if known is not None:
+        return known
     if resources.keys.recognises(credential.value):
         caller = await _resolve_key(resources, credential.value)
     else:
         caller = await _resolve_person(resources, credential.value, project)
     request.state.allowance = await resources.limits.admit_request(caller.name, str(caller.project_id))
+    request.state.caller = caller
     return caller
 
 
