@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from app.identity.local.mail import Mail
 from app.identity.local.one_time import OneTimeToken
@@ -11,20 +11,32 @@ from app.identity.local.settings import IdentitySettings
 
 def choose_redirect(settings: IdentitySettings, wanted: str | None) -> str:
     """What was asked for if it is ours or on the list; otherwise the site, as GoTrue does without a word."""
-    if not wanted or any(character in wanted for character in "\\@\t\r\n ") or "//" in wanted.split("://", 1)[-1]:
+    target = _split(wanted or "")
+    site = _split(settings.site_url)
+    if wanted is None or target is None or site is None:
         return settings.site_url
-    if _origin(wanted) == _origin(settings.site_url):
+    if (target.scheme, target.netloc) == (site.scheme, site.netloc):
         return wanted
-    allowed = any(wanted == url or ("*" in url and fnmatchcase(wanted, url)) for url in settings.redirect_urls)
+    allowed = any(wanted == url or _matches(target, _split(url)) for url in settings.redirect_urls)
     return wanted if allowed else settings.site_url
 
 
-def _origin(url: str) -> tuple[str, str] | None:
+def _matches(target: SplitResult, pattern: SplitResult | None) -> bool:
+    """Part by part, so that a star for the rest of the path can never stand for another host."""
+    if pattern is None or "*" not in f"{pattern.netloc}{pattern.path}":
+        return False
+    same_host = target.scheme == pattern.scheme and fnmatchcase(target.netloc, pattern.netloc)
+    return same_host and fnmatchcase(target.path, pattern.path)
+
+
+def _split(url: str) -> SplitResult | None:
+    """None where browsers might read another host than we do: they take a backslash for a slash and skip blanks."""
+    if any(character == "\\" or not character.isprintable() or character.isspace() for character in url):
+        return None
     try:
-        parts = urlsplit(url)
+        return urlsplit(url)
     except ValueError:
         return None
-    return parts.scheme, parts.netloc
 
 
 def action_link(settings: IdentitySettings, token_hash: str, kind: str, redirect_to: str) -> str:

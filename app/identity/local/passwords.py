@@ -80,7 +80,7 @@ class PasswordHasher:
         tried = password if usable(password) else "-"
         known = password_hash or NOBODY
         matches = await self._run(lambda: bool(self._scheme.verify(tried, known)))
-        return matches and tried == password and known is not NOBODY
+        return matches and tried == password
 
     async def _run(self, work: Callable[[], Answer]) -> Answer:
         if self._free <= 0:

@@ -111,6 +111,9 @@ async def test_a_ban_acts_at_once_and_can_be_lifted(provider: Provider) -> None:
         await provider.client().refresh_session(session.refresh_token)
     assert refused.value.status == 400
     await provider.client().admin.update_user_by_id(user.id, {"ban_duration": "none"})
+    with pytest.raises(AuthApiError) as refused:
+        await provider.client().get_user(session.access_token)
+    assert refused.value.code == "session_not_found"
     await sign_in(provider, user)
 
 

@@ -11,8 +11,9 @@ class FarAway(InProcessShortTerm):
     """Short-term memory with a network in between: others get a turn during each call."""
 
     async def get(self, key: str) -> bytes | None:
+        value = await super().get(key)
         await asyncio.sleep(0)
-        return await super().get(key)
+        return value
 
 
 class Clock:

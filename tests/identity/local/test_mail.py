@@ -232,7 +232,14 @@ async def test_following_a_link_leads_to_the_site_with_a_session(mailing: Provid
         ("http://app.test/welcome", True),
         ("https://other.test/exact", True),
         ("https://deep.test/any/where", True),
+        ("https://one.wild.test/", True),
         ("https://evil.test/", False),
+        ("http://deep.test/any/where", False),
+        ("https://evil.test/.wild.test/", False),
+        ("https://evil.test?.wild.test/", False),
+        ("https://evil.test#.wild.test/", False),
+        ("https://evil.test\\.wild.test/", False),
+        ("https://evil.test\t.wild.test/", False),
         ("http://app.test@evil.test/", False),
         ("http://app.test.evil.test/", False),
         ("http://app.test\\@evil.test/", False),
@@ -244,7 +251,7 @@ async def test_following_a_link_leads_to_the_site_with_a_session(mailing: Provid
     ],
 )
 def test_links_lead_only_where_the_operator_said(wanted: str | None, allowed: bool) -> None:
-    redirects = ("https://other.test/exact", "https://deep.test/*")
+    redirects = ("https://other.test/exact", "https://deep.test/*", "https://*.wild.test/*")
     settings = IdentitySettings(ISSUER, "http://app.test", SECRET, redirect_urls=redirects)
     assert choose_redirect(settings, wanted) == (wanted if allowed else "http://app.test")
 
