@@ -22,11 +22,14 @@ def choose_redirect(settings: IdentitySettings, wanted: str | None) -> str:
 
 
 def _matches(target: SplitResult, pattern: SplitResult | None) -> bool:
-    """Part by part, so that a star for the rest of the path can never stand for another host."""
+    """Part by part, so that a star for the rest of the address can never lengthen the host into another one."""
     if pattern is None or "*" not in f"{pattern.netloc}{pattern.path}":
         return False
-    same_host = target.scheme == pattern.scheme and fnmatchcase(target.netloc, pattern.netloc)
-    return same_host and fnmatchcase(target.path, pattern.path)
+    host, path = pattern.netloc, pattern.path
+    if host.endswith("*"):
+        host, path = host.rstrip("*"), "*"
+    same_host = target.scheme == pattern.scheme and fnmatchcase(target.netloc, host)
+    return same_host and fnmatchcase(target.path or "/", path)
 
 
 def _split(url: str) -> SplitResult | None:
