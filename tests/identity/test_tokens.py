@@ -99,7 +99,6 @@ async def test_a_good_token_says_who_and_which_session() -> None:
         {"role": "anon"},
         {"role": ...},
     ],
-    ids=str,
 )
 async def test_a_token_that_says_anything_else_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(InvalidToken):

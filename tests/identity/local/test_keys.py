@@ -46,20 +46,13 @@ def test_those_who_start_together_agree(tmp_path: Path) -> None:
     assert len({keys.current["kid"] for keys in found}) == 1
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{",
-        "[]",
-        "{}",
-        "5",
-        '["key"]',
-        json.dumps({**new_key(), "d": "AAAA"}),
-        json.dumps({**new_key(), "alg": "HS256"}),
-    ]
-    + [json.dumps({name: value for name, value in new_key().items() if name != lost}) for lost in ("d", "kid", "x")],
-)
+KEY = new_key()
+SPOILT = ["", "{", "[]", "{}", "5", '["key"]']
+SPOILT += [json.dumps({**KEY, **spoilt}) for spoilt in ({"d": "AAAA"}, {"alg": "HS256"}, {"kid": 5})]
+SPOILT += [json.dumps({name: value for name, value in KEY.items() if name != lost}) for lost in ("d", "kid", "x")]
+
+
+@pytest.mark.parametrize("text", SPOILT, ids=range(len(SPOILT)))
 def test_a_spoilt_file_stops_the_start_with_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / KEYS_FILE).write_text(text)
     with pytest.raises(ConfigurationError, match="DATA_DIR"):
