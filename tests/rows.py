@@ -11,6 +11,11 @@ TABLES_OF_A_PROJECT = text(
     "select table_name from information_schema.columns"
     " where table_schema = 'public' and column_name = 'project_id' order by table_name"
 )
+NEW_ACCOUNT = text(
+    "insert into auth.users (id, instance_id, aud, role, email, email_confirmed_at, created_at, updated_at,"
+    " raw_app_meta_data, raw_user_meta_data) values (:id, '00000000-0000-0000-0000-000000000000', 'authenticated',"
+    " 'authenticated', :email, now(), now(), now(), '{}', '{}')"
+)
 Row = dict[str, object]
 
 
@@ -22,7 +27,10 @@ class Corner:
     user_id: str
     profile_id: uuid.UUID = field(default_factory=uuid.uuid4)
     session_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    message_id: uuid.UUID = field(default_factory=uuid.uuid4)
     memory_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    event_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    key_id: uuid.UUID = field(default_factory=uuid.uuid4)
     account_id: uuid.UUID = field(default_factory=uuid.uuid4)
 
     def rows(self) -> dict[str, Row]:
@@ -33,13 +41,13 @@ class Corner:
         memory: Row = {"namespace": "n", "kind": "fact", "content": "Likes tea", "hash": b"x"}
         return {
             "project_members": {"project_id": self.project_id, "account_id": self.account_id, "role": "USER"},
-            "api_keys": {"id": uuid.uuid4(), "project_id": self.project_id, **key},
+            "api_keys": {"id": self.key_id, "project_id": self.project_id, **key},
             "profiles": {**mine, "id": self.profile_id, "name": f"Home {uuid.uuid4()}"},
             "sessions": {**profile, "id": self.session_id},
-            "messages": {**mine, "id": uuid.uuid4(), "session_id": self.session_id, "role": "user", "content": "Hi"},
+            "messages": {**mine, "id": self.message_id, "session_id": self.session_id, "role": "user", "content": "Hi"},
             "memories": {**profile, "id": self.memory_id, **memory},
             "memory_history": {**mine, "id": uuid.uuid4(), "memory_id": self.memory_id, "event": "ADD"},
-            "events": {**mine, "id": uuid.uuid4(), "event_type": "ADD", "status": "PENDING"},
+            "events": {**mine, "id": self.event_id, "event_type": "ADD", "status": "PENDING"},
             "vector_removals": {"memory_id": uuid.uuid4(), "project_id": self.project_id},
         }
 
@@ -54,16 +62,23 @@ async def insert_row(tx: AsyncSession, table: str, row: Row) -> None:
 async def fill(admin: AsyncEngine, corner: Corner) -> None:
     """The corner's rows, in a project that exists."""
     async with AsyncSession(admin) as tx, tx.begin():
-        values = {"id": corner.account_id, "email": f"{corner.account_id}@example.com"}
-        await tx.execute(text("insert into auth.users (id, email) values (:id, :email) on conflict do nothing"), values)
-        for table, row in corner.rows().items():
-            await insert_row(tx, table, row)
+        await fill_in(tx, corner)
 
 
-async def make_project(admin: AsyncEngine) -> uuid.UUID:
-    values = {"organization": uuid.uuid4(), "project": uuid.uuid4()}
-    async with AsyncSession(admin) as tx, tx.begin():
-        await tx.execute(text("insert into public.organizations (id, name) values (:organization, 'O')"), values)
-        statement = "insert into public.projects (id, organization_id, name) values (:project, :organization, 'P')"
-        await tx.execute(text(statement), values)
-    return values["project"]
+async def fill_in(tx: AsyncSession, corner: Corner) -> None:
+    await make_account(tx, corner.account_id)
+    for table, row in corner.rows().items():
+        await insert_row(tx, table, row)
+
+
+async def make_account(tx: AsyncSession, account_id: uuid.UUID) -> None:
+    """Somebody with a confirmed address who never chose a password."""
+    await tx.execute(NEW_ACCOUNT, {"id": account_id, "email": f"{account_id}@example.com"})
+
+
+async def make_project(tx: AsyncSession) -> tuple[uuid.UUID, uuid.UUID]:
+    """A project, in an organization of its own."""
+    project, organization = uuid.uuid4(), uuid.uuid4()
+    await insert_row(tx, "organizations", {"id": organization, "name": "O"})
+    await insert_row(tx, "projects", {"id": project, "organization_id": organization, "name": "P"})
+    return project, organization

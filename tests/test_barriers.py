@@ -17,7 +17,7 @@ from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.core.database import Database, ProjectModel
 from app.core.errors import NotFound
 from app.core.repository import Repository
-from tests.rows import TABLES_OF_A_PROJECT, Corner, fill, insert_row, make_project
+from tests.rows import TABLES_OF_A_PROJECT, Corner, fill, fill_in, insert_row, make_project
 
 EVERY_ROOM = main.ROUTERS
 """Importing the house imports every repository."""
@@ -46,19 +46,23 @@ async def admin(postgres: EmbeddedPostgres) -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
 
 
+async def new_corner(admin: AsyncEngine) -> Corner:
+    async with AsyncSession(admin) as tx, tx.begin():
+        project, _ = await make_project(tx)
+        corner = Corner(project, "anna")
+        await fill_in(tx, corner)
+    return corner
+
+
 @pytest_asyncio.fixture
 async def ours(admin: AsyncEngine) -> Corner:
-    corner = Corner(await make_project(admin), "anna")
-    await fill(admin, corner)
-    return corner
+    return await new_corner(admin)
 
 
 @pytest_asyncio.fixture
 async def theirs(admin: AsyncEngine) -> Corner:
     """Another project, whose user happens to have the same name."""
-    corner = Corner(await make_project(admin), "anna")
-    await fill(admin, corner)
-    return corner
+    return await new_corner(admin)
 
 
 async def test_no_table_of_a_project_is_left_out_here(admin: AsyncEngine) -> None:

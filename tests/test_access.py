@@ -1,0 +1,63 @@
+"""Every route of the house, asked with every kind of credential: the table says what each gets."""
+
+import json
+import uuid
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.adapters.embedded_postgres import EmbeddedPostgres
+from app.core.resources import Resources
+from app.identity.local.keys import load_or_create_keys
+from app.settings import Settings
+from tests.access_table import OK, TABLE, Rule
+from tests.access_world import Builder, Credential, World, expected
+
+
+@pytest_asyncio.fixture(scope="session")
+async def builder(postgres: EmbeddedPostgres, resources: Resources, settings: Settings) -> AsyncIterator[Builder]:
+    admin = create_async_engine(postgres.url("postgres"))
+    keys = load_or_create_keys(settings.data_dir / "identity")
+    yield Builder(admin, resources.key_pepper, keys, f"{settings.base_url}/auth/v1")
+    await admin.dispose()
+
+
+def test_every_route_has_its_line_in_the_table(app: FastAPI) -> None:
+    served = {(method.upper(), path) for path, item in app.openapi()["paths"].items() for method in item}
+    assert served == set(TABLE)
+
+
+@pytest.mark.parametrize(("method", "path"), TABLE, ids=lambda part: part)
+async def test_everybody_gets_what_the_table_says(
+    method: str, path: str, builder: Builder, anonymous: httpx.AsyncClient
+) -> None:
+    rule = TABLE[method, path]
+    wrong = []
+    world = await builder.build()
+    for place, asking in enumerate(world.credentials):
+        status, answer = await ask(anonymous, method, path, rule, world, world.credentials[place])
+        wanted = expected(rule, asking, f"{path}{rule.query}{json.dumps(rule.body)}")
+        if not (status == wanted or (wanted == OK and (status < 300 or status in rule.also))):
+            wrong.append(f"{asking.name}: {wanted} expected, got {status} {answer[:200]}")
+        if rule.spends and status < 300:
+            world = await builder.build()
+    assert wrong == []
+
+
+async def ask(
+    client: httpx.AsyncClient, method: str, path: str, rule: Rule, world: World, asking: Credential
+) -> tuple[int, str]:
+    url = fill_in(f"{path}{rule.query}", world)
+    body = None if rule.body is None else json.loads(fill_in(json.dumps(rule.body), world))
+    response = await client.request(method, url, json=body, headers=asking.headers)
+    return response.status_code, response.text
+
+
+def fill_in(template: str, world: World) -> str:
+    for name, value in {**world.names, "fresh": uuid.uuid4().hex}.items():
+        template = template.replace(f"{{{name}}}", value)
+    return template
