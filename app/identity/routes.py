@@ -122,7 +122,6 @@ async def change_me(
 
 
 @router.delete("/me")
-@limit_sign_in
 async def delete_me(request: Request, _: Person, credential: CredentialDep, resources: ResourcesDep) -> Done:
     """Takes the account away, and with it every organization, project and row that belongs to nobody else."""
     account = await resources.identity.get_account(credential.value, ip=client_address(request))

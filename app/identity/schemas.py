@@ -28,13 +28,21 @@ def _storable(metadata: dict[str, object]) -> dict[str, object]:
     return metadata
 
 
+def _sendable(secret: SecretStr) -> SecretStr:
+    try:
+        secret.get_secret_value().encode()
+    except UnicodeEncodeError:
+        raise ValueError("must not contain half characters") from None
+    return secret
+
+
 Email = Annotated[
     str,
     StringConstraints(strip_whitespace=True, max_length=254, pattern=r"^[^@\s]+@[^@\s]+$"),
     AfterValidator(no_nul),
 ]
 """Whether it is a good address the provider decides; here only what cannot be one is turned away."""
-Secret = Annotated[SecretStr, Field(min_length=1, max_length=1024)]
+Secret = Annotated[SecretStr, Field(min_length=1, max_length=1024), AfterValidator(_sendable)]
 Metadata = Annotated[dict[str, object], AfterValidator(_storable)]
 RedirectTo = Annotated[str, StringConstraints(max_length=2048), AfterValidator(no_nul)]
 Redirect = Annotated[RedirectTo | None, Field(description="Where the link in the mail leads, if it is allowed there")]

@@ -1,0 +1,422 @@
+"""/v1/auth through HTTP, where accounts live with us and where they live in Supabase."""
+
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from ipaddress import IPv6Address
+
+import httpx
+import pytest
+import pytest_asyncio
+import respx
+from fastapi import FastAPI
+from sqlalchemy import text
+from structlog.testing import capture_logs
+
+from app.adapters.supabase import GoTrueIdentity
+from app.core.database import Database
+from app.core.resources import Resources
+from app.identity.local.house import issuer
+from app.identity.tokens import Verifier
+from app.main import create_app
+from tests.adapters.gotrue import refusal
+from tests.conftest import PASSWORD, SignUp
+from tests.contracts.played_gotrue import URL, PlayedGoTrue
+from tests.identity.local.conftest import (
+    ISSUER,
+    SECRET,
+    Provider,
+    build_provider,
+    close_provider,
+    new_email,
+)
+
+SHOWN = {"access_token", "refresh_token", "token_type", "expires_in", "user"}
+NEW_PASSWORD = "another fine password"
+
+
+def open_door(app: FastAPI, ip: str | None = None) -> httpx.AsyncClient:
+    """From an address of its own: the provider counts what each address asks for."""
+    somewhere = ip or str(IPv6Address(uuid.uuid4().int))
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False, client=(somewhere, 1))
+    return httpx.AsyncClient(transport=transport, base_url="http://test", timeout=30)
+
+
+@pytest_asyncio.fixture
+async def anonymous(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with open_door(app) as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def mailing(database: Database) -> AsyncIterator[Provider]:
+    provider = build_provider(database, autoconfirm=False)
+    yield provider
+    await close_provider(provider)
+
+
+@pytest_asyncio.fixture
+async def confirming(mailing: Provider, resources: Resources) -> AsyncIterator[httpx.AsyncClient]:
+    """The app of a house that confirms addresses by mail."""
+    identity = GoTrueIdentity(ISSUER, mailing.http, publishable_key=SECRET, secret_key=SECRET)
+    tokens = Verifier([issuer(mailing.house.keys, ISSUER)])
+    async with open_door(create_app(replace(resources, identity=identity, tokens=tokens))) as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def supabase(resources: Resources) -> AsyncIterator[httpx.AsyncClient]:
+    """The app of a house whose accounts live in Supabase."""
+    async with httpx.AsyncClient() as http:
+        identity = GoTrueIdentity(URL, http, publishable_key="sb_p", secret_key="sb_s")
+        async with open_door(create_app(replace(resources, identity=identity)), "203.0.113.9") as client:
+            yield client
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+# ---------------------------------------------------------------- sign up, in and out
+
+
+async def test_a_sign_up_is_signed_in_at_once(anonymous: httpx.AsyncClient) -> None:
+    email = new_email()
+    body = {"email": email, "password": PASSWORD, "metadata": {"name": "Ana"}}
+    response = await anonymous.post("/v1/auth/signup", json=body)
+    assert response.status_code == 200
+    answer = response.json()
+    assert set(answer) >= SHOWN
+    assert (answer["token_type"], answer["expires_in"]) == ("bearer", 3600)
+    assert answer["user"]["email"] == email
+    me = await anonymous.get("/v1/auth/me", headers=bearer(answer["access_token"]))
+    assert (me.json()["id"], me.json()["metadata"]) == (answer["user"]["id"], {"name": "Ana"})
+
+
+async def test_whoever_signed_up_logs_in_with_any_spelling_of_the_address(
+    sign_up: SignUp, anonymous: httpx.AsyncClient
+) -> None:
+    ana = await sign_up()
+    response = await anonymous.post("/v1/auth/login", json={"email": f" {ana.email.upper()} ", "password": PASSWORD})
+    assert response.status_code == 200
+    assert set(response.json()) >= SHOWN
+    assert response.json()["user"]["id"] == str(ana.account_id)
+
+
+async def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(
+    sign_up: SignUp, anonymous: httpx.AsyncClient
+) -> None:
+    ana = await sign_up()
+    wrong = await anonymous.post("/v1/auth/login", json={"email": ana.email, "password": "wrong"})
+    unknown = await anonymous.post("/v1/auth/login", json={"email": new_email(), "password": "wrong"})
+    assert wrong.status_code == unknown.status_code == 401
+    assert {**wrong.json(), "request_id": ""} == {**unknown.json(), "request_id": ""}
+    assert wrong.json()["code"] == "invalid_credentials"
+
+
+async def test_a_taken_address_is_409_and_a_weak_password_422(sign_up: SignUp, anonymous: httpx.AsyncClient) -> None:
+    ana = await sign_up()
+    taken = await anonymous.post("/v1/auth/signup", json={"email": ana.email, "password": PASSWORD})
+    assert (taken.status_code, taken.json()["code"]) == (409, "user_already_exists")
+    weak = await anonymous.post("/v1/auth/signup", json={"email": new_email(), "password": "x"})
+    assert (weak.status_code, weak.json()["code"]) == (422, "weak_password")
+    assert "longer" in weak.json()["detail"]
+
+
+@pytest.mark.parametrize("password", ["ä" * 37, "x" * 73, "nul\0inside", "\N{GRINNING FACE}" * 19])
+async def test_a_password_bcrypt_cannot_hash_is_a_clear_error_and_at_login_just_wrong(
+    password: str, anonymous: httpx.AsyncClient
+) -> None:
+    body = {"email": new_email(), "password": password}
+    refused = await anonymous.post("/v1/auth/signup", json=body)
+    assert refused.status_code == 422
+    assert "72 bytes" in refused.json()["detail"]
+    assert (await anonymous.post("/v1/auth/login", json=body)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b"not json",
+        b'{"email": "no-at-sign", "password": "correct horse"}',
+        b'{"email": "a@b.co", "password": ""}',
+        b'{"email": "a\\u0000@b.co", "password": "correct horse"}',
+        b'{"email": "a@b.co", "password": "\\ud800\\ud800\\ud800"}',
+        b'{"email": "a@b.co", "password": "correct horse", "metadata": {"a": "\\u0000"}}',
+        b'{"email": "a@b.co", "password": "correct horse", "metadata": {"a": "\\ud800"}}',
+        b'{"email": "a@b.co", "password": "correct horse", "metadata": {"a": Infinity}}',
+        b'{"email": "a@b.co", "password": "correct horse", "metadata": {"a": "' + b"x" * 9000 + b'"}}',
+    ],
+    ids=lambda body: repr(body[:60]),
+)
+async def test_a_body_that_makes_no_sense_is_422_with_a_sentence(body: bytes, anonymous: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": "application/json"}
+    response = await anonymous.post("/v1/auth/signup", content=body, headers=headers)
+    assert response.status_code == 422
+    assert " " in response.json()["detail"]
+    assert "correct horse" not in response.text
+
+
+async def test_a_refresh_gives_new_tokens_and_spends_the_old_one(sign_up: SignUp, anonymous: httpx.AsyncClient) -> None:
+    ana = await sign_up()
+    body = {"refresh_token": ana.tokens["refresh_token"]}
+    answer = (await anonymous.post("/v1/auth/refresh", json=body)).json()
+    assert set(answer) >= SHOWN
+    assert answer["refresh_token"] != ana.tokens["refresh_token"]
+    unknown = await anonymous.post("/v1/auth/refresh", json={"refresh_token": "never issued"})
+    assert (unknown.status_code, unknown.json()["code"]) == (401, "refresh_token_not_found")
+
+
+async def test_logging_out_acts_at_once_and_answers_with_json(sign_up: SignUp, anonymous: httpx.AsyncClient) -> None:
+    ana = await sign_up()
+    response = await ana.client.post("/v1/auth/logout")
+    assert response.status_code == 200
+    assert response.json()["message"]
+    assert (await ana.client.get("/v1/projects")).status_code == 401
+    body = {"refresh_token": ana.tokens["refresh_token"]}
+    assert (await anonymous.post("/v1/auth/refresh", json=body)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("scope", "mine", "other"), [("local", 401, 200), ("others", 200, 401), ("global", 401, 401), (None, 401, 200)]
+)
+async def test_logging_out_ends_the_sessions_it_names(
+    scope: str | None, mine: int, other: int, sign_up: SignUp, anonymous: httpx.AsyncClient
+) -> None:
+    ana = await sign_up()
+    second = await anonymous.post("/v1/auth/login", json={"email": ana.email, "password": PASSWORD})
+    await ana.client.post("/v1/auth/logout", json={"scope": scope} if scope else {})
+    assert (await ana.client.get("/v1/auth/me")).status_code == mine
+    elsewhere = await anonymous.get("/v1/auth/me", headers=bearer(second.json()["access_token"]))
+    assert elsewhere.status_code == other
+
+
+# ---------------------------------------------------------------- mails
+
+
+async def test_where_mails_confirm_a_sign_up_is_202_until_the_link_was_followed(
+    confirming: httpx.AsyncClient, mailing: Provider
+) -> None:
+    body = {"email": new_email(), "password": PASSWORD}
+    made = await confirming.post("/v1/auth/signup", json=body)
+    assert made.status_code == 202
+    assert made.json()["confirmation_required"] is True
+    assert made.json()["user"]["email"] == body["email"]
+    assert "access_token" not in made.json()
+    early = await confirming.post("/v1/auth/login", json=body)
+    assert (early.status_code, early.json()["code"]) == (403, "email_not_confirmed")
+    proof = {"type": "signup", "token_hash": await mailing.token_hash()}
+    opened = await confirming.post("/v1/auth/verify", json=proof)
+    assert opened.status_code == 200
+    assert set(opened.json()) >= SHOWN
+    again = await confirming.post("/v1/auth/verify", json=proof)
+    assert (again.status_code, again.json()["code"]) == (403, "otp_expired")
+    assert (await confirming.post("/v1/auth/login", json=body)).status_code == 200
+
+
+async def test_a_typed_code_confirms_too(confirming: httpx.AsyncClient, mailing: Provider) -> None:
+    email = new_email()
+    await confirming.post("/v1/auth/signup", json={"email": email, "password": PASSWORD})
+    proof = {"type": "signup", "email": email, "token": await mailing.code()}
+    assert (await confirming.post("/v1/auth/verify", json=proof)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "proof", [{}, {"email": "a@b.co"}, {"token": "1"}, {"token_hash": "x", "email": "a@b.co", "token": "1"}], ids=repr
+)
+async def test_a_proof_is_a_link_or_a_code(proof: dict[str, str], anonymous: httpx.AsyncClient) -> None:
+    response = await anonymous.post("/v1/auth/verify", json={"type": "signup", **proof})
+    assert response.status_code == 422
+    assert "token_hash" in response.json()["detail"]
+
+
+async def test_a_lost_password_is_replaced_by_way_of_the_mail(confirming: httpx.AsyncClient, mailing: Provider) -> None:
+    email = new_email()
+    await confirming.post("/v1/auth/signup", json={"email": email, "password": PASSWORD})
+    await confirming.post("/v1/auth/verify", json={"type": "signup", "token_hash": await mailing.token_hash()})
+    assert (await confirming.post("/v1/auth/recover", json={"email": email})).status_code == 200
+    proof = {"type": "recovery", "token_hash": await mailing.token_hash()}
+    session = (await confirming.post("/v1/auth/verify", json=proof)).json()
+    headers = bearer(session["access_token"])
+    changed = await confirming.patch("/v1/auth/me", json={"password": NEW_PASSWORD}, headers=headers)
+    assert changed.status_code == 200
+    assert (await confirming.post("/v1/auth/login", json={"email": email, "password": PASSWORD})).status_code == 401
+    body = {"email": email, "password": NEW_PASSWORD}
+    assert (await confirming.post("/v1/auth/login", json=body)).status_code == 200
+
+
+async def test_a_change_of_address_needs_both_mails(confirming: httpx.AsyncClient, mailing: Provider) -> None:
+    old, new = new_email(), new_email()
+    await confirming.post("/v1/auth/signup", json={"email": old, "password": PASSWORD})
+    proof = {"type": "signup", "token_hash": await mailing.token_hash()}
+    headers = bearer((await confirming.post("/v1/auth/verify", json=proof)).json()["access_token"])
+    changed = (await confirming.patch("/v1/auth/me", json={"email": new}, headers=headers)).json()
+    assert (changed["email"], changed["new_email"]) == (old, new)
+    await mailing.house.outbox.drain()
+    links = [httpx.URL(mail.link).params["token"] for mail in mailing.mailbox.mails[-2:]]
+    half = await confirming.post("/v1/auth/verify", json={"type": "email_change", "token_hash": links[0]})
+    assert half.status_code == 202
+    assert "other address" in half.json()["message"]
+    whole = await confirming.post("/v1/auth/verify", json={"type": "email_change", "token_hash": links[1]})
+    assert (whole.status_code, whole.json()["user"]["email"]) == (200, new)
+
+
+@pytest.mark.parametrize("path", ["recover", "resend"])
+async def test_asking_for_a_mail_answers_alike_for_everybody(
+    path: str, sign_up: SignUp, anonymous: httpx.AsyncClient
+) -> None:
+    ana = await sign_up()
+    known = await anonymous.post(f"/v1/auth/{path}", json={"email": ana.email})
+    unknown = await anonymous.post(f"/v1/auth/{path}", json={"email": new_email()})
+    assert known.status_code == unknown.status_code == 200
+    assert known.json() == unknown.json()
+    again = [await anonymous.post(f"/v1/auth/{path}", json={"email": ana.email}) for _ in range(3)]
+    assert {response.status_code for response in again} == {200}
+
+
+# ---------------------------------------------------------------- one's own account
+
+
+async def test_a_person_changes_what_is_theirs(sign_up: SignUp, anonymous: httpx.AsyncClient) -> None:
+    ana, moved = await sign_up(), new_email()
+    changes = {"email": moved, "password": NEW_PASSWORD, "current_password": PASSWORD, "metadata": {"town": "Graz"}}
+    changed = await ana.client.patch("/v1/auth/me", json=changes)
+    assert changed.status_code == 200
+    assert (changed.json()["email"], changed.json()["metadata"]) == (moved, {"town": "Graz"})
+    body = {"email": moved, "password": NEW_PASSWORD}
+    assert (await anonymous.post("/v1/auth/login", json=body)).json()["user"]["id"] == str(ana.account_id)
+
+
+async def test_a_change_that_cannot_be_made_says_why(sign_up: SignUp) -> None:
+    ana, ben = await sign_up(), await sign_up()
+
+    async def refused(**changes: object) -> tuple[int, str]:
+        response = await ana.client.patch("/v1/auth/me", json=changes)
+        return response.status_code, response.json()["code"]
+
+    assert await refused() == (422, "invalid_request")
+    assert await refused(password=PASSWORD) == (422, "same_password")
+    assert await refused(password="x") == (422, "weak_password")
+    assert await refused(password=NEW_PASSWORD, current_password="wrong") == (403, "current_password_invalid")
+    assert await refused(email=ben.email) == (409, "email_exists")
+
+
+async def test_an_api_key_is_nobody_with_an_account(client: httpx.AsyncClient) -> None:
+    answers = [
+        await client.get("/v1/auth/me"),
+        await client.delete("/v1/auth/me"),
+        await client.post("/v1/auth/logout"),
+    ]
+    assert {response.status_code for response in answers} == {403}
+
+
+async def test_deleting_the_account_takes_everything_that_was_only_its_own(
+    sign_up: SignUp, anonymous: httpx.AsyncClient, database: Database
+) -> None:
+    ana, ben = await sign_up(), await sign_up()
+    response = await ana.client.delete("/v1/auth/me")
+    assert (response.status_code, bool(response.json()["message"])) == (200, True)
+    assert (await ana.client.get("/v1/auth/me")).status_code == 401
+    login = await anonymous.post("/v1/auth/login", json={"email": ana.email, "password": PASSWORD})
+    assert login.status_code == 401
+    async with database.system() as tx:
+        left = text("select count(*) from projects where id = :id")
+        assert await tx.scalar(left, {"id": ana.project_id}) == 0
+        assert await tx.scalar(left, {"id": ben.project_id}) == 1
+    assert (await anonymous.post("/v1/auth/signup", json={"email": ana.email, "password": PASSWORD})).status_code == 200
+
+
+async def test_nothing_is_erased_where_the_account_could_not_be_deleted_afterwards(
+    sign_up: SignUp, resources: Resources
+) -> None:
+    ana = await sign_up()
+    assert resources.identity_app
+    transport = httpx.ASGITransport(app=resources.identity_app)
+    async with httpx.AsyncClient(transport=transport) as http:
+        powerless = GoTrueIdentity("http://identity.local", http, publishable_key="sb_publishable")
+        client = open_door(create_app(replace(resources, identity=powerless)))
+        refused = await client.delete("/v1/auth/me", headers=bearer(ana.tokens["access_token"]))
+        await client.aclose()
+    assert (refused.status_code, refused.json()["code"]) == (503, "secret_key_missing")
+    projects = (await ana.client.get("/v1/projects")).json()["results"]
+    assert [project["id"] for project in projects] == [str(ana.project_id)]
+
+
+# ---------------------------------------------------------------- limits
+
+LIMITED = [
+    ("POST", "/v1/auth/signup", {"email": "a@b.co", "password": "x"}),
+    ("POST", "/v1/auth/login", {"email": "nobody@b.co", "password": "x"}),
+    ("POST", "/v1/auth/refresh", {"refresh_token": "x"}),
+    ("POST", "/v1/auth/recover", {"email": "nobody@b.co"}),
+    ("POST", "/v1/auth/resend", {"email": "nobody@b.co"}),
+    ("POST", "/v1/auth/verify", {"type": "signup", "token_hash": "x"}),
+    ("POST", "/v1/auth/logout", {"scope": "others"}),
+    ("PATCH", "/v1/auth/me", {"metadata": {}}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), LIMITED)
+async def test_each_route_stops_whoever_asks_too_often_and_nobody_else(
+    method: str, path: str, body: dict[str, object], resources: Resources, sign_up: SignUp
+) -> None:
+    values = replace(resources.values, auth_limit="3/minute")
+    app, headers = create_app(replace(resources, values=values)), bearer((await sign_up()).tokens["access_token"])
+    async with open_door(app, "198.51.100.77") as hasty, open_door(app, "198.51.100.78") as other:
+        answers = [await hasty.request(method, path, json=body, headers=headers) for _ in range(4)]
+        assert 429 not in [response.status_code for response in answers[:3]]
+        assert (answers[3].status_code, answers[3].json()["code"]) == (429, "rate_limited")
+        assert int(answers[3].headers["Retry-After"]) > 0
+        assert (await other.request(method, path, json=body, headers=headers)).status_code != 429
+
+
+# ---------------------------------------------------------------- Supabase
+
+
+@respx.mock
+async def test_with_supabase_the_same_calls_have_the_same_shapes(
+    supabase: httpx.AsyncClient, anonymous: httpx.AsyncClient
+) -> None:
+    played = PlayedGoTrue()
+    respx.route(host="played.supabase.co").mock(side_effect=played.answer)
+    body = {"email": new_email(), "password": PASSWORD}
+    for path in ("signup", "login"):
+        there = await supabase.post(f"/v1/auth/{path}", json=body)
+        here = await anonymous.post(f"/v1/auth/{path}", json=body)
+        assert there.status_code == here.status_code == 200
+        assert there.json().keys() == here.json().keys()
+        assert there.json()["user"].keys() == here.json()["user"].keys()
+        refresh = {"refresh_token": there.json()["refresh_token"]}
+        assert (await supabase.post("/v1/auth/refresh", json=refresh)).status_code == 200
+    wrong = {"email": body["email"], "password": "wrong"}
+    there, here = [await client.post("/v1/auth/login", json=wrong) for client in (supabase, anonymous)]
+    assert there.status_code == here.status_code == 401
+    assert {**there.json(), "request_id": ""} == {**here.json(), "request_id": ""}
+
+
+@respx.mock
+async def test_with_supabase_a_mail_it_will_not_send_yet_tells_nothing(supabase: httpx.AsyncClient) -> None:
+    respx.post(f"{URL}/recover").mock(return_value=refusal(429, "over_email_send_rate_limit", "after 42 seconds"))
+    assert (await supabase.post("/v1/auth/recover", json={"email": new_email()})).status_code == 200
+
+
+@respx.mock
+async def test_with_supabase_the_callers_address_reaches_it(supabase: httpx.AsyncClient) -> None:
+    route = respx.post(f"{URL}/token").mock(return_value=refusal(400, "invalid_credentials"))
+    await supabase.post("/v1/auth/login", json={"email": new_email(), "password": "x"})
+    assert route.calls.last.request.headers["Sb-Forwarded-For"] == "203.0.113.9"
+
+
+@respx.mock
+async def test_with_supabase_away_the_answer_is_503_in_our_shape_and_no_log_holds_what_was_sent(
+    supabase: httpx.AsyncClient,
+) -> None:
+    respx.post(f"{URL}/token").mock(side_effect=httpx.ConnectError("down"))
+    secret = f"sentinel-{uuid.uuid4()}"
+    with capture_logs() as logs:
+        response = await supabase.post("/v1/auth/login", json={"email": f"{secret}@b.co", "password": secret})
+    assert (response.status_code, response.json()["code"]) == (503, "identity_unavailable")
+    assert response.json().keys() == {"detail", "code", "request_id"}
+    assert "identity.failed" in [line["event"] for line in logs]
+    assert secret not in str(logs)
