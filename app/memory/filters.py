@@ -163,7 +163,8 @@ def _(found: Says) -> ColumnElement[bool]:
 
 @to_sql.register
 def _(found: InCategory) -> ColumnElement[bool]:
-    return Memory.categories.overlap(list(found.names))
+    overlap: ColumnElement[bool] = Memory.categories.overlap(list(found.names))
+    return overlap
 
 
 @to_sql.register
@@ -181,7 +182,7 @@ def _(found: MetadataIs) -> ColumnElement[bool]:
 @to_sql.register
 def _(found: MetadataContains) -> ColumnElement[bool]:
     stored = Memory.metadata_[found.key]
-    element = stored.contains(_json(json.dumps(found.value)))
+    element: ColumnElement[bool] = stored.contains(_json(json.dumps(found.value)))
     if not isinstance(found.value, str):
         return element
     return or_(element, and_(func.jsonb_typeof(stored) == "string", _has_within(stored.astext, found.value)))

@@ -2,8 +2,8 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from sqlalchemy import ARRAY, REAL, BigInteger, DateTime, FetchedValue, Text, func
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import REAL, BigInteger, DateTime, FetchedValue, Text, func
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database import ProjectModel
