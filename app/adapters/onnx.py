@@ -1,0 +1,163 @@
+"""Embeddings from the shipped model, in this process: nothing is downloaded and nobody else is asked.
+
+`fastembed` loads the model; running it and pooling are done here, without its Python overhead (0.3 ms of 1.7). Texts
+that wait while every thread is busy go to the next free one together: alone nobody waits, a crowd shares the hops.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from fastembed import TextEmbedding
+from fastembed.common.model_description import ModelSource, PoolingType
+from numpy.typing import NDArray
+from tokenizers import Encoding
+
+from app.core.ports import Purpose, Vector
+
+FOLDER = Path(__file__).parent.parent / "models" / "all-MiniLM-L6-v2-int8"
+NAME = "all-MiniLM-L6-v2-int8"
+DIMENSIONS = 384
+LONGEST = 256
+"""Tokens the model was trained to read, [CLS] and [SEP] included."""
+MOST_TEXTS = 16
+MOST_TOKENS = 256
+"""For a thread to take at once, about 25 ms of work: a query never waits long behind somebody's import."""
+
+Floats: TypeAlias = NDArray[np.float32]
+
+
+class LoadedModel:
+    """The model and its tokenizer. Called from several threads at once: neither keeps state between calls."""
+
+    def __init__(self, folder: Path) -> None:
+        _register()
+        loaded: Any = TextEmbedding(
+            NAME,
+            specific_model_path=str(folder),
+            cache_dir=str(folder),  # never used, but made: this one exists
+            threads=1,  # two texts on a thread each take less than one text on two threads, twice
+            providers=["CPUExecutionProvider"],
+        ).model
+        self._session = loaded.model  # fastembed's types know neither of the two
+        self._tokenizer = loaded.tokenizer
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_length=LONGEST)  # what is cut off is kept as further pieces
+
+    def embed(self, texts: Sequence[str]) -> list[Floats]:
+        return [self._embed(encoded) for encoded in self._tokenizer.encode_batch(list(texts))]
+
+    def _embed(self, encoded: Encoding) -> Floats:
+        """A unit vector: that of the text's pieces, weighed by their length, averaged and normalised again."""
+        pieces = [encoded, *encoded.overflowing]
+        return _normalised(np.sum([self._run(piece) * len(piece) for piece in pieces], axis=0, dtype=np.float32))
+
+    def _run(self, piece: Encoding) -> Floats:
+        """Alone, because int8 scales are taken over a whole batch: a text's vector would depend on its neighbours."""
+        ids = np.array([piece.ids], dtype=np.int64)
+        inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        hidden: Floats = self._session.run(None, inputs)[0][0]
+        return _normalised(hidden.mean(axis=0))
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    text: str
+    key: bytes
+    vector: asyncio.Future[Floats]
+
+
+class OnnxEmbedder:
+    name = f"onnx:{NAME}"
+    dimensions = DIMENSIONS
+
+    def __init__(self, folder: Path = FOLDER, *, threads: int = 2, remember: int = 4096) -> None:
+        self._model = LoadedModel(folder)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="embed")
+        self._free = threads
+        self._waiting: dict[Purpose, deque[Waiting]] = {purpose: deque() for purpose in (Purpose.QUERY, *Purpose)}
+        self._under_way: dict[bytes, asyncio.Future[Floats]] = {}
+        self._known: OrderedDict[bytes, Floats] = OrderedDict()
+        self._remember = remember
+
+    async def embed(self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT) -> list[Vector]:
+        found = [self._ask(text, purpose) for text in texts]
+        self._start()
+        pending = [each for each in found if isinstance(each, asyncio.Future)]
+        if pending:
+            await asyncio.wait(pending)  # and not gather: others may wait for the same vector when this caller leaves
+        return [(each.result() if isinstance(each, asyncio.Future) else each).tolist() for each in found]
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
+
+    def _ask(self, text: str, purpose: Purpose) -> Floats | asyncio.Future[Floats]:
+        key = blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()  # the text itself is not kept
+        if key in self._known:
+            self._known.move_to_end(key)
+            return self._known[key]
+        if key not in self._under_way:
+            self._under_way[key] = asyncio.get_running_loop().create_future()
+            self._waiting[purpose].append(Waiting(text, key, self._under_way[key]))
+        return self._under_way[key]
+
+    def _start(self) -> None:
+        """Give every free thread what waits, queries first."""
+        while self._free and any(self._waiting.values()):
+            batch = list(self._next_batch())
+            self._free -= 1
+            run = asyncio.get_running_loop().run_in_executor(
+                self._threads, self._model.embed, [each.text for each in batch]
+            )
+            run.add_done_callback(lambda done, batch=batch: self._finish(batch, done))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+
+    def _next_batch(self) -> Iterator[Waiting]:
+        queue = next(queue for queue in self._waiting.values() if queue)
+        tokens = 0
+        for _ in range(min(MOST_TEXTS, len(queue))):
+            tokens += min(LONGEST, 3 + len(queue[0].text) // 4)
+            if tokens > MOST_TOKENS:
+                return
+            yield queue.popleft()
+
+    def _finish(self, batch: Sequence[Waiting], done: asyncio.Future[list[Floats]]) -> None:
+        self._free += 1
+        failure = done.exception()
+        for row, each in enumerate(batch):
+            del self._under_way[each.key]
+            if failure is not None:
+                each.vector.set_exception(failure)
+            else:
+                self._keep(each.key, done.result()[row])
+                each.vector.set_result(done.result()[row])
+        self._start()
+
+    def _keep(self, key: bytes, vector: Floats) -> None:
+        self._known[key] = vector
+        while len(self._known) > self._remember:
+            self._known.popitem(last=False)
+
+
+def _register() -> None:
+    """fastembed refuses a name it has already."""
+    if any(model["model"] == NAME for model in TextEmbedding.list_supported_models()):
+        return
+    TextEmbedding.add_custom_model(
+        model=NAME,
+        pooling=PoolingType.MEAN,
+        normalization=True,
+        sources=ModelSource(url="file:shipped"),
+        dim=DIMENSIONS,
+        model_file="model.onnx",
+    )
+
+
+def _normalised(vector: Floats) -> Floats:
+    length = max(float(np.linalg.norm(vector)), 1e-12)
+    return np.divide(vector, length, dtype=np.float32)

@@ -1,0 +1,115 @@
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest_asyncio
+
+from app.adapters.onnx import OnnxEmbedder
+from app.core.ports import Purpose, Vector
+
+LIKES = "She drinks her coffee black, always before seven in the morning."
+ALSO_LIKES = "Early in the day she has a cup of coffee without milk."
+UNRELATED = "The invoice for the new roof came to nine thousand euros."
+
+
+@pytest_asyncio.fixture
+async def embedder() -> AsyncIterator[OnnxEmbedder]:
+    embedder = OnnxEmbedder(threads=2)
+    yield embedder
+    await embedder.close()
+
+
+def cosine(one: Vector, other: Vector) -> float:
+    return float(np.dot(one, other))
+
+
+async def test_texts_that_mean_the_same_lie_close(embedder: OnnxEmbedder) -> None:
+    one, same, other = await embedder.embed([LIKES, ALSO_LIKES, UNRELATED])
+    assert cosine(one, same) > 0.6 > 0.3 > cosine(one, other)
+
+
+async def test_a_vector_does_not_depend_on_what_was_embedded_beside_it() -> None:
+    alone, crowd = OnnxEmbedder(remember=0), OnnxEmbedder(remember=0)
+    fillers = [f"Sentence number {number}, about {'a lot of ' * number}nothing." for number in range(12)]
+    [expected] = await alone.embed([LIKES])
+    assert (await crowd.embed([*fillers, LIKES]))[-1] == expected
+    await alone.close()
+    await crowd.close()
+
+
+async def test_the_end_of_a_long_text_counts(embedder: OnnxEmbedder) -> None:
+    filler = "The weather report said nothing in particular about the coming week. " * 60
+    without, with_end, end = await embedder.embed([filler, filler + UNRELATED * 8, UNRELATED])
+    assert cosine(with_end, end) > cosine(without, end) + 0.1
+
+
+async def test_a_very_long_text_does_not_stop_others(embedder: OnnxEmbedder) -> None:
+    long = asyncio.create_task(embedder.embed(["long " * 20_000]))
+    await asyncio.sleep(0)
+    await embedder.embed([LIKES], Purpose.QUERY)
+    assert not long.done()
+    await long
+
+
+async def test_concurrent_callers_each_get_their_own(embedder: OnnxEmbedder) -> None:
+    texts = [f"Person {number} lives at number {number}." for number in range(40)]
+    together = await asyncio.gather(*[embedder.embed([text], Purpose.QUERY) for text in texts])
+    fresh = OnnxEmbedder()
+    assert [vector for [vector] in together] == await fresh.embed(texts)
+    await fresh.close()
+
+
+async def test_a_caller_who_leaves_takes_nothing_from_others(embedder: OnnxEmbedder) -> None:
+    leaving = asyncio.create_task(embedder.embed([LIKES]))
+    staying = asyncio.create_task(embedder.embed([LIKES]))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    [vector] = await staying
+    assert cosine(vector, vector) > 0.999
+    assert leaving.cancelled()
+
+
+async def test_what_was_asked_before_is_not_computed_again() -> None:
+    forgetful, mindful = OnnxEmbedder(remember=1), OnnxEmbedder(remember=2)
+    for embedder in (forgetful, mindful):
+        await embedder.embed([LIKES])
+        await embedder.embed([UNRELATED])
+        await embedder.close()  # its threads are gone: only what it knows can still be answered
+    assert await mindful.embed([LIKES])
+    try:
+        await forgetful.embed([LIKES])
+    except RuntimeError:
+        return
+    raise AssertionError("the older of two texts was still known to an embedder that keeps one")
+
+
+WATCH = """
+import sys
+reached = []
+def watch(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        reached.append(event)
+sys.addaudithook(watch)
+import asyncio
+from app.adapters.onnx import OnnxEmbedder
+async def main():
+    embedder = OnnxEmbedder()
+    [vector] = await embedder.embed(["a word"])
+    await embedder.close()
+    print(len(vector), reached)
+asyncio.run(main())
+"""
+
+
+def test_loading_asks_nobody_and_writes_nothing(tmp_path: Path) -> None:
+    before = sorted(path.name for path in Path("app/models/all-MiniLM-L6-v2-int8").iterdir())
+    environment = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    child = subprocess.run(
+        [sys.executable, "-c", WATCH], env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert child.stdout.strip() == "384 []"
+    assert not list(tmp_path.iterdir())
+    assert sorted(path.name for path in Path("app/models/all-MiniLM-L6-v2-int8").iterdir()) == before
