@@ -97,6 +97,8 @@ class Settings(BaseSettings):
     llm_timeout_seconds: float = Field(60, gt=0, description="Longest wait for a model's answer")
     llm_concurrency: int = Field(32, ge=1, description="Model calls at once; more wait in a queue")
     llm_queue: int = Field(128, ge=0, description="Calls that may wait; beyond it 503 with Retry-After")
+    llm_context_tokens: int = Field(8000, ge=1000, description="Longest prompt, beside the answer")
+    llm_answer_tokens: int = Field(1024, ge=16, description="Longest answer where a request names no max_tokens")
     embedder: str = Field("onnx", description="onnx (shipped), openai, or another of mem0's embedder providers")
     embedder_model: str | None = Field(None, description="Model name at the provider")
     embedder_base_url: Url = Field(None, description="OpenAI-compatible endpoint for embeddings")
@@ -105,6 +107,9 @@ class Settings(BaseSettings):
     # Recall
     recall_candidates: int = Field(100, ge=10, le=1000, description="Candidates by meaning and by words before ranking")
     recency_half_life_days: float = Field(30, gt=0, description="Age at which the part of a score for recency halves")
+
+    recalled_memories: int = Field(8, ge=0, le=100, description="Memories read into a prompt at most")
+    recall_threshold: float = Field(0.1, ge=0, le=1, description="Weakest score of a memory read into a prompt")
 
     # Requests
     cors_origins: CommaSeparated = Field([], description="Origins of browser front ends, comma-separated")

@@ -14,13 +14,16 @@ from fastapi import FastAPI
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.adapters.in_process import InProcessCounters, InProcessShortTerm
+from app.adapters.onnx import OnnxEmbedder
+from app.adapters.qdrant_edge import QdrantEdgeIndex
 from app.adapters.redis import RedisCounters, RedisShortTerm, connect_redis
 from app.adapters.supabase import GoTrueIdentity
 from app.api_keys.find import StoredKeys
+from app.core.background import Background
 from app.core.database import RUNTIME_ROLE, Database
 from app.core.errors import ConfigurationError
 from app.core.migrations import migrate
-from app.core.ports import Counters, ShortTerm
+from app.core.ports import Counters, Embedder, Extractor, LanguageModel, ShortTerm, VectorIndex
 from app.core.rate_limit import RateLimits, read_limit
 from app.core.resources import Resources
 from app.core.values import Values
@@ -33,6 +36,7 @@ from app.identity.local.passwords import PasswordRules
 from app.identity.local.server import create_identity_app
 from app.identity.local.settings import IdentitySettings
 from app.identity.tokens import Issuer, StaticKeys, Verifier
+from app.memory.indexing import Indexer
 from app.projects.enter import enter_project, leave_everything
 from app.settings import Settings, SignupMode
 
@@ -45,6 +49,9 @@ async def open_resources(settings: Settings, *, alone: bool = False) -> AsyncIte
     async with AsyncExitStack() as stack:
         database = await open_database(settings, stack, alone=alone)
         counters, short_term = open_short_term(settings, stack)
+        embedder = open_embedder(settings, stack)
+        index = await open_index(settings, stack, database, embedder)
+        index_queue = open_index_queue(stack, database, embedder, index)
         secret = instance_secret(settings)
         local = open_local_identity(settings, stack, database, short_term, secret)
         identity_app = create_identity_app(local) if local else None
@@ -64,7 +71,14 @@ async def open_resources(settings: Settings, *, alone: bool = False) -> AsyncIte
             erase_account=partial(leave_everything, database),
             limits=rate_limits(settings, counters),
             short_term=short_term,
-            checks={"database": database.healthy, "short_term": short_term.healthy},
+            embedder=embedder,
+            index=index,
+            index_queue=index_queue,
+            extractor=open_extractor(settings, stack),
+            llm=open_model(settings, stack),
+            background=await open_background(stack),
+            checks={"database": database.healthy, "short_term": short_term.healthy, "index": index.healthy},
+            essential=frozenset({"database", "index"}),
         )
 
 
@@ -185,7 +199,7 @@ def open_local_identity(
             issuer=f"{settings.base_url}/auth/v1",
             site_url=settings.site_url or settings.base_url,
             secret_key=secret,
-            redirect_urls=tuple(f"{origin}*" for origin in settings.cors_origins),
+            redirect_urls=tuple(f"{origin}/*" for origin in settings.cors_origins),
             autoconfirm=not needs_confirmation(settings),
             signups_open=settings.signup_mode is not SignupMode.CLOSED,
             passwords=PasswordRules(shortest=settings.password_min_length),
@@ -264,7 +278,43 @@ def hs256_key(secret: str) -> dict[str, object]:
     return {"kty": "oct", "alg": "HS256", "k": encoded}
 
 
+# ---------------------------------------------------------------- memory and models
+
+
+def open_embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:
+    embedder = OnnxEmbedder()
+    stack.push_async_callback(embedder.close)
+    return embedder
+
+
+async def open_index(settings: Settings, stack: AsyncExitStack, database: Database, embedder: Embedder) -> VectorIndex:
+    index = await QdrantEdgeIndex.open(settings.data_dir / "index", embedder.name, embedder.dimensions)
+    stack.push_async_callback(index.close)
+    return index
+
+
+def open_index_queue(stack: AsyncExitStack, database: Database, embedder: Embedder, index: VectorIndex) -> Indexer:
+    queue = Indexer(database, embedder, index)
+    queue.start()
+    stack.push_async_callback(queue.close)
+    return queue
+
+
+def open_extractor(settings: Settings, stack: AsyncExitStack) -> Extractor: ...
+def open_model(settings: Settings, stack: AsyncExitStack) -> LanguageModel: ...
+
+
+async def open_background(stack: AsyncExitStack) -> Background:
+    background = Background()
+    stack.push_async_callback(background.close)
+    return background
+
+
 # ---------------------------------------------------------------- the rest
+
+
+def has_model(settings: Settings) -> bool:
+    return bool(settings.llm_base_url or settings.llm_api_key or settings.openai_api_key)
 
 
 def plain_values(settings: Settings) -> Values:
@@ -273,6 +323,12 @@ def plain_values(settings: Settings) -> Values:
         auth_limit=settings.rate_limit_auth,
         recall_candidates=settings.recall_candidates,
         recency_half_life_days=settings.recency_half_life_days,
+        context_tokens=settings.llm_context_tokens,
+        answer_tokens=settings.llm_answer_tokens,
+        turn_seconds=settings.llm_timeout_seconds * 3,
+        recalled_memories=settings.recalled_memories,
+        recall_threshold=settings.recall_threshold,
+        summarizes=has_model(settings),
         cors_origins=tuple(settings.cors_origins),
         max_body_bytes=settings.max_body_bytes,
         request_timeout_seconds=settings.request_timeout_seconds,

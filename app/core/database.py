@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
-from sqlalchemy import MetaData, Row, text
+from sqlalchemy import MetaData, Row, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -16,6 +16,8 @@ from sqlalchemy.types import DateTime
 
 RUNTIME_ROLE = "keepsake_app"
 STATEMENT_TIMEOUT = "15s"
+# Supavisor hands out another connection for each transaction, which knows nothing of statements prepared before.
+TRANSACTION_POOLER_PORT = 6543
 SEARCH_PATH = "public,jobs,extensions"
 ENTER = text(
     "select set_config('role', :role, true), set_config('request.jwt.claims', :claims, true),"
@@ -50,7 +52,7 @@ class Database:
             pool_timeout=pool_timeout,
             hide_parameters=True,
             connect_args={
-                "prepare_threshold": None,
+                "prepare_threshold": None if make_url(url).port == TRANSACTION_POOLER_PORT else 2,
                 "options": f"-c role={RUNTIME_ROLE} -c search_path={SEARCH_PATH} -c timezone=UTC",
             },
         )

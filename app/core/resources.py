@@ -8,8 +8,19 @@ from uuid import UUID
 from cryptography.fernet import Fernet
 from fastapi import Depends, FastAPI, Request
 
+from app.core.background import Background
 from app.core.database import Database
-from app.core.ports import Identity, KeyFinder, ShortTerm, TokenVerifier
+from app.core.ports import (
+    Embedder,
+    Extractor,
+    Identity,
+    IndexQueue,
+    KeyFinder,
+    LanguageModel,
+    ShortTerm,
+    TokenVerifier,
+    VectorIndex,
+)
 from app.core.rate_limit import RateLimits
 from app.core.values import Values
 
@@ -31,9 +42,15 @@ class Resources:
     erase_account: Callable[[UUID], Awaitable[None]]
     """Takes away what only this account owns, before the account itself goes."""
     limits: RateLimits
+    embedder: Embedder
+    index: VectorIndex
+    index_queue: IndexQueue
+    extractor: Extractor
+    llm: LanguageModel
     short_term: ShortTerm
     window_key: bytes = field(repr=False, default_factory=Fernet.generate_key)
     """Lives in this process and nowhere else: what it encrypts ends with it."""
+    background: Background = field(default_factory=Background)
     checks: Mapping[str, Check] = field(default_factory=dict)
     essential: frozenset[str] = frozenset({"database"})
     gauges: Sequence[Callable[[], Awaitable[None]]] = ()

@@ -13,3 +13,12 @@ class Values:
     max_body_bytes: int = 4 << 20
     request_timeout_seconds: float = 60
     development: bool = False
+    context_tokens: int = 8000
+    """What a prompt may come to, beside the answer."""
+    answer_tokens: int = 1024
+    turn_seconds: float = 180
+    """A turn that has not ended by then is believed lost, and the next may begin."""
+    recalled_memories: int = 8
+    recall_threshold: float = 0.1
+    summarizes: bool = False
+    """Whether there is a model that can put a long conversation in short."""

@@ -75,7 +75,7 @@ async def run_extraction(resources: Resources, project_id: UUID, event_id: UUID,
         return
     fresh, known = await _sort_out(resources, task.namespace, extraction.facts)
     changes = await _finish(resources, task, extraction, fresh, known)
-    await resources.indexer.put(changes)
+    await resources.index_queue.put(changes)
 
 
 async def _begin(resources: Resources, project_id: UUID, event_id: UUID) -> Task | None:
@@ -108,7 +108,7 @@ def _search_known(resources: Resources, namespace: Namespace) -> Search:
     scope = SearchScope(namespace.project_id, (str(namespace),))
 
     async def search(texts: Sequence[str], limit: int) -> list[list[KnownMemory]]:
-        await resources.indexer.settled(namespace.project_id, [str(namespace)])
+        await resources.index_queue.settled(namespace.project_id, [str(namespace)])
         vectors = await resources.embedder.embed(texts)
         found = [await resources.index.similar(scope, vector, limit) for vector in vectors]
         ids = {candidate.id for each in found for candidate in each}

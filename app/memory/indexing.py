@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.database import Database
 from app.core.errors import AppError
-from app.core.ports import Change, Embedder, IndexEntry, ToIndex, VectorIndex
+from app.core.ports import Change, Embedder, IndexEntry, ToIndex, ToRemove, VectorIndex
 from app.memory.context import embedding_text, keyword_text
 
 log = structlog.get_logger()

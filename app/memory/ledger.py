@@ -58,8 +58,8 @@ from given g left join known k on k.place = g.place left join added a on a.id = 
 order by g.place
 """)  # noqa: S608  # only our own column names are put together
 RECORD_EVENT = text("""
-insert into events (id, project_id, user_id, namespace, session_id, event_type, status, messages, request, results, note,
-  started_at, completed_at)
+insert into events (id, project_id, user_id, namespace, session_id, event_type, status, messages, request, results,
+  note,  started_at, completed_at)
 values (:id, :project_id, :user_id, :namespace, :session_id, :event_type, :status, cast(:messages as jsonb),
   cast(:request as jsonb), cast(:results as jsonb), :note,
   case when :done then now() end, case when :done then now() end)

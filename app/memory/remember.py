@@ -25,7 +25,7 @@ async def remember(
     """Kept word for word: when this returns they are committed, and the next search of the namespace finds them."""
     async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:
         added, changes = await write_memories(tx, namespace, new, deduplicate=deduplicate)
-    await resources.indexer.put(changes)
+    await resources.index_queue.put(changes)
     return added
 
 

@@ -63,7 +63,7 @@ async def _index_pending(resources: Resources, age: float) -> int:
     async with resources.database.system() as tx:
         rows = (await tx.execute(PENDING, {"age": age, "batch": BATCH})).all()
     for project_id, group in groupby(rows, key=lambda row: row.project_id):
-        await resources.indexer.put(await _load(resources, project_id, list(group)))
+        await resources.index_queue.put(await _load(resources, project_id, list(group)))
     return len(rows)
 
 

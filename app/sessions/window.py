@@ -29,6 +29,8 @@ class WindowMessage:
     content: str
     position: int = 0
     """Its place in the stored transcript; 0 for what was said in incognito."""
+    key: str = ""
+    """On an answer in incognito: the Idempotency-Key that asked for it."""
 
     @property
     def as_chat(self) -> ChatMessage:

@@ -145,7 +145,7 @@ create policy backend on public.events to authenticated
     and ((select private.user_id()) is null or user_id = (select private.user_id())));
 
 -- Sweeps see ids and states, never what was said.
-grant select (id, project_id, state, created_at), update (state) on public.memories to keepsake_system;
+grant select (id, project_id, state, created_at, updated_at), update (state) on public.memories to keepsake_system;
 create policy system_read on public.memories for select to keepsake_system using (true);
 create policy system_mark on public.memories for update to keepsake_system using (true);
 grant select (id, project_id, status, created_at, updated_at, job_id) on public.events to keepsake_system;

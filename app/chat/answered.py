@@ -1,0 +1,79 @@
+"""A turn that is sent again with the same Idempotency-Key answers the same, without asking anybody twice."""
+
+import json
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.chat.asked import AnsweredTurn, Turn
+from app.core.errors import Unprocessable
+from app.core.ports import Usage
+
+OTHER_WORDS = "This Idempotency-Key was used for another message: send each message with a new key"
+FIND = text("""
+select t.fingerprint, t.event_id, t.recalled, asked.id as asked_id, asked.content as asked,
+  answer.id as answer_id, answer.content as answer, answer.prompt_tokens, answer.completion_tokens
+from turns t join messages asked on asked.id = t.user_message_id join messages answer on answer.id = t.message_id
+where t.project_id = :project_id and t.user_id = :user_id and t.idempotency_key = :key
+""")
+KEEP = text("""
+insert into turns (project_id, user_id, session_id, idempotency_key, fingerprint, user_message_id, message_id,
+  event_id, recalled)
+values (:project_id, :user_id, :session_id, :key, :fingerprint, :asked_id, :answer_id, :event_id,
+  cast(:recalled as jsonb))
+""")
+
+
+async def find_answered(tx: AsyncSession, turn: Turn) -> AnsweredTurn | None:
+    if turn.idempotency_key is None:
+        return None
+    values = {"project_id": turn.project_id, "user_id": turn.user_id, "key": turn.idempotency_key}
+    row = (await tx.execute(FIND, values)).first()
+    if row is None:
+        return None
+    if bytes(row.fingerprint) != turn.fingerprint:
+        raise Unprocessable(OTHER_WORDS)
+    usage = Usage(row.prompt_tokens or 0, row.completion_tokens or 0)
+    return AnsweredTurn(row.asked_id, row.answer_id, row.answer, row.event_id, row.recalled, usage)
+
+
+async def keep_answered(
+    tx: AsyncSession,
+    turn: Turn,
+    *,
+    asked_id: UUID,
+    answer_id: UUID,
+    event_id: UUID | None,
+    recalled: Sequence[dict[str, object]],
+) -> None:
+    if turn.idempotency_key is None:
+        return
+    await tx.execute(
+        KEEP,
+        {
+            "project_id": turn.project_id,
+            "user_id": turn.user_id,
+            "session_id": turn.session_id,
+            "key": turn.idempotency_key,
+            "fingerprint": turn.fingerprint,
+            "asked_id": asked_id,
+            "answer_id": answer_id,
+            "event_id": event_id,
+            "recalled": json.dumps(recalled),
+        },
+    )
+
+
+def find_secretly_answered(turn: Turn) -> AnsweredTurn | None:
+    """In incognito an answer is known only while the window of the session is."""
+    if turn.idempotency_key is None:
+        return None
+    for message in turn.recent:
+        key, _, fingerprint = message.key.rpartition(":")
+        if key == turn.idempotency_key:
+            if fingerprint != turn.fingerprint.hex():
+                raise Unprocessable(OTHER_WORDS)
+            return AnsweredTurn(None, None, message.content)
+    return None

@@ -1,0 +1,36 @@
+"""What a turn has come to so far. Whoever records it, at the end or in the middle, reads it from here."""
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from app.chat.schemas import ForgetQuestion, RecalledMemory
+from app.core.ports import Usage
+from app.memory.models import Memory
+
+
+@dataclass(slots=True)
+class Progress:
+    recalled: list[RecalledMemory] = field(default_factory=list)
+    recall_failed: bool = False
+    words: list[str] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    forget: ForgetQuestion | None = None
+    forgotten: list[UUID] = field(default_factory=list)
+    about_forgetting: bool = False
+    """Such a turn teaches nothing: it is never read for facts."""
+
+    @property
+    def answer(self) -> str:
+        return "".join(self.words)
+
+
+def as_recalled(memory: Memory, score: float) -> RecalledMemory:
+    return RecalledMemory(id=memory.id, memory=memory.content, score=score, created_at=memory.created_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`recalled`, `token`…, `message`, `done`."""
+
+    kind: str
+    data: dict[str, object]

@@ -1,0 +1,115 @@
+"""Carry a turn's events to the client: as server-sent events, or collected into one answer.
+
+Either way a client that goes away closes the turn, which stops the model.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+import structlog
+from fastapi import Request
+from fastapi.responses import StreamingResponse
+from fastapi.sse import format_sse_event
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.types import Send
+
+from app.chat.progress import Event
+from app.core.errors import AppError
+from app.core.rendering import translate_database_error
+
+log = structlog.get_logger()
+KEEP_ALIVE_SECONDS = 15
+GONE = 499
+
+
+class ClientGone(AppError):
+    """Nobody will read this: it only says in the log why the turn ended."""
+
+    status, code = GONE, "client_gone"
+
+
+class EventStream(StreamingResponse):
+    """Closes its source at once when the client has gone, not whenever it is collected as garbage."""
+
+    media_type = "text/event-stream"
+
+    async def stream_response(self, send: Send) -> None:
+        source = self.body_iterator
+        assert isinstance(source, AsyncGenerator)
+        async with aclosing(source):
+            await super().stream_response(send)
+
+
+def stream_events(events: AsyncIterator[Event]) -> EventStream:
+    return EventStream(_as_bytes(events), headers={"X-Accel-Buffering": "no"})
+
+
+async def _as_bytes(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
+    """The status has been sent by now: from here on a failure is an event."""
+    try:
+        async with aclosing(_with_pauses(events)) as paced:
+            async for event in paced:
+                yield _encode(event) if event else format_sse_event(comment="keep-alive")
+    except AppError as error:
+        yield _encode(_as_event(error))
+    except SQLAlchemyError as error:
+        log.error("database.failed", exc_info=error)
+        yield _encode(_as_event(translate_database_error(error)))
+
+
+async def _with_pauses(events: AsyncIterator[Event]) -> AsyncIterator[Event | None]:
+    """The events, and None now and then while the model is silent."""
+    coming = asyncio.ensure_future(anext(events))
+    try:
+        while True:
+            done, _ = await asyncio.wait({coming}, timeout=KEEP_ALIVE_SECONDS)
+            if not done:
+                yield None
+                continue
+            try:
+                event = coming.result()
+            except StopAsyncIteration:
+                return
+            yield event
+            coming = asyncio.ensure_future(anext(events))
+    finally:
+        coming.cancel()
+        with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, AppError, SQLAlchemyError):
+            await coming
+        await events.aclose()
+
+
+def _encode(event: Event) -> bytes:
+    return format_sse_event(event=event.kind, data_str=json.dumps(event.data, ensure_ascii=False))
+
+
+def _as_event(error: AppError) -> Event:
+    return Event("error", {"detail": error.detail, "code": error.reason, "status": error.status})
+
+
+async def answer_whole(request: Request, events: AsyncIterator[Event]) -> dict[str, object]:
+    reading = asyncio.create_task(_last_message(events))
+    leaving = asyncio.create_task(_until_gone(request))
+    try:
+        await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():
+            raise ClientGone("The client went away")
+        return reading.result()
+    finally:
+        for task in (reading, leaving):
+            task.cancel()
+        await asyncio.gather(reading, leaving, return_exceptions=True)
+
+
+async def _last_message(events: AsyncIterator[Event]) -> dict[str, object]:
+    async with aclosing(events) as source:
+        messages = [event.data async for event in source if event.kind == "message"]
+    return messages[-1]
+
+
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
