@@ -176,7 +176,12 @@ PLAIN: Json = {
     given_filters=[{"user_id": {"ne": "a"}}, {"NOT": {"user_id": "a"}}],
 )
 @example(given_memories=[{**PLAIN, "content": "100x"}], given_filters=[{"keywords": {"contains": "100%"}}])
-@example(given_memories=[{**PLAIN, "categories": ["a", "b"]}], given_filters=[{"categories": {"contains": "b,a"}}])
+@example(given_memories=[{**PLAIN, "categories": ["a", "b"]}], given_filters=[{"categories": {"contains": "a,b"}}])
+@example(given_memories=[{**PLAIN, "content": "ΟΔΟΣ"}], given_filters=[{"keywords": "οδος"}, {"keywords": "οδοσ"}])
+@example(
+    given_memories=[{**PLAIN, "metadata_": {"k": value}} for value in (12, [12], {"x": "12"}, "12", True)],
+    given_filters=[{"metadata": {"k": {"contains": value}}} for value in ("1", 12, "12", True, 1)],
+)
 @given(
     given_memories=st.lists(memories, min_size=4, max_size=len(IDS)),
     given_filters=st.lists(filters, min_size=3, max_size=8),
