@@ -1,0 +1,219 @@
+"""One generation of the embedded index: a folder with a Qdrant Edge shard and a note of which embedder made it."""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from uuid import UUID
+
+from qdrant_edge import (
+    CountRequest,
+    Distance,
+    EdgeConfig,
+    EdgeOptimizersConfig,
+    EdgeShard,
+    EdgeSparseVectorParams,
+    EdgeVectorParams,
+    FieldCondition,
+    Filter,
+    HasIdCondition,
+    HnswIndexConfig,
+    IdfParams,
+    KeywordIndexParams,
+    MatchAny,
+    MatchValue,
+    Modifier,
+    Point,
+    Query,
+    QueryBatchRequest,
+    QueryRequest,
+    ScoredPoint,
+    ScrollRequest,
+    SearchParams,
+    SparseVector,
+    UpdateMode,
+    UpdateOperation,
+)
+
+from app.adapters.bm25 import document_terms
+from app.core.errors import Unavailable
+from app.core.ports import IndexedId, IndexEntry, SearchScope, Vector
+
+DENSE, WORDS = "dense", "words"
+MARKER, SHARD = "made_by.json", "shard"
+# Up to here a namespace is searched exactly (2 ms at most); beyond it, through a graph of its own.
+EXACT_UP_TO = 25_000
+# Points a crash may leave to be replayed at the next start; flushing 1,000 takes 12 ms.
+FLUSH_AFTER = 1000
+Scores = dict[UUID, float]
+
+
+class _Edge:
+    """Edge knows one error, the bare Exception. It becomes one of ours here; what is more specific passes."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if kind is Exception:
+            raise Unavailable("The embedded vector index could not do this; see the log for its reason") from error
+
+
+EDGE = _Edge()
+
+
+class Generation:
+    """Every call holds the GIL from start to end, so threads would only add a hop: all of them are made in place."""
+
+    def __init__(self, folder: Path, embedder: str, dimensions: int, shard: EdgeShard) -> None:
+        self.folder = folder
+        self.made_by = (embedder, dimensions)
+        self._shard = shard
+        self._unflushed = 0
+
+    @classmethod
+    def create(cls, folder: Path, embedder: str, dimensions: int) -> "Generation":
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / SHARD).mkdir(parents=True)
+        with EDGE:
+            shard = EdgeShard.create(str(folder / SHARD), configure(dimensions))
+            shard.update(UpdateOperation.create_field_index("namespace", KeywordIndexParams(is_tenant=True)))
+            shard.update(UpdateOperation.create_field_index("project", KeywordIndexParams()))
+            shard.flush()
+        write_durably(folder / MARKER, json.dumps({"embedder": embedder, "dimensions": dimensions}))
+        return cls(folder, embedder, dimensions, shard)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Generation":
+        made_by = json.loads((folder / MARKER).read_text())
+        with EDGE:
+            shard = EdgeShard.load(str(folder / SHARD), configure(made_by["dimensions"]))
+        return cls(folder, made_by["embedder"], made_by["dimensions"], shard)
+
+    def upsert(self, entries: Sequence[IndexEntry], mode: UpdateMode = UpdateMode.Upsert) -> None:
+        points = [to_point(entry) for entry in entries]
+        with EDGE:
+            self._shard.update(UpdateOperation.upsert_points(points, update_mode=mode))
+        self._wrote(len(entries))
+
+    def remove(self, ids: Sequence[UUID]) -> None:
+        with EDGE:
+            self._shard.update(UpdateOperation.delete_points(list(ids)))
+        self._wrote(len(ids))
+
+    def search(self, requests: Sequence[QueryRequest]) -> list[Scores]:
+        with EDGE:
+            answers = self._shard.query_batch(QueryBatchRequest(list(requests)))
+        return [to_scores(points) for points in answers]
+
+    def present(self, ids: Sequence[UUID]) -> set[UUID]:
+        with EDGE:
+            found = self._shard.retrieve(list(ids), with_payload=False, with_vector=False)
+        return {to_uuid(record.id) for record in found}
+
+    def page(self, start: UUID | None, size: int) -> tuple[list[IndexedId], UUID | None]:
+        with EDGE:
+            records, following = self._shard.scroll(ScrollRequest(offset=start, limit=size, with_payload=["project"]))
+        found = [IndexedId(to_uuid(each.id), UUID((each.payload or {})["project"])) for each in records]
+        return found, None if following is None else to_uuid(following)
+
+    def count(self) -> int:
+        with EDGE:
+            return self._shard.count(CountRequest())
+
+    def loose(self) -> int:
+        """How many points no optimized segment holds yet."""
+        with EDGE:
+            state = self._shard.info()
+        # Both vectors of a point are counted.
+        return state.points_count - state.indexed_vectors_count // 2
+
+    def flush(self) -> None:
+        if self._unflushed:
+            with EDGE:
+                self._shard.flush()
+            self._unflushed = 0
+
+    def optimize(self) -> None:
+        with EDGE:
+            self._shard.optimize()
+
+    def close(self) -> None:
+        self.flush()
+        with EDGE:
+            self._shard.close()
+
+    def destroy(self) -> None:
+        with EDGE:
+            self._shard.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _wrote(self, count: int) -> None:
+        self._unflushed += count
+        if self._unflushed >= FLUSH_AFTER:
+            self.flush()
+
+
+def configure(dimensions: int) -> EdgeConfig:
+    """No graph over everybody's vectors: one per large namespace, and exact search in all others."""
+    kilobytes = EXACT_UP_TO * dimensions * 4 // 1024
+    return EdgeConfig(
+        vectors={DENSE: EdgeVectorParams(size=dimensions, distance=Distance.Cosine)},
+        sparse_vectors={WORDS: EdgeSparseVectorParams(modifier=Modifier.Idf)},
+        hnsw_config=HnswIndexConfig(m=0, payload_m=16, ef_construct=100, full_scan_threshold=kilobytes),
+        optimizers=EdgeOptimizersConfig(),
+    )
+
+
+def nearest(vector: Vector, scope: Filter, limit: int) -> QueryRequest:
+    return QueryRequest(limit=limit, query=Query.Nearest(list(vector), using=DENSE), filter=scope)
+
+
+def best_words(terms: SparseVector, scope: Filter, corpus: Filter, limit: int) -> QueryRequest:
+    """How rare a word is, is counted in the corpus alone, so a score says nothing about other customers."""
+    query = Query.Nearest(terms, using=WORDS)
+    return QueryRequest(limit=limit, query=query, filter=scope, params=SearchParams(idf=IdfParams(corpus=corpus)))
+
+
+def everything_in(scope: SearchScope) -> Filter:
+    project = FieldCondition("project", match=MatchValue(str(scope.project_id)))
+    if scope.namespaces is None:
+        return Filter(must=[project])
+    return Filter(must=[project, FieldCondition("namespace", match=MatchAny(list(scope.namespaces)))])
+
+
+def among(ids: Sequence[UUID], corpus: Filter) -> Filter:
+    return Filter(must=[corpus, HasIdCondition(set(ids))])
+
+
+def to_point(entry: IndexEntry) -> Point:
+    return Point(
+        entry.id,
+        {DENSE: list(entry.vector), WORDS: document_terms(entry.text)},
+        {"project": str(entry.project_id), "namespace": entry.namespace},
+    )
+
+
+def to_scores(points: Sequence[ScoredPoint]) -> Scores:
+    return {to_uuid(point.id): point.score for point in points}
+
+
+def to_uuid(point_id: int | UUID | str) -> UUID:
+    return point_id if isinstance(point_id, UUID) else UUID(str(point_id))
+
+
+def write_durably(path: Path, content: str) -> None:
+    """After a crash the file holds either what it held before or all of this."""
+    temporary = path.with_name(path.name + ".new")
+    with temporary.open("w") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,15 @@
+"""What every index shares: how its two kinds of finds become one list, and what it says to a foreign embedder."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from app.core.ports import Candidate
+
+Scores = Mapping[UUID, float]
+MADE_BY_ANOTHER = "The vector index was made by another embedder: set EMBEDDER back, or run `reindex` and restart"
+
+
+def unite(by_meaning: Scores, by_words: Scores) -> list[Candidate]:
+    """Nearest first, then those that only the words found."""
+    ids = dict.fromkeys([*by_meaning, *by_words])
+    return [Candidate(each, by_meaning.get(each), by_words.get(each)) for each in ids]
