@@ -1,0 +1,243 @@
+"""The move from embedded to Supabase, by the very commands of docs/move-to-supabase.md."""
+
+import fcntl
+import os
+import re
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+import pytest_asyncio
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.adapters.embedded_postgres import EmbeddedPostgres
+from app.adapters.in_process import InProcessShortTerm
+from app.adapters.supabase import GoTrueIdentity
+from app.core.database import Database
+from app.core.migrations import migrate
+from app.core.ports import SignedIn
+from app.identity.local import GRANTS, SHIM
+from app.identity.local.house import issuer, open_identity
+from app.identity.local.keys import load_or_create_keys, new_key
+from app.identity.local.mail import LogMailer
+from app.identity.local.passwords import PasswordHasher
+from app.identity.local.server import create_identity_app
+from app.identity.local.settings import IdentitySettings
+from app.identity.tokens import InvalidToken, Issuer, StaticKeys, Verifier
+from app.projects.enter import enter_project
+from tests.identity.local.conftest import ISSUER, PASSWORD, SECRET, new_email
+from tests.rows import Corner, fill
+
+ROOT = Path(__file__).parent.parent.parent
+DOCUMENT = (ROOT / "docs" / "move-to-supabase.md").read_text()
+SUPABASE = "https://ref.supabase.co/auth/v1"
+TABLES = "select tablename from pg_tables where schemaname = 'public' order by 1"
+
+
+@dataclass(frozen=True)
+class OldHouse:
+    """An embedded house with somebody in it, stopped."""
+
+    data_dir: Path
+    signed_in: SignedIn
+    rows: dict[str, list[str]]
+
+
+def documented(word: str) -> str:
+    """The command of the document that holds this word."""
+    blocks = re.findall(r"```sh\n(.*?)```", DOCUMENT, re.DOTALL)
+    (found,) = [block for block in blocks if word in block]
+    return found.replace(".venv/bin/python", sys.executable)
+
+
+def run(word: str, old: OldHouse, target: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "TARGET_DATABASE_URL": target, "DATA_DIR": str(old.data_dir)}
+    return subprocess.run(
+        ["bash", "-euc", documented(word)], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+
+
+def ask(url: str, sql: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True) as connection:
+        cursor = connection.execute(sql.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def everything(url: str) -> dict[str, list[str]]:
+    """Each row of each table as text, so that ids, times and texts are compared and not only counted."""
+    names = [f"public.{row[0]}" for row in ask(url, TABLES)]
+    columns = (
+        "id, email, encrypted_password, raw_user_meta_data, created_at, email_confirmed_at, instance_id, aud, role"
+    )
+    queries = {name: f"select t::text from {name} t order by 1" for name in names}
+    queries["auth.users"] = f"select row({columns})::text from auth.users order by 1"
+    queries["auth.identities"] = "select row(id, provider_id, user_id, identity_data, email)::text from auth.identities"
+    return {name: [str(row[0]) for row in ask(url, query)] for name, query in queries.items()}
+
+
+@pytest_asyncio.fixture(scope="module")
+async def old(tmp_path_factory: pytest.TempPathFactory) -> OldHouse:
+    data_dir = tmp_path_factory.mktemp("embedded")
+    async with running(data_dir) as url:
+        migrate(url, [SHIM], [GRANTS])
+        database = Database(url.replace("//postgres@", "//keepsake_app@"))
+        signed_in = await live(database, data_dir)
+        await add_a_row_to_every_table(url, signed_in)
+        await database.close()
+        return OldHouse(data_dir, signed_in, everything(url))
+
+
+@asynccontextmanager
+async def running(data_dir: Path) -> AsyncIterator[str]:
+    server = EmbeddedPostgres(data_dir)
+    await server.start()
+    try:
+        yield server.url("postgres")
+    finally:
+        await server.stop()
+
+
+async def live(database: Database, data_dir: Path) -> SignedIn:
+    keys = load_or_create_keys(data_dir / "identity")
+    settings = IdentitySettings(issuer=ISSUER, site_url="http://app.test", secret_key=SECRET)
+    house = open_identity(database, keys, settings, LogMailer(development=False), InProcessShortTerm())
+    http = httpx.AsyncClient(transport=httpx.ASGITransport(app=create_identity_app(house)))
+    identity = GoTrueIdentity("http://identity.local", http, publishable_key=SECRET, secret_key=SECRET)
+    signed_in = await identity.sign_up(new_email(), PASSWORD, {"name": "Ana"})
+    assert isinstance(signed_in, SignedIn)
+    await enter_project(database, signed_in.account.id, signed_in.account.email, shared=False)
+    await http.aclose()
+    await house.close()
+    return signed_in
+
+
+async def add_a_row_to_every_table(url: str, signed_in: SignedIn) -> None:
+    (project,) = ask(url, f"select project_id from private.projects_of('{signed_in.account.id}')")[0]
+    engine = create_async_engine(url)
+    await fill(engine, Corner(uuid.UUID(str(project)), str(signed_in.account.id)))
+    await engine.dispose()
+
+
+@pytest.fixture
+def target(postgres: EmbeddedPostgres) -> str:
+    """What a fresh Supabase project is to us: its roles, its `auth` schema, and GoTrue's own bookkeeping in it."""
+    name = f"supabase_{uuid.uuid4().hex[:8]}"
+    ask(postgres.url("postgres"), f"create database {name}")
+    url = postgres.url("postgres").replace("/keepsake?", f"/{name}?").replace("+psycopg", "", 1)
+    ask(url, SHIM.read_text())
+    ask(url, "create table auth.schema_migrations (version text primary key)")
+    return url
+
+
+@pytest.fixture
+def moved(old: OldHouse, target: str) -> str:
+    for word in ("app migrate", "to_supabase.py"):
+        done = run(word, old, target)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return target
+
+
+async def test_everything_arrives_and_everybody_is_still_who_they_were(old: OldHouse, moved: str) -> None:
+    assert everything(moved) == old.rows
+    assert all(old.rows.values()), "a table without a row proves nothing"
+
+    account = old.signed_in.account
+    (password_hash, instance) = ask(
+        moved, f"select encrypted_password, instance_id from auth.users where id = '{account.id}'"
+    )[0]
+    hasher = PasswordHasher()
+    assert await hasher.matches(PASSWORD, str(password_hash))
+    assert not await hasher.matches("another", str(password_hash))
+    hasher.close()
+    assert str(instance) == "00000000-0000-0000-0000-000000000000"
+
+    # New rows find their place after the moved ones, and references are still checked.
+    assert ask(moved, "select max(position) < nextval(pg_get_serial_sequence('messages', 'position')) from messages")[
+        0
+    ][0]
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+        ask(moved, f"insert into organization_members values (gen_random_uuid(), '{account.id}', 'OWNER')")
+
+    supabase = Issuer(SUPABASE, StaticKeys([new_key()]))
+    ours = issuer(load_or_create_keys(old.data_dir / "identity"), ISSUER)
+    claims = await Verifier([supabase, ours]).verify(old.signed_in.access_token)
+    assert claims.subject == account.id
+    resolve = f"select * from private.resolve_account('{claims.subject}', '{claims.session_id}', null)"
+    session_live, project, *_ = ask(moved, resolve)[0]
+    assert session_live
+    assert f"{project}" in "".join(old.rows["public.projects"])
+    with pytest.raises(InvalidToken):
+        await Verifier([supabase]).verify(old.signed_in.access_token)
+
+    again = run("to_supabase.py", old, moved)
+    assert again.returncode == 2
+    assert "already holds organizations" in again.stderr
+    assert everything(moved) == old.rows
+
+
+async def test_gotrues_own_schema_is_left_alone(old: OldHouse, target: str) -> None:
+    """The shim would put back what is missing; in a Supabase project nothing in `auth` is ours to make."""
+    ask(target, "drop table auth.audit_log_entries")
+    assert run("app migrate", old, target).returncode == 0
+    assert ask(target, "select to_regclass('auth.audit_log_entries')") == [(None,)]
+    policies = "select count(*) from pg_policies where schemaname = 'auth'"
+    assert ask(target, policies) == [(0,)]
+
+
+async def test_a_move_that_cannot_finish_leaves_nothing_behind(old: OldHouse, target: str) -> None:
+    assert run("app migrate", old, target).returncode == 0
+    taken = (
+        f"insert into auth.users (id, email, instance_id) values (gen_random_uuid(), '{old.signed_in.account.email}',"
+    )
+    ask(target, f"{taken} '00000000-0000-0000-0000-000000000000')")
+    stopped = run("to_supabase.py", old, target)
+    assert stopped.returncode == 2
+    assert "users_email_partial_key" in stopped.stderr
+    assert ask(target, "select count(*) from public.organizations") == [(0,)]
+    assert ask(target, "select count(*) from auth.users") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "remedy"),
+    [
+        ("drop table auth.schema_migrations", "not a Supabase project"),
+        ("drop schema supabase_migrations cascade", "no schema yet"),
+        ("update supabase_migrations.schema_migrations set version = '1'", "different migrations"),
+    ],
+)
+async def test_a_target_that_is_not_ready_is_refused_with_the_remedy(
+    spoil: str, remedy: str, old: OldHouse, target: str
+) -> None:
+    migrate(target, [SHIM], [GRANTS])
+    ask(
+        target,
+        spoil
+        if "update" not in spoil
+        else f"{spoil} where version = (select max(version) from supabase_migrations.schema_migrations)",
+    )
+    stopped = run("to_supabase.py", old, target)
+    assert stopped.returncode == 2
+    assert remedy in stopped.stderr
+
+
+async def test_waiting_jobs_and_a_running_server_stop_the_move(old: OldHouse, target: str) -> None:
+    migrate(target, [SHIM], [GRANTS])
+    async with running(old.data_dir) as source:
+        add = "insert into procrastinate_jobs (task_name, queue_name, args) values ('t', 'default', '{}')"
+        ask(source, f"set search_path = jobs; {add}")
+        stopped = run("to_supabase.py", old, target)
+        ask(source, "set search_path = jobs; delete from procrastinate_jobs")
+    assert "1 jobs are waiting" in stopped.stderr
+
+    with (old.data_dir / "serve.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stopped = run("to_supabase.py", old, target)
+    assert "a server still runs" in stopped.stderr
+    assert ask(target, "select count(*) from auth.users") == [(0,)]
