@@ -1,0 +1,333 @@
+"""A model server on loopback that speaks OpenAI's API and does what the test says.
+
+    with ModelServer() as server:                  # or the fixture `model_server` at the end of this file
+        server.chat(Says("Good", " morning"), Fails(500))      # the next two chat requests, then the default again
+        server.extraction(Facts("User likes tea"))             # the next request for JSON, which the extractor makes
+        server.always(Randomly(0.05, Fails(500), Says("Hi")))  # the default for chat from here on
+        OpenAIModel(Connection(base_url=server.url), model="any")
+        server.requests[-1].body, .headers, .path              # everything it was sent
+        server.abandoned                                       # how many answers a client left before their end
+        server.sent_text(secret)                               # whether any request held this text
+
+Endpoints: /v1/chat/completions (streamed and not), /v1/embeddings, /v1/models. It runs in a thread of its own, so it
+goes on serving while a test's event loop is busy, and serves any number of clients at once.
+
+Behaviours: Says, Facts, Raw (any text: malformed JSON, fenced JSON), Refuses, Fails, Hangs, Drops, Randomly.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import random
+import socket
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.types import Message, Receive, Scope, Send
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Says:
+    """An answer, token by token, with a pause before each."""
+
+    tokens: tuple[str, ...]
+    delay: float = 0.0
+    usage: bool = True
+    finished: bool = True
+
+    def __init__(self, *tokens: str, delay: float = 0.0, usage: bool = True, finished: bool = True) -> None:
+        for name, value in {"tokens": tokens, "delay": delay, "usage": usage, "finished": finished}.items():
+            object.__setattr__(self, name, value)
+
+
+def Raw(text: str) -> Says:
+    """Any text as the whole answer, for example JSON that is none."""
+    return Says(text)
+
+
+def Facts(*texts: str, attributed_to: str = "user", fenced: bool = False) -> Says:
+    """An extraction in the form mem0's prompt asks for."""
+    memory = [{"id": str(number), "text": text, "attributed_to": attributed_to} for number, text in enumerate(texts)]
+    answer = json.dumps({"memory": memory}, ensure_ascii=False)
+    return Says(f"```json\n{answer}\n```" if fenced else answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Refuses:
+    """The model declines."""
+
+    words: str = "I cannot help with that."
+
+
+@dataclass(frozen=True, slots=True)
+class Fails:
+    status: int
+    retry_after: str | None = None
+    error: dict[str, Any] = field(default_factory=lambda: {"message": "made to fail", "type": "test", "code": None})
+
+
+@dataclass(frozen=True, slots=True)
+class Hangs:
+    """Says `after` first (streamed), then nothing, until the client goes away."""
+
+    after: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Drops:
+    """Closes the connection: at once, or in mid-stream after some tokens."""
+
+    after: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Randomly:
+    """`sometimes` in that share of requests, `otherwise` in the rest; the same sequence in every run."""
+
+    share: float
+    sometimes: "Behaviour"
+    otherwise: "Behaviour"
+
+
+Behaviour = Says | Refuses | Fails | Hangs | Drops | Randomly
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+    @property
+    def is_extraction(self) -> bool:
+        return "response_format" in self.body
+
+
+class ModelServer:
+    DIMENSIONS = 8
+
+    def __init__(self) -> None:
+        self.requests: list[Sent] = []
+        self.abandoned = 0
+        self._next: dict[bool, deque[Behaviour]] = {False: deque(), True: deque()}
+        self._default: dict[bool, Behaviour] = {False: Says("Hello", " there", "."), True: Facts()}
+        self._random = random.Random(7)
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
+        config = uvicorn.Config(
+            self._serve,
+            interface="asgi3",
+            log_config=None,
+            lifespan="off",
+            ws="none",
+            http="h11",
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve([self._socket])), daemon=True)
+
+    # ------------------------------------------------------------ what tests call
+
+    def chat(self, *behaviours: Behaviour) -> None:
+        self._next[False].extend(behaviours)
+
+    def extraction(self, *behaviours: Behaviour) -> None:
+        self._next[True].extend(behaviours)
+
+    def always(self, behaviour: Behaviour, *, extraction: bool = False) -> None:
+        self._default[extraction] = behaviour
+
+    def forget(self) -> None:
+        """As if just started: for a fixture that keeps one server for many tests."""
+        self.requests.clear()
+        self.abandoned = 0
+        for queue in self._next.values():
+            queue.clear()
+        self._default = {False: Says("Hello", " there", "."), True: Facts()}
+
+    @property
+    def conversations(self) -> list[dict[str, Any]]:
+        """The bodies of the chat requests alone."""
+        return [sent.body for sent in self.requests if sent.path.endswith("/completions") and not sent.is_extraction]
+
+    @property
+    def extractions(self) -> list[dict[str, Any]]:
+        return [sent.body for sent in self.requests if sent.path.endswith("/completions") and sent.is_extraction]
+
+    def sent_text(self, text: str) -> bool:
+        return any(text in json.dumps(sent.body, ensure_ascii=False) for sent in self.requests)
+
+    def __enter__(self) -> "ModelServer":
+        self._socket.listen()  # from here on connections are kept, even before the thread serves them
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.should_exit = True
+        self._thread.join(timeout=10)
+        self._socket.close()
+
+    # ------------------------------------------------------------ serving
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read(receive)
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        sent = Sent(scope["path"], headers, json.loads(body) if body else {})
+        self.requests.append(sent)
+        if sent.path.endswith("/models"):
+            await answer_json(send, {"object": "list", "data": [{"id": "any", "object": "model"}]})
+        elif sent.path.endswith("/embeddings"):
+            await self._embed(sent, send)
+        else:
+            await self._complete(self._choose(sent.is_extraction), sent, receive, send)
+
+    def _choose(self, extraction: bool) -> Behaviour:
+        queue = self._next[extraction]
+        chosen = queue.popleft() if queue else self._default[extraction]
+        while isinstance(chosen, Randomly):
+            chosen = chosen.sometimes if self._random.random() < chosen.share else chosen.otherwise
+        return chosen
+
+    async def _embed(self, sent: Sent, send: Send) -> None:
+        chosen = self._next[False].popleft() if self._next[False] else None
+        if isinstance(chosen, Fails):
+            await answer_json(send, {"error": chosen.error}, chosen.status, chosen.retry_after)
+            return
+        texts = [sent.body["input"]] if isinstance(sent.body["input"], str) else sent.body["input"]
+        data = [
+            {"object": "embedding", "index": number, "embedding": vector(text, self.DIMENSIONS)}
+            for number, text in enumerate(texts)
+        ]
+        usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
+        await answer_json(send, {"object": "list", "model": "any", "data": data, "usage": usage})
+
+    async def _complete(self, chosen: Behaviour, sent: Sent, receive: Receive, send: Send) -> None:
+        streamed = bool(sent.body.get("stream"))
+        if isinstance(chosen, Fails):
+            await answer_json(send, {"error": chosen.error}, chosen.status, chosen.retry_after)
+        elif isinstance(chosen, Hangs | Drops):
+            await self._break_off(chosen, streamed, receive, send)
+        elif streamed:
+            await self._stream(chosen, sent, receive, send)
+        else:
+            await answer_json(send, completion(chosen))
+
+    async def _break_off(self, chosen: Hangs | Drops, streamed: bool, receive: Receive, send: Send) -> None:
+        if streamed and chosen.after:
+            await start(send, "text/event-stream")
+            for token in chosen.after:
+                await send_event(send, chunk({"content": token}))
+        if isinstance(chosen, Hangs):
+            await until_gone(receive)
+            self.abandoned += 1
+        elif not (streamed and chosen.after):
+            # More is promised than comes: uvicorn closes the connection, and the client sees it cut.
+            await start(send, "application/json", length=1000)
+
+    async def _stream(self, chosen: "Says | Refuses | Randomly", sent: Sent, receive: Receive, send: Send) -> None:
+        gone = asyncio.create_task(until_gone(receive))
+        await start(send, "text/event-stream")
+        try:
+            async for event in events(chosen, sent):
+                if gone.done():
+                    self.abandoned += 1
+                    return
+                await send_event(send, event)
+            await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+        finally:
+            gone.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await gone
+
+
+async def events(chosen: "Says | Refuses | Randomly", sent: Sent) -> AsyncIterator[dict[str, Any]]:
+    says = chosen if isinstance(chosen, Says) else None
+    yield chunk({"role": "assistant", "content": ""})
+    if isinstance(chosen, Refuses):
+        yield chunk({"refusal": chosen.words})
+    for token in says.tokens if says else ():
+        await asyncio.sleep(says.delay if says else 0)
+        yield chunk({"content": token})
+    if says is None or says.finished:
+        yield chunk({}, finish="stop")
+    if sent.body.get("stream_options", {}).get("include_usage") and (says is None or says.usage):
+        yield {**chunk({}), "choices": [], "usage": counted(says)}
+
+
+def counted(says: Says | None) -> dict[str, int]:
+    said = len(says.tokens) if says else 1
+    return {"prompt_tokens": 11, "completion_tokens": said, "total_tokens": 11 + said}
+
+
+def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return {"id": "c1", "object": "chat.completion.chunk", "created": 0, "model": "any", "choices": [choice]}
+
+
+def completion(chosen: "Says | Refuses | Randomly") -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
+    says = chosen if isinstance(chosen, Says) else None
+    if says:
+        message["content"] = "".join(says.tokens)
+    if isinstance(chosen, Refuses):
+        message["refusal"] = chosen.words
+    finish = "stop" if says is None or says.finished else "length"
+    choice = {"index": 0, "message": message, "finish_reason": finish}
+    base = {"id": "c1", "object": "chat.completion", "created": 0, "model": "any", "choices": [choice]}
+    return {**base, "usage": counted(says)}
+
+
+def vector(text: str, dimensions: int) -> list[float]:
+    """The same for the same text, and not of unit length, as some servers' are not."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return [byte / 32 - 4 for byte in digest[:dimensions]]
+
+
+async def read(receive: Receive) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+async def until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def start(send: Send, kind: str, status: int = 200, length: int | None = None, after: str | None = None) -> None:
+    headers = [(b"content-type", kind.encode())]
+    if length is not None:
+        headers.append((b"content-length", str(length).encode()))
+    if after is not None:
+        headers.append((b"retry-after", after.encode()))
+    message: Message = {"type": "http.response.start", "status": status, "headers": headers}
+    await send(message)
+
+
+async def send_event(send: Send, event: dict[str, Any]) -> None:
+    line = f"data: {json.dumps(event)}\n\n".encode()
+    await send({"type": "http.response.body", "body": line, "more_body": True})
+
+
+async def answer_json(send: Send, answer: dict[str, Any], status: int = 200, after: str | None = None) -> None:
+    await start(send, "application/json", status, after=after)
+    await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+
+
+@pytest.fixture
+def model_server() -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        yield server
