@@ -9,9 +9,13 @@ from uuid import UUID
 import typer
 
 from app.api_keys.issue import issue_key
+from app.backup import back_up
+from app.backup import restore as restore_from
 from app.core.errors import AppError, ConfigurationError
 from app.core.logging import configure_logging
+from app.reindex import reindex_everything
 from app.serve import serve as run_server
+from app.serve import work_forever
 from app.settings import LogFormat, Settings, load_settings
 from app.wiring import migrate_database, open_store, pepper_of
 
@@ -70,6 +74,32 @@ def migrate(data_dir: DataDir = None) -> None:
         typer.echo(f"Applied {', '.join(applied)}" if applied else "The database is up to date")
 
     run(work())
+
+
+@cli.command()
+def worker(data_dir: DataDir = None) -> None:
+    """Run background jobs in a process of its own, beside servers started with WORKER=false."""
+    run(work_forever(prepare(data_dir=data_dir)))
+
+
+@cli.command()
+def reindex(data_dir: DataDir = None) -> None:
+    """Make the index anew from the ledger, also while a server is serving from the old one."""
+    run(reindex_everything(prepare(data_dir=data_dir)))
+
+
+@cli.command()
+def backup(file: Annotated[Path, typer.Argument(help="Where to write it")], data_dir: DataDir = None) -> None:
+    """Write everything that is kept into one file, also while serving."""
+    run(back_up(prepare(data_dir=data_dir), file))
+    typer.echo(f"Backed up to {file}: keep it safe, it opens every account")
+
+
+@cli.command()
+def restore(file: Annotated[Path, typer.Argument(help="What `backup` has written")], data_dir: DataDir = None) -> None:
+    """Fill an empty DATA_DIR from a backup. The next start makes the index anew."""
+    run(restore_from(prepare(data_dir=data_dir), file))
+    typer.echo(f"Restored from {file}")
 
 
 @keys.command("create")

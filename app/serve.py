@@ -11,6 +11,7 @@ import uvicorn
 from app.main import create_app
 from app.settings import Settings
 from app.wiring import open_resources
+from app.worker import run_jobs
 
 log = structlog.get_logger()
 GRACE_SECONDS = 10
@@ -42,6 +43,20 @@ async def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=GRACE_SECONDS,
             lifespan="off",
         )
+        if settings.worker:
+            jobs = run_jobs(resources, concurrency=settings.worker_concurrency)
+            await stack.enter_async_context(jobs)
         log.info("serving", address=settings.base_url, data_dir=str(settings.data_dir.resolve()))
         await Server(config).serve()
+    log.info("stopped")
+
+
+async def work_forever(settings: Settings) -> None:
+    """Until asked to stop."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with open_resources(settings) as resources, run_jobs(resources, concurrency=settings.worker_concurrency):
+        log.info("working", data_dir=str(settings.data_dir.resolve()))
+        await stop.wait()
     log.info("stopped")

@@ -12,9 +12,11 @@ from pathlib import Path
 import httpx
 from fastapi import FastAPI
 
-from app.adapters.embedded_postgres import EmbeddedPostgres
+from app.adapters.embedded_postgres import BINARIES, EmbeddedPostgres
 from app.adapters.in_process import InProcessCounters, InProcessShortTerm
 from app.adapters.onnx import OnnxEmbedder
+from app.adapters.pgvector import PgVectorIndex
+from app.adapters.qdrant import QdrantIndex, connect_qdrant
 from app.adapters.qdrant_edge import QdrantEdgeIndex
 from app.adapters.redis import RedisCounters, RedisShortTerm, connect_redis
 from app.adapters.supabase import GoTrueIdentity
@@ -38,19 +40,24 @@ from app.identity.local.settings import IdentitySettings
 from app.identity.tokens import Issuer, StaticKeys, Verifier
 from app.memory.indexing import Indexer
 from app.projects.enter import enter_project, leave_everything
-from app.settings import Settings, SignupMode
+from app.settings import Settings, SignupMode, VectorStore
 
 IN_PROCESS_URL = "http://identity.local"
 
 
 @asynccontextmanager
-async def open_resources(settings: Settings, *, alone: bool = False) -> AsyncIterator[Resources]:
-    """Everything a process holds, closed in reverse order whatever happens. `alone`: no second server on DATA_DIR."""
+async def open_resources(
+    settings: Settings, *, alone: bool = False, rebuilding: bool = False
+) -> AsyncIterator[Resources]:
+    """Everything a process holds, closed in reverse order whatever happens.
+
+    `alone`: no second server on DATA_DIR. `rebuilding`: an index made by another embedder may be opened.
+    """
     async with AsyncExitStack() as stack:
         database = await open_database(settings, stack, alone=alone)
         counters, short_term = open_short_term(settings, stack)
         embedder = open_embedder(settings, stack)
-        index = await open_index(settings, stack, database, embedder)
+        index = await open_index(settings, stack, database, embedder, rebuilding=rebuilding)
         index_queue = open_index_queue(stack, database, embedder, index)
         secret = instance_secret(settings)
         local = open_local_identity(settings, stack, database, short_term, secret)
@@ -123,6 +130,11 @@ async def start_embedded(settings: Settings, stack: AsyncExitStack, *, alone: bo
     await server.start()
     stack.push_async_callback(server.stop)
     return server.url(RUNTIME_ROLE), server.url("postgres")
+
+
+def postgres_binary(name: str) -> Path:
+    """Postgres' own programs, as the embedded server ships them."""
+    return BINARIES / name
 
 
 def claim_data_dir(data_dir: Path, stack: AsyncExitStack) -> None:
@@ -287,10 +299,32 @@ def open_embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:
     return embedder
 
 
-async def open_index(settings: Settings, stack: AsyncExitStack, database: Database, embedder: Embedder) -> VectorIndex:
-    index = await QdrantEdgeIndex.open(settings.data_dir / "index", embedder.name, embedder.dimensions)
+async def open_index(
+    settings: Settings, stack: AsyncExitStack, database: Database, embedder: Embedder, *, rebuilding: bool
+) -> VectorIndex:
+    index = await choose_index(settings, database, embedder)
     stack.push_async_callback(index.close)
+    made_by = await index.made_by()
+    if made_by not in (None, (embedder.name, embedder.dimensions)) and not rebuilding:
+        raise ConfigurationError(
+            f"The index was made by {made_by[0] if made_by else ''}, but EMBEDDER now means {embedder.name}:"
+            " run `python -m app reindex` with the new settings, or set EMBEDDER back"
+        )
     return index
+
+
+async def choose_index(settings: Settings, database: Database, embedder: Embedder) -> VectorIndex:
+    chosen = settings.vector_store or (VectorStore.QDRANT if settings.qdrant_url else VectorStore.EDGE)
+    made = (embedder.name, embedder.dimensions)
+    if chosen is VectorStore.PGVECTOR:
+        return await PgVectorIndex.open(database, *made)
+    if chosen is VectorStore.EDGE:
+        return await QdrantEdgeIndex.open(settings.data_dir / "index", *made)
+    if settings.qdrant_url is None:
+        raise ConfigurationError("VECTOR_STORE=qdrant needs QDRANT_URL: set it to your Qdrant's address")
+    key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
+    client = connect_qdrant(settings.qdrant_url, key)
+    return await QdrantIndex.open(client, *made, name=settings.qdrant_collection)
 
 
 def open_index_queue(stack: AsyncExitStack, database: Database, embedder: Embedder, index: VectorIndex) -> Indexer:

@@ -18,9 +18,9 @@ RESCUE_EVERY_SECONDS = 15
 
 
 @asynccontextmanager
-async def run_jobs(resources: Resources, url: str, *, concurrency: int) -> AsyncIterator[asyncio.Task[None]]:
+async def run_jobs(resources: Resources, *, concurrency: int) -> AsyncIterator[asyncio.Task[None]]:
     """Works until the block ends; then running jobs get a moment, and what is left goes back into the queue."""
-    async with queue(url, pool_size=concurrency + 2).open_async() as app:
+    async with queue(resources.database.url, pool_size=concurrency + 2).open_async() as app:
         await sweep(resources, older_than_seconds=0)
         working = asyncio.create_task(_work(app, resources, concurrency))
         rescuing = asyncio.create_task(_rescue(app))

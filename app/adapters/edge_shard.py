@@ -127,8 +127,8 @@ class Generation:
         """How many points no optimized segment holds yet."""
         with EDGE:
             state = self._shard.info()
-        # Both vectors of a point are counted.
-        return state.points_count - state.indexed_vectors_count // 2
+        # The words of every point count as indexed, its dense vector only once it is in an optimized segment.
+        return 2 * state.points_count - state.indexed_vectors_count
 
     def flush(self) -> None:
         if self._unflushed:
@@ -163,7 +163,8 @@ def configure(dimensions: int) -> EdgeConfig:
         vectors={DENSE: EdgeVectorParams(size=dimensions, distance=Distance.Cosine)},
         sparse_vectors={WORDS: EdgeSparseVectorParams(modifier=Modifier.Idf)},
         hnsw_config=HnswIndexConfig(m=0, payload_m=16, ef_construct=100, full_scan_threshold=kilobytes),
-        optimizers=EdgeOptimizersConfig(),
+        # Whoever calls optimize() has decided that it is worth it.
+        optimizers=EdgeOptimizersConfig(indexing_threshold=1),
     )
 
 

@@ -40,22 +40,31 @@ QUIET_SECONDS = 30.0
 
 
 class QdrantEdgeIndex:
-    def __init__(self, folder: Path, lock: IO[bytes], current: Generation, embedder: str, dimensions: int) -> None:
+    def __init__(self, folder: Path, lock: IO[bytes], current: Generation, live: tuple[str, int]) -> None:
         self._folder = folder
         self._lock = lock
         self._current = current
-        self._live = (embedder, dimensions)
+        self._live = live
+        self._worth, self._quiet = WORTH_OPTIMIZING, QUIET_SECONDS
         self._rebuild: EdgeRebuild | None = None
         self._used = time.monotonic()
 
     @classmethod
-    async def open(cls, path: Path, embedder: str, dimensions: int) -> "QdrantEdgeIndex":
+    async def open(
+        cls,
+        path: Path,
+        embedder: str,
+        dimensions: int,
+        *,
+        worth_optimizing: int = WORTH_OPTIMIZING,
+        quiet_seconds: float = QUIET_SECONDS,
+    ) -> "QdrantEdgeIndex":
         """Opens what is there even if another embedder made it: `made_by` tells, and `rebuild` remedies."""
         lock = claim(path)
-        current = open_current(path, embedder, dimensions)
-        if current.loose() >= WORTH_OPTIMIZING:
-            current.optimize()
-        return cls(path, lock, current, embedder, dimensions)
+        index = cls(path, lock, open_current(path, embedder, dimensions), (embedder, dimensions))
+        index._worth, index._quiet = worth_optimizing, quiet_seconds
+        index.optimize_if_worth_it()
+        return index
 
     async def upsert(self, entries: Sequence[IndexEntry]) -> None:
         self._used = time.monotonic()
@@ -113,9 +122,8 @@ class QdrantEdgeIndex:
 
     async def settle(self) -> None:
         self._current.flush()
-        quiet = time.monotonic() - self._used >= QUIET_SECONDS
-        if quiet and self._current.loose() >= WORTH_OPTIMIZING:
-            self._current.optimize()
+        if time.monotonic() - self._used >= self._quiet:
+            self.optimize_if_worth_it()
 
     async def healthy(self) -> bool:
         try:
@@ -129,6 +137,10 @@ class QdrantEdgeIndex:
             await self._rebuild.abandon()
         self._current.close()
         self._lock.close()
+
+    def optimize_if_worth_it(self) -> None:
+        if self._current.loose() >= self._worth:
+            self._current.optimize()
 
     def _generations(self) -> list[Generation]:
         return [self._current, self._rebuild.generation] if self._rebuild else [self._current]

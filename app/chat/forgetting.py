@@ -2,7 +2,7 @@
 
 from app.chat.asked import Turn
 from app.chat.forget import NOTHING_FOUND, ask, report
-from app.chat.progress import Progress
+from app.chat.progress import Progress, as_recalled
 from app.chat.schemas import ForgetQuestion
 from app.core.resources import Resources
 from app.memory.change import forget

@@ -6,7 +6,7 @@ Either way a client that goes away closes the turn, which stops the model.
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import structlog
@@ -43,11 +43,11 @@ class EventStream(StreamingResponse):
             await super().stream_response(send)
 
 
-def stream_events(events: AsyncIterator[Event]) -> EventStream:
+def stream_events(events: AsyncGenerator[Event, None]) -> EventStream:
     return EventStream(_as_bytes(events), headers={"X-Accel-Buffering": "no"})
 
 
-async def _as_bytes(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
+async def _as_bytes(events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, None]:
     """The status has been sent by now: from here on a failure is an event."""
     try:
         async with aclosing(_with_pauses(events)) as paced:
@@ -60,7 +60,7 @@ async def _as_bytes(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
         yield _encode(_as_event(translate_database_error(error)))
 
 
-async def _with_pauses(events: AsyncIterator[Event]) -> AsyncIterator[Event | None]:
+async def _with_pauses(events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event | None, None]:
     """The events, and None now and then while the model is silent."""
     coming = asyncio.ensure_future(anext(events))
     try:
@@ -90,7 +90,7 @@ def _as_event(error: AppError) -> Event:
     return Event("error", {"detail": error.detail, "code": error.reason, "status": error.status})
 
 
-async def answer_whole(request: Request, events: AsyncIterator[Event]) -> dict[str, object]:
+async def answer_whole(request: Request, events: AsyncGenerator[Event, None]) -> dict[str, object]:
     reading = asyncio.create_task(_last_message(events))
     leaving = asyncio.create_task(_until_gone(request))
     try:
@@ -104,7 +104,7 @@ async def answer_whole(request: Request, events: AsyncIterator[Event]) -> dict[s
         await asyncio.gather(reading, leaving, return_exceptions=True)
 
 
-async def _last_message(events: AsyncIterator[Event]) -> dict[str, object]:
+async def _last_message(events: AsyncGenerator[Event, None]) -> dict[str, object]:
     async with aclosing(events) as source:
         messages = [event.data async for event in source if event.kind == "message"]
     return messages[-1]

@@ -1,6 +1,6 @@
 """One turn: recall, ask the model, stream its words, record. No connection is held while the model thinks."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import structlog
@@ -21,7 +21,7 @@ from app.memory.recall import Question, recall, show
 log = structlog.get_logger()
 
 
-async def run_turn(resources: Resources, turn: Turn) -> AsyncIterator[Event]:
+async def run_turn(resources: Resources, turn: Turn) -> AsyncGenerator[Event, None]:
     """Closing this early, as for a client that has gone, stops the model; the mode says what is kept."""
     progress = Progress()
     if turn.answered is not None:
@@ -41,7 +41,7 @@ async def run_turn(resources: Resources, turn: Turn) -> AsyncIterator[Event]:
     yield Event("done", {})
 
 
-async def _answer(resources: Resources, turn: Turn, progress: Progress) -> AsyncIterator[Event]:
+async def _answer(resources: Resources, turn: Turn, progress: Progress) -> AsyncGenerator[Event, None]:
     """Words on forgetting are answered by us; everything else by the model, with what is remembered."""
     wish = what_to_forget(turn.content)
     if turn.confirm_forget:
@@ -117,7 +117,7 @@ def answer_of(turn: Turn, progress: Progress, recorded: Recorded) -> TurnAnswer:
 
 async def _answer_again(
     resources: Resources, turn: Turn, answered: AnsweredTurn, progress: Progress
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event, None]:
     scores = {str(each["id"]): float(each["score"]) for each in answered.recalled}
     rows = await show(resources, turn.namespace, list(scores))
     progress.recalled = [as_recalled(row, scores[str(row.id)]) for row in rows]

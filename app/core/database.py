@@ -45,6 +45,7 @@ class Database:
     """Postgres as the runtime role, which owns nothing and may do nothing until a transaction says for whom it acts."""
 
     def __init__(self, url: str, *, pool_size: int = 10, pool_timeout: float = 30) -> None:
+        self.url = url
         self.engine = create_async_engine(
             url,
             pool_size=pool_size,

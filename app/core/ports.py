@@ -1,7 +1,7 @@
 """Every replaceable part of the house, on one page. Adapters implement these; features see nothing else."""
 
 import datetime as dt
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -50,7 +50,7 @@ class LanguageModel(Protocol):
 
     name: str
 
-    def stream(self, messages: Sequence[ChatMessage], options: ModelOptions) -> AsyncIterator[Token | Usage]: ...
+    def stream(self, messages: Sequence[ChatMessage], options: ModelOptions) -> AsyncGenerator[Token | Usage, None]: ...
 
     async def healthy(self) -> bool: ...
 

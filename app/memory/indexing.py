@@ -117,13 +117,14 @@ class Indexer:
 
 
 async def index_all(embedder: Embedder, index: VectorIndex, fresh: Sequence[ToIndex]) -> None:
-    if not fresh:
-        return
+    if fresh:
+        await index.upsert(await as_entries(embedder, fresh))
+
+
+async def as_entries(embedder: Embedder, fresh: Sequence[ToIndex]) -> list[IndexEntry]:
     texts = [embedding_text(each.content, each.context, each.said_at) for each in fresh]
     vectors = await embedder.embed(texts)
-    await index.upsert(
-        [
-            IndexEntry(each.id, each.project_id, each.namespace, vector, keyword_text(each.content, each.context))
-            for each, vector in zip(fresh, vectors, strict=True)
-        ]
-    )
+    return [
+        IndexEntry(each.id, each.project_id, each.namespace, vector, keyword_text(each.content, each.context))
+        for each, vector in zip(fresh, vectors, strict=True)
+    ]

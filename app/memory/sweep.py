@@ -5,7 +5,7 @@ from itertools import groupby
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from app.core.ports import IndexedId, ToIndex
 from app.core.resources import Resources
@@ -63,13 +63,13 @@ async def _index_pending(resources: Resources, age: float) -> int:
     async with resources.database.system() as tx:
         rows = (await tx.execute(PENDING, {"age": age, "batch": BATCH})).all()
     for project_id, group in groupby(rows, key=lambda row: row.project_id):
-        await resources.index_queue.put(await _load(resources, project_id, list(group)))
+        await resources.index_queue.put(await load_for_index(resources, project_id, [row.id for row in group]))
     return len(rows)
 
 
-async def _load(resources: Resources, project_id: UUID, rows: Sequence[Row[tuple[UUID, UUID]]]) -> list[ToIndex]:
+async def load_for_index(resources: Resources, project_id: UUID, ids: Sequence[UUID]) -> list[ToIndex]:
     async with resources.database.transaction(project_id) as tx:
-        memories = await MemoryRepository(tx, project_id).many([row.id for row in rows])
+        memories = await MemoryRepository(tx, project_id).many(ids)
     return [
         ToIndex(each.id, project_id, each.namespace, each.content, each.context, each.created_at, each.updated_at)
         for each in memories

@@ -1,0 +1,67 @@
+"""`reindex` from the command line: in this process, or, where a server holds the embedded index, in that one."""
+
+import asyncio
+import fcntl
+from pathlib import Path
+
+from rich.progress import Progress
+from sqlalchemy import Row, text
+
+from app.core.database import Database
+from app.core.errors import ConfigurationError
+from app.core.jobs import defer
+from app.memory.rebuild import LOOK, NAME, rebuild_index, reindex
+from app.settings import Settings
+from app.wiring import open_resources, open_store
+
+POLL_SECONDS = 0.2
+
+
+async def reindex_everything(settings: Settings) -> None:
+    if served(settings.data_dir) and settings.database_url is None:
+        await _ask_the_server(settings)
+        return
+    async with open_resources(settings, rebuilding=True) as resources:
+        work = asyncio.create_task(rebuild_index(resources))
+        await _watch(resources.database, work)
+        await work
+
+
+def served(data_dir: Path) -> bool:
+    """Whether a server holds the lock on this folder."""
+    path = data_dir / "serve.lock"
+    if not path.exists():
+        return False
+    with path.open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+async def _ask_the_server(settings: Settings) -> None:
+    async with open_store(settings) as database:
+        async with database.system() as tx:
+            await tx.execute(text("delete from maintenance where name = :name"), {"name": NAME})
+            await defer(tx, reindex)
+        await _watch(database, None)
+
+
+async def _watch(database: Database, work: "asyncio.Task[int] | None") -> None:
+    with Progress() as bar:
+        task = bar.add_task("Reindexing", total=None)
+        while work is None or not work.done():
+            found = await _look(database)
+            if found is not None:
+                bar.update(task, completed=found.done, total=found.total or None)
+                if work is None and found.state == "finished":
+                    return
+                if work is None and found.state == "failed":
+                    raise ConfigurationError("The index could not be rebuilt: see the server's log, then try again")
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def _look(database: Database) -> "Row[tuple[int, int, str]] | None":
+    async with database.system() as tx:
+        return (await tx.execute(LOOK, {"name": NAME})).first()
