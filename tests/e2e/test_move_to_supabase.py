@@ -57,7 +57,7 @@ def documented(word: str) -> str:
     """The command of the document that holds this word."""
     blocks = re.findall(r"```sh\n(.*?)```", DOCUMENT, re.DOTALL)
     (found,) = [block for block in blocks if word in block]
-    return found.replace(".venv/bin/python", sys.executable)
+    return str(found).replace(".venv/bin/python", sys.executable)
 
 
 def run(word: str, old: OldHouse, target: str) -> subprocess.CompletedProcess[str]:
