@@ -1,8 +1,8 @@
 """The default vector index: Qdrant Edge in this process.
 
 Measured on two cores: every call holds the GIL throughout, so a thread would add a hop of 0.1 ms to a search of 0.2 ms
-and let nothing else run. `optimize()` stands still for 0.5 to 2 s however little it has to do, so it runs at the start
-and, while serving, only after a quiet spell with much to gain: a search is nearly as quick without it.
+and let nothing else run. `optimize()` stands still for 0.5 s at least and 1 to 1.5 s for 50,000 memories, so it runs at
+the start and, while serving, only after a quiet spell with much to gain: until then a search takes 1 ms, not 0.4.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ Item = TypeVar("Item")
 CURRENT = "CURRENT"
 # Edge takes 60 µs to write a point: other work gets its turn in between.
 STEP = 200
-# Below this an unoptimized index is as quick as an optimized one.
+# Below this an unoptimized index is about as quick as an optimized one.
 WORTH_OPTIMIZING = 50_000
 QUIET_SECONDS = 30.0
 
