@@ -1,5 +1,6 @@
 """One row of every table whose rows belong to a project, written past all barriers, for tests of the barriers."""
 
+import datetime as dt
 import json
 import uuid
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ NEW_ACCOUNT = text(
     " raw_app_meta_data, raw_user_meta_data) values (:id, '00000000-0000-0000-0000-000000000000', 'authenticated',"
     " 'authenticated', :email, now(), now(), now(), '{}', '{}')"
 )
+CASTS = {"embedding": "extensions.vector", "words": "extensions.sparsevec"}
 Row = dict[str, object]
 
 
@@ -32,6 +34,7 @@ class Corner:
     event_id: uuid.UUID = field(default_factory=uuid.uuid4)
     key_id: uuid.UUID = field(default_factory=uuid.uuid4)
     account_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    month: dt.date = field(default_factory=lambda: dt.date(1 + uuid.uuid4().int % 9000, 1, 1))
 
     def rows(self) -> dict[str, Row]:
         """In the order in which they can be written."""
@@ -48,13 +51,23 @@ class Corner:
             "memories": {**profile, "id": self.memory_id, **memory},
             "memory_history": {**mine, "id": uuid.uuid4(), "memory_id": self.memory_id, "event": "ADD"},
             "events": {**mine, "id": self.event_id, "event_type": "ADD", "status": "PENDING"},
+            "turns": {
+                **{**mine, "id": uuid.uuid4(), "session_id": self.session_id, "fingerprint": b"x"},
+                **{"user_message_id": self.message_id, "message_id": self.message_id},
+                "idempotency_key": f"{uuid.uuid4()}",
+            },
+            "token_usage": {"project_id": self.project_id, "month": self.month},
+            "memory_vectors": {
+                **{"memory_id": self.memory_id, "generation": 1, "project_id": self.project_id, "namespace": "n"},
+                **{"embedding": "[1]", "words": "{1:1}/2"},
+            },
             "vector_removals": {"memory_id": uuid.uuid4(), "project_id": self.project_id},
         }
 
 
 async def insert_row(tx: AsyncSession, table: str, row: Row) -> None:
     names = ", ".join(row)
-    values = ", ".join(f":{name}" for name in row)
+    values = ", ".join(f"cast(:{name} as {CASTS[name]})" if name in CASTS else f":{name}" for name in row)
     plain = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in row.items()}
     await tx.execute(text(f"insert into public.{table} ({names}) values ({values})"), plain)
 
@@ -82,3 +95,13 @@ async def make_project(tx: AsyncSession) -> tuple[uuid.UUID, uuid.UUID]:
     await insert_row(tx, "organizations", {"id": organization, "name": "O"})
     await insert_row(tx, "projects", {"id": project, "organization_id": organization, "name": "P"})
     return project, organization
+
+
+def renewed(table: str, corner: Corner) -> Row:
+    """One more row like that of the corner, with an identity of its own and the same references."""
+    row = corner.rows()[table]
+    if table == "memory_vectors":
+        return {**row, "memory_id": uuid.uuid4()}
+    if table == "token_usage":
+        return {**row, "month": corner.month.replace(day=2)}
+    return {**row, "id": uuid.uuid4()}
