@@ -34,8 +34,7 @@ from supabase_auth.types import (
 )
 
 from app.adapters.gotrue_errors import SIGN_IN_AGAIN, Refusal, away, explain, nonsense
-from app.core.errors import AppError, BadRequest, Unauthorized, Unavailable, Unprocessable
-from app.core.ports import (
+from app.core.accounts import (
     Account,
     AccountChange,
     MailedCode,
@@ -45,6 +44,7 @@ from app.core.ports import (
     SignedIn,
     SignOutScope,
 )
+from app.core.errors import AppError, BadRequest, Unauthorized, Unavailable, Unprocessable
 
 log = structlog.get_logger()
 

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from app.core.ports import Account
+from app.core.accounts import Account
 from app.core.rate_limit import client_address, limit_sign_in
 from app.core.resources import ResourcesDep
 from app.core.schemas import Done

@@ -8,7 +8,16 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, StringConstraints, model_validator
 
-from app.core.ports import Account, AccountChange, MailedCode, MailedLink, MailKind, ResendKind, SignedIn, SignOutScope
+from app.core.accounts import (
+    Account,
+    AccountChange,
+    MailedCode,
+    MailedLink,
+    MailKind,
+    ResendKind,
+    SignedIn,
+    SignOutScope,
+)
 from app.core.text import no_nul
 
 LARGEST_METADATA = 8192

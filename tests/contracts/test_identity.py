@@ -10,9 +10,7 @@ import pytest_asyncio
 import respx
 
 from app.adapters.supabase import GoTrueIdentity
-from app.core.database import Database
-from app.core.errors import AppError
-from app.core.ports import (
+from app.core.accounts import (
     Account,
     AccountChange,
     Identity,
@@ -22,6 +20,8 @@ from app.core.ports import (
     SignedIn,
     SignOutScope,
 )
+from app.core.database import Database
+from app.core.errors import AppError
 from tests.contracts.played_gotrue import URL, PlayedGoTrue
 from tests.identity.local.conftest import (
     ISSUER,

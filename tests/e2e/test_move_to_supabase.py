@@ -20,9 +20,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.adapters.in_process import InProcessShortTerm
 from app.adapters.supabase import GoTrueIdentity
+from app.core.accounts import SignedIn
 from app.core.database import Database
 from app.core.migrations import migrate
-from app.core.ports import SignedIn
 from app.identity.local import GRANTS, SHIM
 from app.identity.local.house import issuer, open_identity
 from app.identity.local.keys import load_or_create_keys, new_key

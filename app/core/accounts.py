@@ -1,0 +1,148 @@
+"""The port to accounts: whoever keeps them, Supabase or this house, is spoken to like this."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody who can sign in."""
+
+    id: UUID
+    email: str
+    created_at: dt.datetime
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    """What its owner wrote about themselves: shown, never used to decide anything."""
+    new_email: str | None = None
+    """The address it is about to move to, until that is confirmed."""
+    confirmed_at: dt.datetime | None = None
+    last_sign_in_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    expires_in: int
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChange:
+    """What is None stays as it is. In `metadata` a null takes a key away."""
+
+    email: str | None = None
+    password: str | None = field(default=None, repr=False)
+    current_password: str | None = field(default=None, repr=False)
+    nonce: str | None = field(default=None, repr=False)
+    metadata: Mapping[str, object] | None = None
+
+
+class SignOutScope(StrEnum):
+    LOCAL = "local"
+    GLOBAL = "global"
+    OTHERS = "others"
+
+
+class MailKind(StrEnum):
+    """Why somebody was sent a link or a code."""
+
+    SIGNUP = "signup"
+    INVITE = "invite"
+    MAGICLINK = "magiclink"
+    RECOVERY = "recovery"
+    EMAIL_CHANGE = "email_change"
+    EMAIL = "email"
+
+
+class ResendKind(StrEnum):
+    SIGNUP = "signup"
+    EMAIL_CHANGE = "email_change"
+
+
+@dataclass(frozen=True, slots=True)
+class MailedLink:
+    """The token of a link. It stands for the address too."""
+
+    token_hash: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MailedCode:
+    email: str
+    code: str = field(repr=False)
+
+
+class Identity(Protocol):
+    """The one way to speak of accounts. Every failure is one of core/errors.py.
+
+    `ip` is the address of whoever asks us: passed on, so that the provider limits and records them and not this server.
+    """
+
+    async def sign_up(
+        self,
+        email: str,
+        password: str,
+        metadata: Mapping[str, object],
+        *,
+        redirect_to: str | None = None,
+        ip: str | None = None,
+    ) -> SignedIn | Account:
+        """An account without a session where the address must be confirmed first, even if it was already taken."""
+        ...
+
+    async def sign_in(self, email: str, password: str, *, ip: str | None = None) -> SignedIn:
+        """Unauthorized alike for an unknown address and a wrong password."""
+        ...
+
+    async def refresh(self, refresh_token: str, *, ip: str | None = None) -> SignedIn: ...
+
+    async def sign_out(self, access_token: str, scope: SignOutScope, *, ip: str | None = None) -> None: ...
+
+    async def recover(self, email: str, *, redirect_to: str | None = None, ip: str | None = None) -> None:
+        """Mail a link to set a new password. Says nothing about whether there is such an account."""
+        ...
+
+    async def resend(
+        self, kind: ResendKind, email: str, *, redirect_to: str | None = None, ip: str | None = None
+    ) -> None:
+        """Mail a link once more. Says nothing about whether there is such an account."""
+        ...
+
+    async def verify(self, kind: MailKind, proof: MailedLink | MailedCode, *, ip: str | None = None) -> SignedIn | None:
+        """None when the other half of a secured change of address is still missing."""
+        ...
+
+    async def get_account(self, access_token: str, *, ip: str | None = None) -> Account: ...
+
+    async def update_account(
+        self, access_token: str, change: AccountChange, *, redirect_to: str | None = None, ip: str | None = None
+    ) -> Account: ...
+
+    async def admin_get(self, account_id: UUID) -> Account: ...
+
+    async def admin_find(self, email: str) -> Account | None:
+        """Walks through all accounts: for the command line, not for requests."""
+        ...
+
+    async def admin_list(self, page: int = 1, per_page: int = 50) -> list[Account]:
+        """Empty beyond the last page."""
+        ...
+
+    async def admin_create(
+        self,
+        email: str,
+        *,
+        password: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+        account_id: UUID | None = None,
+        password_hash: str | None = None,
+    ) -> Account:
+        """With a confirmed address. An id and a bcrypt hash keep what an account had elsewhere."""
+        ...
+
+    async def admin_delete(self, account_id: UUID) -> None: ...
