@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     supabase_jwt_secret: SecretStr | None = Field(None, description="Only for old projects that sign with HS256")
     former_issuer: Url = Field(None, description="After a move to Supabase: the issuer whose tokens stay good")
     signup_mode: SignupMode = Field(SignupMode.PERSONAL, description="personal, shared or closed")
+    sign_ups_per_address: int = Field(30, ge=1, description="Sign-ups and mails asked for by one address in 5 minutes")
     password_min_length: int = Field(8, ge=6, le=72, description="Shortest password at sign-up")
     mail_confirm: bool | None = Field(None, description="Confirm addresses by mail; yes where SMTP_HOST is set")
     access_token_seconds: int = Field(3600, ge=60, le=604800, description="Life of an access token")

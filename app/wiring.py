@@ -33,6 +33,7 @@ from app.identity.jwks import JwksCache
 from app.identity.local import GRANTS, SHIM
 from app.identity.local.house import LocalIdentity, issuer, open_identity
 from app.identity.local.keys import load_or_create_keys, load_or_create_secret
+from app.identity.local.lockout import Limits
 from app.identity.local.mail import LogMailer, Mailer, SmtpMailer, SmtpSettings
 from app.identity.local.passwords import PasswordRules
 from app.identity.local.server import create_identity_app
@@ -214,6 +215,7 @@ def open_local_identity(
             redirect_urls=tuple(f"{origin}/*" for origin in settings.cors_origins),
             autoconfirm=not needs_confirmation(settings),
             signups_open=settings.signup_mode is not SignupMode.CLOSED,
+            limits=Limits(requests_per_address=settings.sign_ups_per_address),
             passwords=PasswordRules(shortest=settings.password_min_length),
             access_token_seconds=settings.access_token_seconds,
         ),

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.api_keys.repository import ApiKeyRepository
 from app.core.database import Database
+from app.core.logging import configure_logging
 from app.core.migrations import migrate
 from app.core.resources import Resources
 from app.identity.local import GRANTS, SHIM
@@ -21,6 +22,9 @@ from app.identity.scopes import EVERYTHING
 from app.main import create_app
 from app.settings import Settings
 from app.wiring import open_resources
+
+
+configure_logging("INFO", as_json=False)
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -89,6 +93,7 @@ async def settings(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPath
         data_dir=tmp_path_factory.mktemp("app"),
         database_url=postgres.url("keepsake_app"),
         admin_database_url=postgres.url("postgres"),
+        sign_ups_per_address=1_000_000,
         rate_limit_auth="100000/minute",
         rate_limit_user="100000/minute",
         rate_limit_project="100000/minute",

@@ -29,6 +29,8 @@ class Model(DeclarativeBase):
     """Base of every table."""
 
     metadata = MetaData(schema="public")
+    # What the database fills in comes back with the statement: asking later would need a round trip nobody awaits.
+    __mapper_args__: ClassVar = {"eager_defaults": True}
     type_annotation_map: ClassVar = {dt.datetime: DateTime(timezone=True)}
 
 
