@@ -27,7 +27,6 @@ from qdrant_edge import (
     Modifier,
     Point,
     Query,
-    QueryBatchRequest,
     QueryRequest,
     ScoredPoint,
     ScrollRequest,
@@ -43,8 +42,6 @@ from app.core.ports import IndexedId, IndexEntry, SearchScope, Vector
 
 DENSE, WORDS = "dense", "words"
 MARKER, SHARD = "made_by.json", "shard"
-# Up to here a namespace is searched exactly (2 ms at most); beyond it, through a graph of its own.
-EXACT_UP_TO = 25_000
 # A segment of this size is left alone: merging everything took 3 s at 100,000 memories, a step of this size 1 to 1.5 s.
 SEGMENT = 50_000
 # Points a crash may leave to be replayed at the next start; flushing 1,000 takes 12 ms.
@@ -81,7 +78,7 @@ class Generation:
         (folder / SHARD).mkdir(parents=True)
         with EDGE:
             shard = EdgeShard.create(str(folder / SHARD), configure(dimensions))
-            shard.update(UpdateOperation.create_field_index("namespace", KeywordIndexParams(is_tenant=True)))
+            shard.update(UpdateOperation.create_field_index("place", KeywordIndexParams(is_tenant=True)))
             shard.update(UpdateOperation.create_field_index("project", KeywordIndexParams()))
             shard.flush()
         write_durably(folder / MARKER, json.dumps({"embedder": embedder, "dimensions": dimensions}))
@@ -106,9 +103,9 @@ class Generation:
         self._wrote(len(ids))
 
     def search(self, requests: Sequence[QueryRequest]) -> list[Scores]:
+        """One by one: as a batch, the same searches took twice as long."""
         with EDGE:
-            answers = self._shard.query_batch(QueryBatchRequest(list(requests)))
-        return [to_scores(points) for points in answers]
+            return [to_scores(self._shard.query(request)) for request in requests]
 
     def present(self, ids: Sequence[UUID]) -> set[UUID]:
         with EDGE:
@@ -159,14 +156,12 @@ class Generation:
 
 
 def configure(dimensions: int) -> EdgeConfig:
-    """No graph over everybody's vectors: one per large namespace, and exact search in all others."""
+    """No graph at all: exact search reads 10,000 memories in about 1 ms, building a graph stands still for seconds."""
     kilobyte = 1024 / (dimensions * 4)
     return EdgeConfig(
         vectors={DENSE: EdgeVectorParams(size=dimensions, distance=Distance.Cosine)},
         sparse_vectors={WORDS: EdgeSparseVectorParams(modifier=Modifier.Idf)},
-        hnsw_config=HnswIndexConfig(
-            m=0, payload_m=16, ef_construct=100, full_scan_threshold=round(EXACT_UP_TO / kilobyte)
-        ),
+        hnsw_config=HnswIndexConfig(m=0, payload_m=0, ef_construct=100, full_scan_threshold=10_000),
         # Whoever calls optimize() has decided that it is worth it.
         optimizers=EdgeOptimizersConfig(indexing_threshold=1, max_segment_size=round(SEGMENT / kilobyte)),
     )
@@ -183,21 +178,27 @@ def best_words(terms: SparseVector, scope: Filter, corpus: Filter, limit: int) -
 
 
 def everything_in(scope: SearchScope) -> Filter:
-    project = FieldCondition("project", match=MatchValue(str(scope.project_id)))
     if scope.namespaces is None:
-        return Filter(must=[project])
-    return Filter(must=[project, FieldCondition("namespace", match=MatchAny(list(scope.namespaces)))])
+        return Filter(must=[FieldCondition("project", match=MatchValue(str(scope.project_id)))])
+    places = [place(scope.project_id, namespace) for namespace in scope.namespaces]
+    match = MatchValue(places[0]) if len(places) == 1 else MatchAny(places)
+    return Filter(must=[FieldCondition("place", match=match)])
+
+
+def place(project_id: UUID, namespace: str) -> str:
+    """Project and namespace as one value: a single condition is checked twice as fast as two."""
+    return f"{project_id}/{namespace}"
 
 
 def among(ids: Sequence[UUID], corpus: Filter) -> Filter:
-    return Filter(must=[corpus, HasIdCondition(set(ids))])
+    return Filter(must=[HasIdCondition(set(ids)), corpus])
 
 
 def to_point(entry: IndexEntry) -> Point:
     return Point(
         entry.id,
         {DENSE: list(entry.vector), WORDS: document_terms(entry.text)},
-        {"project": str(entry.project_id), "namespace": entry.namespace},
+        {"project": str(entry.project_id), "place": place(entry.project_id, entry.namespace)},
     )
 
 

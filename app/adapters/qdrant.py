@@ -160,7 +160,8 @@ class QdrantIndex:
             )
         )
         for field, tenant in (("namespace", True), ("project", False)):
-            schema = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=tenant)
+            kind = models.KeywordIndexType.KEYWORD
+            schema = models.KeywordIndexParams(type=kind, is_tenant=tenant, enable_hnsw=tenant)
             await ask(partial(self._client.create_payload_index, name, field, schema))
         return name
 
