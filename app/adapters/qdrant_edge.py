@@ -1,8 +1,8 @@
 """The default vector index: Qdrant Edge in this process.
 
 Measured on two cores: every call holds the GIL throughout, so a thread would add a hop of 0.1 ms to a search of 0.2 ms
-and let nothing else run. `optimize()` stands still for 0.5 s at least and 1.4 to 4 s for 100,000 memories at once, so it
-runs at the start and, while serving, only after a quiet spell with much to gain.
+and let nothing else run. `optimize()` stands still for 0.5 s at least and 1.4 to 4 s for 100,000 memories at once,
+so it runs at the start and, while serving, only after a quiet spell with much to gain.
 """
 
 import asyncio
