@@ -30,6 +30,7 @@ def join(pieces: Pieces, vectors: Sequence[Vector]) -> list[Vector]:
 
 
 def _pieces(text: str, longest: int) -> Iterator[str]:
+    text = text.encode(errors="replace").decode()  # JSON can carry half a surrogate pair, a request cannot
     while len(text) > longest:
         end = text.rfind(" ", longest // 2, longest) + 1 or longest
         yield text[:end]

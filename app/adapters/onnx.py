@@ -51,7 +51,9 @@ class LoadedModel:
         self._tokenizer.enable_truncation(max_length=LONGEST)  # what is cut off is kept as further pieces
 
     def embed(self, texts: Sequence[str]) -> list[Floats]:
-        return [self._embed(encoded) for encoded in self._tokenizer.encode_batch(list(texts))]
+        # half a surrogate pair, which JSON can carry, would fail whoever's text is beside it
+        whole = [text.encode(errors="replace").decode() for text in texts]
+        return [self._embed(encoded) for encoded in self._tokenizer.encode_batch(whole)]
 
     def _embed(self, encoded: Encoding) -> Floats:
         """A unit vector: that of the text's pieces, weighed by their length, averaged and normalised again."""

@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -155,7 +155,9 @@ class OpenAIModel:
     def waiting(self) -> int:
         return self._endpoint.gate.waiting
 
-    async def stream(self, messages: Sequence[ChatMessage], options: ModelOptions) -> AsyncIterator[Token | Usage]:
+    async def stream(
+        self, messages: Sequence[ChatMessage], options: ModelOptions
+    ) -> AsyncGenerator[Token | Usage, None]:
         async with self._endpoint.gate.enter():
             opened = await self._endpoint.ask(lambda: self._open(messages, options))
             async with opened.resources:
@@ -220,7 +222,7 @@ class OpenAIModel:
     def _wanted(self, messages: Sequence[ChatMessage], options: ModelOptions) -> dict[str, Any]:
         wanted: dict[str, Any] = {
             "model": options.model or self.name,
-            "messages": [{"role": message.role.value, "content": message.content} for message in messages],
+            "messages": [_sent(message) for message in messages],
         }
         if options.temperature is not None:
             wanted["temperature"] = options.temperature
@@ -252,6 +254,11 @@ class OpenAIModel:
 
 def broke_off() -> Unavailable:
     return Unavailable("The language model broke off before its answer was complete.", headers={"Retry-After": "5"})
+
+
+def _sent(message: ChatMessage) -> dict[str, str]:
+    """JSON can carry half a surrogate pair to us; a request cannot carry it on."""
+    return {"role": message.role.value, "content": message.content.encode(errors="replace").decode()}
 
 
 def _text(chunk: ChatCompletionChunk) -> str:

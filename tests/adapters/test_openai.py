@@ -121,7 +121,7 @@ async def test_openai_itself_is_asked_with_its_newer_name() -> None:
 async def test_closing_the_answer_ends_the_request(make: Make, model_server: ModelServer) -> None:
     model_server.chat(Says(*["word "] * 1000, delay=0.01))
     model = make(at_once=1)
-    async with aclosing(model.stream(HELLO, PLAIN)) as parts:  # type: ignore[type-var]  # a generator behind an AsyncIterator
+    async with aclosing(model.stream(HELLO, PLAIN)) as parts:
         await anext(parts)
     await until(lambda: model_server.abandoned == 1)
     assert (await listen(model))[0] == "Hello there."  # its place at the gate is free again
