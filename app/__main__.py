@@ -17,7 +17,9 @@ from app.reindex import reindex_everything
 from app.serve import serve as run_server
 from app.serve import work_forever
 from app.settings import LogFormat, Settings, load_settings
-from app.wiring import migrate_database, open_store, pepper_of
+from app.wiring import open_store
+from app.wiring.accounts import pepper_of
+from app.wiring.postgres import migrate_database
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 keys = typer.Typer(no_args_is_help=True, help="API keys, without a running server.")

@@ -19,7 +19,7 @@ from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, T
 
 from app.core.errors import ConfigurationError
 from app.settings import Settings
-from app.wiring import find_postgres, postgres_binary
+from app.wiring.postgres import find_postgres, postgres_binary
 
 DUMP, ROLES, KEYS, MANIFEST = "database.dump", "roles.sql", "identity", "manifest.json"
 FORMAT = 1

@@ -30,7 +30,7 @@ class Model(DeclarativeBase):
 
     metadata = MetaData(schema="public")
     # What the database fills in comes back with the statement: asking later would need a round trip nobody awaits.
-    __mapper_args__: ClassVar = {"eager_defaults": True}
+    __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012  # SQLAlchemy declares it as an instance variable
     type_annotation_map: ClassVar = {dt.datetime: DateTime(timezone=True)}
 
 

@@ -1,0 +1,134 @@
+"""Settings → Resources. The only room that chooses adapters, and the only one that reads settings."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+from app.adapters.in_process import InProcessCounters, InProcessShortTerm
+from app.adapters.redis import RedisCounters, RedisShortTerm, connect_redis
+from app.api_keys.find import StoredKeys
+from app.core.database import Database
+from app.core.ports import Counters, ShortTerm
+from app.core.rate_limit import RateLimits, read_limit
+from app.core.resources import Resources
+from app.core.values import Values
+from app.identity.local.server import create_identity_app
+from app.identity.tokens import Verifier
+from app.projects.enter import enter_project, leave_everything
+from app.settings import Settings, SignupMode
+from app.wiring.accounts import (
+    identity_http,
+    instance_secret,
+    open_identity_client,
+    open_local_identity,
+    pepper,
+    token_issuers,
+)
+from app.wiring.models import (
+    has_model,
+    model_check,
+    open_background,
+    open_embedder,
+    open_extractor,
+    open_index,
+    open_index_queue,
+    open_model,
+)
+from app.wiring.postgres import open_database
+
+
+@asynccontextmanager
+async def open_resources(
+    settings: Settings, *, alone: bool = False, rebuilding: bool = False
+) -> AsyncIterator[Resources]:
+    """Everything a process holds, closed in reverse order whatever happens.
+
+    `alone`: no second server on DATA_DIR. `rebuilding`: an index made by another embedder may be opened.
+    """
+    async with AsyncExitStack() as stack:
+        database = await open_database(settings, stack, alone=alone)
+        counters, short_term = open_short_term(settings, stack)
+        embedder = await open_embedder(settings, stack)
+        llm = open_model(settings, stack)
+        index = await open_index(settings, stack, database, embedder, rebuilding=rebuilding)
+        index_queue = open_index_queue(stack, database, embedder, index)
+        secret = instance_secret(settings)
+        local = open_local_identity(settings, stack, database, short_term, secret)
+        identity_app = create_identity_app(local) if local else None
+        http = await stack.enter_async_context(identity_http(identity_app))
+        keys = StoredKeys(database, pepper(secret))
+        keys.start()
+        stack.push_async_callback(keys.close)
+        yield Resources(
+            values=plain_values(settings),
+            database=database,
+            tokens=Verifier(token_issuers(settings, local, http)),
+            keys=keys,
+            key_pepper=pepper(secret),
+            identity=open_identity_client(settings, local, http, secret),
+            identity_app=identity_app,
+            enter_project=partial(enter_project, database, shared=settings.signup_mode is SignupMode.SHARED),
+            erase_account=partial(leave_everything, database),
+            limits=rate_limits(settings, counters),
+            short_term=short_term,
+            embedder=embedder,
+            index=index,
+            index_queue=index_queue,
+            extractor=open_extractor(settings, stack),
+            llm=llm,
+            background=await open_background(stack),
+            checks={
+                "database": database.healthy,
+                "index": index.healthy,
+                "short_term": short_term.healthy,
+                **model_check(llm),
+            },
+            essential=frozenset({"database", "index"}),
+        )
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[Database]:
+    """Just the database, migrated: for commands that need nothing else."""
+    async with AsyncExitStack() as stack:
+        yield await open_database(settings, stack, alone=False)
+
+
+def open_short_term(settings: Settings, stack: AsyncExitStack) -> tuple[Counters, ShortTerm]:
+    if settings.redis_url is None:
+        counters, short_term = InProcessCounters(), InProcessShortTerm()
+        stack.push_async_callback(short_term.close)
+        return counters, short_term
+    client = connect_redis(settings.redis_url.get_secret_value())
+    stack.push_async_callback(client.aclose)
+    return RedisCounters(client), RedisShortTerm(client)
+
+
+def rate_limits(settings: Settings, counters: Counters) -> RateLimits:
+    read_limit("rate_limit_auth", settings.rate_limit_auth)
+    return RateLimits(
+        counters,
+        user=read_limit("rate_limit_user", settings.rate_limit_user),
+        project=read_limit("rate_limit_project", settings.rate_limit_project),
+        everyone=read_limit("rate_limit_global", settings.rate_limit_global),
+        chat=read_limit("rate_limit_chat", settings.rate_limit_chat),
+    )
+
+
+def plain_values(settings: Settings) -> Values:
+    return Values(
+        base_url=settings.base_url,
+        auth_limit=settings.rate_limit_auth,
+        recall_candidates=settings.recall_candidates,
+        recency_half_life_days=settings.recency_half_life_days,
+        context_tokens=settings.llm_context_tokens,
+        answer_tokens=settings.llm_answer_tokens,
+        turn_seconds=settings.llm_timeout_seconds * 3,
+        recalled_memories=settings.recalled_memories,
+        recall_threshold=settings.recall_threshold,
+        summarizes=has_model(settings),
+        cors_origins=tuple(settings.cors_origins),
+        max_body_bytes=settings.max_body_bytes,
+        request_timeout_seconds=settings.request_timeout_seconds,
+        development=settings.development,
+    )

@@ -1,0 +1,130 @@
+"""Where accounts live, whose tokens count, and who sends mail."""
+
+import base64
+import hashlib
+from contextlib import AsyncExitStack
+
+import httpx
+from fastapi import FastAPI
+
+from app.adapters.supabase import GoTrueIdentity
+from app.core.database import Database
+from app.core.errors import ConfigurationError
+from app.core.ports import ShortTerm
+from app.identity.jwks import JwksCache
+from app.identity.local.house import LocalIdentity, issuer, open_identity
+from app.identity.local.keys import load_or_create_keys, load_or_create_secret
+from app.identity.local.lockout import Limits
+from app.identity.local.mail import LogMailer, Mailer, SmtpMailer, SmtpSettings
+from app.identity.local.passwords import PasswordRules
+from app.identity.local.settings import IdentitySettings
+from app.identity.tokens import Issuer, StaticKeys
+from app.settings import Settings, SignupMode
+
+IN_PROCESS_URL = "http://identity.local"
+
+
+def instance_secret(settings: Settings) -> str:
+    if settings.secret_key:
+        return settings.secret_key.get_secret_value()
+    return load_or_create_secret(settings.data_dir / "identity")
+
+
+def pepper_of(settings: Settings) -> bytes:
+    return pepper(instance_secret(settings))
+
+
+def pepper(secret: str) -> bytes:
+    return hashlib.sha256(b"keepsake api keys " + secret.encode()).digest()
+
+
+def open_local_identity(
+    settings: Settings, stack: AsyncExitStack, database: Database, memory: ShortTerm, secret: str
+) -> LocalIdentity | None:
+    if settings.supabase_url:
+        return None
+    local = open_identity(
+        database,
+        load_or_create_keys(settings.data_dir / "identity"),
+        IdentitySettings(
+            issuer=f"{settings.base_url}/auth/v1",
+            site_url=settings.site_url or settings.base_url,
+            secret_key=secret,
+            redirect_urls=tuple(f"{origin}/*" for origin in settings.cors_origins),
+            autoconfirm=not needs_confirmation(settings),
+            signups_open=settings.signup_mode is not SignupMode.CLOSED,
+            limits=Limits(requests_per_address=settings.sign_ups_per_address),
+            passwords=PasswordRules(shortest=settings.password_min_length),
+            access_token_seconds=settings.access_token_seconds,
+        ),
+        open_mailer(settings),
+        memory,
+    )
+    stack.push_async_callback(local.close)
+    return local
+
+
+def needs_confirmation(settings: Settings) -> bool:
+    return settings.mail_confirm if settings.mail_confirm is not None else settings.smtp_host is not None
+
+
+def open_mailer(settings: Settings) -> Mailer:
+    if settings.smtp_host is None:
+        return LogMailer(development=settings.development)
+    password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
+    return SmtpMailer(
+        SmtpSettings(
+            host=settings.smtp_host,
+            port=settings.smtp_port,
+            username=settings.smtp_username,
+            password=password,
+            sender=settings.smtp_from,
+            security=settings.smtp_security,
+        )
+    )
+
+
+def identity_http(identity_app: FastAPI | None) -> httpx.AsyncClient:
+    """One pool for Supabase; for our own provider a transport that never leaves the process."""
+    if identity_app:
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app=identity_app), timeout=30)
+    return httpx.AsyncClient(timeout=10, limits=httpx.Limits(max_connections=50))
+
+
+def open_identity_client(
+    settings: Settings, local: LocalIdentity | None, http: httpx.AsyncClient, secret: str
+) -> GoTrueIdentity:
+    if local:
+        return GoTrueIdentity(IN_PROCESS_URL, http, publishable_key=secret, secret_key=secret)
+    if settings.supabase_publishable_key is None:
+        raise ConfigurationError("SUPABASE_URL needs SUPABASE_PUBLISHABLE_KEY: copy it from the project's API settings")
+    service = settings.supabase_secret_key
+    return GoTrueIdentity(
+        f"{settings.supabase_url}/auth/v1",
+        http,
+        publishable_key=settings.supabase_publishable_key.get_secret_value(),
+        secret_key=service.get_secret_value() if service else None,
+    )
+
+
+def token_issuers(settings: Settings, local: LocalIdentity | None, http: httpx.AsyncClient) -> list[Issuer]:
+    """Whose tokens count. After a move to Supabase the old key's tokens stay good until they expire."""
+    if local:
+        return [issuer(local.keys, local.settings.issuer)]
+    name = f"{settings.supabase_url}/auth/v1"
+    if settings.supabase_jwt_secret:
+        secret = settings.supabase_jwt_secret.get_secret_value()
+        return [Issuer(name, StaticKeys([hs256_key(secret)]), frozenset({"HS256"}))]
+    return [Issuer(name, JwksCache(f"{name}/.well-known/jwks.json", http)), *former_issuers(settings)]
+
+
+def former_issuers(settings: Settings) -> list[Issuer]:
+    if not settings.former_issuer:
+        return []
+    keys = load_or_create_keys(settings.data_dir / "identity")
+    return [issuer(keys, settings.former_issuer)]
+
+
+def hs256_key(secret: str) -> dict[str, object]:
+    encoded = base64.urlsafe_b64encode(secret.encode()).decode().rstrip("=")
+    return {"kty": "oct", "alg": "HS256", "k": encoded}

@@ -1,0 +1,72 @@
+"""Which Postgres: the embedded one, or one of the operator's."""
+
+import asyncio
+import fcntl
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from app.adapters.embedded_postgres import BINARIES, EmbeddedPostgres
+from app.core.database import RUNTIME_ROLE, Database
+from app.core.errors import ConfigurationError
+from app.core.migrations import migrate
+from app.identity.local import GRANTS, SHIM
+from app.settings import Settings
+
+
+async def migrate_database(settings: Settings) -> list[str]:
+    async with AsyncExitStack() as stack:
+        _, admin_url = await find_postgres(settings, stack, alone=False)
+        return await asyncio.to_thread(migrate, admin_url, [SHIM], [GRANTS])
+
+
+async def find_postgres(settings: Settings, stack: AsyncExitStack, *, alone: bool) -> tuple[str, str]:
+    """Where to work as the runtime role, and where to migrate."""
+    if settings.database_url is None:
+        return await start_embedded(settings, stack, alone=alone)
+    url = normal_url(settings.database_url.get_secret_value(), "DATABASE_URL")
+    admin = settings.admin_database_url
+    return url, normal_url(admin.get_secret_value(), "ADMIN_DATABASE_URL") if admin else url
+
+
+async def open_database(settings: Settings, stack: AsyncExitStack, *, alone: bool) -> Database:
+    url, admin_url = await find_postgres(settings, stack, alone=alone)
+    if settings.auto_migrate:
+        await asyncio.to_thread(migrate, admin_url, [SHIM], [GRANTS])
+    database = Database(url, pool_size=settings.database_pool_size)
+    stack.push_async_callback(database.close)
+    return database
+
+
+async def start_embedded(settings: Settings, stack: AsyncExitStack, *, alone: bool) -> tuple[str, str]:
+    if alone:
+        claim_data_dir(settings.data_dir, stack)
+    server = EmbeddedPostgres(settings.data_dir)
+    await server.start()
+    stack.push_async_callback(server.stop)
+    return server.url(RUNTIME_ROLE), server.url("postgres")
+
+
+def postgres_binary(name: str) -> Path:
+    """Postgres' own programs, as the embedded server ships them."""
+    return BINARIES / name
+
+
+def claim_data_dir(data_dir: Path, stack: AsyncExitStack) -> None:
+    """Two servers would share the database but not the index, the caches or the counters."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    lock = stack.enter_context((data_dir / "serve.lock").open("ab"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ConfigurationError(
+            f"Another server already runs on DATA_DIR ({data_dir.resolve()}): stop it, set DATA_DIR to another folder,"
+            " or set DATABASE_URL and QDRANT_URL to run several servers together"
+        ) from None
+
+
+def normal_url(url: str, name: str) -> str:
+    """Any spelling of a Postgres address, as SQLAlchemy wants it."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme.split("+")[0] not in ("postgres", "postgresql"):
+        raise ConfigurationError(f"{name} is not a Postgres address: write postgresql://user:password@host:5432/name")
+    return f"postgresql+psycopg://{rest}"
