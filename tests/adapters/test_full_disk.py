@@ -1,0 +1,160 @@
+import asyncio
+import dataclasses
+import subprocess
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+import pytest_asyncio
+
+from app.adapters.embedded_postgres import EmbeddedPostgres
+from app.api_keys.find import StoredKeys
+from app.api_keys.repository import ApiKeyRepository
+from app.core.database import Database
+from app.core.errors import ConfigurationError
+from app.core.migrations import migrate
+from app.core.resources import Resources
+from app.identity.local import GRANTS, SHIM
+from app.identity.scopes import EVERYTHING
+from app.main import create_app
+from tests.conftest import client_of
+from tests.rows import make_project
+
+
+class SmallDisk:
+    """A disk of its own that can be filled to the last byte."""
+
+    def __init__(self, folder: Path, megabytes: int) -> None:
+        self.folder = folder
+        folder.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=True)
+
+    def fill(self, but_megabytes: int = 0) -> None:
+        with (self.folder / "filler").open("ab", buffering=0) as filler:
+            with suppress(OSError):
+                while True:
+                    filler.write(bytes(4096))
+            filler.truncate(filler.tell() - (but_megabytes << 20))
+
+    def make_room(self) -> None:
+        (self.folder / "filler").unlink()
+
+    def close(self) -> None:
+        subprocess.run(["umount", "-l", str(self.folder)], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    disk = SmallDisk(tmp_path / "disk", 160)
+    yield disk
+    disk.close()
+
+
+@pytest_asyncio.fixture
+async def server(disk: SmallDisk) -> AsyncIterator[EmbeddedPostgres]:
+    server = EmbeddedPostgres(disk.folder / "data")
+    yield server
+    await server.stop()
+
+
+def ask(server: EmbeddedPostgres, sql: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(server.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
+        cursor = connection.execute(sql.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+async def test_no_room_to_begin_is_one_sentence(disk: SmallDisk, server: EmbeddedPostgres) -> None:
+    disk.fill(but_megabytes=1)
+    with pytest.raises(ConfigurationError, match=r"^The disk that holds DATA_DIR \([^\n]*\) is full: free some space"):
+        await server.start()
+    disk.make_room()
+    await server.start()
+    assert ask(server, "select 1") == [(1,)], "what was begun is no hindrance"
+
+
+async def test_no_room_to_start_again_is_one_sentence_and_harms_nothing(
+    disk: SmallDisk, server: EmbeddedPostgres
+) -> None:
+    await server.start()
+    ask(server, "create table kept as select generate_series(1, 1000) n")
+    await server.stop()
+    disk.fill()
+    with pytest.raises(ConfigurationError, match=r"^The disk that holds DATA_DIR \([^\n]*\) is full: free some space"):
+        await server.start()
+    disk.make_room()
+    await server.start()
+    assert ask(server, "select count(*), sum(n) from kept") == [(1000, 500500)]
+
+
+@pytest_asyncio.fixture
+async def client(server: EmbeddedPostgres, resources: Resources) -> AsyncIterator[httpx.AsyncClient]:
+    """The whole app, with the database on the small disk."""
+    await server.start()
+    migrate(server.url("postgres"), [SHIM], [GRANTS])
+    database = Database(server.url("keepsake_app"))
+    async with database.system() as tx:
+        project, _ = await make_project(tx)
+    async with database.transaction(project) as tx:
+        values = {"name": "k", "scopes": sorted(EVERYTHING), "expires_at": None, "created_by": None}
+        _, key = await ApiKeyRepository(tx, project).issue(resources.key_pepper, **values)  # type: ignore[arg-type]
+    keys = StoredKeys(database, resources.key_pepper)
+    app = create_app(dataclasses.replace(resources, database=database, keys=keys))
+    async with client_of(app, key) as client:
+        yield client
+    await database.close()
+
+
+async def store(client: httpx.AsyncClient) -> httpx.Response:
+    body = {"user_id": "ana", "name": uuid.uuid4().hex, "persona": uuid.uuid4().hex * 250}
+    return await client.post("/v1/profiles", json=body)
+
+
+async def stored(client: httpx.AsyncClient) -> set[str]:
+    names: set[str] = set()
+    path = "/v1/profiles?user_id=ana&limit=200"
+    page = (await client.get(path)).json()
+    while True:
+        names |= {row["name"] for row in page["results"]}
+        if page["next"] is None:
+            return names
+        page = (await client.get(f"{path}&cursor={page['next']}")).json()
+
+
+async def test_what_cannot_be_stored_is_503_and_the_server_goes_on_when_there_is_room(
+    disk: SmallDisk, server: EmbeddedPostgres, client: httpx.AsyncClient
+) -> None:
+    kept = {(await store(client)).json()["name"]}
+    disk.fill()
+    while (answer := await store(client)).status_code == 201:
+        kept.add(answer.json()["name"])
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == "The server's disk is full: nothing was stored. Free some space and try again"
+    assert await stored(client) >= kept, "reading goes on"
+
+    disk.make_room()
+    answer = await store(client)
+    assert answer.status_code == 201
+    assert await stored(client) >= kept | {answer.json()["name"]}
+
+
+async def test_a_database_that_a_full_disk_has_ended_comes_back_when_there_is_room(
+    disk: SmallDisk, server: EmbeddedPostgres, client: httpx.AsyncClient
+) -> None:
+    """Postgres gives up altogether when it cannot write its own log."""
+    kept = {(await store(client)).json()["name"] for _ in range(3)}
+    disk.fill()
+    with pytest.raises(psycopg.Error):
+        ask(server, "checkpoint")
+    answer = await store(client)
+    assert answer.status_code == 503, answer.text
+
+    disk.make_room()
+    async with asyncio.timeout(30):
+        while (answer := await store(client)).status_code == 503:  # noqa: ASYNC110 - the other side is another process
+            await asyncio.sleep(0.2)
+    assert answer.status_code == 201
+    assert await stored(client) >= kept | {answer.json()["name"]}
