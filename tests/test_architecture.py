@@ -26,7 +26,7 @@ ROOMS = {*FLOORS, "adapters", "models", "web", "wiring"}
 ONE_DOOR = {
     "mem0": {"adapters/mem0.py", "adapters/mem0_embedder.py"},
     "qdrant_client": {"adapters/qdrant.py"},
-    "qdrant_edge": {"adapters/qdrant_edge.py", "adapters/edge_shard.py", "adapters/bm25.py"},
+    "qdrant_edge": {"adapters/qdrant_edge.py", "adapters/edge_shard.py", "adapters/bm25.py", "adapters/pgvector.py"},
     "fastembed": {"adapters/onnx.py"},
     "openai": {"adapters/openai.py"},
     "redis": {"adapters/redis.py"},
