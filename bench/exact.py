@@ -1,0 +1,73 @@
+"""One namespace in memory: exact cosines, and BM25 as the indexes do it. What ranking can do without an engine."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.adapters.bm25 import document_terms, query_terms
+from app.core.ports import Embedder, Purpose
+from app.memory.context import embedding_text, keyword_text, query_text
+from app.memory.features import Found
+from app.memory.new import NewMemory
+
+Floats = NDArray[np.float64]
+
+
+class ExactNamespace:
+    def __init__(self, memories: Sequence[NewMemory], vectors: Floats) -> None:
+        self.memories = memories
+        self._vectors = vectors
+        self._postings: dict[int, list[tuple[int, float]]] = defaultdict(list)
+        for place, memory in enumerate(memories):
+            terms = document_terms(keyword_text(memory.content, memory.context, memory.created_at))
+            for term, weight in zip(terms.indices, terms.values, strict=True):
+                self._postings[term].append((place, weight))
+
+    @classmethod
+    async def remember(cls, embedder: Embedder, memories: Sequence[NewMemory]) -> "ExactNamespace":
+        texts = [embedding_text(memory.content, memory.context, memory.created_at) for memory in memories]
+        return cls(memories, np.array(await embedder.embed(texts)))
+
+    async def candidates(self, embedder: Embedder, question: str, limit: int) -> list[Found]:
+        """The nearest by meaning and the best by words; of each only the score that found it, as the indexes say."""
+        vector = (await embedder.embed([query_text(question)], Purpose.QUERY))[0]
+        near = self._vectors @ np.array(vector)
+        words = self._bm25(question)
+        by_meaning = set(np.argsort(-near, kind="stable")[:limit].tolist())
+        by_words = {place for place in np.argsort(-words, kind="stable")[:limit].tolist() if words[place] > 0}
+        return [
+            as_found(
+                self.memories[place],
+                float(near[place]) if place in by_meaning else None,
+                float(words[place]) if place in by_words else None,
+            )
+            for place in sorted(by_meaning | by_words)
+        ]
+
+    def _bm25(self, question: str) -> Floats:
+        scores = np.zeros(len(self.memories))
+        for term in query_terms(question).indices:
+            postings = self._postings.get(term, [])
+            rarity = math.log(1 + (len(scores) - len(postings) + 0.5) / (len(postings) + 0.5))
+            for place, weight in postings:
+                scores[place] += weight * rarity
+        return scores
+
+
+def as_found(memory: NewMemory, similarity: float | None, bm25: float | None) -> Found:
+    assert memory.created_at is not None
+    return Found(
+        id=memory.id,
+        similarity=similarity,
+        bm25=bm25,
+        kind=memory.kind,
+        role=memory.role,
+        content=memory.content,
+        context=memory.context,
+        run_id=memory.run_id,
+        created_at=memory.created_at,
+        importance=memory.importance,
+    )

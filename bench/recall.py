@@ -1,0 +1,102 @@
+"""Evidence recall on LoCoMo: `python -m bench.recall --data FILE`.
+
+Each conversation has a namespace of its own and nothing is tuned for any of them. Recall at k is the share of a
+question's evidence among the first k results, averaged over questions. The last line is one JSON object.
+"""
+
+import argparse
+import asyncio
+import datetime as dt
+import json
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from app.adapters.onnx import OnnxEmbedder
+from app.core.ports import Embedder
+from app.memory.new import Kind, NewMemory
+from app.memory.ranking import rank
+from bench.conversations import Conversation, load, memories
+from bench.exact import ExactNamespace
+
+AT = (1, 5, 10, 20)
+CATEGORIES = {1: "several pieces", 2: "time", 3: "open", 4: "one piece"}
+Ask = Callable[[str], Awaitable[list[UUID]]]
+"""A question's results, the best first."""
+Remember = Callable[[Sequence[NewMemory]], Awaitable[Ask]]
+"""Puts memories into a namespace of their own and says how to ask it: all that is known of what is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    category: int
+    recall: tuple[float, ...]
+
+
+def exact(embedder: Embedder, candidates: int) -> Remember:
+    async def remember(new: Sequence[NewMemory]) -> Ask:
+        namespace = await ExactNamespace.remember(embedder, new)
+
+        async def ask(question: str) -> list[UUID]:
+            found = await namespace.candidates(embedder, question, candidates)
+            return [each.id for each in rank(question, found, dt.datetime.now(dt.UTC), limit=max(AT))]
+
+        return ask
+
+    return remember
+
+
+async def answer_all(remember: Remember, conversation: Conversation, kind: Kind) -> list[Answered]:
+    known = memories(conversation, kind)
+    turns = {each.memory.id: each.turns for each in known}
+    ask = await remember([each.memory for each in known])
+    answered = []
+    for asked in conversation["questions"]:
+        found = [turns[each] for each in await ask(asked["question"])]
+        answered.append(Answered(asked["category"], recall_at(frozenset(asked["evidence"]), found)))
+    return answered
+
+
+def recall_at(evidence: frozenset[str], found: Sequence[frozenset[str]]) -> tuple[float, ...]:
+    return tuple(len(evidence & frozenset[str]().union(*found[:k])) / len(evidence) for k in AT)
+
+
+def mean(answered: Iterable[Answered]) -> dict[str, float]:
+    columns = zip(*(each.recall for each in answered), strict=True)
+    means = [sum(column) / len(column) for column in columns] or [0.0] * len(AT)
+    return {f"R@{k}": round(value, 4) for k, value in zip(AT, means, strict=True)}
+
+
+def show(name: str, figures: dict[str, float], questions: int) -> None:
+    print(f"{name:28}", *(f"{at} {value:.3f} " for at, value in figures.items()), f"{questions} questions")
+
+
+async def measure(remember: Remember, conversations: Sequence[Conversation], kind: Kind) -> dict[str, float]:
+    answered = [each for part in conversations for each in await answer_all(remember, part, kind)]
+    for category, name in CATEGORIES.items():
+        of_category = [each for each in answered if each.category == category]
+        show(f"{kind}s, {name}", mean(of_category), len(of_category))
+    figures = mean(answered)
+    show(f"{kind}s", figures, len(answered))
+    return figures
+
+
+async def run(path: Path, candidates: int) -> None:
+    embedder = OnnxEmbedder()
+    remember, conversations = exact(embedder, candidates), load(path)
+    figures = {f"{kind}s": await measure(remember, conversations, kind) for kind in (Kind.EPISODE, Kind.FACT)}
+    await embedder.close()
+    print(json.dumps(figures))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--candidates", type=int, default=100)
+    arguments = parser.parse_args()
+    asyncio.run(run(arguments.data, arguments.candidates))
+
+
+if __name__ == "__main__":
+    main()
