@@ -101,7 +101,7 @@ def _newton_step(usable: Sequence[tuple[Floats, Floats]], weights: Floats, sprea
         mean: Floats = chances @ scaled
         slope = slope + (mean - (hits / hits.sum()) @ scaled) / len(usable)
         bend = bend + ((scaled * chances[:, None]).T @ scaled - np.outer(mean, mean)) / len(usable)
-    step: Floats = np.linalg.solve(bend, slope)
+    step: Floats = np.asarray(np.linalg.solve(bend, slope), dtype=np.float64)
     return step
 
 

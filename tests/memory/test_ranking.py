@@ -1,0 +1,166 @@
+import datetime as dt
+import math
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core.ports import Role
+from app.memory.context import embedding_text, keyword_text, query_text, split_speaker
+from app.memory.features import FEATURES, Found, measure
+from app.memory.new import Kind
+from app.memory.ranking import KindWeights, RankingWeights, importance, rank, recency
+
+NOW = dt.datetime(2024, 3, 1, tzinfo=dt.UTC)
+BASE = Found(UUID(int=1), 0.3, 2.0, Kind.EPISODE, Role.USER, "I went home", None, "run", NOW)
+scores = st.none() | st.floats(-1, 40, allow_nan=False)
+founds = st.builds(
+    Found,
+    id=st.uuids(),
+    similarity=st.none() | st.floats(-1, 1),
+    bm25=scores,
+    kind=st.sampled_from(Kind),
+    role=st.sampled_from(Role),
+    content=st.text(max_size=30),
+    context=st.none() | st.text(max_size=30),
+    run_id=st.none() | st.just("run"),
+    created_at=st.datetimes(timezones=st.just(dt.UTC)),
+    importance=st.none() | st.floats(0, 1),
+)
+
+
+def first(question: str, better: Found, worse: Found) -> bool:
+    worse = replace(worse, id=uuid4())
+    return rank(question, [worse, better], NOW)[0].id == better.id
+
+
+def column(name: str, question: str, *found: Found) -> list[float]:
+    values: list[float] = measure(question, found)[:, FEATURES.index(name)].tolist()
+    return values
+
+
+@given(st.text(max_size=60), st.lists(founds, max_size=12))
+def test_scores_are_chances_in_order_and_their_parts_explain_them(question: str, found: list[Found]) -> None:
+    ranked = rank(question, found, NOW)
+    assert sorted(each.id for each in ranked) == sorted(each.id for each in found)
+    assert [each.score for each in ranked] == sorted((each.score for each in ranked), reverse=True)
+    for each in ranked:
+        assert 0 <= each.score <= 1
+        assert each.score == pytest.approx(1 / (1 + math.exp(-sum(each.parts.values()))))
+
+
+@given(st.text(max_size=60), st.lists(founds, max_size=12), st.integers(1, 12))
+def test_a_limit_gives_the_first_of_the_same_order(question: str, found: list[Found], limit: int) -> None:
+    assert rank(question, found, NOW, limit=limit) == rank(question, found, NOW)[:limit]
+
+
+@pytest.mark.parametrize(
+    ("question", "better"),
+    [
+        ("Where?", replace(BASE, similarity=0.6)),
+        ("Where?", replace(BASE, bm25=9.0)),
+        ("Where?", replace(BASE, importance=1.0)),
+        ("Where did Ann go?", replace(BASE, content="Ann: I went home")),
+        ("Where did I go?", replace(BASE, role=Role.USER)),
+    ],
+)
+def test_what_answers_better_comes_first(question: str, better: Found) -> None:
+    assert first(question, better, replace(BASE, role=Role.ASSISTANT))
+
+
+def test_the_month_asked_about_comes_first() -> None:
+    assert first("What was in May?", replace(BASE, created_at=NOW.replace(month=5, year=2023)), BASE)
+
+
+def test_of_two_alike_the_newer_comes_first() -> None:
+    assert first("Where?", BASE, replace(BASE, created_at=NOW - dt.timedelta(days=90)))
+
+
+def test_an_answer_comes_before_a_question() -> None:
+    assert first("Where?", BASE, replace(BASE, content="Did you go home?"))
+
+
+def test_the_turns_around_are_found_by_the_context() -> None:
+    question = replace(BASE, content="Where to?", similarity=0.7)
+    answer = replace(BASE, content="Home", context="Where to?", similarity=0.2)
+    assert column("similarity_before", "?", question, answer) == [0.0, 0.7]
+    assert column("similarity_after", "?", question, answer) == [0.2, 0.0]
+
+
+def test_the_turns_of_another_run_are_not_around() -> None:
+    question = replace(BASE, content="Where to?", similarity=0.7, run_id="other")
+    answer = replace(BASE, content="Home", context="Where to?")
+    assert column("similarity_before", "?", question, answer) == [0.0, 0.0]
+
+
+def test_what_only_the_words_found_is_no_nearer_than_the_farthest() -> None:
+    assert column("similarity", "?", BASE, replace(BASE, similarity=None)) == [0.3, 0.3]
+
+
+def test_a_verb_is_no_month() -> None:
+    assert column("month", "What may I eat?", replace(BASE, created_at=NOW.replace(month=5))) == [0.0]
+
+
+def test_an_explicit_importance_wins_over_the_role() -> None:
+    assert importance(replace(BASE, role=Role.SYSTEM, importance=0.9)) == 0.9
+    assert importance(BASE) > importance(replace(BASE, role=Role.ASSISTANT))
+    assert importance(replace(BASE, kind=Kind.FACT)) > importance(BASE)
+
+
+@pytest.mark.parametrize(("days", "expected"), [(0, 1.0), (30, 0.5), (60, 0.25), (-10, 1.0)])
+def test_recency_halves_with_each_half_life(days: int, expected: float) -> None:
+    assert recency(NOW - dt.timedelta(days=days), NOW, 30) == pytest.approx(expected)
+
+
+def test_weights_can_switch_a_part_off() -> None:
+    weights = RankingWeights(importance=0, recency=0)
+    parts = rank("Where?", [replace(BASE, importance=1.0)], NOW, weights)[0].parts
+    assert parts["importance"] == parts["recency"] == 0
+
+
+def test_weights_of_another_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="one for each of similarity"):
+        KindWeights(0, (1.0,))
+
+
+def test_a_default_threshold_keeps_what_is_near_and_hides_what_is_not() -> None:
+    old = NOW - dt.timedelta(days=900)
+    near = replace(BASE, kind=Kind.FACT, similarity=0.6, bm25=None, created_at=old)
+    unrelated = replace(near, similarity=0.05)
+    assert rank("Where?", [near], NOW)[0].score > 0.1 > rank("Where?", [unrelated], NOW)[0].score
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("Ann: I moved", ("Ann", "I moved")),
+        ("I moved", (None, "I moved")),
+        ("https://a.example", (None, "https://a.example")),
+        ("12:30 is fine", (None, "12:30 is fine")),
+    ],
+)
+def test_a_speaker_is_what_stands_before_the_colon(content: str, expected: tuple[str | None, str]) -> None:
+    assert split_speaker(content) == expected
+
+
+def test_a_vector_is_made_of_the_own_words_only() -> None:
+    assert embedding_text("Ann: I moved", "Bob: Any news?", NOW) == "I moved"
+
+
+def test_words_are_found_with_speaker_context_and_date() -> None:
+    assert keyword_text("Ann: I moved", "Bob: Any news?", NOW) == "1 March 2024\nBob: Any news?\nAnn: I moved"
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("When did Ann move?", "When did I move?"),
+        ("What is Ann's job?", "What is my job?"),
+        ("Has New York changed?", "Has New York changed?"),
+        ("where did i park", "where did i park"),
+    ],
+)
+def test_a_question_is_embedded_as_its_subject_would_say_it(question: str, expected: str) -> None:
+    assert query_text(question) == expected
