@@ -1,6 +1,6 @@
 """What /metrics says. Labels are route templates and fixed words, never ids and never content."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
 
@@ -21,4 +21,10 @@ POOL_SIZE = Gauge("keepsake_database_connections", "Connections the pool may ope
 POOL_IN_USE = Gauge("keepsake_database_connections_in_use", "Connections in use", registry=REGISTRY)
 JOBS = Counter("keepsake_jobs", "Jobs run", ["task", "outcome"], registry=REGISTRY)
 JOBS_WAITING = Gauge("keepsake_jobs_waiting", "Jobs not finished", ["status"], registry=REGISTRY)
+MODEL_BREAKER = Enum(
+    "keepsake_model_breaker",
+    "Whether the language model is asked: closed asks, open does not, half_open tries",
+    states=["closed", "open", "half_open"],
+    registry=REGISTRY,
+)
 ACTIVE_USERS = Gauge("keepsake_active_users", "Callers seen in the last five minutes", registry=REGISTRY)

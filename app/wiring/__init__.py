@@ -25,16 +25,14 @@ from app.wiring.accounts import (
     token_issuers,
 )
 from app.wiring.models import (
-    has_model,
-    model_check,
     open_background,
     open_embedder,
-    open_extractor,
     open_index,
     open_index_queue,
-    open_model,
+    open_models,
 )
 from app.wiring.postgres import open_database
+from app.wiring.secrets import has_model
 
 
 @asynccontextmanager
@@ -49,7 +47,7 @@ async def open_resources(
         database = await open_database(settings, stack, alone=alone)
         counters, short_term = open_short_term(settings, stack)
         embedder = await open_embedder(settings, stack)
-        llm = open_model(settings, stack)
+        llm, extractor, model_checks, gauges = open_models(settings, stack)
         index = await open_index(settings, stack, database, embedder, rebuilding=rebuilding)
         index_queue = open_index_queue(stack, database, embedder, index)
         secret = instance_secret(settings)
@@ -74,15 +72,16 @@ async def open_resources(
             embedder=embedder,
             index=index,
             index_queue=index_queue,
-            extractor=open_extractor(settings, stack),
+            extractor=extractor,
             llm=llm,
             background=await open_background(stack),
             checks={
                 "database": database.healthy,
                 "index": index.healthy,
                 "short_term": short_term.healthy,
-                **model_check(llm),
+                **model_checks,
             },
+            gauges=gauges,
             essential=frozenset({"database", "index"}),
         )
 

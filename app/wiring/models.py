@@ -1,24 +1,27 @@
-"""Which index, embedder, extractor and language model."""
+"""Which index, embedder, extractor and language model.
 
+What talks to servers elsewhere is imported only where it is configured: those clients alone take as long to load as
+everything else together, and a start should be quick.
+"""
+
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
-from pydantic import SecretStr
-
-from app.adapters import openai
-from app.adapters.mem0 import Answers, Mem0Answers, Mem0Extractor, OpenAIAnswers
-from app.adapters.mem0_embedder import open_mem0_embedder
 from app.adapters.offline import OfflineExtractor, OfflineModel
 from app.adapters.onnx import OnnxEmbedder
 from app.adapters.pgvector import PgVectorIndex
-from app.adapters.qdrant import QdrantIndex, connect_qdrant
 from app.adapters.qdrant_edge import QdrantEdgeIndex
 from app.core.background import Background
 from app.core.database import Database
 from app.core.errors import ConfigurationError
 from app.core.ports import Embedder, Extractor, LanguageModel, VectorIndex
 from app.core.resources import Check
+from app.core.telemetry import MODEL_BREAKER
 from app.memory.indexing import Indexer
 from app.settings import Settings, VectorStore
+from app.wiring.secrets import has_model, speaks_openai
+
+Look = Callable[[], Awaitable[None]]
 
 
 async def open_embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:
@@ -30,15 +33,9 @@ async def open_embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:
 async def choose_embedder(settings: Settings) -> Embedder:
     if settings.embedder == "onnx":
         return OnnxEmbedder()
-    key = secret_of(settings.embedder_api_key) or model_key(settings)
-    if settings.embedder != "openai":
-        return await open_mem0_embedder(
-            settings.embedder, model=settings.embedder_model, api_key=key, base_url=settings.embedder_base_url
-        )
-    if settings.embedder_model is None:
-        raise ConfigurationError("EMBEDDER=openai needs EMBEDDER_MODEL: name a model of that endpoint")
-    base_url = settings.embedder_base_url or settings.llm_base_url
-    return await openai.open_embedder(openai.Connection(base_url, key), model=settings.embedder_model)
+    from app.wiring import online  # noqa: PLC0415
+
+    return await online.connect_embedder(settings)
 
 
 async def open_index(
@@ -62,11 +59,9 @@ async def choose_index(settings: Settings, database: Database, embedder: Embedde
         return await PgVectorIndex.open(database, *made)
     if chosen is VectorStore.EDGE:
         return await QdrantEdgeIndex.open(settings.data_dir / "index", *made)
-    if settings.qdrant_url is None:
-        raise ConfigurationError("VECTOR_STORE=qdrant needs QDRANT_URL: set it to your Qdrant's address")
-    key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
-    client = connect_qdrant(settings.qdrant_url, key)
-    return await QdrantIndex.open(client, *made, name=settings.qdrant_collection)
+    from app.wiring import online  # noqa: PLC0415
+
+    return await online.connect_index(settings, *made)
 
 
 def open_index_queue(stack: AsyncExitStack, database: Database, embedder: Embedder, index: VectorIndex) -> Indexer:
@@ -76,58 +71,25 @@ def open_index_queue(stack: AsyncExitStack, database: Database, embedder: Embedd
     return queue
 
 
-def has_model(settings: Settings) -> bool:
-    return bool(settings.llm_base_url or model_key(settings) or settings.llm_provider != "openai")
+def open_models(
+    settings: Settings, stack: AsyncExitStack
+) -> tuple[LanguageModel, Extractor, dict[str, Check], list[Look]]:
+    """The model that people talk with, the one that extracts, and how to see whether the first is well."""
+    if not has_model(settings):
+        return OfflineModel(), OfflineExtractor(), {}, []
+    from app.wiring import online  # noqa: PLC0415
 
-
-def model_key(settings: Settings) -> str | None:
-    return secret_of(settings.llm_api_key) or secret_of(settings.openai_api_key)
-
-
-def secret_of(value: SecretStr | None) -> str | None:
-    return value.get_secret_value() if value else None
-
-
-def connect_model(settings: Settings) -> openai.OpenAIModel:
-    connection = openai.Connection(
-        settings.llm_base_url,
-        model_key(settings),
-        timeout_seconds=settings.llm_timeout_seconds,
-        at_once=settings.llm_concurrency,
-        waiting=settings.llm_queue,
-    )
-    return openai.OpenAIModel(connection, model=settings.llm_model)
-
-
-def open_extractor(settings: Settings, stack: AsyncExitStack) -> Extractor:
-    """With connections of its own: jobs must not keep people waiting."""
-    extractor: Extractor = Mem0Extractor(choose_answers(settings)) if has_model(settings) else OfflineExtractor()
+    extractor = online.connect_extractor(settings)
     stack.push_async_callback(extractor.close)
-    return extractor
-
-
-def choose_answers(settings: Settings) -> Answers:
-    if settings.llm_provider == "openai":
-        return OpenAIAnswers(connect_model(settings))
-    return Mem0Answers(
-        settings.llm_provider,
-        model=settings.llm_model,
-        api_key=model_key(settings),
-        base_url=settings.llm_base_url,
-        timeout_seconds=settings.llm_timeout_seconds,
-    )
-
-
-def open_model(settings: Settings, stack: AsyncExitStack) -> LanguageModel:
-    """Chat speaks OpenAI's API; a provider that mem0 alone knows serves extraction only."""
-    speaks_openai = has_model(settings) and (settings.llm_provider == "openai" or settings.llm_base_url)
-    model: LanguageModel = connect_model(settings) if speaks_openai else OfflineModel()
+    if not speaks_openai(settings):
+        return OfflineModel(), extractor, {}, []
+    model = online.connect_model(settings)
     stack.push_async_callback(model.close)
-    return model
 
+    async def look() -> None:
+        MODEL_BREAKER.state(model.breaker_state)
 
-def model_check(model: LanguageModel) -> dict[str, Check]:
-    return {"language_model": model.healthy} if isinstance(model, openai.OpenAIModel) else {}
+    return model, extractor, {"language_model": model.healthy}, [look]
 
 
 async def open_background(stack: AsyncExitStack) -> Background:

@@ -1,0 +1,22 @@
+"""What the settings say of models, and secrets as plain text for whoever connects."""
+
+from pydantic import SecretStr
+
+from app.settings import Settings
+
+
+def has_model(settings: Settings) -> bool:
+    return bool(settings.llm_base_url or model_key(settings) or settings.llm_provider != "openai")
+
+
+def model_key(settings: Settings) -> str | None:
+    return secret_of(settings.llm_api_key) or secret_of(settings.openai_api_key)
+
+
+def secret_of(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value else None
+
+
+def speaks_openai(settings: Settings) -> bool:
+    """Chat speaks OpenAI's API; a provider that only mem0 knows serves extraction alone."""
+    return settings.llm_provider == "openai" or settings.llm_base_url is not None
