@@ -114,6 +114,15 @@ def test_recency_halves_with_each_half_life(days: int, expected: float) -> None:
     assert recency(NOW - dt.timedelta(days=days), NOW, 30) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [("Where did I go?", [1, 0, 0]), ("What did you say?", [0, 1, 0]), ("Where is Ann?", [0, 0, 1]), ("Who?", [0] * 3)],
+)
+def test_a_question_is_about_whom_it_names_or_whose_i_and_you_it_says(question: str, expected: list[float]) -> None:
+    user, assistant = BASE, replace(BASE, role=Role.ASSISTANT)
+    assert column("subject", question, user, assistant, replace(BASE, content="Ann: home")) == expected
+
+
 def test_weights_can_switch_a_part_off() -> None:
     weights = RankingWeights(importance=0, recency=0)
     parts = rank("Where?", [replace(BASE, importance=1.0)], NOW, weights)[0].parts
