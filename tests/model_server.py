@@ -12,6 +12,9 @@
 Endpoints: /v1/chat/completions (streamed and not), /v1/embeddings, /v1/models. It runs in a thread of its own, so it
 goes on serving while a test's event loop is busy, and serves any number of clients at once.
 
+For load from a process of its own: `python -m tests.model_server` prints its address and says twenty words, 50 ms each,
+with 5 % errors, until it is interrupted.
+
 Behaviours: Says, Facts, Raw (any text: malformed JSON, fenced JSON), Refuses, Fails, Hangs, Drops, Randomly.
 """
 
@@ -331,3 +334,11 @@ async def answer_json(send: Send, answer: dict[str, Any], status: int = 200, aft
 def model_server() -> Iterator[ModelServer]:
     with ModelServer() as server:
         yield server
+
+
+if __name__ == "__main__":
+    with ModelServer() as forever:
+        forever.always(Randomly(0.05, Fails(500), Says(*[f"word{number} " for number in range(20)], delay=0.05)))
+        print(forever.url, flush=True)  # noqa: T201
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()

@@ -172,6 +172,8 @@ _SURROUNDINGS = {
 
 
 class OpenAIAnswers:
+    """The model is its own to close: connections apart from the chat's, so that jobs keep nobody waiting."""
+
     def __init__(self, model: OpenAIModel) -> None:
         self.name = model.name
         self._model = model
@@ -188,7 +190,7 @@ class OpenAIAnswers:
         return answer.text
 
     async def close(self) -> None:
-        """The model is the chat's too, and closed by whoever opened it."""
+        await self._model.close()
 
 
 class Mem0Answers:

@@ -135,6 +135,7 @@ class OnnxEmbedder:
             del self._under_way[each.key]
             if failure is not None:
                 each.vector.set_exception(failure)
+                each.vector.exception()  # looked at here, in case nobody waits any more
             else:
                 self._keep(each.key, done.result()[row])
                 each.vector.set_result(done.result()[row])

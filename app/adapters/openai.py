@@ -5,7 +5,6 @@ Answers stream; leaving the iterator ends the HTTP request. What people write is
 
 import asyncio
 import json
-import logging
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
@@ -30,8 +29,6 @@ PROBE_SECONDS = 30.0
 NOTICE = re.compile(r"unsupported|unrecogni[sz]ed|unknown|unexpected|extra|not (?:supported|permitted|allowed)", re.I)
 OPTIONAL = ("max_completion_tokens", "max_tokens", "temperature", "stream_options", "response_format", "store")
 T = TypeVar("T")
-
-logging.getLogger("openai").setLevel(logging.INFO)  # at DEBUG it logs whole requests, content included
 
 
 @dataclass(frozen=True, slots=True)

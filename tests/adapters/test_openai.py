@@ -258,6 +258,19 @@ async def test_failures_in_a_row_open_the_breaker_and_a_success_closes_it(
     assert str(model.breaker_state) == "closed"
 
 
+async def test_a_trial_that_is_cancelled_leaves_room_for_the_next(make: Make, model_server: ModelServer) -> None:
+    model = make(tries=1, rest_seconds=0.1)
+    model_server.chat(*[Fails(500)] * 5, Hangs())
+    for _ in range(5):
+        await fail(model)
+    await asyncio.sleep(0.15)
+    trial = asyncio.create_task(listen(model))
+    await until(lambda: len(model_server.requests) == 6)
+    trial.cancel()
+    await asyncio.wait([trial])
+    assert (await listen(model))[0] == "Hello there."
+
+
 async def test_being_asked_to_wait_does_not_open_the_breaker(make: Make, model_server: ModelServer) -> None:
     model = make(tries=1)
     model_server.chat(*[Fails(429, retry_after="60")] * 10)
