@@ -1,0 +1,184 @@
+"""What is written down agrees with the code: settings, routes, errors, commands, links."""
+
+import ast
+import re
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from typer.main import get_command
+
+from app.__main__ import cli
+from app.adapters.gotrue_errors import REFUSALS
+from app.core.rendering import CODES
+from app.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(DOCS.rglob("*.md")),
+    *sorted((ROOT / "app").rglob("*.md")),
+]
+ROUTE = re.compile(r"^\| `(GET|POST|PUT|PATCH|DELETE) (/\S*)` \|", re.MULTILINE)
+CODE = re.compile(r"^\| `(\w+)` \| (?:\d{3}|any)", re.MULTILINE)
+SETTING = re.compile(r"^\| `([A-Z_]+)` \| (?:`([^`]*)` )?\|", re.MULTILINE)
+EXAMPLE = re.compile(r"^# ([A-Z_]+)=(.*)$", re.MULTILINE)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+COMMAND = re.compile(r"python -m app ((?:keys )?\w+)([^`\n]*)")
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+# ---------------------------------------------------------------- settings
+
+
+def written(default: object) -> str:
+    """A default as somebody would write it into the environment."""
+    if default is None:
+        return ""
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, Enum):
+        return str(default.value)
+    if isinstance(default, list):
+        return ",".join(default)
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def defaults() -> dict[str, str]:
+    return {name.upper(): written(field.default) for name, field in Settings.model_fields.items()}
+
+
+def test_every_setting_is_in_the_example_with_its_default() -> None:
+    assert dict(EXAMPLE.findall((ROOT / ".env.example").read_text())) == defaults()
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    assert dict(SETTING.findall((DOCS / "settings.md").read_text())) == defaults()
+
+
+def test_a_setting_says_the_same_wherever_it_is_explained() -> None:
+    example, page = (ROOT / ".env.example").read_text(), (DOCS / "settings.md").read_text()
+    for name, field in Settings.model_fields.items():
+        assert field.description
+        assert f"# {field.description}\n# {name.upper()}=" in example, name
+        assert f"| {field.description} |" in page, name
+
+
+def test_the_example_changes_nothing() -> None:
+    """It can be copied to .env as it is."""
+    assert not [line for line in (ROOT / ".env.example").read_text().splitlines() if line and line[0] != "#"]
+
+
+# ---------------------------------------------------------------- routes
+
+
+def test_every_route_is_documented_and_every_documented_one_exists(app: FastAPI) -> None:
+    documented = set(ROUTE.findall((DOCS / "api.md").read_text()))
+    served = {(method.upper(), path) for path, item in app.openapi()["paths"].items() for method in item}
+    assert documented == served
+
+
+# ---------------------------------------------------------------- errors
+
+
+def raised() -> set[str]:
+    """Every word that an error can carry."""
+    found = {"error", *CODES.values(), *REFUSALS}
+    for path in (ROOT / "app").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            found.update(codes_of(node))
+    return found
+
+
+def codes_of(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Call):
+        named = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
+        place = {"answer": 2, "IdentityError": 1}.get(getattr(node.func, "id", ""))
+        yield from words(named + (node.args[place : place + 1] if place else []))
+    elif isinstance(node, ast.ClassDef):
+        for line in node.body:
+            if isinstance(line, ast.Assign):
+                yield from words(assigned_to_code(line))
+
+
+def assigned_to_code(line: ast.Assign) -> list[ast.expr]:
+    target = line.targets[0]
+    if isinstance(target, ast.Tuple) and isinstance(line.value, ast.Tuple):
+        pairs = list(zip(target.elts, line.value.elts, strict=True))
+    else:
+        pairs = [(target, line.value)]
+    return [value for name, value in pairs if isinstance(name, ast.Name) and name.id == "code"]
+
+
+def words(nodes: list[ast.expr]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def test_every_error_code_is_documented_and_every_documented_one_exists() -> None:
+    documented = CODE.findall((DOCS / "errors.md").read_text())
+    assert len(documented) == len(set(documented))
+    assert set(documented) == raised()
+
+
+# ---------------------------------------------------------------- commands, links, words
+
+
+@each_page
+def test_a_command_that_is_printed_exists(page: Path) -> None:
+    commands = get_command(cli).commands  # type: ignore[attr-defined]  # a group
+    for name, rest in COMMAND.findall(page.read_text()):
+        first, _, second = name.partition(" ")
+        command = commands[first].commands[second] if second else commands[first]
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in re.findall(r"(?<=\s)--[a-z-]+", rest) if word != "--help"} <= known, name
+
+
+@each_page
+def test_a_make_target_that_is_printed_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE)) <= targets
+
+
+@each_page
+def test_a_link_leads_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text()):
+        path = target.partition("#")[0]
+        assert "://" in target or not path or (page.parent / path).exists(), target
+
+
+@each_page
+def test_a_setting_that_is_mentioned_exists(page: Path) -> None:
+    """A name with an equals sign behind it is a setting, or a variable of the compose file."""
+    known = {*defaults(), *re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text())}
+    shell = {*re.findall(r"^\s*(?:export )?([A-Z_]+)=\$?[('\"]", page.read_text(), re.MULTILINE), "PYTHON", "JOBS"}
+    mentioned = set(re.findall(r"\b([A-Z][A-Z0-9_]{2,})=", page.read_text()))
+    assert mentioned - {"PYTHONPATH", "MEM0_TELEMETRY", *shell} <= known
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    seen: set[Path] = set()
+    ahead = [ROOT / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        if page not in seen and page.suffix == ".md":
+            seen.add(page)
+            inside = [target.partition("#")[0] for target in LINK.findall(page.read_text()) if "://" not in target]
+            ahead += [(page.parent / path).resolve() for path in inside if path and (page.parent / path).is_file()]
+    assert {path for path in DOCS.rglob("*.md") if path.parent.name != "decisions"} <= seen
+
+
+def test_a_decision_says_why_and_what_else_was_thought_of() -> None:
+    pages = sorted((DOCS / "decisions").glob("*.md"))
+    numbers = [page.name[:4] for page in pages]
+    assert len(numbers) == len(set(numbers))
+    for page in pages:
+        assert re.fullmatch(r"\d{4}-[a-z0-9-]+\.md", page.name)
+        headings = re.findall(r"^## (\w+)", page.read_text(), re.MULTILINE)
+        assert headings[:4] == ["Context", "Decision", "Alternatives", "Consequences"], page.name
