@@ -41,8 +41,8 @@ class Turn:
     persona: str | None
     summary: str | None
     content: str
-    recent: Sequence[WindowMessage]
     options: ModelOptions
+    recent: Sequence[WindowMessage] = ()
     idempotency_key: str | None = None
     confirm_forget: tuple[UUID, ...] = ()
     answered: AnsweredTurn | None = None
@@ -57,8 +57,9 @@ class Turn:
 
     @property
     def fingerprint(self) -> bytes:
-        """The same key with other words is a mistake worth telling."""
-        return hashlib.sha256(json.dumps([self.content, *map(str, self.confirm_forget)]).encode()).digest()
+        """The same key with other words, or in another session, is a mistake worth telling."""
+        asked = [str(self.session_id), self.content, *map(str, self.confirm_forget)]
+        return hashlib.sha256(json.dumps(asked).encode()).digest()
 
     @property
     def secret_key(self) -> str:

@@ -1,23 +1,53 @@
 """Answer a wish to be forgotten: find what is meant, name it, and erase it once it is confirmed."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+
 from app.chat.asked import Turn
-from app.chat.forget import NOTHING_FOUND, ask, report
+from app.chat.forget import IN_INCOGNITO, NOTHING_FOUND, ask, report
 from app.chat.progress import Progress, as_recalled
 from app.chat.schemas import ForgetQuestion
 from app.core.resources import Resources
 from app.memory.change import forget
 from app.memory.recall import Question, recall
+from app.memory.sweep import load_for_index
 
 MOST_MEANT = 10
 MEANT_FROM = 0.2
+# What is about to be forgotten is elsewhere too: in work that has not been done, and around other memories.
+STOP_EXTRACTION = text("""
+delete from events e where e.project_id = :project_id and e.namespace = :namespace
+  and e.status in ('PENDING', 'RUNNING') and e.request ->> 'source_message_id' in (
+    select m.source_message_id::text from memories m
+    where m.project_id = :project_id and m.namespace = :namespace and m.id = any(:ids))
+""")
+BLANK_CONTEXT = text("""
+update memories m set context = null, state = 'pending', updated_at = clock_timestamp()
+where m.project_id = :project_id and m.namespace = :namespace and m.id <> all(:ids) and m.context in (
+  select f.content from memories f
+  where f.project_id = :project_id and f.namespace = :namespace and f.id = any(:ids))
+returning m.id
+""")
+BLANK_INPUT = text("""
+update memory_history h set input = null
+where h.project_id = :project_id and h.input is not null and h.memory_id in (
+  select m.id from memories m join memories f on f.project_id = m.project_id and f.namespace = m.namespace
+    and f.source_message_id = m.source_message_id
+  where f.project_id = :project_id and f.namespace = :namespace and f.id = any(:ids))
+""")
 
 
 async def answer_wish(resources: Resources, turn: Turn, wish: str, progress: Progress) -> None:
+    progress.about_forgetting = True
+    if not turn.promise.reads_memories:
+        progress.words.append(IN_INCOGNITO)
+        return
     question = Question(
         turn.project_id, wish, (turn.namespace,), top_k=MOST_MEANT, threshold=MEANT_FROM, user_id=turn.user_id
     )
     found = await recall(resources, question)
-    progress.about_forgetting = True
     if not found:
         progress.words.append(NOTHING_FOUND)
         return
@@ -29,5 +59,18 @@ async def answer_wish(resources: Resources, turn: Turn, wish: str, progress: Pro
 async def answer_confirmation(resources: Resources, turn: Turn, progress: Progress) -> None:
     """Only memories of this profile; those that are gone already count as forgotten."""
     progress.about_forgetting = True
+    if not turn.promise.reads_memories:
+        progress.words.append(IN_INCOGNITO)
+        return
+    await _forget_around(resources, turn, turn.confirm_forget)
     progress.forgotten = await forget(resources, turn.namespace, turn.confirm_forget)
     progress.words.append(report(len(progress.forgotten)))
+
+
+async def _forget_around(resources: Resources, turn: Turn, ids: Sequence[UUID]) -> None:
+    values = {"project_id": turn.project_id, "namespace": str(turn.namespace), "ids": list(ids)}
+    async with resources.database.transaction(turn.project_id, turn.user_id, turn.account_id) as tx:
+        await tx.execute(STOP_EXTRACTION, values)
+        await tx.execute(BLANK_INPUT, values)
+        changed = list(await tx.scalars(BLANK_CONTEXT, values))
+    await resources.index_queue.put(await load_for_index(resources, turn.project_id, changed))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from app.chat.prompt import estimate_tokens
 from app.chat.schemas import ForgetQuestion, RecalledMemory
 from app.core.ports import Usage
 from app.memory.models import Memory
@@ -19,6 +20,18 @@ class Progress:
     about_forgetting: bool = False
     """Such a turn teaches nothing: it is never read for facts."""
 
+    prompt_tokens: int = 0
+    """Estimated; what the provider counts comes with the end of its answer."""
+
+    @property
+    def recalled_ids(self) -> list[dict[str, object]]:
+        return [{"id": str(memory.id), "score": memory.score} for memory in self.recalled]
+
+    def estimate_usage(self) -> None:
+        """An answer that broke off has cost something too, and nobody says how much."""
+        if self.words and not self.about_forgetting:
+            self.usage = Usage(self.prompt_tokens, estimate_tokens(self.answer))
+
     @property
     def answer(self) -> str:
         return "".join(self.words)
@@ -30,7 +43,7 @@ def as_recalled(memory: Memory, score: float) -> RecalledMemory:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`recalled`, `token`…, `message`, `done`."""
+    """`recalled`, `token`…, `message`, `done`; `error` instead of what can no longer come."""
 
     kind: str
     data: dict[str, object]

@@ -64,5 +64,5 @@ async def chat(
 
 async def respond(request: Request, resources: Resources, turn: Turn, *, stream: bool) -> Response:
     if stream:
-        return stream_events(run_turn(resources, turn))
+        return stream_events(resources.background, run_turn(resources, turn))
     return JSONResponse(await answer_whole(request, run_turn(resources, turn)))

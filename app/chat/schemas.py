@@ -15,7 +15,7 @@ def _not_blank(text: str) -> str:
     return text
 
 
-Content = Annotated[str, StringConstraints(max_length=100_000), AfterValidator(no_nul), AfterValidator(_not_blank)]
+Content = Annotated[str, AfterValidator(no_nul), AfterValidator(_not_blank)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(no_nul)]
 
 

@@ -4,7 +4,6 @@ Either way a client that goes away closes the turn, which stops the model.
 """
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -17,12 +16,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Send
 
 from app.chat.progress import Event
+from app.core.background import Background
 from app.core.errors import AppError
 from app.core.rendering import translate_database_error
 
 log = structlog.get_logger()
 KEEP_ALIVE_SECONDS = 15
 GONE = 499
+END = b""
 
 
 class ClientGone(AppError):
@@ -43,43 +44,43 @@ class EventStream(StreamingResponse):
             await super().stream_response(send)
 
 
-def stream_events(events: AsyncGenerator[Event, None]) -> EventStream:
-    return EventStream(_as_bytes(events), headers={"X-Accel-Buffering": "no"})
+def stream_events(background: Background, events: AsyncGenerator[Event, None]) -> EventStream:
+    return EventStream(_as_bytes(background, events), headers={"X-Accel-Buffering": "no"})
 
 
-async def _as_bytes(events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, None]:
+async def _as_bytes(background: Background, events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, None]:
+    """The turn runs in one task of its own, which ends in its own time when nobody reads any more."""
+    said: asyncio.Queue[bytes] = asyncio.Queue()
+    telling = background.start(_tell(events, said))
+    telling.add_done_callback(lambda _: said.put_nowait(END))
+    try:
+        while (piece := await _next_piece(said)) != END:
+            yield piece
+        await telling
+    finally:
+        telling.cancel()
+
+
+async def _tell(events: AsyncGenerator[Event, None], said: asyncio.Queue[bytes]) -> None:
     """The status has been sent by now: from here on a failure is an event."""
     try:
-        async with aclosing(_with_pauses(events)) as paced:
-            async for event in paced:
-                yield _encode(event) if event else format_sse_event(comment="keep-alive")
+        async with aclosing(events) as source:
+            async for event in source:
+                said.put_nowait(_encode(event))
     except AppError as error:
-        yield _encode(_as_event(error))
+        said.put_nowait(_encode(_as_event(error)))
     except SQLAlchemyError as error:
         log.error("database.failed", exc_info=error)
-        yield _encode(_as_event(translate_database_error(error)))
+        said.put_nowait(_encode(_as_event(translate_database_error(error))))
 
 
-async def _with_pauses(events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event | None, None]:
-    """The events, and None now and then while the model is silent."""
-    coming = asyncio.ensure_future(anext(events))
+async def _next_piece(said: asyncio.Queue[bytes]) -> bytes:
+    """What there is; now and then a sign of life while the model is silent."""
     try:
-        while True:
-            done, _ = await asyncio.wait({coming}, timeout=KEEP_ALIVE_SECONDS)
-            if not done:
-                yield None
-                continue
-            try:
-                event = coming.result()
-            except StopAsyncIteration:
-                return
-            yield event
-            coming = asyncio.ensure_future(anext(events))
-    finally:
-        coming.cancel()
-        with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, AppError, SQLAlchemyError):
-            await coming
-        await events.aclose()
+        async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+            return await said.get()
+    except TimeoutError:
+        return format_sse_event(comment="keep-alive")
 
 
 def _encode(event: Event) -> bytes:

@@ -1,5 +1,6 @@
 """One turn: recall, ask the model, stream its words, record. No connection is held while the model thinks."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -9,9 +10,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.chat.asked import AnsweredTurn, Turn
 from app.chat.forget import what_to_forget
 from app.chat.forgetting import answer_confirmation, answer_wish
+from app.chat.lease import renewed
 from app.chat.progress import Event, Progress, as_recalled
-from app.chat.prompt import Material, RememberedLine, build_prompt
-from app.chat.record import Recorded, keep_interrupted, record
+from app.chat.prompt import Material, RememberedLine, build_prompt, estimate_tokens
+from app.chat.record import Recorded, keep_interrupted, record_or_keep
 from app.chat.schemas import SaidMessage, TokenUsage, TurnAnswer
 from app.core.errors import AppError
 from app.core.ports import ChatMessage, Token
@@ -19,6 +21,7 @@ from app.core.resources import Resources
 from app.memory.recall import Question, recall, show
 
 log = structlog.get_logger()
+RECALL_SECONDS = 5
 
 
 async def run_turn(resources: Resources, turn: Turn) -> AsyncGenerator[Event, None]:
@@ -28,15 +31,16 @@ async def run_turn(resources: Resources, turn: Turn) -> AsyncGenerator[Event, No
         async for event in _answer_again(resources, turn, turn.answered, progress):
             yield event
         return
-    recorded: Recorded | None = None
+    answered = False
     try:
-        async with aclosing(_answer(resources, turn, progress)) as events:
+        async with renewed(resources, turn), aclosing(_answer(resources, turn, progress)) as events:
             async for event in events:
                 yield event
-        recorded = await resources.background.finish(record(resources, turn, progress))
+        answered = True
     finally:
-        if recorded is None:
+        if not answered:
             await resources.background.finish(keep_interrupted(resources, turn, progress))
+    recorded = await resources.background.finish(record_or_keep(resources, turn, progress))
     yield Event("message", answer_of(turn, progress, recorded).model_dump(mode="json"))
     yield Event("done", {})
 
@@ -49,13 +53,15 @@ async def _answer(resources: Resources, turn: Turn, progress: Progress) -> Async
     elif wish:
         await answer_wish(resources, turn, wish, progress)
     if progress.about_forgetting:
-        yield Event("recalled", {"memories": []})
+        yield Event("recalled", {"memories": [], "failed": False})
         yield Event("token", {"text": progress.answer})
         return
     await _recall(resources, turn, progress)
     memories = [memory.model_dump(mode="json") for memory in progress.recalled]
     yield Event("recalled", {"memories": memories, "failed": progress.recall_failed})
-    async with aclosing(resources.llm.stream(_prompt(resources, turn, progress), turn.options)) as pieces:
+    prompt = _prompt(resources, turn, progress)
+    progress.prompt_tokens = sum(estimate_tokens(message.content) for message in prompt)
+    async with aclosing(resources.llm.stream(prompt, turn.options)) as pieces:
         async for piece in pieces:
             if isinstance(piece, Token):
                 progress.words.append(piece.text)
@@ -77,7 +83,8 @@ async def _recall(resources: Resources, turn: Turn, progress: Progress) -> None:
         user_id=turn.user_id,
     )
     try:
-        found = await recall(resources, question)
+        async with asyncio.timeout(RECALL_SECONDS):
+            found = await recall(resources, question)
     except (AppError, OSError, SQLAlchemyError) as error:
         log.warning("chat.recall_failed", session_id=str(turn.session_id), exc_info=error)
         progress.recall_failed = True
@@ -123,7 +130,8 @@ async def _answer_again(
     progress.recalled = [as_recalled(row, scores[str(row.id)]) for row in rows]
     progress.words, progress.usage = [answered.answer], answered.usage
     recorded = Recorded(answered.user_message_id, answered.message_id, answered.event_id)
-    yield Event("recalled", {"memories": [memory.model_dump(mode="json") for memory in progress.recalled]})
+    memories = [memory.model_dump(mode="json") for memory in progress.recalled]
+    yield Event("recalled", {"memories": memories, "failed": False})
     yield Event("token", {"text": answered.answer})
     yield Event("message", answer_of(turn, progress, recorded).model_dump(mode="json"))
     yield Event("done", {})

@@ -48,18 +48,15 @@ class ProfileRepository(Repository[Profile]):
         return await self.add(user_id=user_id, is_default=is_default or first, **values)
 
     async def make_default(self, profile_id: UUID) -> Profile:
-        profile = await self.get(profile_id)
-        await self._lock(profile.user_id)
+        profile = await self._get_locked(profile_id)
         await self._clear_default(profile.user_id)
         return await self.update(profile_id, is_default=True)
 
     async def remove(self, profile_id: UUID) -> None:
         """With its memories and sessions. The last one cannot go; a default passes that on to the oldest left."""
-        profile = await self.get(profile_id)
-        await self._lock(profile.user_id)
+        profile = await self._get_locked(profile_id)
         if await self._count(profile.user_id) < 2:
             raise Conflict("This is the user's last profile: make another one before you delete it")
-        await self.tx.refresh(profile)
         was_default = profile.is_default
         await self.delete(profile_id)
         if was_default:
@@ -68,6 +65,13 @@ class ProfileRepository(Repository[Profile]):
             assert heir is not None
             heir.is_default = True
             await self.flush()
+
+    async def _get_locked(self, profile_id: UUID) -> Profile:
+        """As it is once nobody else changes the user's profiles, which may differ from what led here."""
+        profile = await self.get(profile_id)
+        await self._lock(profile.user_id)
+        self.tx.expire(profile)
+        return await self.get(profile_id)
 
     async def _lock(self, user_id: str) -> None:
         await self.tx.execute(LOCK_USER, {"whose": f"{self.project_id}:{user_id}"})
@@ -78,7 +82,8 @@ class ProfileRepository(Repository[Profile]):
 
     async def _clear_default(self, user_id: str) -> None:
         mine = update(Profile).where(*self.mine(), Profile.user_id == user_id, Profile.is_default)
-        await self.tx.execute(mine.values(is_default=False))
+        await self.tx.execute(mine.values(is_default=False), execution_options={"synchronize_session": False})
+        self.tx.expire_all()
 
     async def _make_default(self, user_id: str) -> None:
         await self._lock(user_id)

@@ -6,8 +6,6 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from app.core.pagination import Cursor, Limit, Page, Rows
-from app.core.resources import ResourcesDep
-from app.core.schemas import Done
 from app.identity.caller import ProfileReader, ProfileWriter
 from app.identity.transaction import Transaction
 from app.profiles.models import Profile
@@ -51,11 +49,3 @@ async def change_profile(profile_id: UUID, body: ProfilePatch, caller: ProfileWr
 async def make_default(profile_id: UUID, caller: ProfileWriter, tx: Transaction) -> Profile:
     """Calls that name no profile use this one from now on."""
     return await ProfileRepository(tx, caller.project_id, caller.user_id).make_default(profile_id)
-
-
-@router.delete("/{profile_id}")
-async def delete_profile(profile_id: UUID, caller: ProfileWriter, resources: ResourcesDep) -> Done:
-    """With its memories and sessions, for good. The last profile cannot go."""
-    async with resources.database.transaction(caller.project_id, caller.user_id, caller.account_id) as tx:
-        await ProfileRepository(tx, caller.project_id, caller.user_id).remove(profile_id)
-    return Done(message="Profile deleted, with its memories and sessions")

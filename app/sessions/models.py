@@ -8,6 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database import ProjectModel
 
+TEACHES_NOTHING = frozenset({"interrupted", "about_forgetting"})
+
 
 class Session(ProjectModel):
     """One conversation of a user under a profile, with a privacy mode."""
@@ -44,3 +46,8 @@ class Message(ProjectModel):
     prompt_tokens: Mapped[int | None]
     completion_tokens: Mapped[int | None]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+    @property
+    def teaches(self) -> bool:
+        """Whether it may be remembered: said in normal mode, to its end, and not about forgetting."""
+        return self.privacy_mode == "normal" and not TEACHES_NOTHING & self.metadata_.keys()

@@ -3,16 +3,28 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import RowMapping
 
-from app.core.errors import Conflict
+from app.core.errors import Conflict, NotFound
 from app.core.repository import Repository
 from app.sessions.models import Message, Session
+from app.sessions.privacy import PrivacyMode
 
 TITLE_LENGTH = 80
+LOST = "turn_lost"
 TAKE_TURN = text("""
-update sessions set turn_id = :turn, turn_until = now() + make_interval(secs => :seconds)
-where project_id = :project_id and id = :id and (turn_id is null or turn_until < now()) returning id
+update sessions set turn_id = :turn, turn_until = clock_timestamp() + make_interval(secs => :seconds)
+where project_id = :project_id and id = :id and (turn_id is null or turn_until < clock_timestamp())
+returning (select max(m.position) from messages m
+  where m.project_id = :project_id and m.user_id = sessions.user_id and m.session_id = :id)
+""")
+RENEW_TURN = text("""
+update sessions set turn_until = clock_timestamp() + make_interval(secs => :seconds)
+where project_id = :project_id and id = :id and turn_id = :turn
+""")
+STOP_EXTRACTION = text("""
+delete from events where project_id = :project_id and session_id = :id and status in ('PENDING', 'RUNNING')
 """)
 END_TURN = text("""
 update sessions set turn_id = null, turn_until = null
@@ -31,15 +43,43 @@ class SessionRepository(Repository[Session]):
     model = Session
     noun = "session"
 
-    async def take_turn(self, session_id: UUID, turn: UUID, seconds: float) -> None:
-        """From here on other turns in this session are refused, until this one ends or its time runs out."""
+    async def open(self, session_id: UUID, **values: object) -> Session:
+        """The session with this id, made if it is not there yet, also when somebody else makes it right now."""
+        fresh = insert(Session).values(id=session_id, project_id=self.project_id, **values)
+        await self.tx.execute(fresh.on_conflict_do_nothing(index_elements=[Session.id]))
+        return await self.get(session_id)
+
+    async def take_turn(self, session_id: UUID, turn: UUID, seconds: float) -> int | None:
+        """From here on other turns in this session are refused, until this one ends or is not renewed in time.
+
+        Answers with the position of the last message stored.
+        """
         values = {"project_id": self.project_id, "id": session_id, "turn": turn, "seconds": seconds}
-        if (await self.tx.execute(TAKE_TURN, values)).first() is None:
+        taken = (await self.tx.execute(TAKE_TURN, values)).first()
+        if taken is None:
             raise Conflict(
                 "This session is still answering another message: wait for that answer, then send this one again",
                 code="turn_in_progress",
                 headers={"Retry-After": "1"},
             )
+        last: int | None = taken[0]
+        return last
+
+    async def renew_turn(self, session_id: UUID, turn: UUID, seconds: float) -> None:
+        values = {"project_id": self.project_id, "id": session_id, "turn": turn, "seconds": seconds}
+        await self.tx.execute(RENEW_TURN, values)
+
+    async def held(self, session_id: UUID, turn: UUID) -> Session:
+        """Locked until the transaction ends, for the turn that may write in it."""
+        session: Session | None = await self.tx.scalar(self.rows.where(Session.id == session_id).with_for_update())
+        if session is None:
+            raise NotFound(f"There is no session {session_id}")
+        if session.turn_id != turn:
+            raise Conflict("This session was emptied while it was answering: nothing of this turn was kept", code=LOST)
+        return session
+
+    async def stop_extraction(self, session_id: UUID) -> None:
+        await self.tx.execute(STOP_EXTRACTION, {"project_id": self.project_id, "id": session_id})
 
     async def end_turn(self, session_id: UUID, turn: UUID) -> None:
         await self.tx.execute(END_TURN, {"project_id": self.project_id, "id": session_id, "turn": turn})
@@ -53,13 +93,14 @@ class MessageRepository(Repository[Message]):
     model = Message
     noun = "message"
 
-    async def say(self, session: Session, role: str, content: str, **values: Any) -> Message:
+    async def say(self, session: Session, role: str, content: str, *, mode: PrivacyMode, **values: Any) -> Message:
+        """`mode` is the one it was said in, which may have changed since."""
         message = await self.add(
             user_id=session.user_id,
             session_id=session.id,
             role=role,
             content=content,
-            privacy_mode=session.privacy_mode,
+            privacy_mode=mode,
             # Not the database's now(): two messages of one transaction would have the same place.
             created_at=dt.datetime.now(dt.UTC),
             **values,
@@ -70,18 +111,25 @@ class MessageRepository(Repository[Message]):
         await self.flush()
         return message
 
-    async def last(self, session_id: UUID, limit: int, after: int | None = None) -> list[Message]:
-        """The newest ones, oldest first; `after` leaves out what a summary covers."""
+    async def last(self, session_id: UUID, limit: int) -> list[Message]:
+        """The newest ones, oldest first."""
         query = self.rows.where(Message.session_id == session_id).order_by(Message.position.desc()).limit(limit)
-        if after is not None:
-            query = query.where(Message.position > after)
         return list(await self.tx.scalars(query))[::-1]
 
-    async def count_after(self, session_id: UUID, after: int | None) -> int:
+    async def next_after(self, session_id: UUID, position: int, limit: int) -> list[Message]:
+        """The oldest ones past a position, oldest first."""
+        query = self.rows.where(Message.session_id == session_id, Message.position > position)
+        return list(await self.tx.scalars(query.order_by(Message.position).limit(limit)))
+
+    async def count_after(self, session_id: UUID, position: int) -> int:
         query = select(func.count()).select_from(Message).where(*self.mine(), Message.session_id == session_id)
-        if after is not None:
-            query = query.where(Message.position > after)
-        return await self.tx.scalar(query) or 0
+        return await self.tx.scalar(query.where(Message.position > position)) or 0
+
+    async def drop_interrupted(self, session_id: UUID, key: str) -> bool:
+        """What an earlier try of the same turn left behind: the new one says it again."""
+        theirs = Message.metadata_["idempotency_key"].astext == key
+        gone = delete(Message).where(*self.mine(), Message.session_id == session_id, theirs).returning(Message.id)
+        return (await self.tx.execute(gone)).first() is not None
 
     async def clear(self, session_id: UUID) -> int:
         gone = await self.tx.execute(

@@ -120,10 +120,15 @@ async def summarize_session(
 
 @router.post("/{session_id}/reset")
 async def reset_session(session_id: UUID, caller: SessionWriter, resources: ResourcesDep) -> SessionReset:
-    """Empty it: messages, summary and short-term memory. Memories made from it stay."""
+    """Empty it: messages, summary, short-term memory, what had not been remembered yet. Memories made from it stay."""
     async with resources.database.transaction(caller.project_id, caller.user_id, caller.account_id) as tx:
-        session = await sessions_of(caller, tx).get(session_id)
-        deleted = await MessageRepository(tx, caller.project_id, session.user_id).clear(session_id)
+        sessions = sessions_of(caller, tx)
+        session = await sessions.get(session_id)
         session.summary, session.summary_through, session.title = None, None, None
+        # An answer that is on its way belongs to what is emptied here: it finds its place gone.
+        session.turn_id, session.turn_until = None, None
+        await sessions.flush()
+        await sessions.stop_extraction(session_id)
+        deleted = await MessageRepository(tx, caller.project_id, session.user_id).clear(session_id)
     await windows_of(resources).forget(session_id)
     return SessionReset(deleted_messages=deleted)

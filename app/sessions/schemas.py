@@ -1,5 +1,5 @@
 import datetime as dt
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -44,6 +44,9 @@ class MessageRead(BaseModel):
     role: str
     content: str
     privacy_mode: PrivacyMode
+    metadata: dict[str, Any] = Field(
+        validation_alias="metadata_", description="`interrupted`: it was not said to its end"
+    )
     created_at: dt.datetime
 
 

@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from app.core.ports import ChatMessage, Role, ShortTerm
 from app.core.resources import Resources
+from app.sessions.models import Message
 
 log = structlog.get_logger()
 ACTIVE_SECONDS = 24 * 3600
@@ -31,6 +32,13 @@ class WindowMessage:
     """Its place in the stored transcript; 0 for what was said in incognito."""
     key: str = ""
     """On an answer in incognito: the Idempotency-Key that asked for it."""
+
+    teaches: bool = False
+    """Whether it may be remembered as what came before an episode."""
+
+    @classmethod
+    def of(cls, message: Message) -> "WindowMessage":
+        return cls(message.role, message.content, message.position, teaches=message.teaches)
 
     @property
     def as_chat(self) -> ChatMessage:

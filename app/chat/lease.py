@@ -1,0 +1,41 @@
+"""One turn at a time in each session: whoever answers holds a lease, renewed while they live."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.chat.asked import Turn
+from app.core.resources import Resources
+from app.sessions.repository import SessionRepository
+
+log = structlog.get_logger()
+LEASE_SECONDS = 30
+"""After a crash in mid-answer the session is free again by then, at the latest."""
+RENEW_EVERY_SECONDS = 10
+
+
+@asynccontextmanager
+async def renewed(resources: Resources, turn: Turn) -> AsyncIterator[None]:
+    renewing = resources.background.start(_renew(resources, turn))
+    try:
+        yield
+    finally:
+        renewing.cancel()
+
+
+async def release(resources: Resources, turn: Turn) -> None:
+    async with resources.database.transaction(turn.project_id, turn.user_id, turn.account_id) as tx:
+        await SessionRepository(tx, turn.project_id).end_turn(turn.session_id, turn.id)
+
+
+async def _renew(resources: Resources, turn: Turn) -> None:
+    while True:
+        await asyncio.sleep(RENEW_EVERY_SECONDS)
+        try:
+            async with resources.database.transaction(turn.project_id, turn.user_id, turn.account_id) as tx:
+                await SessionRepository(tx, turn.project_id).renew_turn(turn.session_id, turn.id, LEASE_SECONDS)
+        except SQLAlchemyError as error:
+            log.warning("chat.lease_not_renewed", session_id=str(turn.session_id), exc_info=error)
