@@ -8,19 +8,31 @@ import argparse
 import asyncio
 import datetime as dt
 import json
+import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from app.adapters.onnx import OnnxEmbedder
+from app.api_keys.issue import make_project
+from app.core.logging import configure_logging
 from app.core.ports import Embedder
+from app.core.resources import Resources
+from app.memory.namespace import Namespace
 from app.memory.new import Kind, NewMemory
 from app.memory.ranking import rank
+from app.memory.recall import Question, recall
+from app.memory.remember import remember as keep
+from app.profiles.repository import ProfileRepository
+from app.settings import Settings
+from app.wiring import open_resources
 from bench.conversations import Conversation, load, memories
 from bench.exact import ExactNamespace
 
 AT = (1, 5, 10, 20)
+AT_ONCE = 200
 CATEGORIES = {1: "several pieces", 2: "time", 3: "open", 4: "one piece"}
 Ask = Callable[[str], Awaitable[list[UUID]]]
 """A question's results, the best first."""
@@ -82,11 +94,41 @@ async def measure(remember: Remember, conversations: Sequence[Conversation], kin
     return figures
 
 
-async def run(path: Path, candidates: int) -> None:
-    embedder = OnnxEmbedder()
-    remember, conversations = exact(embedder, candidates), load(path)
-    figures = {f"{kind}s": await measure(remember, conversations, kind) for kind in (Kind.EPISODE, Kind.FACT)}
-    await embedder.close()
+def through_engine(resources: Resources, project_id: UUID) -> Remember:
+    async def remember(new: Sequence[NewMemory]) -> Ask:
+        namespace = await fresh_namespace(resources, project_id)
+        for start in range(0, len(new), AT_ONCE):
+            await keep(resources, namespace, new[start : start + AT_ONCE], deduplicate=False)
+
+        async def ask(question: str) -> list[UUID]:
+            asked = Question(project_id, question, (namespace,), top_k=max(AT), user_id=namespace.user_id)
+            return [each.memory.id for each in await recall(resources, asked)]
+
+        return ask
+
+    return remember
+
+
+async def fresh_namespace(resources: Resources, project_id: UUID) -> Namespace:
+    user_id = uuid4().hex
+    async with resources.database.transaction(project_id) as tx:
+        profile = await ProfileRepository(tx, project_id).default_of(user_id)
+    return Namespace(project_id, user_id, profile.id)
+
+
+async def run(path: Path, candidates: int, *, without_engine: bool) -> None:
+    conversations = load(path)
+    async with AsyncExitStack() as stack:
+        if without_engine:
+            embedder = OnnxEmbedder()
+            stack.push_async_callback(embedder.close)
+            remember = exact(embedder, candidates)
+        else:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            settings = Settings(_env_file=None, data_dir=folder, recall_candidates=candidates)
+            resources = await stack.enter_async_context(open_resources(settings))
+            remember = through_engine(resources, await make_project(resources.database, "bench"))
+        figures = {f"{kind}s": await measure(remember, conversations, kind) for kind in (Kind.EPISODE, Kind.FACT)}
     print(json.dumps(figures))
 
 
@@ -94,8 +136,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--candidates", type=int, default=100)
+    parser.add_argument("--exact", action="store_true", help="ranking alone, over exact scores instead of the engine")
     arguments = parser.parse_args()
-    asyncio.run(run(arguments.data, arguments.candidates))
+    configure_logging("WARNING", as_json=False)
+    asyncio.run(run(arguments.data, arguments.candidates, without_engine=arguments.exact))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from app.projects.models import Organization, Project
 
 
 async def issue_key(database: Database, pepper: bytes, *, name: str, project_id: UUID | None) -> str:
-    project_id = await _existing(database, project_id) if project_id else await _make_project(database, name)
+    project_id = await _existing(database, project_id) if project_id else await make_project(database, name)
     async with database.transaction(project_id) as tx:
         _, text = await ApiKeyRepository(tx, project_id).issue(
             pepper, name=name, scopes=sorted(EVERYTHING), expires_at=None, created_by=None
@@ -27,7 +27,7 @@ async def _existing(database: Database, project_id: UUID) -> UUID:
     return project_id
 
 
-async def _make_project(database: Database, name: str) -> UUID:
+async def make_project(database: Database, name: str) -> UUID:
     async with database.system() as tx:
         organization = await tx.scalar(insert(Organization).values(name=name).returning(Organization.id))
         made: UUID | None = await tx.scalar(

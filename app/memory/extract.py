@@ -173,6 +173,7 @@ def _as_memory(task: Task, fact: ExtractedFact) -> NewMemory:
         content=fact.text,
         kind=Kind.FACT,
         role=fact.attributed_to,
+        context="\n".join(message["content"] for message in task.messages),
         agent_id=asked.get("agent_id"),
         app_id=asked.get("app_id"),
         run_id=asked.get("run_id"),

@@ -125,6 +125,6 @@ async def as_entries(embedder: Embedder, fresh: Sequence[ToIndex]) -> list[Index
     texts = [embedding_text(each.content, each.context, each.said_at) for each in fresh]
     vectors = await embedder.embed(texts)
     return [
-        IndexEntry(each.id, each.project_id, each.namespace, vector, keyword_text(each.content, each.context))
+        IndexEntry(each.id, each.project_id, each.namespace, vector, keyword_text(each.content, each.context, each.said_at))
         for each, vector in zip(fresh, vectors, strict=True)
     ]
