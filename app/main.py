@@ -4,16 +4,40 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from app.api_keys.routes import router as api_keys
+from app.chat.routes import router as chat
 from app.core import rendering
 from app.core.middleware import AroundEveryRequest
 from app.core.resources import Resources
 from app.core.routes import router as core
+from app.gateways.mem0.older_routes import router as older_memories
+from app.gateways.mem0.platform import router as platform
 from app.identity.routes import router as identity
+from app.memory.batch_routes import router as memory_batches
+from app.memory.entity_routes import router as memory_entities
+from app.memory.event_routes import router as memory_events
+from app.memory.profile_routes import router as profile_memories
+from app.memory.routes import router as memories
 from app.profiles.routes import router as profiles
 from app.projects.routes import router as projects
 from app.sessions.routes import router as sessions
 
-ROUTERS = (core, identity, projects, api_keys, profiles, sessions)
+ROUTERS = (
+    core,
+    identity,
+    projects,
+    api_keys,
+    profiles,
+    profile_memories,
+    sessions,
+    chat,
+    # In this order: /v1/memories/events/ is no memory, and /v1/memories/{id}/history/ no entity.
+    memory_events,
+    memories,
+    memory_batches,
+    memory_entities,
+    older_memories,
+    platform,
+)
 DESCRIPTION = "Memory as a service: profiles, sessions, privacy modes, and mem0's Platform API on a server of your own."
 EXPOSED = ["X-Request-ID", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]
 

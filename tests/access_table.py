@@ -36,6 +36,9 @@ class Rule:
     """Whoever may do this can do it once: the next one to ask gets a fresh world."""
     also: frozenset[int] = field(default_factory=frozenset)
     """What whoever may do this can get besides a success."""
+    anyone: bool = False
+    fills: tuple[tuple[str, str], ...] = ()
+    """What other placeholders of the path stand for."""
 
 
 def public(status: int, **more: object) -> Rule:
@@ -53,6 +56,11 @@ def person(**more: object) -> Rule:
 
 def place(keys: Scope | None = None, **more: object) -> Rule:
     return Rule(keys=keys, **more)  # type: ignore[arg-type]  # the fields of Rule
+
+
+def anyone(**more: object) -> Rule:
+    """Whoever has a valid credential, whatever its scopes."""
+    return Rule(anyone=True, **more)  # type: ignore[arg-type]  # the fields of Rule
 
 
 NAMED = {"name": "Name {fresh}"}
@@ -127,4 +135,92 @@ SESSIONS = {
     ("GET", "/v1/sessions/{session_id}/summary"): scoped(Scope.SESSIONS_READ),
     ("POST", "/v1/sessions/{session_id}/reset"): scoped(Scope.SESSIONS_WRITE),
 }
-TABLE: Mapping[tuple[str, str], Rule] = {**PUBLIC, **ACCOUNTS, **PROJECTS, **API_KEYS, **PROFILES, **SESSIONS}
+HIS = {"filters": {"user_id": "{user_id}"}}
+ASKS = {**HIS, "query": "tea"}
+SAID = {"messages": "I like tea", "user_id": "{user_id}"}
+THESE = {"memories": [{"memory_id": "{memory_id}"}]}
+MEMORIES = {
+    ("GET", "/v1/ping/"): anyone(),
+    ("POST", "/v3/memories/add/"): scoped(Scope.MEMORIES_WRITE, body=SAID),
+    ("POST", "/v3/memories/"): scoped(Scope.MEMORIES_READ, body=HIS),
+    ("POST", "/v3/memories/search/"): scoped(Scope.MEMORIES_READ, body=ASKS),
+    ("GET", "/v1/memories/{memory_id}/"): scoped(Scope.MEMORIES_READ),
+    ("GET", "/v1/memories/{memory_id}/history/"): scoped(Scope.MEMORIES_READ),
+    ("PUT", "/v1/memories/{memory_id}/"): scoped(Scope.MEMORIES_WRITE, body={"text": "Likes coffee"}),
+    ("DELETE", "/v1/memories/{memory_id}/"): scoped(Scope.MEMORIES_WRITE, spends=True),
+    ("DELETE", "/v1/memories/"): scoped(Scope.MEMORIES_WRITE, query="?user_id={user_id}"),
+    ("PUT", "/v1/batch/"): scoped(
+        Scope.MEMORIES_WRITE, body={"memories": [{"memory_id": "{memory_id}", "text": "Likes milk"}]}
+    ),
+    ("DELETE", "/v1/batch/"): scoped(Scope.MEMORIES_WRITE, body=THESE, spends=True),
+    ("POST", "/v1/feedback/"): scoped(Scope.MEMORIES_WRITE, body={"memory_id": "{memory_id}", "feedback": "POSITIVE"}),
+    ("POST", "/v1/summary/"): scoped(Scope.MEMORIES_READ, body=HIS),
+    ("GET", "/v1/stats/"): scoped(Scope.MEMORIES_READ),
+    ("GET", "/v1/event/{event_id}/"): scoped(Scope.MEMORIES_READ),
+    ("GET", "/v1/events/"): scoped(Scope.MEMORIES_READ),
+    ("GET", "/v1/memories/events/"): scoped(Scope.MEMORIES_READ),
+    ("GET", "/v1/entities/"): scoped(Scope.MEMORIES_READ),
+    ("GET", "/v1/entities/filters/"): scoped(Scope.MEMORIES_READ),
+    # Nobody has this number.
+    ("DELETE", "/v1/entities/{entity_type}/{entity_id}/"): scoped(
+        Scope.MEMORIES_WRITE,
+        owner=404,
+        user=404,
+        stranger=404,
+        also=frozenset({404}),
+        fills=(("entity_type", "user"), ("entity_id", "7")),
+    ),
+    ("GET", "/v2/entities/{entity_type}/{name}/"): scoped(
+        Scope.MEMORIES_READ, stranger=404, fills=(("entity_type", "user"), ("name", "{user_id}"))
+    ),
+    ("DELETE", "/v2/entities/{entity_type}/{name}/"): scoped(
+        Scope.MEMORIES_WRITE, stranger=404, spends=True, fills=(("entity_type", "user"), ("name", "{user_id}"))
+    ),
+    ("POST", "/v1/users/"): scoped(Scope.MEMORIES_WRITE, body={"user_id": "{user_id}"}),
+    ("POST", "/v1/agents/"): scoped(Scope.MEMORIES_WRITE, user=403, body={"agent_id": "Agent {fresh}"}),
+    ("POST", "/v1/apps/"): scoped(Scope.MEMORIES_WRITE, user=403, body={"app_id": "App {fresh}"}),
+    ("POST", "/v1/runs/"): scoped(Scope.MEMORIES_WRITE, user=403, body={"run_id": "Run {fresh}"}),
+    ("POST", "/v1/memories/"): scoped(Scope.MEMORIES_WRITE, body=SAID),
+    ("GET", "/v1/memories/"): scoped(Scope.MEMORIES_READ, query="?user_id={user_id}"),
+    ("POST", "/v1/memories/search/"): scoped(Scope.MEMORIES_READ, body={"query": "tea", "user_id": "{user_id}"}),
+    ("POST", "/v2/memories/"): scoped(Scope.MEMORIES_READ, body=HIS),
+    ("POST", "/v2/memories/search/"): scoped(Scope.MEMORIES_READ, body=ASKS),
+    ("GET", "/v1/memories/{entity_type}/{entity_id}/"): scoped(
+        Scope.MEMORIES_READ, fills=(("entity_type", "user"), ("entity_id", "{user_id}"))
+    ),
+}
+ORGS, ORG = "/api/v1/orgs/organizations/", "/api/v1/orgs/organizations/{organization_id}/"
+OTHER = {"email": "{account_id}@example.com", "role": "READER"}
+PLATFORM = {
+    ("GET", ORGS): place(Scope.PROJECTS_READ),
+    ("POST", ORGS): place(user=403, body=NAMED),
+    ("GET", ORG): place(Scope.PROJECTS_READ, user=404),
+    ("DELETE", ORG): place(reader=403, user=404, spends=True),
+    ("GET", f"{ORG}members/"): place(user=404),
+    ("POST", f"{ORG}members/"): place(reader=403, user=404, body=MEMBER, spends=True),
+    ("PUT", f"{ORG}members/"): place(reader=403, user=404, body=OTHER),
+    ("DELETE", f"{ORG}members/"): place(reader=403, user=404, body=OTHER, spends=True),
+    ("GET", f"{ORG}projects/"): place(Scope.PROJECTS_READ, user=404),
+    ("POST", f"{ORG}projects/"): place(Scope.ADMIN, reader=403, user=404, body=NAMED),
+    ("GET", f"{ORG}projects/{{project_id}}/"): place(Scope.PROJECTS_READ, user=403),
+    ("PATCH", f"{ORG}projects/{{project_id}}/"): place(Scope.PROJECTS_WRITE, reader=403, user=403, body=NAMED),
+    ("DELETE", f"{ORG}projects/{{project_id}}/"): place(Scope.ADMIN, reader=403, user=403, spends=True),
+    ("GET", f"{ORG}projects/{{project_id}}/members/"): place(Scope.PROJECTS_READ, user=403),
+    ("POST", f"{ORG}projects/{{project_id}}/members/"): place(
+        Scope.ADMIN, reader=403, user=403, body=MEMBER, spends=True
+    ),
+    ("PUT", f"{ORG}projects/{{project_id}}/members/"): place(Scope.ADMIN, reader=403, user=403, body=OTHER),
+    ("DELETE", f"{ORG}projects/{{project_id}}/members/"): place(
+        Scope.ADMIN, reader=403, user=403, query="?email={account_id}@example.com", spends=True
+    ),
+}
+TABLE: Mapping[tuple[str, str], Rule] = {
+    **PUBLIC,
+    **ACCOUNTS,
+    **PROJECTS,
+    **API_KEYS,
+    **PROFILES,
+    **SESSIONS,
+    **MEMORIES,
+    **PLATFORM,
+}

@@ -61,6 +61,8 @@ class Corner:
                 **{"memory_id": self.memory_id, "generation": 1, "project_id": self.project_id, "namespace": "n"},
                 **{"embedding": "[1]", "words": "{1:1}/2"},
             },
+            "entities": {**mine, "id": uuid.uuid4(), "type": "user", "entity_id": self.user_id},
+            "feedback": {**mine, "id": uuid.uuid4(), "memory_id": self.memory_id, "feedback": "POSITIVE"},
             "vector_removals": {"memory_id": uuid.uuid4(), "project_id": self.project_id},
         }
 
@@ -104,4 +106,7 @@ def renewed(table: str, corner: Corner) -> Row:
         return {**row, "memory_id": uuid.uuid4()}
     if table == "token_usage":
         return {**row, "month": corner.month.replace(day=2)}
+    if table == "entities":
+        name = f"{corner.user_id} {uuid.uuid4()}"
+        return {**row, "id": uuid.uuid4(), "user_id": name, "entity_id": name}
     return {**row, "id": uuid.uuid4()}

@@ -51,6 +51,8 @@ async def test_everybody_gets_what_the_table_says(
 async def ask(
     client: httpx.AsyncClient, method: str, path: str, rule: Rule, world: World, asking: Credential
 ) -> tuple[int, str]:
+    for name, value in rule.fills:
+        path = path.replace(f"{{{name}}}", value)
     url = fill_in(f"{path}{rule.query}", world)
     body = None if rule.body is None else json.loads(fill_in(json.dumps(rule.body), world))
     response = await client.request(method, url, json=body, headers=asking.headers)

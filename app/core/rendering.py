@@ -42,14 +42,18 @@ async def render_http_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def render_invalid(_: Request, error: Exception) -> JSONResponse:
-    """One sentence about the first thing that is wrong, without repeating the value."""
     assert isinstance(error, RequestValidationError)
+    return answer(422, say_what_is_wrong(error), "invalid_request")
+
+
+def say_what_is_wrong(error: RequestValidationError) -> str:
+    """One sentence about the first thing that is wrong, without repeating the value."""
     first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return "The request body is not valid JSON"
     place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path", "header"))
     message = str(first["msg"]).removeprefix("Value error, ")
-    if first["type"] == "json_invalid":
-        return answer(422, "The request body is not valid JSON", "invalid_request")
-    return answer(422, f"`{place}`: {message}" if place else f"The request: {message}", "invalid_request")
+    return f"`{place}`: {message}" if place else f"The request: {message}"
 
 
 async def render_sign_in_limit(request: Request, error: Exception) -> JSONResponse:

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.errors import Conflict
+from app.core.errors import BadRequest
 from app.core.ports import ToIndex, ToRemove
 from app.core.resources import Resources
 from app.memory.ledger import MemoryRepository
@@ -39,7 +39,7 @@ async def apply_change(tx: AsyncSession, who: Caretaker, memory_id: UUID, values
     repository = MemoryRepository(tx, who.project_id, who.user_id)
     memory = await repository.locked(memory_id)
     if memory.immutable:
-        raise Conflict("This memory was stored as immutable: it can be deleted, but not changed", code="immutable")
+        raise BadRequest("This memory was stored as immutable: it can be deleted, but not changed", code="immutable")
     old = memory.content
     memory.content = values.get("content", memory.content)
     memory.metadata_ = values.get("metadata", memory.metadata_)

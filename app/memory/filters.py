@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.memory.models import Memory
+from app.profiles.models import Profile
 
 ENTITIES = ("user_id", "agent_id", "app_id", "run_id")
 Comparison = Literal["gt", "gte", "lt", "lte"]
@@ -99,8 +100,30 @@ class MetadataContains:
     value: str | float | bool | None
 
 
+@dataclass(frozen=True, slots=True)
+class OfDefaultProfile:
+    """Of a user's default profile, or of no user at all: what a question that names no user may see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """Not replaced by a newer memory."""
+
+
 Filter = (
-    And | Or | Not | Present | OneOf | Compare | Says | InCategory | CategoryContains | MetadataIs | MetadataContains
+    And
+    | Or
+    | Not
+    | Present
+    | OneOf
+    | Compare
+    | Says
+    | InCategory
+    | CategoryContains
+    | MetadataIs
+    | MetadataContains
+    | OfDefaultProfile
+    | Latest
 )
 
 
@@ -186,6 +209,17 @@ def _(found: MetadataContains) -> ColumnElement[bool]:
     if not isinstance(found.value, str):
         return element
     return or_(element, and_(func.jsonb_typeof(stored) == "string", _has_within(stored.astext, found.value)))
+
+
+@to_sql.register
+def _(_: OfDefaultProfile) -> ColumnElement[bool]:
+    default = exists().where(Profile.id == Memory.profile_id, Profile.is_default)
+    return or_(Memory.profile_id.is_(None), default)
+
+
+@to_sql.register
+def _(_: Latest) -> ColumnElement[bool]:
+    return Memory.replaced_by.is_(None)
 
 
 def _json(value: str) -> ColumnElement[Any]:

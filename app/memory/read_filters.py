@@ -57,7 +57,7 @@ LONGEST_WRITTEN = 100_000
 
 def parse_filters(raw: object) -> Filter:
     """None and an empty object ask for nothing in particular, which is And(())."""
-    given = _unwritten(raw, "filters") if isinstance(raw, str) else raw
+    given = unwritten(raw, "filters") if isinstance(raw, str) else raw
     if _measure(given, "filters") > MOST_VALUES:
         raise BadRequest(f"filters may hold {MOST_VALUES} values at most")
     if given is None or given == {}:
@@ -72,7 +72,7 @@ def negate(part: Filter) -> Filter:
     return part.part if isinstance(part, Not) else Not(part)
 
 
-def _unwritten(written: str, where: str) -> object:
+def unwritten(written: str, where: str) -> object:
     """From a query string: JSON, or what `str()` made of a dict, which is what mem0's Python client sends."""
     if len(written) > LONGEST_WRITTEN:
         raise BadRequest(f"{where} may have {LONGEST_WRITTEN} characters at most")
@@ -267,7 +267,7 @@ def _read_date(field: str, op: str, operand: object) -> Filter:
 def _moments(field: str, op: str, value: object) -> tuple[dt.date, dt.date]:
     """From the first to the last instant that the value stands for."""
     try:
-        when = _when(value)
+        when = read_moment(value)
     except (ValueError, OverflowError, OSError):
         raise BadRequest(
             f"{field} {op} takes a date such as 2026-01-31, a time such as 2026-01-31T09:30:00Z, or seconds since 1970"
@@ -280,7 +280,8 @@ def _moments(field: str, op: str, value: object) -> tuple[dt.date, dt.date]:
     return dt.datetime.combine(when, dt.time.min, dt.UTC), dt.datetime.combine(when, dt.time.max, dt.UTC)
 
 
-def _when(value: object) -> dt.date:
+def read_moment(value: object) -> dt.date:
+    """A day or a moment: a date, a time (in UTC unless it says otherwise), seconds since 1970. Else a ValueError."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return dt.datetime.fromtimestamp(value, dt.UTC)
     # Python also reads 20260131 and 2026W05, which are more likely somebody's mistake.
@@ -317,7 +318,7 @@ FIELDS = {
 
 def _metadata(value: object) -> Filter:
     if isinstance(value, str):
-        value = _unwritten(value, "metadata")
+        value = unwritten(value, "metadata")
         _measure(value, "metadata")
     if not isinstance(value, dict) or not value:
         raise BadRequest('metadata takes an object with at least one key, such as {"topic": "food"}')

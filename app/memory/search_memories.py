@@ -1,0 +1,45 @@
+"""Search: a question in words, within whatever the filters leave."""
+
+from app.core.resources import Resources
+from app.identity.caller import Caller
+from app.memory.answer import Answer
+from app.memory.list_memories import no_ids_on_top, sift
+from app.memory.place import check_place, opened
+from app.memory.recall import Question, Recalled, recall
+from app.memory.schemas import SearchMemories
+from app.memory.scope import about, seek
+from app.memory.shown import as_memory, pick
+
+THRESHOLD = 0.1
+
+
+async def search_memories(
+    resources: Resources, caller: Caller, asked: SearchMemories, *, threshold: float = THRESHOLD
+) -> list[Answer]:
+    check_place(caller, asked)
+    no_ids_on_top(asked)
+    found = about(caller, sift(asked))
+    async with opened(resources, caller) as tx:
+        sought = await seek(tx, caller, found, asked.profile_id)
+    if sought.namespaces == ():
+        return []
+    question = Question(
+        project_id=caller.project_id,
+        text=asked.query,
+        namespaces=sought.namespaces,
+        top_k=asked.top_k,
+        threshold=threshold if asked.threshold is None else asked.threshold,
+        filter=sought.filter,
+        show_expired=asked.show_expired,
+        at=asked.reference_date,
+        user_id=caller.user_id,
+    )
+    return [as_found(each, asked) for each in await recall(resources, question)]
+
+
+def as_found(recalled: Recalled, asked: SearchMemories) -> Answer:
+    shown = as_memory(recalled.memory)
+    shown["score"] = min(1.0, max(0.0, recalled.score))
+    if asked.explain:
+        shown["score_breakdown"] = recalled.parts
+    return pick(shown, asked.fields)
