@@ -27,7 +27,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = ("api", "worker", "migrate")
 RUNS_ONCE = ("migrate",)
 VARIABLE = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
-SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
+SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",), "stateset": ("",)}
 LABELS_OF_PROMETHEUS = {"job", "instance", "le"}
 PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+[\w.-]*")
 
@@ -185,7 +185,8 @@ def metrics() -> dict[str, set[str]]:
     for metric in vars(telemetry).values():
         if isinstance(metric, MetricWrapperBase):
             for suffix in SUFFIXES[metric._type]:
-                found[metric._name + suffix] = set(metric._labelnames)
+                states = {metric._name} if metric._type == "stateset" else set()
+                found[metric._name + suffix] = {*metric._labelnames, *states}
     return found
 
 
