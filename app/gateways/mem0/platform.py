@@ -1,0 +1,10 @@
+"""What mem0's Platform has besides memories."""
+
+from fastapi import APIRouter
+
+from app.gateways.mem0.organizations import router as organizations
+from app.gateways.mem0.projects import router as projects
+
+router = APIRouter()
+for part in (organizations, projects):
+    router.include_router(part)

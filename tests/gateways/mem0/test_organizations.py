@@ -1,0 +1,161 @@
+"""Organizations, projects and members in mem0's shapes: over HTTP, and with mem0's own client."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from mem0 import MemoryClient
+from mem0.exceptions import AuthenticationError, MemoryNotFoundError, ValidationError
+
+from tests.conftest import MakeKey, SignedUp, SignUp
+from tests.gateways.mem0.conftest import Connect
+
+ORGS = "/api/v1/orgs/organizations/"
+
+
+@pytest_asyncio.fixture
+async def owner(sign_up: SignUp) -> SignedUp:
+    return await sign_up()
+
+
+@pytest_asyncio.fixture
+async def project(owner: SignedUp) -> str:
+    """The address of the owner's project."""
+    [organization] = (await owner.client.get(ORGS)).json()
+    return f"{ORGS}{organization['org_id']}/projects/{owner.project_id}/"
+
+
+@pytest_asyncio.fixture
+async def mem0(connect: Connect, make_key: MakeKey) -> MemoryClient:
+    """mem0's own client, with a key of the test's project."""
+    return await connect((await make_key()).key)
+
+
+async def settings(client: httpx.AsyncClient, project: str) -> dict[str, Any]:
+    found: dict[str, Any] = (await client.get(project)).json()
+    return found
+
+
+async def test_the_client_reads_and_changes_the_settings_of_its_project(mem0: MemoryClient) -> None:
+    before = await asyncio.to_thread(mem0.project.get)
+    assert (before["custom_instructions"], before["custom_categories"], before["decay"]) == (None, None, False)
+    assert before["project_id"] == mem0.project_id
+    reply = await asyncio.to_thread(
+        mem0.project.update,
+        custom_instructions="Only food",
+        custom_categories=[{"food": "what they eat"}, "travel"],
+        multilingual=True,
+        decay=True,
+        agent_custom_instructions="Only promises",
+    )
+    assert reply == {"message": "Project updated successfully"}
+    fields = ["custom_instructions", "custom_categories", "multilingual", "decay", "agent_custom_instructions"]
+    assert await asyncio.to_thread(mem0.project.get, fields=fields) == {
+        "custom_instructions": "Only food",
+        "custom_categories": [{"food": "what they eat"}, "travel"],
+        "multilingual": True,
+        "decay": True,
+        "agent_custom_instructions": "Only promises",
+    }
+
+
+async def test_the_older_calls_of_the_client_do_the_same(mem0: MemoryClient) -> None:
+    await asyncio.to_thread(mem0.update_project, custom_instructions="Only food")
+    found = await asyncio.to_thread(mem0.get_project, fields=["custom_instructions"])
+    assert found == {"custom_instructions": "Only food"}
+
+
+async def test_an_empty_text_takes_instructions_away_and_leaves_the_rest(owner: SignedUp, project: str) -> None:
+    await owner.client.patch(project, json={"custom_instructions": "Only food", "decay": True})
+    await owner.client.patch(project, json={"custom_instructions": ""})
+    found = await settings(owner.client, project)
+    assert (found["custom_instructions"], found["decay"]) == (None, True)
+
+
+async def test_instructions_may_be_a_list(owner: SignedUp, project: str) -> None:
+    await owner.client.patch(project, json={"custom_instructions": ["Only food", "No names"]})
+    assert (await settings(owner.client, project))["custom_instructions"] == "Only food\nNo names"
+
+
+async def test_a_category_without_a_name_is_refused(owner: SignedUp, project: str) -> None:
+    for wrong in ([{}], [""], [{"a": "b", "c": "d"}], "food", [7]):
+        refused = await owner.client.patch(project, json={"custom_categories": wrong})
+        assert refused.status_code == 400, wrong
+        assert isinstance(refused.json()["detail"], str)
+
+
+async def test_a_body_that_names_another_project_is_refused(owner: SignedUp, project: str) -> None:
+    refused = await owner.client.patch(project, json={"decay": True, "project_id": "another"})
+    assert refused.status_code == 404
+
+
+async def test_the_client_makes_and_deletes_projects(mem0: MemoryClient) -> None:
+    made = await asyncio.to_thread(mem0.project.create, name="Shop", description="Sells")
+    assert isinstance(made["project_id"], str)
+    assert await asyncio.to_thread(mem0.project.delete) == {
+        "message": "Project and its related data deleted successfully."
+    }
+    with pytest.raises(AuthenticationError):
+        await asyncio.to_thread(mem0.project.get)
+
+
+async def test_a_key_without_that_right_makes_and_deletes_nothing(connect: Connect, make_key: MakeKey) -> None:
+    key = (await make_key("projects:read", "projects:write")).key
+    mem0 = await connect(key)
+    for refused in (lambda: mem0.project.create(name="Shop"), mem0.project.delete):
+        with pytest.raises(AuthenticationError, match="admin"):
+            await asyncio.to_thread(refused)
+
+
+async def test_the_client_manages_members(mem0: MemoryClient, sign_up: SignUp) -> None:
+    colleague = await sign_up()
+    await asyncio.to_thread(mem0.project.add_member, colleague.email, "READER")
+    [member] = (await asyncio.to_thread(mem0.project.get_members))["members"]
+    assert (member["username"], member["role"]) == (colleague.email, "READER")
+    with pytest.raises(ValidationError, match="already is a member"):
+        await asyncio.to_thread(mem0.project.add_member, colleague.email, "READER")
+    await asyncio.to_thread(mem0.project.update_member, colleague.email, "OWNER")
+    [member] = (await asyncio.to_thread(mem0.project.get_members))["members"]
+    assert member["role"] == "OWNER"
+    assert "message" in await asyncio.to_thread(mem0.project.remove_member, colleague.email)
+    assert await asyncio.to_thread(mem0.project.get_members) == {"members": []}
+
+
+async def test_whoever_never_signed_up_cannot_become_a_member(mem0: MemoryClient) -> None:
+    with pytest.raises(MemoryNotFoundError, match="signed up"):
+        await asyncio.to_thread(mem0.project.add_member, "nobody@example.com", "READER")
+
+
+async def test_organizations_and_their_members(owner: SignedUp, sign_up: SignUp) -> None:
+    made = (await owner.client.post(ORGS, json={"name": "Firm"})).json()
+    organization, colleague = f"{ORGS}{made['org_id']}/", await sign_up()
+    assert (await owner.client.get(organization)).json()["name"] == "Firm"
+    assert {each["name"] for each in (await owner.client.get(ORGS)).json()} >= {"Firm"}
+    member = {"email": colleague.email, "role": "READER"}
+    assert (await owner.client.post(f"{organization}members/", json=member)).status_code == 201
+    changed = await owner.client.put(f"{organization}members/", json={**member, "role": "OWNER"})
+    assert changed.json()["message"]
+    found = (await owner.client.get(f"{organization}members/")).json()["members"]
+    assert {(each["email"], each["role"]) for each in found} == {(owner.email, "OWNER"), (colleague.email, "OWNER")}
+    gone = await owner.client.request("DELETE", f"{organization}members/", json={"email": colleague.email})
+    assert gone.status_code == 200
+    assert (await colleague.client.get(organization)).status_code == 404
+    assert (await owner.client.delete(organization)).json()["message"]
+    assert (await owner.client.get(organization)).status_code == 404
+
+
+async def test_a_list_of_projects_is_of_one_organization(owner: SignedUp, project: str) -> None:
+    made = (await owner.client.post(ORGS, json={"name": "Firm"})).json()
+    projects = f"{ORGS}{made['org_id']}/projects/"
+    assert (await owner.client.get(projects)).json() == []
+    shop = (await owner.client.post(projects, json={"name": "Shop"})).json()
+    [found] = (await owner.client.get(projects)).json()
+    assert (found["project_id"], found["name"]) == (shop["project_id"], "Shop")
+    elsewhere = await owner.client.get(f"{projects}{owner.project_id}/")
+    assert elsewhere.status_code == 404
+
+
+async def test_an_id_that_is_none_is_refused(owner: SignedUp) -> None:
+    assert (await owner.client.get(f"{ORGS}nonsense/")).status_code == 400
