@@ -1,6 +1,8 @@
 """The command line: `python -m app serve`, and everything else an operator does."""
 
 import asyncio
+import errno
+import signal
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated
@@ -39,11 +41,31 @@ def prepare(**overrides: object) -> Settings:
 
 def run(work: Coroutine[object, object, None]) -> None:
     try:
-        asyncio.run(work)
+        asyncio.run(until_asked_to_stop(work))
+    except asyncio.CancelledError:
+        raise typer.Exit(130) from None
     except (ConfigurationError, AppError) as error:
         raise stop(error) from None
     except OSError as error:
-        raise stop(error) from None
+        raise stop(explain(error)) from None
+
+
+async def until_asked_to_stop(work: Coroutine[object, object, None]) -> None:
+    """From the first moment on, not only once serving: the database must not outlive us."""
+    working = asyncio.ensure_future(work)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, working.cancel)
+    await working
+
+
+def explain(error: OSError) -> Exception:
+    if error.errno == errno.ENOSPC:
+        return ConfigurationError("The disk that holds DATA_DIR is full: free some space and start again")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
+        return ConfigurationError(
+            f"{error.filename} cannot be used ({error.strerror}): set DATA_DIR to your own folder"
+        )
+    return error
 
 
 def stop(error: Exception) -> typer.Exit:

@@ -2,12 +2,14 @@
 
 import asyncio
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 
 import structlog
 import uvicorn
 
+from app.core.errors import ConfigurationError
 from app.main import create_app
 from app.settings import Settings
 from app.wiring import open_resources
@@ -28,13 +30,25 @@ class Server(uvicorn.Server):
         yield
 
 
+def open_door(settings: Settings) -> socket.socket:
+    """Before anything is started, so that a taken port costs nothing."""
+    try:
+        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigurationError(
+            f"HOST and PORT ({settings.host}:{settings.port}) cannot be listened on ({error.strerror}): set them to an"
+            " address of this machine that is free"
+        ) from None
+
+
 async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
+        door = stack.enter_context(open_door(settings))
+        settings = settings.model_copy(update={"port": door.getsockname()[1]})
         resources = await stack.enter_async_context(open_resources(settings, alone=True))
         config = uvicorn.Config(
             create_app(resources),
-            host=settings.host,
-            port=settings.port,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -47,7 +61,7 @@ async def serve(settings: Settings) -> None:
             jobs = run_jobs(resources, concurrency=settings.worker_concurrency)
             await stack.enter_async_context(jobs)
         log.info("serving", address=settings.base_url, data_dir=str(settings.data_dir.resolve()))
-        await Server(config).serve()
+        await Server(config).serve([door])
     log.info("stopped")
 
 

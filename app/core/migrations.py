@@ -31,7 +31,7 @@ grant all on all sequences in schema jobs to keepsake_system
 def migrate(url: str, shims: Sequence[Path] = (), grants: Sequence[Path] = ()) -> list[str]:
     """Bring a database up to date and say which versions were new. Safe to run from several processes at once."""
     plain = url.replace("postgresql+psycopg://", "postgresql://", 1)
-    with psycopg.connect(plain, autocommit=True) as connection:
+    with _connect(plain) as connection:
         connection.execute("select pg_advisory_lock(%s)", [LOCK])
         try:
             if not _is_supabase(connection):
@@ -43,6 +43,17 @@ def migrate(url: str, shims: Sequence[Path] = (), grants: Sequence[Path] = ()) -
         finally:
             connection.execute("select pg_advisory_unlock(%s)", [LOCK])
     return applied
+
+
+def _connect(url: str) -> psycopg.Connection:
+    try:
+        return psycopg.connect(url, autocommit=True)
+    except psycopg.Error as error:
+        reason = str(error).strip().splitlines()[-1:] or ["no reason given"]
+        raise ConfigurationError(
+            f"The database of DATABASE_URL (or ADMIN_DATABASE_URL) lets nobody in ({reason[0].strip()}):"
+            " check the address, the login and whether it runs"
+        ) from None
 
 
 def local_versions() -> dict[str, Path]:
