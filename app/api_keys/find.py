@@ -18,9 +18,10 @@ log = structlog.get_logger()
 FIND = "select * from private.resolve_key(:prefix)"
 TOUCH = text(
     "update api_keys set last_used_at = used.at from unnest(cast(:ids as uuid[]), cast(:times as timestamptz[]))"
-    " as used (id, at) where api_keys.id = used.id and (last_used_at is null or last_used_at < used.at)"
+    " as used (id, at) where api_keys.id = used.id"
+    " and (last_used_at is null or last_used_at <= used.at - interval '1 minute')"
 )
-WRITE_EVERY_SECONDS = 30
+WRITE_EVERY_SECONDS = 60
 
 
 class StoredKeys:
@@ -52,10 +53,13 @@ class StoredKeys:
     async def _write_often(self) -> None:
         while True:
             await asyncio.sleep(WRITE_EVERY_SECONDS)
-            try:
-                await self.write_last_used()
-            except SQLAlchemyError as error:
-                log.warning("api_keys.last_used_not_written", exc_info=error)
+            await self._write()
+
+    async def _write(self) -> None:
+        try:
+            await self.write_last_used()
+        except SQLAlchemyError as error:
+            log.warning("api_keys.last_used_not_written", exc_info=error)
 
     async def write_last_used(self) -> None:
         used, self._used = self._used, {}
@@ -68,4 +72,4 @@ class StoredKeys:
             self._writer.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._writer
-        await self.write_last_used()
+        await self._write()

@@ -65,7 +65,10 @@ async def rotate_key(
 ) -> ApiKeyIssued:
     """A new secret; the old one keeps working for the overlap, so that nothing stops in between."""
     overlap = dt.timedelta(seconds=(body or ApiKeyRotate()).overlap_seconds)
-    row, text = await ApiKeyRepository(tx, caller.project_id).rotate(key_id, resources.key_pepper, overlap)
+    keys = ApiKeyRepository(tx, caller.project_id)
+    # The new secret is shown to the caller: of a stronger key it would be a way up.
+    grantable(caller, [Scope(scope) for scope in (await keys.get(key_id)).scopes])
+    row, text = await keys.rotate(key_id, resources.key_pepper, overlap)
     return issued(row, text)
 
 

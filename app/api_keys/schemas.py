@@ -9,6 +9,11 @@ from app.identity.scopes import Scope
 
 
 def _in_the_future(moment: dt.datetime) -> dt.datetime:
+    try:
+        # Postgres refuses some offsets that Python takes.
+        moment = moment.astimezone(dt.UTC)
+    except OverflowError:
+        raise ValueError("is too far away") from None
     if moment <= dt.datetime.now(dt.UTC):
         raise ValueError("must be in the future")
     return moment

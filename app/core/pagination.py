@@ -51,9 +51,9 @@ def read_cursor(cursor: str) -> tuple[dt.datetime, UUID]:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
         moment, _, row_id = text.partition("|")
         created_at = dt.datetime.fromisoformat(moment)
-        created_at.utctimetuple()
         if created_at.tzinfo is None:
             raise ValueError
-        return created_at, UUID(row_id)
+        # Postgres refuses some offsets that Python takes.
+        return created_at.astimezone(dt.UTC), UUID(row_id)
     except (ValueError, binascii.Error, OverflowError):
         raise BadRequest("`cursor` is not one of ours: pass the `next` of the page before, unchanged") from None
