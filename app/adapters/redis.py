@@ -8,19 +8,27 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from app.core.errors import ConfigurationError
+
 TIMEOUT_SECONDS = 0.5
+REST_SECONDS = 2
 PREFIX = "keepsake:"
 
 
 def connect_redis(url: str) -> Redis:
     """Gives up soon: whoever asks can do without an answer, but not wait for one."""
-    return Redis.from_url(
-        url,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=15,
-    )
+    try:
+        return Redis.from_url(
+            url,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            health_check_interval=15,
+        )
+    except ValueError:
+        raise ConfigurationError(
+            "REDIS_URL is not a Redis address: write redis://:password@host:6379/0, or rediss:// for TLS"
+        ) from None
 
 
 class RedisShortTerm:
@@ -62,9 +70,12 @@ class RedisCounters:
     def __init__(self, client: Redis, clock: Callable[[], float] = time.time) -> None:
         self._client = client
         self._clock = clock
+        self._ask_again = 0.0
 
     async def hit(self, windows: Sequence[tuple[str, int]]) -> list[int]:
         now = self._clock()
+        if now < self._ask_again:
+            raise ConnectionError("Redis did not answer a moment ago")
         try:
             async with self._client.pipeline(transaction=False) as pipeline:
                 for key, seconds in windows:
@@ -73,6 +84,8 @@ class RedisCounters:
                     pipeline.expire(name, seconds * 2)
                 answers = await pipeline.execute()
         except (RedisError, OSError) as error:
+            # One request in a while waits in vain, not every one.
+            self._ask_again = self._clock() + REST_SECONDS
             raise ConnectionError("Redis does not answer") from error
         return [int(count) for count in answers[::2]]
 

@@ -43,6 +43,8 @@ class Allowance:
 def read_limit(name: str, text: str) -> Limit:
     try:
         item = limits.parse(text)
+        if item.amount < 1:
+            raise ValueError
     except ValueError:
         raise ConfigurationError(
             f"{name.upper()} is not a limit: write a number and a period, such as 30/minute"
