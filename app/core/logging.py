@@ -10,6 +10,7 @@ import structlog
 
 OURS = ("app", "keepsake")
 TRUSTED = ("uvicorn", "procrastinate")
+LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
@@ -43,7 +44,9 @@ class LibraryHandler(logging.Handler):
             event["error"] = describe(record.exc_info[1])
         if record.name.split(".")[0] in TRUSTED and not record.exc_info:
             event["message"] = record.getMessage()
-        structlog.get_logger().log(record.levelno, "library.said", **event)
+        # Libraries invent levels of their own, which structlog does not know.
+        level = max(known for known in LEVELS if known <= max(record.levelno, LEVELS[0]))
+        structlog.get_logger().log(level, "library.said", **event)
 
 
 def configure_logging(level: str, *, as_json: bool) -> None:

@@ -54,16 +54,14 @@ class AroundEveryRequest:
                 # Once an answer has begun it may take its time: a stream is not late.
                 visit.on_start = lambda: limit.reschedule(None)
                 await self._app(scope, receive, visit.send)
-        except TimeoutError as error:
-            if visit.status:
-                raise
-            del error
-            late = answer(504, "This took too long and was stopped: ask for less at once", "timed_out")
-            await late(scope, receive, visit.send)
         except Exception as error:  # the last resort: whatever it is, the client gets our shape
             if visit.status:
                 raise
-            await (await render_unexpected(Request(scope), error))(scope, receive, visit.send)
+            if limit.expired():
+                reply = answer(504, "This took too long and was stopped: ask for less at once", "timed_out")
+            else:
+                reply = await render_unexpected(Request(scope), error)
+            await reply(scope, receive, visit.send)
 
 
 class Visit:

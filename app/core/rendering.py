@@ -35,6 +35,8 @@ async def render_http_error(request: Request, error: Exception) -> JSONResponse:
     detail = str(error.detail)
     if error.status_code == 404:
         detail = f"There is nothing at {request.url.path}: see /docs for what there is"
+    if error.status_code == 405:
+        detail = f"{request.method} is not possible at {request.url.path}: see /docs for what is"
     if error.status_code == 413:
         detail = "The request body is larger than MAX_BODY_BYTES allows: send less at once"
     code = CODES.get(error.status_code, "error")
