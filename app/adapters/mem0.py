@@ -8,7 +8,7 @@ async, nothing is logged, and whatever goes wrong with the model is raised befor
 import asyncio
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,14 +20,13 @@ from mem0.memory import main
 from mem0.memory.utils import extract_json, remove_code_blocks
 from mem0.utils.factory import LlmFactory
 
+from app.adapters.model_errors import LATER, retry_after
 from app.adapters.openai import OpenAIModel
 from app.core.errors import AppError, ConfigurationError, ExtractionFailed, Unavailable, UpstreamFailed
 from app.core.ports import ChatMessage, ExtractedFact, Extraction, ExtractionRequest, KnownMemory, ModelOptions, Role
 
 MOST_KNOWN = 10
 MOST_QUERIES = 10
-LATER = 5.0
-"""Seconds until another try makes sense when nobody said when."""
 
 
 class Answers(Protocol):
@@ -221,7 +220,8 @@ class Mem0Answers:
             raise ExtractionFailed("The language model took too long.", retry_after=LATER)
         failure = reply.exception()  # of any class: each provider brings its own, and any of them may quote content
         if failure is not None:
-            raise ExtractionFailed(f"The language model failed with {type(failure).__name__}.", retry_after=LATER)
+            reason = f"The language model failed with {type(failure).__name__}."
+            raise ExtractionFailed(reason, retry_after=_asked_to_wait(failure) or LATER)
         return str(reply.result())
 
     async def close(self) -> None:
@@ -234,6 +234,8 @@ def make_provider(provider: str, *, model: str, api_key: str | None, base_url: s
         raise ConfigurationError(f"LLM_PROVIDER {provider!r} is not one of: {known}")
     takes = inspect.signature(LlmFactory.provider_to_class[provider][1]).parameters
     url_name = next((name for name in takes if name == f"{provider}_base_url" or name.endswith("_base_url")), None)
+    if base_url and url_name is None:
+        raise ConfigurationError(f"LLM_BASE_URL means nothing to LLM_PROVIDER {provider!r}: leave it empty")
     given = {"model": model, "api_key": api_key, url_name: base_url}
     try:
         return LlmFactory.create(provider, {name: value for name, value in given.items() if name and value})
@@ -284,6 +286,12 @@ def _later(error: AppError) -> float | None:
         return None
     asked = error.headers.get("Retry-After")
     return float(asked) if asked and isinstance(error, Unavailable) else LATER
+
+
+def _asked_to_wait(failure: BaseException) -> float | None:
+    """Most providers' errors carry the response."""
+    headers = getattr(getattr(failure, "response", None), "headers", None)
+    return retry_after(headers) if isinstance(headers, Mapping) else None
 
 
 def _forget(reply: asyncio.Future[Any]) -> None:

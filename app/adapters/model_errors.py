@@ -35,7 +35,7 @@ def unreadable(who: str) -> Trouble:
 
 def bad_status(who: str, prefix: str, status: int, said: str, headers: Mapping[str, str]) -> Trouble:
     """`said` is the server's own code and message: looked at here, and never passed on, for it may quote content."""
-    after = _retry_after(headers)
+    after = retry_after(headers)
     if status == 429:
         spent = "insufficient_quota" in said
         detail = f"{who}'s quota is used up." if spent else f"{who} is asked too often; try again shortly."
@@ -58,7 +58,7 @@ def _refusal(who: str, prefix: str, status: int, said: str) -> AppError:
     return UpstreamFailed(f"{who} refused the request with status {status}.")
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("retry-after", "").strip()
     if value.replace(".", "", 1).isdigit():
         return float(value)

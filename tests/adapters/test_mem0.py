@@ -240,9 +240,18 @@ async def test_another_provider_that_fails_or_hangs(model_server: ModelServer) -
     await answers.close()
 
 
-def test_an_unknown_provider_stops_the_start() -> None:
+async def test_another_provider_that_says_when_to_come_back(model_server: ModelServer) -> None:
+    model_server.always(Fails(503, retry_after="0.2"), extraction=True)  # its client waits so long itself, twice
+    answers = Mem0Answers("openai", model="any", api_key="sk", base_url=model_server.url)
+    assert (await fail(Mem0Extractor(answers))).retry_after == 0.2
+    await answers.close()
+
+
+def test_a_provider_that_cannot_be_used_stops_the_start() -> None:
     with pytest.raises(ConfigurationError, match="LLM_PROVIDER"):
         Mem0Answers("oracle-of-delphi", model="any")
+    with pytest.raises(ConfigurationError, match="LLM_BASE_URL"):
+        Mem0Answers("together", model="any", base_url="http://127.0.0.1:9/v1")
 
 
 def test_reading_is_strict_about_the_shape() -> None:
