@@ -1,0 +1,199 @@
+"""The command itself: what it starts, what it stops, and what it says when it cannot."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+import structlog
+from typer.testing import CliRunner
+
+from app.__main__ import cli
+from app.adapters.embedded_postgres import EmbeddedPostgres
+from tests.e2e.house import ROOT, environment, left_over, open_house, serving
+
+WRITERS = 8
+WRITES = 500
+UNWILLING = """
+create function refuse_later() returns trigger language plpgsql as $$ begin raise 'not this one'; end $$;
+create constraint trigger refuse_later after insert on profiles deferrable initially deferred
+  for each row when (new.name = 'doomed') execute function refuse_later()
+"""
+
+
+def make_key(data_dir: Path) -> str:
+    """As an operator does, beside a running server or without one."""
+    command = [sys.executable, "-m", "app", "keys", "create"]
+    done = subprocess.run(command, cwd=ROOT, env=environment(data_dir), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()[-1]
+
+
+def client_of(address: str, key: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=address, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+
+
+async def write(client: httpx.AsyncClient, names: Iterator[str], acknowledged: set[str]) -> None:
+    """Until there is nothing left to write or nobody who answers."""
+    for name in names:
+        try:
+            answer = await client.post("/v1/profiles", json={"user_id": "ana", "name": name})
+        except httpx.TransportError:
+            return
+        if answer.status_code == 201:
+            acknowledged.add(name)
+
+
+async def stored(client: httpx.AsyncClient) -> set[str]:
+    names: set[str] = set()
+    cursor = ""
+    while True:
+        page = (await client.get(f"/v1/profiles?user_id=ana&limit=200{cursor}")).json()
+        names |= {row["name"] for row in page["results"]}
+        if page["next"] is None:
+            return names
+        cursor = f"&cursor={page['next']}"
+
+
+async def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with serving(data_dir) as house:
+        key = await asyncio.to_thread(make_key, data_dir)
+        acknowledged: set[str] = set()
+        names = iter([uuid.uuid4().hex for _ in range(WRITES)])
+        async with client_of(house.address, key) as client:
+            writing = [asyncio.create_task(write(client, names, acknowledged)) for _ in range(WRITERS)]
+            async with asyncio.timeout(60):
+                while len(acknowledged) < WRITES // 2:  # noqa: ASYNC110 - the other side is another process
+                    await asyncio.sleep(0.005)
+            house.process.kill()
+            await asyncio.gather(*writing)
+    assert WRITES // 2 <= len(acknowledged) < WRITES
+
+    with serving(data_dir) as house:
+        async with client_of(house.address, key) as client:
+            assert acknowledged - await stored(client) == set()
+            assert (await client.get("/v1/ready")).json()["status"] == "ready"
+    assert left_over(data_dir) == []
+
+
+async def test_a_failed_commit_is_never_told_as_success(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with serving(data_dir) as house:
+        key = await asyncio.to_thread(make_key, data_dir)
+        url = EmbeddedPostgres(data_dir).url("postgres").replace("+psycopg", "")
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as admin:
+            await admin.execute(UNWILLING.encode())
+        async with client_of(house.address, key) as client:
+            good = await client.post("/v1/profiles", json={"user_id": "ana", "name": "fine"})
+            bad = await client.post("/v1/profiles", json={"user_id": "ana", "name": "doomed"})
+            assert good.status_code == 201
+            assert bad.status_code == 500
+            assert bad.json()["code"] == "internal_error"
+            assert {"fine"} <= await stored(client)
+            assert "doomed" not in await stored(client)
+        assert house.stop(signal.SIGTERM) == 0
+        assert left_over(data_dir) == []
+        assert "not this one" not in "".join(house.said), "what a database says may quote content"
+
+
+async def test_an_interrupt_stops_everything_that_was_started(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with serving(data_dir) as house:
+        async with httpx.AsyncClient(base_url=house.address) as client:
+            assert (await client.get("/v1/health")).json() == {"status": "ok"}
+            ready = await client.get("/v1/ready")
+            assert ready.status_code == 200
+            assert {"database", "index", "short_term"} <= ready.json()["checks"].keys()
+        assert len(left_over(data_dir)) > 1, "there is something to stop"
+
+        second = open_house(data_dir)
+        assert second.wait() == 2
+        sentence = "".join(second.said)
+        assert sentence.count("\n") == 1
+        assert f"Another server already runs on DATA_DIR ({data_dir})" in sentence
+
+        assert house.stop(signal.SIGINT) == 0
+    assert left_over(data_dir) == []
+
+
+async def test_being_stopped_before_it_serves_leaves_nothing_running(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    command = [sys.executable, "-m", "app", "serve", "--port", "0"]
+    process = subprocess.Popen(  # noqa: ASYNC220 - it runs beside this test
+        command, cwd=ROOT, env=environment(data_dir), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    async with asyncio.timeout(60):
+        while not (data_dir / "postgres.lock").exists():  # noqa: ASYNC110 - the other side is another process
+            await asyncio.sleep(0.01)
+    process.terminate()
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert left_over(data_dir) == []
+
+
+@pytest.fixture
+def cleared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
+    """Settings as on a fresh machine, and the log as it was before the command has set it up."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PORT", "0")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    yield monkeypatch
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "abc"),
+        ("PORT", "70000"),
+        ("HOST", "203.0.113.1"),
+        ("DATA_DIR", "/dev/null"),
+        ("DATA_DIR", "/proc/nothing"),
+        ("DATABASE_URL", "nonsense"),
+        ("DATABASE_URL", "postgresql://:::"),
+        ("DATABASE_URL", "postgresql://ana:hidden@127.0.0.1:1/x"),
+        ("REDIS_URL", "nonsense"),
+        ("SUPABASE_URL", "https://project.supabase.co"),
+        ("SECRET_KEY", "short"),
+        ("SIGNUP_MODE", "everybody"),
+        ("VECTOR_STORE", "drawer"),
+        ("EMBEDDER", "none-such"),
+        ("RATE_LIMIT_AUTH", "often"),
+        ("RATE_LIMIT_CHAT", "5"),
+        ("RATE_LIMIT_USER", "0/minute"),
+        ("MAX_BODY_BYTES", "1"),
+        ("REQUEST_TIMEOUT_SECONDS", "0"),
+        ("WORKER", "perhaps"),
+        ("LOG_LEVEL", "verbose"),
+        ("LOG_FORMAT", "xml"),
+    ],
+)
+def test_an_unusable_setting_stops_the_start_with_one_sentence_that_names_it(
+    cleared: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    cleared.setenv(name, value)
+    result = CliRunner().invoke(cli, ["serve"])
+    sentence = result.output.strip()
+    assert result.exit_code == 2, result.output
+    assert "\n" not in sentence
+    assert sentence.startswith("Keepsake cannot go on: ")
+    assert name in sentence
+    assert "hidden" not in sentence
+
+
+def test_a_taken_port_stops_the_start_before_anything_is_made(cleared: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        cleared.setenv("PORT", str(taken.getsockname()[1]))
+        result = CliRunner().invoke(cli, ["serve"])
+    assert result.exit_code == 2
+    assert "HOST and PORT" in result.output
+    assert not (tmp_path / "data").exists()
