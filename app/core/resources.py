@@ -11,6 +11,7 @@ from fastapi import Depends, FastAPI, Request
 from app.core.background import Background
 from app.core.database import Database
 from app.core.ports import (
+    Courier,
     Embedder,
     Extractor,
     Identity,
@@ -21,6 +22,7 @@ from app.core.ports import (
     TokenVerifier,
     VectorIndex,
 )
+from app.core.presence import Presence
 from app.core.rate_limit import RateLimits
 from app.core.values import Values
 
@@ -48,8 +50,10 @@ class Resources:
     extractor: Extractor
     llm: LanguageModel
     short_term: ShortTerm
+    courier: Courier
     window_key: bytes = field(repr=False, default_factory=Fernet.generate_key)
     """Lives in this process and nowhere else: what it encrypts ends with it."""
+    presence: Presence = field(default_factory=Presence)
     background: Background = field(default_factory=Background)
     checks: Mapping[str, Check] = field(default_factory=dict)
     essential: frozenset[str] = frozenset({"database"})

@@ -4,11 +4,16 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
+from sqlalchemy import text
 
 from app.core.resources import Resources, ResourcesDep
-from app.core.telemetry import POOL_IN_USE, POOL_SIZE, REGISTRY
+from app.core.telemetry import ACTIVE_USERS, JOBS_WAITING, POOL_IN_USE, POOL_SIZE, REGISTRY
 
 router = APIRouter(tags=["health"])
+JOBS_BY_STATUS = text("""
+select status.name, count(j.id) from unnest(array['todo', 'doing', 'failed']) as status (name)
+left join jobs.procrastinate_jobs j on j.status::text = status.name group by status.name
+""")
 
 
 class Welcome(BaseModel):
@@ -59,5 +64,9 @@ async def observe(resources: Resources) -> None:
     size, in_use = resources.database.pool_state()
     POOL_SIZE.set(size)
     POOL_IN_USE.set(in_use)
+    ACTIVE_USERS.set(resources.presence.count())
+    async with resources.database.system() as tx:
+        for status, count in await tx.execute(JOBS_BY_STATUS):
+            JOBS_WAITING.labels(status).set(count)
     for look in resources.gauges:
         await look()

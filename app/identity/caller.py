@@ -87,6 +87,7 @@ async def identify(
         caller = await _resolve_person(resources, credential.value, project)
     request.state.allowance = await resources.limits.admit_request(caller.name, str(caller.project_id))
     request.state.caller = caller
+    resources.presence.note(caller.name)
     return caller
 
 
