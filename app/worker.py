@@ -9,7 +9,7 @@ import procrastinate
 import structlog
 from procrastinate.exceptions import ConnectorException
 
-from app.core.jobs import queue, rescue_stalled
+from app.core.jobs import open_queue, rescue_stalled
 from app.core.resources import Resources
 from app.memory.sweep import sweep
 
@@ -20,7 +20,7 @@ RESCUE_EVERY_SECONDS = 15
 @asynccontextmanager
 async def run_jobs(resources: Resources, *, concurrency: int) -> AsyncIterator[asyncio.Task[None]]:
     """Works until the block ends; then running jobs get a moment, and what is left goes back into the queue."""
-    async with queue(resources.database.url, pool_size=concurrency + 2).open_async() as app:
+    async with open_queue(resources.database.url, pool_size=concurrency + 2) as app:
         await sweep(resources, older_than_seconds=0)
         working = asyncio.create_task(_work(app, resources, concurrency))
         rescuing = asyncio.create_task(_rescue(app))

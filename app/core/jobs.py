@@ -1,6 +1,8 @@
 """Background work. A job is written in the caller's transaction: it exists if and only if the data does."""
 
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import procrastinate
@@ -31,15 +33,21 @@ async def defer(
     return await deferrer.defer_async(**arguments)
 
 
-def queue(url: str, *, pool_size: int) -> procrastinate.App:
-    """The queue as a worker sees it: all tasks of the house, on connections of its own."""
+@asynccontextmanager
+async def open_queue(url: str, *, pool_size: int) -> AsyncIterator[procrastinate.App]:
+    """The queue as a worker sees it: all tasks of the house, on connections of its own.
+
+    The connector is put in, not `with_connector`: that one leaves periodic tasks with the one that is never opened.
+    """
     connector = procrastinate.PsycopgConnector(
         conninfo=url.replace("postgresql+psycopg://", "postgresql://", 1),
         min_size=1,
         max_size=pool_size,
         kwargs={"options": "-c role=keepsake_system -c search_path=jobs"},
     )
-    return tasks.with_connector(connector)
+    with tasks.replace_connector(connector) as app:
+        async with app.open_async():
+            yield app
 
 
 def resources_of(context: JobContext) -> Resources:
