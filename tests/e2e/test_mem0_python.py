@@ -1,0 +1,541 @@
+"""mem0's own Python clients, both of them, unchanged, over HTTP on loopback: every memory call and every refusal."""
+
+import asyncio
+import inspect
+import socket
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+import uvicorn
+from fastapi import FastAPI
+from mem0 import AsyncMemoryClient, MemoryClient
+from mem0.client.types import DeleteAllMemoryOptions
+from mem0.exceptions import (
+    AuthenticationError,
+    MemoryNotFoundError,
+    NetworkError,
+    RateLimitError,
+    ValidationError,
+)
+
+# First of the house, because it turns mem0's telemetry off before mem0 is imported.
+from app.adapters.in_process import InProcessCounters
+from app.core.rate_limit import Limit, RateLimits
+from app.core.resources import Resources
+from app.main import create_app
+from app.worker import run_jobs
+from tests.conftest import KeyHolder, MakeKey, SignUp
+
+Client = MemoryClient | AsyncMemoryClient
+HERS = {"user_id": "alice"}
+
+
+@asynccontextmanager
+async def serving(app: FastAPI) -> AsyncIterator[str]:
+    door = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    running = asyncio.create_task(server.serve([door]))
+    yield f"http://127.0.0.1:{door.getsockname()[1]}"
+    server.should_exit = True
+    await running
+
+
+@pytest_asyncio.fixture(scope="module")
+async def url(app: FastAPI, resources: Resources) -> AsyncIterator[str]:
+    async with serving(app) as url, run_jobs(resources, concurrency=2):
+        yield url
+
+
+@dataclass(frozen=True)
+class Mem0:
+    """Either client, called the same way. The one without `async` waits in a thread, as the server is in this one."""
+
+    client: Client
+    key: KeyHolder
+    url: str
+
+    async def __call__(self, method: str, *args: Any, **more: Any) -> Any:
+        call = getattr(self.client, method)
+        if inspect.iscoroutinefunction(call):
+            return await call(*args, **more)
+        return await asyncio.to_thread(call, *args, **more)
+
+    async def event(self, event_id: str) -> dict[str, Any]:
+        """As mem0's users do it: asked again until it is done."""
+        async with httpx.AsyncClient(base_url=self.url, headers={"Authorization": f"Token {self.key.key}"}) as http:
+            for _ in range(200):
+                event: dict[str, Any] = (await http.get(f"/v1/event/{event_id}/")).json()
+                if event["status"] in ("SUCCEEDED", "FAILED"):
+                    return event
+                await asyncio.sleep(0.05)
+        raise AssertionError("the event never ended")
+
+    async def keep(self, text: str, **more: Any) -> str:
+        """One memory, word for word."""
+        more = {"user_id": "alice", **more}
+        added = await self("add", [{"role": "user", "content": text}], infer=False, **more)
+        return str(added["results"][0]["id"])
+
+    async def texts(self, **filters: Any) -> list[str]:
+        listed = await self("get_all", filters=filters or HERS)
+        return [row["memory"] for row in listed["results"]]
+
+
+Connect = Callable[..., Awaitable[Mem0]]
+
+
+async def connected(kind: type[Client], url: str, key: KeyHolder) -> Mem0:
+    return Mem0(await asyncio.to_thread(kind, api_key=key.key, host=url), key, url)
+
+
+async def close(mem0: Mem0) -> None:
+    if isinstance(mem0.client, AsyncMemoryClient):
+        await mem0.client.async_client.aclose()
+    else:
+        mem0.client.client.close()
+
+
+@pytest.fixture(params=[MemoryClient, AsyncMemoryClient], ids=lambda kind: kind.__name__)
+def kind(request: pytest.FixtureRequest) -> type[Client]:
+    chosen: type[Client] = request.param
+    return chosen
+
+
+@pytest_asyncio.fixture
+async def mem0(kind: type[Client], url: str, make_key: MakeKey) -> AsyncIterator[Mem0]:
+    mem0 = await connected(kind, url, await make_key())
+    yield mem0
+    await close(mem0)
+
+
+# ---------------------------------------------------------------- the door
+
+
+async def test_it_learns_its_project_from_the_ping(mem0: Mem0) -> None:
+    assert mem0.client.project_id == str(mem0.key.project_id)
+    assert mem0.client.project.config.project_id == str(mem0.key.project_id)
+    assert mem0.client.user_email is None
+
+
+async def test_a_slash_at_the_end_of_the_host_does_no_harm(kind: type[Client], url: str, make_key: MakeKey) -> None:
+    mem0 = await connected(kind, f"{url}/", await make_key())
+    await mem0.keep("Alice likes tea")
+    assert await mem0.texts() == ["Alice likes tea"]
+    await close(mem0)
+
+
+async def test_a_wrong_key_is_refused_with_our_sentence(kind: type[Client], url: str) -> None:
+    http: httpx.Client | httpx.AsyncClient = httpx.AsyncClient() if kind is AsyncMemoryClient else httpx.Client()
+    with pytest.raises(ValueError, match="Error: This session has ended|Error: .*not valid|Error: .*token"):
+        await asyncio.to_thread(kind, api_key="m0-nonsense", host=url, client=http)  # type: ignore[arg-type]
+    await http.aclose() if isinstance(http, httpx.AsyncClient) else http.close()
+
+
+# ---------------------------------------------------------------- add
+
+
+async def test_add_answers_at_once_and_the_event_says_what_was_remembered(mem0: Mem0) -> None:
+    said = [
+        {"role": "user", "content": "I am allergic to peanuts."},
+        {"role": "assistant", "content": "Noted!"},
+    ]
+    added = await mem0("add", said, user_id="alice", metadata={"topic": "health"})
+    assert added["status"] == "PENDING"
+    event = await mem0.event(added["event_id"])
+    assert event["status"] == "SUCCEEDED"
+    assert event["event_type"] == "ADD"
+    assert [(each["event"], each["data"]["memory"]) for each in event["results"]] == [
+        ("ADD", "I am allergic to peanuts.")
+    ]
+    memory = await mem0("get", event["results"][0]["id"])
+    assert memory["metadata"] == {"topic": "health"}
+    assert memory["kind"] == "fact"
+
+
+@pytest.mark.parametrize(
+    "messages", ["I like tea", {"role": "user", "content": "I like tea"}, [{"role": "user", "content": "I like tea"}]]
+)
+async def test_add_takes_a_text_a_message_and_messages(mem0: Mem0, messages: object) -> None:
+    added = await mem0("add", messages, infer=False, user_id="alice")
+    assert added["message"] == "Memories stored successfully"
+    assert added["status"] == "SUCCEEDED"
+    assert [(each["event"], each["data"]) for each in added["results"]] == [("ADD", {"memory": "I like tea"})]
+
+
+async def test_ids_may_come_on_top_or_inside_filters(mem0: Mem0) -> None:
+    await mem0("add", "I like tea", infer=False, filters={"user_id": "alice", "run_id": "r1"})
+    await mem0("add", "I like milk", infer=False, filters={"AND": [{"user_id": "alice"}, {"agent_id": "a1"}]})
+    listed = (await mem0("get_all", filters=HERS))["results"]
+    assert [(row["agent_id"], row["run_id"], row["session_id"]) for row in listed] == [
+        ("a1", None, None),
+        (None, "r1", "r1"),
+    ]
+
+
+async def test_word_for_word_keeps_both_speakers_and_no_system_message(mem0: Mem0) -> None:
+    said = [
+        {"role": "system", "content": "Be kind"},
+        {"role": "user", "content": "I like tea"},
+        {"role": "assistant", "content": [{"type": "text", "text": "So do I"}, {"type": "image_url"}]},
+    ]
+    added = await mem0("add", said, infer=False, user_id="alice")
+    assert [each["data"]["memory"] for each in added["results"]] == ["I like tea", "So do I"]
+    again = await mem0("add", said, infer=False, user_id="alice")
+    assert [each["event"] for each in again["results"]] == ["NONE", "NONE"]
+    assert len(await mem0.texts()) == 2
+
+
+async def test_add_keeps_what_is_said_about_a_memory(mem0: Mem0) -> None:
+    memory_id = await mem0.keep(
+        "I like tea",
+        agent_id="a1",
+        app_id="app",
+        run_id="r1",
+        metadata={"deep": {"x": [1, None]}},
+        expiration_date="2999-12-31",
+        timestamp=1735689600,
+    )
+    memory = await mem0("get", memory_id)
+    assert memory["metadata"] == {"deep": {"x": [1, None]}}
+    assert memory["expiration_date"] == "2999-12-31"
+    assert memory["created_at"] == "2025-01-01T00:00:00Z"
+    assert (memory["agent_id"], memory["app_id"], memory["run_id"]) == ("a1", "app", "r1")
+    assert memory["profile_id"]
+    assert memory["structured_attributes"] == {
+        "year": 2025,
+        "month": 1,
+        "day": 1,
+        "hour": 0,
+        "minute": 0,
+        "day_of_week": "wednesday",
+        "week_of_year": 1,
+        "day_of_year": 1,
+        "quarter": 1,
+        "is_weekend": False,
+    }
+
+
+# ---------------------------------------------------------------- read
+
+
+async def test_lists_come_in_pages_that_name_each_other(mem0: Mem0) -> None:
+    await mem0("add", [{"role": "user", "content": f"Fact {n}"} for n in range(5)], infer=False, user_id="alice")
+    first = await mem0("get_all", filters=HERS, page=1, page_size=2)
+    assert first["count"] == 5
+    assert first["previous"] is None
+    assert first["next"].startswith(f"{mem0.url}/v3/memories/?")
+    seen = [row["id"] for row in first["results"]]
+    for page in (2, 3):
+        seen += [row["id"] for row in (await mem0("get_all", filters=HERS, page=page, page_size=2))["results"]]
+    assert len(set(seen)) == 5
+    last = await mem0("get_all", filters=HERS, page=3, page_size=2)
+    assert last["next"] is None
+    assert "page=2" in last["previous"]
+
+
+async def test_a_list_is_narrowed_as_asked(mem0: Mem0) -> None:
+    await mem0.keep("I like tea", metadata={"topic": "drink"}, timestamp=1735689600)
+    await mem0.keep("I hike", run_id="r1", expiration_date="2020-01-01")
+    assert await mem0.texts(user_id="alice", metadata={"topic": "drink"}) == ["I like tea"]
+    assert await mem0.texts(user_id="alice") == ["I like tea"]
+    shown = await mem0("get_all", filters={"AND": [HERS, {"run_id": "r1"}]}, show_expired=True, fields=["memory"])
+    assert shown["results"] == [{"memory": "I hike"}]
+    old = await mem0("get_all", filters=HERS, start_date="2025-01-01", end_date="2025-01-01")
+    assert [row["memory"] for row in old["results"]] == ["I like tea"]
+    assert await mem0.texts(user_id="nobody") == []
+
+
+async def test_search_finds_by_meaning_with_a_score(mem0: Mem0) -> None:
+    for text in ("I am allergic to peanuts", "I work as a carpenter", "My sister lives in Oslo"):
+        await mem0.keep(text)
+    found = await mem0("search", "What can she not eat?", filters=HERS, top_k=1, threshold=0.0, explain=True)
+    assert [row["memory"] for row in found["results"]] == ["I am allergic to peanuts"]
+    assert 0 < found["results"][0]["score"] <= 1
+    assert found["results"][0]["score_breakdown"]
+    options = {"rerank": True, "fields": ["memory", "score"], "keyword_search": True, "reference_date": "2030-01-01"}
+    again = await mem0("search", "carpenter", filters=HERS, limit=1, threshold=0, **options)
+    assert again["results"][0].keys() == {"memory", "score"}
+    assert again["results"][0]["memory"] == "I work as a carpenter"
+    assert await mem0("search", "carpenter", filters={"user_id": "nobody"}) == {"results": []}
+
+
+async def test_history_is_a_bare_list_from_the_first_word_to_the_last(mem0: Mem0) -> None:
+    memory_id = await mem0.keep("I like tea", metadata={"topic": "drink"}, run_id="r1")
+    changed = await mem0("update", memory_id, text="I like coffee")
+    assert changed["memory"] == "I like coffee"
+    assert changed["metadata"] == {"topic": "drink"}
+    history = await mem0("history", memory_id)
+    assert [(row["event"], row["old_memory"], row["new_memory"]) for row in history] == [
+        ("ADD", None, "I like tea"),
+        ("UPDATE", "I like tea", "I like coffee"),
+    ]
+    assert history[0]["input"] == [{"role": "user", "content": "I like tea"}]
+    assert history[0]["session_id"] == history[0]["run_id"] == "r1"
+
+
+async def test_a_summary_is_made_of_the_memories_themselves(mem0: Mem0) -> None:
+    await mem0.keep("I like tea")
+    assert (await mem0("get_summary", filters=HERS))["summary"] == "- I like tea"
+    assert (await mem0("get_summary"))["count"] == 1
+
+
+# ---------------------------------------------------------------- change and delete
+
+
+async def test_an_expiry_is_set_and_taken_away(mem0: Mem0) -> None:
+    memory_id = await mem0.keep("I like tea")
+    assert (await mem0("update", memory_id, expiration_date="2020-01-01"))["expiration_date"] == "2020-01-01"
+    assert await mem0.texts() == []
+    assert (await mem0("get", memory_id))["memory"] == "I like tea"
+    assert (await mem0("update", memory_id, expiration_date=None))["expiration_date"] is None
+    assert await mem0.texts() == ["I like tea"]
+
+
+async def test_what_is_deleted_is_gone_from_everywhere(mem0: Mem0) -> None:
+    memory_id = await mem0.keep("I like tea")
+    assert (await mem0("delete", memory_id)) == {"message": "Memory deleted successfully!"}
+    assert await mem0.texts() == []
+    assert "tea" not in str(await mem0("history", memory_id))
+    with pytest.raises(MemoryNotFoundError):
+        await mem0("get", memory_id)
+    linked = await mem0("delete", await mem0.keep("I hike"), delete_linked=True)
+    assert linked == {"message": "Memory deleted successfully!", "cascade_count": 0}
+
+
+async def test_delete_all_takes_all_its_ids_together(mem0: Mem0) -> None:
+    await mem0.keep("Only hers")
+    await mem0.keep("Hers in the run", run_id="r1")
+    await mem0.keep("His in the run", user_id="bob", run_id="r1")
+    gone = await mem0("delete_all", user_id="alice", run_id="r1")
+    assert gone["message"] == "Memories deleted successfully!"
+    assert (await mem0.event(gone["event_id"]))["event_type"] == "DELETE_ALL"
+    assert await mem0.texts() == ["Only hers"]
+    assert await mem0.texts(user_id="bob") == ["His in the run"]
+
+
+async def test_delete_all_reads_filters_the_way_this_client_writes_them(mem0: Mem0) -> None:
+    await mem0.keep("Only hers", metadata={"topic": "drink"})
+    await mem0.keep("Hers too")
+    await mem0.keep("His", user_id="bob")
+    await mem0("delete_all", options=DeleteAllMemoryOptions(filters=HERS), metadata={"topic": "drink"})
+    assert await mem0.texts() == ["Hers too"]
+    await mem0("delete_all", options=DeleteAllMemoryOptions(filters=HERS))
+    assert await mem0.texts() == []
+    assert await mem0.texts(user_id="bob") == ["His"]
+    await mem0("delete_all", user_id="*")
+    assert await mem0.texts(user_id="bob") == []
+
+
+@pytest.mark.parametrize("scope", [{}, {"filters": "nonsense"}, {"metadata": "{'topic': 'drink'}"}, {"userid": "x"}])
+async def test_delete_all_without_a_scope_that_can_be_read_deletes_nothing(mem0: Mem0, scope: dict[str, str]) -> None:
+    await mem0.keep("I like tea", metadata={"topic": "drink"})
+    with pytest.raises(ValidationError) as refused:
+        await mem0("delete_all", **scope)
+    assert refused.value.error_code == "HTTP_400"
+    assert await mem0.texts() == ["I like tea"]
+
+
+async def test_batches_change_and_delete_all_or_nothing(mem0: Mem0) -> None:
+    ids = [await mem0.keep(f"Fact {n}", metadata={"n": n}) for n in range(3)]
+    changes = [{"memory_id": each, "text": f"Changed {n}"} for n, each in enumerate(ids)]
+    assert await mem0("batch_update", changes) == {"message": "Successfully updated 3 memories"}
+    assert sorted(await mem0.texts()) == ["Changed 0", "Changed 1", "Changed 2"]
+    assert (await mem0("get", ids[2]))["metadata"] == {"n": 2}
+    stranger = {"memory_id": str(uuid.uuid4()), "text": "x"}
+    with pytest.raises(MemoryNotFoundError):
+        await mem0("batch_update", [{"memory_id": ids[0], "text": "Half"}, stranger])
+    with pytest.raises(MemoryNotFoundError):
+        await mem0("batch_delete", [{"memory_id": ids[0]}, stranger])
+    assert len(await mem0.texts()) == 3
+    assert "Half" not in await mem0.texts()
+    with pytest.raises(ValidationError):
+        await mem0("batch_delete", [{"memory_id": str(uuid.uuid4())} for _ in range(1001)])
+    assert await mem0("batch_delete", [{"memory_id": each} for each in ids]) == {
+        "message": "Successfully deleted 3 memories"
+    }
+    assert await mem0.texts() == []
+
+
+async def test_feedback_is_given_changed_and_taken_back(mem0: Mem0) -> None:
+    memory_id = await mem0.keep("I like tea")
+    given = await mem0("feedback", memory_id, feedback="POSITIVE", feedback_reason="True")
+    assert (given["feedback"], given["feedback_reason"]) == ("POSITIVE", "True")
+    again = await mem0("feedback", memory_id, feedback="VERY_NEGATIVE")
+    assert (again["id"], again["feedback"]) == (given["id"], "VERY_NEGATIVE")
+    assert (await mem0("feedback", memory_id))["feedback"] is None
+    with pytest.raises(MemoryNotFoundError):
+        await mem0("feedback", str(uuid.uuid4()), feedback="POSITIVE")
+    with pytest.raises(ValidationError):
+        await mem0("feedback", "nonsense", feedback="POSITIVE")
+
+
+# ---------------------------------------------------------------- entities
+
+
+async def test_whoever_a_memory_names_is_an_entity_with_a_count(mem0: Mem0) -> None:
+    await mem0.keep("I like tea", agent_id="a1", app_id="app", run_id="r1")
+    await mem0.keep("I hike")
+    users = await mem0("users")
+    assert {(row["type"], row["name"], row["total_memories"]) for row in users["results"]} == {
+        ("user", "alice", 2),
+        ("agent", "a1", 1),
+        ("app", "app", 1),
+        ("run", "r1", 1),
+    }
+    assert (users["count"], users["total_users"], users["next"]) == (4, 1, None)
+
+
+@pytest.mark.parametrize("name", ["alice", "team/alice", "ålice & co?", "%2F"])
+async def test_an_entity_is_deleted_with_its_memories_whatever_its_name(mem0: Mem0, name: str) -> None:
+    await mem0.keep("I like tea", user_id=name)
+    await mem0.keep("His", user_id="bob")
+    assert "message" in await mem0("delete_users", user_id=name)
+    assert await mem0.texts(user_id=name) == []
+    assert [row["name"] for row in (await mem0("users"))["results"]] == ["bob"]
+
+
+async def test_reset_leaves_nobody(mem0: Mem0) -> None:
+    await mem0.keep("I like tea", agent_id="a1", run_id="r1")
+    await mem0.keep("His", user_id="bob")
+    # An entity that went with another's memories is not there any more when its turn comes.
+    await mem0("delete_users", user_id="alice")
+    await mem0("reset")
+    assert (await mem0("users"))["count"] == 0
+    with pytest.raises(ValueError, match="No entities to delete"):
+        await mem0("delete_users")
+
+
+# ---------------------------------------------------------------- profiles and people
+
+
+async def test_profiles_never_mix_silently(mem0: Mem0) -> None:
+    await mem0.keep("At home")
+    made = await mem0.key.client.post("/v1/profiles", json={"name": "Work", "user_id": "alice"})
+    work = made.json()["id"]
+    await mem0.keep("At work", profile_id=work)
+    assert await mem0.texts() == ["At home"]
+    for choice, expected in ((work, {"At work"}), ("*", {"At home", "At work"})):
+        listed = await mem0("get_all", filters=HERS, profile_id=choice)
+        assert {row["memory"] for row in listed["results"]} == expected
+        found = await mem0("search", "At", filters=HERS, profile_id=choice, threshold=0)
+        assert {row["memory"] for row in found["results"]} == expected
+    assert [row["profile_id"] for row in (await mem0("get_all", filters=HERS, profile_id=work))["results"]] == [work]
+    await mem0("delete_all", user_id="alice")
+    assert {row["memory"] for row in (await mem0("get_all", filters=HERS, profile_id="*"))["results"]} == {"At work"}
+
+
+async def test_reading_about_somebody_makes_nobody(mem0: Mem0) -> None:
+    await mem0("get_all", filters={"user_id": "ghost"})
+    await mem0("search", "tea", filters={"user_id": "ghost"})
+    assert (await mem0("users"))["count"] == 0
+
+
+async def test_somebody_who_signed_in_has_their_own_memories(kind: type[Client], url: str, sign_up: SignUp) -> None:
+    ana = await sign_up()
+    token = ana.tokens["access_token"]
+    mem0 = await connected(kind, url, KeyHolder(ana.client, ana.project_id, token))
+    assert mem0.client.user_email == ana.email
+    await mem0("add", "I like tea", infer=False)
+    listed = await mem0("get_all")
+    assert [row["user_id"] for row in listed["results"]] == [str(ana.account_id)]
+    assert [row["memory"] for row in (await mem0("search", "tea", threshold=0))["results"]] == ["I like tea"]
+    await close(mem0)
+
+
+# ---------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize("method", ["get", "delete", "history"])
+async def test_an_id_that_is_none_is_400_and_an_unknown_one_404(mem0: Mem0, method: str) -> None:
+    for nonsense in ("nonsense", "a/b", "..%2f"):
+        with pytest.raises(ValidationError) as malformed:
+            await mem0(method, nonsense)
+        assert malformed.value.error_code == "HTTP_400"
+    with pytest.raises(MemoryNotFoundError) as unknown:
+        await mem0(method, str(uuid.uuid4()))
+    assert unknown.value.error_code == "HTTP_404"
+    assert unknown.value.message.startswith("There is no memory")
+
+
+async def test_another_projects_memory_is_not_there(mem0: Mem0, sign_up: SignUp) -> None:
+    ana = await sign_up()
+    said = {"messages": "I like tea", "infer": False}
+    theirs = (await ana.client.post("/v3/memories/add/", json=said)).json()["results"][0]["id"]
+    for method in ("get", "delete", "history"):
+        with pytest.raises(MemoryNotFoundError):
+            await mem0(method, theirs)
+
+
+async def test_refusals_arrive_as_the_sentences_they_are(mem0: Mem0) -> None:
+    fixed = await mem0.keep("I like tea", immutable=True)
+    refusals = [
+        ("update", (fixed,), {"text": "x"}, "stored as immutable"),
+        ("update", (fixed,), {"metadata": {"bad": "\0"}}, "NUL"),
+        ("add", ("hi",), {}, "Say whose memory this is"),
+        ("add", ("hi",), {"user_id": "a", "filters": {"user_id": "b"}}, "one user_id"),
+        ("add", ("hi",), {"user_id": "a", "expiration_date": "soon"}, "expiration_date"),
+        ("add", ("",), {"user_id": "a"}, "nothing to remember"),
+        ("get_all", (), {}, "filters must name"),
+        ("get_all", (), {"filters": {"colour": "red"}}, "not a field of filters"),
+        ("get_all", (), {"filters": {"NOT": HERS}}, "not only by exclusion"),
+        ("get_all", (), {"filters": HERS, "page": 0}, "Pages are counted from 1"),
+        ("get_all", (), {"filters": HERS, "page_size": 201}, "from 1 to 200"),
+        ("search", ("x",), {"filters": HERS, "top_k": 0}, "top_k"),
+        ("search", ("x",), {"filters": HERS, "top_k": 1001}, "top_k"),
+        ("search", ("x",), {"filters": HERS, "project_id": "another"}, "no such project"),
+    ]
+    for method, args, more, sentence in refusals:
+        with pytest.raises((ValidationError, MemoryNotFoundError)) as refused:
+            await mem0(method, *args, **more)
+        assert sentence in refused.value.message
+        assert refused.value.details["detail"] == refused.value.message
+        assert refused.value.error_code in ("HTTP_400", "HTTP_404")
+
+
+async def test_a_key_without_the_scope_is_an_authentication_error(
+    kind: type[Client], url: str, make_key: MakeKey
+) -> None:
+    mem0 = await connected(kind, url, await make_key("memories:read"))
+    with pytest.raises(AuthenticationError) as refused:
+        await mem0.keep("I like tea")
+    assert refused.value.error_code == "HTTP_403"
+    assert "memories:write" in refused.value.message
+    await close(mem0)
+
+
+async def test_too_many_requests_say_when_to_come_back(
+    kind: type[Client], resources: Resources, make_key: MakeKey
+) -> None:
+    many, two = 1_000_000, Limit("user", 2, 3600)
+    limits = RateLimits(
+        InProcessCounters(),
+        user=two,
+        project=Limit("project", many, 60),
+        everyone=Limit("global", many, 60),
+        chat=Limit("chat", many, 60),
+    )
+    async with serving(create_app(replace(resources, limits=limits))) as url:
+        mem0 = await connected(kind, url, await make_key())
+        assert await mem0.texts() == []
+        with pytest.raises(RateLimitError) as refused:
+            await mem0.texts()
+        await close(mem0)
+    debug = refused.value.debug_info
+    assert 0 < debug["retry_after"] <= 3600
+    assert (debug["x_ratelimit_limit"], debug["x_ratelimit_remaining"]) == ("2", "0")
+    assert refused.value.error_code == "HTTP_429"
+
+
+async def test_a_server_that_is_away_is_a_network_error(kind: type[Client], app: FastAPI, make_key: MakeKey) -> None:
+    async with serving(app) as url:
+        mem0 = await connected(kind, url, await make_key())
+    with pytest.raises(NetworkError) as away:
+        await mem0.texts()
+    assert away.value.error_code == "NET_CONNECT"
+    await close(mem0)
