@@ -9,6 +9,7 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
+import uvloop
 
 from app.api_keys.issue import issue_key
 from app.backup import back_up
@@ -41,7 +42,8 @@ def prepare(**overrides: object) -> Settings:
 
 def run(work: Coroutine[object, object, None]) -> None:
     try:
-        asyncio.run(until_asked_to_stop(work))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(until_asked_to_stop(work))
     except asyncio.CancelledError:
         raise typer.Exit(130) from None
     except (ConfigurationError, AppError) as error:
