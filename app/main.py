@@ -48,7 +48,6 @@ def create_app(resources: Resources) -> FastAPI:
         version="0.1.0",
         description=DESCRIPTION,
         redirect_slashes=False,
-        max_body_size=resources.values.max_body_bytes,
     )
     app.state.resources = resources
     app.state.auth_limit = resources.values.auth_limit
@@ -65,5 +64,9 @@ def create_app(resources: Resources) -> FastAPI:
         expose_headers=EXPOSED,
         max_age=600,
     )
-    app.add_middleware(AroundEveryRequest, timeout_seconds=resources.values.request_timeout_seconds)
+    app.add_middleware(
+        AroundEveryRequest,
+        timeout_seconds=resources.values.request_timeout_seconds,
+        max_body_bytes=resources.values.max_body_bytes,
+    )
     return app

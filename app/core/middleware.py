@@ -9,10 +9,11 @@ from collections.abc import Callable
 import structlog
 from fastapi import Request
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.logging import request_id
-from app.core.rendering import answer, render_unexpected
+from app.core.rendering import TOO_LARGE, answer, render_unexpected
 from app.core.telemetry import IN_FLIGHT, LATENCY, REQUESTS
 
 log = structlog.get_logger()
@@ -29,9 +30,10 @@ CONTENT_SECURITY = b"default-src 'none'; frame-ancestors 'none'"
 
 
 class AroundEveryRequest:
-    def __init__(self, app: ASGIApp, *, timeout_seconds: float) -> None:
+    def __init__(self, app: ASGIApp, *, timeout_seconds: float, max_body_bytes: int) -> None:
         self._app = app
         self._timeout = timeout_seconds
+        self._max_body = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -49,6 +51,10 @@ class AroundEveryRequest:
             visit.report()
 
     async def _answer(self, visit: "Visit", scope: Scope, receive: Receive) -> None:
+        if declared_size(scope) > self._max_body:
+            await answer(413, TOO_LARGE, "too_large")(scope, receive, visit.send)
+            return
+        receive = limit_body(receive, self._max_body)
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 # Once an answer has begun it may take its time: a stream is not late.
@@ -57,11 +63,32 @@ class AroundEveryRequest:
         except Exception as error:  # the last resort: whatever it is, the client gets our shape
             if visit.status:
                 raise
+            visit.on_start = lambda: None
             if limit.expired():
                 reply = answer(504, "This took too long and was stopped: ask for less at once", "timed_out")
             else:
                 reply = await render_unexpected(Request(scope), error)
             await reply(scope, receive, visit.send)
+
+
+def declared_size(scope: Scope) -> int:
+    declared = dict(scope["headers"]).get(b"content-length", b"")
+    return int(declared) if declared.isdigit() else 0
+
+
+def limit_body(receive: Receive, most: int) -> Receive:
+    """For bodies that come in pieces and do not say how many."""
+    received = 0
+
+    async def receive_some() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > most:
+            raise HTTPException(413)
+        return message
+
+    return receive_some
 
 
 class Visit:

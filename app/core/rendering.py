@@ -16,6 +16,7 @@ from app.core.rate_limit import Limit, limiter, refuse, stand
 log = structlog.get_logger()
 CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
 CODES |= {409: "conflict", 413: "too_large", 415: "unsupported_media_type", 422: "invalid_request"}
+TOO_LARGE = "The request body is larger than MAX_BODY_BYTES allows: send less at once"
 DISK_FULL, CANCELED = "53100", "57014"
 
 
@@ -38,7 +39,7 @@ async def render_http_error(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == 405:
         detail = f"{request.method} is not possible at {request.url.path}: see /docs for what is"
     if error.status_code == 413:
-        detail = "The request body is larger than MAX_BODY_BYTES allows: send less at once"
+        detail = TOO_LARGE
     code = CODES.get(error.status_code, "error")
     return answer(error.status_code, detail, code, dict(error.headers or {}))
 
