@@ -1,0 +1,51 @@
+import dataclasses
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import httpx
+import pytest
+import pytest_asyncio
+import structlog
+from fastapi import FastAPI
+
+from app.core.logging import configure_logging
+from app.core.resources import Resources
+from app.main import create_app
+from tests.conftest import client_of
+
+MakeApp = Callable[..., FastAPI]
+
+
+@pytest.fixture
+def make_app(resources: Resources) -> MakeApp:
+    """The whole app with other settings, on the same resources."""
+
+    def make(**values: object) -> FastAPI:
+        return create_app(dataclasses.replace(resources, values=dataclasses.replace(resources.values, **values)))
+
+    return make
+
+
+@pytest.fixture
+def own(make_app: MakeApp) -> FastAPI:
+    """An app to which a test may add routes."""
+    return make_app()
+
+
+@pytest_asyncio.fixture
+async def visitor(own: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(own) as client:
+        yield client
+
+
+@pytest.fixture
+def loud() -> Iterator[None]:
+    """Everything is logged, by us and by every library."""
+    root = logging.getLogger()
+    before = (root.level, list(root.handlers))
+    configure_logging("DEBUG", as_json=True)
+    root.setLevel(logging.DEBUG)
+    yield
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]
+    structlog.reset_defaults()
