@@ -29,6 +29,8 @@ PENDING = "update public.memories set state = 'pending'"
 
 async def back_up(settings: Settings, target: Path) -> None:
     """Written beside the target first: a backup that was interrupted never looks like a whole one."""
+    if not await asyncio.to_thread(target.parent.is_dir):
+        raise ConfigurationError(f"There is no folder {target.parent.resolve()}: make it, or name another file")
     async with AsyncExitStack() as stack:
         _, admin = await find_postgres(settings, stack, alone=False)
         await asyncio.to_thread(_write_archive, settings, admin, target)

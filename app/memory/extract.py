@@ -4,6 +4,7 @@ An extraction that fails is an event in state FAILED with a reason, never an emp
 after a crash finds its event done and does nothing: facts and the event's state are written in one transaction.
 """
 
+import asyncio
 import datetime as dt
 import json
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,9 +14,10 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.errors import ExtractionFailed
+from app.core.errors import AppError, ExtractionFailed
 from app.core.ports import (
     Change,
     ChatMessage,
@@ -30,11 +32,13 @@ from app.core.resources import Resources
 from app.memory.ledger import MemoryRepository
 from app.memory.namespace import Namespace
 from app.memory.new import Kind, NewMemory
-from app.memory.write import as_result, to_index
+from app.memory.write import as_result, changes_of
 
 log = structlog.get_logger()
 MOST_TRIES = 6
 NEARLY_IDENTICAL = 0.97
+AWAY = "The database, the vector index or the embedder could not be reached, however often it was tried"
+BROKEN = "The extraction ended in a way that was not foreseen: see the log of the server"
 START = text("""
 update events set status = 'RUNNING', started_at = coalesce(started_at, now()), updated_at = now()
 where project_id = :project_id and id = :id and status in ('PENDING', 'RUNNING')
@@ -66,13 +70,31 @@ async def run_extraction(resources: Resources, project_id: UUID, event_id: UUID,
     task = await _begin(resources, project_id, event_id)
     if task is None:
         return
+    reason: str | None = BROKEN
     try:
-        extraction = await resources.extractor.extract(_as_request(resources, task))
-    except ExtractionFailed as error:
-        if error.retry_after is not None and tries < MOST_TRIES:
+        await _extract(resources, task)
+        reason = None
+    except (ExtractionFailed, AppError, OSError, SQLAlchemyError) as error:
+        reason = _final(error, tries)
+        if reason is None:
             raise
-        await _fail(resources, task, error.reason)
-        return
+    except asyncio.CancelledError:
+        reason = None
+        raise
+    finally:
+        if reason is not None:
+            await _fail(resources, task, reason)
+
+
+def _final(error: ExtractionFailed | AppError | OSError | SQLAlchemyError, tries: int) -> str | None:
+    """What the event is to say, or None while another try makes sense."""
+    if isinstance(error, ExtractionFailed):
+        return error.reason if error.retry_after is None or tries >= MOST_TRIES else None
+    return AWAY if tries >= MOST_TRIES else None
+
+
+async def _extract(resources: Resources, task: Task) -> None:
+    extraction = await resources.extractor.extract(_as_request(resources, task))
     fresh, known = await _sort_out(resources, task.namespace, extraction.facts)
     changes = await _finish(resources, task, extraction, fresh, known)
     await resources.index_queue.put(changes)
@@ -159,11 +181,7 @@ async def _finish(
         results = [as_result(result) for result, _ in added]
         results += [{"id": str(memory.id), "event": "NONE"} for memory in known]
         await _close(tx, task, "SUCCEEDED", results=results, note=extraction.note)
-    return [
-        to_index(task.namespace, memory, version)
-        for memory, (_, version) in zip(new, added, strict=True)
-        if version is not None
-    ]
+    return changes_of(task.namespace, new, added)
 
 
 def _as_memory(task: Task, fact: ExtractedFact) -> NewMemory:

@@ -17,39 +17,50 @@ from app.core.database import Database
 from app.core.errors import AppError
 from app.core.ports import Change, Embedder, IndexEntry, ToIndex, ToRemove, VectorIndex
 from app.memory.context import embedding_text, keyword_text
+from app.memory.ledger import MemoryRepository
 
 log = structlog.get_logger()
 BATCH = 64
 MOST_WAITING = 4096
+SETTLE_SECONDS = 5.0
 MARK = text("""
 update memories set state = 'indexed'
 from unnest(cast(:ids as uuid[]), cast(:versions as timestamptz[])) as done (id, version)
 where memories.id = done.id and memories.updated_at = done.version
+returning memories.id
 """)
 REMOVED = text("delete from vector_removals where memory_id = any(:ids)")
 
 
 class Indexer:
-    """One queue and one worker in each process: changes of a memory reach the index in the order they were made."""
+    """One queue and one worker in each process. Between processes, and where two changes of one memory overtook each
+    other on the way here, the ledger decides: whatever is not its latest version any more is looked up again."""
 
-    def __init__(self, database: Database, embedder: Embedder, index: VectorIndex) -> None:
+    def __init__(
+        self, database: Database, embedder: Embedder, index: VectorIndex, *, settle_seconds: float = SETTLE_SECONDS
+    ) -> None:
         self._database = database
         self._embedder = embedder
         self._index = index
-        self._queue: asyncio.Queue[Change] = asyncio.Queue(MOST_WAITING)
+        self._settle_seconds = settle_seconds
+        self._queue: asyncio.Queue[Change] = asyncio.Queue()
         self._waiting: dict[UUID, dict[str, int]] = {}
         self._moved = asyncio.Condition()
         self._worker: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._worker = asyncio.create_task(self._work())
+        self._worker.add_done_callback(self._start_again)
 
     async def put(self, changes: Sequence[Change]) -> None:
-        """Waits while too much is waiting already: the faster side slows down, nothing is dropped."""
+        """Then waits while too much is waiting: the faster side slows down. Whoever leaves meanwhile loses nothing."""
         for change in changes:
             spaces = self._waiting.setdefault(change.project_id, {})
             spaces[change.namespace] = spaces.get(change.namespace, 0) + 1
-            await self._queue.put(change)
+            self._queue.put_nowait(change)
+        if self._queue.qsize() > MOST_WAITING:
+            async with self._moved:
+                await self._moved.wait_for(lambda: self._queue.qsize() <= MOST_WAITING)
 
     async def settled(self, project_id: UUID, namespaces: Sequence[str] | None) -> None:
         """Returns when nothing that was put before is still on its way for these namespaces."""
@@ -70,6 +81,12 @@ class Indexer:
         with contextlib.suppress(asyncio.CancelledError):
             await self._worker
 
+    def _start_again(self, ended: asyncio.Task[None]) -> None:
+        """Whatever ended it, searches wait for this worker. What it dropped is still pending in the ledger."""
+        if not ended.cancelled() and (error := ended.exception()):
+            log.error("memory.indexer_ended", exc_info=error)
+            self.start()
+
     def _behind(self, project_id: UUID, namespaces: Sequence[str] | None) -> bool:
         spaces = self._waiting.get(project_id)
         if not spaces:
@@ -78,30 +95,54 @@ class Indexer:
 
     async def _work(self) -> None:
         while True:
-            batch = [await self._queue.get()]
-            while len(batch) < BATCH and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
+            batch = await self._next()
             try:
-                await self._apply(batch)
+                await (self._apply(batch) if batch else self._index.settle())
             except (AppError, OSError, SQLAlchemyError) as error:
                 # The rows stay pending in the ledger: the sweep comes back to them.
                 log.warning("memory.indexing_failed", count=len(batch), exc_info=error)
             finally:
                 await self._done(batch)
 
+    async def _next(self) -> list[Change]:
+        """Nothing, when nothing has come for a while."""
+        try:
+            batch = [await asyncio.wait_for(self._queue.get(), self._settle_seconds)]
+        except TimeoutError:
+            return []
+        while len(batch) < BATCH and not self._queue.empty():
+            batch.append(self._queue.get_nowait())
+        return batch
+
     async def _apply(self, batch: Sequence[Change]) -> None:
-        """The last change of each memory is the one that counts."""
-        last = {change.id: change for change in batch}
-        fresh = [change for change in last.values() if isinstance(change, ToIndex)]
-        gone = [change.id for change in last.values() if isinstance(change, ToRemove)]
+        last = latest(batch)
+        fresh = [change for change in last if isinstance(change, ToIndex)]
+        gone = [change.id for change in last if isinstance(change, ToRemove)]
         await index_all(self._embedder, self._index, fresh)
         await self._index.remove(gone)
+        overtaken = await self._note(fresh, gone)
+        if overtaken:
+            await self._catch_up(overtaken)
+
+    async def _note(self, fresh: Sequence[ToIndex], gone: Sequence[UUID]) -> list[ToIndex]:
+        """Tells the ledger, and returns what is no longer as it was indexed."""
+        marked: set[UUID] = set()
         async with self._database.system() as tx:
             if fresh:
                 versions = [change.version for change in fresh]
-                await tx.execute(MARK, {"ids": [change.id for change in fresh], "versions": versions})
+                marked |= set(await tx.scalars(MARK, {"ids": [change.id for change in fresh], "versions": versions}))
             if gone:
                 await tx.execute(REMOVED, {"ids": gone})
+        return [change for change in fresh if change.id not in marked]
+
+    async def _catch_up(self, overtaken: Sequence[ToIndex]) -> None:
+        now: list[Change] = []
+        for project_id in {change.project_id for change in overtaken}:
+            ids = [change.id for change in overtaken if change.project_id == project_id]
+            now += await load_versions(self._database, project_id, ids)
+        there = {change.id for change in now}
+        now += [ToRemove(each.id, each.project_id, each.namespace) for each in overtaken if each.id not in there]
+        await self._apply(now)
 
     async def _done(self, batch: Sequence[Change]) -> None:
         for change in batch:
@@ -116,6 +157,27 @@ class Indexer:
             self._moved.notify_all()
 
 
+def latest(batch: Sequence[Change]) -> list[Change]:
+    """Of each memory the version that was committed last; what is removed stays removed."""
+    last: dict[UUID, Change] = {}
+    for change in batch:
+        known = last.get(change.id)
+        newer = isinstance(change, ToRemove) or (isinstance(known, ToIndex) and known.version <= change.version)
+        if known is None or newer:
+            last[change.id] = change
+    return list(last.values())
+
+
+async def load_versions(database: Database, project_id: UUID, ids: Sequence[UUID]) -> list[ToIndex]:
+    """As they are now."""
+    async with database.transaction(project_id) as tx:
+        memories = await MemoryRepository(tx, project_id).many(ids)
+    return [
+        ToIndex(each.id, project_id, each.namespace, each.content, each.context, each.created_at, each.updated_at)
+        for each in memories
+    ]
+
+
 async def index_all(embedder: Embedder, index: VectorIndex, fresh: Sequence[ToIndex]) -> None:
     if fresh:
         await index.upsert(await as_entries(embedder, fresh))
@@ -124,7 +186,8 @@ async def index_all(embedder: Embedder, index: VectorIndex, fresh: Sequence[ToIn
 async def as_entries(embedder: Embedder, fresh: Sequence[ToIndex]) -> list[IndexEntry]:
     texts = [embedding_text(each.content, each.context, each.said_at) for each in fresh]
     vectors = await embedder.embed(texts)
+    words_of_all = [keyword_text(each.content, each.context, each.said_at) for each in fresh]
     return [
-        IndexEntry(each.id, each.project_id, each.namespace, vector, keyword_text(each.content, each.context, each.said_at))
-        for each, vector in zip(fresh, vectors, strict=True)
+        IndexEntry(each.id, each.project_id, each.namespace, vector, words)
+        for each, vector, words in zip(fresh, vectors, words_of_all, strict=True)
     ]

@@ -2,15 +2,18 @@
 
 from uuid import UUID
 
-from app.core.errors import ExtractionFailed
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.core.errors import AppError, ExtractionFailed
 from app.core.jobs import JobContext, TryAgain, resources_of, tasks
 from app.memory.extract import run_extraction
 from app.memory.sweep import remove_orphans, sweep
 
 LEFT_BEHIND_SECONDS = 30
+AGAIN = TryAgain(ExtractionFailed, AppError, OSError, SQLAlchemyError)
 
 
-@tasks.task(name="memory.extract", pass_context=True, retry=TryAgain(ExtractionFailed))
+@tasks.task(name="memory.extract", pass_context=True, retry=AGAIN)
 async def extract(context: JobContext, project_id: str, event_id: str) -> None:
     await run_extraction(resources_of(context), UUID(project_id), UUID(event_id), context.job.attempts)
 

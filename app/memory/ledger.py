@@ -1,6 +1,7 @@
 """The ledger in SQL: every statement that writes memories, their history, and what became of them."""
 
 import datetime as dt
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database import Database
 from app.core.errors import NotFound
 from app.core.repository import Repository
 from app.memory.models import Memory
@@ -25,15 +27,18 @@ COLUMNS = (
     "id, namespace, user_id, profile_id, agent_id, app_id, run_id, kind, role, content, context, metadata,"
     " categories, importance, immutable, expires_on, source_message_id, event_id"
 )
-# One statement: new rows with their history, and for each one that was there already, which.
-ADD = text(f"""
+# One statement: new rows with their history, and for each one that was there already, which. Each row looks for its
+# twin in the table by itself: as a join, a table not yet analyzed was read from end to end for every row added.
+ADDING = f"""
 with given as (
   select g.*, decode(g.hash, 'hex') as digest, row_number() over () as place
   from jsonb_to_recordset(cast(:rows as jsonb)) as g ({FIELDS})
 ), known as (
-  select distinct on (g.place) g.place, m.id, m.content
-  from given g join memories m on m.namespace = g.namespace and m.hash = g.digest and m.project_id = :project_id
-  where g.deduplicate and (m.expires_on is null or m.expires_on >= current_date) and m.archived_at is null
+  select g.place, m.id, m.content from given g cross join lateral (
+    select m.id, m.content from memories m
+    where g.deduplicate and m.namespace = g.namespace and m.hash = g.digest and m.project_id = :project_id
+      and (m.expires_on is null or m.expires_on >= current_date) and m.archived_at is null
+    limit 1) m
 ), twin as (
   select g.place, first_value(g.place) over (partition by g.namespace, g.digest order by g.place) as first
   from given g where g.deduplicate
@@ -50,13 +55,24 @@ with given as (
   select :project_id, g.id, g.user_id, g.agent_id, g.app_id, g.run_id, 'ADD', g.content, g.input, g.metadata,
     coalesce(g.created_at, now())
   from given g join added a on a.id = g.id
-)
-select g.place, coalesce(k.id, f.id, g.id) as id, a.id is not null as added, coalesce(k.content, g.content) as content,
-  a.updated_at
-from given g left join known k on k.place = g.place left join added a on a.id = g.id
-  left join twin t on t.place = g.place and t.first < g.place left join given f on f.place = t.first
-order by g.place
-""")  # noqa: S608  # only our own column names are put together
+), outcome as (
+  select g.place, coalesce(k.id, f.id, g.id) as id, a.id is not null as added,
+    coalesce(k.content, g.content) as content, a.updated_at
+  from given g left join known k on k.place = g.place left join added a on a.id = g.id
+    left join twin t on t.place = g.place and t.first < g.place left join given f on f.place = t.first
+)"""  # noqa: S608  # only our own column names are put together
+ADD = text(f"{ADDING} select * from outcome order by place")  # noqa: S608
+# The same, with what is told of it, for the commonest case: word for word and in one round trip.
+ADD_AND_TELL = text(f"""{ADDING}, told as (
+  insert into events (id, project_id, user_id, namespace, event_type, status, results, started_at, completed_at)
+  select :event_id, :project_id, :user_id, :namespace, 'ADD', 'SUCCEEDED', coalesce(jsonb_agg(
+    jsonb_build_object('id', id, 'event', case when added then 'ADD' else 'NONE' end) order by place), '[]'),
+    now(), now()
+  from outcome
+) select * from outcome order by place""")  # noqa: S608
+# Of two that add the same at once, one waits, and then finds what the other wrote.
+ONE_AT_A_TIME = text("select pg_advisory_xact_lock(key) from unnest(cast(:keys as bigint[])) as key")
+DOORS = 16
 RECORD_EVENT = text("""
 insert into events (id, project_id, user_id, namespace, session_id, event_type, status, messages, request, results,
   note,  started_at, completed_at)
@@ -91,7 +107,11 @@ class MemoryRepository(Repository[Memory]):
         self, namespace: Namespace, new: Sequence[NewMemory], *, deduplicate: bool, event_id: UUID | None = None
     ) -> list[tuple[Remembered, dt.datetime | None]]:
         """In order; with each new row the moment that says which version of it is to be indexed."""
-        rows = [as_row(namespace, memory, event_id, deduplicate=deduplicate) for memory in new]
+        if not new:
+            return []
+        rows = as_rows(namespace, new, event_id, deduplicate=deduplicate)
+        if deduplicate:
+            await self.tx.execute(ONE_AT_A_TIME, {"keys": doors(namespace, rows)})
         found = await self.tx.execute(ADD, {"rows": json.dumps(rows), "project_id": self.project_id})
         return [(remembered(row), row.updated_at) for row in found]
 
@@ -123,6 +143,35 @@ class MemoryRepository(Repository[Memory]):
 
     async def count_access(self, ids: Sequence[UUID]) -> None:
         await self.tx.execute(COUNT_ACCESS, {"project_id": self.project_id, "ids": list(ids)})
+
+
+async def add_at_once(
+    database: Database, namespace: Namespace, new: Sequence[NewMemory], event_id: UUID, *, deduplicate: bool
+) -> list[tuple[Remembered, dt.datetime | None]]:
+    """`add_all` and the event that tells of it, in a transaction of their own."""
+    rows = as_rows(namespace, new, event_id, deduplicate=deduplicate)
+    values = {
+        "rows": json.dumps(rows),
+        "event_id": event_id,
+        "project_id": namespace.project_id,
+        "user_id": namespace.user_id,
+        "namespace": str(namespace),
+    }
+    waiting = [(ONE_AT_A_TIME, {"keys": doors(namespace, rows)})] if deduplicate else []
+    found = await database.at_once(namespace.project_id, namespace.user_id, *waiting, (ADD_AND_TELL, values))
+    return [(remembered(row), row.updated_at) for row in found]
+
+
+def as_rows(
+    namespace: Namespace, new: Sequence[NewMemory], event_id: UUID | None, *, deduplicate: bool
+) -> list[dict[str, object]]:
+    return [as_row(namespace, memory, event_id, deduplicate=deduplicate) for memory in new]
+
+
+def doors(namespace: Namespace, rows: Sequence[Mapping[str, object]]) -> list[int]:
+    """A few locks for each namespace, always taken in the same order, however many memories come at once."""
+    first = int.from_bytes(hashlib.sha256(str(namespace).encode()).digest()[:7]) * DOORS
+    return sorted({first + int(str(row["hash"])[:2], 16) % DOORS for row in rows})
 
 
 def as_row(namespace: Namespace, memory: NewMemory, event_id: UUID | None, *, deduplicate: bool) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Make the index anew from the ledger, beside the one that serves, and swap at the end."""
 
+import datetime as dt
 from collections.abc import AsyncIterator
 from itertools import groupby
 from uuid import UUID
@@ -10,7 +11,7 @@ from app.core.jobs import JobContext, resources_of, tasks
 from app.core.ports import ToIndex
 from app.core.resources import Resources
 from app.memory.indexing import as_entries
-from app.memory.sweep import index_missing, load_for_index, sweep
+from app.memory.sweep import by_project, index_missing, load_for_index, remove_orphans, sweep
 
 BATCH = 256
 NAME = "reindex"
@@ -21,14 +22,18 @@ insert into maintenance (name, done, total, state) values (:name, :done, :total,
 on conflict (name) do update
   set done = excluded.done, total = excluded.total, state = excluded.state, updated_at = now()
 """)
+NOW = text("select clock_timestamp()")
+# Changed while an index of another embedder was filled, which live writes do not follow.
+CHANGED = text("update memories set state = 'pending' where updated_at >= :started and state = 'indexed'")
 LOOK = text("select done, total, state from maintenance where name = :name")
 
 
 async def rebuild_index(resources: Resources) -> int:
-    """What is written meanwhile reaches both; whatever slipped between is found by looking again after the swap."""
+    """What is written meanwhile reaches both, or, where another embedder makes the new one, is gone over once more
+    after the swap, as is whatever slipped between."""
     embedder = resources.embedder
     async with resources.database.system() as tx:
-        total = await tx.scalar(COUNT) or 0
+        started, total = await tx.scalar(NOW), await tx.scalar(COUNT) or 0
     await report(resources, 0, total, "running")
     fresh = await resources.index.rebuild(embedder.name, embedder.dimensions)
     done, swapped = 0, False
@@ -43,10 +48,18 @@ async def rebuild_index(resources: Resources) -> int:
         if not swapped:
             await fresh.abandon()
             await report(resources, done, total, "failed")
-    await index_missing(resources)
-    await sweep(resources, older_than_seconds=0)
+    await _repair(resources, started)
     await report(resources, done, done, "finished")
     return done
+
+
+async def _repair(resources: Resources, started: dt.datetime | None) -> None:
+    """Removals of another process may have come back with what was filled in."""
+    async with resources.database.system() as tx:
+        await tx.execute(CHANGED, {"started": started})
+    await index_missing(resources)
+    await sweep(resources, older_than_seconds=0)
+    await remove_orphans(resources)
 
 
 async def report(resources: Resources, done: int, total: int, state: str) -> None:
@@ -63,7 +76,7 @@ async def _everything(resources: Resources) -> AsyncIterator[list[ToIndex]]:
             return
         after = rows[-1].id
         found: list[ToIndex] = []
-        for project_id, group in groupby(sorted(rows, key=lambda row: row.project_id), lambda row: row.project_id):
+        for project_id, group in groupby(sorted(rows, key=by_project), by_project):
             found += await load_for_index(resources, project_id, [row.id for row in group])
         yield found
 

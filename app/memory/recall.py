@@ -4,13 +4,28 @@ The ledger has the last word: an expired, deleted, archived or foreign memory ca
 """
 
 import datetime as dt
-from collections.abc import AsyncIterator, Sequence
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Row, Uuid, any_, literal, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    cast,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    true,
+)
 
 from app.core.ports import Candidate, Purpose, Role, SearchScope
 from app.core.resources import Resources
@@ -21,24 +36,12 @@ from app.memory.ledger import MemoryRepository
 from app.memory.models import Memory
 from app.memory.namespace import Namespace
 from app.memory.new import Kind
-from app.memory.ranking import Ranked, RankingWeights, rank
+from app.memory.ranking import RankingWeights, rank
 from app.memory.visible import visible
 
 FEW = 2000
-MOST_CANDIDATES = 20_000
 """A filter that leaves no more rows than this is asked first, so that none of them is missed."""
-
-
-LOOKED_AT = select(
-    Memory.id,
-    Memory.kind,
-    Memory.role,
-    Memory.content,
-    Memory.context,
-    Memory.run_id,
-    Memory.created_at,
-    Memory.importance,
-)
+MOST_CANDIDATES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +81,11 @@ async def recall(resources: Resources, question: Question) -> list[Recalled]:
     best: list[Recalled] = []
     async for scope, limit in _attempts(resources, question, names):
         candidates = await resources.index.candidates(scope, vector, question.text, limit)
-        async with resources.database.transaction(question.project_id, question.user_id) as tx:
-            ranked = await _rank(tx, resources, question, candidates)
-            best = await _load(tx, question, [each for each in ranked if each.score >= question.threshold])
-        if len(ranked) >= question.top_k or len(candidates) < limit:
+        rows = await _rows_of(resources, question, candidates, filtered=scope.only is not None)
+        best = _best(resources, question, candidates, rows)
+        if len(best) >= question.top_k or len(candidates) < limit:
             break
-    return best
+    return [each for each in best if each.score >= question.threshold]
 
 
 async def _attempts(
@@ -118,25 +120,56 @@ def _allowed(question: Question) -> list[ColumnElement[bool]]:
     return [*conditions, to_sql(question.filter)] if question.filter else conditions
 
 
+async def _rows_of(
+    resources: Resources, question: Question, candidates: Sequence[Candidate], *, filtered: bool
+) -> dict[UUID, Any]:
+    """The candidates that may be seen, whole, since asking again for the best takes longer than carrying the rest."""
+    if not candidates:
+        return {}
+    values = {"ids": [each.id for each in candidates], "project_id": question.project_id, "user_id": question.user_id}
+    looked_up = (LOOK_UP[question.show_expired], values)
+    rows = {row.id: row for row in await resources.database.at_once(question.project_id, question.user_id, looked_up)}
+    if question.filter is None or filtered:
+        return rows
+    async with resources.database.transaction(question.project_id, question.user_id) as tx:
+        matching = select(Memory.id).where(_among(list(rows)), *_allowed(question))
+        return {each: rows[each] for each in await tx.scalars(matching)}
+
+
 def _among(ids: Sequence[UUID]) -> ColumnElement[bool]:
     """One array, not one parameter for each: the statement stays the same, so Postgres plans it once."""
-    return Memory.id == any_(literal(list(ids), ARRAY(Uuid)))
+    return Memory.id == any_(literal(ids, ARRAY(Uuid)))
 
 
-async def _rank(
-    tx: AsyncSession, resources: Resources, question: Question, candidates: Sequence[Candidate]
-) -> list[Ranked]:
-    """Only the columns that ranking looks at: there may be hundreds of candidates, and ten of them are shown."""
-    if not candidates:
-        return []
-    rows = await tx.execute(LOOKED_AT.where(_among([each.id for each in candidates]), *_allowed(question)))
-    known = {row.id: row for row in rows}
-    found = [_found(each, known[each.id]) for each in candidates if each.id in known]
+def _look_up(*, show_expired: bool) -> Select[Any]:
+    """Row by row: as a join, Postgres read the whole project where it had not counted the table yet."""
+    wanted = func.unnest(bindparam("ids", type_=ARRAY(Uuid))).table_valued("id").render_derived("wanted")
+    user_id = bindparam("user_id", type_=Text)
+    mine = [Memory.project_id == bindparam("project_id"), or_(user_id.is_(None), Memory.user_id == user_id)]
+    found = select(Memory).where(Memory.id == wanted.c.id, *mine, *visible(show_expired=show_expired))
+    row = found.correlate(wanted).limit(literal_column("1")).lateral("row")
+    unread = cast(row.c.metadata, Text).label("metadata_")
+    columns = [unread if column.name == "metadata" else column for column in row.c]
+    return select(*columns).select_from(wanted.join(row, true()))
+
+
+LOOK_UP = {show_expired: _look_up(show_expired=show_expired) for show_expired in (False, True)}
+
+
+def _best(
+    resources: Resources, question: Question, candidates: Sequence[Candidate], rows: Mapping[UUID, Any]
+) -> list[Recalled]:
+    found = [_found(each, rows[each.id]) for each in candidates if each.id in rows]
     weights = RankingWeights(half_life_days=resources.values.recency_half_life_days)
-    return rank(question.text, found, question.at or dt.datetime.now(dt.UTC), weights, question.top_k)
+    ranked = rank(question.text, found, question.at or dt.datetime.now(dt.UTC), weights, question.top_k)
+    return [Recalled(_as_memory(rows[each.id]), each.score, each.parts) for each in ranked]
 
 
-def _found(candidate: Candidate, row: "Row[*tuple[Any, ...]]") -> Found:
+def _as_memory(row: Any) -> Memory:
+    return Memory(**{**row._asdict(), "metadata_": json.loads(row.metadata_)})
+
+
+def _found(candidate: Candidate, row: Any) -> Found:
     return Found(
         candidate.id,
         candidate.similarity,
@@ -149,11 +182,3 @@ def _found(candidate: Candidate, row: "Row[*tuple[Any, ...]]") -> Found:
         row.created_at,
         row.importance,
     )
-
-
-async def _load(tx: AsyncSession, question: Question, ranked: Sequence[Ranked]) -> list[Recalled]:
-    if not ranked:
-        return []
-    query = select(Memory).where(_among([each.id for each in ranked]), Memory.project_id == question.project_id)
-    rows = {row.id: row for row in await tx.scalars(query)}
-    return [Recalled(rows[each.id], each.score, each.parts) for each in ranked if each.id in rows]

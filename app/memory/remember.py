@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.jobs import defer
 from app.core.resources import Resources
 from app.memory.jobs import extract
-from app.memory.ledger import record_event
+from app.memory.ledger import add_at_once, record_event
 from app.memory.namespace import Namespace
 from app.memory.new import NewMemory
-from app.memory.write import Added, write_memories
+from app.memory.write import Added, changes_of
 
 Message = Mapping[str, str]
 
@@ -23,10 +23,10 @@ async def remember(
     resources: Resources, namespace: Namespace, new: Sequence[NewMemory], *, deduplicate: bool = True
 ) -> Added:
     """Kept word for word: when this returns they are committed, and the next search of the namespace finds them."""
-    async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:
-        added, changes = await write_memories(tx, namespace, new, deduplicate=deduplicate)
-    await resources.index_queue.put(changes)
-    return added
+    event_id = uuid.uuid4()
+    found = await add_at_once(resources.database, namespace, new, event_id, deduplicate=deduplicate)
+    await resources.index_queue.put(changes_of(namespace, new, found))
+    return Added(event_id, [result for result, _ in found])
 
 
 @dataclass(frozen=True, slots=True)

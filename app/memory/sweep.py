@@ -1,26 +1,27 @@
 """Repair: rows that never reached the index, and vectors whose rows are gone. Safe to run at any time, anywhere."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import text
+from sqlalchemy import Row, TextClause, text
 
 from app.core.ports import IndexedId, ToIndex
 from app.core.resources import Resources
-from app.memory.ledger import MemoryRepository
+from app.memory.indexing import REMOVED, load_versions
 
 log = structlog.get_logger()
 BATCH = 1000
 PENDING = text("""
-select id, project_id from memories where state = 'pending' and updated_at < now() - make_interval(secs => :age)
-order by project_id limit :batch
+select id, project_id from memories
+where state = 'pending' and updated_at < now() - make_interval(secs => :age) and id > :after order by id limit :batch
 """)
 REMOVALS = text("""
-select memory_id from vector_removals where created_at < now() - make_interval(secs => :age) limit :batch
+select memory_id from vector_removals
+where created_at < now() - make_interval(secs => :age) and memory_id > :after order by memory_id limit :batch
 """)
-REMOVED = text("delete from vector_removals where memory_id = any(:ids)")
 PRESENT = text("select id from memories where id = any(:ids)")
 
 
@@ -60,30 +61,44 @@ async def index_missing(resources: Resources) -> int:
 
 
 async def _index_pending(resources: Resources, age: float) -> int:
-    async with resources.database.system() as tx:
-        rows = (await tx.execute(PENDING, {"age": age, "batch": BATCH})).all()
-    for project_id, group in groupby(rows, key=lambda row: row.project_id):
-        await resources.index_queue.put(await load_for_index(resources, project_id, [row.id for row in group]))
-    return len(rows)
+    """Page after page, as fast as the index takes them: after a restore that is everything."""
+    count = 0
+    async for rows in _pages(resources, PENDING, age):
+        for project_id, group in groupby(sorted(rows, key=by_project), by_project):
+            await resources.index_queue.put(await load_for_index(resources, project_id, [row.id for row in group]))
+        count += len(rows)
+    return count
 
 
 async def load_for_index(resources: Resources, project_id: UUID, ids: Sequence[UUID]) -> list[ToIndex]:
-    async with resources.database.transaction(project_id) as tx:
-        memories = await MemoryRepository(tx, project_id).many(ids)
-    return [
-        ToIndex(each.id, project_id, each.namespace, each.content, each.context, each.created_at, each.updated_at)
-        for each in memories
-    ]
+    return await load_versions(resources.database, project_id, ids)
 
 
 async def _finish_removals(resources: Resources, age: float) -> int:
-    async with resources.database.system() as tx:
-        ids = list(await tx.scalars(REMOVALS, {"age": age, "batch": BATCH}))
-    if ids:
+    count = 0
+    async for rows in _pages(resources, REMOVALS, age):
+        ids = [row[0] for row in rows]
         await resources.index.remove(ids)
         async with resources.database.system() as tx:
             await tx.execute(REMOVED, {"ids": ids})
-    return len(ids)
+        count += len(ids)
+    return count
+
+
+async def _pages(resources: Resources, page: TextClause, age: float) -> AsyncIterator[Sequence[Row[Any]]]:
+    after = UUID(int=0)
+    while True:
+        async with resources.database.system() as tx:
+            rows = (await tx.execute(page, {"age": age, "after": after, "batch": BATCH})).all()
+        if not rows:
+            return
+        yield rows
+        after = rows[-1][0]
+
+
+def by_project(row: Row[Any]) -> UUID:
+    project_id: UUID = row.project_id
+    return project_id
 
 
 async def _without_rows(resources: Resources, entries: Sequence[IndexedId]) -> list[UUID]:

@@ -30,12 +30,18 @@ async def write_memories(
     )
     results = [result for result, _ in found]
     await record_event(tx, namespace, event_id, "ADD", done=True, results=[as_result(each) for each in results])
-    changes: list[Change] = [
+    return Added(event_id, results), changes_of(namespace, new, found)
+
+
+def changes_of(
+    namespace: Namespace, new: Sequence[NewMemory], found: Sequence[tuple[Remembered, dt.datetime | None]]
+) -> list[Change]:
+    """Of those that were added, in order."""
+    return [
         to_index(namespace, memory, version)
         for memory, (_, version) in zip(new, found, strict=True)
         if version is not None
     ]
-    return Added(event_id, results), changes
 
 
 def as_result(result: Remembered) -> dict[str, object]:

@@ -1,0 +1,155 @@
+"""How fast the memory engine is in process: `python -m bench.engine [--sizes 1000 10000 100000]`.
+
+A tenth of the memories is in one namespace, the rest in 200. Texts that are asked for or added while a clock runs are
+new to the engine, so each is embedded. CPU time is that of this process, Postgres not included.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from app.core.logging import configure_logging
+from app.core.ports import Purpose, SearchScope
+from app.core.resources import Resources
+from app.memory.namespace import Namespace
+from app.memory.new import NewMemory
+from app.memory.recall import Question, recall
+from app.memory.remember import remember
+from app.settings import Settings
+from app.wiring import open_resources
+from bench.corpus import Corpus, Town, found_town, sentences
+
+ROUNDS, ADDS, BATCH = 300, 600, 100
+FRESH = sentences(2)
+Figures = dict[str, float]
+
+
+async def timed(name: str, work: Callable[[], Awaitable[object]], rounds: int = ROUNDS) -> Figures:
+    """Milliseconds: median, 95th percentile, and CPU of this process."""
+    for _ in range(10):
+        await work()
+    taken, cpu = [], time.process_time()
+    for _ in range(rounds):
+        start = time.perf_counter()
+        await work()
+        taken.append((time.perf_counter() - start) * 1000)
+    spent = (time.process_time() - cpu) * 1000 / rounds
+    p50, p95 = statistics.median(taken), sorted(taken)[int(rounds * 0.95)]
+    print(f"  {name:44} p50 {p50:7.2f}  p95 {p95:7.2f}  cpu {spent:6.2f} ms")
+    return {f"{name}, p50 ms": round(p50, 2), f"{name}, cpu ms": round(spent, 2)}
+
+
+# ---------------------------------------------------------------- search
+
+
+async def searches(resources: Resources, town: Town) -> Figures:
+    figures: Figures = {}
+    for name, homes in (("small", town.small), ("large", (town.large,))):
+        figures |= await timed(f"search, {name} namespace", search_in(resources, homes))
+        figures |= await timed(f"index alone, {name} namespace", index_alone(resources, homes))
+    return figures | await timed("embedding alone", lambda: embed(resources))
+
+
+def search_in(resources: Resources, homes: Sequence[Namespace]) -> Callable[[], Awaitable[object]]:
+    async def search() -> None:
+        namespace = random.choice(homes)
+        await recall(resources, Question(namespace.project_id, next(FRESH), (namespace,)))
+
+    return search
+
+
+async def embed(resources: Resources) -> None:
+    await resources.embedder.embed([next(FRESH)], Purpose.QUERY)
+
+
+def index_alone(resources: Resources, homes: Sequence[Namespace]) -> Callable[[], Awaitable[object]]:
+    vectors = [[random.gauss(0, 0.05) for _ in range(resources.embedder.dimensions)] for _ in range(50)]
+    limit = resources.values.recall_candidates
+
+    async def look() -> None:
+        namespace = random.choice(homes)
+        scope = SearchScope(namespace.project_id, (str(namespace),))
+        await resources.index.candidates(scope, random.choice(vectors), next(FRESH), limit)
+
+    return look
+
+
+# ---------------------------------------------------------------- adds
+
+
+async def adds(resources: Resources, town: Town) -> Figures:
+    figures = await rate(resources, town, "add one by one", ADDS, 1)
+    return figures | await rate(resources, town, f"add in batches of {BATCH}", ADDS * 2, BATCH)
+
+
+async def rate(resources: Resources, town: Town, name: str, count: int, size: int) -> Figures:
+    """Memories a second: until the last is acknowledged, and until the last can be found."""
+    start, cpu = time.perf_counter(), time.process_time()
+    for _ in range(count // size):
+        new = [NewMemory(text) for text in itertools.islice(FRESH, size)]
+        await remember(resources, random.choice(town.small), new)
+    acknowledged = count / (time.perf_counter() - start)
+    await resources.index_queue.settled(town.large.project_id, None)
+    found = count / (time.perf_counter() - start)
+    spent = (time.process_time() - cpu) * 1000 / count
+    print(f"  {name:34} {acknowledged:6.0f}/s acknowledged {found:6.0f}/s searchable  cpu {spent:5.2f} ms each")
+    return {f"{name}, per second": round(acknowledged), f"{name}, searchable per second": round(found)}
+
+
+# ---------------------------------------------------------------- memory
+
+
+def resident() -> float:
+    """Megabytes of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def on_disk(folder: Path) -> float:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
+
+
+# ---------------------------------------------------------------- all of it
+
+
+async def measure(resources: Resources, town: Town, folder: Path) -> Figures:
+    figures = await searches(resources, town) | await adds(resources, town)
+    room = {"resident MB": round(resident()), "on disk MB": round(on_disk(folder))}
+    print(f"  {room}")
+    return figures | room
+
+
+async def run(sizes: list[int], folder: Path) -> dict[str, Figures]:
+    found: dict[str, Figures] = {}
+    async with open_resources(Settings(_env_file=None, data_dir=folder)) as resources:
+        town = await found_town(resources)
+        corpus = Corpus(resources, town)
+        print(f"before the first memory: {resident():.0f} MB resident")
+        for size in sizes:
+            await corpus.grow(size)
+            await resources.index.settle()
+            print(f"{size} memories:")
+            found[str(size)] = await measure(resources, town, folder)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--folder", type=Path, help="kept afterwards; a temporary one if left out")
+    arguments = parser.parse_args()
+    configure_logging("WARNING", as_json=False)
+    with tempfile.TemporaryDirectory() as scratch:
+        figures = asyncio.run(run(arguments.sizes, arguments.folder or Path(scratch)))
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
