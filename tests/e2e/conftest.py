@@ -1,4 +1,4 @@
-"""supabase-js needs node and its packages, which `.ci/run` installs with `npm ci`. Elsewhere its test may be absent."""
+"""Node's packages and redis-server are installed by `.ci/run`. Elsewhere the tests that need them may be absent."""
 
 import os
 import shutil
@@ -7,9 +7,13 @@ from pathlib import Path
 JS = Path(__file__).parent / "js"
 READY = shutil.which("node") is not None and (JS / "node_modules" / "@supabase" / "supabase-js").is_dir()
 
-# In CI the test is always collected, so that a missing node fails it instead of passing it over.
-collect_ignore = [] if READY or os.environ.get("CI") else ["test_supabase_js.py"]
+REDIS = shutil.which("redis-server") is not None
+
+# In CI every test is collected, so that what is missing fails it instead of passing it over.
+ABSENT = [name for name, ready in (("test_supabase_js.py", READY), ("test_redis.py", REDIS)) if not ready]
+collect_ignore = [] if os.environ.get("CI") else ABSENT
 
 
 def pytest_report_header() -> list[str]:
-    return [] if READY else ["supabase-js: not tested, needs node and `npm ci` in tests/e2e/js"]
+    without_node = [] if READY else ["supabase-js: not tested, needs node and `npm ci` in tests/e2e/js"]
+    return without_node if REDIS else [*without_node, "Redis: not tested, needs redis-server"]

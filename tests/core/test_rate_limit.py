@@ -1,0 +1,192 @@
+import dataclasses
+import time
+import uuid
+from collections.abc import Sequence
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.adapters.in_process import InProcessCounters
+from app.core.errors import ConfigurationError, TooManyRequests
+from app.core.ports import Counters
+from app.core.rate_limit import Limit, RateLimits, read_limit
+from app.core.resources import Resources
+from app.core.telemetry import REGISTRY
+from app.main import create_app
+from tests.conftest import PASSWORD, MakeKey, SignUp, client_of
+from tests.core.conftest import MakeApp
+
+PLENTY = 1_000_000
+UNLIMITED_AUTH = [("GET", "/v1/auth/me"), ("DELETE", "/v1/auth/me")]
+
+
+class Away:
+    """Counters that nobody reaches."""
+
+    async def hit(self, windows: Sequence[tuple[str, int]]) -> list[int]:
+        raise ConnectionError
+
+    async def close(self) -> None: ...
+
+
+def limits_of(counters: Counters | None = None, **amounts: int) -> RateLimits:
+    """A day's worth, so that no window ends in the middle of a test."""
+    each = {name: Limit(name, amounts.get(name, PLENTY), 86400) for name in ("user", "project", "everyone", "chat")}
+    return RateLimits(counters or InProcessCounters(), **each)
+
+
+def limited(resources: Resources, **amounts: int) -> FastAPI:
+    return create_app(dataclasses.replace(resources, limits=limits_of(**amounts)))
+
+
+async def ask(app: FastAPI, credential: str, times: int = 1) -> list[httpx.Response]:
+    async with client_of(app, credential) as client:
+        return [await client.get("/v1/projects") for _ in range(times)]
+
+
+def statuses(answers: list[httpx.Response]) -> list[int]:
+    return [answer.status_code for answer in answers]
+
+
+def throttled(limit: str) -> float:
+    return REGISTRY.get_sample_value("keepsake_throttled_total", {"limit": limit}) or 0
+
+
+def assert_refused(answer: httpx.Response, limit: int) -> None:
+    assert answer.status_code == 429
+    assert answer.json()["code"] == "rate_limited"
+    assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+    wait = answer.headers["Retry-After"]
+    assert wait.isdigit()
+    assert int(wait) >= 1
+    assert answer.headers["X-RateLimit-Limit"] == str(limit)
+    assert answer.headers["X-RateLimit-Remaining"] == "0"
+    assert int(answer.headers["X-RateLimit-Reset"]) > time.time()
+
+
+async def test_each_answer_says_how_much_is_left(resources: Resources, make_key: MakeKey) -> None:
+    holder = await make_key()
+    first, second, third = await ask(limited(resources, user=2), holder.key, 3)
+    assert [first.headers["X-RateLimit-Remaining"], second.headers["X-RateLimit-Remaining"]] == ["1", "0"]
+    assert first.headers["X-RateLimit-Limit"] == "2"
+    assert_refused(third, 2)
+    assert "wait" in third.json()["detail"]
+
+
+async def test_a_user_has_a_limit_of_their_own(resources: Resources, make_key: MakeKey, sign_up: SignUp) -> None:
+    app = limited(resources, user=2)
+    one, two, person = await make_key(), await make_key(), await sign_up()
+    before = throttled("user")
+    assert statuses(await ask(app, one.key, 3)) == [200, 200, 429]
+    assert statuses(await ask(app, two.key)) == [200], "another key of the same project"
+    assert statuses(await ask(app, person.tokens["access_token"], 3)) == [200, 200, 429]
+    assert throttled("user") == before + 2
+
+
+async def test_the_keys_of_a_project_share_its_limit(resources: Resources, make_key: MakeKey, sign_up: SignUp) -> None:
+    app = limited(resources, project=3)
+    one, two = await make_key(), await make_key()
+    assert statuses(await ask(app, one.key, 2)) == [200, 200]
+    last, refused = await ask(app, two.key, 2)
+    assert last.status_code == 200
+    assert_refused(refused, 3)
+    assert statuses(await ask(app, (await sign_up()).tokens["access_token"])) == [200], "another project"
+
+
+async def test_everybody_together_has_a_limit(resources: Resources, make_key: MakeKey, sign_up: SignUp) -> None:
+    app = limited(resources, everyone=2)
+    assert statuses(await ask(app, (await make_key()).key)) == [200]
+    answers = await ask(app, (await sign_up()).tokens["access_token"], 2)
+    assert statuses(answers) == [200, 429]
+    assert_refused(answers[1], 2)
+
+
+async def test_chat_turns_have_a_limit_for_each_user(resources: Resources, make_key: MakeKey) -> None:
+    holder = await make_key()
+    body = {"message": "Hello", "user_id": "ana"}
+    async with client_of(limited(resources, chat=2), holder.key) as client:
+        answers = [await client.post("/v1/chat", json=body) for _ in range(3)]
+        assert statuses(answers) == [200, 200, 429]
+        assert_refused(answers[2], 2)
+        assert (await client.get("/v1/projects")).status_code == 200, "only turns are counted"
+
+
+async def test_a_window_that_has_ended_is_forgotten() -> None:
+    now = 1000.0
+    counters = InProcessCounters(clock=lambda: now)
+    assert await counters.hit([("a", 10), ("b", 10), ("a", 60)]) == [1, 1, 1]
+    assert await counters.hit([("a", 10), ("a", 60)]) == [2, 2]
+    now = 1010.0
+    assert await counters.hit([("a", 10), ("a", 60)]) == [1, 3]
+
+
+async def test_counters_that_are_away_let_everybody_through_and_that_is_counted(
+    resources: Resources, make_key: MakeKey
+) -> None:
+    def through() -> float:
+        return REGISTRY.get_sample_value("keepsake_rate_limit_unavailable_total") or 0
+
+    app = create_app(dataclasses.replace(resources, limits=limits_of(Away(), user=1)))
+    before = through()
+    answers = await ask(app, (await make_key()).key, 3)
+    assert statuses(answers) == [200, 200, 200]
+    assert "X-RateLimit-Limit" not in answers[0].headers
+    assert through() == before + 3
+
+
+@pytest.mark.parametrize("words", ["", "often", "5", "0/minute", "-1/minute", "30/fortnight", "minute/30"])
+def test_what_is_no_limit_is_refused_by_its_name(words: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^RATE_LIMIT_USER is not a limit"):
+        read_limit("rate_limit_user", words)
+
+
+def test_limits_are_read_as_people_write_them() -> None:
+    assert read_limit("rate_limit_user", "30/minute") == Limit("user", 30, 60)
+    assert read_limit("rate_limit_chat", "5 per 2 hours") == Limit("chat", 5, 7200)
+
+
+async def test_a_refusal_is_raised_by_the_tightest_limit() -> None:
+    limits = limits_of(user=1, chat=1)
+    allowance = await limits.admit_request("ana", "p")
+    assert allowance is not None
+    assert (allowance.limit, allowance.remaining) == (1, 0)
+    with pytest.raises(TooManyRequests):
+        await limits.admit_request("ana", "p")
+    assert await limits.admit_request("bob", "p")
+    await limits.admit_chat("ana")
+    with pytest.raises(TooManyRequests):
+        await limits.admit_chat("ana")
+
+
+async def test_every_sign_in_route_is_limited_by_itself(make_app: MakeApp, sign_up: SignUp) -> None:
+    """slowapi passes over a route in silence when its decorator stands in the wrong place."""
+    app = make_app(auth_limit="2/day")
+    token = (await sign_up()).tokens["access_token"]
+    async with client_of(app, token) as client:
+        paths = app.openapi()["paths"]
+        routes = [(m.upper(), p) for p, methods in paths.items() if p.startswith("/v1/auth/") for m in methods]
+        assert len(routes) >= 9
+        for method, path in routes:
+            if (method, path) in UNLIMITED_AUTH:
+                continue
+            body = {"email": "nobody@example.com", "password": PASSWORD, "refresh_token": "x", "type": "signup"}
+            body |= {"scope": "others"} if path.endswith("logout") else {}
+            body |= {"token_hash": "x"} if path.endswith("verify") else {}
+            answers = [await client.request(method, path, json=body) for _ in range(3)]
+            assert 429 not in statuses(answers[:2]), (method, path)
+            assert 422 not in statuses(answers), (method, path, answers[0].text)
+            assert_refused(answers[2], 2)
+
+
+async def test_addresses_do_not_share_a_sign_in_limit(make_app: MakeApp) -> None:
+    app = make_app(auth_limit="2/month")
+    body = {"email": f"{uuid.uuid4().hex}@example.com", "password": PASSWORD}
+
+    async def log_in(address: str) -> int:
+        transport = httpx.ASGITransport(app=app, client=(address, 1234), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return (await client.post("/v1/auth/login", json=body)).status_code
+
+    assert [await log_in("192.0.2.1") for _ in range(3)] == [401, 401, 429]
+    assert await log_in("192.0.2.2") == 401

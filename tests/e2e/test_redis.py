@@ -1,0 +1,168 @@
+"""Counters in a real Redis: shared by instances, and no obstacle when it is away."""
+
+import asyncio
+import dataclasses
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import pytest_asyncio
+from fastapi import FastAPI
+
+from app.adapters.redis import TIMEOUT_SECONDS, RedisCounters, RedisShortTerm, connect_redis
+from app.core.resources import Resources
+from app.core.telemetry import REGISTRY
+from app.main import create_app
+from tests.conftest import MakeKey, client_of
+from tests.core.test_rate_limit import assert_refused, limits_of
+
+
+class RedisServer:
+    def __init__(self, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = folder
+        self.start()
+
+    def start(self) -> None:
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._process = subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL)
+        for _ in range(500):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise AssertionError("redis-server did not start")
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def freeze(self) -> None:
+        """As a machine that has gone: connections stand, nobody answers."""
+        self._process.send_signal(signal.SIGSTOP)
+        while psutil.Process(self._process.pid).status() != psutil.STATUS_STOPPED:
+            time.sleep(0.01)
+
+    def thaw(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    yield server
+    server.thaw()
+    server.stop()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+@pytest_asyncio.fixture
+async def counters(redis: RedisServer) -> AsyncIterator[RedisCounters]:
+    counters = RedisCounters(connect_redis(redis.url))
+    yield counters
+    await counters.close()
+
+
+def app_of(resources: Resources, counters: RedisCounters, **amounts: int) -> FastAPI:
+    return create_app(dataclasses.replace(resources, limits=limits_of(counters, **amounts)))
+
+
+async def ask(app: FastAPI, key: str) -> httpx.Response:
+    async with client_of(app, key) as client:
+        return await client.get("/v1/projects")
+
+
+def let_through() -> float:
+    return REGISTRY.get_sample_value("keepsake_rate_limit_unavailable_total") or 0
+
+
+async def test_instances_share_their_counts(
+    resources: Resources, redis: RedisServer, counters: RedisCounters, make_key: MakeKey
+) -> None:
+    key = (await make_key()).key
+    other = RedisCounters(connect_redis(redis.url))
+    here, there = app_of(resources, counters, user=3), app_of(resources, other, user=3)
+    answers = [await ask(here, key), await ask(there, key), await ask(here, key), await ask(there, key)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert [answer.headers["X-RateLimit-Remaining"] for answer in answers] == ["2", "1", "0", "0"]
+    assert_refused(answers[3], 3)
+    await other.close()
+
+
+async def test_counts_end_by_themselves(redis: RedisServer, counters: RedisCounters) -> None:
+    assert await counters.hit([("ana", 60), ("p", 3600)]) == [1, 1]
+    assert await counters.hit([("ana", 60)]) == [2]
+    client = connect_redis(redis.url)
+    names = [name async for name in client.scan_iter("keepsake:*")]
+    assert len(names) == 2
+    assert sorted([await client.ttl(name) // 60 for name in names]) in ([1, 119], [1, 120], [2, 119], [2, 120])
+    await client.aclose()
+
+
+@pytest.mark.parametrize("way", ["stopped", "frozen"])
+async def test_without_redis_requests_go_through_without_delay(
+    resources: Resources, redis: RedisServer, make_key: MakeKey, way: str
+) -> None:
+    clock = Clock()
+    counters = RedisCounters(connect_redis(redis.url), clock)
+    key = (await make_key()).key
+    app = app_of(resources, counters, user=3)
+    assert (await ask(app, key)).headers["X-RateLimit-Remaining"] == "2"
+    redis.stop() if way == "stopped" else redis.freeze()
+
+    before = let_through()
+    async with asyncio.timeout(30 * TIMEOUT_SECONDS):
+        answers = [await ask(app, key) for _ in range(100)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert "X-RateLimit-Limit" not in answers[0].headers
+    assert let_through() == before + 100
+
+    redis.start() if way == "stopped" else redis.thaw()
+    clock.ahead = 60
+    assert (await ask(app, key)).status_code == 200, "the connection of before may have to fail once"
+    clock.ahead = 120
+    assert "X-RateLimit-Limit" in (await ask(app, key)).headers, "counted again as soon as it is back"
+    await counters.close()
+
+
+async def test_waiting_for_redis_holds_nobody_else_up(redis: RedisServer, counters: RedisCounters) -> None:
+    await counters.hit([("ana", 60)])
+    redis.freeze()
+    waiting = asyncio.create_task(counters.hit([("ana", 60)]))
+    turns = 0
+    while not waiting.done():
+        await asyncio.sleep(0)
+        turns += 1
+    with pytest.raises(OSError, match="Redis does not answer"):
+        await waiting
+    assert turns > 100, "the loop went on turning"
+
+
+async def test_short_term_memory_in_redis_says_when_it_is_away(redis: RedisServer) -> None:
+    memory = RedisShortTerm(connect_redis(redis.url))
+    await memory.set("k", b"v", 60)
+    assert await memory.get("k") == b"v"
+    assert await memory.delete("k", "none") == 1
+    assert await memory.get("k") is None
+    assert await memory.healthy()
+    redis.stop()
+    assert not await memory.healthy()
+    with pytest.raises(ConnectionError):
+        await memory.get("k")
+    await memory.close()
+    redis.start()
