@@ -17,7 +17,7 @@ from app.identity.scopes import SCOPES_OF_ROLE, Scope
 
 OK = 200
 """Any 2xx."""
-OBJECTS = re.compile(r"\{(project|organization|account|key|profile|session|message|memory|event)_id\}")
+OBJECTS = re.compile(r"\{(project|organization|account|key|profile|session|message|memory|event|webhook|delivery)_id\}")
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,10 @@ PROFILES = {
     # A user's last profile stays.
     ("DELETE", "/v1/profiles/{profile_id}"): scoped(Scope.PROFILES_WRITE, also=frozenset({409}), spends=True),
     ("POST", "/v1/profiles/{profile_id}/default"): scoped(Scope.PROFILES_WRITE),
+    # The world has one profile, and none is copied into itself.
+    ("POST", "/v1/profiles/{profile_id}/copy"): scoped(
+        Scope.PROFILES_WRITE, body={"to_profile_id": "{profile_id}"}, also=frozenset({400})
+    ),
 }
 SESSIONS = {
     ("GET", "/v1/sessions"): scoped(Scope.SESSIONS_READ, query="?user_id={user_id}"),
@@ -134,6 +138,10 @@ SESSIONS = {
     ("GET", "/v1/sessions/{session_id}/messages"): scoped(Scope.SESSIONS_READ),
     ("GET", "/v1/sessions/{session_id}/summary"): scoped(Scope.SESSIONS_READ),
     ("POST", "/v1/sessions/{session_id}/reset"): scoped(Scope.SESSIONS_WRITE),
+}
+CHAT = {
+    ("POST", "/v1/sessions/{session_id}/messages"): scoped(Scope.SESSIONS_WRITE, body={"content": "Hello"}),
+    ("POST", "/v1/chat"): scoped(Scope.SESSIONS_WRITE, body={"message": "Hello", "session_id": "{session_id}"}),
 }
 HIS = {"filters": {"user_id": "{user_id}"}}
 ASKS = {**HIS, "query": "tea"}
@@ -174,7 +182,7 @@ MEMORIES = {
         Scope.MEMORIES_READ, stranger=404, fills=(("entity_type", "user"), ("name", "{user_id}"))
     ),
     ("DELETE", "/v2/entities/{entity_type}/{name}/"): scoped(
-        Scope.MEMORIES_WRITE, stranger=404, spends=True, fills=(("entity_type", "user"), ("name", "{user_id}"))
+        Scope.MEMORIES_WRITE, spends=True, fills=(("entity_type", "user"), ("name", "{user_id}"))
     ),
     ("POST", "/v1/users/"): scoped(Scope.MEMORIES_WRITE, body={"user_id": "{user_id}"}),
     ("POST", "/v1/agents/"): scoped(Scope.MEMORIES_WRITE, user=403, body={"agent_id": "Agent {fresh}"}),
@@ -188,6 +196,18 @@ MEMORIES = {
     ("GET", "/v1/memories/{entity_type}/{entity_id}/"): scoped(
         Scope.MEMORIES_READ, fills=(("entity_type", "user"), ("entity_id", "{user_id}"))
     ),
+}
+HOOKS, HOOK = "/api/v1/webhooks/projects/{project_id}/", "/api/v1/webhooks/{webhook_id}/"
+NEW_HOOK = {**NAMED, "url": "https://hooks.example/in", "event_types": ["memory_add"]}
+WEBHOOKS = {
+    ("GET", HOOKS): scoped(Scope.PROJECTS_READ, user=404),
+    ("POST", HOOKS): scoped(Scope.PROJECTS_WRITE, body=NEW_HOOK),
+    ("GET", HOOK): scoped(Scope.PROJECTS_READ, user=404),
+    ("PUT", HOOK): scoped(Scope.PROJECTS_WRITE, body=NAMED),
+    ("DELETE", HOOK): scoped(Scope.PROJECTS_WRITE, spends=True),
+    ("POST", f"{HOOK}secret/"): scoped(Scope.PROJECTS_WRITE),
+    ("GET", f"{HOOK}deliveries/"): scoped(Scope.PROJECTS_READ, user=404),
+    ("POST", f"{HOOK}deliveries/{{delivery_id}}/redeliver/"): scoped(Scope.PROJECTS_WRITE),
 }
 ORGS, ORG = "/api/v1/orgs/organizations/", "/api/v1/orgs/organizations/{organization_id}/"
 OTHER = {"email": "{account_id}@example.com", "role": "READER"}
@@ -221,6 +241,8 @@ TABLE: Mapping[tuple[str, str], Rule] = {
     **API_KEYS,
     **PROFILES,
     **SESSIONS,
+    **CHAT,
     **MEMORIES,
     **PLATFORM,
+    **WEBHOOKS,
 }

@@ -23,11 +23,11 @@ FORGET_EVENTS = text("delete from events where project_id = :project_id and name
 @router.post("/{profile_id}/copy")
 async def copy_profile(profile_id: UUID, body: ProfileCopy, caller: ProfileWriter, resources: ResourcesDep) -> Copied:
     """Its memories into another profile of the same user. What is known there already is counted, not doubled."""
-    if profile_id == body.to_profile_id:
-        raise BadRequest("A profile is not copied into itself: name another one as `to_profile_id`")
     async with resources.database.transaction(caller.project_id, caller.user_id, caller.account_id) as tx:
         source = await ProfileRepository(tx, caller.project_id, caller.user_id).get(profile_id)
         target = await ProfileRepository(tx, caller.project_id, source.user_id).get(body.to_profile_id)
+    if source.id == target.id:
+        raise BadRequest("A profile is not copied into itself: name another one as `to_profile_id`")
     copied, known = await copy_memories(resources, _namespace(caller, source.user_id, source.id), target.id)
     return Copied(copied=copied, already_there=known)
 

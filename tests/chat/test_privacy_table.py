@@ -1,0 +1,197 @@
+"""The table of privacy modes, each effect looked at where it would show: prompt, rows, jobs, request, logs."""
+
+import itertools
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from app.core.logging import configure_logging
+from app.core.resources import Resources
+from app.memory.namespace import Namespace
+from app.memory.new import NewMemory
+from app.memory.remember import remember
+from app.worker import run_jobs
+from tests.chat.conftest import StartTalk
+from tests.chat.talk import Rows, Talk
+from tests.model_server import ModelServer, Says
+
+PROMISED = {
+    "normal": {
+        "memory is in the prompt": True,
+        "memories recalled": 1,
+        "facts": 1,
+        "episodes": 2,
+        "messages": 2,
+        "jobs queued": 1,
+        "accesses counted": 1,
+        "asked not to store": None,
+        "short-term messages": 2,
+        "ids are given": True,
+    },
+    "pause_memories": {
+        "memory is in the prompt": True,
+        "memories recalled": 1,
+        "facts": 0,
+        "episodes": 0,
+        "messages": 2,
+        "jobs queued": 0,
+        "accesses counted": 0,
+        "asked not to store": None,
+        "short-term messages": 2,
+        "ids are given": True,
+    },
+    "incognito": {
+        "memory is in the prompt": False,
+        "memories recalled": 0,
+        "facts": 0,
+        "episodes": 0,
+        "messages": 0,
+        "jobs queued": 0,
+        "accesses counted": 0,
+        "asked not to store": False,
+        "short-term messages": 2,
+        "ids are given": False,
+    },
+}
+
+
+@pytest.fixture
+def loudest() -> Iterator[None]:
+    configure_logging("DEBUG", as_json=False)
+    yield
+    configure_logging("INFO", as_json=False)
+
+
+async def run_extraction(house: Resources, rows: Rows, project_id: uuid.UUID) -> None:
+    async with run_jobs(house, concurrency=2, look_every_seconds=0.1):
+        await rows.wait_for(
+            "select not exists (select from jobs.procrastinate_jobs where args ->> 'project_id' = :id"
+            " and status in ('todo', 'doing') and task_name = 'memory.extract')",
+            id=str(project_id),
+        )
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("mode", PROMISED)
+async def test_a_mode_does_what_the_table_promises_and_nothing_else(
+    mode: str,
+    streamed: bool,
+    talk: StartTalk,
+    house: Resources,
+    server: ModelServer,
+    rows: Rows,
+    loudest: None,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    said, answered = f"Kwik{uuid.uuid4().hex}", f"Sure{uuid.uuid4().hex}"
+    session = await talk(mode)
+    home = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
+    await remember(house, home, [NewMemory("My sister Ines lives in Lisbon")])
+    server.always(Says(answered, " indeed"))
+    before = await rows.jobs(session.project_id)
+    answer = await session.ask(f"I work at {said}. Where does my sister Ines live?", streamed=streamed)
+
+    jobs = await rows.jobs(session.project_id) - before
+    await run_extraction(house, rows, session.project_id)
+    [request] = server.conversations
+    facts = await rows.memories(session.project_id, "fact")
+    episodes = await rows.memories(session.project_id, "episode")
+    access = "select access_count + cardinality(accessed_at) from memories where content like '%Lisbon'"
+    shown = {
+        "memory is in the prompt": "Lisbon" in str(request["messages"]),
+        "memories recalled": len(answer["recalled"]),
+        "facts": sum(said in fact for fact in facts),
+        "episodes": sum(said in episode or answered in episode for episode in episodes),
+        "messages": len(await session.history()),
+        "jobs queued": jobs,
+        "accesses counted": int(await rows.one(f"{access} and project_id = :id", id=session.project_id)) // 2,
+        "asked not to store": request.get("store"),
+        "short-term messages": await session.short_term(),
+        "ids are given": bool(answer["event_id"] or answer["message"]["id"] or answer["user_message"]["id"]),
+    }
+    assert shown == PROMISED[mode]
+    assert answer["message"]["content"] == f"{answered} indeed"
+    assert answer["will_remember"] is (mode == "normal")
+    assert bool(await rows.mentioning(said)) is (mode != "incognito")
+    logged = "".join(capfd.readouterr())
+    assert "request" in logged, "nothing was logged, so nothing was shown"
+    assert said not in logged
+    assert answered not in logged
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(PROMISED)), ids="-".join)
+async def test_a_change_of_mode_acts_from_the_next_message_on(
+    order: tuple[str, ...], talk: StartTalk, house: Resources, server: ModelServer, rows: Rows
+) -> None:
+    said = {mode: f"I keep {mode.upper()}{uuid.uuid4().hex}" for mode in PROMISED}
+    session = await talk(order[0])
+    for mode in (*order, *order):
+        await session.switch(mode)
+        await session.say(f"{said[mode]}.")
+    await run_extraction(house, rows, session.project_id)
+
+    stored = [message["content"] for message in await session.history() if message["role"] == "user"]
+    assert stored == [f"{said[mode]}." for mode in (*order, *order) if mode != "incognito"]
+    assert await rows.mentioning(said["incognito"]) == []
+    assert await tables_about(rows, said["pause_memories"]) <= {"public.messages", "public.sessions"}
+    assert "public.memories" in await tables_about(rows, said["normal"])
+    after_incognito = order.index("incognito") + 1
+    for asked in server.conversations[after_incognito : after_incognito + 2]:
+        assert said["incognito"] not in str(asked)
+
+
+async def tables_about(rows: Rows, words: str) -> set[str]:
+    return set(await rows.mentioning(words))
+
+
+@pytest.mark.parametrize("mode", ["pause_memories", "incognito"])
+async def test_whoever_pauses_means_what_was_just_said_too(
+    mode: str, talk: StartTalk, house: Resources, rows: Rows
+) -> None:
+    session = await talk()
+    await session.say("I work at Quokka.")
+    await session.switch(mode)
+    await run_extraction(house, rows, session.project_id)
+    assert await rows.memories(session.project_id, "fact") == []
+
+
+async def test_incognito_remembers_its_own_words_and_the_conversation_before(
+    talk: StartTalk, server: ModelServer
+) -> None:
+    session = await talk()
+    await session.say("The plan is called Osprey.")
+    await session.switch("incognito")
+    await session.say("The code is 4711.")
+    await session.say("What is the code?")
+    assert "4711" in str(server.conversations[-1])
+    assert "Osprey" in str(server.conversations[-1])
+
+
+async def leave(session: Talk, way: str) -> None:
+    if way == "reset":
+        assert (await session.client.post(f"{session.path}/reset")).status_code == 200
+    elif way == "delete":
+        assert (await session.client.delete(session.path)).status_code == 200
+    elif way == "profile":
+        await session.client.post("/v1/profiles", json={"name": "Other", "user_id": session.user_id})
+        assert (await session.client.delete(f"/v1/profiles/{session.profile_id}")).status_code == 200
+    else:
+        await session.switch(way)
+
+
+@pytest.mark.parametrize("way", ["reset", "delete", "profile", "normal", "pause_memories"])
+async def test_what_was_said_in_incognito_ends_with_it(way: str, talk: StartTalk, house: Resources) -> None:
+    session = await talk("incognito")
+    await session.say("My secret is Puffin.")
+    assert await house.short_term.get(f"incognito:{session.session_id}") is not None
+    await leave(session, way)
+    assert await house.short_term.get(f"incognito:{session.session_id}") is None
+
+
+async def test_what_is_kept_of_incognito_is_unreadable_and_has_an_end(talk: StartTalk, house: Resources) -> None:
+    session = await talk("incognito")
+    await session.say("My secret is Puffin.")
+    kept = await house.short_term.get(f"incognito:{session.session_id}")
+    assert kept is not None
+    assert b"Puffin" not in kept
