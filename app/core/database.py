@@ -78,16 +78,17 @@ class Database:
 
     async def at_once(self, project_id: uuid.UUID, user_id: str | None, *statements: Statement) -> Sequence[Any]:
         """What `transaction` does with statements that need nothing from each other, in one round trip; the rows of
-        the last, as named tuples. Between two synchronisations Postgres takes what it is sent as one transaction."""
+        the last, as named tuples. Between two synchronisations Postgres takes what it is sent as one transaction.
+
+        Whoever stops waiting leaves it to end by itself: a connection never goes back with an answer still to come."""
+        return await asyncio.shield(self._at_once(project_id, user_id, *statements))
+
+    async def _at_once(self, project_id: uuid.UUID, user_id: str | None, *statements: Statement) -> Sequence[Any]:
         async with self._plain.connect() as connection:
             driver = (await connection.get_raw_connection()).driver_connection
             assert isinstance(driver, psycopg.AsyncConnection)
             try:
                 return await _pipeline(driver, [(ENTER, entry(*member(project_id, user_id))), *statements])
-            except asyncio.CancelledError:
-                # What was asked may still be on its way: nobody else may meet it on this connection.
-                await connection.invalidate()
-                raise
             except psycopg.Error as error:
                 if driver.closed:
                     await connection.invalidate()

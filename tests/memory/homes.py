@@ -1,0 +1,98 @@
+"""Somebody's namespace, and short ways to say what tests of the engine say again and again."""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, select, text
+
+from app.core.ports import IndexEntry, VectorIndex
+from app.core.resources import Resources
+from app.memory.models import Memory, MemoryEvent, MemoryHistory
+from app.memory.namespace import Namespace
+from app.memory.new import NewMemory
+from app.memory.recall import Question, Recalled, recall
+from app.memory.remember import remember
+from app.profiles.repository import ProfileRepository
+
+NEW_PROJECT = text(
+    "with o as (insert into organizations (name) values ('Test') returning id)"
+    " insert into projects (organization_id, name) select id, 'Test' from o returning id"
+)
+
+
+async def new_project(resources: Resources) -> UUID:
+    async with resources.database.system() as tx:
+        return UUID(str((await tx.execute(NEW_PROJECT)).scalar_one()))
+
+
+async def move_in(resources: Resources, project_id: UUID, user_id: str = "ann") -> Namespace:
+    async with resources.database.transaction(project_id) as tx:
+        profile = await ProfileRepository(tx, project_id).default_of(user_id)
+    return Namespace(project_id, user_id, profile.id)
+
+
+async def keep(resources: Resources, home: Namespace, *contents: str, **values: Any) -> list[UUID]:
+    added = await remember(resources, home, [NewMemory(content, **values) for content in contents])
+    return [each.id for each in added.results]
+
+
+async def ask(resources: Resources, home: Namespace, words: str, **values: Any) -> list[Recalled]:
+    return await recall(resources, Question(home.project_id, words, (home,), **values))
+
+
+def contents(found: Sequence[Recalled]) -> list[str]:
+    return [each.memory.content for each in found]
+
+
+async def row_of(resources: Resources, home: Namespace, memory_id: UUID) -> Memory | None:
+    async with resources.database.transaction(home.project_id) as tx:
+        found: Memory | None = await tx.scalar(select(Memory).where(Memory.id == memory_id))
+    return found
+
+
+async def history_of(resources: Resources, home: Namespace, memory_id: UUID) -> list[MemoryHistory]:
+    async with resources.database.transaction(home.project_id) as tx:
+        query = select(MemoryHistory).where(MemoryHistory.memory_id == memory_id).order_by(MemoryHistory.position)
+        return list(await tx.scalars(query))
+
+
+async def event_of(resources: Resources, home: Namespace, event_id: UUID) -> MemoryEvent:
+    async with resources.database.transaction(home.project_id) as tx:
+        return (await tx.execute(select(MemoryEvent).where(MemoryEvent.id == event_id))).scalar_one()
+
+
+async def ended(resources: Resources, home: Namespace, event_id: UUID, seconds: float = 20) -> MemoryEvent:
+    """The event, once nothing more will happen to it."""
+    async with asyncio.timeout(seconds):
+        while True:
+            event = await event_of(resources, home, event_id)
+            if event.status not in ("PENDING", "RUNNING"):
+                return event
+            await asyncio.sleep(0.02)
+
+
+async def execute(resources: Resources, home: Namespace, sql: str, **values: Any) -> None:
+    async with resources.database.transaction(home.project_id) as tx:
+        await tx.execute(text(sql), values)
+
+
+async def as_system(resources: Resources, sql: str, **values: Any) -> Sequence[Row[Any]]:
+    async with resources.database.system() as tx:
+        found = await tx.execute(text(sql), values)
+        return found.all() if found.returns_rows else []
+
+
+async def put_vector(resources: Resources, home: Namespace, words: str, memory_id: UUID | None = None) -> UUID:
+    """Into the index alone, as a crash or a mistake might leave it."""
+    memory_id = memory_id or uuid.uuid4()
+    (vector,) = await resources.embedder.embed([words])
+    await resources.index.upsert([IndexEntry(memory_id, home.project_id, str(home), vector, words)])
+    return memory_id
+
+
+async def settled(resources: Resources, home: Namespace) -> VectorIndex:
+    await resources.index_queue.settled(home.project_id, None)
+    return resources.index
