@@ -6,14 +6,18 @@ from pathlib import Path
 
 JS = Path(__file__).parent / "js"
 READY = shutil.which("node") is not None and (JS / "node_modules" / "@supabase" / "supabase-js").is_dir()
+MEM0_JS = Path(__file__).parent / "mem0_js"
+MEM0_READY = shutil.which("node") is not None and (MEM0_JS / "node_modules" / "mem0ai").is_dir()
 
 REDIS = shutil.which("redis-server") is not None
 
 # In CI every test is collected, so that what is missing fails it instead of passing it over.
-ABSENT = [name for name, ready in (("test_supabase_js.py", READY), ("test_redis.py", REDIS)) if not ready]
+NEEDED = (("test_supabase_js.py", READY), ("test_mem0_js.py", MEM0_READY), ("test_redis.py", REDIS))
+ABSENT = [name for name, ready in NEEDED if not ready]
 collect_ignore = [] if os.environ.get("CI") else ABSENT
 
 
 def pytest_report_header() -> list[str]:
     without_node = [] if READY else ["supabase-js: not tested, needs node and `npm ci` in tests/e2e/js"]
+    without_node += [] if MEM0_READY else ["mem0ai: not tested, needs node and `npm ci` in tests/e2e/mem0_js"]
     return without_node if REDIS else [*without_node, "Redis: not tested, needs redis-server"]

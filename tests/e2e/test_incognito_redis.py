@@ -1,0 +1,77 @@
+"""Incognito leaves no trace in Redis either: what is there cannot be read, and soon is not there."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.e2e.house import serving
+from tests.e2e.test_redis import RedisServer
+from tests.e2e.traces import (
+    Found,
+    Scene,
+    die_in_the_middle,
+    look_for,
+    open_session,
+    talk_in_incognito,
+    talk_normally,
+)
+from tests.model_server import ModelServer
+
+NOTHING = Found(files=[], tables=[], log_lines=0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    yield server
+    server.stop()
+
+
+async def values_of(store: RedisServer) -> dict[bytes, bytes]:
+    """Every key with its value as it is stored, whatever type it has."""
+    async with Redis.from_url(store.url) as client:
+        names = [name async for name in client.scan_iter("*")]
+        dumps = {name: await client.dump(name) for name in names}
+        plain = {name: await client.get(name) for name in names if await client.type(name) == b"string"}
+        assert all([await client.ttl(name) > 0 for name in names]), "everything there has an end"
+    return {name: (dumps[name] or b"") + (plain.get(name) or b"") for name in names}
+
+
+async def test_with_redis_incognito_leaves_no_trace_and_a_normal_conversation_does(
+    tmp_path: Path, store: RedisServer
+) -> None:
+    scene = Scene(tmp_path / "data", ModelServer())
+    settings = {**scene.settings, "REDIS_URL": store.url}
+    with scene.models:
+        with serving(scene.data_dir, **settings) as house:
+            scene.logs.append(house.said)
+            scene.make_key()
+            async with scene.client(house) as client:
+                await talk_in_incognito(scene, client)
+                held = await values_of(store)
+                assert [name for name in held if b"incognito" in name], "it lives there, and nowhere else"
+                assert scene.secret.encode() not in b"".join([*held, *held.values()])
+                assert await look_for(scene, scene.secret) == NOTHING
+                session = await open_session(client, "incognito")
+                await client.post(f"{session}/messages", json={"content": scene.secret})
+                assert await count(store, session) == 1
+                await client.delete(session)
+                assert await count(store, session) == 0
+                await die_in_the_middle(scene, client, lambda: house.stop(signal.SIGKILL))
+        with serving(scene.data_dir, **settings) as house:
+            scene.logs.append(house.said)
+            async with scene.client(house) as client:
+                await talk_normally(scene, client)
+        held = await values_of(store)
+        assert scene.plain.encode() in b"".join(held.values()), "the same search finds what may be found"
+        assert scene.secret.encode() not in b"".join([*held, *held.values()])
+        assert await look_for(scene, scene.secret) == NOTHING
+        assert (await look_for(scene, scene.plain)).tables
+
+
+async def count(store: RedisServer, session: str) -> int:
+    name = session.rpartition("/")[2].encode()
+    return sum(name in each and b"incognito" in each for each in await values_of(store))

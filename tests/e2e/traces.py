@@ -1,0 +1,161 @@
+"""Conversations in incognito, as they go well and badly, and a search for what they left behind anywhere."""
+
+import asyncio
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.adapters.embedded_postgres import EmbeddedPostgres
+from tests.chat.talk import Rows
+from tests.e2e.house import ROOT, House, environment
+from tests.model_server import Facts, Fails, Hangs, ModelServer, Says
+
+Json = dict[str, str]
+
+
+@dataclass
+class Scene:
+    """One server, its model, and the words that nobody may find again."""
+
+    data_dir: Path
+    models: ModelServer
+    secret: str = field(default_factory=lambda: f"INC{uuid.uuid4().hex}")
+    plain: str = field(default_factory=lambda: f"NOR{uuid.uuid4().hex}")
+    logs: list[list[str]] = field(default_factory=list)
+    key: str = ""
+
+    @property
+    def settings(self) -> dict[str, str]:
+        model = {"LLM_BASE_URL": self.models.url, "LLM_API_KEY": "key", "LLM_MODEL": "any"}
+        return {"LOG_LEVEL": "DEBUG", "DATABASE_URL": "", **model}
+
+    def make_key(self) -> None:
+        command = [sys.executable, "-m", "app", "keys", "create"]
+        done = subprocess.run(command, cwd=ROOT, env=environment(self.data_dir), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        self.key = done.stdout.split()[-1]
+
+    def client(self, house: House) -> httpx.AsyncClient:
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return httpx.AsyncClient(base_url=house.address, headers=headers, timeout=30)
+
+
+async def open_session(client: httpx.AsyncClient, mode: str) -> str:
+    answer = await client.post("/v1/sessions", json={"user_id": "ann", "privacy_mode": mode})
+    assert answer.status_code == 201, answer.text
+    return f"/v1/sessions/{answer.json()['id']}"
+
+
+async def talk_in_incognito(scene: Scene, client: httpx.AsyncClient) -> None:
+    """Whole, streamed, sent again, failing, and left in the middle."""
+    words = scene.secret
+    scene.models.always(Says(f"I see, {words}", " indeed"))
+    session = await open_session(client, "incognito")
+    for streamed in (False, True):
+        body = {"content": f"My secret is {words}", "stream": streamed}
+        for _ in range(2):
+            answer = await client.post(f"{session}/messages", json=body, headers={"Idempotency-Key": f"k{streamed}"})
+            assert words in answer.text
+    again = await client.post(f"{session}/messages", json={"content": f"Forget that I said {words}"})
+    assert "incognito" in again.json()["message"]["content"]
+    chat = {"message": f"Also {words}", "user_id": "ann", "privacy_mode": "incognito"}
+    assert words in (await client.post("/v1/chat", json=chat)).text
+    scene.models.chat(*[Fails(400, error={"message": f"cannot read {words}", "type": "t", "code": None})] * 2)
+    for streamed in (False, True):
+        failed = await client.post(f"{session}/messages", json={"content": words, "stream": streamed})
+        assert "language model" in failed.text
+    scene.models.chat(Hangs(after=(words,)))
+    await leave_in_the_middle(client, session, words)
+    await free_again(client, session)
+
+
+async def leave_in_the_middle(client: httpx.AsyncClient, session: str, words: str) -> None:
+    body = {"content": f"Tell me about {words}", "stream": True}
+    async with client.stream("POST", f"{session}/messages", json=body) as answer:
+        async for line in answer.aiter_lines():
+            if line.startswith("data") and words in line:
+                return
+    raise AssertionError("the stream ended by itself")
+
+
+async def free_again(client: httpx.AsyncClient, session: str) -> None:
+    """What was left has been put in order once the next message is taken."""
+    for _ in range(100):
+        answer = await client.post(f"{session}/messages", json={"content": "Still there?"})
+        if answer.status_code == 200:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(answer.text)
+
+
+async def die_in_the_middle(scene: Scene, client: httpx.AsyncClient, kill: Callable[[], object]) -> None:
+    scene.models.chat(Hangs(after=(scene.secret,)))
+    session = await open_session(client, "incognito")
+    body = {"content": f"My secret is {scene.secret}", "stream": True}
+    try:
+        async with client.stream("POST", f"{session}/messages", json=body) as answer:
+            async for line in answer.aiter_lines():
+                if line.startswith("data") and scene.secret in line:
+                    kill()
+    except httpx.TransportError:
+        return
+
+
+async def talk_normally(scene: Scene, client: httpx.AsyncClient) -> None:
+    words = scene.plain
+    scene.models.always(Says(f"I see, {words}"))
+    scene.models.extraction(Facts(f"User works at {words}"))
+    session = await open_session(client, "normal")
+    answer = (await client.post(f"{session}/messages", json={"content": f"I work at {words}"})).json()
+    for _ in range(300):
+        event = (await client.get(f"/v1/event/{answer['event_id']}/")).json()
+        if event["status"] == "SUCCEEDED":
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(event)
+
+
+# ---------------------------------------------------------------- looking
+
+
+@dataclass(frozen=True)
+class Found:
+    files: list[str]
+    tables: list[str]
+    log_lines: int
+
+
+async def look_for(scene: Scene, words: str) -> Found:
+    """Rows first, with everything written out, so that no byte is only in Postgres' memory."""
+    server = EmbeddedPostgres(scene.data_dir)
+    await server.start()
+    engine = create_async_engine(server.url("postgres"))
+    rows = Rows(engine)
+    tables = await rows.mentioning(words)
+    async with engine.connect() as connection:
+        autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await autocommit.exec_driver_sql("checkpoint")
+    await engine.dispose()
+    files = files_with(scene.data_dir, words.encode())
+    await server.stop()
+    lines = [line for log in scene.logs for line in log]
+    assert lines, "nothing was logged, so nothing was shown"
+    return Found(files, tables, sum(words in line for line in lines))
+
+
+def files_with(folder: Path, words: bytes) -> list[str]:
+    """Every file below the folder whose bytes hold the words, whatever kind of file it is."""
+    return [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if _holds(path, words)]
+
+
+def _holds(path: Path, words: bytes) -> bool:
+    try:
+        return path.is_file() and words in path.read_bytes()
+    except FileNotFoundError:
+        return False  # Postgres takes files away while it runs
