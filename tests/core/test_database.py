@@ -153,12 +153,10 @@ async def test_a_job_exists_if_and_only_if_its_rows_do(database: Database, proje
     ("table", "column"),
     [
         *(("memories", "content"), ("memories", "metadata"), ("memories", "*"), ("messages", "content")),
-        *(
-            ("memory_history", "old_memory"),
-            ("events", "payload"),
-            ("api_keys", "secret_hash"),
-            ("profiles", "persona"),
-        ),
+        ("memory_history", "old_memory"),
+        ("events", "messages"),
+        ("api_keys", "secret_hash"),
+        ("profiles", "persona"),
     ],
 )
 async def test_work_of_no_project_sees_nothing_that_was_said(database: Database, table: str, column: str) -> None:
