@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from app.core.errors import AppError, TimedOut, Unavailable
 from app.core.logging import request_id
+from app.core.problems import document_problems
 from app.core.rate_limit import Limit, limiter, refuse, stand
 
 log = structlog.get_logger()
@@ -92,6 +93,7 @@ async def render_unexpected(_: Request, error: Exception) -> JSONResponse:
 
 def install(app: FastAPI) -> None:
     app.state.limiter = limiter
+    document_problems(app)
     app.add_exception_handler(AppError, render_app_error)
     app.add_exception_handler(HTTPException, render_http_error)
     app.add_exception_handler(RequestValidationError, render_invalid)

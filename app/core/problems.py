@@ -1,0 +1,59 @@
+"""What the OpenAPI document says of failures: the one shape they all have, wherever each can happen."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel, Field
+
+MEANINGS = {
+    "401": "No credential, or one that is not valid",
+    "403": "The credential does not reach this far",
+    "404": "There is no such thing for this caller",
+    "413": "The body is larger than MAX_BODY_BYTES",
+    "422": "Something in the request cannot be used: `detail` says what",
+    "429": "Too often: wait for `Retry-After` seconds",
+}
+
+
+class Problem(BaseModel):
+    detail: str = Field(description="One sentence: what is wrong and what to change")
+    code: str = Field(description="One word for programs")
+    request_id: str | None = Field(description="What to tell the operator")
+
+
+def document_problems(app: FastAPI) -> None:
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            describe(plain())
+        return plain()
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend its document
+
+
+def describe(document: dict[str, Any]) -> None:
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas["Problem"] = Problem.model_json_schema()
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            for status in possible(path, operation):
+                operation["responses"][status] = problem(status)
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+
+
+def possible(path: str, operation: dict[str, Any]) -> set[str]:
+    found = {"422"} & operation["responses"].keys()
+    if operation.get("security"):
+        found |= {"401", "403", "429"}
+    if path.startswith("/v1/auth/"):
+        found |= {"429"}
+    if "{" in path:
+        found |= {"404"}
+    return found | ({"413"} if "requestBody" in operation else set())
+
+
+def problem(status: str) -> dict[str, Any]:
+    shape = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    return {"description": MEANINGS[status], "content": {"application/json": shape}}
