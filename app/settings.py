@@ -125,6 +125,7 @@ class Settings(BaseSettings):
     # Work in the background
     worker: bool = Field(True, description="Run jobs inside the API process")
     worker_concurrency: int = Field(4, ge=1, le=64, description="Jobs at once")
+    webhook_allow_private: bool = Field(False, description="Send webhooks into private networks too, and over http")
 
     # Logs
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")

@@ -12,32 +12,43 @@ from procrastinate.exceptions import ConnectorException
 from app.core.jobs import open_queue, rescue_stalled
 from app.core.resources import Resources
 from app.memory.sweep import sweep
+from app.webhooks.deliver import QUEUE
 
 log = structlog.get_logger()
 RESCUE_EVERY_SECONDS = 15
+LOOK_EVERY_SECONDS = 5.0
+SWEEP_FIRST_SECONDS = 5.0
+WEBHOOKS_AT_ONCE = 8
+"""Beside the other jobs: a receiver that hangs must not hold them up."""
 
 
 @asynccontextmanager
-async def run_jobs(resources: Resources, *, concurrency: int) -> AsyncIterator[asyncio.Task[None]]:
+async def run_jobs(
+    resources: Resources, *, concurrency: int, look_every_seconds: float = LOOK_EVERY_SECONDS
+) -> AsyncIterator[asyncio.Task[None]]:
     """Works until the block ends; then running jobs get a moment, and what is left goes back into the queue."""
-    async with open_queue(resources.database.url, pool_size=concurrency + 2) as app:
-        await sweep(resources, older_than_seconds=0)
-        working = asyncio.create_task(_work(app, resources, concurrency))
+    async with open_queue(resources.database.url, pool_size=concurrency + WEBHOOKS_AT_ONCE + 4) as app:
+        sweeping = asyncio.create_task(sweep(resources, older_than_seconds=0))
+        # Long enough for what a crash left. After a restore there is more, which must not keep anybody waiting.
+        await asyncio.wait([sweeping], timeout=SWEEP_FIRST_SECONDS)
+        working = asyncio.create_task(_work(app, resources, concurrency, "default", look_every_seconds))
+        telling = asyncio.create_task(_work(app, resources, WEBHOOKS_AT_ONCE, QUEUE, look_every_seconds))
         rescuing = asyncio.create_task(_rescue(app))
         try:
             yield working
         finally:
-            for task in (rescuing, working):
+            for task in (sweeping, rescuing, telling, working):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
 
 
-async def _work(app: procrastinate.App, resources: Resources, concurrency: int) -> None:
+async def _work(app: procrastinate.App, resources: Resources, concurrency: int, queue: str, look_every: float) -> None:
     await app.run_worker_async(
+        queues=[queue],
         concurrency=concurrency,
         install_signal_handlers=False,
-        fetch_job_polling_interval=5,
+        fetch_job_polling_interval=look_every,
         delete_jobs="successful",
         shutdown_graceful_timeout=5,
         additional_context={"resources": resources},

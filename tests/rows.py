@@ -34,6 +34,9 @@ class Corner:
     event_id: uuid.UUID = field(default_factory=uuid.uuid4)
     key_id: uuid.UUID = field(default_factory=uuid.uuid4)
     account_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    webhook_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    delivery_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    export_id: uuid.UUID = field(default_factory=uuid.uuid4)
     month: dt.date = field(default_factory=lambda: dt.date(1 + uuid.uuid4().int % 9000, 1, 1))
 
     def rows(self) -> dict[str, Row]:
@@ -63,6 +66,15 @@ class Corner:
             },
             "entities": {**mine, "id": uuid.uuid4(), "type": "user", "entity_id": self.user_id},
             "feedback": {**mine, "id": uuid.uuid4(), "memory_id": self.memory_id, "feedback": "POSITIVE"},
+            "webhooks": {
+                **{"id": self.webhook_id, "project_id": self.project_id, "name": "Hook"},
+                **{"url": "https://hooks.example", "event_types": ["memory_add"], "is_active": False},
+            },
+            "webhook_deliveries": {
+                **{"id": self.delivery_id, "project_id": self.project_id, "webhook_id": self.webhook_id},
+                **{"event_type": "memory_add", "memory_id": self.memory_id},
+            },
+            "memory_exports": {**mine, "id": self.export_id, "request": {}},
             "vector_removals": {"memory_id": uuid.uuid4(), "project_id": self.project_id},
         }
 

@@ -23,7 +23,7 @@ EVERY_ROOM = main.ROUTERS
 TABLES = sorted(Corner(uuid.uuid4(), "anna").rows())
 # What a project's own transaction may touch; the other tables are the system's.
 OWN_TABLES = [table for table in TABLES if table not in ("project_members", "vector_removals")]
-OF_NO_USER = ("api_keys", "token_usage", "memory_vectors")
+OF_NO_USER = ("api_keys", "token_usage", "memory_vectors", "webhooks", "webhook_deliveries")
 OF_ONE_USER = [table for table in OWN_TABLES if table not in OF_NO_USER]
 NEVER_DELETED = ("token_usage",)
 SHOWN_TO_BROWSERS = ["memories", "messages", "profiles", "sessions"]

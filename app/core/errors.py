@@ -73,5 +73,14 @@ class ExtractionFailed(Exception):
         self.retry_after = retry_after
 
 
+class NotDelivered(Exception):
+    """A receiver did not take what it was told. The reason is a sentence of ours, never what the receiver said."""
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+
+
 class ConfigurationError(Exception):
     """Stops the start: one sentence that names the variable and the remedy."""

@@ -284,6 +284,17 @@ class Counters(Protocol):
     async def close(self) -> None: ...
 
 
+# ---------------------------------------------------------------- webhooks
+
+
+class Courier(Protocol):
+    """Takes a webhook to its receiver and says with which status it was taken; raises NotDelivered."""
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int: ...
+
+    async def close(self) -> None: ...
+
+
 # ---------------------------------------------------------------- credentials
 
 

@@ -22,3 +22,7 @@ class Values:
     recall_threshold: float = 0.1
     summarizes: bool = False
     """Whether there is a model that can put a long conversation in short."""
+    webhook_allow_private: bool = False
+    """Whether receivers may be in the server's own network."""
+    webhook_retry_seconds: float = 30
+    """How long after a first failure it is tried again; later ones wait longer and longer."""

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
+from app.adapters.courier import HttpCourier
 from app.adapters.in_process import InProcessCounters, InProcessShortTerm
 from app.adapters.redis import RedisCounters, RedisShortTerm, connect_redis
 from app.api_keys.find import StoredKeys
@@ -69,6 +70,7 @@ async def open_resources(
             erase_account=partial(leave_everything, database),
             limits=rate_limits(settings, counters),
             short_term=short_term,
+            courier=open_courier(settings, stack),
             embedder=embedder,
             index=index,
             index_queue=index_queue,
@@ -103,6 +105,12 @@ def open_short_term(settings: Settings, stack: AsyncExitStack) -> tuple[Counters
     return RedisCounters(client), RedisShortTerm(client)
 
 
+def open_courier(settings: Settings, stack: AsyncExitStack) -> HttpCourier:
+    courier = HttpCourier(allow_private=settings.webhook_allow_private)
+    stack.push_async_callback(courier.close)
+    return courier
+
+
 def rate_limits(settings: Settings, counters: Counters) -> RateLimits:
     read_limit("rate_limit_auth", settings.rate_limit_auth)
     return RateLimits(
@@ -130,4 +138,5 @@ def plain_values(settings: Settings) -> Values:
         max_body_bytes=settings.max_body_bytes,
         request_timeout_seconds=settings.request_timeout_seconds,
         development=settings.development,
+        webhook_allow_private=settings.webhook_allow_private,
     )

@@ -4,7 +4,8 @@ from fastapi import APIRouter
 
 from app.gateways.mem0.organizations import router as organizations
 from app.gateways.mem0.projects import router as projects
+from app.gateways.mem0.webhooks import router as webhooks
 
 router = APIRouter()
-for part in (organizations, projects):
+for part in (organizations, projects, webhooks):
     router.include_router(part)

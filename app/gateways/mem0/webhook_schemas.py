@@ -1,0 +1,112 @@
+"""Webhooks as mem0's clients send and expect them, and what ours have besides: a secret and a log."""
+
+import datetime as dt
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+
+from app.core.text import no_nul
+from app.projects.schemas import Name
+from app.webhooks.models import Happening, Status, Webhook, WebhookDelivery
+
+
+def _usable(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.port == 0:
+        raise ValueError("is the address of your receiver, such as https://example.com/hook")
+    if not url.isascii() or any(letter.isspace() or ord(letter) < 32 for letter in url):
+        raise ValueError("must not hold blanks, or letters that an address cannot hold")
+    return url
+
+
+def _each_once(events: list[Happening]) -> list[Happening]:
+    return list(dict.fromkeys(events))
+
+
+Url = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(no_nul), AfterValidator(_usable)
+]
+Events = Annotated[list[Happening], Field(min_length=1, max_length=20), AfterValidator(_each_once)]
+
+
+class WebhookCreate(BaseModel):
+    url: Url
+    name: Name
+    event_types: Events
+
+
+class WebhookPatch(BaseModel):
+    url: Url | None = None
+    name: Name | None = None
+    event_types: Events | None = None
+    is_active: bool | None = Field(None, description="False pauses it; true starts again, with what is still waiting")
+
+
+class WebhookShown(BaseModel):
+    webhook_id: str
+    name: str
+    url: str
+    event_types: list[str]
+    owner: str | None
+    is_active: bool
+    paused_at: dt.datetime | None = Field(description="When it was paused, by you or after failing for days")
+    failing_since: dt.datetime | None
+    project: str
+    created_at: dt.datetime
+    updated_at: dt.datetime
+
+
+class WebhookMade(WebhookShown):
+    secret: str = Field(description="To check signatures with; in this answer and never again")
+
+
+class DeliveryShown(BaseModel):
+    id: str
+    event_type: str
+    memory_id: str
+    status: Status
+    attempts: int
+    response_status: int | None
+    error: str | None
+    created_at: dt.datetime
+    attempted_at: dt.datetime | None
+    next_attempt_at: dt.datetime | None
+    delivered_at: dt.datetime | None
+
+
+class DeliveriesShown(BaseModel):
+    results: list[DeliveryShown]
+    next: str | None
+
+
+def as_webhook(row: Webhook) -> WebhookShown:
+    return WebhookShown(
+        webhook_id=str(row.id),
+        name=row.name,
+        url=row.url,
+        event_types=row.event_types,
+        owner=None,
+        is_active=row.is_active,
+        paused_at=row.paused_at,
+        failing_since=row.failing_since,
+        project=str(row.project_id),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def as_delivery(row: WebhookDelivery) -> DeliveryShown:
+    return DeliveryShown(
+        id=str(row.id),
+        event_type=row.event_type,
+        memory_id=str(row.memory_id),
+        status=Status(row.status),
+        attempts=row.attempts,
+        response_status=row.response_status,
+        error=row.error,
+        created_at=row.created_at,
+        attempted_at=row.attempted_at,
+        next_attempt_at=row.next_attempt_at,
+        delivered_at=row.delivered_at,
+    )

@@ -1,0 +1,59 @@
+import datetime as dt
+import uuid
+from enum import StrEnum
+
+from sqlalchemy import Text, func
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.database import ProjectModel
+
+
+class Happening(StrEnum):
+    MEMORY_ADD = "memory_add"
+    MEMORY_UPDATE = "memory_update"
+    MEMORY_DELETE = "memory_delete"
+    MEMORY_CATEGORIZE = "memory_categorize"
+
+
+class Status(StrEnum):
+    PENDING = "PENDING"
+    DELIVERED = "DELIVERED"
+    FAILED = "FAILED"
+
+
+class Webhook(ProjectModel):
+    """Whom a project tells of what happens to its memories."""
+
+    __tablename__ = "webhooks"
+
+    name: Mapped[str]
+    url: Mapped[str]
+    event_types: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    secret_version: Mapped[int] = mapped_column(default=1)
+    rotated_at: Mapped[dt.datetime | None]
+    is_active: Mapped[bool] = mapped_column(default=True)
+    paused_at: Mapped[dt.datetime | None]
+    failures: Mapped[int] = mapped_column(default=0)
+    failing_since: Mapped[dt.datetime | None]
+    rests_until: Mapped[dt.datetime | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class WebhookDelivery(ProjectModel):
+    """One thing that was, or is to be, told to one webhook."""
+
+    __tablename__ = "webhook_deliveries"
+
+    webhook_id: Mapped[uuid.UUID]
+    event_type: Mapped[str]
+    memory_id: Mapped[uuid.UUID]
+    status: Mapped[str] = mapped_column(default=Status.PENDING)
+    attempts: Mapped[int] = mapped_column(default=0)
+    response_status: Mapped[int | None]
+    error: Mapped[str | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    attempted_at: Mapped[dt.datetime | None]
+    next_attempt_at: Mapped[dt.datetime | None]
+    delivered_at: Mapped[dt.datetime | None]

@@ -1,0 +1,102 @@
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+import pytest_asyncio
+
+from app.adapters.courier import HttpCourier
+from app.core.resources import Resources
+from app.main import create_app
+from app.worker import run_jobs
+from tests.conftest import MakeKey, client_of
+from tests.webhooks.receiver import Receiver, open_receiver
+
+EVERYTHING = ["memory_add", "memory_update", "memory_delete", "memory_categorize"]
+
+
+@dataclass
+class House:
+    """A fresh project of a house that may send webhooks to loopback, quickly again after a failure."""
+
+    client: httpx.AsyncClient
+    place: uuid.UUID
+    resources: Resources
+    key: str
+
+    @property
+    def project_id(self) -> str:
+        return str(self.place)
+
+    def jobs(self) -> AbstractAsyncContextManager[object]:
+        return run_jobs(self.resources, concurrency=2, look_every_seconds=0.2)
+
+    async def hook(self, url: str, *events: str) -> dict[str, Any]:
+        wanted = {"url": url, "name": "Hook", "event_types": list(events) or EVERYTHING}
+        made = await self.client.post(f"/api/v1/webhooks/projects/{self.project_id}/", json=wanted)
+        assert made.status_code == 201, made.text
+        found: dict[str, Any] = made.json()
+        return found
+
+    async def remember(self, *texts: str) -> list[str]:
+        messages = [{"role": "user", "content": text} for text in texts]
+        wanted = {"messages": messages, "user_id": "anna", "infer": False}
+        added = await self.client.post("/v3/memories/add/", json=wanted)
+        assert added.status_code == 200, added.text
+        return [each["id"] for each in added.json()["results"]]
+
+    async def deliveries(self, webhook: dict[str, Any]) -> list[dict[str, Any]]:
+        found = await self.client.get(f"/api/v1/webhooks/{webhook['webhook_id']}/deliveries/")
+        results: list[dict[str, Any]] = found.json()["results"]
+        return results
+
+
+@pytest_asyncio.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with open_receiver() as receiver:
+        yield receiver
+
+
+def courier(resources: Resources, courier: HttpCourier, *, allow_private: bool) -> Resources:
+    values = replace(resources.values, webhook_allow_private=allow_private, webhook_retry_seconds=0.05)
+    return replace(resources, courier=courier, values=values)
+
+
+OpenHouse = Callable[..., Awaitable[House]]
+
+
+@pytest_asyncio.fixture
+async def open_house(resources: Resources, make_key: MakeKey) -> AsyncIterator[OpenHouse]:
+    opened: list[httpx.AsyncClient] = []
+
+    async def make(carrier: HttpCourier, *, allow_private: bool = True, project: uuid.UUID | None = None) -> House:
+        own = courier(resources, carrier, allow_private=allow_private)
+        holder = await make_key(project=project)
+        opened.append(client_of(create_app(own), holder.key))
+        return House(opened[-1], holder.project_id, own, holder.key)
+
+    yield make
+    for client in opened:
+        await client.aclose()
+
+
+@pytest_asyncio.fixture
+async def house(open_house: OpenHouse) -> AsyncIterator[House]:
+    carrier = HttpCourier(allow_private=True, timeout_seconds=0.5)
+    yield await open_house(carrier)
+    await carrier.close()
+
+
+async def until(met: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not met():  # noqa: ASYNC110  # what is waited for happens in other processes
+            await asyncio.sleep(0.02)
+
+
+async def until_async(met: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(20):
+        while not await met():  # noqa: ASYNC110  # the same
+            await asyncio.sleep(0.05)
