@@ -60,7 +60,7 @@ class Resources:
     gauges: Sequence[Callable[[], Awaitable[None]]] = ()
 
 
-def get_resources(request: Request) -> Resources:
+async def get_resources(request: Request) -> Resources:
     resources: Resources = request.app.state.resources
     return resources
 

@@ -60,7 +60,7 @@ ProjectHeader = Annotated[
 ]
 
 
-def read_credential(
+async def read_credential(
     request: Request, _: Annotated[object, Security(bearer)], key: Annotated[str | None, Security(key_header)]
 ) -> Credential:
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
