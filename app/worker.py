@@ -11,10 +11,14 @@ from procrastinate.exceptions import ConnectorException
 
 from app.core.jobs import open_queue, rescue_stalled
 from app.core.resources import Resources
+from app.memory.categorize import categorize_left_behind, categorize_project
 from app.memory.sweep import sweep
 from app.webhooks.deliver import QUEUE
+from app.webhooks.jobs import tidy_daily
 
 log = structlog.get_logger()
+DEFERRED_ELSEWHERE = (categorize_left_behind, categorize_project, tidy_daily)
+"""Known to the queue because they are imported: nobody here defers them."""
 RESCUE_EVERY_SECONDS = 15
 LOOK_EVERY_SECONDS = 5.0
 SWEEP_FIRST_SECONDS = 5.0
