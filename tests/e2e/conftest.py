@@ -13,6 +13,7 @@ REDIS = shutil.which("redis-server") is not None
 
 # In CI every test is collected, so that what is missing fails it instead of passing it over.
 NEEDED = (("test_supabase_js.py", READY), ("test_mem0_js.py", MEM0_READY), ("test_redis.py", REDIS))
+NEEDED += (("test_incognito_redis.py", REDIS),)
 ABSENT = [name for name, ready in NEEDED if not ready]
 collect_ignore = [] if os.environ.get("CI") else ABSENT
 

@@ -21,7 +21,7 @@ async def test_incognito_leaves_no_trace_and_a_normal_conversation_does(scene: S
     with scene.models:
         with serving(scene.data_dir, **scene.settings) as house:
             scene.logs.append(house.said)
-            scene.make_key()
+            await scene.sign_in(house, "signup")
             async with scene.client(house) as client:
                 await talk_in_incognito(scene, client)
                 assert await look_for(scene, scene.secret) == NOTHING, "while the server runs"
@@ -29,6 +29,7 @@ async def test_incognito_leaves_no_trace_and_a_normal_conversation_does(scene: S
         assert await look_for(scene, scene.secret) == NOTHING, "after the server was killed in mid-answer"
         with serving(scene.data_dir, **scene.settings) as house:
             scene.logs.append(house.said)
+            await scene.sign_in(house)
             async with scene.client(house) as client:
                 await talk_normally(scene, client)
         found = await look_for(scene, scene.plain)

@@ -48,7 +48,7 @@ async def test_with_redis_incognito_leaves_no_trace_and_a_normal_conversation_do
     with scene.models:
         with serving(scene.data_dir, **settings) as house:
             scene.logs.append(house.said)
-            scene.make_key()
+            await scene.sign_in(house, "signup")
             async with scene.client(house) as client:
                 await talk_in_incognito(scene, client)
                 held = await values_of(store)
@@ -63,6 +63,7 @@ async def test_with_redis_incognito_leaves_no_trace_and_a_normal_conversation_do
                 await die_in_the_middle(scene, client, lambda: house.stop(signal.SIGKILL))
         with serving(scene.data_dir, **settings) as house:
             scene.logs.append(house.said)
+            await scene.sign_in(house)
             async with scene.client(house) as client:
                 await talk_normally(scene, client)
         held = await values_of(store)

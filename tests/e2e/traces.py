@@ -1,8 +1,6 @@
 """Conversations in incognito, as they go well and badly, and a search for what they left behind anywhere."""
 
 import asyncio
-import subprocess
-import sys
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from tests.chat.talk import Rows
-from tests.e2e.house import ROOT, House, environment
+from tests.e2e.house import House
 from tests.model_server import Facts, Fails, Hangs, ModelServer, Says
 
 Json = dict[str, str]
@@ -35,11 +33,13 @@ class Scene:
         model = {"LLM_BASE_URL": self.models.url, "LLM_API_KEY": "key", "LLM_MODEL": "any"}
         return {"LOG_LEVEL": "DEBUG", "DATABASE_URL": "", **model}
 
-    def make_key(self) -> None:
-        command = [sys.executable, "-m", "app", "keys", "create"]
-        done = subprocess.run(command, cwd=ROOT, env=environment(self.data_dir), capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        self.key = done.stdout.split()[-1]
+    async def sign_in(self, house: House, way: str = "login") -> None:
+        """Once for each start: a server on another port is another issuer."""
+        async with httpx.AsyncClient(base_url=house.address, timeout=30) as anonymous:
+            body = {"email": "ann@example.com", "password": "correct horse battery"}
+            answer = await anonymous.post(f"/v1/auth/{way}", json=body)
+        assert answer.status_code == 200, answer.text
+        self.key = answer.json()["access_token"]
 
     def client(self, house: House) -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {self.key}"}
