@@ -7,6 +7,7 @@ from app.core.ports import Role
 from app.core.resources import Resources
 from app.identity.caller import Caller
 from app.memory.answer import Answer
+from app.memory.instructions import Called
 from app.memory.new import Kind, NewMemory, Outcome, Remembered
 from app.memory.place import check_place, opened
 from app.memory.remember import Conversation, queue_extraction
@@ -46,26 +47,12 @@ def as_conversation(asked: AddMemories, whose: Identity, said: Sequence[Said]) -
         app_id=whose.app_id,
         run_id=whose.run_id,
         metadata=asked.metadata or {},
-        instructions=instructions_of(asked, whose),
+        instructions=Called(asked.custom_instructions, asked.agent_custom_instructions, asked.includes, asked.excludes),
         categories=asked.custom_categories,
         expires_on=asked.expiration_date,
         immutable=asked.immutable,
         said_at=asked.timestamp,
     )
-
-
-def instructions_of(asked: AddMemories, whose: Identity) -> str | None:
-    """An agent without a user goes by its own instructions; with one, each speaker goes by theirs."""
-    own, agents = asked.custom_instructions, asked.agent_custom_instructions if whose.agent_id else None
-    if agents and whose.user_id is None:
-        own, agents = agents, None
-    parts = [
-        own,
-        f"For what the assistant says: {agents}" if agents else None,
-        f"Remember only: {asked.includes}" if asked.includes else None,
-        f"Do not remember: {asked.excludes}" if asked.excludes else None,
-    ]
-    return "\n".join(part for part in parts if part) or None
 
 
 async def _keep(

@@ -29,6 +29,7 @@ from app.core.ports import (
     SearchScope,
 )
 from app.core.resources import Resources
+from app.memory.instructions import read_called, resolve
 from app.memory.ledger import MemoryRepository
 from app.memory.namespace import Namespace
 from app.memory.new import Kind, NewMemory
@@ -42,7 +43,7 @@ BROKEN = "The extraction ended in a way that was not foreseen: see the log of th
 START = text("""
 update events set status = 'RUNNING', started_at = coalesce(started_at, now()), updated_at = now()
 where project_id = :project_id and id = :id and status in ('PENDING', 'RUNNING')
-returning user_id, messages, request
+returning user_id, messages, request, (select p.settings from projects p where p.id = :project_id) as settings
 """)
 STILL_RUNNING = text("""
 select id from events where project_id = :project_id and id = :id and status = 'RUNNING' for update
@@ -60,6 +61,8 @@ class Task:
     namespace: Namespace
     messages: Sequence[dict[str, str]]
     request: dict[str, Any]
+    settings: dict[str, Any]
+    """The project's."""
 
     @property
     def key(self) -> dict[str, UUID]:
@@ -108,17 +111,18 @@ async def _begin(resources: Resources, project_id: UUID, event_id: UUID) -> Task
         return None
     profile_id = row.request.get("profile_id")
     namespace = Namespace(project_id, row.user_id, UUID(profile_id) if profile_id else None)
-    return Task(event_id, namespace, row.messages or [], row.request)
+    return Task(event_id, namespace, row.messages or [], row.request, row.settings)
 
 
 def _as_request(resources: Resources, task: Task) -> ExtractionRequest:
-    said_at = task.request.get("said_at")
+    said_at, agent_id = task.request.get("said_at"), task.request.get("agent_id")
+    called, user_id = read_called(task.request.get("instructions")), task.namespace.user_id
     return ExtractionRequest(
         messages=[ChatMessage(Role(message["role"]), message["content"]) for message in task.messages],
         search_known=_search_known(resources, task.namespace),
-        user_id=task.namespace.user_id,
-        agent_id=task.request.get("agent_id"),
-        instructions=task.request.get("instructions"),
+        user_id=user_id,
+        agent_id=agent_id,
+        instructions=resolve(called, task.settings, user_id=user_id, agent_id=agent_id),
         said_at=dt.datetime.fromisoformat(said_at) if said_at else None,
     )
 

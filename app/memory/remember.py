@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.jobs import defer
 from app.core.resources import Resources
+from app.memory.instructions import Called
 from app.memory.jobs import extract
 from app.memory.ledger import add_at_once, record_event
 from app.memory.namespace import Namespace
@@ -38,7 +39,7 @@ class Conversation:
     app_id: str | None = None
     run_id: str | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
-    instructions: str | None = None
+    instructions: Called = field(default_factory=Called)
     categories: Sequence[Mapping[str, str]] | None = None
     expires_on: dt.date | None = None
     immutable: bool = False
@@ -69,7 +70,7 @@ def _as_request(namespace: Namespace, conversation: Conversation) -> dict[str, o
         "app_id": conversation.app_id,
         "run_id": conversation.run_id,
         "metadata": dict(conversation.metadata),
-        "instructions": conversation.instructions,
+        "instructions": conversation.instructions.as_request(),
         "categories": [dict(each) for each in conversation.categories] if conversation.categories else None,
         "expires_on": conversation.expires_on.isoformat() if conversation.expires_on else None,
         "immutable": conversation.immutable,
