@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 from pathlib import Path
+from typing import Any
 
 from rich.progress import Progress
 from sqlalchemy import Row, text
@@ -15,6 +16,7 @@ from app.settings import Settings
 from app.wiring import open_resources, open_store
 
 POLL_SECONDS = 0.2
+START_SECONDS = 60
 
 
 async def reindex_everything(settings: Settings) -> None:
@@ -45,20 +47,32 @@ async def _ask_the_server(settings: Settings) -> None:
         async with database.system() as tx:
             await tx.execute(text("delete from maintenance where name = :name"), {"name": NAME})
             await defer(tx, reindex)
-        await _watch(database, None)
+        waiting = asyncio.create_task(_until_finished(settings, database))
+        await _watch(database, waiting)
+        await waiting
 
 
-async def _watch(database: Database, work: "asyncio.Task[int] | None") -> None:
+async def _until_finished(settings: Settings, database: Database) -> None:
+    """The server may stop, or run no jobs: then nobody would ever finish."""
+    waited = 0.0
+    while (found := await _look(database)) is None or found.state != "finished":
+        if not served(settings.data_dir):
+            raise ConfigurationError("The server that was to rebuild the index has stopped: try again")
+        if found is not None and found.state == "failed":
+            raise ConfigurationError("The index could not be rebuilt: see the server's log, then try again")
+        if found is None and waited > START_SECONDS:
+            raise ConfigurationError("The server does not take the job: start it with WORKER=true, then try again")
+        await asyncio.sleep(POLL_SECONDS)
+        waited += POLL_SECONDS
+
+
+async def _watch(database: Database, work: "asyncio.Task[Any]") -> None:
     with Progress() as bar:
         task = bar.add_task("Reindexing", total=None)
-        while work is None or not work.done():
+        while not work.done():
             found = await _look(database)
             if found is not None:
                 bar.update(task, completed=found.done, total=found.total or None)
-                if work is None and found.state == "finished":
-                    return
-                if work is None and found.state == "failed":
-                    raise ConfigurationError("The index could not be rebuilt: see the server's log, then try again")
             await asyncio.sleep(POLL_SECONDS)
 
 

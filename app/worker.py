@@ -9,7 +9,7 @@ import procrastinate
 import structlog
 from procrastinate.exceptions import ConnectorException
 
-from app.core.jobs import open_queue, rescue_stalled
+from app.core.jobs import count_outcome, open_queue, rescue_stalled
 from app.core.resources import Resources
 from app.memory.categorize import categorize_left_behind, categorize_project
 from app.memory.sweep import sweep
@@ -56,6 +56,7 @@ async def _work(app: procrastinate.App, resources: Resources, concurrency: int, 
         delete_jobs="successful",
         shutdown_graceful_timeout=5,
         additional_context={"resources": resources},
+        worker_middleware=[count_outcome],
     )
 
 

@@ -51,7 +51,7 @@ async def _record(resources: Resources, turn: Turn, progress: Progress) -> Recor
         asked, answer = await _say_both(tx, turn, progress, session)
         # Whoever has paused since the turn began meant what was just said too.
         if turn.promise.extracts and session.privacy_mode == PrivacyMode.NORMAL and not progress.about_forgetting:
-            event_id, changes = await teach(tx, turn, asked, answer)
+            event_id, changes = await teach(tx, turn, asked, answer, answer_too=resources.values.has_model)
             await maybe_summarize(resources, tx, turn)
         if turn.promise.counts_access and session.privacy_mode == PrivacyMode.NORMAL:
             await count_access(tx, turn, [memory.id for memory in progress.recalled])

@@ -20,8 +20,12 @@ from app.memory.write import write_memories
 from app.sessions.models import Message
 
 
-async def teach(tx: AsyncSession, turn: Turn, asked: Message, answer: Message) -> tuple[UUID, list[Change]]:
-    episodes = [_episode(turn, asked, _before(turn)), _episode(turn, answer, asked.content)]
+async def teach(
+    tx: AsyncSession, turn: Turn, asked: Message, answer: Message, *, answer_too: bool
+) -> tuple[UUID, list[Change]]:
+    episodes = [_episode(turn, asked, _before(turn))]
+    if answer_too:
+        episodes.append(_episode(turn, answer, asked.content))
     _, changes = await write_memories(tx, turn.namespace, episodes, deduplicate=False)
     said = [{"role": message.role, "content": message.content} for message in (asked, answer)]
     conversation = Conversation(
@@ -63,6 +67,6 @@ async def count_access(tx: AsyncSession, turn: Turn, ids: Sequence[UUID]) -> Non
 
 
 async def maybe_summarize(resources: Resources, tx: AsyncSession, turn: Turn) -> None:
-    if resources.values.summarizes and len(turn.recent) >= SUMMARIZE_FROM:
+    if resources.values.has_model and len(turn.recent) >= SUMMARIZE_FROM:
         lock = f"summary:{turn.session_id}"
         await defer(tx, summarize, lock=lock, project_id=str(turn.project_id), session_id=str(turn.session_id))

@@ -1,16 +1,18 @@
 """Background work. A job is written in the caller's transaction: it exists if and only if the data does."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import procrastinate
+import procrastinate.worker
 from procrastinate.jobs import Job
 from procrastinate.tasks import Task
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.resources import Resources
+from app.core.telemetry import JOBS
 
 # Never opened: it carries the tasks, and writes jobs on connections that it is handed.
 tasks = procrastinate.App(connector=procrastinate.PsycopgConnector())
@@ -48,6 +50,19 @@ async def open_queue(url: str, *, pool_size: int) -> AsyncIterator[procrastinate
     with tasks.replace_connector(connector) as app:
         async with app.open_async():
             yield app
+
+
+async def count_outcome(
+    call_next: Callable[[], Awaitable[object]], context: JobContext, _: procrastinate.worker.Worker
+) -> object:
+    """Around every job, for /metrics. What is tried again later has not failed yet, but this try has."""
+    outcome = "failed"
+    try:
+        result = await call_next()
+        outcome = "succeeded"
+        return result
+    finally:
+        JOBS.labels(context.job.task_name, outcome).inc()
 
 
 def resources_of(context: JobContext) -> Resources:

@@ -20,8 +20,8 @@ class Values:
     """A turn that has not ended by then is believed lost, and the next may begin."""
     recalled_memories: int = 8
     recall_threshold: float = 0.1
-    summarizes: bool = False
-    """Whether there is a model that can put a long conversation in short."""
+    has_model: bool = False
+    """Without one nothing can be put in short, and what the offline responder says teaches nothing."""
     webhook_allow_private: bool = False
     """Whether receivers may be in the server's own network."""
     webhook_retry_seconds: float = 30

@@ -133,7 +133,7 @@ def plain_values(settings: Settings) -> Values:
         turn_seconds=settings.llm_timeout_seconds * 3,
         recalled_memories=settings.recalled_memories,
         recall_threshold=settings.recall_threshold,
-        summarizes=has_model(settings),
+        has_model=has_model(settings),
         cors_origins=tuple(settings.cors_origins),
         max_body_bytes=settings.max_body_bytes,
         request_timeout_seconds=settings.request_timeout_seconds,

@@ -37,7 +37,7 @@ def server(models: ModelServer) -> ModelServer:
 async def house(resources: Resources, server: ModelServer) -> AsyncIterator[Resources]:
     """Resources whose model is the server; facts are found without one, so that each test knows which."""
     model = OpenAIModel(Connection(base_url=server.url, tries=1, at_once=150), model="test-model")
-    values = replace(resources.values, summarizes=True)
+    values = replace(resources.values, has_model=True)
     yield replace(resources, llm=model, extractor=OfflineExtractor(), values=values)
     await model.close()
 
