@@ -9,6 +9,7 @@ from cryptography.fernet import Fernet
 from fastapi import Depends, FastAPI, Request
 
 from app.core.background import Background
+from app.core.brief import Brief
 from app.core.database import Database
 from app.core.ports import (
     Courier,
@@ -55,6 +56,7 @@ class Resources:
     """Lives in this process and nowhere else: what it encrypts ends with it."""
     presence: Presence = field(default_factory=Presence)
     background: Background = field(default_factory=Background)
+    brief: Brief = field(default_factory=Brief)
     checks: Mapping[str, Check] = field(default_factory=dict)
     essential: frozenset[str] = frozenset({"database"})
     gauges: Sequence[Callable[[], Awaitable[None]]] = ()
