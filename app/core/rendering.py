@@ -9,7 +9,7 @@ from slowapi.errors import RateLimitExceeded
 from sqlalchemy import exc
 from starlette.exceptions import HTTPException
 
-from app.core.errors import AppError, TimedOut, Unavailable
+from app.core.errors import AppError, TimedOut, Unavailable, Unprocessable
 from app.core.logging import request_id
 from app.core.problems import document_problems
 from app.core.rate_limit import Limit, limiter, refuse, stand
@@ -19,6 +19,8 @@ CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_fo
 CODES |= {409: "conflict", 413: "too_large", 415: "unsupported_media_type", 422: "invalid_request"}
 TOO_LARGE = "The request body is larger than MAX_BODY_BYTES allows: send less at once"
 DISK_FULL, CANCELED = "53100", "57014"
+# NUL in a text (which psycopg itself refuses, without a state), in JSON, and halves of a character.
+UNSTORABLE = {None, "22P05", "22021"}
 
 
 def answer(status: int, detail: str, code: str, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -79,6 +81,8 @@ def translate_database_error(error: Exception) -> AppError:
         return Unavailable("The server's disk is full: nothing was stored. Free some space and try again")
     if state == CANCELED:
         return TimedOut("The database took too long: ask for less at once")
+    if isinstance(error, exc.DataError) and state in UNSTORABLE:
+        return Unprocessable("The request holds a character that cannot be stored, such as NUL: leave it out")
     if isinstance(error, exc.TimeoutError):
         return Unavailable("The server is busy: try again in a moment", headers={"Retry-After": "1"})
     if isinstance(error, exc.OperationalError | exc.InterfaceError):

@@ -127,6 +127,9 @@ def database_error(kind: type[psycopg.Error]) -> exc.DBAPIError:
         (database_error(psycopg.errors.QueryCanceled), 504, "took too long"),
         (database_error(psycopg.OperationalError), 503, "does not answer"),
         (exc.TimeoutError("QueuePool limit"), 503, "busy"),
+        (exc.DataError("insert", {}, psycopg.errors.UntranslatableCharacter(SECRET)), 422, "cannot be stored"),
+        (exc.DataError("insert", {}, psycopg.DataError(SECRET)), 422, "cannot be stored"),
+        (exc.DataError("insert", {}, psycopg.errors.DivisionByZero(SECRET)), 500, "on our side"),
         (database_error(psycopg.errors.UndefinedTable), 500, "on our side"),
     ],
 )
