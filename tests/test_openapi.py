@@ -1,0 +1,133 @@
+"""The OpenAPI document against the app: nothing that it allows may make the app fail."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from tests.conftest import MakeKey, SignedUp, SignUp
+
+METHODS = {"get", "post", "put", "patch", "delete"}
+PUBLIC = {"/", "/v1/health", "/v1/ready", "/metrics", "/v1/auth/*"}
+EXAMPLES = 5
+# Ends the key or the session with which everything else is asked.
+LAST = {("DELETE", "/v1/auth/me"), ("POST", "/v1/auth/logout"), ("DELETE", "/v1/projects/{project_id}")}
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method in METHODS & methods.keys():
+            yield method.upper(), path, methods[method]
+
+
+def generate(operation: Any) -> list[schemathesis.Case]:
+    """The same ones each time: a failure here is a failure everywhere."""
+    found: list[schemathesis.Case] = []
+
+    @seed(4711)
+    @settings(
+        max_examples=EXAMPLES,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(operation.as_strategy())
+    def collect(case: schemathesis.Case) -> None:
+        found.append(case)
+
+    collect()
+    return found
+
+
+def body_of(request: dict[str, Any]) -> bytes:
+    if "json" in request:
+        return json.dumps(request["json"]).encode()
+    written = request.get("data") or b""
+    return written if isinstance(written, bytes) else str(written).encode()
+
+
+async def send(client: httpx.AsyncClient, case: schemathesis.Case, known: dict[str, str]) -> httpx.Response:
+    case.path_parameters = {
+        **(case.path_parameters or {}),
+        **{k: v for k, v in known.items() if f"{{{k}}}" in case.path},
+    }
+    request = case.as_transport_kwargs(base_url="http://test")
+    headers = {name: value for name, value in request["headers"].items() if name not in ("Authorization", "X-API-Key")}
+    headers.pop("X-Project-Id", None)
+    return await client.request(
+        request["method"], request["url"], params=request.get("params"), content=body_of(request), headers=headers
+    )
+
+
+async def make_known(client: httpx.AsyncClient, project_id: uuid.UUID) -> dict[str, str]:
+    """Things that exist, so that not everything ends at 404."""
+    profile = (await client.post("/v1/profiles", json={"name": uuid.uuid4().hex, "user_id": "ana"})).json()
+    session = (await client.post("/v1/sessions", json={"profile_id": profile["id"], "user_id": "ana"})).json()
+    key = (await client.post("/v1/api-keys", json={"name": "known"})).json()
+    return {
+        "profile_id": profile["id"],
+        "session_id": session["id"],
+        "key_id": key["id"],
+        "project_id": str(project_id),
+    }
+
+
+@pytest.mark.parametrize("who", ["key", "person"])
+async def test_nothing_that_the_document_allows_makes_the_app_fail(
+    app: FastAPI, make_key: MakeKey, sign_up: SignUp, who: str
+) -> None:
+    holder = await make_key() if who == "key" else await sign_up()
+    as_person = isinstance(holder, SignedUp)
+    schema = schemathesis.openapi.from_dict(app.openapi())
+    failures, asked = [], 0
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        if (operation.method.upper(), operation.path) in LAST or (
+            as_person and not operation.path.startswith("/v1/auth")
+        ):
+            continue
+        known = {} if as_person else await make_known(holder.client, holder.project_id)
+        for number, case in enumerate(generate(operation)):
+            answer = await send(holder.client, case, known if number % 2 else {})
+            asked += 1
+            if answer.status_code >= 500 and answer.status_code != 501:
+                failures.append(f"{case.as_curl_command()}\n{answer.status_code} {answer.text[:200]}")
+    assert asked > 20
+    assert not failures, "\n\n".join(failures)
+
+
+def test_every_route_says_how_it_fails(app: FastAPI) -> None:
+    document = app.openapi()
+    for method, path, operation in operations(document):
+        answers = operation["responses"].keys()
+        expected = set()
+        if operation.get("security"):
+            expected |= {"401", "403", "429"}
+        if "{" in path:
+            expected |= {"404"}
+        if "requestBody" in operation:
+            expected |= {"413", "422"}
+        assert expected <= answers, (method, path)
+        for status in answers:
+            if status in expected:
+                shape = operation["responses"][status]["content"]["application/json"]["schema"]
+                assert shape == {"$ref": "#/components/schemas/Problem"}, (method, path, status)
+    assert set(document["components"]["schemas"]["Problem"]["properties"]) == {"detail", "code", "request_id"}
+
+
+def test_what_needs_no_credential_is_known_by_name(app: FastAPI) -> None:
+    open_to_all = {path for _, path, operation in operations(app.openapi()) if not operation.get("security")}
+    assert {"/v1/auth/*" if path.startswith("/v1/auth/") else path for path in open_to_all} == PUBLIC
+
+
+async def test_the_document_is_served_and_every_operation_has_a_name_of_its_own(anonymous: httpx.AsyncClient) -> None:
+    document = (await anonymous.get("/openapi.json")).json()
+    names = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(names) == len(set(names)) > 30
