@@ -99,13 +99,21 @@ def _make_roles(url: str, script: str) -> None:
 def _open(source: Path) -> tarfile.TarFile:
     try:
         archive = tarfile.open(source)  # noqa: SIM115  # closed by whoever asked
+    except tarfile.TarError:
+        raise _no_backup(source) from None
+    try:
         manifest = archive.extractfile(MANIFEST)
         known = manifest is not None and json.load(manifest).get("format") == FORMAT
     except (tarfile.TarError, KeyError, ValueError):
         known = False
     if not known:
-        raise ConfigurationError(f"{source} is not a backup of ours, or of a newer version: name another file")
+        archive.close()
+        raise _no_backup(source)
     return archive
+
+
+def _no_backup(source: Path) -> ConfigurationError:
+    return ConfigurationError(f"{source} is not a backup of ours, or of a newer version: name another file")
 
 
 def _run(command: str, url: str, *options: str, into: IO[bytes] | None = None, given: IO[bytes] | None = None) -> None:

@@ -28,6 +28,8 @@ ENTER = text(
     " set_config('statement_timeout', :timeout, true)"
 )
 PSYCOPG = make_url("postgresql+psycopg://").get_dialect()()
+SYSTEM: tuple[str, Mapping[str, object]] = ("keepsake_system", {"role": "keepsake_system"})
+NO_WAIT = text("select set_config('synchronous_commit', 'off', true)")
 Statement = tuple[ClauseElement, Mapping[str, object]]
 
 
@@ -81,14 +83,19 @@ class Database:
         the last, as named tuples. Between two synchronisations Postgres takes what it is sent as one transaction.
 
         Whoever stops waiting leaves it to end by itself: a connection never goes back with an answer still to come."""
-        return await asyncio.shield(self._at_once(project_id, user_id, *statements))
+        return await asyncio.shield(self._at_once(*member(project_id, user_id), *statements))
 
-    async def _at_once(self, project_id: uuid.UUID, user_id: str | None, *statements: Statement) -> Sequence[Any]:
+    async def system_at_once(self, *statements: Statement) -> Sequence[Any]:
+        """What `system` does, in one round trip. For what may be lost to a power cut, since it can be found out again:
+        nobody waits for the disk."""
+        return await asyncio.shield(self._at_once(*SYSTEM, (NO_WAIT, {}), *statements))
+
+    async def _at_once(self, role: str, claims: Mapping[str, object], *statements: Statement) -> Sequence[Any]:
         async with self._plain.connect() as connection:
             driver = (await connection.get_raw_connection()).driver_connection
             assert isinstance(driver, psycopg.AsyncConnection)
             try:
-                return await _pipeline(driver, [(ENTER, entry(*member(project_id, user_id))), *statements])
+                return await _pipeline(driver, [(ENTER, entry(role, claims)), *statements])
             except psycopg.Error as error:
                 if driver.closed:
                     await connection.invalidate()
@@ -97,7 +104,7 @@ class Database:
     @asynccontextmanager
     async def system(self) -> AsyncIterator[AsyncSession]:
         """For work that belongs to no project: accounts, sign-up, sweeps. Sees ids and states, never what was said."""
-        async with self._open("keepsake_system", {"role": "keepsake_system"}) as tx:
+        async with self._open(*SYSTEM) as tx:
             yield tx
 
     @asynccontextmanager
@@ -149,7 +156,7 @@ async def _pipeline(driver: psycopg.AsyncConnection[Any], statements: Sequence[S
             await driver.execute(*_spelled(statement, values))
         last = driver.cursor(binary=True, row_factory=namedtuple_row)
         await last.execute(*_spelled(*statements[-1]))
-    return await last.fetchall()
+    return await last.fetchall() if last.description else []
 
 
 def _spelled(statement: ClauseElement, values: Mapping[str, object]) -> tuple[bytes, Mapping[str, object]]:

@@ -126,13 +126,13 @@ class Indexer:
 
     async def _note(self, fresh: Sequence[ToIndex], gone: Sequence[UUID]) -> list[ToIndex]:
         """Tells the ledger, and returns what is no longer as it was indexed."""
-        marked: set[UUID] = set()
-        async with self._database.system() as tx:
-            if fresh:
-                versions = [change.version for change in fresh]
-                marked |= set(await tx.scalars(MARK, {"ids": [change.id for change in fresh], "versions": versions}))
-            if gone:
-                await tx.execute(REMOVED, {"ids": gone})
+        # Neither needs to outlive a power cut: the sweep would do it again.
+        if gone:
+            await self._database.system_at_once((REMOVED, {"ids": list(gone)}))
+        if not fresh:
+            return []
+        done = {"ids": [change.id for change in fresh], "versions": [change.version for change in fresh]}
+        marked = {row.id for row in await self._database.system_at_once((MARK, done))}
         return [change for change in fresh if change.id not in marked]
 
     async def _catch_up(self, overtaken: Sequence[ToIndex]) -> None:
