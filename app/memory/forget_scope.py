@@ -36,6 +36,8 @@ def read_scope(request: Request) -> Filter:
         raise BadRequest(f"delete_all does not take `{min(unknown)[:40]}`: it takes {', '.join(ON_TOP)}")
     if len(request.query_params.multi_items()) != len(request.query_params):
         raise BadRequest("Each parameter of delete_all can be given once")
+    if not all(value.strip() for value in given.values()):
+        raise BadRequest("A parameter of delete_all is empty: leave it out if it is not meant")
     found = And(tuple(parse_filters(value if name == "filters" else {name: value}) for name, value in given.items()))
     if not has_positive_entity(found):
         raise BadRequest("Say what to delete: name at least one of user_id, agent_id, app_id and run_id")

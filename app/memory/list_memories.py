@@ -1,37 +1,45 @@
 """List: the memories that a filter leaves, newest first, page by page."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, select
+from pydantic_core import to_json
+from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import BadRequest
 from app.core.resources import Resources
 from app.identity.caller import Caller
+from app.memory.answer import Answer
 from app.memory.filters import And, Filter, Latest
 from app.memory.models import Memory
 from app.memory.place import check_place, opened
 from app.memory.read_filters import parse_filters
 from app.memory.schemas import MOST_ON_A_PAGE, ListMemories, Sifted
 from app.memory.scope import about, seek
-from app.memory.shown import COLUMNS
+from app.memory.shown import AS_JSON, pick
 from app.memory.visible import visible
+
+WRITTEN: ColumnElement[str] = func.string_agg(literal_column(AS_JSON), ",")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Which of the rows; a size of None means all of them."""
-
     page: int = 1
-    size: int | None = 100
+    size: int = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
     count: int
-    rows: Sequence[Row[Any]]
+    """Of all pages."""
+    written: bytes = b"[]"
+    """The memories of this page, as JSON."""
+
+    def shown(self) -> list[Answer]:
+        memories: list[Answer] = json.loads(self.written)
+        return memories
 
 
 def choose_part(asked: ListMemories, page: int | None, size: int | None) -> Part:
@@ -80,18 +88,22 @@ async def list_memories(resources: Resources, caller: Caller, asked: ListMemorie
     async with opened(resources, caller) as tx:
         sought = await seek(tx, caller, found, asked.profile_id)
         if sought.namespaces == ():
-            return Listed(0, [])
+            return Listed(0)
         where = [Memory.project_id == caller.project_id, *visible(show_expired=asked.show_expired), *sought.where()]
         return await _read(tx, where, part)
 
 
 async def _read(tx: AsyncSession, where: Sequence[ColumnElement[bool]], part: Part) -> Listed:
-    query = select(*COLUMNS).where(*where).order_by(Memory.created_at.desc(), Memory.id.desc())
-    if part.size is None:
-        rows = (await tx.execute(query)).all()
-        return Listed(len(rows), rows)
     skipped = (part.page - 1) * part.size
-    rows = (await tx.execute(query.limit(part.size).offset(skipped))).all()
-    if (rows or not skipped) and len(rows) < part.size:
-        return Listed(skipped + len(rows), rows)
-    return Listed(await tx.scalar(select(func.count()).select_from(Memory).where(*where)) or 0, rows)
+    newest = select(Memory.__table__).where(*where).order_by(Memory.created_at.desc(), Memory.id.desc())
+    page = newest.limit(part.size).offset(skipped).subquery("page")
+    query = select(func.count().label("many"), WRITTEN.label("written")).select_from(page)
+    row = (await tx.execute(query)).one()
+    listed = f"[{row.written or ''}]".encode()
+    if (row.many or not skipped) and row.many < part.size:
+        return Listed(skipped + row.many, listed)
+    return Listed(await tx.scalar(select(func.count()).select_from(Memory).where(*where)) or 0, listed)
+
+
+def chosen(listed: Listed, fields: Sequence[str] | None) -> bytes:
+    return to_json([pick(each, fields) for each in listed.shown()]) if fields else listed.written

@@ -44,8 +44,9 @@ async def summarize(resources: Resources, caller: Caller, asked: Summarize) -> S
     anybody = {} if caller.account_id or asked.filters else {"filters": ANYBODY}
     listing = ListMemories(**{**dict(asked), **anybody})
     listed = await list_memories(resources, caller, listing, Part(1, SUMMED_UP))
-    categories = Counter(name for row in listed.rows for name in row.categories or ())
-    lines = "\n".join(f"- {row.content}" for row in listed.rows)
+    shown = listed.shown()
+    categories = Counter(str(name) for memory in shown for name in memory["categories"] or ())
+    lines = "\n".join(f"- {memory['memory']}" for memory in shown)
     return Summary(summary=lines, count=listed.count, categories=dict(categories))
 
 

@@ -8,11 +8,11 @@ from app.core.resources import ResourcesDep
 from app.identity.caller import CallerDep, MemoryReader, MemoryWriter
 from app.identity.transaction import Transaction
 from app.memory.add_memories import add_memories
-from app.memory.answer import Answer, Json, envelope
+from app.memory.answer import Json, written_envelope
 from app.memory.change_one import change_one
 from app.memory.feedback import FeedbackRepository
 from app.memory.forget_scope import forget_one, forget_scope, read_scope
-from app.memory.list_memories import Part, choose_part, list_memories
+from app.memory.list_memories import choose_part, chosen, list_memories
 from app.memory.look import history_of, look_up, measure, summarize
 from app.memory.place import check_place, read_memory_id
 from app.memory.refusals import REFUSALS, PlainRefusals
@@ -38,7 +38,7 @@ from app.memory.schemas import (
     Summary,
 )
 from app.memory.search_memories import search_memories
-from app.memory.shown import as_memory, pick
+from app.memory.shown import as_memory
 
 router = APIRouter(tags=["memories"], responses=REFUSALS, route_class=PlainRefusals)
 PageNumber = Annotated[int | None, Query(description="Wins over the body")]
@@ -67,15 +67,9 @@ async def list_page(
     page_size: PageNumber = None,
 ) -> Json:
     """Newest first. In the default profile of whomever the filters name, unless `profile_id` says otherwise."""
-    return Json(await page_of(request, resources, caller, body, choose_part(body, page, page_size)))
-
-
-async def page_of(
-    request: Request, resources: ResourcesDep, caller: CallerDep, asked: ListMemories, part: Part
-) -> Answer:
-    listed = await list_memories(resources, caller, asked, part)
-    shown = [pick(as_memory(row), asked.fields) for row in listed.rows]
-    return envelope(request, part.page, part.size or max(1, listed.count), listed.count, shown)
+    part = choose_part(body, page, page_size)
+    listed = await list_memories(resources, caller, body, part)
+    return Json(written_envelope(request, part.page, part.size, listed.count, chosen(listed, body.fields)))
 
 
 @router.post("/v3/memories/search/", responses={200: {"model": SearchResults}}, response_class=Json)

@@ -192,7 +192,7 @@ async def test_add_keeps_what_is_said_about_a_memory(mem0: Mem0) -> None:
     memory = await mem0("get", memory_id)
     assert memory["metadata"] == {"deep": {"x": [1, None]}}
     assert memory["expiration_date"] == "2999-12-31"
-    assert memory["created_at"] == "2025-01-01T00:00:00Z"
+    assert memory["created_at"] == "2025-01-01T00:00:00.000000Z"
     assert (memory["agent_id"], memory["app_id"], memory["run_id"]) == ("a1", "app", "r1")
     assert memory["profile_id"]
     assert memory["structured_attributes"] == {

@@ -10,11 +10,10 @@ from app.gateways.mem0.older_schemas import AddV1, Found, Listing, ListV1, Queue
 from app.gateways.mem0.older_translate import V1_1, as_listing, as_queued, as_search, choose_old_part
 from app.identity.caller import MemoryReader, MemoryWriter
 from app.memory.add_memories import add_memories
-from app.memory.answer import Answer, Json
+from app.memory.answer import Json, written_envelope
 from app.memory.entities import read_name, read_type
-from app.memory.list_memories import Part
+from app.memory.list_memories import Listed, Part, chosen, list_memories
 from app.memory.refusals import REFUSALS, PlainRefusals
-from app.memory.routes import page_of
 from app.memory.schemas import ListMemories, MemoryPage
 from app.memory.search_memories import search_memories
 
@@ -34,9 +33,10 @@ async def list_v1(
     request: Request, asked: Annotated[ListV1, Query()], caller: MemoryReader, resources: ResourcesDep
 ) -> Json:
     """Use POST /v3/memories/. An array, or a page where both `page` and `page_size` are given."""
-    part = choose_old_part(asked.page, asked.page_size)
-    page = await page_of(request, resources, caller, as_listing(asked), part)
-    return Json(_whole(page, asked.page, asked.page_size))
+    listing, part = as_listing(asked), choose_old_part(asked.page, asked.page_size)
+    listed = await list_memories(resources, caller, listing, part)
+    paged = asked.page is not None and asked.page_size is not None
+    return Json(as_page(request, listed, part, listing) if paged else chosen(listed, listing.fields))
 
 
 @router.post("/v1/memories/search/", responses={200: {"model": Found}}, response_class=Json)
@@ -56,8 +56,10 @@ async def list_v2(
     page_size: Text = None,
 ) -> Json:
     """Use POST /v3/memories/. An array, or a page where both `page` and `page_size` are given."""
-    answer = await page_of(request, resources, caller, body, choose_old_part(page, page_size))
-    return Json(_whole(answer, page, page_size))
+    part = choose_old_part(page, page_size)
+    listed = await list_memories(resources, caller, body, part)
+    paged = page is not None and page_size is not None
+    return Json(as_page(request, listed, part, body) if paged else chosen(listed, body.fields))
 
 
 @router.post("/v2/memories/search/", responses={200: {"model": Found}}, response_class=Json)
@@ -79,18 +81,11 @@ async def list_of_entity(
     """A hundred on a page."""
     part = choose_old_part(page or "1", "100")
     asked = ListMemories(filters={f"{read_type(entity_type)}_id": read_name(entity_id)})
-    answer = await page_of(request, resources, caller, asked, part)
-    return Json(existing(answer, part))
+    return Json(as_page(request, await list_memories(resources, caller, asked, part), part, asked))
 
 
-def _whole(answer: Answer, page: str | None, size: str | None) -> object:
-    if page is None or size is None:
-        return answer["results"]
-    return existing(answer, choose_old_part(page, size))
-
-
-def existing(answer: Answer, part: Part) -> Answer:
+def as_page(request: Request, listed: Listed, part: Part, asked: ListMemories) -> bytes:
     """Beyond the last page these clients expect a refusal."""
-    if part.page > 1 and not answer["results"]:
+    if part.page > 1 and (part.page - 1) * part.size >= listed.count:
         raise NotFound("Invalid page.")
-    return answer
+    return written_envelope(request, part.page, part.size, listed.count, chosen(listed, asked.fields))
