@@ -234,12 +234,22 @@ class OpenAIModel:
         while True:
             sent = self._accepted(wanted)
             try:
-                return await self._endpoint.client.chat.completions.create(**sent)
+                return await self._post(sent)
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 refused = _refused_parameter(error, sent)
                 if refused is None:
                     raise
                 self._refused.add(refused)
+
+    async def _post(self, sent: dict[str, Any]) -> Any:
+        """As `chat.completions.create`, which walks through every message's type first: 20 ms for a long history."""
+        return await self._endpoint.client.post(
+            "/chat/completions",
+            body=sent,
+            cast_to=ChatCompletion,
+            stream=bool(sent.get("stream")),
+            stream_cls=openai.AsyncStream[ChatCompletionChunk],
+        )
 
     def _accepted(self, wanted: dict[str, Any]) -> dict[str, Any]:
         sent = {name: value for name, value in wanted.items() if name != "max_tokens" and name not in self._refused}
