@@ -6,6 +6,7 @@ import time
 
 QUICK = {
     "auth": ["--requests", "1000", "--rounds", "3"],
+    "engine": ["--sizes", "1000"],
 }
 
 

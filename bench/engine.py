@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from app.core.logging import configure_logging
@@ -27,7 +28,7 @@ from app.settings import Settings
 from app.wiring import open_resources
 from bench.corpus import Corpus, Town, found_town, sentences
 
-ROUNDS, ADDS, BATCH = 300, 600, 100
+ROUNDS, ADDS, BATCH, CALLERS = 300, 640, 128, 16
 FRESH = sentences(2)
 Figures = dict[str, float]
 
@@ -85,23 +86,38 @@ def index_alone(resources: Resources, homes: Sequence[Namespace]) -> Callable[[]
 # ---------------------------------------------------------------- adds
 
 
-async def adds(resources: Resources, town: Town) -> Figures:
-    figures = await rate(resources, town, "add one by one", ADDS, 1)
-    return figures | await rate(resources, town, f"add in batches of {BATCH}", ADDS * 2, BATCH)
+async def adds(resources: Resources, town: Town, folder: Path) -> Figures:
+    figures = await rate(resources, town, "add one by one", 1, callers=1)
+    figures |= await rate(resources, town, f"add one by one, {CALLERS} callers", 1, callers=CALLERS)
+    figures |= await rate(resources, town, f"add in batches of {BATCH}", BATCH, callers=1)
+    return figures | await timed("a confirmed write, disk alone", partial(asyncio.to_thread, confirmed_write, folder))
 
 
-async def rate(resources: Resources, town: Town, name: str, count: int, size: int) -> Figures:
+async def rate(resources: Resources, town: Town, name: str, size: int, *, callers: int) -> Figures:
     """Memories a second: until the last is acknowledged, and until the last can be found."""
+    count = ADDS * (2 if size > 1 else 1)
     start, cpu = time.perf_counter(), time.process_time()
-    for _ in range(count // size):
-        new = [NewMemory(text) for text in itertools.islice(FRESH, size)]
-        await remember(resources, random.choice(town.small), new)
+    await asyncio.gather(*(add(resources, town, size, count // size // callers) for _ in range(callers)))
     acknowledged = count / (time.perf_counter() - start)
     await resources.index_queue.settled(town.large.project_id, None)
     found = count / (time.perf_counter() - start)
     spent = (time.process_time() - cpu) * 1000 / count
     print(f"  {name:34} {acknowledged:6.0f}/s acknowledged {found:6.0f}/s searchable  cpu {spent:5.2f} ms each")
     return {f"{name}, per second": round(acknowledged), f"{name}, searchable per second": round(found)}
+
+
+async def add(resources: Resources, town: Town, size: int, times: int) -> None:
+    for _ in range(times):
+        new = [NewMemory(text) for text in itertools.islice(FRESH, size)]
+        await remember(resources, random.choice(town.small), new)
+
+
+def confirmed_write(folder: Path) -> None:
+    """What each commit waits for at least."""
+    with (folder / "written").open("ab") as file:
+        file.write(bytes(8192))
+        file.flush()
+        os.fdatasync(file.fileno())
 
 
 # ---------------------------------------------------------------- memory
@@ -120,7 +136,7 @@ def on_disk(folder: Path) -> float:
 
 
 async def measure(resources: Resources, town: Town, folder: Path) -> Figures:
-    figures = await searches(resources, town) | await adds(resources, town)
+    figures = await searches(resources, town) | await adds(resources, town, folder)
     room = {"resident MB": round(resident()), "on disk MB": round(on_disk(folder))}
     print(f"  {room}")
     return figures | room
