@@ -3,19 +3,23 @@
 import asyncio
 import errno
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
 import typer
 import uvloop
+from rich.progress import Progress
 
 from app.api_keys.issue import issue_key
 from app.backup import back_up
 from app.backup import restore as restore_from
 from app.core.errors import AppError, ConfigurationError
 from app.core.logging import configure_logging
+from app.portability.export import export_memories, only_project
+from app.portability.restore import import_memories
 from app.reindex import reindex_everything
 from app.serve import serve as run_server
 from app.serve import work_forever
@@ -126,6 +130,52 @@ def restore(file: Annotated[Path, typer.Argument(help="What `backup` has written
     """Fill an empty DATA_DIR from a backup. The next start makes the index anew."""
     run(restore_from(prepare(data_dir=data_dir), file))
     typer.echo(f"Restored from {file}")
+
+
+Project = Annotated[UUID | None, typer.Option("--project", help="Which project, where there are several")]
+
+
+@cli.command("export")
+def export_file(
+    file: Annotated[Path, typer.Argument(help="Where to write it")], project: Project = None, data_dir: DataDir = None
+) -> None:
+    """Write every memory of a project into a file, one JSON object a line, also while serving."""
+
+    async def work() -> None:
+        async with open_store(prepare(data_dir=data_dir)) as database:
+            of = await only_project(database, project)
+            with shown("Exporting") as report:
+                count = await export_memories(database, of, file, report)
+        typer.echo(f"Exported {count} memories to {file}")
+
+    run(work())
+
+
+@cli.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="What `export` has written, or mem0's own memories as JSON")],
+    project: Project = None,
+    user_id: Annotated[str | None, typer.Option(help="Whose memories they are, where a line does not say")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Read memories from a file, ids, times and metadata included. Those that are there already stay as they are."""
+
+    async def work() -> None:
+        async with open_store(prepare(data_dir=data_dir)) as database:
+            into = await only_project(database, project)
+            with shown("Importing") as report:
+                done = await import_memories(database, into, file, report, user_id=user_id)
+        typer.echo(f"Imported {done.added} memories from {file}; {done.there_already} were there already")
+
+    run(work())
+
+
+@contextmanager
+def shown(what: str) -> Iterator[Callable[[int, int], None]]:
+    """How far it is, as a bar."""
+    with Progress() as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @keys.command("create")
