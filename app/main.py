@@ -34,9 +34,9 @@ ROUTERS = (
     memory_events,
     memories,
     memory_batches,
+    platform,
     memory_entities,
     older_memories,
-    platform,
 )
 DESCRIPTION = "Memory as a service: profiles, sessions, privacy modes, and mem0's Platform API on a server of your own."
 EXPOSED = ["X-Request-ID", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]

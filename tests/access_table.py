@@ -209,6 +209,17 @@ WEBHOOKS = {
     ("GET", f"{HOOK}deliveries/"): scoped(Scope.PROJECTS_READ, user=404),
     ("POST", f"{HOOK}deliveries/{{delivery_id}}/redeliver/"): scoped(Scope.PROJECTS_WRITE),
 }
+EXPORTS = {
+    ("POST", "/v1/exports/"): scoped(Scope.MEMORIES_READ, body={**HIS, "schema": {"properties": {}}}),
+    ("POST", "/v1/exports/get/"): scoped(Scope.MEMORIES_READ, body=HIS, stranger=404, also=frozenset({404})),
+    ("GET", "/v2/entities/user/{user_id}/profile/"): scoped(Scope.MEMORIES_READ),
+    ("GET", "/v2/profiles/settings/"): scoped(Scope.PROJECTS_READ),
+    ("POST", "/v2/profiles/settings/"): scoped(Scope.PROJECTS_WRITE, stranger=400, also=frozenset({400})),
+    ("POST", "/v2/profiles/jobs/"): scoped(Scope.PROJECTS_WRITE, stranger=400, also=frozenset({400})),
+    ("GET", "/v2/profiles/jobs/{job_id}/"): scoped(
+        Scope.PROJECTS_READ, stranger=404, also=frozenset({404}), fills=(("job_id", "7"),)
+    ),
+}
 ORGS, ORG = "/api/v1/orgs/organizations/", "/api/v1/orgs/organizations/{organization_id}/"
 OTHER = {"email": "{account_id}@example.com", "role": "READER"}
 PLATFORM = {
@@ -245,4 +256,5 @@ TABLE: Mapping[tuple[str, str], Rule] = {
     **MEMORIES,
     **PLATFORM,
     **WEBHOOKS,
+    **EXPORTS,
 }
