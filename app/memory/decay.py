@@ -4,11 +4,13 @@ import datetime as dt
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from uuid import UUID
 
 from sqlalchemy import Boolean, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.memory.recall import Recalled
+from app.core.resources import Resources
+from app.memory.ledger import MemoryRepository
+from app.memory.recall import Question, Recalled, recall
 from app.projects.models import Project
 
 FLOOR, CEILING = 0.3, 1.5
@@ -47,6 +49,23 @@ def fade(found: Sequence[Recalled], top_k: int, now: dt.datetime) -> list[Recall
     return sorted(scored, key=lambda each: -each.score)[:top_k]
 
 
-async def decays(tx: AsyncSession, project_id: object) -> bool:
-    query = select(Project.settings["decay"].astext.cast(Boolean)).where(Project.id == project_id)
-    return bool(await tx.scalar(query))
+async def decays(resources: Resources, project_id: UUID) -> bool:
+    """Every search asks, so it is known for a few seconds."""
+
+    async def load() -> bool:
+        async with resources.database.transaction(project_id) as tx:
+            wanted = Project.settings["decay"].astext.cast(Boolean)
+            return bool(await tx.scalar(select(wanted).where(Project.id == project_id)))
+
+    return await resources.brief.ask(("decay", project_id), load)
+
+
+async def recall_fading(resources: Resources, question: Question) -> list[Recalled]:
+    """Recall where memories fade: from a wider pool, and what is shown counts as used."""
+    found = await recall(resources, replace(question, top_k=pool(question.top_k)))
+    shown = fade(found, question.top_k, question.at or dt.datetime.now(dt.UTC))
+    if shown:
+        async with resources.database.transaction(question.project_id, question.user_id) as tx:
+            used = [each.memory.id for each in shown]
+            await MemoryRepository(tx, question.project_id, question.user_id).count_access(used)
+    return shown

@@ -28,7 +28,7 @@ def read_called(kept: object) -> Called:
 
 
 def resolve(called: Called, settings: Mapping[str, object], *, user_id: str | None, agent_id: str | None) -> str | None:
-    """A user goes by `custom_instructions`, an agent alone by its own or else by those; both together each by theirs."""
+    """A user goes by `custom_instructions`, an agent alone by its own or else by those; both each by its own."""
     own = first(called.own, settings.get("custom_instructions"))
     agents = first(called.agents, settings.get("agent_custom_instructions")) if agent_id else ""
     if agent_id and user_id is None:

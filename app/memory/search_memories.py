@@ -3,6 +3,7 @@
 from app.core.resources import Resources
 from app.identity.caller import Caller
 from app.memory.answer import Answer
+from app.memory.decay import decays, recall_fading
 from app.memory.list_memories import no_ids_on_top, sift
 from app.memory.place import check_place, opened
 from app.memory.recall import Question, Recalled, recall
@@ -34,7 +35,8 @@ async def search_memories(
         at=asked.reference_date,
         user_id=caller.user_id,
     )
-    return [as_found(each, asked) for each in await recall(resources, question)]
+    ask = recall_fading if await decays(resources, caller.project_id) else recall
+    return [as_found(each, asked) for each in await ask(resources, question)]
 
 
 def as_found(recalled: Recalled, asked: SearchMemories) -> Answer:

@@ -1,7 +1,10 @@
 """Decay: what was used lately ranks higher, what was not fades, and nobody notices where it is off."""
 
 import datetime as dt
+import uuid
 
+import httpx
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,3 +58,25 @@ def test_fading_changes_the_order_and_keeps_the_score_within_one() -> None:
 
 def test_the_pool_is_wider_than_what_is_asked_for() -> None:
     assert (pool(1), pool(10), pool(100)) == (50, 50, 300)
+
+
+async def test_a_projects_searches_fade_only_where_it_wants_that(
+    client: httpx.AsyncClient, project_id: uuid.UUID
+) -> None:
+    ping = (await client.get("/v1/ping/")).json()
+    project = f"/api/v1/orgs/organizations/{ping['org_id']}/projects/{project_id}/"
+    said = {"messages": "I like green tea", "user_id": "anna", "infer": False, "timestamp": "2020-01-01"}
+    await client.post("/v3/memories/add/", json=said)
+    before = await score(client)
+    await client.patch(project, json={"decay": True})
+    faded = await score(client)
+    assert faded < before * 0.5
+    assert await score(client) > faded, "having been found counts as a use"
+    await client.patch(project, json={"decay": False})
+    assert await score(client) == pytest.approx(before, rel=0.01)
+
+
+async def score(client: httpx.AsyncClient) -> float:
+    asked = {"query": "Which tea do I like?", "filters": {"user_id": "anna"}, "threshold": 0}
+    [found] = (await client.post("/v3/memories/search/", json=asked)).json()["results"]
+    return float(found["score"])

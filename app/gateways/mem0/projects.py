@@ -7,6 +7,7 @@ from pydantic import EmailStr
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import Forbidden, NotFound
+from app.core.resources import ResourcesDep
 from app.core.schemas import Done
 from app.gateways.mem0.members import all_members, change_member, remove_member, show_members
 from app.gateways.mem0.organizations import MOST_SHOWN, organization_of
@@ -129,7 +130,12 @@ async def get_project(
 
 @router.patch("/{project_id}/")
 async def update_project(
-    organization_id: PlaceId, project_id: PlaceId, body: ProjectChange, caller: Writer, tx: SystemTransaction
+    organization_id: PlaceId,
+    project_id: PlaceId,
+    body: ProjectChange,
+    caller: Writer,
+    tx: SystemTransaction,
+    resources: ResourcesDep,
 ) -> Done:
     await project_in(tx, caller, organization_id, project_id, owner=True)
     check_named(body, organization_id, project_id)
@@ -140,6 +146,7 @@ async def update_project(
     await ProjectRepository(tx, caller).update(project_id, **plain)
     if sent:
         await SettingsRepository(tx, project_id).change(**{name: value or None for name, value in sent.items()})
+    resources.brief.forget(("decay", project_id))
     return Done(message="Project updated successfully")
 
 
