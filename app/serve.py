@@ -4,7 +4,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 
 import structlog
 import uvicorn
@@ -35,11 +35,13 @@ def open_door(settings: Settings) -> socket.socket:
     try:
         family, kind, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
         # Saying TCP matters: asyncio turns Nagle's algorithm off only then, and with it each answer is 40 ms late.
-        door = socket.socket(family, kind, socket.IPPROTO_TCP)
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        door.bind(address)
-        door.listen(2048)
-        return door
+        with ExitStack() as unless_it_opens:
+            door = unless_it_opens.enter_context(socket.socket(family, kind, socket.IPPROTO_TCP))
+            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            door.bind(address)
+            door.listen(2048)
+            unless_it_opens.pop_all()
+            return door
     except OSError as error:
         raise ConfigurationError(
             f"HOST and PORT ({settings.host}:{settings.port}) cannot be listened on ({error.strerror}): set them to an"

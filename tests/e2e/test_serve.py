@@ -167,8 +167,6 @@ def cleared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.
         ("SIGNUP_MODE", "everybody"),
         ("VECTOR_STORE", "drawer"),
         ("EMBEDDER", "none-such"),
-        ("RATE_LIMIT_AUTH", "often"),
-        ("RATE_LIMIT_CHAT", "5"),
         ("RATE_LIMIT_USER", "0/minute"),
         ("MAX_BODY_BYTES", "1"),
         ("REQUEST_TIMEOUT_SECONDS", "0"),
