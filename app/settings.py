@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     embedder_api_key: SecretStr | None = Field(None, description="Its key; LLM_API_KEY if empty")
 
     # Recall
-    recall_candidates: int = Field(100, ge=10, le=1000, description="Candidates by meaning and by words before ranking")
+    recall_candidates: int = Field(50, ge=10, le=1000, description="Candidates by meaning and by words before ranking")
     recency_half_life_days: float = Field(30, gt=0, description="Age at which the part of a score for recency halves")
 
     recalled_memories: int = Field(8, ge=0, le=100, description="Memories read into a prompt at most")

@@ -23,7 +23,6 @@ from app.main import create_app
 from app.settings import Settings
 from app.wiring import open_resources
 
-
 configure_logging("INFO", as_json=False)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Values:
     base_url: str
     auth_limit: str = "30/minute"
-    recall_candidates: int = 100
+    recall_candidates: int = 50
     recency_half_life_days: float = 30
     cors_origins: tuple[str, ...] = ()
     max_body_bytes: int = 4 << 20
