@@ -112,6 +112,14 @@ class Sent:
     def is_extraction(self) -> bool:
         return "response_format" in self.body
 
+    @property
+    def is_sorting(self) -> bool:
+        """Asks for the categories of memories that were written before."""
+        messages = self.body.get("messages", [])
+        return bool(messages) and str(messages[0].get("content", "")).startswith(
+            "Sort memories into categories. These are"
+        )
+
 
 class ModelServer:
     DIMENSIONS = 8
@@ -160,7 +168,8 @@ class ModelServer:
     @property
     def conversations(self) -> list[dict[str, Any]]:
         """The bodies of the chat requests alone."""
-        return [sent.body for sent in self.requests if sent.path.endswith("/completions") and not sent.is_extraction]
+        chats = [sent for sent in self.requests if sent.path.endswith("/completions")]
+        return [sent.body for sent in chats if not sent.is_extraction and not sent.is_sorting]
 
     @property
     def extractions(self) -> list[dict[str, Any]]:

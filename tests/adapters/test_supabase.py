@@ -382,7 +382,9 @@ async def test_too_many_requests_keep_the_wait_they_came_with(name: str, ask: Go
     assert (error.status, error.reason, error.headers) == (429, "over_request_rate_limit", {"Retry-After": "17"})
 
 
-@pytest.mark.parametrize("header", ["16.2", format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)])
+@pytest.mark.parametrize(
+    "header", ["16.2", format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)], ids=["seconds", "date"]
+)
 @respx.mock
 async def test_a_wait_is_whole_seconds_however_it_was_written(header: str, ask: GoTrueIdentity) -> None:
     play("sign_in", httpx.Response(429, text="<html>", headers={"Retry-After": header}))

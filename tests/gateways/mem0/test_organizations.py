@@ -125,7 +125,7 @@ async def test_the_client_manages_members(mem0: MemoryClient, sign_up: SignUp) -
 
 async def test_whoever_never_signed_up_cannot_become_a_member(mem0: MemoryClient) -> None:
     with pytest.raises(MemoryNotFoundError, match="signed up"):
-        await asyncio.to_thread(mem0.project.add_member, "nobody@example.com", "READER")
+        await asyncio.to_thread(mem0.project.add_member, "never.signed.up@example.com", "READER")
 
 
 async def test_organizations_and_their_members(owner: SignedUp, sign_up: SignUp) -> None:
