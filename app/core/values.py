@@ -16,8 +16,6 @@ class Values:
     context_tokens: int = 8000
     """What a prompt may come to, beside the answer."""
     answer_tokens: int = 1024
-    turn_seconds: float = 180
-    """A turn that has not ended by then is believed lost, and the next may begin."""
     recalled_memories: int = 8
     recall_threshold: float = 0.1
     has_model: bool = False

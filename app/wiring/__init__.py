@@ -130,7 +130,6 @@ def plain_values(settings: Settings) -> Values:
         recency_half_life_days=settings.recency_half_life_days,
         context_tokens=settings.llm_context_tokens,
         answer_tokens=settings.llm_answer_tokens,
-        turn_seconds=settings.llm_timeout_seconds * 3,
         recalled_memories=settings.recalled_memories,
         recall_threshold=settings.recall_threshold,
         has_model=has_model(settings),
