@@ -16,7 +16,7 @@ FORWARDED_FOR = "Sb-Forwarded-For"
 LONGEST_AGENT = 512
 
 
-def _house(request: Request) -> LocalIdentity:
+async def _house(request: Request) -> LocalIdentity:
     house = request.app.state.house
     assert isinstance(house, LocalIdentity)
     return house
@@ -41,7 +41,7 @@ def _is_secret(house: LocalIdentity, key: str) -> bool:
     return hmac.compare_digest(key.encode(), house.settings.secret_key.encode())
 
 
-def _origin(request: Request, house: House) -> Origin:
+async def _origin(request: Request, house: House) -> Origin:
     """Our own server calls for many people: with the secret key it may say for which address, as in Supabase."""
     address = request.client.host if request.client else ""
     forwarded = request.headers.get(FORWARDED_FOR)
