@@ -12,7 +12,7 @@ from app.memory.said import Messages, Metadata, Words
 from app.memory.scope import Identity, ProfileChoice
 
 MOST_AT_ONCE = 1000
-MOST_ON_A_PAGE = 200
+MOST_ON_A_PAGE = 1000
 
 
 def _not_a_star(name: str) -> str:
