@@ -5,7 +5,7 @@ Words are a sparse vector of term weights; how rare each is, is counted over the
 
 import math
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from uuid import UUID
 
 from qdrant_edge import SparseVector
@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.adapters.bm25 import document_terms, query_terms
-from app.adapters.union import MADE_BY_ANOTHER
+from app.adapters.union import MADE_BY_ANOTHER, arrived
 from app.core.database import Database
 from app.core.errors import Conflict, Unavailable
 from app.core.ports import Candidate, IndexedId, IndexEntry, SearchScope, Vector
@@ -139,7 +139,10 @@ class PgVectorIndex:
         async with self._database.system() as tx:
             await tx.execute(REMOVE, {"ids": list(ids)})
 
-    async def candidates(self, scope: SearchScope, vector: Vector, text: str, limit: int) -> list[Candidate]:
+    async def candidates(
+        self, scope: SearchScope, vector: Vector | Awaitable[Vector], text: str, limit: int
+    ) -> list[Candidate]:
+        vector = await arrived(vector)
         terms = query_terms(text)
         if not terms.indices:
             return await self.similar(scope, vector, limit)

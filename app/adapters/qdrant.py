@@ -15,7 +15,7 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from app.adapters.bm25 import document_terms, query_terms
-from app.adapters.union import MADE_BY_ANOTHER, unite
+from app.adapters.union import MADE_BY_ANOTHER, arrived, unite
 from app.core.errors import ConfigurationError, Conflict, Unavailable, UpstreamFailed
 from app.core.ports import Candidate, IndexedId, IndexEntry, SearchScope, Vector
 
@@ -72,7 +72,10 @@ class QdrantIndex:
         for target in await self._collections():
             await ask(partial(self._client.delete, target, points, wait=True))
 
-    async def candidates(self, scope: SearchScope, vector: Vector, text: str, limit: int) -> list[Candidate]:
+    async def candidates(
+        self, scope: SearchScope, vector: Vector | Awaitable[Vector], text: str, limit: int
+    ) -> list[Candidate]:
+        vector = await arrived(vector)
         corpus, terms = everything_in(scope), query_terms(text)
         where = corpus if scope.only is None else among(scope.only, corpus)
         if not terms.indices:

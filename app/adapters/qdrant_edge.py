@@ -9,12 +9,12 @@ import asyncio
 import fcntl
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TypeVar
 from uuid import UUID
 
-from qdrant_edge import Filter, UpdateMode
+from qdrant_edge import Filter, SparseVector, UpdateMode
 
 from app.adapters.bm25 import query_terms
 from app.adapters.edge_shard import (
@@ -26,7 +26,7 @@ from app.adapters.edge_shard import (
     nearest,
     write_durably,
 )
-from app.adapters.union import MADE_BY_ANOTHER, unite
+from app.adapters.union import MADE_BY_ANOTHER, arrived, unite
 from app.core.errors import ConfigurationError, Conflict, Unavailable
 from app.core.ports import Candidate, IndexedId, IndexEntry, SearchScope, Vector
 
@@ -85,9 +85,19 @@ class QdrantEdgeIndex:
                 self._rebuild.removed.update(step)
             await asyncio.sleep(0)
 
-    async def candidates(self, scope: SearchScope, vector: Vector, text: str, limit: int) -> list[Candidate]:
+    async def candidates(
+        self, scope: SearchScope, vector: Vector | Awaitable[Vector], text: str, limit: int
+    ) -> list[Candidate]:
         self._used = time.monotonic()
-        return unite(*find_both(self._current, scope, vector, text, limit))
+        corpus = everything_in(scope)
+        where, terms = narrow(scope, corpus), query_terms(text)
+        asked = bool(terms.indices)
+        by_words = self._current.search([best_words(terms, where, corpus, limit)])[0] if asked else {}
+        there = await arrived(vector)
+        by_meaning = self._current.search([nearest(there, where, limit)])[0]
+        if asked:
+            measure_both(self._current, corpus, there, terms, by_meaning, by_words, limit)
+        return unite(by_meaning, by_words)
 
     async def similar(self, scope: SearchScope, vector: Vector, limit: int) -> list[Candidate]:
         self._used = time.monotonic()
@@ -190,27 +200,23 @@ class EdgeRebuild:
 # ---------------------------------------------------------------- search
 
 
-def find_both(index: Generation, scope: SearchScope, vector: Vector, text: str, limit: int) -> tuple[Scores, Scores]:
-    corpus = everything_in(scope)
-    where = narrow(scope, corpus)
-    terms = query_terms(text)
-    if not terms.indices:
-        return index.search([nearest(vector, where, limit)])[0], {}
-    by_meaning, by_words = index.search([nearest(vector, where, limit), best_words(terms, where, corpus, limit)])
+def measure_both(
+    index: Generation,
+    corpus: Filter,
+    vector: Vector,
+    terms: SparseVector,
+    by_meaning: Scores,
+    by_words: Scores,
+    limit: int,
+) -> None:
+    """What only one of the two found gets its score of the other kind."""
     unmeasured = [each for each in by_words if each not in by_meaning]
     # Fewer matches than asked for are all there are: whoever is not among them matches no word.
     unread = [each for each in by_meaning if each not in by_words] if len(by_words) >= limit else []
-    more = []
     if unmeasured:
-        more.append(nearest(vector, among(unmeasured, corpus), len(unmeasured)))
+        by_meaning |= index.search([nearest(vector, among(unmeasured, corpus), len(unmeasured))])[0]
     if unread:
-        more.append(best_words(terms, among(unread, corpus), corpus, len(unread)))
-    answers = index.search(more) if more else []
-    if unmeasured:
-        by_meaning |= answers[0]
-    if unread:
-        by_words |= answers[-1]
-    return by_meaning, by_words
+        by_words |= index.search([best_words(terms, among(unread, corpus), corpus, len(unread))])[0]
 
 
 def narrow(scope: SearchScope, corpus: Filter) -> Filter:

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from app.core.accounts import Identity as Identity  # the port to accounts has a page of its own
@@ -155,8 +155,7 @@ class SearchScope:
     only: tuple[UUID, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     id: UUID
     similarity: float | None
     """Cosine similarity, -1 to 1; None when only the words matched."""
@@ -177,8 +176,11 @@ class VectorIndex(Protocol):
 
     async def remove(self, ids: Sequence[UUID]) -> None: ...
 
-    async def candidates(self, scope: SearchScope, vector: Vector, text: str, limit: int) -> list[Candidate]:
-        """The union of the `limit` nearest by meaning and the `limit` best by words, each with both scores if known."""
+    async def candidates(
+        self, scope: SearchScope, vector: Vector | Awaitable[Vector], text: str, limit: int
+    ) -> list[Candidate]:
+        """The union of the `limit` nearest by meaning and the `limit` best by words, each with both scores if known.
+        A vector still to come is waited for as late as possible: words are looked up while a model reads."""
         ...
 
     async def similar(self, scope: SearchScope, vector: Vector, limit: int) -> list[Candidate]:

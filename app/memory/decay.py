@@ -2,12 +2,13 @@
 
 import datetime as dt
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy import Boolean, select
 
+from app.core.ports import Vector
 from app.core.resources import Resources
 from app.memory.ledger import MemoryRepository
 from app.memory.recall import Question, Recalled, recall
@@ -60,9 +61,11 @@ async def decays(resources: Resources, project_id: UUID) -> bool:
     return await resources.brief.ask(("decay", project_id), load)
 
 
-async def recall_fading(resources: Resources, question: Question) -> list[Recalled]:
+async def recall_fading(
+    resources: Resources, question: Question, vector: Vector | Awaitable[Vector] | None = None
+) -> list[Recalled]:
     """Recall where memories fade: from a wider pool, and what is shown counts as used."""
-    found = await recall(resources, replace(question, top_k=pool(question.top_k)))
+    found = await recall(resources, replace(question, top_k=pool(question.top_k)), vector)
     shown = fade(found, question.top_k, question.at or dt.datetime.now(dt.UTC))
     if shown:
         async with resources.database.transaction(question.project_id, question.user_id) as tx:

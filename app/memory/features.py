@@ -3,7 +3,7 @@
 import datetime as dt
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -90,15 +90,14 @@ ME = frozenset("i me my mine myself we us our".split())  # noqa: SIM905
 YOU = frozenset("you your yours yourself".split())  # noqa: SIM905
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A candidate of the index with what the ledger knows of it."""
 
     id: UUID
     similarity: float | None
     bm25: float | None
-    kind: Kind
-    role: Role
+    kind: str
+    role: str
     content: str
     context: str | None
     run_id: str | None
@@ -110,18 +109,20 @@ def measure(question: str, found: Sequence[Found]) -> Floats:
     table = np.zeros((len(found), len(FEATURES)))
     if not found:
         return table
-    around = _around(found)
-    table[:, 0:5] = _with_neighbours(_similarities(found), around, UNRELATED)
-    table[:, 5:10] = _with_neighbours(np.array([each.bm25 or 0.0 for each in found]), around, 0.0)
+    table[:, 0] = _similarities(found)
+    table[:, 5] = [each.bm25 or 0.0 for each in found]
     table[:, 10:] = _wording(question, found)
+    if any(each.context and each.kind == Kind.EPISODE for each in found):
+        around = _around(found)
+        table[:, 1:5] = _of_neighbours(table[:, 0], around, UNRELATED)
+        table[:, 6:10] = _of_neighbours(table[:, 5], around, 0.0)
     return table
 
 
-def _similarities(found: Sequence[Found]) -> Floats:
+def _similarities(found: Sequence[Found]) -> list[float]:
     """What only the words found is at most as near as the farthest that the meaning found."""
-    known = [each.similarity for each in found if each.similarity is not None]
-    floor = min(known, default=UNRELATED)
-    return np.array([floor if each.similarity is None else each.similarity for each in found])
+    floor = min([each.similarity for each in found if each.similarity is not None], default=UNRELATED)
+    return [floor if each.similarity is None else each.similarity for each in found]
 
 
 def _around(found: Sequence[Found]) -> NDArray[np.intp]:
@@ -133,27 +134,26 @@ def _around(found: Sequence[Found]) -> NDArray[np.intp]:
     places = {(each.run_id, each.content): place for place, each in enumerate(found)}
     before, after = np.full(absent + 1, absent), np.full(absent + 1, absent)
     for place, each in enumerate(found):
-        if each.kind is Kind.EPISODE and each.context:
+        if each.kind == Kind.EPISODE and each.context:
             previous = places.get((each.run_id, each.context), absent)
             before[place], after[previous] = previous, place
     after[absent] = absent
     return np.stack([before[before], before, after, after[after]])[:, :absent]
 
 
-def _with_neighbours(values: Floats, around: NDArray[np.intp], absent: float) -> Floats:
-    padded = np.append(values, absent)
-    return np.stack([values, *padded[around]], axis=1)
+def _of_neighbours(values: Floats, around: NDArray[np.intp], absent: float) -> Floats:
+    return np.append(values, absent)[around].T
 
 
-def _wording(question: str, found: Sequence[Found]) -> list[tuple[float, ...]]:
+def _wording(question: str, found: Sequence[Found]) -> list[tuple[bool, ...]]:
     subjects = _subjects(question)
     months = {MONTHS.index(month.lower()) + 1 for month in MONTH.findall(question)}
     return [
         (
-            float(_subject(each) in subjects),
-            float(each.created_at.month in months),
-            float(each.content.endswith("?")),
-            float(each.context is not None and "?" in each.context),
+            bool(subjects) and _subject(each) in subjects,
+            each.created_at.month in months,
+            each.content.endswith("?"),
+            each.context is not None and "?" in each.context,
         )
         for each in found
     ]
@@ -173,7 +173,7 @@ def _subjects(question: str) -> set[str]:
 def _subject(each: Found) -> str:
     """Who speaks, or whom a fact begins with; whoever has no name is their role."""
     speaker, _ = split_speaker(each.content)
-    if speaker is None and each.kind is Kind.EPISODE:
+    if speaker is None and each.kind == Kind.EPISODE:
         return each.role
     words = (speaker or each.content).split(maxsplit=1)
     return words[0].removesuffix("'s").lower() if words else each.role

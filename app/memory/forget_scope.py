@@ -48,9 +48,9 @@ async def forget_scope(
     resources: Resources, caller: Caller, found: Filter, profile: ProfileChoice, event_type: str = "DELETE_ALL"
 ) -> UUID:
     found = about(caller, found)
-    async with opened(resources, caller) as tx:
-        sought = await seek(tx, caller, found, profile)
-        if names_only(found):
+    sought = await seek(resources.database, caller, found, profile)
+    if names_only(found):
+        async with opened(resources, caller) as tx:
             await stop_extraction(tx, caller, sought, entity_scope(found))
     who = Caretaker(caller.project_id, caller.user_id)
     gone = [] if sought.namespaces == () else await forget_where(resources, who, sought.where())

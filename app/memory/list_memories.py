@@ -85,10 +85,10 @@ async def list_memories(resources: Resources, caller: Caller, asked: ListMemorie
     check_place(caller, asked)
     no_ids_on_top(asked)
     found = about(caller, sift_list(asked))
+    sought = await seek(resources.database, caller, found, asked.profile_id)
+    if sought.namespaces == ():
+        return Listed(0)
     async with opened(resources, caller) as tx:
-        sought = await seek(tx, caller, found, asked.profile_id)
-        if sought.namespaces == ():
-            return Listed(0)
         where = [Memory.project_id == caller.project_id, *visible(show_expired=asked.show_expired), *sought.where()]
         return await _read(tx, where, part)
 

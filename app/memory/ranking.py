@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.core.ports import Role
 from app.memory.features import FEATURES, Floats, Found, measure
@@ -20,9 +19,11 @@ FEWER_RIVALS = 1.5
 of which one or two answer a question: what a person has told lately has fewer rivals, and is likelier than that."""
 PARTS = ("base", "similarity", "words", "conversation", "wording", "importance", "recency")
 PART_OF = ("similarity", *["conversation"] * 4, "words", *["conversation"] * 4, *["wording"] * 4)
+SUMS = np.array([[float(part == name) for name in PARTS[1:5]] for part in PART_OF])
+"""Which part of a score each feature belongs to."""
 DAY = 86_400.0
 ORDINARY = 0.5
-ROLE_IMPORTANCE = {Role.USER: 0.5, Role.ASSISTANT: 0.4, Role.SYSTEM: 0.3}
+ROLE_IMPORTANCE: dict[str, float] = {Role.USER: 0.5, Role.ASSISTANT: 0.4, Role.SYSTEM: 0.3}
 FACT_BONUS = 0.1
 """What a model found worth keeping matters a little more than what was merely said."""
 
@@ -99,7 +100,7 @@ def importance(each: Found) -> float:
     """As given, or else by who said it and whether it was worth extracting."""
     if each.importance is not None:
         return min(max(each.importance, 0.0), 1.0)
-    return ROLE_IMPORTANCE[each.role] + (FACT_BONUS if each.kind is Kind.FACT else 0.0)
+    return ROLE_IMPORTANCE[each.role] + (FACT_BONUS if each.kind == Kind.FACT else 0.0)
 
 
 def recency(created_at: dt.datetime, now: dt.datetime, half_life_days: float) -> float:
@@ -109,19 +110,16 @@ def recency(created_at: dt.datetime, now: dt.datetime, half_life_days: float) ->
 
 
 def _parts(table: Floats, found: Sequence[Found], now: dt.datetime, weights: RankingWeights) -> Floats:
-    facts = np.array([each.kind is Kind.FACT for each in found])
-    table = table * np.where(facts[:, None], weights.fact.features, weights.episode.features)
-    parts = np.zeros((len(found), len(PARTS)))
-    parts[:, 0] = np.where(facts, weights.fact.base, weights.episode.base) + FEWER_RIVALS
-    for column, name in enumerate(PARTS[1:5], start=1):
-        parts[:, column] = table[:, _columns(name)].sum(axis=1)
+    facts = [each.kind == Kind.FACT for each in found]
+    both = np.array([weights.episode.features, weights.fact.features])
+    bases = np.array([weights.episode.base, weights.fact.base]) + FEWER_RIVALS
+    kinds = np.array(facts, dtype=np.intp)
+    parts = np.empty((len(found), len(PARTS)))
+    parts[:, 0] = bases[kinds]
+    parts[:, 1:5] = (table * both[kinds]) @ SUMS
     parts[:, 5] = [weights.importance * (importance(each) - ORDINARY) for each in found]
     parts[:, 6] = [weights.recency * recency(each.created_at, now, weights.half_life_days) for each in found]
     return parts
-
-
-def _columns(part: str) -> NDArray[np.bool_]:
-    return np.array([name == part for name in PART_OF])
 
 
 def _logistic(logits: Floats) -> Floats:

@@ -3,11 +3,13 @@
 The ledger has the last word: an expired, deleted, archived or foreign memory cannot surface, whatever the index says.
 """
 
+import asyncio
 import datetime as dt
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -26,9 +28,8 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.orm.attributes import instance_dict
 
-from app.core.ports import Candidate, Purpose, Role, SearchScope
+from app.core.ports import Candidate, Embedder, Purpose, SearchScope, Vector
 from app.core.resources import Resources
 from app.memory.context import query_text
 from app.memory.features import Found
@@ -36,7 +37,6 @@ from app.memory.filters import Filter, to_sql
 from app.memory.ledger import MemoryRepository
 from app.memory.models import Memory
 from app.memory.namespace import Namespace
-from app.memory.new import Kind
 from app.memory.ranking import RankingWeights, rank
 from app.memory.visible import visible
 
@@ -60,9 +60,35 @@ class Question:
     user_id: str | None = None
 
 
+class Seen(NamedTuple):
+    """What a search reads of a memory: enough to rank it, and to show it."""
+
+    id: UUID
+    project_id: UUID
+    user_id: str | None
+    profile_id: UUID | None
+    agent_id: str | None
+    app_id: str | None
+    run_id: str | None
+    kind: str
+    role: str
+    content: str
+    context: str | None
+    metadata_: Any
+    categories: list[str] | None
+    importance: float | None
+    immutable: bool
+    expires_on: dt.date | None
+    archived_at: dt.datetime | None
+    replaced_by: UUID | None
+    accessed_at: list[dt.datetime]
+    created_at: dt.datetime
+    updated_at: dt.datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    memory: Memory
+    memory: Seen
     score: float
     parts: dict[str, float] = field(default_factory=dict)
 
@@ -75,13 +101,37 @@ async def show(resources: Resources, namespace: Namespace, ids: Sequence[str]) -
     return [rows[each] for each in ids if each in rows]
 
 
-async def recall(resources: Resources, question: Question) -> list[Recalled]:
+@asynccontextmanager
+async def reading(embedder: Embedder, question: str) -> AsyncIterator[Awaitable[Vector]]:
+    """The question's vector, made while other things are looked up."""
+    task = asyncio.create_task(_embed(embedder, question))
+    task.add_done_callback(_look_at)
+    try:
+        yield task
+    finally:
+        task.cancel()
+
+
+async def _embed(embedder: Embedder, question: str) -> Vector:
+    return (await embedder.embed([query_text(question)], Purpose.QUERY))[0]
+
+
+def _look_at(task: asyncio.Task[Vector]) -> None:
+    """Whoever left before it was there does not want to hear that it failed."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def recall(
+    resources: Resources, question: Question, vector: Vector | Awaitable[Vector] | None = None
+) -> list[Recalled]:
+    """`vector` is that of the question, from `reading`, where it was begun before."""
     names = tuple(str(namespace) for namespace in question.namespaces) if question.namespaces is not None else None
     await resources.index_queue.settled(question.project_id, names)
-    vector = (await resources.embedder.embed([query_text(question.text)], Purpose.QUERY))[0]
+    sought = vector if vector is not None else await _embed(resources.embedder, question.text)
     best: list[Recalled] = []
     async for scope, limit in _attempts(resources, question, names):
-        candidates = await resources.index.candidates(scope, vector, question.text, limit)
+        candidates = await resources.index.candidates(scope, sought, question.text, limit)
         rows = await _rows_of(resources, question, candidates, filtered=scope.only is not None)
         best = _best(resources, question, candidates, rows)
         if len(best) >= question.top_k or len(candidates) < limit:
@@ -127,7 +177,9 @@ async def _rows_of(
     """The candidates that may be seen, whole, since asking again for the best takes longer than carrying the rest."""
     if not candidates:
         return {}
-    values = {"ids": [each.id for each in candidates], "project_id": question.project_id, "user_id": question.user_id}
+    # As text: turning a list of UUIDs into an array costs the driver as much as everything else here together.
+    ids = f"{{{','.join([str(each.id) for each in candidates])}}}"
+    values = {"ids": ids, "project_id": question.project_id, "user_id": question.user_id}
     looked_up = (LOOK_UP[question.show_expired], values)
     rows = {row.id: row for row in await resources.database.at_once(question.project_id, question.user_id, looked_up)}
     if question.filter is None or filtered:
@@ -144,13 +196,15 @@ def _among(ids: Sequence[UUID]) -> ColumnElement[bool]:
 
 def _look_up(*, show_expired: bool) -> Select[Any]:
     """Row by row: as a join, Postgres read the whole project where it had not counted the table yet."""
-    wanted = func.unnest(bindparam("ids", type_=ARRAY(Uuid))).table_valued("id").render_derived("wanted")
+    ids = cast(bindparam("ids", type_=Text), ARRAY(Uuid))
+    wanted = func.unnest(ids).table_valued("id").render_derived("wanted")
     user_id = bindparam("user_id", type_=Text)
     mine = [Memory.project_id == bindparam("project_id"), or_(user_id.is_(None), Memory.user_id == user_id)]
     found = select(Memory).where(Memory.id == wanted.c.id, *mine, *visible(show_expired=show_expired))
     row = found.correlate(wanted).limit(literal_column("1")).lateral("row")
-    unread = cast(row.c.metadata, Text).label("metadata_")
-    columns = [unread if column.name == "metadata" else column for column in row.c]
+    columns = [row.c[name] for name in Seen._fields if name != "metadata_"]
+    # Read only for what is shown.
+    columns.insert(Seen._fields.index("metadata_"), cast(row.c.metadata, Text).label("metadata_"))
     return select(*columns).select_from(wanted.join(row, true()))
 
 
@@ -158,31 +212,17 @@ LOOK_UP = {show_expired: _look_up(show_expired=show_expired) for show_expired in
 
 
 def _best(
-    resources: Resources, question: Question, candidates: Sequence[Candidate], rows: Mapping[UUID, Any]
+    resources: Resources, question: Question, candidates: Sequence[Candidate], rows: Mapping[UUID, Seen]
 ) -> list[Recalled]:
     found = [_found(each, rows[each.id]) for each in candidates if each.id in rows]
     weights = RankingWeights(half_life_days=resources.values.recency_half_life_days)
     ranked = rank(question.text, found, question.at or dt.datetime.now(dt.UTC), weights, question.top_k)
-    return [Recalled(_as_memory(rows[each.id]), each.score, each.parts) for each in ranked]
+    return [Recalled(_whole(rows[each.id]), each.score, each.parts) for each in ranked]
 
 
-def _as_memory(row: Any) -> Memory:
-    """As if loaded, but past SQLAlchemy's bookkeeping, which takes longer than everything else about ten rows."""
-    memory = Memory()
-    instance_dict(memory).update(row._asdict(), metadata_=json.loads(row.metadata_))
-    return memory
+def _whole(row: Seen) -> Seen:
+    return Seen(*row)._replace(metadata_=json.loads(row.metadata_))
 
 
-def _found(candidate: Candidate, row: Any) -> Found:
-    return Found(
-        candidate.id,
-        candidate.similarity,
-        candidate.bm25,
-        Kind(row.kind),
-        Role(row.role),
-        row.content,
-        row.context,
-        row.run_id,
-        row.created_at,
-        row.importance,
-    )
+def _found(candidate: Candidate, row: Seen) -> Found:
+    return Found(*candidate, row.kind, row.role, row.content, row.context, row.run_id, row.created_at, row.importance)

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database import Database
 from app.core.errors import BadRequest
 from app.identity.caller import Caller
 from app.memory.filters import (
@@ -25,7 +26,7 @@ from app.memory.filters import (
 from app.memory.models import Memory
 from app.memory.namespace import Namespace
 from app.memory.read_filters import parse_filters
-from app.profiles.models import Profile
+from app.profiles.look_up import home_named, homes_of
 from app.profiles.repository import ProfileRepository
 
 ProfileChoice = UUID | Literal["*"] | None
@@ -129,30 +130,24 @@ def _mentions_user(found: Filter) -> bool:
     return False
 
 
-async def seek(tx: AsyncSession, caller: Caller, found: Filter, profile: ProfileChoice) -> Sought:
+async def seek(database: Database, caller: Caller, found: Filter, profile: ProfileChoice) -> Sought:
     """Reading makes nothing: a user never seen has no namespace, so nothing is found."""
     users = entity_scope(found).user_ids
     if isinstance(profile, UUID):
-        return await _in_one_profile(tx, caller, found, profile, users)
+        return await _in_one_profile(database, caller, found, profile, users)
     if users is None:
         return Sought(None, found if profile == "*" else And((found, OfDefaultProfile())))
-    if profile == "*":
-        query = select(Profile.user_id, Profile.id).where(
-            Profile.project_id == caller.project_id, Profile.user_id.in_(users)
-        )
-        pairs = [(row.user_id, row.id) for row in await tx.execute(query)]
-    else:
-        pairs = list((await ProfileRepository(tx, caller.project_id).default_ids(users)).items())
-    return Sought(tuple(Namespace(caller.project_id, *pair) for pair in pairs), without_user(found))
+    homes = await homes_of(database, caller.project_id, caller.user_id, users, every=profile == "*")
+    return Sought(tuple(Namespace(caller.project_id, *home) for home in homes), without_user(found))
 
 
 async def _in_one_profile(
-    tx: AsyncSession, caller: Caller, found: Filter, profile_id: UUID, users: frozenset[str] | None
+    database: Database, caller: Caller, found: Filter, profile_id: UUID, users: frozenset[str] | None
 ) -> Sought:
-    profile = await ProfileRepository(tx, caller.project_id, caller.user_id).get(profile_id)
-    if users is not None and profile.user_id not in users:
+    home = await home_named(database, caller.project_id, caller.user_id, profile_id)
+    if users is not None and home[0] not in users:
         return Sought((), None)
-    return Sought((Namespace(caller.project_id, profile.user_id, profile.id),), found)
+    return Sought((Namespace(caller.project_id, *home),), found)
 
 
 def without_user(found: Filter) -> Filter | None:

@@ -5,8 +5,8 @@ from app.identity.caller import Caller
 from app.memory.answer import Answer
 from app.memory.decay import decays, recall_fading
 from app.memory.list_memories import no_ids_on_top, sift
-from app.memory.place import check_place, opened
-from app.memory.recall import Question, Recalled, recall
+from app.memory.place import check_place
+from app.memory.recall import Question, Recalled, reading, recall
 from app.memory.schemas import SearchMemories
 from app.memory.scope import about, seek
 from app.memory.shown import as_memory, pick
@@ -20,23 +20,23 @@ async def search_memories(
     check_place(caller, asked)
     no_ids_on_top(asked)
     found = about(caller, sift(asked))
-    async with opened(resources, caller) as tx:
-        sought = await seek(tx, caller, found, asked.profile_id)
-    if sought.namespaces == ():
-        return []
-    question = Question(
-        project_id=caller.project_id,
-        text=asked.query,
-        namespaces=sought.namespaces,
-        top_k=asked.top_k,
-        threshold=threshold if asked.threshold is None else asked.threshold,
-        filter=sought.filter,
-        show_expired=asked.show_expired,
-        at=asked.reference_date,
-        user_id=caller.user_id,
-    )
-    ask = recall_fading if await decays(resources, caller.project_id) else recall
-    return [as_found(each, asked) for each in await ask(resources, question)]
+    async with reading(resources.embedder, asked.query) as vector:
+        sought = await seek(resources.database, caller, found, asked.profile_id)
+        if sought.namespaces == ():
+            return []
+        question = Question(
+            project_id=caller.project_id,
+            text=asked.query,
+            namespaces=sought.namespaces,
+            top_k=asked.top_k,
+            threshold=threshold if asked.threshold is None else asked.threshold,
+            filter=sought.filter,
+            show_expired=asked.show_expired,
+            at=asked.reference_date,
+            user_id=caller.user_id,
+        )
+        ask = recall_fading if await decays(resources, caller.project_id) else recall
+        return [as_found(each, asked) for each in await ask(resources, question, vector)]
 
 
 def as_found(recalled: Recalled, asked: SearchMemories) -> Answer:

@@ -11,9 +11,9 @@ from sqlalchemy import Row
 
 from app.memory.answer import Answer
 from app.memory.models import Memory, MemoryHistory
+from app.memory.recall import Seen
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"
 # One to_char for all of the parts: it is what a list of a thousand spends most of its time on.
 PARTS = (
     r"""'{"\"year\":"FMYYYY",\"month\":"FMMM",\"day\":"FMDD",\"hour\":"FMHH24",\"minute\":"FMMI","""
@@ -34,7 +34,7 @@ json_build_object('id', id, 'memory', content, 'user_id', user_id, 'agent_id', a
 """
 
 
-def as_memory(row: Memory | Row[Any]) -> Answer:
+def as_memory(row: Memory | Seen | Row[Any]) -> Answer:
     return {
         "id": row.id,
         "memory": row.content,
@@ -59,7 +59,7 @@ def as_memory(row: Memory | Row[Any]) -> Answer:
 
 
 def said(moment: dt.datetime) -> str:
-    return moment.astimezone(dt.UTC).strftime(MOMENT)
+    return f"{moment.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def structured(moment: dt.datetime) -> Answer:

@@ -1,4 +1,3 @@
-from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy import func, select, text, update
@@ -32,12 +31,6 @@ class ProfileRepository(Repository[Profile]):
         if profile_id is None:
             return await self.default_of(user_id)
         return await ProfileRepository(self.tx, self.project_id, user_id).get(profile_id)
-
-    async def default_ids(self, user_ids: Collection[str]) -> dict[str, UUID]:
-        """Default profiles of users already known; a user never seen has none and is left out."""
-        query = select(Profile.user_id, Profile.id).where(*self.mine(), Profile.is_default)
-        rows = await self.tx.execute(query.where(Profile.user_id.in_(user_ids)))
-        return {row.user_id: row.id for row in rows}
 
     async def create(self, user_id: str, *, is_default: bool, **values: object) -> Profile:
         """A user's first profile is the default, whatever was asked: there is always exactly one."""

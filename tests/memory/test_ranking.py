@@ -1,6 +1,5 @@
 import datetime as dt
 import math
-from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -32,7 +31,7 @@ founds = st.builds(
 
 
 def first(question: str, better: Found, worse: Found) -> bool:
-    worse = replace(worse, id=uuid4())
+    worse = worse._replace(id=uuid4())
     return rank(question, [worse, better], NOW)[0].id == better.id
 
 
@@ -59,54 +58,54 @@ def test_a_limit_gives_the_first_of_the_same_order(question: str, found: list[Fo
 @pytest.mark.parametrize(
     ("question", "better"),
     [
-        ("Where?", replace(BASE, similarity=0.6)),
-        ("Where?", replace(BASE, bm25=9.0)),
-        ("Where?", replace(BASE, importance=1.0)),
-        ("Where did Ann go?", replace(BASE, content="Ann: I went home")),
-        ("Where did I go?", replace(BASE, role=Role.USER)),
+        ("Where?", BASE._replace(similarity=0.6)),
+        ("Where?", BASE._replace(bm25=9.0)),
+        ("Where?", BASE._replace(importance=1.0)),
+        ("Where did Ann go?", BASE._replace(content="Ann: I went home")),
+        ("Where did I go?", BASE._replace(role=Role.USER)),
     ],
 )
 def test_what_answers_better_comes_first(question: str, better: Found) -> None:
-    assert first(question, better, replace(BASE, role=Role.ASSISTANT))
+    assert first(question, better, BASE._replace(role=Role.ASSISTANT))
 
 
 def test_the_month_asked_about_comes_first() -> None:
-    assert first("What was in May?", replace(BASE, created_at=NOW.replace(month=5, year=2023)), BASE)
+    assert first("What was in May?", BASE._replace(created_at=NOW.replace(month=5, year=2023)), BASE)
 
 
 def test_of_two_alike_the_newer_comes_first() -> None:
-    assert first("Where?", BASE, replace(BASE, created_at=NOW - dt.timedelta(days=90)))
+    assert first("Where?", BASE, BASE._replace(created_at=NOW - dt.timedelta(days=90)))
 
 
 def test_an_answer_comes_before_a_question() -> None:
-    assert first("Where?", BASE, replace(BASE, content="Did you go home?"))
+    assert first("Where?", BASE, BASE._replace(content="Did you go home?"))
 
 
 def test_the_turns_around_are_found_by_the_context() -> None:
-    question = replace(BASE, content="Where to?", similarity=0.7)
-    answer = replace(BASE, content="Home", context="Where to?", similarity=0.2)
+    question = BASE._replace(content="Where to?", similarity=0.7)
+    answer = BASE._replace(content="Home", context="Where to?", similarity=0.2)
     assert column("similarity_before", "?", question, answer) == [0.0, 0.7]
     assert column("similarity_after", "?", question, answer) == [0.2, 0.0]
 
 
 def test_the_turns_of_another_run_are_not_around() -> None:
-    question = replace(BASE, content="Where to?", similarity=0.7, run_id="other")
-    answer = replace(BASE, content="Home", context="Where to?")
+    question = BASE._replace(content="Where to?", similarity=0.7, run_id="other")
+    answer = BASE._replace(content="Home", context="Where to?")
     assert column("similarity_before", "?", question, answer) == [0.0, 0.0]
 
 
 def test_what_only_the_words_found_is_no_nearer_than_the_farthest() -> None:
-    assert column("similarity", "?", BASE, replace(BASE, similarity=None)) == [0.3, 0.3]
+    assert column("similarity", "?", BASE, BASE._replace(similarity=None)) == [0.3, 0.3]
 
 
 def test_a_verb_is_no_month() -> None:
-    assert column("month", "What may I eat?", replace(BASE, created_at=NOW.replace(month=5))) == [0.0]
+    assert column("month", "What may I eat?", BASE._replace(created_at=NOW.replace(month=5))) == [0.0]
 
 
 def test_an_explicit_importance_wins_over_the_role() -> None:
-    assert importance(replace(BASE, role=Role.SYSTEM, importance=0.9)) == 0.9
-    assert importance(BASE) > importance(replace(BASE, role=Role.ASSISTANT))
-    assert importance(replace(BASE, kind=Kind.FACT)) > importance(BASE)
+    assert importance(BASE._replace(role=Role.SYSTEM, importance=0.9)) == 0.9
+    assert importance(BASE) > importance(BASE._replace(role=Role.ASSISTANT))
+    assert importance(BASE._replace(kind=Kind.FACT)) > importance(BASE)
 
 
 @pytest.mark.parametrize(("days", "expected"), [(0, 1.0), (30, 0.5), (60, 0.25), (-10, 1.0)])
@@ -119,13 +118,13 @@ def test_recency_halves_with_each_half_life(days: int, expected: float) -> None:
     [("Where did I go?", [1, 0, 0]), ("What did you say?", [0, 1, 0]), ("Where is Ann?", [0, 0, 1]), ("Who?", [0] * 3)],
 )
 def test_a_question_is_about_whom_it_names_or_whose_i_and_you_it_says(question: str, expected: list[float]) -> None:
-    user, assistant = BASE, replace(BASE, role=Role.ASSISTANT)
-    assert column("subject", question, user, assistant, replace(BASE, content="Ann: home")) == expected
+    user, assistant = BASE, BASE._replace(role=Role.ASSISTANT)
+    assert column("subject", question, user, assistant, BASE._replace(content="Ann: home")) == expected
 
 
 def test_weights_can_switch_a_part_off() -> None:
     weights = RankingWeights(importance=0, recency=0)
-    parts = rank("Where?", [replace(BASE, importance=1.0)], NOW, weights)[0].parts
+    parts = rank("Where?", [BASE._replace(importance=1.0)], NOW, weights)[0].parts
     assert parts["importance"] == parts["recency"] == 0
 
 
@@ -136,8 +135,8 @@ def test_weights_of_another_length_are_refused() -> None:
 
 def test_a_default_threshold_keeps_what_is_near_and_hides_what_is_not() -> None:
     old = NOW - dt.timedelta(days=900)
-    near = replace(BASE, kind=Kind.FACT, similarity=0.6, bm25=None, created_at=old)
-    unrelated = replace(near, similarity=0.05)
+    near = BASE._replace(kind=Kind.FACT, similarity=0.6, bm25=None, created_at=old)
+    unrelated = near._replace(similarity=0.05)
     assert rank("Where?", [near], NOW)[0].score > 0.1 > rank("Where?", [unrelated], NOW)[0].score
 
 

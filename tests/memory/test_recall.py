@@ -165,9 +165,8 @@ async def test_what_is_shown_is_whole(resources: Resources, home: Namespace) -> 
     (found,) = await ask(resources, home, "tea")
     memory = found.memory
     assert (memory.metadata_, memory.categories, memory.agent_id) == ({"a": [1, {"b": None}]}, ["food"], "x")
-    assert (memory.project_id, memory.namespace, memory.user_id) == (home.project_id, str(home), "ann")
+    assert (memory.project_id, memory.profile_id, memory.user_id) == (home.project_id, home.profile_id, "ann")
     assert memory.created_at == memory.updated_at
     assert memory.created_at.tzinfo is not None
-    assert (memory.immutable, memory.archived_at, memory.replaced_by, memory.access_count) == (False, None, None, 0)
-    assert memory.profile_id == home.profile_id
+    assert (memory.immutable, memory.archived_at, memory.replaced_by, memory.accessed_at) == (False, None, None, [])
     assert isinstance(memory.id, uuid.UUID)
