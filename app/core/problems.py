@@ -13,6 +13,15 @@ MEANINGS = {
     "422": "Something in the request cannot be used: `detail` says what",
     "429": "Too often: wait for `Retry-After` seconds",
 }
+KEY_HEADER, PROJECT_HEADER = "X-API-Key", "X-Project-Id"
+BY_KEY = {"type": "apiKey", "in": "header", "name": KEY_HEADER, "description": "An API key"}
+PROJECT = {
+    "name": PROJECT_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "format": "uuid"},
+    "description": "Which of your projects; else your first",
+}
 
 
 class Problem(BaseModel):
@@ -35,12 +44,21 @@ def document_problems(app: FastAPI) -> None:
 def describe(document: dict[str, Any]) -> None:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Problem"] = Problem.model_json_schema()
+    document["components"].setdefault("securitySchemes", {})["APIKeyHeader"] = BY_KEY
     for path, methods in document["paths"].items():
         for operation in methods.values():
+            describe_credentials(operation)
             for status in possible(path, operation):
                 operation["responses"][status] = problem(status)
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+
+
+def describe_credentials(operation: dict[str, Any]) -> None:
+    """What every protected route takes besides the bearer token that FastAPI knows of."""
+    if operation.get("security"):
+        operation["security"].append({"APIKeyHeader": []})
+        operation.setdefault("parameters", []).append(PROJECT)
 
 
 def possible(path: str, operation: dict[str, Any]) -> set[str]:

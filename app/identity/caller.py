@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Header, Request, Security
-from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
+from fastapi import Depends, Request, Security
+from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
+from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
 
-from app.core.errors import BadRequest, Forbidden, Unauthorized
+from app.core.errors import BadRequest, Forbidden, Unauthorized, Unprocessable
 from app.core.ports import TokenClaims
-from app.core.resources import Resources, ResourcesDep
+from app.core.problems import KEY_HEADER, PROJECT_HEADER
+from app.core.resources import Resources
 from app.identity.scopes import EVERYTHING, SCOPES_OF_ROLE, Scope
 
 RESOLVE = "select * from private.resolve_account(:account, :session, :wanted)"
@@ -46,45 +49,35 @@ class Caller:
         return chosen
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+def read_credential(request: Request) -> str:
     """What came with the request, before anything is believed."""
-
-    value: str
-
-
-bearer = HTTPBearer(auto_error=False, description="An access token from /v1/auth/login, or an API key")
-key_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key")
-ProjectHeader = Annotated[
-    UUID | None, Header(alias="X-Project-Id", description="Which of your projects; else your first")
-]
-
-
-async def read_credential(
-    request: Request, _: Annotated[object, Security(bearer)], key: Annotated[str | None, Security(key_header)]
-) -> Credential:
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() in ("bearer", "token") and value.strip():
-        return Credential(value.strip())
-    if key:
-        return Credential(key)
+        return value.strip()
+    if key := request.headers.get(KEY_HEADER):
+        return key
     raise Unauthorized(NOBODY)
 
 
-CredentialDep = Annotated[Credential, Depends(read_credential)]
+def read_project(request: Request) -> UUID | None:
+    text = request.headers.get(PROJECT_HEADER)
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        raise Unprocessable(f"`{PROJECT_HEADER}`: takes the id of a project, a UUID") from None
 
 
-async def identify(
-    request: Request, resources: ResourcesDep, credential: CredentialDep, project: ProjectHeader = None
-) -> Caller:
-    """Once per request: FastAPI would run it again for each set of scopes that a route and its transaction ask for."""
+async def identify(request: Request) -> Caller:
+    """Once per request, however many scopes a route and its transaction ask for."""
     known: Caller | None = getattr(request.state, "caller", None)
     if known is not None:
         return known
-    if resources.keys.recognises(credential.value):
-        caller = await _resolve_key(resources, credential.value)
+    resources: Resources = request.app.state.resources
+    credential, project = read_credential(request), read_project(request)
+    if resources.keys.recognises(credential):
+        caller = await _resolve_key(resources, credential)
     else:
-        caller = await _resolve_person(resources, credential.value, project)
+        caller = await _resolve_person(resources, credential, project)
     request.state.allowance = await resources.limits.admit_request(caller.name, str(caller.project_id))
     request.state.caller = caller
     resources.presence.note(caller.name)
@@ -126,15 +119,38 @@ async def _find_membership(
     return (row.project_id, row.organization_id, row.role) if row.project_id else None
 
 
-CallerDep = Annotated[Caller, Depends(identify)]
+class NeedsCredential(SecurityBase):
+    """Each is one dependency for all it does: FastAPI takes as long to solve one as Postgres takes to answer."""
+
+    model = HTTPBearerModel(description="An access token from /v1/auth/login, or an API key")
+    scheme_name = "HTTPBearer"
 
 
-async def authorize(required: SecurityScopes, caller: CallerDep) -> Caller:
-    if missing := {Scope(scope) for scope in required.scopes} - caller.scopes:
-        names = ", ".join(sorted(missing))
+class Present(NeedsCredential):
+    async def __call__(self, request: Request) -> str:
+        return read_credential(request)
+
+
+class Identify(NeedsCredential):
+    async def __call__(self, request: Request) -> Caller:
+        return await identify(request)
+
+
+class Authorize(NeedsCredential):
+    async def __call__(self, required: SecurityScopes, request: Request) -> Caller:
+        return check_scopes(await identify(request), required)
+
+
+def check_scopes(caller: Caller, required: SecurityScopes) -> Caller:
+    if missing := [scope for scope in required.scopes if scope not in caller.scopes]:
         who = "This API key lacks" if caller.key_id else "Your role in this project lacks"
-        raise Forbidden(f"{who} the scope {names}: use one that has it")
+        raise Forbidden(f"{who} the scope {', '.join(sorted(missing))}: use one that has it")
     return caller
+
+
+CredentialDep = Annotated[str, Security(Present())]
+CallerDep = Annotated[Caller, Security(Identify())]
+authorize = Authorize()
 
 
 def _needs(scope: Scope) -> object:

@@ -74,7 +74,7 @@ async def log_out(
     body: Logout | None = None,
 ) -> Done:
     """Acts at once: the access tokens of an ended session are refused from here on."""
-    await resources.identity.sign_out(credential.value, (body or Logout()).scope, ip=client_address(request))
+    await resources.identity.sign_out(credential, (body or Logout()).scope, ip=client_address(request))
     return Done(message="Signed out")
 
 
@@ -107,7 +107,7 @@ async def verify(request: Request, body: Verify, resources: ResourcesDep, respon
 
 @router.get("/me")
 async def read_me(request: Request, _: Person, credential: CredentialDep, resources: ResourcesDep) -> AccountRead:
-    return AccountRead.of(await resources.identity.get_account(credential.value, ip=client_address(request)))
+    return AccountRead.of(await resources.identity.get_account(credential, ip=client_address(request)))
 
 
 @router.patch("/me")
@@ -116,7 +116,7 @@ async def change_me(
     request: Request, body: AccountPatch, _: Person, credential: CredentialDep, resources: ResourcesDep
 ) -> AccountRead:
     changed = await resources.identity.update_account(
-        credential.value, body.change(), redirect_to=body.redirect_to, ip=client_address(request)
+        credential, body.change(), redirect_to=body.redirect_to, ip=client_address(request)
     )
     return AccountRead.of(changed)
 
@@ -124,7 +124,7 @@ async def change_me(
 @router.delete("/me")
 async def delete_me(request: Request, _: Person, credential: CredentialDep, resources: ResourcesDep) -> Done:
     """Takes the account away, and with it every organization, project and row that belongs to nobody else."""
-    account = await resources.identity.get_account(credential.value, ip=client_address(request))
+    account = await resources.identity.get_account(credential, ip=client_address(request))
     # Asked for first: nothing may be erased where the account itself could not be deleted afterwards.
     await resources.identity.admin_get(account.id)
     await resources.erase_account(account.id)

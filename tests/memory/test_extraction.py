@@ -330,12 +330,12 @@ async def test_a_job_that_is_run_again_after_its_end_does_nothing(
 async def test_an_event_that_was_deleted_meanwhile_leaves_nothing(
     engine: Resources, ann: Namespace, server: ModelServer
 ) -> None:
-    server.always(Says(*'{"memory": [{"text": "User likes tea"}]}', delay=0.02), extraction=True)
+    server.always(Says(*'{"memory": [{"text": "User likes tea"}]}', delay=0.05), extraction=True)
     event_id = await say(engine, ann, "I like tea")
     async with working(engine):
         await asked(server)
         await execute(engine, ann, "delete from events where id = :id", id=event_id)
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(2.5)
     assert (await settled(engine, ann)) is not None
     assert await ask(engine, ann, "tea") == []
 
