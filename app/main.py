@@ -22,17 +22,18 @@ from app.projects.routes import router as projects
 from app.sessions.routes import router as sessions
 
 ROUTERS = (
+    # Looked through in this order, so what is asked most comes first. /v1/memories/events/ is no memory, and
+    # /v1/memories/{id}/history/ no entity.
+    memory_events,
+    memories,
+    chat,
+    sessions,
     core,
     identity,
     projects,
     api_keys,
     profiles,
     profile_memories,
-    sessions,
-    chat,
-    # In this order: /v1/memories/events/ is no memory, and /v1/memories/{id}/history/ no entity.
-    memory_events,
-    memories,
     memory_batches,
     platform,
     memory_entities,

@@ -44,6 +44,12 @@ router = APIRouter(tags=["memories"], responses=REFUSALS, route_class=PlainRefus
 PageNumber = Annotated[int | None, Query(description="Wins over the body")]
 
 
+@router.post("/v3/memories/search/", responses={200: {"model": SearchResults}}, response_class=Json)
+async def search(body: SearchMemories, caller: MemoryReader, resources: ResourcesDep) -> Json:
+    """By meaning and by words, best first."""
+    return Json({"results": await search_memories(resources, caller, body)})
+
+
 @router.get("/v1/ping/")
 async def ping(caller: CallerDep, org_id: str | None = None, project_id: str | None = None) -> Pong:
     """Whether this credential is good, and for which project."""
@@ -70,12 +76,6 @@ async def list_page(
     part = choose_part(body, page, page_size)
     listed = await list_memories(resources, caller, body, part)
     return Json(written_envelope(request, part.page, part.size, listed.count, chosen(listed, body.fields)))
-
-
-@router.post("/v3/memories/search/", responses={200: {"model": SearchResults}}, response_class=Json)
-async def search(body: SearchMemories, caller: MemoryReader, resources: ResourcesDep) -> Json:
-    """By meaning and by words, best first."""
-    return Json({"results": await search_memories(resources, caller, body)})
 
 
 @router.delete("/v1/memories/")
