@@ -1,12 +1,26 @@
 """List: the memories that a filter leaves, newest first, page by page."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, func, literal_column, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 
 from app.core.errors import BadRequest
 from app.core.resources import Resources
@@ -14,6 +28,7 @@ from app.identity.caller import Caller
 from app.memory.answer import Answer
 from app.memory.filters import And, Filter, Latest
 from app.memory.models import Memory
+from app.memory.namespace import Namespace
 from app.memory.place import check_place, opened
 from app.memory.read_filters import parse_filters
 from app.memory.schemas import MOST_ON_A_PAGE, ListMemories, Sifted
@@ -88,21 +103,49 @@ async def list_memories(resources: Resources, caller: Caller, asked: ListMemorie
     sought = await seek(resources.database, caller, found, asked.profile_id)
     if sought.namespaces == ():
         return Listed(0)
+    values: dict[str, object] = {"size": part.size, "skipped": (part.page - 1) * part.size}
+    if sought.filter is None and sought.namespaces is not None:
+        return await _read_out(resources, caller, sought.namespaces, values, show_expired=asked.show_expired)
+    query = page_of([*visible(show_expired=asked.show_expired), *sought.where()])
     async with opened(resources, caller) as tx:
-        where = [Memory.project_id == caller.project_id, *visible(show_expired=asked.show_expired), *sought.where()]
-        return await _read(tx, where, part)
+        row = (await tx.execute(query, {"project_id": caller.project_id, **values})).one()
+    return Listed(row.total, f"[{row.written or ''}]".encode())
 
 
-async def _read(tx: AsyncSession, where: Sequence[ColumnElement[bool]], part: Part) -> Listed:
-    skipped = (part.page - 1) * part.size
-    newest = select(Memory.__table__).where(*where).order_by(Memory.created_at.desc(), Memory.id.desc())
-    page = newest.limit(part.size).offset(skipped).subquery("page")
-    query = select(func.count().label("many"), WRITTEN.label("written")).select_from(page)
-    row = (await tx.execute(query)).one()
-    listed = f"[{row.written or ''}]".encode()
-    if (row.many or not skipped) and row.many < part.size:
-        return Listed(skipped + row.many, listed)
-    return Listed(await tx.scalar(select(func.count()).select_from(Memory).where(*where)) or 0, listed)
+async def _read_out(
+    resources: Resources,
+    caller: Caller,
+    namespaces: Sequence[Namespace],
+    values: Mapping[str, object],
+    *,
+    show_expired: bool,
+) -> Listed:
+    all_values = {**values, "project_id": caller.project_id, "namespaces": [str(each) for each in namespaces]}
+    asked = (PLAIN[show_expired], all_values)
+    ((many, written),) = await resources.database.read_out(caller.project_id, caller.user_id, asked)
+    return Listed(int(many or 0), b"[%s]" % (written or b""))
+
+
+def page_of(where: Sequence[ColumnElement[bool]]) -> Select[int, str]:
+    """How many there are in all, and one page of them, written by Postgres."""
+    conditions = [Memory.project_id == bindparam("project_id"), *where]
+    size, skipped = bindparam("size", type_=Integer), bindparam("skipped", type_=BigInteger)
+    newest = select(Memory.__table__).where(*conditions).order_by(Memory.created_at.desc(), Memory.id.desc())
+    page = newest.limit(size).offset(skipped).subquery("page")
+    part = select(func.count().label("many"), WRITTEN.label("written")).select_from(page).subquery("part")
+    every = select(func.count()).select_from(Memory).where(*conditions).scalar_subquery()
+    # A page that is not full is the last, and counting everything is only needed before it, or beyond it.
+    last = and_(part.c.many < size, or_(part.c.many > 0, skipped == 0))
+    return select(case((last, skipped + part.c.many), else_=every).label("total"), part.c.written)
+
+
+PLAIN = {
+    expired: page_of(
+        [Memory.namespace == any_(bindparam("namespaces", type_=ARRAY(Text))), *visible(show_expired=expired)]
+    )
+    for expired in (False, True)
+}
+"""The commonest list has no condition but whose it is: put into words once."""
 
 
 def chosen(listed: Listed, fields: Sequence[str] | None) -> bytes:

@@ -197,6 +197,15 @@ async def asked(server: ModelServer) -> None:
             await asyncio.sleep(0.01)
 
 
+async def over(resources: Resources, event_id: UUID) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            rows = [row for row in await as_system(resources, JOB) if row.args["event_id"] == str(event_id)]
+            if all(row.status == "succeeded" for row in rows):
+                return
+            await asyncio.sleep(0.02)
+
+
 async def hurried(resources: Resources, home: Namespace, event_id: UUID) -> MemoryEvent:
     """Every further try as soon as it is put off, until the event has ended."""
     ending = asyncio.create_task(ended(resources, home, event_id, seconds=40))
@@ -335,7 +344,7 @@ async def test_an_event_that_was_deleted_meanwhile_leaves_nothing(
     async with working(engine):
         await asked(server)
         await execute(engine, ann, "delete from events where id = :id", id=event_id)
-        await asyncio.sleep(2.5)
+        await over(engine, event_id)
     assert (await settled(engine, ann)) is not None
     assert await ask(engine, ann, "tea") == []
 
