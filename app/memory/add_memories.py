@@ -10,11 +10,10 @@ from app.memory.answer import Answer
 from app.memory.instructions import Called
 from app.memory.new import Kind, NewMemory, Outcome, Remembered
 from app.memory.place import check_place, opened
-from app.memory.remember import Conversation, queue_extraction
+from app.memory.remember import Conversation, queue_extraction, remember
 from app.memory.said import Said
 from app.memory.schemas import AddMemories
-from app.memory.scope import Identity, home_of, identity_of
-from app.memory.write import write_memories
+from app.memory.scope import Identity, find_home, home_of, identity_of
 
 QUEUED = "Memory processing has been queued for background execution"
 ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT}
@@ -58,10 +57,8 @@ def as_conversation(asked: AddMemories, whose: Identity, said: Sequence[Said]) -
 async def _keep(
     resources: Resources, caller: Caller, asked: AddMemories, identity: Identity, said: Sequence[Said]
 ) -> Answer:
-    async with opened(resources, caller) as tx:
-        namespace, whose = await home_of(tx, caller, identity, asked.profile_id)
-        added, changes = await write_memories(tx, namespace, as_memories(asked, whose, said))
-    await resources.index_queue.put(changes)
+    namespace, whose = await find_home(resources.database, caller, identity, asked.profile_id)
+    added = await remember(resources, namespace, as_memories(asked, whose, said))
     return {
         "message": "Memories stored successfully",
         "status": "SUCCEEDED",

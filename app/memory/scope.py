@@ -1,6 +1,6 @@
 """Whom a call is about: from ids and filters to namespaces. Profiles never mix silently, and nobody sees past a pin."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from uuid import UUID
 
@@ -85,8 +85,20 @@ async def home_of(
     if user_id is None:
         return Namespace(caller.project_id), identity
     found = await ProfileRepository(tx, caller.project_id).of_user(user_id, profile)
-    whose = Identity(user_id, identity.agent_id, identity.app_id, identity.run_id)
-    return Namespace(caller.project_id, user_id, found.id), whose
+    return Namespace(caller.project_id, user_id, found.id), replace(identity, user_id=user_id)
+
+
+async def find_home(
+    database: Database, caller: Caller, identity: Identity, profile: ProfileChoice
+) -> tuple[Namespace, Identity]:
+    """`home_of` for who writes in one round trip afterwards: a user already known is looked up in one, too."""
+    if profile is None and (identity.user_id is not None or caller.account_id is not None):
+        user_id = caller.act_for(identity.user_id)
+        homes = await homes_of(database, caller.project_id, caller.user_id, (user_id,))
+        if homes:
+            return Namespace(caller.project_id, *homes[0]), replace(identity, user_id=user_id)
+    async with database.transaction(caller.project_id, caller.user_id, caller.account_id) as tx:
+        return await home_of(tx, caller, identity, profile)
 
 
 async def _whose(tx: AsyncSession, caller: Caller, identity: Identity, profile: UUID | None) -> str | None:
