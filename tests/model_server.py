@@ -15,7 +15,7 @@ goes on serving while a test's event loop is busy, and serves any number of clie
 For load from a process of its own: `python -m tests.model_server` prints its address and says twenty words, 50 ms each,
 with 5 % errors, until it is interrupted.
 
-Behaviours: Says, Facts, Raw (any text: malformed JSON, fenced JSON), Refuses, Fails, Hangs, Drops, Randomly.
+Behaviours: Says, Facts, Raw (any text: malformed JSON, fenced JSON), Refuses, Fails, Hangs, Drops, Randomly, Held.
 """
 
 import asyncio
@@ -99,7 +99,15 @@ class Randomly:
     otherwise: "Behaviour"
 
 
-Behaviour = Says | Refuses | Fails | Hangs | Drops | Randomly
+@dataclass(frozen=True, slots=True)
+class Held:
+    """`then`, once the test says so."""
+
+    until: threading.Event
+    then: "Behaviour"
+
+
+Behaviour = Says | Refuses | Fails | Hangs | Drops | Randomly | Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +234,9 @@ class ModelServer:
 
     async def _complete(self, chosen: Behaviour, sent: Sent, receive: Receive, send: Send) -> None:
         streamed = bool(sent.body.get("stream"))
+        while isinstance(chosen, Held):
+            await asyncio.sleep(0.005)
+            chosen = chosen.then if chosen.until.is_set() else chosen
         if isinstance(chosen, Fails):
             await answer_json(send, {"error": chosen.error}, chosen.status, chosen.retry_after)
         elif isinstance(chosen, Hangs | Drops):

@@ -1,6 +1,5 @@
 """The one place that opens transactions. Nothing else in the house calls commit()."""
 
-import asyncio
 import datetime as dt
 import json
 import uuid
@@ -8,19 +7,21 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import psycopg
-from psycopg.errors import error_from_result
-from psycopg.pq import ExecStatus, TransactionStatus
-from psycopg.pq.abc import PGconn
-from psycopg.rows import namedtuple_row
+from psycopg.pq import TransactionStatus
 from sqlalchemy import ClauseElement, MetaData, make_url, text
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import DateTime
 from sqlalchemy.util import greenlet_spawn
+
+from app.core.wire import Asked, Wire
 
 RUNTIME_ROLE = "keepsake_app"
 STATEMENT_TIMEOUT = "15s"
@@ -31,7 +32,7 @@ ENTER = text(
     "select set_config('role', :role, true), set_config('request.jwt.claims', :claims, true),"
     " set_config('statement_timeout', :timeout, true)"
 )
-PSYCOPG = make_url("postgresql+psycopg://").get_dialect()()
+POSTGRES = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 SYSTEM: tuple[str, Mapping[str, object]] = ("keepsake_system", {"role": "keepsake_system"})
 NO_WAIT = text("select set_config('synchronous_commit', 'off', true)")
 Driver = psycopg.AsyncConnection[Any]
@@ -65,6 +66,8 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 10, pool_timeout: float = 30) -> None:
         self.url = url
+        self._pooled = make_url(url).port == TRANSACTION_POOLER_PORT
+        self._wires: WeakKeyDictionary[Driver, Wire] = WeakKeyDictionary()
         self.engine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -74,7 +77,7 @@ class Database:
             hide_parameters=True,
             connect_args={
                 "autocommit": True,
-                "prepare_threshold": None if make_url(url).port == TRANSACTION_POOLER_PORT else 2,
+                "prepare_threshold": None if self._pooled else 2,
                 "options": f"-c role={RUNTIME_ROLE} -c search_path={SEARCH_PATH} -c timezone=UTC",
             },
         )
@@ -101,22 +104,13 @@ class Database:
     async def read_out(
         self, project_id: uuid.UUID, user_id: str | None, statement: Statement
     ) -> Sequence[Sequence[bytes | None]]:
-        """One statement whose answer may be large, in one round trip, as Postgres writes it. A thread reads it in one
-        go: the event loop would be woken for every eight kilobytes."""
-        async with self._driver() as driver:
-            spelled = psycopg.AsyncClientCursor(driver).mogrify
-            entered = spelled(*_spelled(ENTER, entry(*member(project_id, user_id))))
-            sql = f"{entered}; {spelled(*_spelled(*statement))}".encode()
-            reading = asyncio.get_running_loop().run_in_executor(None, _read_out, driver.pgconn, sql)
-            try:
-                return await asyncio.shield(reading)
-            finally:
-                # Whoever stops waiting does not take the connection from under the thread.
-                await asyncio.wait([reading])
+        """One statement whose answer may be large, in one round trip, as Postgres writes it."""
+        async with self._wire() as wire:
+            return await wire.read_out(_spelled(*_enter(*member(project_id, user_id))), _spelled(*statement))
 
     async def _at_once(self, role: str, claims: Mapping[str, object], *statements: Statement) -> Sequence[Any]:
-        async with self._driver() as driver:
-            return await _pipeline(driver, [(ENTER, entry(role, claims)), *statements])
+        async with self._wire() as wire:
+            return await wire.ask(*(_spelled(*each) for each in (_enter(role, claims), *statements)))
 
     @asynccontextmanager
     async def system(self) -> AsyncIterator[AsyncSession]:
@@ -130,29 +124,35 @@ class Database:
             connection = (await tx.connection()).sync_connection
             assert connection is not None
             with _as_ours():
-                await _begin(_driver_behind(connection.connection), role, claims)
+                wire = self._wire_of(_driver_behind(connection.connection))
+                await wire.ask((b"begin", ()), _spelled(*_enter(role, claims)))
             yield tx
 
     async def ask(self, sql: str, values: Mapping[str, object]) -> Any | None:
         """One statement in one round trip as the bare runtime role: for the `private` functions open to it."""
-        async with self._driver() as driver:
-            rows = driver.cursor(binary=True, row_factory=namedtuple_row)
-            await rows.execute(*_spelled(_read(sql), values))
-            return await rows.fetchone()
+        async with self._wire() as wire:
+            rows = await wire.ask(_spelled(_read(sql), values))
+        return rows[0] if rows else None
 
     @asynccontextmanager
-    async def _driver(self) -> AsyncIterator[Driver]:
-        """A connection of the pool as it is. It does not go back with an answer still to come."""
+    async def _wire(self) -> AsyncIterator[Wire]:
+        """To a connection of the pool. It does not go back with an answer still to come."""
         with _as_ours():
             lent = await greenlet_spawn(self._pool().connect)
         driver = _driver_behind(lent)
         try:
             with _as_ours():
-                yield driver
+                yield self._wire_of(driver)
         finally:
             if driver.closed or driver.info.transaction_status != TransactionStatus.IDLE:
                 await greenlet_spawn(lent.invalidate)
             lent.close()
+
+    def _wire_of(self, driver: Driver) -> Wire:
+        wire = self._wires.get(driver)
+        if wire is None:
+            wire = self._wires[driver] = Wire(driver, prepares=not self._pooled)
+        return wire
 
     async def healthy(self) -> bool:
         try:
@@ -190,26 +190,8 @@ def entry(role: str, claims: Mapping[str, object]) -> Mapping[str, object]:
     return {"role": role, "claims": json.dumps(claims), "timeout": STATEMENT_TIMEOUT}
 
 
-async def _begin(driver: Driver, role: str, claims: Mapping[str, object]) -> None:
-    async with driver.pipeline():
-        await driver.execute(b"begin")
-        await driver.execute(*_spelled(ENTER, entry(role, claims)))
-
-
-async def _pipeline(driver: Driver, statements: Sequence[Statement]) -> Sequence[Any]:
-    async with driver.pipeline():
-        for statement, values in statements[:-1]:
-            await driver.execute(*_spelled(statement, values))
-        last = driver.cursor(binary=True, row_factory=namedtuple_row)
-        await last.execute(*_spelled(*statements[-1]))
-    return await last.fetchall() if last.pgresult and last.pgresult.nfields else []
-
-
-def _read_out(connection: PGconn, sql: bytes) -> list[list[bytes | None]]:
-    result = connection.exec_(sql)
-    if result.status != ExecStatus.TUPLES_OK:
-        raise error_from_result(result)
-    return [[result.get_value(row, column) for column in range(result.nfields)] for row in range(result.ntuples)]
+def _enter(role: str, claims: Mapping[str, object]) -> Statement:
+    return ENTER, entry(role, claims)
 
 
 def _driver_behind(lent: PoolProxiedConnection) -> Driver:
@@ -227,16 +209,17 @@ def _as_ours() -> Iterator[None]:
         raise DBAPIError.instance("at_once", None, error, psycopg.Error, hide_parameters=True) from error
 
 
-def _spelled(statement: ClauseElement, values: Mapping[str, object]) -> tuple[bytes, Mapping[str, object]]:
-    sql, constants = _compiled(statement)
-    return sql, {**constants, **values}
+def _spelled(statement: ClauseElement, values: Mapping[str, object]) -> Asked:
+    sql, named, constants = _compiled(statement)
+    return sql, [values[name] if name in values else constants[name] for name in named]
 
 
 @lru_cache(maxsize=64)
-def _compiled(statement: ClauseElement) -> tuple[bytes, Mapping[str, object]]:
-    """As the driver reads it, and the values that are part of the statement itself."""
-    compiled = statement.compile(dialect=PSYCOPG)
-    return str(compiled).encode(), compiled.params
+def _compiled(statement: ClauseElement) -> tuple[bytes, Sequence[str], Mapping[str, object]]:
+    """As Postgres reads it, the names of its values in order, and those that are part of the statement itself."""
+    compiled = statement.compile(dialect=POSTGRES)
+    assert isinstance(compiled, SQLCompiler)
+    return str(compiled).encode(), compiled.positiontup or (), compiled.params
 
 
 @lru_cache(maxsize=64)

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -38,7 +39,7 @@ from tests.memory.homes import (
     new_project,
     settled,
 )
-from tests.model_server import Behaviour, Drops, Facts, Fails, Hangs, ModelServer, Raw, Refuses, Says
+from tests.model_server import Behaviour, Drops, Facts, Fails, Hangs, Held, ModelServer, Raw, Refuses, Says
 
 
 class Unforeseen:
@@ -339,11 +340,13 @@ async def test_a_job_that_is_run_again_after_its_end_does_nothing(
 async def test_an_event_that_was_deleted_meanwhile_leaves_nothing(
     engine: Resources, ann: Namespace, server: ModelServer
 ) -> None:
-    server.always(Says(*'{"memory": [{"text": "User likes tea"}]}', delay=0.05), extraction=True)
+    deleted = threading.Event()
+    server.always(Held(deleted, Facts("User likes tea")), extraction=True)
     event_id = await say(engine, ann, "I like tea")
     async with working(engine):
         await asked(server)
         await execute(engine, ann, "delete from events where id = :id", id=event_id)
+        deleted.set()
         await over(engine, event_id)
     assert (await settled(engine, ann)) is not None
     assert await ask(engine, ann, "tea") == []
