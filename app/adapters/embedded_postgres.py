@@ -37,6 +37,7 @@ SETTINGS: Mapping[str, str] = {
     "unix_socket_permissions": "0700",
     "max_connections": "100",
     "jit": "off",
+    "autovacuum_naptime": "10s",  # a table that fills fast is counted soon, and plans from when it was empty go
     # What people wrote must not reach the server's log: no failing statements, no key values in DETAIL lines.
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",

@@ -28,9 +28,11 @@ STATEMENT_TIMEOUT = "15s"
 # Supavisor hands out another connection for each transaction, which knows nothing of statements prepared before.
 TRANSACTION_POOLER_PORT = 6543
 SEARCH_PATH = "public,jobs,extensions"
+# A plan is kept until somebody counts the table anew: one made while it was empty must use its indexes, too.
 ENTER = text(
     "select set_config('role', :role, true), set_config('request.jwt.claims', :claims, true),"
-    " set_config('statement_timeout', :timeout, true)"
+    " set_config('statement_timeout', :timeout, true), set_config('enable_seqscan', 'off', true),"
+    " set_config('jit', 'off', true)"
 )
 POSTGRES = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 SYSTEM: tuple[str, Mapping[str, object]] = ("keepsake_system", {"role": "keepsake_system"})

@@ -22,8 +22,12 @@ Asked = tuple[bytes, Sequence[object]]
 """SQL with `$1`, `$2` and so on, and what they stand for."""
 Prepared = tuple[bytes, tuple[int, ...]]
 """SQL and the types of its values: Postgres plans each pair by itself."""
+Fresh = tuple[Prepared, bytes]
+"""With the name it is given."""
 Receive = Callable[[], Awaitable[list[PGresult]]]
 MOST_PREPARED = 100
+LARGE = 16_384
+"""Bytes. Beside the work that so much makes, planning is little; and a plan that is kept may be from an empty table."""
 TEXT, BINARY = 0, 1
 
 
@@ -77,23 +81,27 @@ class Wire:
         self._connection.exit_pipeline_mode()
         return self._last(results, fresh)
 
-    def _send(self, sql: bytes, values: Sequence[object], form: int) -> tuple[Prepared, bytes] | None:
+    def _send(self, sql: bytes, values: Sequence[object], form: int) -> Fresh | None:
         """What is prepared by this, and under which name, if anything is."""
         dumped = self._values.dump_sequence(values, [PyFormat.AUTO] * len(values))
         types, forms = self._values.types or (), self._values.formats
-        fresh = None
-        name = self._names.get((sql, types))
-        if name is None and len(self._names) < self._most_prepared:
-            name = f"wire_{next(self._numbers)}".encode()
-            fresh = (sql, types), name
-            self._connection.send_prepare(name, sql, types)
+        large = sum(map(len, filter(None, dumped))) >= LARGE
+        name, fresh = (None, None) if large else self._prepare((sql, types))
         if name is None:
             self._connection.send_query_params(sql, dumped, types, forms, form)
         else:
             self._connection.send_query_prepared(name, dumped, forms, form)
         return fresh
 
-    def _last(self, results: Sequence[PGresult], fresh: Sequence[tuple[Prepared, bytes] | None]) -> PGresult:
+    def _prepare(self, wanted: Prepared) -> tuple[bytes | None, Fresh | None]:
+        known = self._names.get(wanted)
+        if known or len(self._names) >= self._most_prepared:
+            return known, None
+        name = f"wire_{next(self._numbers)}".encode()
+        self._connection.send_prepare(name, *wanted)
+        return name, (wanted, name)
+
+    def _last(self, results: Sequence[PGresult], fresh: Sequence[Fresh | None]) -> PGresult:
         """The answer to what was asked last. What was prepared on the way stays so, whatever failed after it."""
         left = iter(results)
         for each in fresh:
