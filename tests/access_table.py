@@ -212,12 +212,17 @@ WEBHOOKS = {
 EXPORTS = {
     ("POST", "/v1/exports/"): scoped(Scope.MEMORIES_READ, body={**HIS, "schema": {"properties": {}}}),
     ("POST", "/v1/exports/get/"): scoped(Scope.MEMORIES_READ, body=HIS, stranger=404, also=frozenset({404})),
-    ("GET", "/v2/entities/user/{user_id}/profile/"): scoped(Scope.MEMORIES_READ),
+    ("GET", "/v2/entities/user/{user_id}/profile/"): scoped(Scope.MEMORIES_READ, stranger=404),
     ("GET", "/v2/profiles/settings/"): scoped(Scope.PROJECTS_READ),
-    ("POST", "/v2/profiles/settings/"): scoped(Scope.PROJECTS_WRITE, stranger=400, also=frozenset({400})),
-    ("POST", "/v2/profiles/jobs/"): scoped(Scope.PROJECTS_WRITE, stranger=400, also=frozenset({400})),
+    ("POST", "/v2/profiles/settings/"): scoped(Scope.PROJECTS_WRITE, body={"enabled": True}),
+    ("POST", "/v2/profiles/jobs/"): scoped(
+        Scope.MEMORIES_WRITE,
+        body={"operation": "trigger", "entity_type": "user", "entity_id": "{user_id}"},
+        stranger=404,
+        also=frozenset({400}),
+    ),
     ("GET", "/v2/profiles/jobs/{job_id}/"): scoped(
-        Scope.PROJECTS_READ, stranger=404, also=frozenset({404}), fills=(("job_id", "7"),)
+        Scope.MEMORIES_READ, stranger=404, fills=(("job_id", "{portrait_job_id}"),)
     ),
 }
 ORGS, ORG = "/api/v1/orgs/organizations/", "/api/v1/orgs/organizations/{organization_id}/"

@@ -37,6 +37,7 @@ class Corner:
     webhook_id: uuid.UUID = field(default_factory=uuid.uuid4)
     delivery_id: uuid.UUID = field(default_factory=uuid.uuid4)
     export_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    portrait_job_id: uuid.UUID = field(default_factory=uuid.uuid4)
     month: dt.date = field(default_factory=lambda: dt.date(1 + uuid.uuid4().int % 9000, 1, 1))
 
     def rows(self) -> dict[str, Row]:
@@ -75,6 +76,14 @@ class Corner:
                 **{"event_type": "memory_add", "memory_id": self.memory_id},
             },
             "memory_exports": {**mine, "id": self.export_id, "request": {}},
+            "portraits": {
+                **{**profile, "id": uuid.uuid4(), "content": {"likes": "Likes tea"}},
+                **{"memory_ids": [self.memory_id]},
+            },
+            "portrait_jobs": {
+                **{**mine, "id": self.portrait_job_id, "operation": "trigger"},
+                **{"idempotency_key": f"{uuid.uuid4()}"},
+            },
             "vector_removals": {"memory_id": uuid.uuid4(), "project_id": self.project_id},
         }
 
@@ -109,6 +118,12 @@ async def make_project(tx: AsyncSession) -> tuple[uuid.UUID, uuid.UUID]:
     await insert_row(tx, "organizations", {"id": organization, "name": "O"})
     await insert_row(tx, "projects", {"id": project, "organization_id": organization, "name": "P"})
     return project, organization
+
+
+async def make_room(tx: AsyncSession, table: str, corner: Corner) -> None:
+    """There is one portrait of a profile: a renewed one takes the place of the corner's."""
+    if table == "portraits":
+        await tx.execute(text("delete from public.portraits where profile_id = :id"), {"id": corner.profile_id})
 
 
 def renewed(table: str, corner: Corner) -> Row:

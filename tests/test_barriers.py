@@ -16,7 +16,7 @@ from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.core.database import Database, ProjectModel
 from app.core.errors import NotFound
 from app.core.repository import Repository
-from tests.rows import TABLES_OF_A_PROJECT, Corner, fill, fill_in, insert_row, make_project, renewed
+from tests.rows import TABLES_OF_A_PROJECT, Corner, fill, fill_in, insert_row, make_project, make_room, renewed
 
 EVERY_ROOM = main.ROUTERS
 """Importing the house imports every repository."""
@@ -26,6 +26,12 @@ OWN_TABLES = [table for table in TABLES if table not in ("project_members", "vec
 OF_NO_USER = ("api_keys", "token_usage", "memory_vectors", "webhooks", "webhook_deliveries")
 OF_ONE_USER = [table for table in OWN_TABLES if table not in OF_NO_USER]
 NEVER_DELETED = ("token_usage",)
+REFERENCES = [
+    ("sessions", "profile_id"),
+    ("messages", "session_id"),
+    ("memories", "profile_id"),
+    ("portraits", "profile_id"),
+]
 SHOWN_TO_BROWSERS = ["memories", "messages", "profiles", "sessions"]
 
 
@@ -138,6 +144,7 @@ async def test_a_row_cannot_be_written_into_another_project(
         async with database.transaction(ours.project_id) as tx:
             await insert_row(tx, table, row)
     async with database.transaction(theirs.project_id) as tx:
+        await make_room(tx, table, theirs)
         await insert_row(tx, table, row)
 
 
@@ -186,9 +193,7 @@ async def test_a_project_changes_itself_and_no_other(database: Database, ours: C
 # ---------------------------------------------------------------- the third wall: foreign keys
 
 
-@pytest.mark.parametrize(
-    ("table", "reference"), [("sessions", "profile_id"), ("messages", "session_id"), ("memories", "profile_id")]
-)
+@pytest.mark.parametrize(("table", "reference"), REFERENCES)
 async def test_a_reference_to_another_projects_row_cannot_be_stored(
     table: str, reference: str, admin: AsyncEngine, ours: Corner, theirs: Corner
 ) -> None:
@@ -197,12 +202,11 @@ async def test_a_reference_to_another_projects_row_cannot_be_stored(
         with pytest.raises(IntegrityError, match="foreign key"):
             async with tx.begin_nested():
                 await insert_row(tx, table, {**row, reference: getattr(theirs, reference)})
+        await make_room(tx, table, ours)
         await insert_row(tx, table, row)
 
 
-@pytest.mark.parametrize(
-    ("table", "reference"), [("sessions", "profile_id"), ("messages", "session_id"), ("memories", "profile_id")]
-)
+@pytest.mark.parametrize(("table", "reference"), REFERENCES)
 async def test_a_reference_to_another_users_row_cannot_be_stored(
     table: str, reference: str, admin: AsyncEngine, ours: Corner
 ) -> None:

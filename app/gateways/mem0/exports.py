@@ -1,4 +1,4 @@
-"""/v1/exports/…: memories in the shape of a schema. /v2/profiles/…: mem0's user profiles, which are not made here."""
+"""/v1/exports/…: memories in the shape of a schema."""
 
 import datetime as dt
 import json
@@ -14,11 +14,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database import ProjectModel
-from app.core.errors import BadRequest, NotFound
+from app.core.errors import NotFound
 from app.core.ports import ChatMessage, ModelOptions, Role, Token
 from app.core.repository import Repository
 from app.core.resources import Resources, ResourcesDep
-from app.identity.caller import Caller, MemoryReader, ProjectReader, ProjectWriter
+from app.identity.caller import Caller, MemoryReader
 from app.memory.list_memories import Part, list_memories
 from app.memory.place import check_place, opened
 from app.memory.refusals import REFUSALS, PlainRefusals
@@ -130,38 +130,3 @@ async def by_model(resources: Resources, request: Shape, memories: Sequence[Mapp
         said = {}
     usual = by_name(request["schema"], memories)
     return {name: said.get(name, value) for name, value in usual.items()}
-
-
-# ---------------------------------------------------------------- user profiles, which are not made here
-
-
-@router.get("/v2/entities/user/{user_id}/profile/")
-async def get_user_profile(user_id: str, caller: MemoryReader) -> Shape:
-    """Always `not_enabled`: what is known of a user is in their memories and in GET /v1/profiles."""
-    whose = caller.act_for(user_id)
-    nothing: Shape = {"profile": None, "updated_at": None, "generation_count": 0}
-    return {**nothing, "status": "not_enabled", "entity_type": "user", "entity_id": whose}
-
-
-@router.get("/v2/profiles/settings/")
-async def get_profile_settings(caller: ProjectReader) -> Shape:
-    del caller
-    return {"enabled": False, "capabilities": [], "entities": {"user": {"schema": None, "custom_instructions": None}}}
-
-
-@router.post("/v2/profiles/settings/")
-async def update_profile_settings(caller: ProjectWriter) -> Shape:
-    del caller
-    raise BadRequest("User profiles are not made here, so there is nothing to set", code="not_enabled")
-
-
-@router.post("/v2/profiles/jobs/")
-async def start_profile_job(caller: ProjectWriter) -> Shape:
-    del caller
-    raise BadRequest("User profiles are not made here", code="not_enabled")
-
-
-@router.get("/v2/profiles/jobs/{job_id}/")
-async def get_profile_job(job_id: str, caller: ProjectReader) -> Shape:
-    del job_id, caller
-    raise NotFound("There is no such job: user profiles are not made here")

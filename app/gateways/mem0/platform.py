@@ -5,8 +5,9 @@ from fastapi import APIRouter
 from app.gateways.mem0.exports import router as exports
 from app.gateways.mem0.organizations import router as organizations
 from app.gateways.mem0.projects import router as projects
+from app.gateways.mem0.user_profiles import router as user_profiles
 from app.gateways.mem0.webhooks import router as webhooks
 
 router = APIRouter()
-for part in (organizations, projects, webhooks, exports):
+for part in (organizations, projects, webhooks, exports, user_profiles):
     router.include_router(part)

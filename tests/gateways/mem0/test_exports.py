@@ -1,4 +1,4 @@
-"""Structured exports and the honest answer about user profiles, with mem0's own client."""
+"""Structured exports, with mem0's own client."""
 
 import asyncio
 
@@ -34,11 +34,3 @@ async def test_an_export_nobody_asked_for_is_not_there(connect: Connect, make_ke
         await asyncio.to_thread(mem0.get_memory_export, filters=ANNAS)
     with pytest.raises(ValidationError):
         await asyncio.to_thread(mem0.create_memory_export, schema=SCHEMA)
-
-
-async def test_user_profiles_say_that_they_are_not_made_here(connect: Connect, make_key: MakeKey) -> None:
-    mem0 = await connect((await make_key()).key)
-    assert (await asyncio.to_thread(mem0.get_profile, "anna"))["status"] == "not_enabled"
-    assert (await asyncio.to_thread(mem0.get_profile_settings))["enabled"] is False
-    with pytest.raises(ValidationError, match="not made here"):
-        await asyncio.to_thread(mem0.generate_profile, "anna")
