@@ -121,15 +121,18 @@ def _fit(value: object, wanted: Shape) -> object:
         return [found for each in value if (found := _fit(each, items)) is not None]
     if isinstance(value, dict) and "properties" in wanted:
         return fit(value, wanted)
-    return no_nuls(value)
+    return storable(value)
 
 
-def no_nuls(value: object) -> object:
+def storable(value: object) -> object:
     """Postgres stores neither a NUL nor half a character, and a model may write either."""
-    written = json.dumps(value, ensure_ascii=False)
-    clean = written.replace("\\u0000", "").encode("utf-8", "ignore").decode()
-    read: object = json.loads(clean)
-    return read
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "ignore").decode()
+    if isinstance(value, list):
+        return [storable(each) for each in value]
+    if isinstance(value, dict):
+        return {storable(name): storable(each) for name, each in value.items()}
+    return value
 
 
 def _is_a(value: object, kind: str) -> bool:
