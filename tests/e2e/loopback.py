@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -10,6 +10,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.adapters.in_process import InProcessCounters
+from app.core.errors import TimedOut, Unavailable, UpstreamFailed
+from app.core.ports import Embedder, Purpose, Vector
 from app.core.rate_limit import Limit, RateLimits
 from app.core.resources import Resources
 from app.main import create_app
@@ -37,3 +39,32 @@ def strict(resources: Resources, *, requests: int) -> FastAPI:
         chat=Limit("chat", MANY, 60),
     )
     return create_app(replace(resources, limits=limits))
+
+
+FAILURES: dict[str, Exception] = {
+    "fail with 500": KeyError("a mistake of ours"),
+    "fail with 502": UpstreamFailed("The embedder refused this server's key"),
+    "fail with 503": Unavailable("The embedder is away", headers={"Retry-After": "7"}),
+    "fail with 504": TimedOut("The embedder took too long"),
+}
+
+
+class Moody:
+    """An embedder that fails in the way that it is asked to."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self.name, self.dimensions = embedder.name, embedder.dimensions
+
+    async def embed(self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT) -> list[Vector]:
+        for text in texts:
+            if text in FAILURES:
+                raise FAILURES[text]
+        return await self._embedder.embed(texts, purpose)
+
+    async def close(self) -> None:
+        """The one inside is not ours to close."""
+
+
+def moody(resources: Resources) -> FastAPI:
+    return create_app(replace(resources, embedder=Moody(resources.embedder)))

@@ -1,6 +1,7 @@
 """mem0's client from npm, unchanged, in a process of its own, over HTTP on loopback."""
 
 import asyncio
+import json
 import os
 from asyncio.subprocess import PIPE
 from pathlib import Path
@@ -11,21 +12,32 @@ from app.core.resources import Resources
 from app.worker import run_jobs
 from tests.conftest import MakeKey
 from tests.e2e.conftest import MEM0_JS, MEM0_READY
-from tests.e2e.loopback import serving, strict
+from tests.e2e.loopback import moody, serving, strict
 
 
-async def test_every_memory_call_of_the_javascript_client(
+async def run(script: str, *arguments: str, folder: Path) -> tuple[set[str], set[str]]:
+    """The methods it called, and all that the client has."""
+    assert MEM0_READY, "node and its packages are missing: run `npm ci` in tests/e2e/mem0_js"
+    environment = {**os.environ, "MEM0_TELEMETRY": "false", "MEM0_DIR": str(folder)}
+    command = ("node", script, *arguments)
+    node = await asyncio.create_subprocess_exec(*command, cwd=MEM0_JS, env=environment, stdout=PIPE, stderr=PIPE)
+    said, complaint = await node.communicate()
+    assert node.returncode == 0, complaint.decode()
+    noted = json.loads(said)
+    return set(noted["called"]), set(noted["methods"])
+
+
+async def test_every_call_of_the_javascript_client(
     app: FastAPI, resources: Resources, make_key: MakeKey, tmp_path: Path
 ) -> None:
-    assert MEM0_READY, "node and its packages are missing: run `npm ci` in tests/e2e/mem0_js"
-    keys = [await make_key(), await make_key("memories:read")]
-    environment = {**os.environ, "MEM0_TELEMETRY": "false", "MEM0_DIR": str(tmp_path)}
+    keys = [(await make_key()).key, (await make_key("memories:read", "projects:read")).key]
     async with (
         serving(app) as url,
         serving(strict(resources, requests=4)) as limited,
-        run_jobs(resources, concurrency=1),
+        serving(moody(resources)) as failing,
+        run_jobs(resources, concurrency=1, look_every_seconds=0.05),
     ):
-        command = ("node", "memories.mjs", url, *(key.key for key in keys), limited)
-        node = await asyncio.create_subprocess_exec(*command, cwd=MEM0_JS, env=environment, stdout=PIPE, stderr=PIPE)
-        said, complaint = await node.communicate()
-    assert said.decode().split() == ["done"], complaint.decode()
+        memories, methods = await run("memories.mjs", url, *keys, limited, folder=tmp_path)
+        platform, _ = await run("platform.mjs", url, *keys, failing, folder=tmp_path)
+    assert len(methods) > 25, "the list of methods itself must be right"
+    assert methods - memories - platform == set()

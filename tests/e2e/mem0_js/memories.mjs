@@ -1,38 +1,25 @@
 // Every memory call of mem0's client for JavaScript, and every refusal it promises.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import {
-  AuthenticationError,
-  MemoryClient,
-  MemoryNotFoundError,
-  RateLimitError,
-  ValidationError,
-} from "mem0ai";
+import { AuthenticationError, MemoryNotFoundError, RateLimitError, ValidationError } from "mem0ai";
+import { connect, finish, refused, until } from "./house.mjs";
 
 const [url, apiKey, readKey, limitedUrl] = process.argv.slice(2);
-const client = new MemoryClient({ apiKey, host: url });
+const client = connect(apiKey, url);
 const hers = { user_id: "alice" };
 
 const event = async (id) => {
-  for (let tries = 0; tries < 200; tries += 1) {
-    const reply = await client.client.get(`/v1/event/${id}/`);
-    if (["SUCCEEDED", "FAILED"].includes(reply.data.status)) return reply.data;
-    await new Promise((done) => setTimeout(done, 50));
-  }
-  throw new Error("the event never ended");
+  const reply = await until(
+    () => client.client.get(`/v1/event/${id}/`),
+    ({ data }) => ["SUCCEEDED", "FAILED"].includes(data.status),
+  );
+  return reply.data;
 };
 const keep = async (text, more = {}) => {
   const added = await client.add(text, { userId: "alice", infer: false, ...more });
   return added.results[0].id;
 };
 const texts = async (filters = hers) => (await client.getAll({ filters })).results.map((row) => row.memory);
-const refused = async (kind, code, call, says = /./) =>
-  assert.rejects(call, (error) => {
-    assert.ok(error instanceof kind, `${error.name}: ${error.message}`);
-    assert.equal(error.errorCode, code);
-    assert.match(error.message, says);
-    return true;
-  });
 
 // ping
 await client.ping();
@@ -140,13 +127,19 @@ assert.match((await client.deleteUsers()).message, /All users/);
 await assert.rejects(() => client.deleteUsers(), /No entities to delete/);
 
 // refusals
-const reader = new MemoryClient({ apiKey: readKey, host: url });
+const reader = connect(readKey, url);
 await refused(AuthenticationError, "HTTP_403", () => reader.add("hi", { userId: "alice" }), /memories:write/);
-const limited = new MemoryClient({ apiKey, host: limitedUrl });
+const limited = connect(apiKey, limitedUrl);
 await limited.ping();
-await refused(RateLimitError, "HTTP_429", async () => {
+const tooOften = async () => {
   for (let calls = 0; calls < 5; calls += 1) await limited.getAll({ filters: hers });
-}, /Too many requests/);
+};
+await refused(RateLimitError, "HTTP_429", tooOften, /Too many requests/);
+// The client itself reads no header; whoever asks without it finds when to come back.
+const headers = { Authorization: `Token ${apiKey}` };
+const slower = await fetch(`${limitedUrl}/v1/memories/?user_id=alice`, { headers });
+assert.equal(slower.status, 429);
+assert.match(slower.headers.get("Retry-After"), /^[1-9][0-9]*$/);
+assert.equal(slower.headers.get("X-RateLimit-Remaining"), "0");
 
-console.log("done");
-process.exit(0);
+finish();
