@@ -4,6 +4,10 @@ import os
 import shutil
 from pathlib import Path
 
+from tests.e2e.mem0_python import kind as kind
+from tests.e2e.mem0_python import mem0 as mem0
+from tests.e2e.mem0_python import url as url
+
 JS = Path(__file__).parent / "js"
 READY = shutil.which("node") is not None and (JS / "node_modules" / "@supabase" / "supabase-js").is_dir()
 MEM0_JS = Path(__file__).parent / "mem0_js"

@@ -1,21 +1,13 @@
-"""mem0's own Python clients, both of them, unchanged, over HTTP on loopback: every memory call and every refusal.
-
-tests/conftest.py imports app.adapters first, which turns mem0's telemetry off before mem0 is imported here.
-"""
+"""mem0's own Python clients, both of them, unchanged, over HTTP on loopback: every memory call and every refusal."""
 
 import asyncio
-import inspect
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 from fastapi import FastAPI
-from mem0 import AsyncMemoryClient, MemoryClient
+from mem0 import AsyncMemoryClient
 from mem0.client.types import DeleteAllMemoryOptions
 from mem0.exceptions import (
     AuthenticationError,
@@ -26,81 +18,9 @@ from mem0.exceptions import (
 )
 
 from app.core.resources import Resources
-from app.worker import run_jobs
 from tests.conftest import KeyHolder, MakeKey, SignUp
 from tests.e2e.loopback import serving, strict
-
-Client = MemoryClient | AsyncMemoryClient
-HERS = {"user_id": "alice"}
-
-
-@pytest_asyncio.fixture(scope="module")
-async def url(app: FastAPI, resources: Resources) -> AsyncIterator[str]:
-    async with serving(app) as url, run_jobs(resources, concurrency=2):
-        yield url
-
-
-@dataclass(frozen=True)
-class Mem0:
-    """Either client, called the same way. The one without `async` waits in a thread, as the server is in this one."""
-
-    client: Client
-    key: KeyHolder
-    url: str
-
-    async def __call__(self, method: str, *args: Any, **more: Any) -> Any:
-        call = getattr(self.client, method)
-        if inspect.iscoroutinefunction(call):
-            return await call(*args, **more)
-        return await asyncio.to_thread(call, *args, **more)
-
-    async def event(self, event_id: str) -> dict[str, Any]:
-        """As mem0's users do it: asked again until it is done."""
-        async with httpx.AsyncClient(base_url=self.url, headers={"Authorization": f"Token {self.key.key}"}) as http:
-            for _ in range(200):
-                event: dict[str, Any] = (await http.get(f"/v1/event/{event_id}/")).json()
-                if event["status"] in ("SUCCEEDED", "FAILED"):
-                    return event
-                await asyncio.sleep(0.05)
-        raise AssertionError("the event never ended")
-
-    async def keep(self, text: str, **more: Any) -> str:
-        """One memory, word for word."""
-        more = {"user_id": "alice", **more}
-        added = await self("add", [{"role": "user", "content": text}], infer=False, **more)
-        return str(added["results"][0]["id"])
-
-    async def texts(self, **filters: Any) -> list[str]:
-        listed = await self("get_all", filters=filters or HERS)
-        return [row["memory"] for row in listed["results"]]
-
-
-Connect = Callable[..., Awaitable[Mem0]]
-
-
-async def connected(kind: type[Client], url: str, key: KeyHolder) -> Mem0:
-    return Mem0(await asyncio.to_thread(kind, api_key=key.key, host=url), key, url)
-
-
-async def close(mem0: Mem0) -> None:
-    if isinstance(mem0.client, AsyncMemoryClient):
-        await mem0.client.async_client.aclose()
-    else:
-        mem0.client.client.close()
-
-
-@pytest.fixture(params=[MemoryClient, AsyncMemoryClient], ids=lambda kind: kind.__name__)
-def kind(request: pytest.FixtureRequest) -> type[Client]:
-    chosen: type[Client] = request.param
-    return chosen
-
-
-@pytest_asyncio.fixture
-async def mem0(kind: type[Client], url: str, make_key: MakeKey) -> AsyncIterator[Mem0]:
-    mem0 = await connected(kind, url, await make_key())
-    yield mem0
-    await close(mem0)
-
+from tests.e2e.mem0_python import HERS, Client, Mem0, close, connected
 
 # ---------------------------------------------------------------- the door
 
