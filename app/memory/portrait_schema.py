@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.core.errors import BadRequest
-from app.core.text import no_nul
 from app.memory.categories import Category
 
 Shape = dict[str, Any]
@@ -58,10 +57,8 @@ def check_schema(schema: Shape) -> None:
         raise BadRequest(f"The schema is too long: it takes {MOST_CHARACTERS} characters at most")
     if schema.get("type", "object") != "object":
         raise BadRequest('The schema describes an object: its "type" is "object"')
-    try:
-        no_nul(json.dumps(schema, ensure_ascii=False))
-    except ValueError as error:
-        raise BadRequest(f"The schema {error}") from None
+    if storable(schema) != schema:
+        raise BadRequest("The schema must hold neither a NUL nor half a character: nothing can store them")
     _check_properties(schema, "", 1)
 
 
@@ -78,17 +75,34 @@ def _check_properties(schema: Shape, above: str, depth: int) -> None:
 def _check_property(name: str, wanted: object, depth: int) -> None:
     if not isinstance(wanted, dict) or not str(wanted.get("description") or "").strip():
         raise BadRequest(f"Every property of the schema needs a description: `{name}` has none")
-    if (kind := wanted.get("type", "string")) not in TYPES:
-        raise BadRequest(f"The property `{name}` has a type that is none of {', '.join(TYPES)}")
-    items = wanted.get("items", {})
-    if not isinstance(items, dict) or items.get("type", "string") not in TYPES:
-        raise BadRequest(f"The items of `{name}` have a type that is none of {', '.join(TYPES)}")
+    _check_types(f"property `{name}` has", wanted)
     if not isinstance(wanted.get("enum", []), list):
         raise BadRequest(f"The enum of `{name}` is not a list")
-    if kind == "object" and "properties" in wanted:
+    if "properties" in wanted:
         _check_properties(wanted, f"{name}.", depth + 1)
+    if "items" in wanted:
+        _check_items(name, wanted["items"], depth)
+
+
+def _check_items(name: str, items: object, depth: int) -> None:
+    if not isinstance(items, dict):
+        raise BadRequest(f"The items of `{name}` are described by an object")
+    _check_types(f"items of `{name}` have", items)
     if "properties" in items:
         _check_properties(items, f"{name}[].", depth + 1)
+
+
+def _check_types(whose: str, wanted: Shape) -> None:
+    given = wanted.get("type", [])
+    kinds = given if isinstance(given, list) else [given]
+    if not all(isinstance(kind, str) and kind in (*TYPES, "null") for kind in kinds):
+        raise BadRequest(f"The {whose} a type that is none of {', '.join(TYPES)}")
+
+
+def kinds_of(wanted: Shape) -> list[str]:
+    """The types a value may have; none means any. Null is allowed everywhere: much is not known."""
+    given = wanted.get("type", [])
+    return [kind for kind in (given if isinstance(given, list) else [given]) if kind != "null"]
 
 
 def _at(above: str) -> str:
@@ -114,8 +128,8 @@ def fit(said: Mapping[str, object], schema: Shape) -> Shape:
 
 
 def _fit(value: object, wanted: Shape) -> object:
-    kind = wanted.get("type")
-    if (kind is not None and not _is_a(value, kind)) or value not in wanted.get("enum", [value]):
+    kinds = kinds_of(wanted)
+    if (kinds and not any(_is_a(value, kind) for kind in kinds)) or value not in wanted.get("enum", [value]):
         return None
     if isinstance(value, list) and (items := wanted.get("items")):
         return [found for each in value if (found := _fit(each, items)) is not None]

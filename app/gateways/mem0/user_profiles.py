@@ -76,7 +76,7 @@ class ProfileShown(BaseModel):
 class JobAsked(BaseModel):
     operation: Literal["trigger", "sample"]
     entity_type: Literal["user"] = "user"
-    entity_id: str | None = Field(None, description="Whose profile: for `trigger`")
+    entity_id: Words | None = Field(None, description="Whose profile: for `trigger`")
     limit: int = Field(3, ge=1, le=10, description="How many users: for `sample`")
 
 

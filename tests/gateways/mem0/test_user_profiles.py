@@ -4,6 +4,7 @@ Without a language model, as a newcomer has it: tests/memory/test_portraits.py h
 """
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -26,6 +27,7 @@ SCHEMA = {
         "shoe_size": {"type": "integer", "description": "The size of their shoes"},
     },
 }
+AS_JSON = {"Content-Type": "application/json"}
 CITY = {"home_city": "Rome"}
 
 
@@ -109,6 +111,14 @@ async def test_settings_are_changed_one_by_one_and_taken_back_with_null(mem0: Me
         ({"properties": {"age": {"type": "date", "description": "Age"}}}, "`age` has a type that is none of"),
         ({"properties": {"a": {"type": "object", "description": "A", "properties": {"b": {}}}}}, "`a.b` has none"),
         ({"properties": {"a": {"description": "x" * 21_000}}}, "too long"),
+        ({"properties": {"a": {"type": ["string", "date"], "description": "A"}}}, "`a` has a type that is none of"),
+        ({"properties": {"a": {"type": 7, "description": "A"}}}, "`a` has a type that is none of"),
+        ({"properties": {"a": {"type": [[]], "description": "A"}}}, "`a` has a type that is none of"),
+        ({"properties": {"a": {"items": {"type": {}}, "description": "A"}}}, "items of `a`"),
+        ({"properties": {"a": {"items": [], "description": "A"}}}, "items of `a`"),
+        ({"properties": {"a": {"enum": "red", "description": "A"}}}, "enum of `a`"),
+        ({"properties": {"a\0": {"description": "A"}}}, "NUL"),
+        ({"properties": {"a": {"type": "object", "properties": 7, "description": "A"}}}, 'needs `?"properties'),
     ],
 )
 async def test_a_schema_that_is_none_is_refused_with_the_reason(
@@ -124,7 +134,36 @@ async def test_settings_of_another_shape_are_refused(key: KeyHolder) -> None:
     assert (refused.status_code, refused.json()["detail"].split(".")[0]) == (400, "Unsupported settings: schema")
     refused = await key.client.post("/v2/profiles/settings/", json={"entities": {"agent": {"schema": SCHEMA}}})
     assert refused.status_code == 400
+    half = {"properties": {"a": {"description": "A \ud800"}}}
+    body = json.dumps({"enabled": True, "entities": {"user": {"schema": half}}})
+    refused = await key.client.post("/v2/profiles/settings/", content=body, headers=AS_JSON)
+    assert (refused.status_code, "half a character" in refused.json()["detail"]) == (400, True), refused.text
     assert (await key.client.get("/v2/profiles/settings/")).json()["enabled"] is False
+
+
+async def test_a_property_may_be_of_one_type_or_null(mem0: MemoryClient, working: None) -> None:
+    schema = {"properties": {"home_city": {"type": ["string", "null"], "description": "Where they live"}}}
+    await enable(mem0, schema=schema)
+    await keep(mem0, "I moved house last spring", metadata=CITY)
+    assert (await made(mem0))["profile"] == CITY
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"operation": "nonsense", "entity_id": "anna"},
+        {"operation": "trigger"},
+        {"operation": "trigger", "entity_id": ""},
+        {"operation": "trigger", "entity_id": "a\0"},
+        {"operation": "trigger", "entity_id": "\ud800"},
+        {"operation": "trigger", "entity_id": "anna", "entity_type": "agent"},
+        {"operation": "sample", "limit": 0},
+    ],
+)
+async def test_a_job_that_cannot_be_read_is_refused(body: dict[str, Any], key: KeyHolder) -> None:
+    refused = await key.client.post("/v2/profiles/jobs/", content=json.dumps(body), headers=AS_JSON)
+    assert refused.status_code == 400, refused.text
+    assert isinstance(refused.json()["detail"], str)
 
 
 # ---------------------------------------------------------------- making one
