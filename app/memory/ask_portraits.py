@@ -29,6 +29,7 @@ DUE_AFTER = 10
 """So many memories added or changed since the last time make a portrait anew."""
 MOST_AT_ONCE = 500
 DUE = text("select project_id, user_id, profile_id from private.portraits_due(:threshold, :most)")
+OLD = text("delete from portrait_jobs where created_at < now() - interval '30 days'")
 NOT_ENABLED = "User profiles are switched off in this project: switch them on with POST /v2/profiles/settings/"
 AGAIN = TryAgain(AppError, OSError, SQLAlchemyError)
 FIND_HOME = text("select id from profiles where project_id = :project_id and user_id = :user_id and is_default")
@@ -60,6 +61,7 @@ async def portray_user(context: JobContext, project_id: str, event_id: str) -> N
 async def portray_those_due(context: JobContext, timestamp: int) -> None:
     del timestamp
     await refresh_portraits(resources_of(context))
+    await forget_old_jobs(resources_of(context))
 
 
 async def refresh_portraits(resources: Resources) -> int:
@@ -70,6 +72,12 @@ async def refresh_portraits(resources: Resources) -> int:
             home = Namespace(row.project_id, row.user_id, row.profile_id)
             await _start(PortraitJobRepository(tx, row.project_id), "refresh", str(uuid.uuid4()), [home])
     return len(due)
+
+
+async def forget_old_jobs(resources: Resources) -> None:
+    """What came of them stays; who asked, and with which key, is known for a month."""
+    async with resources.database.system() as tx:
+        await tx.execute(OLD)
 
 
 async def see_portrait(tx: AsyncSession, caller: Caller, user_id: str) -> Seen:

@@ -58,8 +58,9 @@ returning user_id, request, (select p.settings from projects p where p.id = :pro
 STILL_RUNNING = text("""
 select id from events where project_id = :project_id and id = :id and status = 'RUNNING' for update
 """)
+# One that somebody deletes at this moment is as good as gone: waiting for it here could end in a deadlock.
 STILL_THERE = text("""
-select id from memories where project_id = :project_id and id = any(:ids) order by id for key share
+select id from memories where project_id = :project_id and id = any(:ids) for key share skip locked
 """)
 FINISH = text("""
 update events set status = :status, note = :note, error = :error, completed_at = now(), updated_at = now(),

@@ -30,6 +30,7 @@ create table public.portrait_jobs (
   check ((operation = 'sample') = (user_id is null)),
   unique nulls not distinct (project_id, user_id, idempotency_key)
 );
+create index portrait_jobs_by_age on public.portrait_jobs (created_at);
 create index portrait_jobs_samples on public.portrait_jobs (project_id, created_at desc) where user_id is null;
 create index events_of_portraits on public.events (project_id, user_id, created_at desc) where event_type = 'PROFILE';
 
@@ -48,6 +49,10 @@ create policy backend on public.portrait_jobs to authenticated
     and ((select private.user_id()) is null or user_id = (select private.user_id())))
   with check (project_id = (select private.project_id())
     and ((select private.user_id()) is null or user_id = (select private.user_id())));
+
+-- Housekeeping knows ids and ages only.
+grant select (id, created_at), delete on public.portrait_jobs to keepsake_system;
+create policy system on public.portrait_jobs to keepsake_system using (true);
 
 -- A portrait may repeat any word of what it was made of, so it does not outlive it by a moment, however it was deleted.
 create function private.portraits_fade() returns trigger

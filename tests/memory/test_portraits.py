@@ -18,12 +18,12 @@ from app.adapters.openai import Connection, OpenAIModel
 from app.core.errors import AppError
 from app.core.resources import Resources
 from app.main import create_app
-from app.memory.ask_portraits import DUE_AFTER, refresh_portraits
+from app.memory.ask_portraits import DUE_AFTER, forget_old_jobs, refresh_portraits
 from app.memory.namespace import Namespace
 from app.memory.portrait_schema import check_schema, fit, read_answer, says_something
 from app.memory.portray import MOST_BAD_ANSWERS, MOST_TRIES, portray
 from tests.conftest import MakeKey
-from tests.memory.homes import keep, move_in
+from tests.memory.homes import execute, keep, move_in
 from tests.model_server import Behaviour, Drops, Fails, ModelServer, Raw, Says
 
 CITY = {"type": "string", "description": "Where they live"}
@@ -243,6 +243,19 @@ async def test_a_try_in_vain_is_not_repeated_until_there_is_more(
     assert (await made(house, client, home))["status"] == "insufficient_data"
     await refresh_portraits(house)
     assert await waiting(client) == 0
+
+
+async def test_a_job_is_known_for_a_month(house: Resources, client: httpx.AsyncClient, home: Namespace) -> None:
+    await keep(house, home, "I live in Rome")
+    old, young = await asked(client), await asked(client)
+    older = (
+        "update portrait_jobs set created_at = now() - interval '31 days' where event_ids = array[cast(:id as uuid)]"
+    )
+    await execute(house, home, older, id=old)
+    await forget_old_jobs(house)
+    async with house.database.transaction(home.project_id) as tx:
+        left = list(await tx.scalars(text("select event_ids[1] from portrait_jobs")))
+    assert left == [young]
 
 
 async def test_nothing_is_made_by_itself_where_it_is_switched_off(

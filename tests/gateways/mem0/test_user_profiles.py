@@ -357,3 +357,29 @@ async def test_another_project_sees_nothing_of_it(mem0: MemoryClient, sign_up: S
     await stranger.client.post("/v2/profiles/settings/", json={"enabled": True})
     assert (await stranger.client.get("/v2/entities/user/anna/profile/")).status_code == 404
     assert (await stranger.client.get(started["status_url"])).status_code == 404
+
+
+async def test_an_end_user_has_their_own_and_nobody_elses(
+    mem0: MemoryClient, key: KeyHolder, sign_up: SignUp, working: None
+) -> None:
+    await enable(mem0)
+    person = await sign_up()
+    mine = str(person.account_id)
+    member = {"email": person.email, "role": "USER"}
+    assert (await key.client.post(f"/v1/projects/{key.project_id}/members", json=member)).status_code == 201
+    person.client.headers["X-Project-Id"] = str(key.project_id)
+    await keep(mem0, "I live in Rome", mine, metadata=CITY)
+    await keep(mem0, "I live in Rome", "anna", metadata=CITY)
+    job = (await call(mem0.generate_profile, "anna", idempotency_key="k"))["status_url"]
+    ask = {"operation": "trigger", "entity_type": "user", "entity_id": mine}
+    started = await person.client.post("/v2/profiles/jobs/", json=ask, headers={"Idempotency-Key": "k"})
+    assert (started.status_code, started.json()["replayed"]) == (202, False)
+    await ended(mem0, started.json())
+    own = (await person.client.get(f"/v2/entities/user/{mine}/profile/")).json()
+    assert own["profile"]["home_city"] == "Rome"
+    assert (await person.client.get(started.json()["status_url"])).json()["job"]["succeeded"] == 1
+    assert (await person.client.get("/v2/entities/user/anna/profile/")).status_code == 403
+    assert (await person.client.get(job)).status_code == 404
+    for refused in ({**ask, "entity_id": "anna"}, {"operation": "sample", "entity_type": "user"}):
+        assert (await person.client.post("/v2/profiles/jobs/", json=refused)).status_code == 403
+    assert (await person.client.post("/v2/profiles/settings/", json={"enabled": False})).status_code == 403
