@@ -1,4 +1,4 @@
-"""Ask for portraits: of one user, of a few to try a schema, or of those whose memories have changed."""
+"""Ask for portraits: of one user, of a few to try a schema, or of those of whom there is more to know."""
 
 import uuid
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from app.projects.repository import SettingsRepository
 REST_SECONDS = 60
 """Between two samples of a project."""
 DUE_AFTER = 10
-"""So many memories added or changed since the last time make a portrait anew."""
+"""So many memories since the last time make a portrait anew."""
 MOST_AT_ONCE = 500
 DUE = text("select project_id, user_id, profile_id from private.portraits_due(:threshold, :most)")
 OLD = text("delete from portrait_jobs where created_at < now() - interval '30 days'")

@@ -65,7 +65,8 @@ end $$;
 create trigger memories_portrayed after delete on public.memories
   referencing old table as gone for each statement execute function private.portraits_fade();
 
--- Whose default profile has changed by so many memories since its portrait was made, or since the last try in vain.
+-- Whose default profile has so many memories that are younger than its portrait, or than the last try in vain. Each
+-- namespace is counted from its newest memory down, and no further than needed.
 create function private.portraits_due(threshold integer, most integer)
 returns table (project_id uuid, user_id text, profile_id uuid)
 language sql stable security definer set search_path = '' as $$
@@ -80,11 +81,14 @@ language sql stable security definer set search_path = '' as $$
     where e.project_id = f.project_id and e.user_id = f.user_id and e.event_type = 'PROFILE'
       and (e.status <> 'SUCCEEDED' or e.request ->> 'outcome' = 'insufficient_data')
   ) tried
-  join public.memories m on m.project_id = f.project_id and m.user_id = f.user_id and m.profile_id = f.id
-  where p.settings ->> 'profiles_enabled' = 'true' and not tried.waiting
-    and m.updated_at > coalesce(tried.at, '-infinity')
-  group by f.project_id, f.user_id, f.id
-  having count(*) >= threshold
+  cross join lateral (
+    select count(*) as many from (
+      select from public.memories m
+      where m.namespace = f.project_id || ':' || f.id and m.created_at > coalesce(tried.at, '-infinity')
+      limit threshold
+    ) newest
+  ) young
+  where p.settings ->> 'profiles_enabled' = 'true' and not tried.waiting and young.many >= threshold
   limit most
 $$;
 revoke all on function private.portraits_due(integer, integer), private.portraits_fade() from public;
