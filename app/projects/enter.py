@@ -10,6 +10,7 @@ from app.core.database import Database
 from app.core.errors import Conflict
 from app.projects.models import Organization, OrganizationMember, Project, ProjectMember
 
+FORGET = text("select private.forget_account(:account)")
 LOCK = text("select pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
 
@@ -62,7 +63,8 @@ async def _make_organization(tx: AsyncSession, account_id: UUID, email: str) -> 
 
 
 async def leave_everything(database: Database, account_id: UUID) -> None:
-    """Before an account is deleted: organizations that only it owns go with all their projects."""
+    """Before an account is deleted: organizations that only it owns go with all their projects, and from the others
+    what is the account's own."""
     async with database.system() as tx:
         # Locked in order: of two owners who leave at once, the second must see that the first is gone.
         owned = select(Organization.id).where(Organization.id.in_(_owned_by(account_id))).order_by(Organization.id)
@@ -78,6 +80,7 @@ async def leave_everything(database: Database, account_id: UUID) -> None:
                 raise Conflict(f"Organization {organization} has members but no other owner: make one first")
             if not others:
                 await tx.execute(delete(Organization).where(Organization.id == organization))
+        await tx.execute(FORGET, {"account": account_id})
         await tx.execute(delete(OrganizationMember).where(OrganizationMember.account_id == account_id))
         await tx.execute(delete(ProjectMember).where(ProjectMember.account_id == account_id))
 

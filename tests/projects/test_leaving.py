@@ -1,0 +1,65 @@
+"""An account that is deleted, and what it had in somebody else's project."""
+
+import uuid
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+
+from app.adapters.embedded_postgres import EmbeddedPostgres
+from app.core.resources import Resources
+from app.projects.enter import leave_everything
+from tests.conftest import SignUp
+from tests.rows import TABLES_OF_A_PROJECT, Corner, fill_in, make_project
+
+WITH_USERS = text(
+    "select table_name from information_schema.columns"
+    " where table_schema = 'public' and column_name = 'user_id' order by table_name"
+)
+
+
+async def rows_of(tx: AsyncSession, table: str, project_id: uuid.UUID, user_id: str) -> int:
+    query = text(f"select count(*) from public.{table} where project_id = :project and user_id = :user")
+    return int(await tx.scalar(query, {"project": project_id, "user": user_id}) or 0)
+
+
+async def test_nothing_of_an_end_user_stays_in_a_project_that_stays(
+    resources: Resources, postgres: EmbeddedPostgres
+) -> None:
+    engine = create_async_engine(postgres.url("postgres"))
+    leaving = Corner(uuid.uuid4(), "")
+    async with AsyncSession(engine) as tx, tx.begin():
+        project, _ = await make_project(tx)
+        elsewhere, _ = await make_project(tx)
+        account = uuid.uuid4()
+        leaving = Corner(project, str(account), account_id=account)
+        await fill_in(tx, leaving)
+        await fill_in(tx, Corner(project, "anna"))
+        # Of a project it was never in, whose application happens to use the same id.
+        await fill_in(tx, Corner(elsewhere, str(account)))
+    await leave_everything(resources.database, account)
+    async with AsyncSession(engine) as tx:
+        tables = list(await tx.scalars(WITH_USERS))
+        assert set(tables) <= set(await tx.scalars(TABLES_OF_A_PROJECT))
+        assert len(tables) > 8
+        for table in tables:
+            assert await rows_of(tx, table, project, str(account)) == 0, table
+            assert await rows_of(tx, table, project, "anna") == 1, table
+            assert await rows_of(tx, table, elsewhere, str(account)) == 1, table
+        gone = text("select count(*) from public.vector_removals where memory_id = :id")
+        assert await tx.scalar(gone, {"id": leaving.memory_id}) == 1
+    await engine.dispose()
+
+
+async def test_deleting_the_account_empties_its_place_in_another_project(sign_up: SignUp) -> None:
+    owner, guest = await sign_up(), await sign_up()
+    member = {"email": guest.email, "role": "USER"}
+    assert (await owner.client.post(f"/v1/projects/{owner.project_id}/members", json=member)).status_code == 201
+    there = {"X-Project-Id": str(owner.project_id)}
+    said = {"messages": "I live in Rome", "infer": False}
+    assert (await guest.client.post("/v3/memories/add/", json=said, headers=there)).status_code == 200
+    theirs: dict[str, Any] = {"filters": {"user_id": str(guest.account_id)}}
+    assert (await owner.client.post("/v3/memories/", json=theirs)).json()["count"] == 1
+    assert (await guest.client.delete("/v1/auth/me")).status_code == 200
+    assert (await owner.client.post("/v3/memories/", json=theirs)).json()["count"] == 0
+    assert (await owner.client.get(f"/v2/entities/user/{guest.account_id}/")).status_code == 404
