@@ -9,11 +9,13 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import onnxruntime
 from fastembed import TextEmbedding
 from fastembed.common.model_description import ModelSource, PoolingType
 from numpy.typing import NDArray
@@ -46,31 +48,37 @@ class LoadedModel:
             providers=["CPUExecutionProvider"],
         ).model
         self._session = loaded.model  # fastembed's types know neither of the two
+        self._quick = _on_two_threads(folder)
         self._tokenizer = loaded.tokenizer
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length=LONGEST)  # what is cut off is kept as further pieces
 
-    def embed(self, texts: Sequence[str]) -> list[Floats]:
+    def embed(self, texts: Sequence[str], *, quickly: bool = False) -> list[Floats]:
+        """Quickly is on two threads, which takes less time and more work; the vectors are the same to the bit."""
         # half a surrogate pair, which JSON can carry, would fail whoever's text is beside it
         whole = [text.encode(errors="replace").decode() for text in texts]
-        return [self._embed(encoded) for encoded in self._tokenizer.encode_batch(whole)]
+        session = self._quick if quickly else self._session
+        return [self._embed(session, encoded) for encoded in self._tokenizer.encode_batch(whole)]
 
-    def _embed(self, encoded: Encoding) -> Floats:
+    def _embed(self, session: Any, encoded: Encoding) -> Floats:
         """A unit vector: that of the text's pieces, weighed by their length, averaged and normalised again."""
         pieces = [encoded, *encoded.overflowing]
-        return _normalised(np.sum([self._run(piece) * len(piece) for piece in pieces], axis=0, dtype=np.float32))
+        return _normalised(
+            np.sum([self._run(session, piece) * len(piece) for piece in pieces], axis=0, dtype=np.float32)
+        )
 
-    def _run(self, piece: Encoding) -> Floats:
+    def _run(self, session: Any, piece: Encoding) -> Floats:
         """Alone, because int8 scales are taken over a whole batch: a text's vector would depend on its neighbours."""
         ids = np.array([piece.ids], dtype=np.int64)
         inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-        hidden: Floats = self._session.run(None, inputs)[0][0]
+        hidden: Floats = session.run(None, inputs)[0][0]
         return _normalised(hidden.mean(axis=0))
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     text: str
+    purpose: Purpose
     key: bytes
     vector: asyncio.Future[Floats]
 
@@ -82,7 +90,7 @@ class OnnxEmbedder:
     def __init__(self, folder: Path = FOLDER, *, threads: int = 2, remember: int = 4096) -> None:
         self._model = LoadedModel(folder)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="embed")
-        self._free = threads
+        self._most = self._free = threads
         self._waiting: dict[Purpose, deque[Waiting]] = {purpose: deque() for purpose in (Purpose.QUERY, *Purpose)}
         self._under_way: dict[bytes, asyncio.Future[Floats]] = {}
         self._known: OrderedDict[bytes, Floats] = OrderedDict()
@@ -106,18 +114,22 @@ class OnnxEmbedder:
             return self._known[key]
         if key not in self._under_way:
             self._under_way[key] = asyncio.get_running_loop().create_future()
-            self._waiting[purpose].append(Waiting(text, key, self._under_way[key]))
+            self._waiting[purpose].append(Waiting(text, purpose, key, self._under_way[key]))
         return self._under_way[key]
 
     def _start(self) -> None:
         """Give every free thread what waits, queries first."""
         while self._free and any(self._waiting.values()):
             batch = list(self._next_batch())
+            embed = partial(self._model.embed, [each.text for each in batch], quickly=self._alone(batch))
             self._free -= 1
-            run = asyncio.get_running_loop().run_in_executor(
-                self._threads, self._model.embed, [each.text for each in batch]
-            )
+            run = asyncio.get_running_loop().run_in_executor(self._threads, embed)
             run.add_done_callback(lambda done, batch=batch: self._finish(batch, done))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+
+    def _alone(self, batch: Sequence[Waiting]) -> bool:
+        """A question nobody else's work is beside."""
+        idle = self._free == self._most and not any(self._waiting.values())
+        return idle and [each.purpose for each in batch] == [Purpose.QUERY]
 
     def _next_batch(self) -> Iterator[Waiting]:
         queue = next(queue for queue in self._waiting.values() if queue)
@@ -145,6 +157,14 @@ class OnnxEmbedder:
         self._known[key] = vector
         while len(self._known) > self._remember:
             self._known.popitem(last=False)
+
+
+def _on_two_threads(folder: Path) -> Any:
+    """They wait for each other's part by looking, not by sleeping, and stop looking when it is done."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
 
 
 def _register() -> None:

@@ -62,6 +62,14 @@ async def test_concurrent_callers_each_get_their_own(embedder: OnnxEmbedder) -> 
     await fresh.close()
 
 
+async def test_a_question_asked_alone_has_the_same_vector_as_in_a_crowd(embedder: OnnxEmbedder) -> None:
+    texts = [f"Where did person {number} go {'and why ' * number}?" for number in range(8)]
+    alone = [(await embedder.embed([text], Purpose.QUERY))[0] for text in texts]
+    crowded = OnnxEmbedder()
+    assert alone == await crowded.embed(texts)
+    await crowded.close()
+
+
 async def test_a_caller_who_leaves_takes_nothing_from_others(embedder: OnnxEmbedder) -> None:
     leaving = asyncio.create_task(embedder.embed([LIKES]))
     staying = asyncio.create_task(embedder.embed([LIKES]))
