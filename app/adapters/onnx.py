@@ -5,8 +5,11 @@ that wait while every thread is busy go to the next free one together: alone nob
 """
 
 import asyncio
+import os
+import sys
+import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +33,7 @@ LONGEST = 256
 """Tokens the model was trained to read, [CLS] and [SEP] included."""
 MOST_TEXTS = 16
 MOST_TOKENS = 256
-"""For a thread to take at once, about 25 ms of work: a query never waits long behind somebody's import."""
+"""For a thread to take at once, about 25 ms of work."""
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -78,9 +81,28 @@ class LoadedModel:
 @dataclass(frozen=True, slots=True)
 class Waiting:
     text: str
-    purpose: Purpose
     key: bytes
     vector: asyncio.Future[Floats]
+
+
+class Lane:
+    """Texts of one purpose and the threads that take them, so that no question waits for somebody's import."""
+
+    def __init__(self, threads: int, name: str, begin: Callable[[], None] | None = None) -> None:
+        self.threads = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=begin)
+        self.waiting: deque[Waiting] = deque()
+        self.free = self._most = threads
+
+    def idle(self) -> bool:
+        return self.free == self._most and not self.waiting
+
+    def next_batch(self) -> Iterator[Waiting]:
+        tokens = 0
+        for _ in range(min(MOST_TEXTS, len(self.waiting))):
+            tokens += min(LONGEST, 3 + len(self.waiting[0].text) // 4)
+            if tokens > MOST_TOKENS:
+                return
+            yield self.waiting.popleft()
 
 
 class OnnxEmbedder:
@@ -89,59 +111,47 @@ class OnnxEmbedder:
 
     def __init__(self, folder: Path = FOLDER, *, threads: int = 2, remember: int = 4096) -> None:
         self._model = LoadedModel(folder)
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="embed")
-        self._most = self._free = threads
-        self._waiting: dict[Purpose, deque[Waiting]] = {purpose: deque() for purpose in (Purpose.QUERY, *Purpose)}
+        self._questions = Lane(threads, "embed-question")
+        self._rest = Lane(threads, "embed", step_back)
         self._under_way: dict[bytes, asyncio.Future[Floats]] = {}
         self._known: OrderedDict[bytes, Floats] = OrderedDict()
         self._remember = remember
 
     async def embed(self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT) -> list[Vector]:
-        found = [self._ask(text, purpose) for text in texts]
-        self._start()
+        lane = self._questions if purpose is Purpose.QUERY else self._rest
+        found = [self._ask(text, lane) for text in texts]
+        self._start(lane)
         pending = [each for each in found if isinstance(each, asyncio.Future)]
         if pending:
             await asyncio.wait(pending)  # and not gather: others may wait for the same vector when this caller leaves
         return [(each.result() if isinstance(each, asyncio.Future) else each).tolist() for each in found]
 
     async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
+        for lane in (self._questions, self._rest):
+            await asyncio.get_running_loop().run_in_executor(None, lane.threads.shutdown)
 
-    def _ask(self, text: str, purpose: Purpose) -> Floats | asyncio.Future[Floats]:
+    def _ask(self, text: str, lane: Lane) -> Floats | asyncio.Future[Floats]:
         key = blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()  # the text itself is not kept
         if key in self._known:
             self._known.move_to_end(key)
             return self._known[key]
         if key not in self._under_way:
             self._under_way[key] = asyncio.get_running_loop().create_future()
-            self._waiting[purpose].append(Waiting(text, purpose, key, self._under_way[key]))
+            lane.waiting.append(Waiting(text, key, self._under_way[key]))
         return self._under_way[key]
 
-    def _start(self) -> None:
-        """Give every free thread what waits, queries first."""
-        while self._free and any(self._waiting.values()):
-            batch = list(self._next_batch())
-            embed = partial(self._model.embed, [each.text for each in batch], quickly=self._alone(batch))
-            self._free -= 1
-            run = asyncio.get_running_loop().run_in_executor(self._threads, embed)
-            run.add_done_callback(lambda done, batch=batch: self._finish(batch, done))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+    def _start(self, lane: Lane) -> None:
+        """Give every free thread what waits."""
+        while lane.free and lane.waiting:
+            batch = list(lane.next_batch())
+            alone = lane is self._questions and len(batch) == 1 and lane.idle() and self._rest.idle()
+            embed = partial(self._model.embed, [each.text for each in batch], quickly=alone)
+            lane.free -= 1
+            run = asyncio.get_running_loop().run_in_executor(lane.threads, embed)
+            run.add_done_callback(lambda done, batch=batch: self._finish(lane, batch, done))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
 
-    def _alone(self, batch: Sequence[Waiting]) -> bool:
-        """A question nobody else's work is beside."""
-        idle = self._free == self._most and not any(self._waiting.values())
-        return idle and [each.purpose for each in batch] == [Purpose.QUERY]
-
-    def _next_batch(self) -> Iterator[Waiting]:
-        queue = next(queue for queue in self._waiting.values() if queue)
-        tokens = 0
-        for _ in range(min(MOST_TEXTS, len(queue))):
-            tokens += min(LONGEST, 3 + len(queue[0].text) // 4)
-            if tokens > MOST_TOKENS:
-                return
-            yield queue.popleft()
-
-    def _finish(self, batch: Sequence[Waiting], done: asyncio.Future[list[Floats]]) -> None:
-        self._free += 1
+    def _finish(self, lane: Lane, batch: Sequence[Waiting], done: asyncio.Future[list[Floats]]) -> None:
+        lane.free += 1
         failure = done.exception()
         for row, each in enumerate(batch):
             del self._under_way[each.key]
@@ -151,12 +161,18 @@ class OnnxEmbedder:
             else:
                 self._keep(each.key, done.result()[row])
                 each.vector.set_result(done.result()[row])
-        self._start()
+        self._start(lane)
 
     def _keep(self, key: bytes, vector: Floats) -> None:
         self._known[key] = vector
         while len(self._known) > self._remember:
             self._known.popitem(last=False)
+
+
+def step_back() -> None:
+    """What is only on its way into the index lets requests go first."""
+    if sys.platform == "linux":  # where a thread has a priority of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def _on_two_threads(folder: Path) -> Any:
