@@ -63,6 +63,8 @@ asyncio.run(uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
 @dataclass
 class Figures:
     overheads: list[float] = field(default_factory=list)
+    cpu: dict[str, float] = field(default_factory=dict)
+    """Of each who takes part, in milliseconds for a turn."""
     failures: int = 0
     lost: int = 0
     mixed_up: int = 0
@@ -82,6 +84,8 @@ def running(command: list[str], **settings: str) -> Iterator[subprocess.Popen[st
     finally:
         process.terminate()
         process.wait(30)
+        if process.stdout:
+            process.stdout.close()
 
 
 def address_of(server: subprocess.Popen[str]) -> str:
