@@ -12,7 +12,7 @@ from app.core.errors import BadRequest, NotFound
 from app.core.resources import Resources
 from app.identity.caller import Caller
 from app.memory.change import Caretaker, forget_where
-from app.memory.filters import ENTITIES, And, EntityScope, Filter, entity_scope, has_positive_entity
+from app.memory.filters import ENTITIES, And, EntityScope, Filter, Or, Present, entity_scope, has_positive_entity
 from app.memory.ledger import MemoryRepository, record_event
 from app.memory.models import Memory, MemoryEvent
 from app.memory.namespace import Namespace
@@ -23,6 +23,8 @@ from app.memory.scope import ProfileChoice, Sought, about, names_only, seek
 # What a client may send along without meaning anything by it here.
 SILENT = {"org_id", "project_id", "version", "output_format", "async_mode", "enable_graph", "source", "profile_id"}
 ON_TOP = (*ENTITIES, "filters", "metadata")
+EVERYTHING = Or(tuple(Present(field) for field in ENTITIES))
+"""Every memory belongs to at least one of them."""
 EVENT_FIELDS: dict[str, ColumnElement[str]] = {
     "user_id": MemoryEvent.__table__.c.user_id,
     **{field: MemoryEvent.request[field].astext for field in ENTITIES[1:]},
@@ -38,6 +40,8 @@ def read_scope(request: Request) -> Filter:
         raise BadRequest("Each parameter of delete_all can be given once")
     if not all(value.strip() for value in given.values()):
         raise BadRequest("A parameter of delete_all is empty: leave it out if it is not meant")
+    if given == dict.fromkeys(ENTITIES, "*"):
+        return EVERYTHING  # mem0's way to say so, which read as conditions would mean what belongs to all four
     found = And(tuple(parse_filters(value if name == "filters" else {name: value}) for name, value in given.items()))
     if not has_positive_entity(found):
         raise BadRequest("Say what to delete: name at least one of user_id, agent_id, app_id and run_id")
@@ -47,9 +51,10 @@ def read_scope(request: Request) -> Filter:
 async def forget_scope(
     resources: Resources, caller: Caller, found: Filter, profile: ProfileChoice, event_type: str = "DELETE_ALL"
 ) -> UUID:
+    everything = found is EVERYTHING
     found = about(caller, found)
-    sought = await seek(resources.database, caller, found, profile)
-    if names_only(found):
+    sought = await seek(resources.database, caller, found, "*" if everything and profile is None else profile)
+    if everything or names_only(found):
         async with opened(resources, caller) as tx:
             await stop_extraction(tx, caller, sought, entity_scope(found))
     who = Caretaker(caller.project_id, caller.user_id)

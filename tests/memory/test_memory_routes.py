@@ -100,6 +100,28 @@ async def test_deleting_no_memory_in_particular_deletes_none(client: httpx.Async
     assert await texts(client) == ["I like tea"]
 
 
+async def test_everything_is_deleted_by_four_stars_and_only_in_the_project(
+    client: httpx.AsyncClient, sign_up: SignUp
+) -> None:
+    """Three mean what belongs to all three, as any conditions do."""
+    other = (await sign_up()).client
+    await keep(other, user_id="customer")
+    home, work = [await client.post("/v1/profiles", json={**HERS, "name": name}) for name in ("home", "work")]
+    assert home.json()["is_default"]
+    profile = work.json()["id"]
+    await keep(client, user_id=None, agent_id="dj")
+    await keep(client, profile_id=profile)
+    await client.delete("/v1/memories/?user_id=*&agent_id=*&app_id=*")
+    anybody = [{"user_id": "*"}, {"agent_id": "*"}]
+    assert await texts(client, OR=anybody) == ["I like tea"], "the agent's"
+
+    await client.delete("/v1/memories/?user_id=*&agent_id=*&app_id=*&run_id=*")
+    assert await texts(client, OR=anybody) == []
+    listed = await client.post("/v3/memories/", json={"filters": {"user_id": "alice"}, "profile_id": profile})
+    assert listed.json()["results"] == []
+    assert await texts(other, user_id="customer") == ["I like tea"]
+
+
 async def test_a_deleted_memorys_words_are_gone_from_its_event(client: httpx.AsyncClient) -> None:
     added = (await client.post("/v3/memories/add/", json=SAID)).json()
     event = f"/v1/event/{added['event_id']}/"
