@@ -1,5 +1,7 @@
 """Build the web application. The only file that knows every feature."""
 
+from functools import partial
+
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
@@ -57,7 +59,7 @@ def create_app(resources: Resources) -> FastAPI:
         app.include_router(router)
     if resources.identity_app:
         app.mount("/auth/v1", resources.identity_app)
-    app.add_middleware(
+    readable = partial(
         CORSMiddleware,
         allow_origins=resources.values.cors_origins,
         allow_methods=["*"],
@@ -65,9 +67,11 @@ def create_app(resources: Resources) -> FastAPI:
         expose_headers=EXPOSED,
         max_age=600,
     )
+    app.add_middleware(readable)
     app.add_middleware(
         AroundEveryRequest,
         timeout_seconds=resources.values.request_timeout_seconds,
         max_body_bytes=resources.values.max_body_bytes,
+        dressed=readable,
     )
     return app

@@ -30,8 +30,13 @@ CONTENT_SECURITY = b"default-src 'none'; frame-ancestors 'none'"
 
 
 class AroundEveryRequest:
-    def __init__(self, app: ASGIApp, *, timeout_seconds: float, max_body_bytes: int) -> None:
+    """`dressed` puts on an answer of our own what those of the app get further inside: a browser reads none without."""
+
+    def __init__(
+        self, app: ASGIApp, *, timeout_seconds: float, max_body_bytes: int, dressed: Callable[[ASGIApp], ASGIApp]
+    ) -> None:
         self._app = app
+        self._dressed = dressed
         self._timeout = timeout_seconds
         self._max_body = max_body_bytes
 
@@ -52,7 +57,7 @@ class AroundEveryRequest:
 
     async def _answer(self, visit: "Visit", scope: Scope, receive: Receive) -> None:
         if declared_size(scope) > self._max_body:
-            await answer(413, TOO_LARGE, "too_large")(scope, receive, visit.send)
+            await self._dressed(answer(413, TOO_LARGE, "too_large"))(scope, receive, visit.send)
             return
         receive = limit_body(receive, self._max_body)
         try:
@@ -68,7 +73,7 @@ class AroundEveryRequest:
                 reply = answer(504, "This took too long and was stopped: ask for less at once", "timed_out")
             else:
                 reply = await render_unexpected(Request(scope), error)
-            await reply(scope, receive, visit.send)
+            await self._dressed(reply)(scope, receive, visit.send)
 
 
 def declared_size(scope: Scope) -> int:

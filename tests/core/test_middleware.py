@@ -99,6 +99,21 @@ async def test_only_chosen_origins_may_read_answers(make_app: MakeApp) -> None:
         assert "Access-Control-Allow-Origin" not in refused.headers
 
 
+async def test_a_chosen_origin_may_read_why_a_request_failed(make_app: MakeApp) -> None:
+    app = make_app(cors_origins=(ORIGIN,), request_timeout_seconds=0.05, max_body_bytes=10)
+    app.add_api_route("/boom", boom)
+    app.add_api_route("/never", never)
+    async with client_of(app) as client:
+        failed = [await client.get(path, headers={"Origin": ORIGIN}) for path in ("/boom", "/never")]
+        failed.append(await client.post("/v1/auth/login", content=b" " * 20, headers={"Origin": ORIGIN}))
+        stranger = await client.get("/boom", headers={"Origin": "https://evil.example.com"})
+    assert [answer.status_code for answer in failed] == [500, 504, 413]
+    for answer in failed:
+        assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+        assert SAFE.items() <= dict(answer.headers).items()
+    assert "Access-Control-Allow-Origin" not in stranger.headers
+
+
 async def test_nobody_elses_page_may_read_anything_unless_chosen(anonymous: httpx.AsyncClient) -> None:
     answer = await anonymous.get("/v1/health", headers={"Origin": ORIGIN})
     assert "Access-Control-Allow-Origin" not in answer.headers
