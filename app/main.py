@@ -7,6 +7,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from app.api_keys.routes import router as api_keys
 from app.chat.routes import router as chat
+from app.chat.usage_routes import router as usage
 from app.core import rendering
 from app.core.middleware import AroundEveryRequest
 from app.core.resources import Resources
@@ -35,6 +36,7 @@ ROUTERS = (
     projects,
     api_keys,
     profiles,
+    usage,
     profile_memories,
     memory_batches,
     platform,

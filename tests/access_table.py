@@ -213,6 +213,8 @@ EXPORTS = {
     ("POST", "/v1/exports/"): scoped(Scope.MEMORIES_READ, body={**HIS, "schema": {"properties": {}}}),
     ("POST", "/v1/exports/get/"): scoped(Scope.MEMORIES_READ, body=HIS, stranger=404, also=frozenset({404})),
     ("GET", "/v2/entities/user/{user_id}/profile/"): scoped(Scope.MEMORIES_READ, stranger=404),
+    ("GET", "/v1/usage"): scoped(Scope.PROJECTS_READ),
+    ("PATCH", "/v1/usage"): scoped(Scope.PROJECTS_WRITE, body={"monthly_token_budget": 1000}),
     ("GET", "/v2/profiles/settings/"): scoped(Scope.PROJECTS_READ),
     ("POST", "/v2/profiles/settings/"): scoped(Scope.PROJECTS_WRITE, body={"enabled": True}),
     ("POST", "/v2/profiles/jobs/"): scoped(

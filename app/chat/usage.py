@@ -1,5 +1,6 @@
 """Tokens a project has used this month, against a budget of its own if it has one."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from sqlalchemy import select, text
@@ -13,6 +14,11 @@ SETTING = "monthly_token_budget"
 USED = text("""
 select prompt_tokens + completion_tokens from token_usage
 where project_id = :project_id and month = date_trunc('month', now())::date
+""")
+READ = text("""
+select date_trunc('month', now())::date as month, coalesce(sum(prompt_tokens), 0)::bigint as prompt_tokens,
+  coalesce(sum(completion_tokens), 0)::bigint as completion_tokens, coalesce(sum(turns), 0)::bigint as turns
+from token_usage where project_id = :project_id and month = date_trunc('month', now())::date
 """)
 SECONDS_LEFT = text("select extract(epoch from date_trunc('month', now()) + interval '1 month' - now())::int")
 ADD = text("""
@@ -35,6 +41,11 @@ async def check_budget(tx: AsyncSession, project_id: UUID) -> None:
             code="token_budget_used",
             headers={"Retry-After": str(wait)},
         )
+
+
+async def read_usage(tx: AsyncSession, project_id: UUID) -> Mapping[str, object]:
+    """Of this month, whether anything was used or not."""
+    return dict((await tx.execute(READ, {"project_id": project_id})).mappings().one())
 
 
 async def add_usage(tx: AsyncSession, project_id: UUID, usage: Usage) -> None:

@@ -346,17 +346,29 @@ async def test_what_was_forgotten_since_is_not_said_again(
 # ---------------------------------------------------------------- limits
 
 
-async def test_a_project_stops_at_its_tokens_of_the_month(talk: StartTalk, rows: Rows, server: ModelServer) -> None:
+async def test_a_project_stops_at_its_tokens_of_the_month(talk: StartTalk, server: ModelServer) -> None:
     session = await talk()
-    async with rows.admin.begin() as connection:
-        sql = "update projects set settings = '{{\"monthly_token_budget\": 12}}' where id = '{}'"
-        await connection.exec_driver_sql(sql.format(session.project_id))
+    usage = (await session.client.patch("/v1/usage", json={"monthly_token_budget": 12})).json()
+    assert (usage["prompt_tokens"], usage["turns"], usage["monthly_token_budget"]) == (0, 0, 12)
     await session.say("One")
+    usage = (await session.client.get("/v1/usage")).json()
+    assert usage["prompt_tokens"] + usage["completion_tokens"] >= 12
+    assert usage["turns"] == 1
     refused = await session.post("Two")
     assert (refused.status_code, refused.json()["code"]) == (429, "token_budget_used")
     assert "12 tokens" in refused.json()["detail"]
     assert int(refused.headers["Retry-After"]) > 0
     assert len(server.conversations) == 1
+
+    await session.client.patch("/v1/usage", json={"monthly_token_budget": None})
+    await session.say("Two")
+
+
+@pytest.mark.parametrize("budget", [-1, 1.5, "many", 2**53])
+async def test_a_budget_is_a_number_of_tokens(client: httpx.AsyncClient, budget: object) -> None:
+    assert (await client.patch("/v1/usage", json={"monthly_token_budget": budget})).status_code == 422
+    assert (await client.patch("/v1/usage", json={})).status_code == 422
+    assert (await client.get("/v1/usage")).json()["monthly_token_budget"] is None
 
 
 async def test_thirty_turns_a_minute_for_each_user(
