@@ -1,8 +1,10 @@
 """Every environment variable, with its default and what it means. `.env.example` and docs/settings.md follow this."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -27,16 +29,48 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-def _without_slash(value: str | None) -> str | None:
-    return value.rstrip("/") if value else None
+def _web_address(value: str | None) -> str | None:
+    """Without the slash at its end."""
+    if not value:
+        return None
+    if not _has_host(value, "http", "https"):
+        raise ValueError("write it as https://host or http://host:port")
+    return value.rstrip("/")
+
+
+def _redis_address(value: SecretStr | None) -> SecretStr | None:
+    given = value.get_secret_value() if value else None
+    if given and not (given.startswith("unix://") or _has_host(given, "redis", "rediss")):
+        raise ValueError("write it as redis://host:6379/0, rediss://user:password@host:6379/0 or unix:///path")
+    return value
+
+
+def _origins(values: list[str]) -> list[str]:
+    """A browser sends an origin without a path: one with a path would never be met."""
+    if not all(
+        value == "*" or (_has_host(value, "http", "https") and urlsplit(value).path in ("", "/")) for value in values
+    ):
+        raise ValueError("write origins as https://host or http://host:port, separated by commas, or *")
+    return [value.rstrip("/") for value in values]
+
+
+def _has_host(address: str, *schemes: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        _ = parts.port  # raises where it is no number
+    except ValueError:
+        return False
+    return parts.scheme in schemes and bool(parts.hostname) and not re.search(r"\s", address)
 
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-Url = Annotated[str | None, AfterValidator(_without_slash)]
+Url = Annotated[str | None, AfterValidator(_web_address)]
+RedisUrl = Annotated[SecretStr | None, AfterValidator(_redis_address)]
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+Origins = Annotated[CommaSeparated, AfterValidator(_origins)]
 
 
 class Settings(BaseSettings):
@@ -87,7 +121,7 @@ class Settings(BaseSettings):
     qdrant_collection: str = Field("keepsake", description="Name of the collection's alias")
 
     # Short-term memory and counters
-    redis_url: SecretStr | None = Field(None, description="Redis for several instances; in the process if empty")
+    redis_url: RedisUrl = Field(None, description="Redis for several instances; in the process if empty")
 
     # Models
     llm_base_url: Url = Field(None, description="OpenAI-compatible endpoint; offline without it and without a key")
@@ -113,7 +147,7 @@ class Settings(BaseSettings):
     recall_threshold: float = Field(0.1, ge=0, le=1, description="Weakest score of a memory read into a prompt")
 
     # Requests
-    cors_origins: CommaSeparated = Field([], description="Origins of browser front ends, comma-separated")
+    cors_origins: Origins = Field([], description="Origins of browser front ends, comma-separated")
     max_body_bytes: int = Field(4 << 20, ge=1024, description="Largest request body; beyond it 413")
     request_timeout_seconds: float = Field(60, gt=0, description="Longest an unstreamed request may take")
     rate_limit_chat: str = Field("30/minute", description="Chat turns for each user")
@@ -146,4 +180,5 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]).upper() if first["loc"] else "a setting"
-        raise ConfigurationError(f"{name} is not usable: {first['msg']}. See .env.example for what it may be") from None
+        why = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"{name} is not usable: {why}. See .env.example for what it may be") from None

@@ -1,0 +1,47 @@
+"""Settings that cannot be meant stop the start with one sentence that names them."""
+
+import pytest
+
+from app.core.errors import ConfigurationError
+from app.settings import load_settings
+
+WEB = ("PUBLIC_URL", "SUPABASE_URL", "FORMER_ISSUER", "SITE_URL", "QDRANT_URL", "LLM_BASE_URL", "EMBEDDER_BASE_URL")
+NO_ADDRESS = ("nonsense", "localhost:8000", "https://", "ftp://host", "http://host:port", "http://ho st", "//host")
+
+
+@pytest.mark.parametrize("value", NO_ADDRESS)
+@pytest.mark.parametrize("name", [*WEB, "REDIS_URL", "CORS_ORIGINS"])
+def test_what_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=f"^{name} is not usable: write .*://"):
+        load_settings()
+
+
+@pytest.mark.parametrize("value", ["https://api.example.com/v1/", "http://[::1]:8000", "http://127.0.0.1:6333"])
+@pytest.mark.parametrize("name", WEB)
+def test_an_address_loses_the_slash_at_its_end(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    assert getattr(load_settings(), name.lower()) == value.rstrip("/")
+
+
+@pytest.mark.parametrize("value", ["redis://:secret@host:6379/0", "rediss://host", "unix:///run/redis.sock?db=1"])
+def test_redis_may_be_anywhere(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("REDIS_URL", value)
+    found = load_settings().redis_url
+    assert found is not None
+    assert found.get_secret_value() == value
+
+
+def test_the_secret_in_an_address_is_in_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://:secret@host:many/0")
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings()
+    assert "secret" not in str(refused.value)
+
+
+def test_origins_have_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", "https://a.example.com/, http://localhost:3000,*")
+    assert load_settings().cors_origins == ["https://a.example.com", "http://localhost:3000", "*"]
+    monkeypatch.setenv("CORS_ORIGINS", "https://a.example.com/chat")
+    with pytest.raises(ConfigurationError, match="CORS_ORIGINS"):
+        load_settings()
