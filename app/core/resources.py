@@ -1,4 +1,4 @@
-"""What a running process holds: built once by wiring.py, closed once."""
+"""What a running process holds: built once by wiring, closed once."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field

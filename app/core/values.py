@@ -1,4 +1,4 @@
-"""What features may know of the settings: plain values, no secrets, chosen by wiring.py."""
+"""What features may know of the settings: plain values, no secrets, chosen by wiring."""
 
 from dataclasses import dataclass
 
