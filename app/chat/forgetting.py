@@ -12,23 +12,15 @@ from app.chat.schemas import ForgetQuestion
 from app.core.resources import Resources
 from app.memory.change import forget
 from app.memory.recall import Question, recall
-from app.memory.sweep import load_for_index
 
 MOST_MEANT = 10
 MEANT_FROM = 0.2
-# What is about to be forgotten is elsewhere too: in work that has not been done, and around other memories.
+# What is about to be forgotten is elsewhere too: in work that has not been done, and in what others were made of.
 STOP_EXTRACTION = text("""
 delete from events e where e.project_id = :project_id and e.namespace = :namespace
   and e.status in ('PENDING', 'RUNNING') and e.request ->> 'source_message_id' in (
     select m.source_message_id::text from memories m
     where m.project_id = :project_id and m.namespace = :namespace and m.id = any(:ids))
-""")
-BLANK_CONTEXT = text("""
-update memories m set context = null, state = 'pending', updated_at = clock_timestamp()
-where m.project_id = :project_id and m.namespace = :namespace and m.id <> all(:ids) and m.context in (
-  select f.content from memories f
-  where f.project_id = :project_id and f.namespace = :namespace and f.id = any(:ids))
-returning m.id
 """)
 BLANK_INPUT = text("""
 update memory_history h set input = null
@@ -72,5 +64,3 @@ async def _forget_around(resources: Resources, turn: Turn, ids: Sequence[UUID]) 
     async with resources.database.transaction(turn.project_id, turn.user_id, turn.account_id) as tx:
         await tx.execute(STOP_EXTRACTION, values)
         await tx.execute(BLANK_INPUT, values)
-        changed = list(await tx.scalars(BLANK_CONTEXT, values))
-    await resources.index_queue.put(await load_for_index(resources, turn.project_id, changed))

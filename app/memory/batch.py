@@ -6,10 +6,9 @@ from uuid import UUID
 from sqlalchemy import select
 
 from app.core.errors import BadRequest
-from app.core.ports import Change, ToRemove
 from app.core.resources import Resources
 from app.identity.caller import Caller
-from app.memory.change import Caretaker, apply_change, as_change
+from app.memory.change import Caretaker, apply_change, as_change, tell_index
 from app.memory.forget_scope import check_all_there, note_each
 from app.memory.ledger import MemoryRepository
 from app.memory.models import Memory
@@ -53,8 +52,7 @@ async def delete_batch(resources: Resources, caller: Caller, memories: Sequence[
         await check_all_there(tx, caller, ids)
         repository = MemoryRepository(tx, caller.project_id, caller.user_id)
         rows = (await tx.execute(select(Memory.id, Memory.namespace).where(Memory.id.in_(ids)))).all()
-        gone = await repository.delete_all(ids)
-    removed: list[Change] = [ToRemove(row.id, caller.project_id, row.namespace) for row in rows]
-    await resources.index_queue.put(removed)
-    await note_each(resources, caller, "DELETE", gone)
-    return len(gone)
+        deleted = await repository.delete_all(ids)
+    await tell_index(resources, caller.project_id, {row.id: row.namespace for row in rows}, deleted)
+    await note_each(resources, caller, "DELETE", deleted.ids)
+    return len(deleted.ids)

@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import BadRequest
-from app.core.ports import ToIndex, ToRemove
+from app.core.ports import Change, ToIndex, ToRemove
 from app.core.resources import Resources
-from app.memory.ledger import MemoryRepository
+from app.memory.indexing import load_versions
+from app.memory.ledger import Deleted, MemoryRepository
 from app.memory.models import Memory
 from app.memory.namespace import Namespace
 from app.memory.new import content_hash
@@ -64,18 +65,26 @@ async def forget_where(resources: Resources, who: Caretaker, where: Sequence[Col
     """Everything that matches, a thousand at a time, so that no transaction grows with what there is."""
     gone: list[UUID] = []
     while found := await _forget_some(resources, who, where):
-        gone += [change.id for change in found]
-        await resources.index_queue.put(found)
+        gone += found
     return gone
 
 
-async def _forget_some(resources: Resources, who: Caretaker, where: Sequence[ColumnElement[bool]]) -> list[ToRemove]:
+async def _forget_some(resources: Resources, who: Caretaker, where: Sequence[ColumnElement[bool]]) -> list[UUID]:
     async with resources.database.transaction(who.project_id, who.user_id) as tx:
         repository = MemoryRepository(tx, who.project_id, who.user_id)
-        query = select(Memory.id, Memory.namespace).where(*repository.mine(), *where).limit(AT_ONCE)
-        rows = (await tx.execute(query)).all()
-        deleted = set(await repository.delete_all([row.id for row in rows]))
-    return [ToRemove(row.id, who.project_id, row.namespace) for row in rows if row.id in deleted]
+        # The newest first: what carries words of another comes after it, and has gone before.
+        newest = select(Memory.id, Memory.namespace).order_by(Memory.created_at.desc(), Memory.id.desc())
+        rows = (await tx.execute(newest.where(*repository.mine(), *where).limit(AT_ONCE))).all()
+        deleted = await repository.delete_all([row.id for row in rows])
+    await tell_index(resources, who.project_id, {row.id: row.namespace for row in rows}, deleted)
+    return deleted.ids
+
+
+async def tell_index(resources: Resources, project_id: UUID, namespaces: Mapping[UUID, str], deleted: Deleted) -> None:
+    """Once it is committed."""
+    gone: list[Change] = [ToRemove(each, project_id, namespaces[each]) for each in deleted.ids]
+    changed = await load_versions(resources.database, project_id, deleted.around) if deleted.around else []
+    await resources.index_queue.put([*gone, *changed])
 
 
 def as_change(memory: Memory) -> ToIndex:

@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -85,6 +86,14 @@ insert into memory_history (project_id, memory_id, user_id, agent_id, app_id, ru
 select project_id, id, user_id, agent_id, app_id, run_id, 'DELETE' from memories
 where project_id = :project_id and id = any(:ids)
 """)
+# The turn after, and a fact that was made of it, carry its words beside their own.
+BLANK_AROUND = text("""
+update memories m set context = null, state = 'pending', updated_at = clock_timestamp()
+from memories f
+where f.project_id = :project_id and f.id = any(:ids) and m.project_id = :project_id and m.namespace = f.namespace
+  and m.id <> all(:ids) and strpos(E'\\n' || m.context || E'\\n', E'\\n' || f.content || E'\\n') > 0
+returning m.id
+""")
 DELETE = text("delete from memories where project_id = :project_id and id = any(:ids) returning id")
 CHANGE_HISTORY = text("""
 insert into memory_history (project_id, memory_id, user_id, agent_id, app_id, run_id, event, old_memory, new_memory,
@@ -97,6 +106,13 @@ update memories set access_count = access_count + 1,
   accessed_at = (array_append(accessed_at, now()))[greatest(1, cardinality(accessed_at) - 18):]
 where project_id = :project_id and id = any(:ids)
 """)
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    ids: list[UUID]
+    around: list[UUID]
+    """Those that have lost the deleted words beside their own, and are to be indexed anew."""
 
 
 class MemoryRepository(Repository[Memory]):
@@ -118,11 +134,12 @@ class MemoryRepository(Repository[Memory]):
     async def many(self, ids: Sequence[UUID], *where: ColumnElement[bool]) -> list[Memory]:
         return list(await self.tx.scalars(self.rows.where(Memory.id.in_(ids), *where)))
 
-    async def delete_all(self, ids: Sequence[UUID]) -> list[UUID]:
+    async def delete_all(self, ids: Sequence[UUID]) -> Deleted:
         """A trigger blanks their words in the history: what stays is that something was deleted, and when."""
         values = {"project_id": self.project_id, "ids": list(ids)}
         await self.tx.execute(NOTE_DELETED, values)
-        return [row.id for row in await self.tx.execute(DELETE, values)]
+        around = list(await self.tx.scalars(BLANK_AROUND, values))
+        return Deleted(list(await self.tx.scalars(DELETE, values)), around)
 
     async def locked(self, memory_id: UUID) -> Memory:
         row: Memory | None = await self.tx.scalar(self.rows.where(Memory.id == memory_id).with_for_update())

@@ -7,7 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
+from app.core.database import Database
 from app.core.resources import Resources
 from app.worker import run_jobs
 from tests.conftest import MakeKey, SignUp
@@ -98,6 +100,30 @@ async def test_deleting_no_memory_in_particular_deletes_none(client: httpx.Async
     ):
         assert (await client.delete(path)).status_code == 400, path
     assert await texts(client) == ["I like tea"]
+
+
+DELETIONS = {
+    "one": lambda client, each: client.delete(f"/v1/memories/{each}/"),
+    "batch": lambda client, each: client.request("DELETE", "/v1/batch/", json={"memories": [{"memory_id": each}]}),
+    "scope": lambda client, each: client.delete("/v1/memories/?user_id=alice&run_id=first"),
+}
+
+
+@pytest.mark.parametrize("way", DELETIONS)
+async def test_deleted_words_are_nowhere_beside_the_words_of_others(
+    client: httpx.AsyncClient, database: Database, project_id: uuid.UUID, way: str
+) -> None:
+    """The turn after is indexed with the turn before it, and would be found by words that are gone."""
+    secret = await keep(client, messages="The safe opens with 4711", run_id="first")
+    said = [{"role": "user", "content": each} for each in ("The safe opens with 4711", "And its key is red")]
+    [_, after] = (await client.post("/v3/memories/add/", json={**SAID, "messages": said})).json()["results"]
+    assert (await DELETIONS[way](client, secret)).status_code == 200
+    async with database.transaction(project_id) as tx:
+        left = await tx.execute(text("select content, context from memories order by content"))
+        rows = {row.content: row.context for row in left}
+    assert rows["And its key is red"] is None
+    listed = await client.post("/v3/memories/", json={"filters": HERS})
+    assert after["id"] in {row["id"] for row in listed.json()["results"]}, "it is still there"
 
 
 async def test_everything_is_deleted_by_four_stars_and_only_in_the_project(
