@@ -3,138 +3,314 @@
 import asyncio
 import json
 import os
-import subprocess
 import sys
+import uuid
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
+from fastapi import FastAPI
 
-from tests.conftest import MakeKey
+from app.core.resources import Resources
+from app.worker import run_jobs
+from tests.conftest import MakeKey, SignUp
+from tests.e2e.loopback import serving, strict
 
-MEM0 = Path(sys.executable).parent / "mem0"
+HERS = ("--user-id", "alice")
+
+
+@pytest_asyncio.fixture(scope="module")
+async def url(app: FastAPI, resources: Resources) -> AsyncIterator[str]:
+    async with serving(app) as url, run_jobs(resources, concurrency=2):
+        yield url
 
 
 @dataclass(frozen=True)
-class CommandLine:
-    environment: dict[str, str]
+class Said:
+    code: int
+    out: str
+    err: str
 
-    async def __call__(self, *words: str) -> Any:
-        """What it prints, read as JSON."""
-        done = await self.run(*words, "--output", "json")
-        assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads(done.stdout)
-
-    async def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return await asyncio.to_thread(
-            subprocess.run,
-            [str(MEM0), *words],
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    async def add(self, text: str, *words: str) -> str:
-        added = await self("add", text, "--no-infer", "--user-id", "alice", *words)
-        return str(first(added)["id"])
-
-    async def texts(self, *words: str) -> set[str]:
-        return {each["memory"] for each in many(await self("list", "--user-id", "alice", *words))}
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
 
 
-def many(printed: Any) -> list[dict[str, Any]]:
-    """With or without a frame around it: commands differ."""
-    framed = printed.get("results", printed.get("data")) if isinstance(printed, dict) else printed
-    found: list[dict[str, Any]] = framed
-    return found
+@dataclass(frozen=True)
+class Mem0:
+    """The command, with a home of its own, so that it reads and writes nobody's settings."""
 
+    home: Path
+    url: str
+    key: str
 
-def first(printed: Any) -> dict[str, Any]:
-    return many(printed)[0]
+    async def __call__(self, *words: str, **environment: str) -> Said:
+        own = {"HOME": str(self.home), "COLUMNS": "200", "MEM0_TELEMETRY": "false"}
+        own |= {"MEM0_BASE_URL": self.url, "MEM0_API_KEY": self.key, "PATH": os.environ["PATH"], **environment}
+        command = (sys.executable, "-m", "mem0_cli", *words)
+        process = await asyncio.create_subprocess_exec(*command, env=own, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
+        out, err = await process.communicate()
+        return Said(process.returncode or 0, out.decode(), err.decode())
+
+    async def done(self, *words: str) -> Any:
+        """What it found, in the envelope its option --json puts around it."""
+        said = await self(*words, "--json")
+        assert (said.code, said.json["status"]) == (0, "success"), said
+        return said.json["data"]
+
+    async def refused(self, *words: str) -> str:
+        said = await self(*words)
+        assert said.code == 1, said
+        return " ".join(said.err.split())
+
+    async def keep(self, text: str, *more: str) -> str:
+        """One memory, word for word."""
+        return str((await self.done("add", text, "--no-infer", *(more or HERS)))[0]["id"])
+
+    async def texts(self, *scope: str) -> list[str]:
+        return [row["memory"] for row in await self.done("list", *(scope or HERS))]
+
+    async def ended(self, event_id: str) -> Any:
+        """As a person does it: asked again until it is done."""
+        for _ in range(50):
+            event = await self.done("event", "status", event_id)
+            if event["status"] in ("SUCCEEDED", "FAILED"):
+                return event
+        raise AssertionError("the event never ended")
 
 
 @pytest_asyncio.fixture
-async def mem0(url: str, make_key: MakeKey, tmp_path: Path) -> AsyncIterator[CommandLine]:
-    key = await make_key()
-    home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "COLUMNS": "200", "MEM0_TELEMETRY": "false"}
-    yield CommandLine({**home, "MEM0_API_KEY": key.key, "MEM0_BASE_URL": url})
+async def mem0(url: str, make_key: MakeKey, tmp_path: Path) -> Mem0:
+    return Mem0(tmp_path, url, (await make_key()).key)
 
 
-async def test_it_finds_the_server(mem0: CommandLine) -> None:
-    assert (await mem0("status"))["data"]["connected"]
-    stranger = CommandLine({**mem0.environment, "MEM0_API_KEY": "m0-nonsense"})
-    done = await stranger.run("list", "--user-id", "alice")
-    assert done.returncode == 1
-    assert "Invalid or expired API key" in done.stdout + done.stderr
+# ---------------------------------------------------------------- the door
 
 
-async def test_what_is_added_word_for_word_is_found_read_changed_and_deleted(mem0: CommandLine) -> None:
-    tea = await mem0.add("I like tea", "--metadata", '{"source": "kitchen"}', "--expires", "2099-01-01")
-    await mem0.add("I live in Rome")
-    found = first(await mem0("search", "What do I drink?", "--user-id", "alice", "--threshold", "0", "--top-k", "1"))
-    assert (found["id"], found["metadata"], found["expiration_date"]) == (tea, {"source": "kitchen"}, "2099-01-01")
-
-    await mem0("update", tea, "I like green tea", "--metadata", '{"source": "bar"}')
-    read = await mem0("get", tea)
-    assert (read["memory"], read["metadata"]) == ("I like green tea", {"source": "bar"})
-
-    await mem0("delete", tea, "--force")
-    assert await mem0.texts() == {"I live in Rome"}
-    gone = await mem0.run("get", tea)
-    assert gone.returncode == 1
-    assert "not found" in gone.stdout + gone.stderr
+async def test_the_status_says_connected(mem0: Mem0) -> None:
+    connected = {"connected": True, "backend": "platform", "base_url": mem0.url}
+    assert await mem0.done("status") == connected
+    assert "Connected" in (await mem0("status")).out
 
 
-async def test_what_is_to_be_understood_becomes_an_event(mem0: CommandLine) -> None:
-    queued = await mem0("add", "I play the cello", "--user-id", "alice")
-    event_id = queued[0]["event_id"]
-    async with asyncio.timeout(30):
-        while (await mem0("event", "status", event_id))["status"] != "SUCCEEDED":  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.1)
-    assert event_id in {each["id"] for each in await mem0("event", "list")}
-    assert await mem0.texts() == {"I play the cello"}
+async def test_what_init_wrote_is_enough_from_then_on(mem0: Mem0) -> None:
+    made = await mem0("init", "--api-key", mem0.key, "--user-id", "alice", MEM0_API_KEY="")
+    assert "Connected to mem0 Platform!" in made.out, made
+    added = await mem0("add", "I like tea", "--no-infer", MEM0_API_KEY="", MEM0_BASE_URL="")
+    assert added.code == 0, added
+    assert await mem0.texts() == ["I like tea"]
 
 
-async def test_lists_have_pages_and_conditions(mem0: CommandLine) -> None:
-    for number in range(5):
-        await mem0.add(f"I know song number {number}", *(["--run-id", "night"] if number == 4 else []))
-    pages = [await mem0.texts("--page-size", "2", "--page", str(page)) for page in (1, 2, 3)]
-    assert [len(page) for page in pages] == [2, 2, 1]
-    assert len(set().union(*pages)) == 5
-    assert await mem0.texts("--run-id", "night") == {"I know song number 4"}
-    assert await mem0.texts("--after", "2099-01-01") == set()
-    assert len(await mem0.texts("--before", "2099-01-01")) == 5
+async def test_somebody_who_signed_in_uses_their_token_as_the_key(mem0: Mem0, sign_up: SignUp) -> None:
+    ana = await sign_up()
+    hers = Mem0(mem0.home, mem0.url, ana.tokens["access_token"])
+    said = await hers("add", "I like tea", "--no-infer")
+    assert said.code == 0, said
+    assert [row["memory"] for row in await hers.done("list")] == ["I like tea"]
 
 
-async def test_a_file_is_imported(mem0: CommandLine, tmp_path: Path) -> None:
-    file = tmp_path / "memories.json"
-    file.write_text(json.dumps([{"memory": f"I own book number {n}", "metadata": {"n": n}} for n in range(3)]))
-    done = await mem0.run("import", str(file), "--user-id", "alice")
-    assert done.returncode == 0, done.stdout + done.stderr
-    async with asyncio.timeout(30):
-        while len(await mem0.texts()) < 3:  # noqa: ASYNC110 - as above
-            await asyncio.sleep(0.1)
+# ---------------------------------------------------------------- add
 
 
-async def test_entities_are_listed_and_deleted(mem0: CommandLine) -> None:
-    await mem0.add("I like tea")
-    await mem0("add", "I like jazz", "--no-infer", "--agent-id", "dj")
-    assert [each["name"] for each in await mem0("entity", "list", "users")] == ["alice"]
-    assert [each["name"] for each in await mem0("entity", "list", "agents")] == ["dj"]
-    await mem0("entity", "delete", "--user-id", "alice", "--force")
-    assert await mem0("entity", "list", "users") == []
-    assert [each["name"] for each in await mem0("entity", "list", "agents")] == ["dj"]
+async def test_add_is_queued_and_the_event_says_what_was_remembered(mem0: Mem0) -> None:
+    (queued,) = await mem0.done("add", "I am allergic to peanuts.", *HERS, "--metadata", '{"topic": "health"}')
+    assert queued["status"] == "PENDING"
+    event = await mem0.ended(queued["event_id"])
+    assert (event["status"], event["event_type"]) == ("SUCCEEDED", "ADD")
+    (result,) = event["results"]
+    assert (result["event"], result["memory"]) == ("ADD", "I am allergic to peanuts.")
+    assert (await mem0.done("get", result["id"]))["metadata"] == {"topic": "health"}
+    assert "I am allergic to peanuts." in (await mem0("event", "status", queued["event_id"])).out
+    assert queued["event_id"] in [row["id"] for row in await mem0.done("event", "list")]
+    assert "SUCCEEDED" in (await mem0("event", "list")).out
 
 
-async def test_everything_of_somebody_is_deleted_and_then_everything(mem0: CommandLine) -> None:
-    await mem0.add("I like tea")
-    await mem0("add", "I like milk", "--no-infer", "--user-id", "ben")
-    await mem0("delete", "--all", "--user-id", "alice", "--force")
-    assert await mem0.texts() == set()
-    assert len(many(await mem0("search", "milk", "--user-id", "ben", "--threshold", "0"))) == 1
-    await mem0("delete", "--all", "--project", "--force")
-    assert many(await mem0("search", "milk", "--user-id", "ben", "--threshold", "0")) == []
+async def test_add_takes_messages_from_an_option_and_from_a_file(mem0: Mem0) -> None:
+    said = [{"role": "user", "content": "I like tea"}, {"role": "assistant", "content": "So do I"}]
+    file = mem0.home / "said.json"
+    file.write_text(json.dumps(said))
+    await mem0.done("add", "--messages", json.dumps(said), "--no-infer", *HERS)
+    await mem0.done("add", "--file", str(file), "--no-infer", "--user-id", "bob")
+    assert sorted(await mem0.texts()) == sorted(await mem0.texts("-u", "bob")) == ["I like tea", "So do I"]
+
+
+async def test_add_keeps_what_is_said_about_a_memory(mem0: Mem0) -> None:
+    ids = ("--user-id", "alice", "--agent-id", "a1", "--app-id", "app", "--run-id", "r1")
+    about = ("--expires", "2999-12-31", "--timestamp", "1735689600", "--immutable", "--metadata", '{"n": 1}')
+    categories = ("--custom-categories", '[{"drinks": "What is drunk"}]')
+    taught = ("--custom-instructions", "Only drinks", "--agent-custom-instructions", "None")
+    shaped = ("--structured-data-schema", '{"type": "object"}')
+    kept = await mem0.keep("I like tea", *ids, *about, *categories, *taught, *shaped)
+    memory = (await mem0("get", kept, "--output", "json")).json
+    assert (memory["user_id"], memory["agent_id"], memory["app_id"], memory["run_id"]) == ("alice", "a1", "app", "r1")
+    assert (memory["expiration_date"], memory["metadata"]) == ("2999-12-31", {"n": 1})
+    assert memory["created_at"].startswith("2025-01-01T00:00:00")
+    assert "stored as immutable" in await mem0.refused("update", kept, "I like coffee")
+
+
+async def test_a_file_is_imported_one_memory_each(mem0: Mem0) -> None:
+    rows = [{"memory": "I am allergic to peanuts.", "user_id": "alice", "metadata": {"n": 1}}]
+    rows += [{"text": "I work as a carpenter.", "user_id": "alice"}, {"content": "I live in Oslo.", "user_id": "bob"}]
+    file = mem0.home / "memories.json"
+    file.write_text(json.dumps([*rows, {"user_id": "alice"}]))
+    assert await mem0.done("import", str(file)) == {"added": 3, "failed": 1}
+    for row in await mem0.done("event", "list"):
+        assert (await mem0.ended(row["id"]))["status"] == "SUCCEEDED"
+    assert sorted(await mem0.texts()) == ["I am allergic to peanuts.", "I work as a carpenter."]
+    assert await mem0.texts("-u", "bob") == ["I live in Oslo."]
+
+
+# ---------------------------------------------------------------- read
+
+
+async def test_search_finds_by_meaning_with_a_score(mem0: Mem0) -> None:
+    for text in ("I am allergic to peanuts", "I work as a carpenter", "My sister lives in Oslo"):
+        await mem0.keep(text)
+    (found,) = await mem0.done("search", "What am I allergic to?", *HERS, "--top-k", "1")
+    assert found["memory"] == "I am allergic to peanuts"
+    assert 0.3 <= found["score"] <= 1
+    asked = ("search", "carpenter", *HERS, "--threshold", "0", "--limit", "1", "--rerank", "--keyword")
+    more = ("--show-expired", "--latest-only", "--reference-date", "2030-01-01", "--fields", "id,memory,score")
+    (only,) = (await mem0(*asked, *more, "--output", "json")).json
+    assert (only["memory"], only.keys()) == ("I work as a carpenter", {"id", "memory", "score"})
+    for output in ("text", "table"):
+        assert "I work as a carpenter" in (await mem0("search", "carpenter", *HERS, "--output", output)).out
+    assert "No memories found" in (await mem0("search", "carpenter", "--user-id", "nobody")).out
+
+
+async def test_a_filter_is_the_servers_grammar(mem0: Mem0) -> None:
+    await mem0.keep("I like tea", *HERS, "--metadata", '{"topic": "drink"}')
+    await mem0.keep("I like bread")
+    drinks = json.dumps({"AND": [{"user_id": "alice"}, {"metadata": {"topic": "drink"}}]})
+    found = await mem0.done("search", "What do I like?", "--threshold", "0", "--filter", drinks)
+    assert [row["memory"] for row in found] == ["I like tea"]
+    topic = json.dumps({"metadata": {"topic": "drink"}})
+    narrowed = await mem0.done("search", "What do I like?", *HERS, "--threshold", "0", "--filter", topic)
+    assert [row["memory"] for row in narrowed] == ["I like tea"]
+    assert "not a field of filters" in await mem0.refused("search", "tea", *HERS, "--filter", '{"colour": "red"}')
+
+
+async def test_a_list_is_narrowed_and_comes_in_pages(mem0: Mem0) -> None:
+    await mem0.keep("Old", *HERS, "--timestamp", "1735689600")
+    await mem0.keep("New", *HERS, "--run-id", "r1")
+    assert await mem0.texts(*HERS, "--before", "2025-12-31") == ["Old"]
+    assert await mem0.texts(*HERS, "--after", "2025-12-31") == ["New"]
+    assert await mem0.texts(*HERS, "--run-id", "r1", "--show-expired", "--latest-only") == ["New"]
+    pages = [await mem0.texts(*HERS, "--page", page, "--page-size", "1") for page in ("1", "2")]
+    assert sorted(pages) == [["New"], ["Old"]]
+    assert await mem0.texts(*HERS, "--category", "travel") == []
+    for output in ("text", "table"):
+        assert "Old" in (await mem0("list", *HERS, "--output", output)).out
+
+
+async def test_whoever_a_memory_names_is_an_entity(mem0: Mem0) -> None:
+    await mem0.keep("I like tea", *HERS, "--agent-id", "a1", "--app-id", "app", "--run-id", "r1")
+    for kind, name in (("users", "alice"), ("agents", "a1"), ("apps", "app"), ("runs", "r1")):
+        assert [row["name"] for row in await mem0.done("entity", "list", kind)] == [name]
+    assert "alice" in (await mem0("entity", "list", "users")).out
+
+
+# ---------------------------------------------------------------- change and delete
+
+
+async def test_a_memory_is_changed_and_deleted(mem0: Mem0) -> None:
+    kept = await mem0.keep("I like tea")
+    changed = await mem0.done("update", kept, "I like coffee", "--expires", "2999-12-31")
+    assert changed == {"id": kept, "memory": "I like coffee", "expiration_date": "2999-12-31"}
+    await mem0.done("update", kept, "--metadata", '{"n": 2}', "--timestamp", "1735689600")
+    memory = await mem0.done("get", kept)
+    assert (memory["memory"], memory["metadata"]) == ("I like coffee", {"n": 2})
+    assert "I like coffee" in (await mem0("get", kept)).out
+    assert "No changes made" in (await mem0("delete", kept, "--dry-run")).out
+    assert (await mem0("delete", kept, "--output", "json")).json == {"message": "Memory deleted successfully!"}
+    linked = await mem0.keep("I hike")
+    assert await mem0.done("delete", linked, "--delete-linked") == {"id": linked, "deleted": True}
+    assert await mem0.texts() == []
+
+
+async def test_delete_all_takes_what_its_ids_name_together(mem0: Mem0) -> None:
+    await mem0.keep("Only hers")
+    await mem0.keep("Hers in the run", *HERS, "--run-id", "r1")
+    await mem0.keep("His in the run", "--user-id", "bob", "--run-id", "r1")
+    assert "Would delete 1 memory" in (await mem0("delete", "--all", *HERS, "--run-id", "r1", "--dry-run")).out
+    said = await mem0("delete", "--all", *HERS, "--run-id", "r1", "--force")
+    assert "Deletion started" in said.out
+    assert (await mem0.texts(), await mem0.texts("-u", "bob")) == (["Only hers"], ["His in the run"])
+
+
+async def test_delete_all_of_a_project_leaves_nothing(mem0: Mem0) -> None:
+    await mem0.keep("Hers")
+    await mem0.keep("His in the run", "--user-id", "bob", "--run-id", "r1")
+    await mem0.keep("The agent's", "--agent-id", "a1")
+    assert await mem0.done("delete", "--all", "--project", "--force") == {"deleted": True, "scope": "project"}
+    left = [await mem0.texts(*scope) for scope in (HERS, ("-u", "bob"), ("--agent-id", "a1"))]
+    assert left == [[], [], []]
+
+
+@pytest.mark.parametrize("command", [("entity", "delete"), ("delete", "--entity")], ids=" ".join)
+async def test_an_entity_is_deleted_with_its_memories(mem0: Mem0, command: tuple[str, ...]) -> None:
+    for who in ("team/alice", "bob"):
+        await mem0.keep(f"I am {who}", "--user-id", who, "--agent-id", f"agent of {who}")
+    named = ("--user-id", "team/alice", "--agent-id", "agent of team/alice")
+    assert "No changes made" in (await mem0(*command, *named, "--dry-run")).out
+    said = await mem0(*command, *named, "--force")
+    assert (said.code, "Entity deleted with all memories" in said.out) == (0, True), said
+    assert [row["name"] for row in await mem0.done("entity", "list", "users")] == ["bob"]
+
+
+# ---------------------------------------------------------------- refusals
+
+
+async def test_a_wrong_key_is_said_to_be_one(mem0: Mem0) -> None:
+    stranger = Mem0(mem0.home, mem0.url, "m0-nonsense")
+    assert "Invalid or expired API key" in await stranger.refused("list", *HERS)
+    assert "Invalid or expired API key" in await stranger.refused("status")
+
+
+async def test_refusals_arrive_as_the_sentences_they_are(mem0: Mem0) -> None:
+    unknown = str(uuid.uuid4())
+    refusals = [
+        (("list",), "filters must name"),
+        (("search", "tea"), "filters must name"),
+        (("search", "tea", *HERS, "--top-k", "1001"), "top_k"),
+        (("list", *HERS, "--page-size", "1001"), "from 1 to 1000"),
+        (("list", *HERS, "--after", "yesterday"), "created_at"),
+        (("add", "hi"), "Say whose memory this is"),
+        (("add", "hi", *HERS, "--custom-categories", '["drinks"]'), "custom_categories"),
+        (("get", "nonsense"), "Bad request"),
+        (("delete", "nonsense"), "Bad request"),
+        (("delete", "--all", "--force"), "Bad request"),
+        (("get", unknown), "Resource not found"),
+        (("update", unknown, "hi"), "Resource not found"),
+        (("delete", unknown), "Resource not found"),
+        (("event", "status", unknown), "Resource not found"),
+        (("event", "status", "nonsense"), "Bad request"),
+    ]
+    for words, sentence in refusals:
+        assert sentence in await mem0.refused(*words), words
+
+
+async def test_a_key_without_the_scope_may_not_write(mem0: Mem0, make_key: MakeKey) -> None:
+    reader = Mem0(mem0.home, mem0.url, (await make_key("memories:read")).key)
+    assert await reader.texts() == []
+    assert "403" in await reader.refused("delete", str(uuid.uuid4()))
+
+
+async def test_too_many_requests_are_refused(mem0: Mem0, resources: Resources) -> None:
+    async with serving(strict(resources, requests=2)) as url:
+        hurried = Mem0(mem0.home, url, mem0.key)
+        assert await hurried.texts() == []
+        assert "429" in await hurried.refused("list", *HERS)
+
+
+async def test_nobody_signs_up_through_this_command(mem0: Mem0) -> None:
+    """mem0's own accounts are made by e-mail; here whoever runs the house hands out the keys."""
+    without = {"MEM0_API_KEY": ""}
+    asked = await mem0("init", "--email", "ana@example.com", **without)
+    assert (asked.code, "Failed to send code" in asked.err) == (1, True), asked
+    unattended = await mem0("init", "--agent", **without)
+    assert (unattended.code, "Bootstrap failed" in unattended.err) == (1, True), unattended
