@@ -58,7 +58,8 @@ async def _keep(
     resources: Resources, caller: Caller, asked: AddMemories, identity: Identity, said: Sequence[Said]
 ) -> Answer:
     namespace, whose = await find_home(resources.database, caller, identity, asked.profile_id)
-    added = await remember(resources, namespace, as_memories(asked, whose, said))
+    new = as_memories(asked, whose, said)
+    added = await remember(resources, namespace, new, categories=asked.custom_categories)
     return {
         "message": "Memories stored successfully",
         "status": "SUCCEEDED",

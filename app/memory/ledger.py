@@ -65,8 +65,9 @@ with given as (
 ADD = text(f"{ADDING} select * from outcome order by place")  # noqa: S608
 # The same, with what is told of it, for the commonest case: word for word and in one round trip.
 ADD_AND_TELL = text(f"""{ADDING}, told as (
-  insert into events (id, project_id, user_id, namespace, event_type, status, results, started_at, completed_at)
-  select :event_id, :project_id, :user_id, :namespace, 'ADD', 'SUCCEEDED', coalesce(jsonb_agg(
+  insert into events (id, project_id, user_id, namespace, event_type, status, request, results, started_at,
+    completed_at)
+  select :event_id, :project_id, :user_id, :namespace, 'ADD', 'SUCCEEDED', cast(:request as jsonb), coalesce(jsonb_agg(
     jsonb_build_object('id', id, 'event', case when added then 'ADD' else 'NONE' end) order by place), '[]'),
     now(), now()
   from outcome
@@ -163,12 +164,19 @@ class MemoryRepository(Repository[Memory]):
 
 
 async def add_at_once(
-    database: Database, namespace: Namespace, new: Sequence[NewMemory], event_id: UUID, *, deduplicate: bool
+    database: Database,
+    namespace: Namespace,
+    new: Sequence[NewMemory],
+    event_id: UUID,
+    *,
+    deduplicate: bool,
+    request: Mapping[str, object],
 ) -> list[tuple[Remembered, dt.datetime | None]]:
     """`add_all` and the event that tells of it, in a transaction of their own."""
     rows = as_rows(namespace, new, event_id, deduplicate=deduplicate)
     values = {
         "rows": json.dumps(rows),
+        "request": json.dumps(request),
         "event_id": event_id,
         "project_id": namespace.project_id,
         "user_id": namespace.user_id,

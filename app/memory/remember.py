@@ -18,14 +18,23 @@ from app.memory.new import NewMemory
 from app.memory.write import Added, changes_of
 
 Message = Mapping[str, str]
+Categories = Sequence[Mapping[str, str]]
+"""Name and description of each, as mem0's clients send them."""
 
 
 async def remember(
-    resources: Resources, namespace: Namespace, new: Sequence[NewMemory], *, deduplicate: bool = True
+    resources: Resources,
+    namespace: Namespace,
+    new: Sequence[NewMemory],
+    *,
+    deduplicate: bool = True,
+    categories: Categories | None = None,
 ) -> Added:
-    """Kept word for word: when this returns they are committed, and the next search of the namespace finds them."""
-    event_id = uuid.uuid4()
-    found = await add_at_once(resources.database, namespace, new, event_id, deduplicate=deduplicate)
+    """Kept word for word: when this returns they are committed, and the next search of the namespace finds them.
+
+    `categories` are those to choose from afterwards, instead of the project's."""
+    event_id, request = uuid.uuid4(), _categories_in(categories)
+    found = await add_at_once(resources.database, namespace, new, event_id, deduplicate=deduplicate, request=request)
     await resources.index_queue.put(changes_of(namespace, new, found))
     return Added(event_id, [result for result, _ in found])
 
@@ -40,7 +49,7 @@ class Conversation:
     run_id: str | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
     instructions: Called = field(default_factory=Called)
-    categories: Sequence[Mapping[str, str]] | None = None
+    categories: Categories | None = None
     expires_on: dt.date | None = None
     immutable: bool = False
     said_at: dt.datetime | None = None
@@ -63,6 +72,10 @@ async def queue_extraction(tx: AsyncSession, namespace: Namespace, conversation:
     return event_id
 
 
+def _categories_in(categories: Categories | None) -> dict[str, object]:
+    return {"categories": [dict(each) for each in categories]} if categories else {}
+
+
 def _as_request(namespace: Namespace, conversation: Conversation) -> dict[str, object]:
     return {
         "profile_id": str(namespace.profile_id) if namespace.profile_id else None,
@@ -71,7 +84,7 @@ def _as_request(namespace: Namespace, conversation: Conversation) -> dict[str, o
         "run_id": conversation.run_id,
         "metadata": dict(conversation.metadata),
         "instructions": conversation.instructions.as_request(),
-        "categories": [dict(each) for each in conversation.categories] if conversation.categories else None,
+        **_categories_in(conversation.categories),
         "expires_on": conversation.expires_on.isoformat() if conversation.expires_on else None,
         "immutable": conversation.immutable,
         "said_at": conversation.said_at.isoformat() if conversation.said_at else None,

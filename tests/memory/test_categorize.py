@@ -101,11 +101,11 @@ async def test_a_projects_own_categories_are_used(
 async def test_a_calls_own_categories_win_over_the_projects(
     client: httpx.AsyncClient, resources: Resources, project_id: uuid.UUID, database: Database
 ) -> None:
-    [tea] = await add(client, "I like tea")
     async with database.transaction(project_id) as tx:
         await SettingsRepository(tx, project_id).change(custom_categories=["cars"])
-        called = json.dumps({"categories": [{"drinks": "tea and coffee"}]})
-        await tx.execute(text("update events set request = cast(:called as jsonb)"), {"called": called})
+    called = {"infer": False, "custom_categories": [{"drinks": "tea and coffee"}], "user_id": "alice"}
+    added = (await client.post("/v3/memories/add/", json={"messages": "I like tea", **called})).json()
+    tea = added["results"][0]["id"]
     await settle(resources, project_id)
     await categorize(resources, project_id)
     assert await categories(client, tea) == ["drinks"]
