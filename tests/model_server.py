@@ -123,10 +123,16 @@ class Sent:
     @property
     def is_sorting(self) -> bool:
         """Asks for the categories of memories that were written before."""
+        return self._begins("Sort memories into categories. These are")
+
+    @property
+    def is_portrait(self) -> bool:
+        """Asks for somebody's user profile: a job of whichever test switched these on."""
+        return self._begins("Fill in this JSON schema")
+
+    def _begins(self, words: str) -> bool:
         messages = self.body.get("messages", [])
-        return bool(messages) and str(messages[0].get("content", "")).startswith(
-            "Sort memories into categories. These are"
-        )
+        return bool(messages) and str(messages[0].get("content", "")).startswith(words)
 
 
 class ModelServer:
@@ -177,7 +183,11 @@ class ModelServer:
     def conversations(self) -> list[dict[str, Any]]:
         """The bodies of the chat requests alone."""
         chats = [sent for sent in self.requests if sent.path.endswith("/completions")]
-        return [sent.body for sent in chats if not sent.is_extraction and not sent.is_sorting]
+        return [sent.body for sent in chats if not (sent.is_extraction or sent.is_sorting or sent.is_portrait)]
+
+    @property
+    def portraits(self) -> list[dict[str, Any]]:
+        return [sent.body for sent in self.requests if sent.is_portrait]
 
     @property
     def extractions(self) -> list[dict[str, Any]]:

@@ -172,7 +172,7 @@ class OnnxEmbedder:
 def step_back() -> None:
     """What is only on its way into the index lets requests go first."""
     if sys.platform == "linux":  # where a thread has a priority of its own
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
 
 
 def _on_two_threads(folder: Path) -> Any:

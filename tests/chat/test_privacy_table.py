@@ -94,7 +94,7 @@ async def test_a_mode_does_what_the_table_promises_and_nothing_else(
 
     jobs = await rows.jobs(session.project_id) - before
     await run_extraction(house, rows, session.project_id)
-    [request] = server.conversations
+    [request] = [each for each in server.conversations if said in str(each)]
     facts = await rows.memories(session.project_id, "fact")
     episodes = await rows.memories(session.project_id, "episode")
     access = "select access_count + cardinality(accessed_at) from memories where content like '%Lisbon'"

@@ -98,7 +98,7 @@ async def test_the_model_is_asked_for_the_schema_and_told_what_is_remembered(
     profile = await made(house, client, home)
     assert profile["profile"] == {"city": "Rome", "age": 36}
     assert (profile["status"], profile["generation_count"], profile["note"]) == ("succeeded", 1, None)
-    (body,) = server.conversations
+    (body,) = server.portraits
     task, known = (message["content"] for message in body["messages"])
     assert read_answer(task) == SCHEMA
     assert "Cities in English" in task
@@ -154,7 +154,7 @@ async def test_what_goes_wrong_is_an_event_that_failed_with_the_reason(
 
 async def begun(server: ModelServer) -> None:
     for _ in range(1000):
-        if server.conversations:
+        if server.portraits:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("the model was never asked")
@@ -206,7 +206,7 @@ async def test_an_event_that_is_done_is_not_done_again(
     for _ in range(2):
         await portray(house, home.project_id, event_id, 0)
     await portray(house, home.project_id, uuid.uuid4(), 0)
-    assert len(server.conversations) == 1
+    assert len(server.portraits) == 1
 
 
 # ---------------------------------------------------------------- by itself
