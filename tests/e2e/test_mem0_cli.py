@@ -138,6 +138,7 @@ async def test_add_takes_messages_from_an_option_and_from_a_file(mem0: Mem0) -> 
     assert sorted(await mem0.texts()) == sorted(await mem0.texts("-u", "bob")) == ["I like tea", "So do I"]
 
 
+@pytest.mark.long
 async def test_add_keeps_what_is_said_about_a_memory(mem0: Mem0) -> None:
     ids = ("--user-id", "alice", "--agent-id", "a1", "--app-id", "app", "--run-id", "r1")
     about = ("--expires", "2999-12-31", "--timestamp", "1735689600", "--immutable", "--metadata", '{"n": 1}')
@@ -167,6 +168,7 @@ async def test_a_file_is_imported_one_memory_each(mem0: Mem0) -> None:
 # ---------------------------------------------------------------- read
 
 
+@pytest.mark.long
 async def test_search_finds_by_meaning_with_a_score(mem0: Mem0) -> None:
     for text in ("I am allergic to peanuts", "I work as a carpenter", "My sister lives in Oslo"):
         await mem0.keep(text)
@@ -182,6 +184,7 @@ async def test_search_finds_by_meaning_with_a_score(mem0: Mem0) -> None:
     assert "No memories found" in (await mem0("search", "carpenter", "--user-id", "nobody")).out
 
 
+@pytest.mark.long
 async def test_a_filter_is_the_servers_grammar(mem0: Mem0) -> None:
     await mem0.keep("I like tea", *HERS, "--metadata", '{"topic": "drink"}')
     await mem0.keep("I like bread")
@@ -271,6 +274,7 @@ async def test_a_wrong_key_is_said_to_be_one(mem0: Mem0) -> None:
     assert "Invalid or expired API key" in await stranger.refused("status")
 
 
+@pytest.mark.long
 async def test_refusals_arrive_as_the_sentences_they_are(mem0: Mem0) -> None:
     unknown = str(uuid.uuid4())
     refusals = [
@@ -300,6 +304,7 @@ async def test_a_key_without_the_scope_may_not_write(mem0: Mem0, make_key: MakeK
     assert "403" in await reader.refused("delete", str(uuid.uuid4()))
 
 
+@pytest.mark.long
 async def test_too_many_requests_are_refused(mem0: Mem0, resources: Resources) -> None:
     async with serving(strict(resources, requests=2)) as url:
         hurried = Mem0(mem0.home, url, mem0.key)
