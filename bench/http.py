@@ -139,7 +139,11 @@ def cpu(server: psutil.Process, folder: Path) -> tuple[float, float]:
 
 
 def spent(process: psutil.Process) -> float:
-    times = process.cpu_times()
+    """Nothing by one that has just ended, as Postgres's autovacuum does."""
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
     return times.user + times.system
 
 
