@@ -151,7 +151,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(4 << 20, ge=1024, description="Largest request body; beyond it 413")
     request_timeout_seconds: float = Field(60, gt=0, description="Longest an unstreamed request may take")
     rate_limit_chat: str = Field("30/minute", description="Chat turns for each user")
-    rate_limit_user: str = Field("600/minute", description="Requests for each caller")
+    rate_limit_user: str = Field(
+        "600/minute", description="Requests for each caller; for each address, those without a valid credential"
+    )
     rate_limit_project: str = Field("6000/minute", description="Requests for each project")
     rate_limit_global: str = Field("10000/minute", description="Requests for the whole service")
     rate_limit_auth: str = Field("30/minute", description="Calls to sign-up, login and recovery for each address")

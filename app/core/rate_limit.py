@@ -6,7 +6,7 @@ Both read limits in the grammar of `limits` ("30/minute"). Counters that are awa
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import limits
 from fastapi import Request
@@ -59,6 +59,10 @@ class RateLimits:
 
     async def admit_request(self, user: str, project: str) -> Allowance | None:
         return await self._admit([(self._user, user), (self._project, project), (self._everyone, "")])
+
+    async def admit_stranger(self, address: str) -> None:
+        """Whoever has no valid credential; not part of everybody's limit, or anyone could use that up for all."""
+        await self._admit([(replace(self._user, name="stranger"), address)])
 
     async def admit_chat(self, user: str) -> Allowance | None:
         return await self._admit([(self._chat, user)])

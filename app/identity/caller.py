@@ -12,6 +12,7 @@ from fastapi.security.base import SecurityBase
 from app.core.errors import BadRequest, Forbidden, Unauthorized, Unprocessable
 from app.core.ports import TokenClaims
 from app.core.problems import KEY_HEADER, PROJECT_HEADER
+from app.core.rate_limit import client_address
 from app.core.resources import Resources
 from app.identity.scopes import EVERYTHING, SCOPES_OF_ROLE, Scope
 
@@ -73,15 +74,22 @@ async def identify(request: Request) -> Caller:
     if known is not None:
         return known
     resources: Resources = request.app.state.resources
-    credential, project = read_credential(request), read_project(request)
-    if resources.keys.recognises(credential):
-        caller = await _resolve_key(resources, credential)
-    else:
-        caller = await _resolve_person(resources, credential, project)
+    try:
+        caller = await _resolve(resources, request)
+    except Unauthorized:
+        await resources.limits.admit_stranger(client_address(request))
+        raise
     request.state.allowance = await resources.limits.admit_request(caller.name, str(caller.project_id))
     request.state.caller = caller
     resources.presence.note(caller.name)
     return caller
+
+
+async def _resolve(resources: Resources, request: Request) -> Caller:
+    credential, project = read_credential(request), read_project(request)
+    if resources.keys.recognises(credential):
+        return await _resolve_key(resources, credential)
+    return await _resolve_person(resources, credential, project)
 
 
 async def _resolve_key(resources: Resources, value: str) -> Caller:

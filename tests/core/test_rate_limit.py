@@ -102,6 +102,19 @@ async def test_everybody_together_has_a_limit(resources: Resources, make_key: Ma
     assert_refused(answers[1], 2)
 
 
+async def test_who_has_no_valid_credential_is_limited_by_address_and_takes_nobodys_share(
+    resources: Resources, make_key: MakeKey
+) -> None:
+    app = limited(resources, user=3, everyone=2)
+    before = throttled("stranger")
+    holder = await make_key()
+    forged = [await ask(app, credential) for credential in ("nonsense", holder.key[:-1] + "x", "a.b.c", "nonsense")]
+    assert [statuses(answers) for answers in forged] == [[401], [401], [401], [429]]
+    assert_refused(forged[-1][0], 3)
+    assert throttled("stranger") == before + 1
+    assert statuses(await ask(app, holder.key, 2)) == [200, 200]
+
+
 async def test_chat_turns_have_a_limit_for_each_user(resources: Resources, make_key: MakeKey) -> None:
     holder = await make_key()
     body = {"message": "Hello", "user_id": "ana"}
