@@ -21,10 +21,13 @@ from pathlib import Path
 import httpx
 import psutil
 
+from bench.load import spell, streamed
+
 ROOT = Path(__file__).parent.parent
 UNLIMITED = {f"RATE_LIMIT_{who}": "1000000/minute" for who in ("AUTH", "USER", "PROJECT", "GLOBAL", "CHAT")}
 TRIES = 8
-WORDS_IN_ANSWER = 60
+WORDS = 200
+"""In an answer: three short paragraphs."""
 TOKEN_SECONDS = 0.05
 FAILURES = 0.05
 MODEL = """
@@ -62,6 +65,7 @@ asyncio.run(uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
 
 @dataclass
 class Figures:
+    words: int
     overheads: list[float] = field(default_factory=list)
     cpu: dict[str, float] = field(default_factory=dict)
     """Of each who takes part, in milliseconds for a turn."""
@@ -98,8 +102,8 @@ def address_of(server: subprocess.Popen[str]) -> str:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[str, int]]:
-    source = MODEL.replace("WORDS", str(WORDS_IN_ANSWER)).replace("DELAY", str(TOKEN_SECONDS))
+def serving(folder: Path, words: int) -> Iterator[tuple[str, int]]:
+    source = MODEL.replace("WORDS", str(words)).replace("DELAY", str(TOKEN_SECONDS))
     with running([sys.executable, "-c", source]) as model:
         assert model.stdout
         url = f"http://127.0.0.1:{model.stdout.readline().strip()}/v1"
@@ -113,26 +117,43 @@ def serving(folder: Path) -> Iterator[tuple[str, int]]:
         drain.wait(10)
 
 
+@dataclass
+class Person:
+    """Who talks, in one conversation over one connection."""
+
+    client: httpx.AsyncClient
+    session: str
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def send(self, name: str) -> None:
+        headers = {"Authorization": self.client.headers["Authorization"], "Idempotency-Key": name}
+        body = {"content": f"What about {name}", "stream": True}
+        self.writer.write(spell("POST", f"/v1/sessions/{self.session}/messages", headers, body))
+
+
 async def converse(client: httpx.AsyncClient, turns: int, number: int, figures: Figures) -> None:
     session = (await client.post("/v1/sessions", json={})).json()["id"]
+    person = Person(client, session, *await asyncio.open_connection(client.base_url.host, client.base_url.port))
     acknowledged: list[str] = []
     for turn in range(turns):
         name = f"c{number}t{turn}"
-        answer = await say(client, session, name, figures)
+        answer = await say(person, name, figures)
         if answer is None:
             figures.lost += 1
             continue
         acknowledged += [f"What about {name}", answer]
-        figures.mixed_up += not (answer.startswith(f"{name} word") and answer.count("word") == WORDS_IN_ANSWER - 1)
+        figures.mixed_up += not (answer.startswith(f"{name} word") and answer.count("word") == figures.words - 1)
+    person.writer.close()
     page = (await client.get(f"/v1/sessions/{session}/messages?limit=200")).json()["results"][::-1]
     stored = [message["content"] for message in page if "interrupted" not in message["metadata"]]
     figures.mixed_up += stored != acknowledged
 
 
-async def say(client: httpx.AsyncClient, session: str, name: str, figures: Figures) -> str | None:
+async def say(person: Person, name: str, figures: Figures) -> str | None:
     """Sent again with the same key until it is answered, as a client does."""
     for attempt in range(TRIES):
-        answer = await say_once(client, session, name, figures)
+        answer = await say_once(person, name, figures)
         if answer is not None:
             return answer
         figures.failures += 1
@@ -140,20 +161,17 @@ async def say(client: httpx.AsyncClient, session: str, name: str, figures: Figur
     return None
 
 
-async def say_once(client: httpx.AsyncClient, session: str, name: str, figures: Figures) -> str | None:
-    began, first, kind = time.perf_counter(), 0.0, ""
-    body = {"content": f"What about {name}", "stream": True}
-    headers = {"Idempotency-Key": name}
-    async with client.stream("POST", f"/v1/sessions/{session}/messages", json=body, headers=headers) as answer:
-        async for line in answer.aiter_lines():
-            if line.startswith("event: "):
-                kind = line.removeprefix("event: ")
-                first = first or (time.perf_counter() if kind == "token" else 0.0)
-            elif kind == "message" and line.startswith("data: "):
-                figures.overheads.append(first - began - TOKEN_SECONDS)
-                content: str = json.loads(line.removeprefix("data: "))["message"]["content"]
-                return content
-    return None
+async def say_once(person: Person, name: str, figures: Figures) -> str | None:
+    began, first = time.perf_counter(), 0.0
+    said: str | None = None
+    person.send(name)
+    async for event in streamed(person.reader):
+        if event.startswith(b"event: token"):
+            first = first or time.perf_counter()
+        elif event.startswith(b"event: message"):
+            figures.overheads.append(first - began - TOKEN_SECONDS)
+            said = json.loads(event.split(b"data: ", 1)[1])["message"]["content"]
+    return said
 
 
 async def watch(pid: int, figures: Figures) -> None:
@@ -162,33 +180,34 @@ async def watch(pid: int, figures: Figures) -> None:
         await asyncio.sleep(2)
 
 
-async def measure(address: str, pid: int, conversations: int, turns: int) -> Figures:
-    figures = Figures()
+async def measure(address: str, pid: int, conversations: int, turns: int, words: int) -> Figures:
+    figures = Figures(words)
     async with httpx.AsyncClient(base_url=address, timeout=120, limits=httpx.Limits(max_connections=None)) as client:
         body = {"email": "ann@example.com", "password": "correct horse battery"}
         token = (await client.post("/v1/auth/signup", json=body)).json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
-        await converse(client, 1, 10**6, Figures())
+        await converse(client, 1, 10**6, Figures(words))
         watching = asyncio.create_task(watch(pid, figures))
         async with asyncio.TaskGroup() as group:
             for number in range(conversations):
                 group.create_task(converse(client, turns, number, figures))
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(words * TOKEN_SECONDS / conversations)  # nobody waits for the others to begin
         watching.cancel()
     return figures
 
 
-def run(conversations: int, turns: int) -> Figures:
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as (address, pid):
-        return asyncio.run(measure(address, pid, conversations, turns))
+def run(conversations: int, turns: int, words: int = WORDS) -> Figures:
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), words) as (address, pid):
+        return asyncio.run(measure(address, pid, conversations, turns, words))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--conversations", type=int, default=100)
     parser.add_argument("--turns", type=int, default=20)
+    parser.add_argument("--words", type=int, default=WORDS, help="in an answer")
     given = parser.parse_args()
-    figures = run(given.conversations, given.turns)
+    figures = run(given.conversations, given.turns, given.words)
     print(f"turns answered      {len(figures.overheads)} of {given.conversations * given.turns}")
     print(f"tries that failed   {figures.failures}")
     print(f"lost, mixed up      {figures.lost}, {figures.mixed_up}")

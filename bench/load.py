@@ -4,7 +4,7 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 
@@ -22,8 +22,12 @@ class Load:
 
 
 def request(method: str, path: str, key: str, body: object = None) -> bytes:
+    return spell(method, path, {"Authorization": f"Token {key}"}, body)
+
+
+def spell(method: str, path: str, headers: Mapping[str, str], body: object = None) -> bytes:
     content = b"" if body is None else json.dumps(body).encode()
-    lines = [f"{method} {path} HTTP/1.1", "Host: bench", f"Authorization: Token {key}"]
+    lines = [f"{method} {path} HTTP/1.1", "Host: bench", *(f"{name}: {value}" for name, value in headers.items())]
     lines += ["Content-Type: application/json", f"Content-Length: {len(content)}", "", ""]
     return "\r\n".join(lines).encode() + content
 
@@ -60,3 +64,14 @@ async def answer(reader: asyncio.StreamReader) -> bytes:
     body = await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
     assert head.startswith(b"http/1.1 200"), head + body
     return body
+
+
+async def streamed(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """The pieces of an answer as they come; none if it is not a stream."""
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    if b"transfer-encoding: chunked" not in head:
+        await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
+        return
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        yield (await reader.readexactly(size + 2))[:-2]
+    await reader.readexactly(2)

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -12,12 +14,6 @@ from app.core.errors import Unprocessable
 from app.core.ports import Usage
 
 OTHER_WORDS = "This Idempotency-Key was used for another message: send each message with a new key"
-FIND = text("""
-select t.fingerprint, t.event_id, t.recalled, asked.id as asked_id, asked.content as asked,
-  answer.id as answer_id, answer.content as answer, answer.prompt_tokens, answer.completion_tokens
-from turns t join messages asked on asked.id = t.user_message_id join messages answer on answer.id = t.message_id
-where t.project_id = :project_id and t.user_id = :user_id and t.idempotency_key = :key
-""")
 KEEP = text("""
 insert into turns (project_id, user_id, session_id, idempotency_key, fingerprint, user_message_id, message_id,
   event_id, recalled)
@@ -26,17 +22,26 @@ values (:project_id, :user_id, :session_id, :key, :fingerprint, :asked_id, :answ
 """)
 
 
-async def find_answered(tx: AsyncSession, turn: Turn) -> AnsweredTurn | None:
-    if turn.idempotency_key is None:
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What is kept of a turn that had this key."""
+
+    fingerprint: bytes
+    answered: AnsweredTurn
+
+    @classmethod
+    def of(cls, row: Any) -> "Before":
+        usage = Usage(row.prompt_tokens or 0, row.completion_tokens or 0)
+        answered = AnsweredTurn(row.asked_id, row.answer_id, row.answer, row.event_id, row.recalled, usage)
+        return cls(bytes(row.fingerprint), answered)
+
+
+def answered_before(turn: Turn, before: Before | None) -> AnsweredTurn | None:
+    if before is None:
         return None
-    values = {"project_id": turn.project_id, "user_id": turn.user_id, "key": turn.idempotency_key}
-    row = (await tx.execute(FIND, values)).first()
-    if row is None:
-        return None
-    if bytes(row.fingerprint) != turn.fingerprint:
+    if before.fingerprint != turn.fingerprint:
         raise Unprocessable(OTHER_WORDS)
-    usage = Usage(row.prompt_tokens or 0, row.completion_tokens or 0)
-    return AnsweredTurn(row.asked_id, row.answer_id, row.answer, row.event_id, row.recalled, usage)
+    return before.answered
 
 
 async def keep_answered(

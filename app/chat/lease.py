@@ -8,12 +8,11 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.chat.asked import Turn
+from app.chat.enter import LEASE_SECONDS
 from app.core.resources import Resources
 from app.sessions.repository import SessionRepository
 
 log = structlog.get_logger()
-LEASE_SECONDS = 30
-"""After a crash in mid-answer the session is free again by then, at the latest."""
 RENEW_EVERY_SECONDS = 10
 
 

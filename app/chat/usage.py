@@ -1,26 +1,21 @@
 """Tokens a project has used this month, against a budget of its own if it has one."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import TooManyRequests
 from app.core.ports import Usage
-from app.projects.models import Project
 
 SETTING = "monthly_token_budget"
-USED = text("""
-select prompt_tokens + completion_tokens from token_usage
-where project_id = :project_id and month = date_trunc('month', now())::date
-""")
 READ = text("""
 select date_trunc('month', now())::date as month, coalesce(sum(prompt_tokens), 0)::bigint as prompt_tokens,
   coalesce(sum(completion_tokens), 0)::bigint as completion_tokens, coalesce(sum(turns), 0)::bigint as turns
 from token_usage where project_id = :project_id and month = date_trunc('month', now())::date
 """)
-SECONDS_LEFT = text("select extract(epoch from date_trunc('month', now()) + interval '1 month' - now())::int")
 ADD = text("""
 insert into token_usage (project_id, month, prompt_tokens, completion_tokens, turns)
 values (:project_id, date_trunc('month', now())::date, :prompt, :completion, 1)
@@ -29,18 +24,22 @@ on conflict (project_id, month) do update set prompt_tokens = token_usage.prompt
 """)
 
 
-async def check_budget(tx: AsyncSession, project_id: UUID) -> None:
-    budget = await tx.scalar(select(Project.settings[SETTING]).where(Project.id == project_id))
-    if not isinstance(budget, int):
-        return
-    used = await tx.scalar(USED, {"project_id": project_id}) or 0
-    if used >= budget:
-        wait = await tx.scalar(SECONDS_LEFT)
-        raise TooManyRequests(
-            f"This project has used its {budget} tokens of the month: raise {SETTING}, or wait for the next month",
-            code="token_budget_used",
-            headers={"Retry-After": str(wait)},
-        )
+@dataclass(frozen=True, slots=True)
+class Budget:
+    tokens: object
+    """A number, if the project has a budget."""
+    used: int
+    seconds_left: int
+    """Until the next month begins."""
+
+    def check(self) -> None:
+        if isinstance(self.tokens, int) and self.used >= self.tokens:
+            raise TooManyRequests(
+                f"This project has used its {self.tokens} tokens of the month: raise {SETTING}, or wait for the next"
+                " month",
+                code="token_budget_used",
+                headers={"Retry-After": str(self.seconds_left)},
+            )
 
 
 async def read_usage(tx: AsyncSession, project_id: UUID) -> Mapping[str, object]:

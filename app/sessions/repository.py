@@ -13,12 +13,6 @@ from app.sessions.privacy import PrivacyMode
 
 TITLE_LENGTH = 80
 LOST = "turn_lost"
-TAKE_TURN = text("""
-update sessions set turn_id = :turn, turn_until = clock_timestamp() + make_interval(secs => :seconds)
-where project_id = :project_id and id = :id and (turn_id is null or turn_until < clock_timestamp())
-returning (select max(m.position) from messages m
-  where m.project_id = :project_id and m.user_id = sessions.user_id and m.session_id = :id)
-""")
 RENEW_TURN = text("""
 update sessions set turn_until = clock_timestamp() + make_interval(secs => :seconds)
 where project_id = :project_id and id = :id and turn_id = :turn
@@ -48,22 +42,6 @@ class SessionRepository(Repository[Session]):
         fresh = insert(Session).values(id=session_id, project_id=self.project_id, **values)
         await self.tx.execute(fresh.on_conflict_do_nothing(index_elements=[Session.id]))
         return await self.get(session_id)
-
-    async def take_turn(self, session_id: UUID, turn: UUID, seconds: float) -> int | None:
-        """From here on other turns in this session are refused, until this one ends or is not renewed in time.
-
-        Answers with the position of the last message stored.
-        """
-        values = {"project_id": self.project_id, "id": session_id, "turn": turn, "seconds": seconds}
-        taken = (await self.tx.execute(TAKE_TURN, values)).first()
-        if taken is None:
-            raise Conflict(
-                "This session is still answering another message: wait for that answer, then send this one again",
-                code="turn_in_progress",
-                headers={"Retry-After": "1"},
-            )
-        last: int | None = taken[0]
-        return last
 
     async def renew_turn(self, session_id: UUID, turn: UUID, seconds: float) -> None:
         values = {"project_id": self.project_id, "id": session_id, "turn": turn, "seconds": seconds}
@@ -124,12 +102,6 @@ class MessageRepository(Repository[Message]):
     async def count_after(self, session_id: UUID, position: int) -> int:
         query = select(func.count()).select_from(Message).where(*self.mine(), Message.session_id == session_id)
         return await self.tx.scalar(query.where(Message.position > position)) or 0
-
-    async def drop_interrupted(self, session_id: UUID, key: str) -> bool:
-        """What an earlier try of the same turn left behind: the new one says it again."""
-        theirs = Message.metadata_["idempotency_key"].astext == key
-        gone = delete(Message).where(*self.mine(), Message.session_id == session_id, theirs).returning(Message.id)
-        return (await self.tx.execute(gone)).first() is not None
 
     async def clear(self, session_id: UUID) -> int:
         gone = await self.tx.execute(
