@@ -21,6 +21,10 @@ KNOWN = {
     *("categories", "kind", "role", "context", "importance", "immutable", "profile", "archived_at", "replaced_by"),
     *("access_count", "accessed_at", "session_id", "vector", "text_lemmatized", "attributed_to", *WHOSE),
 }
+OF_A_PAYLOAD = {
+    *("data", "hash", "created_at", "updated_at", "text_lemmatized", "role", "actor_id", "attributed_to"),
+    *("expiration_date", *WHOSE),
+}
 LATER = ("archived_at", "replaced_by", "access_count", "accessed_at")
 Line = Mapping[str, Any]
 
@@ -64,7 +68,7 @@ def as_line(row: Memory, profile: str | None) -> dict[str, object]:
 
 def read_line(line: Line, place: int, default_user: str | None) -> Read:
     """mem0 gives memories flat, and a vector store gives them as `{id, payload}`."""
-    flat = {**line["payload"], "id": line.get("id")} if isinstance(line.get("payload"), Mapping) else line
+    flat = _flat(line["payload"], line.get("id")) if isinstance(line.get("payload"), Mapping) else line
     content = next((flat[name] for name in ("memory", "data", "text") if isinstance(flat.get(name), str)), "")
     if not content.strip():
         raise BadRequest(f"Line {place} of the file holds no memory: it has no text under `memory` or `data`")
@@ -80,6 +84,14 @@ def read_line(line: Line, place: int, default_user: str | None) -> Read:
     return Read(new, user_id, flat.get("profile"), later)
 
 
+def _flat(payload: Line, its_id: object) -> Line:
+    """In a payload a person's own metadata stands beside mem0's words, and may be called as anything of ours is."""
+    if "data" not in payload:
+        return {**payload, "id": its_id}
+    own = {name: value for name, value in payload.items() if name not in OF_A_PAYLOAD}
+    return {**{name: payload[name] for name in payload.keys() - own.keys()}, "metadata": own, "id": its_id}
+
+
 def id_of(flat: Line, content: str) -> UUID:
     """An id that is no UUID becomes one, always the same, so that a second import finds the first."""
     given = str(flat.get("id") or f"{[flat.get(name) for name in WHOSE]}{content}")
@@ -92,6 +104,8 @@ def id_of(flat: Line, content: str) -> UUID:
 def _about(flat: Line) -> dict[str, Any]:
     besides = {name: value for name, value in flat.items() if name not in KNOWN and value is not None}
     role = str(flat.get("role") or flat.get("attributed_to") or "user")
+    if role not in set(Role):
+        besides["role"] = role  # such as `tool`, which says nothing here, but is not ours to throw away
     return {
         "metadata": {**besides, **(flat.get("metadata") or {})},
         "kind": Kind(flat.get("kind") or "fact"),
