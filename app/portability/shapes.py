@@ -12,8 +12,10 @@ from app.core.errors import BadRequest
 from app.core.ports import Role
 from app.memory.models import Memory
 from app.memory.new import Kind, NewMemory
+from app.memory.said import storable
 
 FOREIGN = uuid.uuid5(uuid.NAMESPACE_URL, "keepsake:foreign-memory")
+LONGEST_ID = 500
 WHOSE = ("user_id", "agent_id", "app_id", "run_id")
 # What has a place of its own. Whatever else a foreign line says of a memory is kept in its metadata.
 KNOWN = {
@@ -69,6 +71,7 @@ def as_line(row: Memory, profile: str | None) -> dict[str, object]:
 def read_line(line: Line, place: int, default_user: str | None) -> Read:
     """mem0 gives memories flat, and a vector store gives them as `{id, payload}`."""
     flat = _flat(line["payload"], line.get("id")) if isinstance(line.get("payload"), Mapping) else line
+    _check(flat, place)
     content = next((flat[name] for name in ("memory", "data", "text") if isinstance(flat.get(name), str)), "")
     if not content.strip():
         raise BadRequest(f"Line {place} of the file holds no memory: it has no text under `memory` or `data`")
@@ -82,6 +85,16 @@ def read_line(line: Line, place: int, default_user: str | None) -> Read:
         raise BadRequest(f"Line {place} of the file has a date, a kind or a number that cannot be read") from None
     later = {name: flat[name] for name in LATER if flat.get(name)}
     return Read(new, user_id, flat.get("profile"), later)
+
+
+def _check(flat: Line, place: int) -> None:
+    """What Postgres would refuse, with all of the memory in its words."""
+    try:
+        storable(dict(flat))
+    except ValueError as error:
+        raise BadRequest(f"Line {place} of the file cannot be kept: it {error}") from None
+    if any(len(str(flat.get(name))) > LONGEST_ID for name in WHOSE):
+        raise BadRequest(f"Line {place} of the file has an id of more than {LONGEST_ID} characters")
 
 
 def _flat(payload: Line, its_id: object) -> Line:
@@ -112,9 +125,15 @@ def _about(flat: Line) -> dict[str, Any]:
         "role": Role(role) if role in set(Role) else Role.USER,
         "context": flat.get("context"),
         "categories": tuple(map(str, flat["categories"])) if flat.get("categories") is not None else None,
-        "importance": float(flat["importance"]) if flat.get("importance") is not None else None,
+        "importance": _share(flat["importance"]) if flat.get("importance") is not None else None,
         "immutable": bool(flat.get("immutable")),
     }
+
+
+def _share(value: Any) -> float:
+    if not 0 <= (read := float(value)) <= 1:
+        raise ValueError
+    return read
 
 
 def _when(flat: Line) -> dict[str, Any]:

@@ -36,6 +36,8 @@ def fill(memory: Memory, count: int) -> None:
         whose = OWNERS[number % 6]
         [added] = memory.add([{**message, **named}], infer=False, **whose, **more)["results"]
         change(memory, added["id"], number)
+    for _ in range(2):
+        memory.add("The same words, twice", user_id="anna", infer=False)
     memory.add("I moved to Lisbon", user_id="anna", metadata={"infer": True}, infer=True)
 
 

@@ -146,6 +146,12 @@ async def test_an_export_goes_into_another_project_of_the_same_house(
         ('{"memory": "x", "user_id": "a"}\nnonsense', "Line 2"),
         ('{"memory": "x", "user_id": "a", "created_at": "yesterday"}', "date"),
         ("[1]", "not a memory"),
+        ('{"memory": "Likes \\u0000 tea", "user_id": "a"}', "NUL"),
+        ('{"memory": "x", "user_id": "a", "metadata": {"x": ["\\u0000"]}}', "NUL"),
+        ('{"memory": "half \\ud800", "user_id": "a"}', "whole characters"),
+        ('{"memory": "x", "user_id": "a", "metadata": {"x": NaN}}', "finite"),
+        ('{"memory": "x", "agent_id": "' + "a" * 501 + '"}', "500"),
+        ('{"memory": "x", "user_id": "a", "importance": 7}', "number"),
     ],
 )
 async def test_a_line_that_cannot_be_read_leaves_nothing_half_done(

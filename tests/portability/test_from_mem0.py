@@ -72,7 +72,7 @@ def move(folder: Path, models: ModelServer, postgres: EmbeddedPostgres, project_
     run(folder, "dump.py")
     theirs = by_id(json.loads((folder / "mem0.json").read_text()))
     assert set(theirs) == set(stored)
-    assert len(theirs) == count - len(range(3, count, 50)) + 2
+    assert len(theirs) == count - len(range(3, count, 50)) + 4
 
     ours_is = {"DATA_DIR": str(folder / "ours"), "DATABASE_URL": postgres.url("keepsake_app")}
     ours_is["ADMIN_DATABASE_URL"] = postgres.url("postgres")
