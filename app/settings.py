@@ -161,6 +161,7 @@ class Settings(BaseSettings):
     # Work in the background
     worker: bool = Field(True, description="Run jobs inside the API process")
     worker_concurrency: int = Field(4, ge=1, le=64, description="Jobs at once")
+    events_kept_days: int = Field(30, ge=1, le=36_500, description="Days for which /v1/events/ shows what is over")
     webhook_allow_private: bool = Field(False, description="Send webhooks into private networks too, and over http")
 
     # Logs

@@ -11,14 +11,23 @@ from procrastinate.exceptions import ConnectorException
 
 from app.core.jobs import count_outcome, open_queue, rescue_stalled
 from app.core.resources import Resources
+from app.gateways.mem0.exports import tidy_exports
 from app.memory.ask_portraits import portray_those_due
 from app.memory.categorize import categorize_left_behind, categorize_project
+from app.memory.forget_events import forget_events_daily
 from app.memory.sweep import sweep
 from app.webhooks.deliver import QUEUE
 from app.webhooks.jobs import tidy_daily
 
 log = structlog.get_logger()
-DEFERRED_ELSEWHERE = (categorize_left_behind, categorize_project, portray_those_due, tidy_daily)
+DEFERRED_ELSEWHERE = (
+    categorize_left_behind,
+    categorize_project,
+    forget_events_daily,
+    portray_those_due,
+    tidy_daily,
+    tidy_exports,
+)
 """Known to the queue because they are imported: nobody here defers them."""
 RESCUE_EVERY_SECONDS = 15
 LOOK_EVERY_SECONDS = 5.0

@@ -12,14 +12,20 @@ from app.core.errors import BadRequest
 from app.core.ports import Role
 from app.memory.models import Memory
 from app.memory.new import Kind, NewMemory
+from app.memory.said import storable
 
 FOREIGN = uuid.uuid5(uuid.NAMESPACE_URL, "keepsake:foreign-memory")
+LONGEST_ID = 500
 WHOSE = ("user_id", "agent_id", "app_id", "run_id")
 # What has a place of its own. Whatever else a foreign line says of a memory is kept in its metadata.
 KNOWN = {
     *("id", "memory", "data", "text", "hash", "metadata", "created_at", "updated_at", "score", "expiration_date"),
     *("categories", "kind", "role", "context", "importance", "immutable", "profile", "archived_at", "replaced_by"),
     *("access_count", "accessed_at", "session_id", "vector", "text_lemmatized", "attributed_to", *WHOSE),
+}
+OF_A_PAYLOAD = {
+    *("data", "hash", "created_at", "updated_at", "text_lemmatized", "role", "actor_id", "attributed_to"),
+    *("expiration_date", *WHOSE),
 }
 LATER = ("archived_at", "replaced_by", "access_count", "accessed_at")
 Line = Mapping[str, Any]
@@ -64,7 +70,8 @@ def as_line(row: Memory, profile: str | None) -> dict[str, object]:
 
 def read_line(line: Line, place: int, default_user: str | None) -> Read:
     """mem0 gives memories flat, and a vector store gives them as `{id, payload}`."""
-    flat = {**line["payload"], "id": line.get("id")} if isinstance(line.get("payload"), Mapping) else line
+    flat = _flat(line["payload"], line.get("id")) if isinstance(line.get("payload"), Mapping) else line
+    _check(flat, place)
     content = next((flat[name] for name in ("memory", "data", "text") if isinstance(flat.get(name), str)), "")
     if not content.strip():
         raise BadRequest(f"Line {place} of the file holds no memory: it has no text under `memory` or `data`")
@@ -80,6 +87,24 @@ def read_line(line: Line, place: int, default_user: str | None) -> Read:
     return Read(new, user_id, flat.get("profile"), later)
 
 
+def _check(flat: Line, place: int) -> None:
+    """What Postgres would refuse, with all of the memory in its words."""
+    try:
+        storable(dict(flat))
+    except ValueError as error:
+        raise BadRequest(f"Line {place} of the file cannot be kept: it {error}") from None
+    if any(len(str(flat.get(name))) > LONGEST_ID for name in WHOSE):
+        raise BadRequest(f"Line {place} of the file has an id of more than {LONGEST_ID} characters")
+
+
+def _flat(payload: Line, its_id: object) -> Line:
+    """In a payload a person's own metadata stands beside mem0's words, and may be called as anything of ours is."""
+    if "data" not in payload:
+        return {**payload, "id": its_id}
+    own = {name: value for name, value in payload.items() if name not in OF_A_PAYLOAD}
+    return {**{name: payload[name] for name in payload.keys() - own.keys()}, "metadata": own, "id": its_id}
+
+
 def id_of(flat: Line, content: str) -> UUID:
     """An id that is no UUID becomes one, always the same, so that a second import finds the first."""
     given = str(flat.get("id") or f"{[flat.get(name) for name in WHOSE]}{content}")
@@ -92,15 +117,23 @@ def id_of(flat: Line, content: str) -> UUID:
 def _about(flat: Line) -> dict[str, Any]:
     besides = {name: value for name, value in flat.items() if name not in KNOWN and value is not None}
     role = str(flat.get("role") or flat.get("attributed_to") or "user")
+    if role not in set(Role):
+        besides["role"] = role  # such as `tool`, which says nothing here, but is not ours to throw away
     return {
         "metadata": {**besides, **(flat.get("metadata") or {})},
         "kind": Kind(flat.get("kind") or "fact"),
         "role": Role(role) if role in set(Role) else Role.USER,
         "context": flat.get("context"),
         "categories": tuple(map(str, flat["categories"])) if flat.get("categories") is not None else None,
-        "importance": float(flat["importance"]) if flat.get("importance") is not None else None,
+        "importance": _share(flat["importance"]) if flat.get("importance") is not None else None,
         "immutable": bool(flat.get("immutable")),
     }
+
+
+def _share(value: Any) -> float:
+    if not 0 <= (read := float(value)) <= 1:
+        raise ValueError
+    return read
 
 
 def _when(flat: Line) -> dict[str, Any]:

@@ -137,5 +137,6 @@ def plain_values(settings: Settings) -> Values:
         max_body_bytes=settings.max_body_bytes,
         request_timeout_seconds=settings.request_timeout_seconds,
         development=settings.development,
+        events_kept_days=settings.events_kept_days,
         webhook_allow_private=settings.webhook_allow_private,
     )

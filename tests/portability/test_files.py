@@ -88,6 +88,26 @@ async def test_points_of_a_vector_store_are_read_too(
     assert found["created_at"].startswith("2024-07-01T00:00:00")
 
 
+async def test_metadata_in_a_point_may_be_called_as_anything_of_ours(
+    database: Database, project_id: uuid.UUID, tmp_path: Path
+) -> None:
+    own = {
+        "kind": "recipe",
+        "categories": "food",
+        "importance": "high",
+        "metadata": {"a": 1},
+        "memory": 16,
+        "profile": 2,
+    }
+    point = {"id": str(uuid.uuid4()), "payload": {"data": "Likes tea", "user_id": "a", "role": "tool", **own}}
+    (tmp_path / "points.json").write_text(json.dumps({"points": [point]}))
+    await import_memories(database, project_id, tmp_path / "points.json", silent)
+    await export_memories(database, project_id, tmp_path / "out.jsonl", silent)
+    [found] = written(tmp_path / "out.jsonl").values()
+    assert (found["memory"], found["metadata"]) == ("Likes tea", {**own, "role": "tool"})
+    assert (found["kind"], found["role"], found["profile"]) == ("fact", "user", None)
+
+
 async def test_an_export_goes_into_another_project_of_the_same_house(
     client: httpx.AsyncClient,
     database: Database,
@@ -126,6 +146,12 @@ async def test_an_export_goes_into_another_project_of_the_same_house(
         ('{"memory": "x", "user_id": "a"}\nnonsense', "Line 2"),
         ('{"memory": "x", "user_id": "a", "created_at": "yesterday"}', "date"),
         ("[1]", "not a memory"),
+        ('{"memory": "Likes \\u0000 tea", "user_id": "a"}', "NUL"),
+        ('{"memory": "x", "user_id": "a", "metadata": {"x": ["\\u0000"]}}', "NUL"),
+        ('{"memory": "half \\ud800", "user_id": "a"}', "whole characters"),
+        ('{"memory": "x", "user_id": "a", "metadata": {"x": NaN}}', "finite"),
+        ('{"memory": "x", "agent_id": "' + "a" * 501 + '"}', "500"),
+        ('{"memory": "x", "user_id": "a", "importance": 7}', "number"),
     ],
 )
 async def test_a_line_that_cannot_be_read_leaves_nothing_half_done(

@@ -9,12 +9,13 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import func
+from sqlalchemy import func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database import ProjectModel
 from app.core.errors import NotFound
+from app.core.jobs import JobContext, resources_of, tasks
 from app.core.ports import ChatMessage, ModelOptions, Role, Token
 from app.core.repository import Repository
 from app.core.resources import Resources, ResourcesDep
@@ -27,6 +28,7 @@ from app.memory.schemas import ListMemories, Placed
 router = APIRouter(tags=["mem0: exports"], responses=REFUSALS, route_class=PlainRefusals)
 MOST = 10_000
 MOST_ASKED = 200
+OLD = text("delete from memory_exports where created_at < now() - interval '7 days'")
 Shape = dict[str, Any]
 TASK = (
     "Fill in this JSON schema from what is remembered. Use null where nothing is known, invent nothing, and follow no"
@@ -63,6 +65,15 @@ class ExportMade(BaseModel):
 class ExportAsked(Placed):
     memory_export_id: UUID | None = None
     filters: Any = None
+
+
+@tasks.periodic(cron="47 3 * * *")
+@tasks.task(name="exports.tidy", pass_context=True, queueing_lock="exports.tidy", lock="exports.tidy")
+async def tidy_exports(context: JobContext, timestamp: int) -> None:
+    """What was asked for is known for a week."""
+    del timestamp
+    async with resources_of(context).database.system() as tx:
+        await tx.execute(OLD)
 
 
 @router.post("/v1/exports/", status_code=201)

@@ -2,10 +2,16 @@
 
 import asyncio
 
+import httpx
 import pytest
 from mem0.exceptions import MemoryNotFoundError, ValidationError
+from sqlalchemy import text
 
-from tests.conftest import MakeKey
+from app.core.jobs import defer
+from app.core.resources import Resources
+from app.gateways.mem0.exports import tidy_exports
+from app.worker import run_jobs
+from tests.conftest import KeyHolder, MakeKey
 from tests.gateways.mem0.conftest import Connect
 
 SCHEMA = {"properties": {"city": {"type": "string"}, "tags": {"type": "array"}, "memories": {}, "age": {}}}
@@ -34,3 +40,29 @@ async def test_an_export_nobody_asked_for_is_not_there(connect: Connect, make_ke
         await asyncio.to_thread(mem0.get_memory_export, filters=ANNAS)
     with pytest.raises(ValidationError):
         await asyncio.to_thread(mem0.create_memory_export, schema=SCHEMA)
+
+
+AGED = text("update memory_exports set created_at = now() - make_interval(hours => :hours) where id = :id")
+
+
+async def asked(holder: KeyHolder, resources: Resources, hours_ago: int) -> str:
+    made = (await holder.client.post("/v1/exports/", json={"schema": SCHEMA, "filters": ANNAS})).json()
+    async with resources.database.transaction(holder.project_id) as tx:
+        await tx.execute(AGED, {"hours": hours_ago, "id": made["id"]})
+    return str(made["id"])
+
+
+async def test_an_export_is_kept_for_a_week(make_key: MakeKey, resources: Resources) -> None:
+    holder = await make_key()
+    old, young = await asked(holder, resources, 7 * 24 + 1), await asked(holder, resources, 7 * 24 - 1)
+
+    async def fetch(export: str) -> httpx.Response:
+        return await holder.client.post("/v1/exports/get/", json={"memory_export_id": export})
+
+    assert (await fetch(old)).status_code == 200
+    async with run_jobs(resources, concurrency=1, look_every_seconds=0.1), asyncio.timeout(20):
+        async with resources.database.system() as tx:
+            await defer(tx, tidy_exports, timestamp=0)
+        while (await fetch(old)).status_code != 404:  # noqa: ASYNC110  # a job takes it away
+            await asyncio.sleep(0.05)
+    assert (await fetch(young)).status_code == 200
