@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.chat.asked import AnsweredTurn, Turn
+from app.core.database import Statement
 from app.core.errors import Unprocessable
 from app.core.ports import Usage
 
@@ -44,31 +44,23 @@ def answered_before(turn: Turn, before: Before | None) -> AnsweredTurn | None:
     return before.answered
 
 
-async def keep_answered(
-    tx: AsyncSession,
-    turn: Turn,
-    *,
-    asked_id: UUID,
-    answer_id: UUID,
-    event_id: UUID | None,
-    recalled: Sequence[dict[str, object]],
-) -> None:
+def keeping(
+    turn: Turn, asked_id: UUID, answer_id: UUID, event_id: UUID | None, recalled: Sequence[dict[str, object]]
+) -> list[Statement]:
     if turn.idempotency_key is None:
-        return
-    await tx.execute(
-        KEEP,
-        {
-            "project_id": turn.project_id,
-            "user_id": turn.user_id,
-            "session_id": turn.session_id,
-            "key": turn.idempotency_key,
-            "fingerprint": turn.fingerprint,
-            "asked_id": asked_id,
-            "answer_id": answer_id,
-            "event_id": event_id,
-            "recalled": json.dumps(recalled),
-        },
-    )
+        return []
+    values = {
+        "project_id": turn.project_id,
+        "user_id": turn.user_id,
+        "session_id": turn.session_id,
+        "key": turn.idempotency_key,
+        "fingerprint": turn.fingerprint,
+        "asked_id": asked_id,
+        "answer_id": answer_id,
+        "event_id": event_id,
+        "recalled": json.dumps(recalled),
+    }
+    return [(KEEP, values)]
 
 
 def find_secretly_answered(turn: Turn) -> AnsweredTurn | None:

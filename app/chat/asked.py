@@ -1,5 +1,6 @@
 """What a turn is made of."""
 
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Sequence
@@ -78,3 +79,13 @@ class Asked:
     privacy_mode: PrivacyMode | None = None
     user_id: str | None = None
     idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One side of an answered turn, as it goes into the transcript."""
+
+    id: UUID
+    role: str
+    content: str
+    at: dt.datetime

@@ -1,14 +1,11 @@
 """Everything of a turn that may fail with a status: it happens before the answer begins."""
 
 import uuid
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.chat.answered import answered_before, find_secretly_answered
@@ -17,7 +14,6 @@ from app.chat.enter import Ask, Standing, Taken, Wanted, look, take
 from app.chat.lease import release
 from app.chat.prompt import estimate_tokens
 from app.chat.recent import load_window
-from app.core.database import Statement
 from app.core.errors import BadRequest, Conflict, NotFound
 from app.core.ports import ModelOptions
 from app.core.resources import Resources
@@ -37,7 +33,7 @@ async def prepare_turn(resources: Resources, caller: Caller, asked: Asked) -> Tu
         user_id = caller.act_for(asked.user_id)
         async with resources.database.transaction(caller.project_id, caller.user_id, caller.account_id) as tx:
             session_id = await _open_session(tx, caller.project_id, user_id, asked)
-            entered = await _enter(resources, caller, asked, session_id, partial(_one_by_one, tx))
+            entered = await _enter(resources, caller, asked, session_id, partial(resources.database.together, tx))
     return entered if isinstance(entered, Turn) else await _look_back(resources, *entered)
 
 
@@ -66,15 +62,6 @@ def _refuse_others(asked: Asked, session_id: UUID, standing: Standing) -> None:
         raise NotFound(f"There is no session {session_id}")
     if asked.profile_id is not None and asked.profile_id != standing.profile_id:
         raise Conflict("This session belongs to another profile: leave `profile_id` out, or start another session")
-
-
-async def _one_by_one(tx: AsyncSession, *statements: Statement) -> Sequence[Any]:
-    rows: Sequence[Any] = ()
-    for statement, values in statements:
-        assert isinstance(statement, Executable)
-        result: Any = await tx.execute(statement, values)
-        rows = result.all() if result.returns_rows else ()
-    return rows
 
 
 async def _open_session(tx: AsyncSession, project_id: UUID, user_id: str, asked: Asked) -> UUID:

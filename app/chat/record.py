@@ -1,27 +1,47 @@
 """Write down what a turn leaves behind, exactly as its mode promises."""
 
-from collections.abc import Sequence
+import datetime as dt
+import json
+import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.chat.answered import keep_answered
-from app.chat.asked import Turn
+from app.chat.answered import keeping
+from app.chat.asked import Said, Turn
 from app.chat.progress import Progress
-from app.chat.teach import count_access, maybe_summarize, teach
-from app.chat.usage import add_usage
+from app.chat.teach import Lesson, summing_up, teach
+from app.chat.usage import using
+from app.core.database import Statement
 from app.core.errors import AppError
-from app.core.ports import Change
 from app.core.resources import Resources
+from app.memory.ledger import counting
 from app.sessions.models import Message, Session
 from app.sessions.privacy import PrivacyMode
-from app.sessions.repository import MessageRepository, SessionRepository
+from app.sessions.repository import MessageRepository, SessionRepository, title_of
 from app.sessions.window import WindowMessage, windows_of
 
 log = structlog.get_logger()
+# Both sides, and the session free again.
+SAY = text("""
+with said as (
+  insert into messages (id, project_id, user_id, session_id, role, content, privacy_mode, metadata, prompt_tokens,
+    completion_tokens, created_at)
+  values
+    (:asked_id, :project_id, :user_id, :session_id, 'user', :asked, :mode, cast(:note as jsonb), null, null, :asked_at),
+    (:answer_id, :project_id, :user_id, :session_id, 'assistant', :answer, :mode, cast(:note as jsonb), :prompt_tokens,
+      :completion_tokens, :answered_at)
+)
+update sessions set turn_id = null, turn_until = null, last_message_at = :answered_at, updated_at = now(),
+  title = coalesce(title, :title)
+where project_id = :project_id and id = :session_id and turn_id = :turn
+""")
+PLACES = text("select id, position from messages where project_id = :project_id and id = any(:ids)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +64,83 @@ async def _record(resources: Resources, turn: Turn, progress: Progress) -> Recor
     """Messages, usage and the job that reads them for facts: all of it in one transaction, or nothing."""
     if not turn.promise.keeps_transcript:
         return await _record_incognito(resources, turn, progress)
-    changes: list[Change] = []
-    event_id: UUID | None = None
     async with resources.database.transaction(turn.project_id, turn.user_id, turn.account_id) as tx:
         session = await SessionRepository(tx, turn.project_id, turn.user_id).held(turn.session_id, turn.id)
-        asked, answer = await _say_both(tx, turn, progress, session)
         # Whoever has paused since the turn began meant what was just said too.
-        if turn.promise.extracts and session.privacy_mode == PrivacyMode.NORMAL and not progress.about_forgetting:
-            event_id, changes = await teach(tx, turn, asked, answer, answer_too=resources.values.has_model)
-            await maybe_summarize(resources, tx, turn)
-        if turn.promise.counts_access and session.privacy_mode == PrivacyMode.NORMAL:
-            await count_access(tx, turn, [memory.id for memory in progress.recalled])
-        await keep_answered(
-            tx, turn, asked_id=asked.id, answer_id=answer.id, event_id=event_id, recalled=progress.recalled_ids
-        )
-        await _close(tx, turn, progress)
-    await resources.index_queue.put(changes)
-    await _extend_window(resources, turn, [asked, answer])
-    return Recorded(asked.id, answer.id, event_id)
+        exchange = _settle(resources, turn, progress, paused=session.privacy_mode != PrivacyMode.NORMAL)
+        rows = await resources.database.together(tx, *_steps(resources, exchange))
+    await resources.index_queue.put(exchange.lesson.changes if exchange.lesson else [])
+    positions = {row.id: row.position for row in rows}
+    await _extend_window(resources, turn, [exchange.as_window(said, positions[said.id]) for said in exchange.said])
+    return Recorded(exchange.asked.id, exchange.answer.id, exchange.event_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A turn that was answered, as it is written down."""
+
+    turn: Turn
+    progress: Progress
+    asked: Said
+    answer: Said
+    lesson: Lesson | None
+    paused: bool
+
+    @property
+    def said(self) -> tuple[Said, Said]:
+        return self.asked, self.answer
+
+    @property
+    def event_id(self) -> UUID | None:
+        return self.lesson.event_id if self.lesson else None
+
+    def as_window(self, said: Said, position: int) -> WindowMessage:
+        teaches = self.turn.mode is PrivacyMode.NORMAL and not self.progress.about_forgetting
+        return WindowMessage(said.role, said.content, position, teaches=teaches)
+
+
+def _settle(resources: Resources, turn: Turn, progress: Progress, *, paused: bool) -> Exchange:
+    asked = Said(uuid.uuid4(), "user", turn.content, dt.datetime.now(dt.UTC))
+    answer = Said(uuid.uuid4(), "assistant", progress.answer, dt.datetime.now(dt.UTC))
+    teaches = turn.promise.extracts and not paused and not progress.about_forgetting
+    lesson = teach(turn, asked, answer, answer_too=resources.values.has_model) if teaches else None
+    return Exchange(turn, progress, asked, answer, lesson, paused)
+
+
+def _steps(resources: Resources, exchange: Exchange) -> Iterator[Statement]:
+    """All of it in one round trip; the last tells the places of what was said."""
+    turn, progress = exchange.turn, exchange.progress
+    yield _say(exchange)
+    if exchange.lesson:
+        yield from exchange.lesson.steps
+        yield from summing_up(resources, turn)
+    if turn.promise.counts_access and not exchange.paused:
+        yield from counting(turn.project_id, [memory.id for memory in progress.recalled])
+    yield from keeping(turn, exchange.asked.id, exchange.answer.id, exchange.event_id, progress.recalled_ids)
+    yield using(turn.project_id, progress.usage)
+    yield PLACES, {"project_id": turn.project_id, "ids": [said.id for said in exchange.said]}
+
+
+def _say(exchange: Exchange) -> Statement:
+    turn, asked, answer = exchange.turn, exchange.asked, exchange.answer
+    note = {"about_forgetting": True} if exchange.progress.about_forgetting else {}
+    return SAY, {
+        "project_id": turn.project_id,
+        "user_id": turn.user_id,
+        "session_id": turn.session_id,
+        "turn": turn.id,
+        "mode": turn.mode,
+        "note": json.dumps(note),
+        "asked_id": asked.id,
+        "asked": asked.content,
+        "asked_at": asked.at,
+        "title": title_of(asked.content),
+        "answer_id": answer.id,
+        "answer": answer.content,
+        "answered_at": answer.at,
+        "prompt_tokens": exchange.progress.usage.prompt_tokens,
+        "completion_tokens": exchange.progress.usage.completion_tokens,
+    }
 
 
 async def keep_interrupted(resources: Resources, turn: Turn, progress: Progress) -> None:
@@ -75,7 +154,7 @@ async def keep_interrupted(resources: Resources, turn: Turn, progress: Progress)
     except (SQLAlchemyError, AppError) as error:
         log.warning("chat.interrupted_turn_lost", session_id=str(turn.session_id), exc_info=error)
         return
-    await _extend_window(resources, turn, said)
+    await _extend_window(resources, turn, [WindowMessage.of(message) for message in said])
 
 
 async def _record_incognito(resources: Resources, turn: Turn, progress: Progress) -> Recorded:
@@ -95,23 +174,7 @@ async def _record_incognito(resources: Resources, turn: Turn, progress: Progress
 
 async def _close(tx: AsyncSession, turn: Turn, progress: Progress) -> None:
     await SessionRepository(tx, turn.project_id).end_turn(turn.session_id, turn.id)
-    await add_usage(tx, turn.project_id, progress.usage)
-
-
-async def _say_both(tx: AsyncSession, turn: Turn, progress: Progress, session: Session) -> tuple[Message, Message]:
-    messages = MessageRepository(tx, turn.project_id)
-    note = {"about_forgetting": True} if progress.about_forgetting else {}
-    asked = await messages.say(session, "user", turn.content, mode=turn.mode, metadata_=note)
-    answer = await messages.say(
-        session,
-        "assistant",
-        progress.answer,
-        mode=turn.mode,
-        metadata_=note,
-        prompt_tokens=progress.usage.prompt_tokens,
-        completion_tokens=progress.usage.completion_tokens,
-    )
-    return asked, answer
+    await tx.execute(*using(turn.project_id, progress.usage))
 
 
 async def _say_so_far(tx: AsyncSession, turn: Turn, progress: Progress, session: Session) -> list[Message]:
@@ -124,9 +187,8 @@ async def _say_so_far(tx: AsyncSession, turn: Turn, progress: Progress, session:
     return said
 
 
-async def _extend_window(resources: Resources, turn: Turn, said: Sequence[Message]) -> None:
+async def _extend_window(resources: Resources, turn: Turn, said: Sequence[WindowMessage]) -> None:
     if not said:
         return
     before = [message for message in turn.recent if message.position]
-    fresh = [WindowMessage.of(message) for message in said]
-    await windows_of(resources).keep_recent(turn.session_id, [*before, *fresh], active=True)
+    await windows_of(resources).keep_recent(turn.session_id, [*before, *said], active=True)

@@ -53,12 +53,21 @@ async def _as_bytes(background: Background, events: AsyncGenerator[Event, None])
     said: asyncio.Queue[bytes] = asyncio.Queue()
     telling = background.start(_tell(events, said))
     telling.add_done_callback(lambda _: said.put_nowait(END))
+    alive = background.start(_keep_alive(said))
     try:
-        while (piece := await _next_piece(said)) != END:
+        while (piece := await said.get()) != END:
             yield piece
         await telling
     finally:
+        alive.cancel()
         telling.cancel()
+
+
+async def _keep_alive(said: asyncio.Queue[bytes]) -> None:
+    """A sign of life now and then, whether the model speaks or not: one timer for a stream, and not one for a word."""
+    while True:
+        await asyncio.sleep(KEEP_ALIVE_SECONDS)
+        said.put_nowait(format_sse_event(comment="keep-alive"))
 
 
 async def _tell(events: AsyncGenerator[Event, None], said: asyncio.Queue[bytes]) -> None:
@@ -72,15 +81,6 @@ async def _tell(events: AsyncGenerator[Event, None], said: asyncio.Queue[bytes])
     except SQLAlchemyError as error:
         log.error("database.failed", exc_info=error)
         said.put_nowait(_encode(_as_event(translate_database_error(error))))
-
-
-async def _next_piece(said: asyncio.Queue[bytes]) -> bytes:
-    """What there is; now and then a sign of life while the model is silent."""
-    try:
-        async with asyncio.timeout(KEEP_ALIVE_SECONDS):
-            return await said.get()
-    except TimeoutError:
-        return format_sse_event(comment="keep-alive")
 
 
 def _encode(event: Event) -> bytes:

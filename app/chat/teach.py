@@ -1,41 +1,47 @@
 """What a turn in normal mode teaches: its messages as episodes at once, and a job that looks for facts in them."""
 
 from collections.abc import Sequence
-from uuid import UUID
+from dataclasses import dataclass
+from uuid import UUID, uuid4
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from app.chat.asked import Turn
+from app.chat.asked import Said, Turn
 from app.chat.jobs import summarize
 from app.chat.summarize import SUMMARIZE_FROM
-from app.core.jobs import defer
+from app.core.database import Statement
+from app.core.jobs import deferral
 from app.core.ports import Change, Role
 from app.core.resources import Resources
-from app.memory.ledger import MemoryRepository
-from app.memory.models import Memory
+from app.memory.ledger import adding
 from app.memory.new import Kind, NewMemory
-from app.memory.remember import Conversation, queue_extraction
-from app.memory.write import write_memories
-from app.sessions.models import Message
+from app.memory.remember import Conversation, extraction_of
+from app.memory.write import to_index
 
 
-async def teach(
-    tx: AsyncSession, turn: Turn, asked: Message, answer: Message, *, answer_too: bool
-) -> tuple[UUID, list[Change]]:
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    event_id: UUID
+    """Of the extraction."""
+    steps: Sequence[Statement]
+    changes: Sequence[Change]
+    """For the index, once the steps are committed."""
+
+
+def teach(turn: Turn, asked: Said, answer: Said, *, answer_too: bool) -> Lesson:
     episodes = [_episode(turn, asked, _before(turn))]
     if answer_too:
         episodes.append(_episode(turn, answer, asked.content))
-    _, changes = await write_memories(tx, turn.namespace, episodes, deduplicate=False)
-    said = [{"role": message.role, "content": message.content} for message in (asked, answer)]
     conversation = Conversation(
-        said,
+        [{"role": message.role, "content": message.content} for message in (asked, answer)],
         run_id=str(turn.session_id),
         session_id=turn.session_id,
         source_message_id=asked.id,
-        said_at=asked.created_at,
+        said_at=asked.at,
     )
-    return await queue_extraction(tx, turn.namespace, conversation), changes
+    event_id, extraction = extraction_of(turn.namespace, conversation)
+    steps = [*adding(turn.namespace, episodes, uuid4(), deduplicate=False), *extraction]
+    versions = (asked.at, answer.at)  # that of a memory with a time of its own is this time
+    changes = [to_index(turn.namespace, each, at) for each, at in zip(episodes, versions, strict=False)]
+    return Lesson(event_id, steps, changes)
 
 
 def _before(turn: Turn) -> str | None:
@@ -44,29 +50,20 @@ def _before(turn: Turn) -> str | None:
     return last.content if last and last.teaches else None
 
 
-def _episode(turn: Turn, message: Message, context: str | None) -> NewMemory:
+def _episode(turn: Turn, message: Said, context: str | None) -> NewMemory:
     return NewMemory(
         message.content,
         kind=Kind.EPISODE,
         role=Role(message.role),
         context=context,
         run_id=str(turn.session_id),
-        created_at=message.created_at,
+        created_at=message.at,
         source_message_id=message.id,
     )
 
 
-async def count_access(tx: AsyncSession, turn: Turn, ids: Sequence[UUID]) -> None:
-    """Locked in one order first: two conversations that recall the same memories would wait for each other."""
-    if not ids:
-        return
-    memories = MemoryRepository(tx, turn.project_id)
-    mine = select(Memory.id).where(*memories.mine(), Memory.id.in_(ids))
-    await tx.execute(mine.order_by(Memory.id).with_for_update())
-    await memories.count_access(ids)
-
-
-async def maybe_summarize(resources: Resources, tx: AsyncSession, turn: Turn) -> None:
-    if resources.values.has_model and len(turn.recent) >= SUMMARIZE_FROM:
-        lock = f"summary:{turn.session_id}"
-        await defer(tx, summarize, lock=lock, project_id=str(turn.project_id), session_id=str(turn.session_id))
+def summing_up(resources: Resources, turn: Turn) -> list[Statement]:
+    if not resources.values.has_model or len(turn.recent) < SUMMARIZE_FROM:
+        return []
+    ids = (str(turn.project_id), str(turn.session_id))
+    return [deferral(summarize, lock=f"summary:{turn.session_id}", project_id=ids[0], session_id=ids[1])]

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database import Written
 from app.core.errors import TooManyRequests
 from app.core.ports import Usage
 
@@ -47,6 +48,5 @@ async def read_usage(tx: AsyncSession, project_id: UUID) -> Mapping[str, object]
     return dict((await tx.execute(READ, {"project_id": project_id})).mappings().one())
 
 
-async def add_usage(tx: AsyncSession, project_id: UUID, usage: Usage) -> None:
-    values = {"project_id": project_id, "prompt": usage.prompt_tokens, "completion": usage.completion_tokens}
-    await tx.execute(ADD, values)
+def using(project_id: UUID, usage: Usage) -> Written:
+    return ADD, {"project_id": project_id, "prompt": usage.prompt_tokens, "completion": usage.completion_tokens}

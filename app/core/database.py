@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import ClauseElement, MetaData, make_url, text
+from sqlalchemy import ClauseElement, MetaData, TextClause, make_url, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
@@ -39,6 +39,8 @@ SYSTEM: tuple[str, Mapping[str, object]] = ("keepsake_system", {"role": "keepsak
 NO_WAIT = text("select set_config('synchronous_commit', 'off', true)")
 Driver = psycopg.AsyncConnection[Any]
 Statement = tuple[ClauseElement, Mapping[str, object]]
+Written = tuple[TextClause, Mapping[str, object]]
+"""A statement in SQL of our own."""
 
 
 class Model(DeclarativeBase):
@@ -98,6 +100,11 @@ class Database:
         the last, as named tuples. Between two synchronisations Postgres takes what it is sent as one transaction."""
         return await self._at_once(*member(project_id, user_id), *statements)
 
+    async def together(self, tx: AsyncSession, *statements: Statement) -> Sequence[Any]:
+        """The same within a transaction that is open already."""
+        with _as_ours():
+            return await (await self._wire_under(tx)).ask(*(_spelled(*each) for each in statements))
+
     async def system_at_once(self, *statements: Statement) -> Sequence[Any]:
         """What `system` does, in one round trip. For what may be lost to a power cut, since it can be found out again:
         nobody waits for the disk."""
@@ -123,11 +130,8 @@ class Database:
     @asynccontextmanager
     async def _open(self, role: str, claims: Mapping[str, object]) -> AsyncIterator[AsyncSession]:
         async with self._sessions.begin() as tx:
-            connection = (await tx.connection()).sync_connection
-            assert connection is not None
             with _as_ours():
-                wire = self._wire_of(_driver_behind(connection.connection))
-                await wire.ask((b"begin", ()), _spelled(*_enter(role, claims)))
+                await (await self._wire_under(tx)).ask((b"begin", ()), _spelled(*_enter(role, claims)))
             yield tx
 
     async def ask(self, sql: str, values: Mapping[str, object]) -> Any | None:
@@ -149,6 +153,11 @@ class Database:
             if driver.closed or driver.info.transaction_status != TransactionStatus.IDLE:
                 await greenlet_spawn(lent.invalidate)
             lent.close()
+
+    async def _wire_under(self, tx: AsyncSession) -> Wire:
+        connection = (await tx.connection()).sync_connection
+        assert connection is not None
+        return self._wire_of(_driver_behind(connection.connection))
 
     def _wire_of(self, driver: Driver) -> Wire:
         wire = self._wires.get(driver)
@@ -216,7 +225,7 @@ def _spelled(statement: ClauseElement, values: Mapping[str, object]) -> Asked:
     return sql, [values[name] if name in values else constants[name] for name in named]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _compiled(statement: ClauseElement) -> tuple[bytes, Sequence[str], Mapping[str, object]]:
     """As Postgres reads it, the names of its values in order, and those that are part of the statement itself."""
     compiled = statement.compile(dialect=POSTGRES)
@@ -224,6 +233,6 @@ def _compiled(statement: ClauseElement) -> tuple[bytes, Sequence[str], Mapping[s
     return str(compiled).encode(), compiled.positiontup or (), compiled.params
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _read(sql: str) -> ClauseElement:
     return text(sql)

@@ -1,5 +1,6 @@
 """Background work. A job is written in the caller's transaction: it exists if and only if the data does."""
 
+import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -9,8 +10,10 @@ import procrastinate
 import procrastinate.worker
 from procrastinate.jobs import Job
 from procrastinate.tasks import Task
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database import Written
 from app.core.resources import Resources
 from app.core.telemetry import JOBS
 
@@ -18,21 +21,23 @@ from app.core.telemetry import JOBS
 tasks = procrastinate.App(connector=procrastinate.PsycopgConnector())
 JobContext = procrastinate.JobContext
 STALLED_SECONDS = 30
+DEFER = text("""
+select jobs.procrastinate_defer_jobs_v1(array[row(cast(:queue as varchar), cast(:task as varchar),
+  cast(:priority as integer), cast(:lock as text), null, cast(:arguments as jsonb),
+  now() + make_interval(secs => cast(:seconds as double precision)))::jobs.procrastinate_job_to_defer_v1])
+""")
+
+
+def deferral(task: Task[Any, Any, Any], *, lock: str | None = None, in_seconds: float = 0, **arguments: Any) -> Written:
+    """Writes a job. Jobs that share a lock run one at a time, in order. Arguments are ids, never content."""
+    values = {"queue": task.queue, "task": task.name, "priority": task.priority, "lock": lock}
+    return DEFER, {**values, "arguments": json.dumps(arguments), "seconds": in_seconds or None}
 
 
 async def defer(
-    tx: AsyncSession,
-    task: Task[Any, Any, Any],
-    *,
-    lock: str | None = None,
-    in_seconds: float = 0,
-    **arguments: Any,
-) -> int:
-    """Write a job. Jobs that share a lock run one at a time, in order. Arguments are ids, never content."""
-    connection = await (await tx.connection()).get_raw_connection()
-    delay: Any = {"schedule_in": {"seconds": in_seconds}} if in_seconds else {}
-    deferrer = task.configure(connection=connection.driver_connection, lock=lock, **delay)
-    return await deferrer.defer_async(**arguments)
+    tx: AsyncSession, task: Task[Any, Any, Any], *, lock: str | None = None, in_seconds: float = 0, **arguments: Any
+) -> None:
+    await tx.execute(*deferral(task, lock=lock, in_seconds=in_seconds, **arguments))
 
 
 @asynccontextmanager

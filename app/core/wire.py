@@ -58,11 +58,14 @@ class Wire:
         return [[result.get_value(row, column) for column in range(result.nfields)] for row in range(result.ntuples)]
 
     async def _tell(self, asked: Sequence[Asked], form: int, receive: Receive) -> PGresult:
+        alone = self._connection.transaction_status == TransactionStatus.IDLE
         try:
             return await self._converse(asked, form, receive)
         except InvalidSqlStatementName:
             # psycopg deallocates everything after a rollback. Of what was asked nothing has happened, so it can again.
             self._names.clear()
+            if not alone:
+                raise
             if self._connection.transaction_status != TransactionStatus.IDLE:
                 await self._converse([(b"rollback", ())], BINARY, self._receive)
             return await self._converse(asked, form, receive)

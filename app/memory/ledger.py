@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.database import Database
+from app.core.database import Statement, Written
 from app.core.errors import NotFound
 from app.core.repository import Repository
 from app.memory.models import Memory
@@ -102,6 +102,8 @@ insert into memory_history (project_id, memory_id, user_id, agent_id, app_id, ru
 values (:project_id, :memory_id, :user_id, :agent_id, :app_id, :run_id, 'UPDATE', :old_memory, :new_memory,
   cast(:metadata as jsonb))
 """)
+# In one order first: two that count the same memories at once would wait for each other.
+IN_ORDER = text("select id from memories where project_id = :project_id and id = any(:ids) order by id for update")
 COUNT_ACCESS = text("""
 update memories set access_count = access_count + 1,
   accessed_at = (array_append(accessed_at, now()))[greatest(1, cardinality(accessed_at) - 18):]
@@ -163,28 +165,32 @@ class MemoryRepository(Repository[Memory]):
         await self.tx.execute(COUNT_ACCESS, {"project_id": self.project_id, "ids": list(ids)})
 
 
-async def add_at_once(
-    database: Database,
+def adding(
     namespace: Namespace,
     new: Sequence[NewMemory],
     event_id: UUID,
     *,
     deduplicate: bool,
-    request: Mapping[str, object],
-) -> list[tuple[Remembered, dt.datetime | None]]:
-    """`add_all` and the event that tells of it, in a transaction of their own."""
+    request: Mapping[str, object] | None = None,
+) -> list[Statement]:
+    """What adds them and tells of it as an event; the rows of the last are the outcome of each, in order."""
     rows = as_rows(namespace, new, event_id, deduplicate=deduplicate)
     values = {
         "rows": json.dumps(rows),
-        "request": json.dumps(request),
+        "request": json.dumps(request or {}),
         "event_id": event_id,
         "project_id": namespace.project_id,
         "user_id": namespace.user_id,
         "namespace": str(namespace),
     }
-    waiting = [(ONE_AT_A_TIME, {"keys": doors(namespace, rows)})] if deduplicate else []
-    found = await database.at_once(namespace.project_id, namespace.user_id, *waiting, (ADD_AND_TELL, values))
-    return [(remembered(row), row.updated_at) for row in found]
+    waiting: list[Statement] = [(ONE_AT_A_TIME, {"keys": doors(namespace, rows)})] if deduplicate else []
+    return [*waiting, (ADD_AND_TELL, values)]
+
+
+def counting(project_id: UUID, ids: Sequence[UUID]) -> list[Statement]:
+    """What counts that these were of use."""
+    values = {"project_id": project_id, "ids": list(ids)}
+    return [(IN_ORDER, values), (COUNT_ACCESS, values)] if ids else []
 
 
 def as_rows(
@@ -233,7 +239,12 @@ def remembered(row: Row[Any] | RowMapping) -> Remembered:
 
 
 async def record_event(
-    tx: AsyncSession,
+    tx: AsyncSession, namespace: Namespace, event_id: UUID, event_type: str, *, done: bool, **told: Any
+) -> None:
+    await tx.execute(*telling(namespace, event_id, event_type, done=done, **told))
+
+
+def telling(
     namespace: Namespace,
     event_id: UUID,
     event_type: str,
@@ -244,22 +255,19 @@ async def record_event(
     results: Sequence[Mapping[str, object]] = (),
     note: str | None = None,
     session_id: UUID | None = None,
-) -> None:
+) -> Written:
     """`results` name memories by id: their words are looked up when the event is read, so deleting one is enough."""
-    await tx.execute(
-        RECORD_EVENT,
-        {
-            "id": event_id,
-            "project_id": namespace.project_id,
-            "user_id": namespace.user_id,
-            "namespace": str(namespace),
-            "session_id": session_id,
-            "event_type": event_type,
-            "status": "SUCCEEDED" if done else "PENDING",
-            "messages": json.dumps(messages) if messages is not None else None,
-            "request": json.dumps(request or {}),
-            "results": json.dumps(results),
-            "note": note,
-            "done": done,
-        },
-    )
+    return RECORD_EVENT, {
+        "id": event_id,
+        "project_id": namespace.project_id,
+        "user_id": namespace.user_id,
+        "namespace": str(namespace),
+        "session_id": session_id,
+        "event_type": event_type,
+        "status": "SUCCEEDED" if done else "PENDING",
+        "messages": json.dumps(messages) if messages is not None else None,
+        "request": json.dumps(request or {}),
+        "results": json.dumps(results),
+        "note": note,
+        "done": done,
+    }

@@ -8,11 +8,12 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.jobs import defer
+from app.core.database import Written
+from app.core.jobs import deferral
 from app.core.resources import Resources
 from app.memory.instructions import Called
 from app.memory.jobs import extract
-from app.memory.ledger import add_at_once, record_event
+from app.memory.ledger import adding, remembered, telling
 from app.memory.namespace import Namespace
 from app.memory.new import NewMemory
 from app.memory.write import Added, changes_of
@@ -33,8 +34,10 @@ async def remember(
     """Kept word for word: when this returns they are committed, and the next search of the namespace finds them.
 
     `categories` are those to choose from afterwards, instead of the project's."""
-    event_id, request = uuid.uuid4(), _categories_in(categories)
-    found = await add_at_once(resources.database, namespace, new, event_id, deduplicate=deduplicate, request=request)
+    event_id = uuid.uuid4()
+    steps = adding(namespace, new, event_id, deduplicate=deduplicate, request=_categories_in(categories))
+    rows = await resources.database.at_once(namespace.project_id, namespace.user_id, *steps)
+    found = [(remembered(row), row.updated_at) for row in rows]
     await resources.index_queue.put(changes_of(namespace, new, found))
     return Added(event_id, [result for result, _ in found])
 
@@ -60,16 +63,24 @@ class Conversation:
 
 async def queue_extraction(tx: AsyncSession, namespace: Namespace, conversation: Conversation) -> UUID:
     """The words and the job in the caller's transaction: neither exists without the other."""
+    event_id, steps = extraction_of(namespace, conversation)
+    for statement in steps:
+        await tx.execute(*statement)
+    return event_id
+
+
+def extraction_of(namespace: Namespace, conversation: Conversation) -> tuple[UUID, list[Written]]:
     event_id = uuid.uuid4()
-    await record_event(
-        *(tx, namespace, event_id, "ADD"),
+    event = telling(
+        *(namespace, event_id, "ADD"),
         done=False,
         messages=[dict(message) for message in conversation.messages],
         request=_as_request(namespace, conversation),
         session_id=conversation.session_id,
     )
-    await defer(tx, extract, lock=f"memory:{namespace}", project_id=str(namespace.project_id), event_id=str(event_id))
-    return event_id
+    project_id = str(namespace.project_id)
+    job = deferral(extract, lock=f"memory:{namespace}", project_id=project_id, event_id=str(event_id))
+    return event_id, [event, job]
 
 
 def _categories_in(categories: Categories | None) -> dict[str, object]:
