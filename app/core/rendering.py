@@ -1,5 +1,7 @@
 """Every answer that is not a success: `{"detail": sentence, "code": word, "request_id": id}`, whatever went wrong."""
 
+import re
+
 import psycopg
 import structlog
 from fastapi import FastAPI, Request
@@ -21,6 +23,9 @@ TOO_LARGE = "The request body is larger than MAX_BODY_BYTES allows: send less at
 DISK_FULL, CANCELED = "53100", "57014"
 # NUL in a text (which psycopg itself refuses, without a state), in JSON, and halves of a character.
 UNSTORABLE = {None, "22P05", "22021"}
+UNREADABLE = "The request body cannot be read: send JSON in UTF-8 that is not nested deeper than a thousand levels"
+UNSPOKEN = re.compile(r"^(body|query|path|header)$|[\[(]")
+"""Parts of a place that only we know: where in the request it was, and the branch of a union that was tried."""
 
 
 def answer(status: int, detail: str, code: str, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -41,6 +46,8 @@ async def render_http_error(request: Request, error: Exception) -> JSONResponse:
         detail = f"There is nothing at {request.url.path}: see /docs for what there is"
     if error.status_code == 405:
         detail = f"{request.method} is not possible at {request.url.path}: see /docs for what is"
+    if error.status_code == 400 and isinstance(error.__cause__, ValueError | RecursionError):
+        detail = UNREADABLE
     if error.status_code == 413:
         detail = TOO_LARGE
     code = CODES.get(error.status_code, "error")
@@ -57,7 +64,7 @@ def say_what_is_wrong(error: RequestValidationError) -> str:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return "The request body is not valid JSON"
-    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path", "header"))
+    place = ".".join(str(part) for part in first["loc"] if not UNSPOKEN.search(str(part)))
     message = str(first["msg"]).removeprefix("Value error, ")
     return f"`{place}`: {message}" if place else f"The request: {message}"
 

@@ -73,6 +73,19 @@ async def test_a_body_that_cannot_be_read_is_the_askers_mistake(client: httpx.As
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00{", b"[" * 100_000])
+async def test_what_is_no_json_at_all_is_said_to_be_that(client: httpx.AsyncClient, content: bytes) -> None:
+    answer = await client.post("/v1/profiles", content=content, headers={"Content-Type": "application/json"})
+    assert "JSON" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("said", [5, "\x00", [{"content": "\x00"}], [{"content": [{"text": "\x00"}]}], [{"role": "x"}]])
+async def test_a_place_is_named_as_the_asker_wrote_it(client: httpx.AsyncClient, said: object) -> None:
+    answer = await client.post("/v3/memories/add/", json={"messages": said, "user_id": "ana"})
+    place = answer.json()["detail"].split("`")[1]
+    assert set(place.split(".")) <= {"messages", "0", "content", "text", "role"}
+
+
 @pytest.mark.parametrize("path", ["/v1/profiles?user_id=%00", "/v1/profiles?user_id=%ff", "/v1/profiles/%00", "/%00"])
 async def test_odd_addresses_are_no_failure_of_ours(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(path)).status_code < 500
