@@ -24,6 +24,8 @@ def grantable(caller: Caller, wanted: list[Scope] | None) -> list[str]:
     chosen = frozenset(wanted) if wanted else DEFAULT_FOR_KEYS & caller.scopes
     if beyond := chosen - caller.scopes:
         raise Forbidden(f"You cannot grant what you lack yourself: {', '.join(sorted(beyond))}")
+    if not chosen:
+        raise Forbidden("You have none of the scopes that a key is given by default: name some of yours as `scopes`")
     return sorted(chosen)
 
 

@@ -67,6 +67,7 @@ async def test_a_name_is_taken_once_for_each_user(client: httpx.AsyncClient) -> 
     await create(client, "Home")
     answer = await client.post("/v1/profiles", json={"name": "Home", "user_id": "ann"})
     assert answer.status_code == 409
+    assert "choose another `name`" in answer.json()["detail"]
     await create(client, "Home", user_id="bob")
 
 
