@@ -11,7 +11,7 @@ from slowapi.errors import RateLimitExceeded
 from sqlalchemy import exc
 from starlette.exceptions import HTTPException
 
-from app.core.errors import AppError, TimedOut, Unavailable, Unprocessable
+from app.core.errors import AppError, Conflict, TimedOut, Unavailable, Unprocessable
 from app.core.logging import request_id
 from app.core.problems import document_problems
 from app.core.rate_limit import Limit, limiter, refuse, stand
@@ -21,6 +21,7 @@ CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_fo
 CODES |= {409: "conflict", 413: "too_large", 415: "unsupported_media_type", 422: "invalid_request"}
 TOO_LARGE = "The request body is larger than MAX_BODY_BYTES allows: send less at once"
 DISK_FULL, CANCELED = "53100", "57014"
+REFERS_TO_NOTHING, IS_THERE_ALREADY = "23503", "23505"
 # NUL in a text (which psycopg itself refuses, without a state), in JSON, and halves of a character.
 UNSTORABLE = {None, "22P05", "22021"}
 UNREADABLE = "The request body cannot be read: send JSON in UTF-8 that is not nested deeper than a thousand levels"
@@ -78,8 +79,10 @@ async def render_sign_in_limit(request: Request, error: Exception) -> JSONRespon
 
 
 async def render_database_error(request: Request, error: Exception) -> JSONResponse:
-    log.error("database.failed", exc_info=error)
-    return await render_app_error(request, translate_database_error(error))
+    told = translate_database_error(error)
+    if told.status >= 500:
+        log.error("database.failed", exc_info=error)
+    return await render_app_error(request, told)
 
 
 def translate_database_error(error: Exception) -> AppError:
@@ -88,6 +91,8 @@ def translate_database_error(error: Exception) -> AppError:
         return Unavailable("The server's disk is full: nothing was stored. Free some space and try again")
     if state == CANCELED:
         return TimedOut("The database took too long: ask for less at once")
+    if state in (REFERS_TO_NOTHING, IS_THERE_ALREADY):  # what was read a moment ago is no longer so
+        return Conflict("What this is about was changed or deleted at the same moment: look at it again")
     if isinstance(error, exc.DataError) and state in UNSTORABLE:
         return Unprocessable("The request holds a character that cannot be stored, such as NUL: leave it out")
     if isinstance(error, exc.TimeoutError):

@@ -143,6 +143,9 @@ def database_error(kind: type[psycopg.Error]) -> exc.DBAPIError:
         (exc.DataError("insert", {}, psycopg.errors.UntranslatableCharacter(SECRET)), 422, "cannot be stored"),
         (exc.DataError("insert", {}, psycopg.DataError(SECRET)), 422, "cannot be stored"),
         (exc.DataError("insert", {}, psycopg.errors.DivisionByZero(SECRET)), 500, "on our side"),
+        (exc.IntegrityError("insert", {}, psycopg.errors.ForeignKeyViolation(SECRET)), 409, "at the same moment"),
+        (exc.IntegrityError("insert", {}, psycopg.errors.UniqueViolation(SECRET)), 409, "at the same moment"),
+        (exc.IntegrityError("insert", {}, psycopg.errors.CheckViolation(SECRET)), 500, "on our side"),
         (database_error(psycopg.errors.UndefinedTable), 500, "on our side"),
     ],
 )

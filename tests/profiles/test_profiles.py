@@ -132,6 +132,16 @@ async def test_of_fifty_who_delete_the_last_two_one_profile_is_left(client: http
     assert len(await profiles_of(client)) == 1
 
 
+async def test_adding_to_a_profile_that_is_being_deleted_is_no_failure(client: httpx.AsyncClient) -> None:
+    await create(client, "Stays")
+    for turn in range(8):
+        goes = (await create(client, f"Goes {turn}"))["id"]
+        body = {"messages": "Tea", "user_id": "ann", "profile_id": goes, "infer": False}
+        adds = [client.post("/v3/memories/add/", json={**body, "messages": f"Tea {number}"}) for number in range(6)]
+        answers = await asyncio.gather(*adds[:3], client.delete(f"/v1/profiles/{goes}"), *adds[3:])
+        assert {answer.status_code for answer in answers} <= {200, 404, 409}
+
+
 # ---------------------------------------------------------------- memories
 
 
