@@ -79,6 +79,22 @@ async def test_what_is_no_json_at_all_is_said_to_be_that(client: httpx.AsyncClie
     assert "JSON" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("user_id", ["", "x" * 501])
+async def test_a_text_has_characters_and_no_items(client: httpx.AsyncClient, user_id: str) -> None:
+    answer = await client.post("/v3/memories/add/", json={"messages": "Tea", "user_id": user_id})
+    assert answer.json()["detail"].startswith("`user_id`: Value should have at ")
+    assert answer.json()["detail"].endswith(" characters")
+
+
+@pytest.mark.parametrize("email", ["", "ana", "ana@", "a b@example.com", "a@@example.com"])
+async def test_no_address_is_answered_with_what_one_looks_like(anonymous: httpx.AsyncClient, email: str) -> None:
+    refused = await anonymous.post("/v1/auth/signup", json={"email": email, "password": "correct horse"})
+    assert (refused.status_code, refused.json()["detail"]) == (
+        422,
+        "`email`: takes an e-mail address, such as you@example.com",
+    )
+
+
 @pytest.mark.parametrize("said", [5, "\x00", [{"content": "\x00"}], [{"content": [{"text": "\x00"}]}], [{"role": "x"}]])
 async def test_a_place_is_named_as_the_asker_wrote_it(client: httpx.AsyncClient, said: object) -> None:
     answer = await client.post("/v3/memories/add/", json={"messages": said, "user_id": "ana"})
