@@ -20,6 +20,8 @@ class Values:
     recall_threshold: float = 0.1
     has_model: bool = False
     """Without one nothing can be put in short, and what the offline responder says teaches nothing."""
+    shared: bool = False
+    """Whether accounts enter one project together, or each its own."""
     webhook_allow_private: bool = False
     """Whether receivers may be in the server's own network."""
     webhook_retry_seconds: float = 30
