@@ -25,6 +25,7 @@ REFERS_TO_NOTHING, IS_THERE_ALREADY = "23503", "23505"
 # NUL in a text (which psycopg itself refuses, without a state), in JSON, and halves of a character.
 UNSTORABLE = {None, "22P05", "22021"}
 UNREADABLE = "The request body cannot be read: send JSON in UTF-8 that is not nested deeper than a thousand levels"
+NO_OBJECT = "The request body takes a JSON object, sent with the header `Content-Type: application/json`"
 ITEMS = re.compile(r" items?( after validation, not \d+)?$")
 UNSPOKEN = re.compile(r"^(body|query|path|header)$|[\[(]")
 """Parts of a place that only we know: where in the request it was, and the branch of a union that was tried."""
@@ -66,6 +67,8 @@ def say_what_is_wrong(error: RequestValidationError) -> str:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return "The request body is not valid JSON"
+    if first["type"] == "model_attributes_type" and first["loc"] == ("body",):
+        return NO_OBJECT
     place = ".".join(str(part) for part in first["loc"] if not UNSPOKEN.search(str(part)))
     message = str(first["msg"]).removeprefix("Value error, ")
     if isinstance(first.get("input"), str):  # where a text is checked twice, its characters are called items

@@ -79,6 +79,13 @@ async def test_what_is_no_json_at_all_is_said_to_be_that(client: httpx.AsyncClie
     assert "JSON" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+async def test_json_that_is_sent_as_something_else_is_told_the_header(client: httpx.AsyncClient, kind: str) -> None:
+    sent = {"content": b'{"name": "x", "user_id": "ana"}', "headers": {"Content-Type": kind}}
+    answer = await client.post("/v1/profiles", **sent)  # type: ignore[arg-type]  # two kinds of value in one dict
+    assert (answer.status_code, "`Content-Type: application/json`" in answer.json()["detail"]) == (422, True)
+
+
 @pytest.mark.parametrize("user_id", ["", "x" * 501])
 async def test_a_text_has_characters_and_no_items(client: httpx.AsyncClient, user_id: str) -> None:
     answer = await client.post("/v3/memories/add/", json={"messages": "Tea", "user_id": user_id})
