@@ -1,7 +1,9 @@
 """Every environment variable, with its default and what it means. `.env.example` and docs/settings.md follow this."""
 
 import re
+from email.utils import parseaddr
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -10,6 +12,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.errors import ConfigurationError
+
+SHORTEST_SECRET = 32
+# Alone the first ones do nothing, which whoever set them did not mean.
+COMPANIONS = {
+    ("admin_database_url",): "database_url",
+    ("supabase_publishable_key", "supabase_secret_key", "supabase_jwt_secret", "former_issuer"): "supabase_url",
+    ("smtp_username", "smtp_password"): "smtp_host",
+    ("smtp_password",): "smtp_username",
+    ("smtp_username",): "smtp_password",
+    ("qdrant_api_key",): "qdrant_url",
+}
 
 
 class SignupMode(StrEnum):
@@ -38,9 +51,13 @@ def _web_address(value: str | None) -> str | None:
     return value.rstrip("/")
 
 
+_NUMBERED = re.compile(r"^[^/]+//[^/?]+(/\d*)?(\?|$)")
+"""Redis' databases have numbers: another word there is passed over, and the first one taken."""
+
+
 def _redis_address(value: SecretStr | None) -> SecretStr | None:
     given = value.get_secret_value() if value else None
-    if given and not (given.startswith("unix://") or _has_host(given, "redis", "rediss")):
+    if given and not (given.startswith("unix://") or (_has_host(given, "redis", "rediss") and _NUMBERED.match(given))):
         raise ValueError("write it as redis://host:6379/0, rediss://user:password@host:6379/0 or unix:///path")
     return value
 
@@ -52,6 +69,33 @@ def _origins(values: list[str]) -> list[str]:
     ):
         raise ValueError("write origins as https://host or http://host:port, separated by commas, or *")
     return [value.rstrip("/") for value in values]
+
+
+def _mail_server(value: str | None) -> str | None:
+    if value and re.search(r"[\s/@]", value):
+        raise ValueError("write the host alone, such as smtp.example.com; its port is SMTP_PORT")
+    return value
+
+
+def _sender(value: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", parseaddr(value)[1]) or re.search(r"[\r\n]", value):
+        raise ValueError("write it as name@example.com or Name <name@example.com>")
+    return value
+
+
+def _proxies(values: list[str]) -> list[str]:
+    for value in values:
+        try:
+            _ = value == "*" or ip_network(value)
+        except ValueError:
+            raise ValueError("write addresses or networks such as 10.0.0.0/8, separated by commas, or *") from None
+    return values
+
+
+def _long_enough(value: SecretStr | None) -> SecretStr | None:
+    if value and len(value.get_secret_value()) < SHORTEST_SECRET:
+        raise ValueError(f"write {SHORTEST_SECRET} or more random characters")
+    return value
 
 
 def _has_host(address: str, *schemes: str) -> bool:
@@ -70,6 +114,8 @@ def _split(value: object) -> object:
 Url = Annotated[str | None, AfterValidator(_web_address)]
 RedisUrl = Annotated[SecretStr | None, AfterValidator(_redis_address)]
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+Proxies = Annotated[CommaSeparated, AfterValidator(_proxies)]
+MailServer = Annotated[str | None, AfterValidator(_mail_server)]
 Origins = Annotated[CommaSeparated, AfterValidator(_origins)]
 
 
@@ -101,17 +147,17 @@ class Settings(BaseSettings):
     mail_confirm: bool | None = Field(None, description="Confirm addresses by mail; yes where SMTP_HOST is set")
     access_token_seconds: int = Field(3600, ge=60, le=604800, description="Life of an access token")
     site_url: Url = Field(None, description="Where links in mails lead; PUBLIC_URL if empty")
-    smtp_host: str | None = Field(None, description="Mail server; without one, links are logged in development")
+    smtp_host: MailServer = Field(None, description="Mail server; without one, links are logged in development")
     smtp_port: int = Field(587, ge=1, le=65535, description="Port of the mail server")
     smtp_username: str | None = Field(None, description="Login at the mail server")
     smtp_password: SecretStr | None = Field(None, description="Password at the mail server")
     smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="starttls, tls or none")
-    smtp_from: str = Field("keepsake@localhost", description="Sender of mails")
-    trusted_proxies: CommaSeparated = Field(
+    smtp_from: Annotated[str, AfterValidator(_sender)] = Field("keepsake@localhost", description="Sender of mails")
+    trusted_proxies: Proxies = Field(
         ["127.0.0.1", "::1"], description="Proxies whose X-Forwarded-For is believed, comma-separated"
     )
-    secret_key: SecretStr | None = Field(
-        None, min_length=32, description="Keys the hashes of API keys; made in DATA_DIR if empty, shared by instances"
+    secret_key: Annotated[SecretStr | None, AfterValidator(_long_enough)] = Field(
+        None, description="Keys the hashes of API keys; made in DATA_DIR if empty, shared by instances"
     )
 
     # Vectors
@@ -165,7 +211,7 @@ class Settings(BaseSettings):
     webhook_allow_private: bool = Field(False, description="Send webhooks into private networks too, and over http")
 
     # Logs
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     log_format: LogFormat = Field(LogFormat.TEXT, description="text or json")
 
     def __init__(self, **values: object) -> None:
@@ -179,9 +225,22 @@ class Settings(BaseSettings):
 def load_settings(**overrides: object) -> Settings:
     """Read the environment, or stop with one sentence that names the variable and the remedy."""
     try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+        settings = Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]).upper() if first["loc"] else "a setting"
         why = first["msg"].removeprefix("Value error, ")
         raise ConfigurationError(f"{name} is not usable: {why}. See .env.example for what it may be") from None
+    _check_companions(settings)
+    return settings
+
+
+def _check_companions(settings: Settings) -> None:
+    for names, needed in COMPANIONS.items():
+        for name in names:
+            if getattr(settings, name) and not getattr(settings, needed):
+                raise ConfigurationError(
+                    f"{name.upper()} does nothing without {needed.upper()}: set {needed.upper()} too, or leave it out"
+                )
+    if settings.mail_confirm and not settings.smtp_host and not settings.development:
+        raise ConfigurationError("MAIL_CONFIRM needs SMTP_HOST: without a mail server nobody could confirm an address")

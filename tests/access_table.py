@@ -110,7 +110,7 @@ PROJECTS = {
 }
 API_KEYS = {
     ("GET", "/v1/api-keys"): scoped(Scope.KEYS_READ),
-    ("POST", "/v1/api-keys"): scoped(Scope.KEYS_WRITE, body=NAMED),
+    ("POST", "/v1/api-keys"): scoped(Scope.KEYS_WRITE, body={**NAMED, "scopes": ["keys:write"]}),
     ("GET", "/v1/api-keys/{key_id}"): scoped(Scope.KEYS_READ),
     ("PATCH", "/v1/api-keys/{key_id}"): scoped(Scope.KEYS_WRITE, body=NAMED),
     ("DELETE", "/v1/api-keys/{key_id}"): scoped(Scope.KEYS_WRITE, spends=True),

@@ -20,11 +20,17 @@ router = APIRouter(prefix="/v1/api-keys", tags=["API keys"])
 
 
 def grantable(caller: Caller, wanted: list[Scope] | None) -> list[str]:
-    """Nobody hands out more than they have."""
     chosen = frozenset(wanted) if wanted else DEFAULT_FOR_KEYS & caller.scopes
+    if not chosen:
+        raise Forbidden("You have none of the scopes that a key is given by default: name some of yours as `scopes`")
+    refuse_beyond(caller, chosen)
+    return sorted(chosen)
+
+
+def refuse_beyond(caller: Caller, chosen: frozenset[Scope]) -> None:
+    """Nobody hands out more than they have."""
     if beyond := chosen - caller.scopes:
         raise Forbidden(f"You cannot grant what you lack yourself: {', '.join(sorted(beyond))}")
-    return sorted(chosen)
 
 
 @router.post("", status_code=201, response_model=ApiKeyIssued)
@@ -67,7 +73,7 @@ async def rotate_key(
     overlap = dt.timedelta(seconds=(body or ApiKeyRotate()).overlap_seconds)
     keys = ApiKeyRepository(tx, caller.project_id)
     # The new secret is shown to the caller: of a stronger key it would be a way up.
-    grantable(caller, [Scope(scope) for scope in (await keys.get(key_id)).scopes])
+    refuse_beyond(caller, frozenset(Scope(scope) for scope in (await keys.get(key_id)).scopes))
     row, text = await keys.rotate(key_id, resources.key_pepper, overlap)
     return issued(row, text)
 

@@ -18,6 +18,8 @@ M = TypeVar("M", bound=ProjectModel)
 class Repository(Generic[M]):
     model: type[M]
     noun: str
+    taken: str | None = None
+    """What to say where another row has what must be its own."""
 
     def __init__(self, tx: AsyncSession, project_id: UUID, user_id: str | None = None) -> None:
         """`user_id` narrows to one user's rows, for models that have that column."""
@@ -68,7 +70,7 @@ class Repository(Generic[M]):
         except IntegrityError as error:
             if getattr(error.orig, "sqlstate", None) == "23503":
                 raise NotFound(f"This {self.noun} refers to something that does not exist") from error
-            raise Conflict(f"There already is such a {self.noun}") from error
+            raise Conflict(self.taken or f"There already is such a {self.noun}") from error
 
     async def page(self, limit: int, cursor: str | None = None, *where: ColumnElement[bool]) -> Rows[M]:
         """Newest first."""

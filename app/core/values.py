@@ -21,6 +21,8 @@ class Values:
     has_model: bool = False
     """Without one nothing can be put in short, and what the offline responder says teaches nothing."""
     events_kept_days: int = 30
+    shared: bool = False
+    """Whether accounts enter one project together, or each its own."""
     webhook_allow_private: bool = False
     """Whether receivers may be in the server's own network."""
     webhook_retry_seconds: float = 30

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 from uuid import UUID
@@ -45,10 +46,17 @@ def _sendable(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _like_an_address(email: str) -> str:
+    if re.fullmatch(r"[^@\s]+@[^@\s]+", email) is None:
+        raise ValueError("takes an e-mail address, such as you@example.com")
+    return email
+
+
 Email = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, max_length=254, pattern=r"^[^@\s]+@[^@\s]+$"),
+    StringConstraints(strip_whitespace=True, max_length=254),
     AfterValidator(no_nul),
+    AfterValidator(_like_an_address),
 ]
 """Whether it is a good address the provider decides; here only what cannot be one is turned away."""
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=1024), AfterValidator(_sendable)]

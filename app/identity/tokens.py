@@ -18,6 +18,7 @@ Jwk = Mapping[str, object]
 
 AUDIENCE = "authenticated"
 LEEWAY_SECONDS = 30
+WHAT_IS_NONE = "This is not an access token, and no API key either, which begins with ks_: sign in, or make a key."
 LONGEST_TOKEN = 32_768
 FAMILIES = (frozenset({"ES256", "RS256"}), frozenset({"HS256"}))
 
@@ -96,11 +97,11 @@ async def verify(token: str, issuers: Sequence[Issuer]) -> Claims:
 
 def _read(token: str) -> tuple[dict[str, object], dict[str, object]]:
     if len(token) > LONGEST_TOKEN or not token.isascii():
-        raise InvalidToken("This is not an access token.")
+        raise InvalidToken(WHAT_IS_NONE)
     try:
         return jwt.get_unverified_header(token), jwt.get_unverified_claims(token)
     except (JOSEError, RecursionError):
-        raise InvalidToken("This is not an access token.") from None
+        raise InvalidToken(WHAT_IS_NONE) from None
 
 
 async def _key_for(header: Mapping[str, object], issuer: Issuer) -> Jwk:

@@ -52,7 +52,9 @@ class HistoryRepository(Repository[MemoryHistory]):
 def between(start: str | None, end: str | None) -> list[ColumnElement[bool]]:
     first, last = _day(start, "start_date"), _day(end, "end_date")
     conditions = [MemoryEvent.created_at >= first] if first else []
-    return [*conditions, MemoryEvent.created_at < last + dt.timedelta(days=1)] if last else conditions
+    if last:
+        conditions.append(MemoryEvent.created_at <= dt.datetime.combine(last, dt.time.max, dt.UTC))
+    return conditions
 
 
 def _day(text: str | None, name: str) -> dt.datetime | None:

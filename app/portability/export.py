@@ -1,5 +1,6 @@
 """Every memory of a project, one JSON object a line: for another instance, another system, or a drawer."""
 
+import asyncio
 import json
 import os
 from collections.abc import Callable
@@ -29,12 +30,14 @@ async def only_project(database: Database, wanted: UUID | None) -> UUID:
     if not found:
         raise NotFound(f"There is no project {wanted}" if wanted else "There is no project yet: sign up, or make a key")
     if len(found) > 1:
-        raise BadRequest("There are several projects: say which one with --project")
+        raise BadRequest("There are several projects: say which one with --project; GET /v1/projects has their ids")
     return found[0]
 
 
 async def export_memories(database: Database, project_id: UUID, target: Path, report: Report) -> int:
     """Written beside the target first: an export that was interrupted never looks like a whole one."""
+    if not await asyncio.to_thread(target.parent.is_dir):
+        raise BadRequest(f"There is no folder {target.parent}: make it, or name another file")
     draft, done = target.with_name(f".{target.name}.part"), 0
     async with database.transaction(project_id) as tx:
         total = await tx.scalar(select(func.count()).select_from(Memory).where(Memory.project_id == project_id)) or 0
@@ -71,5 +74,5 @@ async def _page(tx: AsyncSession, project_id: UUID, last: Memory | None) -> list
 def loads(line: bytes | str, place: int) -> object:
     try:
         return json.loads(line)
-    except ValueError:
-        raise BadRequest(f"Line {place} of the file is not JSON") from None
+    except (ValueError, RecursionError):
+        raise BadRequest(f"Line {place} of the file is not JSON: write one memory a line, or one list") from None

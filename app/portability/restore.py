@@ -79,14 +79,14 @@ def _document(words: bytes) -> Iterator[object]:
 def _is_json(line: bytes) -> bool:
     try:
         json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
 
 def _unfold_line(line: object, place: int) -> Iterator[Line]:
     if not isinstance(line, dict):
-        raise BadRequest(f"Line {place} of the file is not a memory")
+        raise BadRequest(f"Line {place} of the file is not a memory: write a JSON object with its text under `memory`")
     inside = line.get("results", line.get("points"))
     if isinstance(inside, list):
         for each in inside:

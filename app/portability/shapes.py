@@ -3,7 +3,7 @@
 import datetime as dt
 import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -27,6 +27,8 @@ OF_A_PAYLOAD = {
     *("data", "hash", "created_at", "updated_at", "text_lemmatized", "role", "actor_id", "attributed_to"),
     *("expiration_date", *WHOSE),
 }
+MOST_ACCESSES = 2**31 - 1
+PASSED_OVER = {"vector", "score", "text_lemmatized"}
 LATER = ("archived_at", "replaced_by", "access_count", "accessed_at")
 Line = Mapping[str, Any]
 
@@ -81,16 +83,31 @@ def read_line(line: Line, place: int, default_user: str | None) -> Read:
         raise BadRequest(f"Line {place} of the file says of nobody whose memory it is: name a user with --user-id")
     try:
         new = NewMemory(content=content, id=id_of(flat, content), **whose, **_about(flat), **_when(flat))
-    except (ValueError, TypeError):
-        raise BadRequest(f"Line {place} of the file has a date, a kind or a number that cannot be read") from None
-    later = {name: flat[name] for name in LATER if flat.get(name)}
-    return Read(new, user_id, flat.get("profile"), later)
+        later = _later(flat)
+    except (ValueError, TypeError, OverflowError):
+        raise BadRequest(
+            f"Line {place} of the file has a date, a kind, a number or a character that cannot be read: correct it"
+        ) from None
+    return Read(new, user_id, str(flat["profile"]) if flat.get("profile") else None, later)
+
+
+def _later(flat: Line) -> dict[str, object]:
+    given = {name: flat[name] for name in LATER if flat.get(name)}
+    readers: dict[str, Callable[[Any], object]] = {
+        "archived_at": moment,
+        "replaced_by": lambda value: UUID(str(value)),
+        "access_count": lambda count: within(int(count), MOST_ACCESSES),
+        "accessed_at": lambda times: [moment(each) for each in times],
+    }
+    for name, value in given.items():
+        readers[name](value)
+    return given
 
 
 def _check(flat: Line, place: int) -> None:
     """What Postgres would refuse, with all of the memory in its words."""
     try:
-        storable(dict(flat))
+        storable({name: value for name, value in flat.items() if name not in PASSED_OVER})
     except ValueError as error:
         raise BadRequest(f"Line {place} of the file cannot be kept: it {error}") from None
     if any(len(str(flat.get(name))) > LONGEST_ID for name in WHOSE):
@@ -125,15 +142,9 @@ def _about(flat: Line) -> dict[str, Any]:
         "role": Role(role) if role in set(Role) else Role.USER,
         "context": flat.get("context"),
         "categories": tuple(map(str, flat["categories"])) if flat.get("categories") is not None else None,
-        "importance": _share(flat["importance"]) if flat.get("importance") is not None else None,
+        "importance": within(float(flat["importance"]), 1) if flat.get("importance") is not None else None,
         "immutable": bool(flat.get("immutable")),
     }
-
-
-def _share(value: Any) -> float:
-    if not 0 <= (read := float(value)) <= 1:
-        raise ValueError
-    return read
 
 
 def _when(flat: Line) -> dict[str, Any]:
@@ -144,6 +155,12 @@ def _when(flat: Line) -> dict[str, Any]:
         "updated_at": moment(flat.get("updated_at")) or created,
         "expires_on": dt.date.fromisoformat(str(expires)[:10]) if expires else None,
     }
+
+
+def within(number: float, most: float) -> float:
+    if not 0 <= number <= most:
+        raise ValueError
+    return number
 
 
 def moment(value: object) -> dt.datetime | None:

@@ -15,6 +15,7 @@ LOCK_USER = text("select pg_advisory_xact_lock(hashtextextended(:whose, 1))")
 class ProfileRepository(Repository[Profile]):
     model = Profile
     noun = "profile"
+    taken = "There already is a profile of this name: choose another `name`"
 
     async def default_of(self, user_id: str) -> Profile:
         """The user's default profile, made when the user is seen for the first time."""

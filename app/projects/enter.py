@@ -17,13 +17,17 @@ LOCK = text("select pg_advisory_xact_lock(hashtextextended(:name, 0))")
 async def enter_project(database: Database, account_id: UUID, email: str, *, shared: bool) -> None:
     """Safe to call twice at once: the second finds what the first made."""
     async with database.system() as tx:
-        await tx.execute(LOCK, {"name": f"enter:{account_id}"})
-        if await tx.scalar(text("select count(*) from private.projects_of(:id)"), {"id": account_id}):
-            return
-        if shared:
-            await _join_shared(tx, account_id)
-        else:
-            await _make_personal(tx, account_id, email)
+        await enter(tx, account_id, email, shared=shared)
+
+
+async def enter(tx: AsyncSession, account_id: UUID, email: str, *, shared: bool) -> None:
+    await tx.execute(LOCK, {"name": f"enter:{account_id}"})
+    if await tx.scalar(text("select count(*) from private.projects_of(:id)"), {"id": account_id}):
+        return
+    if shared:
+        await _join_shared(tx, account_id)
+    else:
+        await _make_personal(tx, account_id, email)
 
 
 async def shared_project(tx: AsyncSession) -> UUID:

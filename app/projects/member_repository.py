@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.errors import Conflict, Forbidden, NotFound
 from app.core.pagination import Rows
 from app.identity.caller import Caller
+from app.projects.enter import enter
 from app.projects.models import Organization, OrganizationMember, Project, ProjectMember
 from app.projects.repository import OWNER, USER, Found, OrganizationRepository, ProjectRepository, read_page
 
@@ -21,7 +22,15 @@ async def find_account(tx: AsyncSession, email: str) -> UUID:
     return found
 
 
+async def place_account(tx: AsyncSession, email: str, *, shared: bool) -> UUID:
+    """Before it is let in elsewhere it has a place of its own, where what it does without naming a project stays."""
+    account = await find_account(tx, email)
+    await enter(tx, account, email, shared=shared)
+    return account
+
+
 async def add_member(tx: AsyncSession, member: OrganizationMember | ProjectMember) -> None:
+    member.created_at = func.clock_timestamp()  # after the place of its own, which this transaction may have made
     tx.add(member)
     try:
         await tx.flush()
@@ -55,9 +64,9 @@ class OrganizationMemberRepository:
         await self._admit()
         return await read_page(self.tx, self.rows, limit, cursor)
 
-    async def add(self, email: str, role: str) -> Found:
+    async def add(self, email: str, role: str, *, shared: bool) -> Found:
         await self._admit(owner=True)
-        account = await find_account(self.tx, email)
+        account = await place_account(self.tx, email, shared=shared)
         member = OrganizationMember(organization_id=self.organization_id, account_id=account, role=role)
         await add_member(self.tx, member)
         return await find_member(self.tx, self.rows, account)
@@ -131,9 +140,9 @@ class ProjectMemberRepository:
             raise Forbidden("End users of a project do not see who else is in it")
         return await read_page(self.tx, self.rows, limit, cursor)
 
-    async def add(self, email: str, role: str) -> Found:
+    async def add(self, email: str, role: str, *, shared: bool) -> Found:
         await self._admit(owner=True)
-        account = await find_account(self.tx, email)
+        account = await place_account(self.tx, email, shared=shared)
         await add_member(self.tx, ProjectMember(project_id=self.project_id, account_id=account, role=role))
         return await find_member(self.tx, self.rows, account)
 

@@ -5,6 +5,7 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from app.core.pagination import Cursor, Limit, Page, Rows
+from app.core.resources import ResourcesDep
 from app.core.schemas import Done
 from app.identity.caller import Person
 from app.identity.transaction import SystemTransaction
@@ -33,10 +34,12 @@ async def list_organization_members(
 
 @organization_members.post("", status_code=201, response_model=MemberRead)
 async def add_organization_member(
-    organization_id: UUID, body: OrganizationMemberAdd, caller: Person, tx: SystemTransaction
+    organization_id: UUID, body: OrganizationMemberAdd, caller: Person, tx: SystemTransaction, resources: ResourcesDep
 ) -> Found:
     """Somebody who has signed up, by their e-mail address. They enter all projects of the organization."""
-    return await OrganizationMemberRepository(tx, caller, organization_id).add(body.email, body.role)
+    return await OrganizationMemberRepository(tx, caller, organization_id).add(
+        body.email, body.role, shared=resources.values.shared
+    )
 
 
 @organization_members.patch("/{account_id}", response_model=MemberRead)
@@ -65,10 +68,12 @@ async def list_project_members(
 
 @project_members.post("", status_code=201, response_model=ProjectMemberRead)
 async def add_project_member(
-    project_id: UUID, body: ProjectMemberAdd, caller: MemberWriter, tx: SystemTransaction
+    project_id: UUID, body: ProjectMemberAdd, caller: MemberWriter, tx: SystemTransaction, resources: ResourcesDep
 ) -> Found:
     """Somebody who has signed up, by their e-mail address. They enter this one project."""
-    return await ProjectMemberRepository(tx, caller, project_id).add(body.email, body.role)
+    return await ProjectMemberRepository(tx, caller, project_id).add(
+        body.email, body.role, shared=resources.values.shared
+    )
 
 
 @project_members.patch("/{account_id}", response_model=ProjectMemberRead)

@@ -124,6 +124,7 @@ def rate_limits(settings: Settings, counters: Counters) -> RateLimits:
 
 def plain_values(settings: Settings) -> Values:
     return Values(
+        shared=settings.signup_mode is SignupMode.SHARED,
         base_url=settings.base_url,
         auth_limit=settings.rate_limit_auth,
         recall_candidates=settings.recall_candidates,

@@ -77,6 +77,11 @@ async def test_nobody_grants_what_they_lack(make_key: MakeKey) -> None:
     assert [answer.text for answer in refused if "ks_" in answer.text] == []
 
 
+async def test_no_key_is_made_that_can_do_nothing(make_key: MakeKey) -> None:
+    refused = await (await make_key("keys:write")).client.post(KEYS, json={"name": "x"})
+    assert (refused.status_code, "`scopes`" in refused.json()["detail"]) == (403, True)
+
+
 async def test_scopes_act_from_the_next_request_on(app: FastAPI, client: httpx.AsyncClient) -> None:
     made = await create(client, scopes=["projects:read", "profiles:read"])
     assert await works(app, made["key"])
@@ -156,6 +161,14 @@ async def test_revoking_acts_at_once_and_for_good(app: FastAPI, client: httpx.As
         await client.post(f"{KEYS}/{made['id']}/rotate"),
     ):
         assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("header", [{"X-API-Key": "m0-abc"}, {"Authorization": "Token m0-abc"}])
+async def test_a_key_from_elsewhere_is_told_how_ours_begin(
+    anonymous: httpx.AsyncClient, header: dict[str, str]
+) -> None:
+    refused = await anonymous.get("/v1/ping/", headers=header)
+    assert (refused.status_code, "ks_" in refused.json()["detail"]) == (401, True)
 
 
 async def test_keys_of_another_project_do_not_exist(client: httpx.AsyncClient, sign_up: SignUp) -> None:

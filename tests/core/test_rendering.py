@@ -73,6 +73,42 @@ async def test_a_body_that_cannot_be_read_is_the_askers_mistake(client: httpx.As
     assert isinstance(answer.json()["detail"], str)
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00{", b"[" * 100_000])
+async def test_what_is_no_json_at_all_is_said_to_be_that(client: httpx.AsyncClient, content: bytes) -> None:
+    answer = await client.post("/v1/profiles", content=content, headers={"Content-Type": "application/json"})
+    assert "JSON" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+async def test_json_that_is_sent_as_something_else_is_told_the_header(client: httpx.AsyncClient, kind: str) -> None:
+    sent = {"content": b'{"name": "x", "user_id": "ana"}', "headers": {"Content-Type": kind}}
+    answer = await client.post("/v1/profiles", **sent)  # type: ignore[arg-type]  # two kinds of value in one dict
+    assert (answer.status_code, "`Content-Type: application/json`" in answer.json()["detail"]) == (422, True)
+
+
+@pytest.mark.parametrize("user_id", ["", "x" * 501])
+async def test_a_text_has_characters_and_no_items(client: httpx.AsyncClient, user_id: str) -> None:
+    answer = await client.post("/v3/memories/add/", json={"messages": "Tea", "user_id": user_id})
+    assert answer.json()["detail"].startswith("`user_id`: Value should have at ")
+    assert answer.json()["detail"].endswith(" characters")
+
+
+@pytest.mark.parametrize("email", ["", "ana", "ana@", "a b@example.com", "a@@example.com"])
+async def test_no_address_is_answered_with_what_one_looks_like(anonymous: httpx.AsyncClient, email: str) -> None:
+    refused = await anonymous.post("/v1/auth/signup", json={"email": email, "password": "correct horse"})
+    assert (refused.status_code, refused.json()["detail"]) == (
+        422,
+        "`email`: takes an e-mail address, such as you@example.com",
+    )
+
+
+@pytest.mark.parametrize("said", [5, "\x00", [{"content": "\x00"}], [{"content": [{"text": "\x00"}]}], [{"role": "x"}]])
+async def test_a_place_is_named_as_the_asker_wrote_it(client: httpx.AsyncClient, said: object) -> None:
+    answer = await client.post("/v3/memories/add/", json={"messages": said, "user_id": "ana"})
+    place = answer.json()["detail"].split("`")[1]
+    assert set(place.split(".")) <= {"messages", "0", "content", "text", "role"}
+
+
 @pytest.mark.parametrize("path", ["/v1/profiles?user_id=%00", "/v1/profiles?user_id=%ff", "/v1/profiles/%00", "/%00"])
 async def test_odd_addresses_are_no_failure_of_ours(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(path)).status_code < 500
@@ -130,6 +166,9 @@ def database_error(kind: type[psycopg.Error]) -> exc.DBAPIError:
         (exc.DataError("insert", {}, psycopg.errors.UntranslatableCharacter(SECRET)), 422, "cannot be stored"),
         (exc.DataError("insert", {}, psycopg.DataError(SECRET)), 422, "cannot be stored"),
         (exc.DataError("insert", {}, psycopg.errors.DivisionByZero(SECRET)), 500, "on our side"),
+        (exc.IntegrityError("insert", {}, psycopg.errors.ForeignKeyViolation(SECRET)), 409, "at the same moment"),
+        (exc.IntegrityError("insert", {}, psycopg.errors.UniqueViolation(SECRET)), 409, "at the same moment"),
+        (exc.IntegrityError("insert", {}, psycopg.errors.CheckViolation(SECRET)), 500, "on our side"),
         (database_error(psycopg.errors.UndefinedTable), 500, "on our side"),
     ],
 )

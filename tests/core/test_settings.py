@@ -3,7 +3,7 @@
 import pytest
 
 from app.core.errors import ConfigurationError
-from app.settings import load_settings
+from app.settings import COMPANIONS, load_settings
 
 WEB = ("PUBLIC_URL", "SUPABASE_URL", "FORMER_ISSUER", "SITE_URL", "QDRANT_URL", "LLM_BASE_URL", "EMBEDDER_BASE_URL")
 NO_ADDRESS = ("nonsense", "localhost:8000", "https://", "ftp://host", "http://host:port", "http://ho st", "//host")
@@ -20,6 +20,7 @@ def test_what_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, name: st
 @pytest.mark.parametrize("value", ["https://api.example.com/v1/", "http://[::1]:8000", "http://127.0.0.1:6333"])
 @pytest.mark.parametrize("name", WEB)
 def test_an_address_loses_the_slash_at_its_end(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv("SUPABASE_URL", "https://project.supabase.co")
     monkeypatch.setenv(name, value)
     assert getattr(load_settings(), name.lower()) == value.rstrip("/")
 
@@ -44,4 +45,62 @@ def test_origins_have_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().cors_origins == ["https://a.example.com", "http://localhost:3000", "*"]
     monkeypatch.setenv("CORS_ORIGINS", "https://a.example.com/chat")
     with pytest.raises(ConfigurationError, match="CORS_ORIGINS"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("SMTP_HOST", "http://mail", "write the host alone"),
+        ("SMTP_HOST", "mail server", "write the host alone"),
+        ("SMTP_FROM", "nonsense", "name@example.com"),
+        ("SMTP_FROM", "a b@c d", "name@example.com"),
+        ("TRUSTED_PROXIES", "proxy", "10.0.0.0/8"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8", "10.0.0.0/8"),
+        ("TRUSTED_PROXIES", "127.0.0.1,1.2.3.4/99", "10.0.0.0/8"),
+        ("REDIS_URL", "redis://host/first", "redis://host:6379/0"),
+        ("SECRET_KEY", "short", "32 or more random characters"),
+        ("LOG_LEVEL", "LOUD", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_a_remedy(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, remedy: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=f"^{name} is not usable: ") as refused:
+        load_settings()
+    assert remedy in str(refused.value)
+    assert "mail server" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SMTP_FROM", "Keepsake <a@b.example>"),
+        ("SMTP_HOST", "::1"),
+        ("TRUSTED_PROXIES", "*"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
+        ("REDIS_URL", "redis://host?db=1"),
+        ("SECRET_KEY", "x" * 32),
+    ],
+)
+def test_what_can_be_meant_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    load_settings()
+
+
+@pytest.mark.parametrize("name", sorted({name for names in COMPANIONS for name in names}))
+def test_what_does_nothing_alone_is_not_passed_over(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name.upper(), "https://host")
+    with pytest.raises(
+        ConfigurationError, match=f"^{name.upper()} does nothing without .*: set .* too, or leave it out"
+    ):
+        load_settings()
+
+
+def test_addresses_can_only_be_confirmed_where_mail_goes_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAIL_CONFIRM", "true")
+    assert load_settings().mail_confirm
+    monkeypatch.setenv("DEVELOPMENT", "false")
+    with pytest.raises(ConfigurationError, match="MAIL_CONFIRM needs SMTP_HOST"):
         load_settings()

@@ -83,6 +83,10 @@ async def test_what_cannot_be_kept_is_400_with_one_sentence(client: httpx.AsyncC
         "/v1/memories/?user_id=a&categories=%00",
         "/v1/memories/?user_id=%00",
         "/v1/memories/?user_id=a&start_date=soon",
+        "/v1/memories/?user_id=a&keywords=" + "x" * 1001,
+        "/v1/memories/?user_id=a&categories=" + "x," * 201,
+        "/v1/memories/?user_id=a&fields=" + "x," * 101,
+        "/v1/memories/?user_id=a&metadata={%22a%22:NaN}",
     ],
 )
 async def test_a_path_or_query_that_means_nothing_is_400(client: httpx.AsyncClient, path: str) -> None:
@@ -166,6 +170,7 @@ async def test_events_come_newest_first_and_can_be_chosen(client: httpx.AsyncCli
     page = (await client.get("/v1/events/")).json()
     assert [row["event_type"] for row in page["results"]] == ["DELETE", "UPDATE", "ADD"]
     assert {row["status"] for row in page["results"]} == {"SUCCEEDED"}
+    assert (await client.get("/v1/events/?start_date=0001-01-01&end_date=9999-12-31")).json()["count"] == page["count"]
     chosen = (await client.get("/v1/events/?event_type=update&page_size=1")).json()
     assert (chosen["count"], chosen["next"]) == (1, None)
     assert (await client.get(f"/v1/event/{uuid.uuid4()}/")).status_code == 404

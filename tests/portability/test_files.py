@@ -152,6 +152,17 @@ async def test_an_export_goes_into_another_project_of_the_same_house(
         ('{"memory": "x", "user_id": "a", "metadata": {"x": NaN}}', "finite"),
         ('{"memory": "x", "agent_id": "' + "a" * 501 + '"}', "500"),
         ('{"memory": "x", "user_id": "a", "importance": 7}', "number"),
+        ("[" * 100_000, "not JSON"),
+        ('{"memory": "\\u0000", "user_id": "a"}', "character"),
+        ('{"memory": "\\ud800", "user_id": "a"}', "character"),
+        ('{"memory": "x", "user_id": "\\ud800"}', "character"),
+        ('{"memory": "x", "user_id": "a", "metadata": {"a": NaN}}', "number"),
+        ('{"memory": "x", "user_id": "a", "metadata": {"\\ud800": 1}}', "character"),
+        ('{"memory": "x", "user_id": "a", "created_at": 1e300}', "date"),
+        ('{"memory": "x", "user_id": "a", "importance": 5}', "number"),
+        ('{"memory": "x", "user_id": "a", "access_count": 1e12}', "number"),
+        ('{"memory": "x", "user_id": "a", "accessed_at": ["soon"]}', "date"),
+        ('{"memory": "x", "user_id": "a", "replaced_by": "y"}', "cannot be read"),
     ],
 )
 async def test_a_line_that_cannot_be_read_leaves_nothing_half_done(
@@ -176,3 +187,8 @@ async def test_a_user_named_beside_the_file_owns_what_is_nobodys(
 async def test_an_export_is_for_its_owners_eyes(database: Database, project_id: uuid.UUID, tmp_path: Path) -> None:
     await export_memories(database, project_id, tmp_path / "out.jsonl", silent)
     assert (tmp_path / "out.jsonl").stat().st_mode & 0o077 == 0
+
+
+async def test_an_export_into_no_folder_says_so(database: Database, project_id: uuid.UUID, tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match=r"There is no folder .*: make it"):
+        await export_memories(database, project_id, tmp_path / "nowhere" / "out.jsonl", silent)

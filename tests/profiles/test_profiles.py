@@ -67,6 +67,7 @@ async def test_a_name_is_taken_once_for_each_user(client: httpx.AsyncClient) -> 
     await create(client, "Home")
     answer = await client.post("/v1/profiles", json={"name": "Home", "user_id": "ann"})
     assert answer.status_code == 409
+    assert "choose another `name`" in answer.json()["detail"]
     await create(client, "Home", user_id="bob")
 
 
@@ -129,6 +130,16 @@ async def test_of_fifty_who_delete_the_last_two_one_profile_is_left(client: http
     answers = await asyncio.gather(*(client.delete(f"/v1/profiles/{ids[number % 2]}") for number in range(50)))
     assert {answer.status_code for answer in answers} <= {200, 404, 409}
     assert len(await profiles_of(client)) == 1
+
+
+async def test_adding_to_a_profile_that_is_being_deleted_is_no_failure(client: httpx.AsyncClient) -> None:
+    await create(client, "Stays")
+    for turn in range(8):
+        goes = (await create(client, f"Goes {turn}"))["id"]
+        body = {"messages": "Tea", "user_id": "ann", "profile_id": goes, "infer": False}
+        adds = [client.post("/v3/memories/add/", json={**body, "messages": f"Tea {number}"}) for number in range(6)]
+        answers = await asyncio.gather(*adds[:3], client.delete(f"/v1/profiles/{goes}"), *adds[3:])
+        assert {answer.status_code for answer in answers} <= {200, 404, 409}
 
 
 # ---------------------------------------------------------------- memories

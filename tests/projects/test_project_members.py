@@ -1,7 +1,10 @@
+import uuid
+
 import httpx
 import pytest
+from fastapi import FastAPI
 
-from tests.conftest import SignedUp
+from tests.conftest import SignedUp, client_of
 
 NOBODY = "nobody-of-this-name@example.com"
 
@@ -28,6 +31,24 @@ async def test_the_strongest_role_counts(owner: SignedUp, other: SignedUp, proje
     await owner.client.post(f"{organization}/members", json={"email": other.email, "role": "READER"})
     assert (await members(owner.client, project))[str(other.account_id)] == ("READER", False)
     assert (await other.client.get(project)).json()["role"] == "READER"
+
+
+@pytest.mark.parametrize("door", ["organization", "project", "mem0's organization", "mem0's project"])
+async def test_whoever_is_let_in_before_their_first_request_has_a_place_of_their_own(
+    door: str, owner: SignedUp, organization: str, project: str, anonymous: httpx.AsyncClient, app: FastAPI
+) -> None:
+    body = {"email": f"{uuid.uuid4().hex}@example.com", "password": "correct horse"}
+    token = (await anonymous.post("/v1/auth/signup", json=body)).json()["access_token"]
+    theirs = f"/api/v1/orgs/organizations/{organization.rpartition('/')[2]}/"
+    where = {"organization": organization, "project": project, "mem0's organization": theirs.rstrip("/")}
+    slash = "/" if door.startswith("mem0") else ""
+    path = where.get(door, f"{theirs}projects/{owner.project_id}") + f"/members{slash}"
+    added = await owner.client.post(path, json={"email": body["email"], "role": "READER"})
+    assert added.status_code == 201, added.text
+    async with client_of(app, token) as newcomer:
+        first = (await newcomer.get("/v1/ping/")).json()["project_id"]
+        assert first != str(owner.project_id)
+        assert len((await newcomer.get("/v1/projects")).json()["results"]) == 2
 
 
 @pytest.mark.parametrize("role", ["OWNER", "READER", "USER"])

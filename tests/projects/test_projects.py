@@ -175,3 +175,9 @@ async def test_settings_are_merged_and_stay_in_their_project(database: Database,
     async with database.transaction(project_id, "anna") as tx:
         unchanged = await SettingsRepository(tx, project_id).change(decay=True)
         assert unchanged == {"decay": False, "words": "Ü"}
+
+
+async def test_the_first_project_stays_the_first(owner: SignedUp) -> None:
+    for number in range(8):
+        assert (await owner.client.post("/v1/projects", json={"name": f"Later {number}"})).status_code == 201
+    assert (await owner.client.get("/v1/ping/")).json()["project_id"] == str(owner.project_id)

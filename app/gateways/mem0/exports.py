@@ -4,12 +4,12 @@ import datetime as dt
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import func, text
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from sqlalchemy import JSON, func, literal, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -22,7 +22,9 @@ from app.core.resources import Resources, ResourcesDep
 from app.identity.caller import Caller, MemoryReader
 from app.memory.list_memories import Part, list_memories
 from app.memory.place import check_place, opened
+from app.memory.read_filters import parse_filters, unwritten
 from app.memory.refusals import REFUSALS, PlainRefusals
+from app.memory.said import storable_object
 from app.memory.schemas import ListMemories, Placed
 
 router = APIRouter(tags=["mem0: exports"], responses=REFUSALS, route_class=PlainRefusals)
@@ -49,10 +51,20 @@ class ExportRepository(Repository[MemoryExport]):
     noun = "memory export"
 
 
+def _read_schema(given: object) -> object:
+    """mem0's client calls it a string, and its manual sends an object."""
+    try:
+        return json.loads(given) if isinstance(given, str) else given
+    except (ValueError, RecursionError):
+        raise ValueError("takes a JSON schema, as an object or as its text") from None
+
+
 class ExportCreate(Placed):
     model_config = ConfigDict(populate_by_name=True)
 
-    shape: Shape = Field(alias="schema", description="A JSON schema: its properties are what is asked for")
+    shape: Annotated[Shape, BeforeValidator(_read_schema), AfterValidator(storable_object)] = Field(
+        alias="schema", description="A JSON schema: its properties are what is asked for"
+    )
     filters: Any = None
     export_instructions: str | None = Field(None, max_length=20_000)
 
@@ -80,7 +92,7 @@ async def tidy_exports(context: JobContext, timestamp: int) -> None:
 async def create_export(body: ExportCreate, caller: MemoryReader, resources: ResourcesDep) -> ExportMade:
     check_place(caller, body)
     await list_memories(resources, caller, ListMemories(filters=body.filters), Part(1, 1))
-    request = {"schema": body.shape, "filters": body.filters, "instructions": body.export_instructions}
+    request = {"schema": body.shape, "filters": read_conditions(body.filters), "instructions": body.export_instructions}
     async with opened(resources, caller) as tx:
         exports = ExportRepository(tx, caller.project_id, caller.user_id)
         made = await exports.add(user_id=caller.user_id, request=request)
@@ -99,14 +111,23 @@ async def get_export(body: ExportAsked, caller: MemoryReader, resources: Resourc
     return await by_model(resources, request, memories)
 
 
+def read_conditions(filters: object) -> object:
+    """In one spelling, so that an export is found again by the same filters."""
+    given = unwritten(filters, "filters") if isinstance(filters, str) else filters
+    parse_filters(given)
+    return given or None
+
+
 async def _find(resources: Resources, caller: Caller, asked: ExportAsked) -> Shape:
+    filters = read_conditions(asked.filters)
     async with opened(resources, caller) as tx:
         exports = ExportRepository(tx, caller.project_id, caller.user_id)
         query = exports.rows.order_by(MemoryExport.created_at.desc()).limit(1)
         if asked.memory_export_id:
             query = query.where(MemoryExport.id == asked.memory_export_id)
         else:
-            query = query.where(MemoryExport.request["filters"] == asked.filters)
+            same = literal(JSON.NULL if filters is None else filters, JSONB)
+            query = query.where(MemoryExport.request["filters"] == same)
         found = await tx.scalar(query)
     if found is None:
         raise NotFound("No memory export request found")

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
 from app.core.errors import BadRequest, NotFound
 from app.gateways.mem0.older_schemas import ListV1, SearchOld
 from app.memory.answer import Answer
@@ -30,13 +33,17 @@ def as_listing(asked: ListV1) -> ListMemories:
     if metadata is not None and not isinstance(metadata, dict):
         raise BadRequest('metadata takes an object, such as {"topic": "food"}')
     same = ("org_id", "project_id", "profile_id", "keywords", "start_date", "end_date", "show_expired")
-    return ListMemories(
+    values = {
         **{name: getattr(asked, name) for name in same},
-        filters=conditions(asked),
-        metadata=metadata,
-        categories=_split(asked.categories),
-        fields=_split(asked.fields),
-    )
+        "filters": conditions(asked),
+        "metadata": metadata,
+        "categories": _split(asked.categories),
+        "fields": _split(asked.fields),
+    }
+    try:
+        return ListMemories.model_validate(values)
+    except ValidationError as error:  # what stood in the query string breaks the limits of what it means
+        raise RequestValidationError(error.errors()) from None
 
 
 def _split(text: str | None) -> list[str] | None:

@@ -7,6 +7,7 @@ from sqlalchemy import Select, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import NotFound
+from app.core.resources import ResourcesDep
 from app.core.schemas import Done
 from app.gateways.mem0.members import change_member, remove_member, show_members
 from app.gateways.mem0.place_schemas import (
@@ -87,9 +88,13 @@ async def list_members(organization_id: PlaceId, caller: Person, tx: SystemTrans
 
 
 @router.post("/{organization_id}/members/", status_code=201)
-async def add_member(organization_id: PlaceId, body: MemberNamed, caller: Person, tx: SystemTransaction) -> Done:
+async def add_member(
+    organization_id: PlaceId, body: MemberNamed, caller: Person, tx: SystemTransaction, resources: ResourcesDep
+) -> Done:
     """Somebody who has signed up: they enter all projects of the organization."""
-    await OrganizationMemberRepository(tx, caller, organization_id).add(body.email, body.role)
+    await OrganizationMemberRepository(tx, caller, organization_id).add(
+        body.email, body.role, shared=resources.values.shared
+    )
     return Done(message="User added to the organization.")
 
 

@@ -177,11 +177,16 @@ async def list_members(
 
 @router.post("/{project_id}/members/", status_code=201)
 async def add_member(
-    organization_id: PlaceId, project_id: PlaceId, body: MemberNamed, caller: MemberWriter, tx: SystemTransaction
+    organization_id: PlaceId,
+    project_id: PlaceId,
+    body: MemberNamed,
+    caller: MemberWriter,
+    tx: SystemTransaction,
+    resources: ResourcesDep,
 ) -> Done:
     """Somebody who has signed up, by their e-mail address."""
     await project_in(tx, caller, organization_id, project_id)
-    await ProjectMemberRepository(tx, caller, project_id).add(body.email, body.role)
+    await ProjectMemberRepository(tx, caller, project_id).add(body.email, body.role, shared=resources.values.shared)
     return Done(message="User added to the project successfully.")
 
 

@@ -1,6 +1,7 @@
 """Structured exports, with mem0's own client."""
 
 import asyncio
+import json
 
 import httpx
 import pytest
@@ -11,7 +12,7 @@ from app.core.jobs import defer
 from app.core.resources import Resources
 from app.gateways.mem0.exports import tidy_exports
 from app.worker import run_jobs
-from tests.conftest import KeyHolder, MakeKey
+from tests.conftest import KeyHolder, MakeKey, SignUp
 from tests.gateways.mem0.conftest import Connect
 
 SCHEMA = {"properties": {"city": {"type": "string"}, "tags": {"type": "array"}, "memories": {}, "age": {}}}
@@ -66,3 +67,41 @@ async def test_an_export_is_kept_for_a_week(make_key: MakeKey, resources: Resour
         while (await fetch(old)).status_code != 404:  # noqa: ASYNC110  # a job takes it away
             await asyncio.sleep(0.05)
     assert (await fetch(young)).status_code == 200
+
+
+async def test_a_schema_may_be_text_as_the_clients_signature_says(connect: Connect, make_key: MakeKey) -> None:
+    mem0 = await connect((await make_key()).key)
+    await asyncio.to_thread(mem0.create_memory_export, schema=json.dumps(SCHEMA), filters=ANNAS)
+    assert set(await asyncio.to_thread(mem0.get_memory_export, filters=ANNAS)) == set(SCHEMA["properties"])
+    with pytest.raises(ValidationError, match="`schema`: takes a JSON schema"):
+        await asyncio.to_thread(mem0.create_memory_export, schema="{", filters=ANNAS)
+
+
+@pytest.mark.parametrize("asked", [{}, {"filters": None}, {"filters": {}}, {"filters": "{}"}])
+async def test_an_export_of_everything_is_found_without_filters(sign_up: SignUp, asked: dict[str, object]) -> None:
+    person = await sign_up()
+    assert (await person.client.post("/v1/exports/", json={"schema": {"properties": {"age": {}}}})).status_code == 201
+    found = await person.client.post("/v1/exports/get/", json=asked)
+    assert (found.status_code, found.json()) == (200, {"age": None})
+
+
+@pytest.mark.parametrize(
+    "filters", ["NaN", "1", "true", '"x"', "[]", '{"metadata": {"a": NaN}}', '{"user_id": "\\ud800"}']
+)
+async def test_filters_that_cannot_be_read_are_refused_when_fetched_too(
+    client: httpx.AsyncClient, filters: str
+) -> None:
+    answer = await _send(client, "/v1/exports/get/", f'{{"filters": {filters}}}')
+    assert answer.status_code == 400, answer.text
+
+
+@pytest.mark.parametrize("schema", ['{"a": NaN}', '{"\\ud800": 1}', '{"a": "\\u0000"}', '"[]"', "5"])
+async def test_a_schema_that_cannot_be_stored_is_refused(client: httpx.AsyncClient, schema: str) -> None:
+    answer = await _send(client, "/v1/exports/", f'{{"schema": {schema}, "filters": {{"user_id": "anna"}}}}')
+    assert answer.status_code == 400, answer.text
+    assert "`schema" in answer.json()["detail"]
+
+
+async def _send(client: httpx.AsyncClient, path: str, written: str) -> httpx.Response:
+    """httpx writes neither half a letter nor what is no number."""
+    return await client.post(path, content=written, headers={"Content-Type": "application/json"})
