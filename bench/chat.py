@@ -1,7 +1,8 @@
 """Many conversations at once: is every turn answered, stored once and never mixed up, and what do we add to the wait?
 
 `python -m bench.chat` starts a server on a folder of its own and a model that says a word every 50 ms and fails every
-twentieth time. Our own overhead is the time to the first word, less what the model took for it.
+twentieth time. Our own overhead is the time until the model is asked and, after its first word, until that is here: the
+model notes both, on the same clock.
 """
 
 import argparse
@@ -31,9 +32,9 @@ WORDS = 200
 TOKEN_SECONDS = 0.05
 FAILURES = 0.05
 MODEL = """
-import asyncio, itertools, json, socket, sys
+import asyncio, itertools, json, socket, sys, time
 import uvicorn
-count = itertools.count()
+count, asked_at = itertools.count(), {}
 def event(content):
     choice = {"index": 0, "delta": {"content": content}, "finish_reason": None if content else "stop"}
     body = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [choice]}
@@ -44,6 +45,8 @@ async def app(scope, receive, send):
         message = await receive()
         body, more = body + message.get("body", b""), message.get("more_body", False)
     asked = json.loads(body) if body else {}
+    name = asked["messages"][-1]["content"].split()[-1] if asked.get("stream") else ""
+    asked_at.setdefault(name, time.perf_counter())
     failing = next(count) % 20 == 7
     kind = b"application/json" if failing or not asked.get("stream") else b"text/event-stream"
     await send({"type": "http.response.start", "status": 500 if failing else 200, "headers": [(b"content-type", kind)]})
@@ -52,9 +55,9 @@ async def app(scope, receive, send):
         answer = {"id": "c", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
         return
-    name = asked["messages"][-1]["content"].split()[-1]
     for word in [name, *[" word"] * (WORDS - 1)]:
         await asyncio.sleep(DELAY)
+        word = f"{name}|{asked_at.pop(name, 0)}|{time.perf_counter()}" if word == name else word
         await send({"type": "http.response.body", "body": event(word), "more_body": True})
     await send({"type": "http.response.body", "body": event("") + b"data: [DONE]\\n\\n"})
 door = socket.create_server(("127.0.0.1", 0))
@@ -143,7 +146,7 @@ async def converse(client: httpx.AsyncClient, turns: int, number: int, figures: 
             figures.lost += 1
             continue
         acknowledged += [f"What about {name}", answer]
-        figures.mixed_up += not (answer.startswith(f"{name} word") and answer.count("word") == figures.words - 1)
+        figures.mixed_up += not (answer.startswith(f"{name}|") and answer.count("word") == figures.words - 1)
     person.writer.close()
     page = (await client.get(f"/v1/sessions/{session}/messages?limit=200")).json()["results"][::-1]
     stored = [message["content"] for message in page if "interrupted" not in message["metadata"]]
@@ -169,8 +172,9 @@ async def say_once(person: Person, name: str, figures: Figures) -> str | None:
         if event.startswith(b"event: token"):
             first = first or time.perf_counter()
         elif event.startswith(b"event: message"):
-            figures.overheads.append(first - began - TOKEN_SECONDS)
             said = json.loads(event.split(b"data: ", 1)[1])["message"]["content"]
+            asked_at, answered_at = map(float, said.split()[0].split("|")[1:])
+            figures.overheads.append(max(asked_at - began, 0) + first - answered_at)
     return said
 
 
