@@ -69,7 +69,7 @@ async def _record(resources: Resources, turn: Turn, progress: Progress) -> Recor
         # Whoever has paused since the turn began meant what was just said too.
         exchange = _settle(resources, turn, progress, paused=session.privacy_mode != PrivacyMode.NORMAL)
         rows = await resources.database.together(tx, *_steps(resources, exchange))
-    await resources.index_queue.put(exchange.lesson.changes if exchange.lesson else [])
+    await resources.index_queue.put(exchange.lesson.changes if exchange.lesson else [], said=True)
     positions = {row.id: row.position for row in rows}
     await _extend_window(resources, turn, [exchange.as_window(said, positions[said.id]) for said in exchange.said])
     return Recorded(exchange.asked.id, exchange.answer.id, exchange.event_id)

@@ -81,6 +81,7 @@ async def _recall(resources: Resources, turn: Turn, progress: Progress) -> None:
         top_k=resources.values.recalled_memories,
         threshold=resources.values.recall_threshold,
         user_id=turn.user_id,
+        in_conversation=True,
     )
     try:
         async with asyncio.timeout(RECALL_SECONDS):

@@ -250,10 +250,13 @@ Change = ToIndex | ToRemove
 class IndexQueue(Protocol):
     """The way from the ledger into the index, for what has been committed."""
 
-    async def put(self, changes: Sequence[Change]) -> None: ...
+    async def put(self, changes: Sequence[Change], *, said: bool = False) -> None:
+        """`said` in a turn of conversation, which is at hand for the next one anyway."""
+        ...
 
-    async def settled(self, project_id: UUID, namespaces: Sequence[str] | None) -> None:
-        """Returns when nothing that was put before is still on its way for these namespaces."""
+    async def settled(self, project_id: UUID, namespaces: Sequence[str] | None, *, said: bool = True) -> None:
+        """Returns when nothing that was put before is still on its way for these namespaces, what was said included
+        or not."""
         ...
 
     def waiting(self) -> int: ...

@@ -16,11 +16,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.core.database import Database
 from app.core.errors import AppError
 from app.core.ports import Change, Embedder, IndexEntry, ToIndex, ToRemove, VectorIndex
+from app.memory.backlog import Backlog
 from app.memory.context import embedding_text, keyword_text
 from app.memory.ledger import MemoryRepository
 
 log = structlog.get_logger()
-BATCH = 64
+BATCH = 32
 MOST_WAITING = 4096
 SETTLE_SECONDS = 5.0
 MARK = text("""
@@ -43,40 +44,29 @@ class Indexer:
         self._embedder = embedder
         self._index = index
         self._settle_seconds = settle_seconds
-        self._queue: asyncio.Queue[Change] = asyncio.Queue()
-        self._waiting: dict[UUID, dict[str, int]] = {}
-        self._moved = asyncio.Condition()
+        self._backlog = Backlog()
         self._worker: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._worker = asyncio.create_task(self._work())
         self._worker.add_done_callback(self._start_again)
 
-    async def put(self, changes: Sequence[Change]) -> None:
+    async def put(self, changes: Sequence[Change], *, said: bool = False) -> None:
         """Then waits while too much is waiting: the faster side slows down. Whoever leaves meanwhile loses nothing."""
-        for change in changes:
-            spaces = self._waiting.setdefault(change.project_id, {})
-            spaces[change.namespace] = spaces.get(change.namespace, 0) + 1
-            self._queue.put_nowait(change)
-        if self._queue.qsize() > MOST_WAITING:
-            async with self._moved:
-                await self._moved.wait_for(lambda: self._queue.qsize() <= MOST_WAITING)
+        self._backlog.put(changes, said=said)
+        await self._backlog.shrunk(MOST_WAITING)
 
-    async def settled(self, project_id: UUID, namespaces: Sequence[str] | None) -> None:
-        """Returns when nothing that was put before is still on its way for these namespaces."""
-        if not self._behind(project_id, namespaces):
-            return
-        async with self._moved:
-            await self._moved.wait_for(lambda: not self._behind(project_id, namespaces))
+    async def settled(self, project_id: UUID, namespaces: Sequence[str] | None, *, said: bool = True) -> None:
+        await self._backlog.settled(project_id, namespaces, said=said)
 
     def waiting(self) -> int:
-        return self._queue.qsize()
+        return len(self._backlog)
 
     async def close(self) -> None:
         if self._worker is None:
             return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._queue.join(), timeout=10)
+            await asyncio.wait_for(self._backlog.empty(), timeout=10)
         self._worker.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._worker
@@ -87,32 +77,16 @@ class Indexer:
             log.error("memory.indexer_ended", exc_info=error)
             self.start()
 
-    def _behind(self, project_id: UUID, namespaces: Sequence[str] | None) -> bool:
-        spaces = self._waiting.get(project_id)
-        if not spaces:
-            return False
-        return namespaces is None or any(namespace in spaces for namespace in namespaces)
-
     async def _work(self) -> None:
         while True:
-            batch = await self._next()
+            batch = await self._backlog.take(BATCH, self._settle_seconds)
             try:
                 await (self._apply(batch) if batch else self._index.settle())
             except (AppError, OSError, SQLAlchemyError) as error:
                 # The rows stay pending in the ledger: the sweep comes back to them.
                 log.warning("memory.indexing_failed", count=len(batch), exc_info=error)
             finally:
-                await self._done(batch)
-
-    async def _next(self) -> list[Change]:
-        """Nothing, when nothing has come for a while."""
-        try:
-            batch = [await asyncio.wait_for(self._queue.get(), self._settle_seconds)]
-        except TimeoutError:
-            return []
-        while len(batch) < BATCH and not self._queue.empty():
-            batch.append(self._queue.get_nowait())
-        return batch
+                await self._backlog.done(batch)
 
     async def _apply(self, batch: Sequence[Change]) -> None:
         last = latest(batch)
@@ -143,18 +117,6 @@ class Indexer:
         there = {change.id for change in now}
         now += [ToRemove(each.id, each.project_id, each.namespace) for each in overtaken if each.id not in there]
         await self._apply(now)
-
-    async def _done(self, batch: Sequence[Change]) -> None:
-        for change in batch:
-            spaces = self._waiting[change.project_id]
-            spaces[change.namespace] -= 1
-            if not spaces[change.namespace]:
-                del spaces[change.namespace]
-            if not spaces:
-                del self._waiting[change.project_id]
-            self._queue.task_done()
-        async with self._moved:
-            self._moved.notify_all()
 
 
 def latest(batch: Sequence[Change]) -> list[Change]:

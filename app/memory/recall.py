@@ -58,6 +58,8 @@ class Question:
     at: dt.datetime | None = None
     """The moment the question is about, for recency; now if left out."""
     user_id: str | None = None
+    in_conversation: bool = False
+    """What was said just now is at hand there already, and is not waited for."""
 
 
 class Seen(NamedTuple):
@@ -127,7 +129,7 @@ async def recall(
 ) -> list[Recalled]:
     """`vector` is that of the question, from `reading`, where it was begun before."""
     names = tuple(str(namespace) for namespace in question.namespaces) if question.namespaces is not None else None
-    await resources.index_queue.settled(question.project_id, names)
+    await resources.index_queue.settled(question.project_id, names, said=not question.in_conversation)
     sought = vector if vector is not None else await _embed(resources.embedder, question.text)
     best: list[Recalled] = []
     async for scope, limit in _attempts(resources, question, names):
