@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.chat.asked import Turn
@@ -14,6 +15,10 @@ from app.sessions.repository import SessionRepository
 
 log = structlog.get_logger()
 RENEW_EVERY_SECONDS = 10
+RENEW = text("""
+update sessions set turn_until = clock_timestamp() + make_interval(secs => :seconds)
+where project_id = :project_id and id = :id and turn_id = :turn
+""")
 
 
 @asynccontextmanager
@@ -31,10 +36,10 @@ async def release(resources: Resources, turn: Turn) -> None:
 
 
 async def _renew(resources: Resources, turn: Turn) -> None:
+    values = {"project_id": turn.project_id, "id": turn.session_id, "turn": turn.id, "seconds": LEASE_SECONDS}
     while True:
         await asyncio.sleep(RENEW_EVERY_SECONDS)
         try:
-            async with resources.database.transaction(turn.project_id, turn.user_id, turn.account_id) as tx:
-                await SessionRepository(tx, turn.project_id).renew_turn(turn.session_id, turn.id, LEASE_SECONDS)
+            await resources.database.at_once(turn.project_id, turn.user_id, (RENEW, values))
         except SQLAlchemyError as error:
             log.warning("chat.lease_not_renewed", session_id=str(turn.session_id), exc_info=error)

@@ -13,10 +13,6 @@ from app.sessions.privacy import PrivacyMode
 
 TITLE_LENGTH = 80
 LOST = "turn_lost"
-RENEW_TURN = text("""
-update sessions set turn_until = clock_timestamp() + make_interval(secs => :seconds)
-where project_id = :project_id and id = :id and turn_id = :turn
-""")
 STOP_EXTRACTION = text("""
 delete from events where project_id = :project_id and session_id = :id and status in ('PENDING', 'RUNNING')
 """)
@@ -42,10 +38,6 @@ class SessionRepository(Repository[Session]):
         fresh = insert(Session).values(id=session_id, project_id=self.project_id, **values)
         await self.tx.execute(fresh.on_conflict_do_nothing(index_elements=[Session.id]))
         return await self.get(session_id)
-
-    async def renew_turn(self, session_id: UUID, turn: UUID, seconds: float) -> None:
-        values = {"project_id": self.project_id, "id": session_id, "turn": turn, "seconds": seconds}
-        await self.tx.execute(RENEW_TURN, values)
 
     async def held(self, session_id: UUID, turn: UUID) -> Session:
         """Locked until the transaction ends, for the turn that may write in it."""

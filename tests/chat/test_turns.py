@@ -210,6 +210,20 @@ async def test_a_client_that_goes_away_stops_the_model(
 # ---------------------------------------------------------------- two at once
 
 
+async def test_a_long_answer_keeps_its_session(
+    talk: StartTalk, server: ModelServer, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.chat.lease.RENEW_EVERY_SECONDS", 0.05)
+    session = await talk()
+    server.chat(Says("A", " long", " answer", delay=0.3))
+    answering = asyncio.create_task(session.say("Hello"))
+    await rows.wait_for("select turn_until is not null from sessions where id = :id", id=session.session_id)
+    first = await rows.one("select turn_until from sessions where id = :id", id=session.session_id)
+    later = "select turn_until > :first from sessions where id = :id"
+    await rows.wait_for(later, id=session.session_id, first=first)
+    await answering
+
+
 async def test_a_second_turn_at_the_same_time_is_refused_and_works_afterwards(
     talk: StartTalk, server: ModelServer
 ) -> None:
