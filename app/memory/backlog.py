@@ -13,6 +13,8 @@ from uuid import UUID
 
 from app.core.ports import Change
 
+GATHER_SECONDS = 0.02
+"""For company, while nobody waits: a batch of one costs as much as a batch of ten, but for the embedding."""
 Place: TypeAlias = tuple[UUID, str]
 """A project and a namespace in it."""
 
@@ -33,6 +35,7 @@ class Backlog:
         self._lanes: dict[Place, Lane] = {}
         self._moved = asyncio.Condition()
         self._arrived = asyncio.Event()
+        self._wanted = asyncio.Event()
         self._size = 0
 
     def __len__(self) -> int:
@@ -62,6 +65,7 @@ class Backlog:
             return
         for lane, _ in ahead:
             lane.searched += 1
+        self._wanted.set()
         try:
             async with self._moved:
                 await self._moved.wait_for(lambda: all(lane.finished >= last for lane, last in ahead))
@@ -71,16 +75,17 @@ class Backlog:
 
     async def take(self, most: int, patience: float) -> list[Change]:
         """What somebody waits for; or else whatever has waited longest. Nothing, when nothing has come for a while."""
-        if not self._size:
-            self._arrived.clear()
-            try:
-                async with asyncio.timeout(patience):
-                    await self._arrived.wait()
-            except TimeoutError:
-                return []
-        searched = [place for place, lane in self._lanes.items() if lane.searched and lane.waiting]
+        if not self._size and not await _set_within(patience, self._arrived):
+            return []
+        searched = self._searched()
+        if not searched and self._size < most:
+            self._wanted.clear()
+            await _set_within(GATHER_SECONDS, self._wanted)
+            searched = self._searched()
         taken = list(self._first(searched or list(self._lanes), most))
         self._size -= len(taken)
+        if not self._size:
+            self._arrived.clear()
         return taken
 
     async def done(self, batch: Sequence[Change]) -> None:
@@ -96,6 +101,9 @@ class Backlog:
     async def empty(self) -> None:
         async with self._moved:
             await self._moved.wait_for(lambda: not self._lanes)
+
+    def _searched(self) -> list[Place]:
+        return [place for place, lane in self._lanes.items() if lane.searched and lane.waiting]
 
     def _found(self, project_id: UUID, namespaces: Sequence[str] | None) -> Iterator[Lane]:
         if namespaces is None:
@@ -114,3 +122,11 @@ class Backlog:
                 self._lanes[place] = self._lanes.pop(place)
             if not most:
                 return
+
+
+async def _set_within(seconds: float, event: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

@@ -27,7 +27,7 @@ async def searching(backlog: Backlog, *namespaces: str, said: bool = True) -> "a
 
 
 async def is_over(task: "asyncio.Task[None]") -> bool:
-    for _ in range(5):
+    for _ in range(20):
         await asyncio.sleep(0)
     return task.done()
 
@@ -80,6 +80,23 @@ async def test_lanes_take_turns_and_keep_their_order() -> None:
     backlog.put(some("b", *"567"), said=False)
     assert [words(await backlog.take(2, 1)) for _ in range(4)] == [["1", "2"], ["5", "6"], ["3", "4"], ["7"]]
     assert await backlog.take(2, 0) == []
+
+
+async def test_a_few_are_gathered_until_somebody_searches() -> None:
+    backlog = Backlog()
+    backlog.put(some("a", "x"), said=False)
+    taking = asyncio.create_task(backlog.take(8, 1))
+    backlog.put(some("b", "y"), said=False)
+    assert not await is_over(taking)
+    assert words(await taking) == ["x", "y"]
+    await backlog.done(taking.result())
+    backlog.put(some("a", "z"), said=False)
+    taking = asyncio.create_task(backlog.take(8, 1))
+    assert not await is_over(taking)
+    search = await searching(backlog, "a")
+    assert await is_over(taking)
+    await backlog.done(taking.result())
+    assert await is_over(search)
 
 
 async def test_it_is_empty_only_when_all_that_was_taken_is_done() -> None:
