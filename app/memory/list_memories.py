@@ -120,8 +120,9 @@ async def _read_out(
     *,
     show_expired: bool,
 ) -> Listed:
-    all_values = {**values, "project_id": caller.project_id, "namespaces": [str(each) for each in namespaces]}
-    asked = (PLAIN[show_expired], all_values)
+    names = [str(each) for each in namespaces]
+    whose = {"namespace": names[0]} if len(names) == 1 else {"namespaces": names}
+    asked = (PLAIN[len(names) == 1, show_expired], {**values, "project_id": caller.project_id, **whose})
     ((many, written),) = await resources.database.read_out(caller.project_id, caller.user_id, asked)
     return Listed(int(many or 0), b"[%s]" % (written or b""))
 
@@ -139,10 +140,14 @@ def page_of(where: Sequence[ColumnElement[bool]]) -> Select[int, str]:
     return select(case((last, skipped + part.c.many), else_=every).label("total"), part.c.written)
 
 
+WHOSE = {
+    True: Memory.namespace == bindparam("namespace", type_=Text),
+    False: Memory.namespace == any_(bindparam("namespaces", type_=ARRAY(Text))),
+}
+"""Of one namespace Postgres reads the newest from an index; of several it reads and sorts them all."""
 PLAIN = {
-    expired: page_of(
-        [Memory.namespace == any_(bindparam("namespaces", type_=ARRAY(Text))), *visible(show_expired=expired)]
-    )
+    (one, expired): page_of([WHOSE[one], *visible(show_expired=expired)])
+    for one in (False, True)
     for expired in (False, True)
 }
 """The commonest list has no condition but whose it is: put into words once."""
