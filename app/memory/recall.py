@@ -128,12 +128,14 @@ async def recall(
     resources: Resources, question: Question, vector: Vector | Awaitable[Vector] | None = None
 ) -> list[Recalled]:
     """`vector` is that of the question, from `reading`, where it was begun before."""
+    if vector is None:
+        async with reading(resources.embedder, question.text) as begun:
+            return await recall(resources, question, begun)
     names = tuple(str(namespace) for namespace in question.namespaces) if question.namespaces is not None else None
     await resources.index_queue.settled(question.project_id, names, said=not question.in_conversation)
-    sought = vector if vector is not None else await _embed(resources.embedder, question.text)
     best: list[Recalled] = []
     async for scope, limit in _attempts(resources, question, names):
-        candidates = await resources.index.candidates(scope, sought, question.text, limit)
+        candidates = await resources.index.candidates(scope, vector, question.text, limit)
         rows = await _rows_of(resources, question, candidates, filtered=scope.only is not None)
         best = _best(resources, question, candidates, rows)
         if len(best) >= question.top_k or len(candidates) < limit:
