@@ -14,7 +14,6 @@ from app.core.resources import Resources
 from app.sessions.repository import SessionRepository
 
 log = structlog.get_logger()
-RENEW_EVERY_SECONDS = 10
 RENEW = text("""
 update sessions set turn_until = clock_timestamp() + make_interval(secs => :seconds)
 where project_id = :project_id and id = :id and turn_id = :turn
@@ -38,7 +37,7 @@ async def release(resources: Resources, turn: Turn) -> None:
 async def _renew(resources: Resources, turn: Turn) -> None:
     values = {"project_id": turn.project_id, "id": turn.session_id, "turn": turn.id, "seconds": LEASE_SECONDS}
     while True:
-        await asyncio.sleep(RENEW_EVERY_SECONDS)
+        await asyncio.sleep(resources.values.lease_renewed_seconds)
         try:
             await resources.database.at_once(turn.project_id, turn.user_id, (RENEW, values))
         except SQLAlchemyError as error:

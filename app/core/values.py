@@ -20,6 +20,8 @@ class Values:
     recall_threshold: float = 0.1
     has_model: bool = False
     """Without one nothing can be put in short, and what the offline responder says teaches nothing."""
+    lease_renewed_seconds: float = 10
+    """How often whoever answers in a session says that it still does."""
     events_kept_days: int = 30
     shared: bool = False
     """Whether accounts enter one project together, or each its own."""

@@ -211,10 +211,9 @@ async def test_a_client_that_goes_away_stops_the_model(
 
 
 async def test_a_long_answer_keeps_its_session(
-    talk: StartTalk, server: ModelServer, rows: Rows, monkeypatch: pytest.MonkeyPatch
+    talk: StartTalk, server: ModelServer, rows: Rows, house: Resources, another_app: AnotherApp
 ) -> None:
-    monkeypatch.setattr("app.chat.lease.RENEW_EVERY_SECONDS", 0.05)
-    session = await talk()
+    session = through(await talk(), another_app(values=replace(house.values, lease_renewed_seconds=0.05)))
     server.chat(Says("A", " long", " answer", delay=0.3))
     answering = asyncio.create_task(session.say("Hello"))
     await rows.wait_for("select turn_until is not null from sessions where id = :id", id=session.session_id)
