@@ -56,13 +56,14 @@ class RateLimits:
     def __init__(self, counters: Counters, *, user: Limit, project: Limit, everyone: Limit, chat: Limit) -> None:
         self._counters = counters
         self._user, self._project, self._everyone, self._chat = user, project, everyone, chat
+        self._stranger = replace(user, name="stranger")
 
     async def admit_request(self, user: str, project: str) -> Allowance | None:
         return await self._admit([(self._user, user), (self._project, project), (self._everyone, "")])
 
     async def admit_stranger(self, address: str) -> None:
         """Whoever has no valid credential; not part of everybody's limit, or anyone could use that up for all."""
-        await self._admit([(replace(self._user, name="stranger"), address)])
+        await self._admit([(self._stranger, address)])
 
     async def admit_chat(self, user: str) -> Allowance | None:
         return await self._admit([(self._chat, user)])

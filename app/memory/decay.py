@@ -10,7 +10,7 @@ from sqlalchemy import Boolean, select
 
 from app.core.ports import Vector
 from app.core.resources import Resources
-from app.memory.ledger import MemoryRepository
+from app.memory.ledger import counting
 from app.memory.recall import Question, Recalled, recall
 from app.projects.models import Project
 
@@ -68,7 +68,6 @@ async def recall_fading(
     found = await recall(resources, replace(question, top_k=pool(question.top_k)), vector)
     shown = fade(found, question.top_k, question.at or dt.datetime.now(dt.UTC))
     if shown:
-        async with resources.database.transaction(question.project_id, question.user_id) as tx:
-            used = [each.memory.id for each in shown]
-            await MemoryRepository(tx, question.project_id, question.user_id).count_access(used)
+        used = counting(question.project_id, [each.memory.id for each in shown])
+        await resources.database.at_once(question.project_id, question.user_id, *used)
     return shown

@@ -161,9 +161,6 @@ class MemoryRepository(Repository[Memory]):
         people = {"user_id": row.user_id, "agent_id": row.agent_id, "app_id": row.app_id, "run_id": row.run_id}
         await self.tx.execute(CHANGE_HISTORY, {**values, **people})
 
-    async def count_access(self, ids: Sequence[UUID]) -> None:
-        await self.tx.execute(COUNT_ACCESS, {"project_id": self.project_id, "ids": list(ids)})
-
 
 def adding(
     namespace: Namespace,

@@ -1,15 +1,11 @@
-"""Write new memories inside somebody's transaction, and say what the index is to hear of once it is committed."""
+"""What was written, and what the index is to hear of it once it is committed."""
 
 import datetime as dt
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from app.core.ports import Change, ToIndex
-from app.memory.ledger import MemoryRepository, record_event
 from app.memory.namespace import Namespace
 from app.memory.new import NewMemory, Outcome, Remembered
 
@@ -18,19 +14,6 @@ from app.memory.new import NewMemory, Outcome, Remembered
 class Added:
     event_id: UUID
     results: Sequence[Remembered]
-
-
-async def write_memories(
-    tx: AsyncSession, namespace: Namespace, new: Sequence[NewMemory], *, deduplicate: bool = True
-) -> tuple[Added, list[Change]]:
-    """Inside the caller's transaction; the changes are for the indexer, once that has been committed."""
-    event_id = uuid.uuid4()
-    found = await MemoryRepository(tx, namespace.project_id).add_all(
-        namespace, new, deduplicate=deduplicate, event_id=event_id
-    )
-    results = [result for result, _ in found]
-    await record_event(tx, namespace, event_id, "ADD", done=True, results=[as_result(each) for each in results])
-    return Added(event_id, results), changes_of(namespace, new, found)
 
 
 def changes_of(
