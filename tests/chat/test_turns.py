@@ -198,7 +198,7 @@ async def test_a_client_that_goes_away_stops_the_model(
                         break
         else:
             with pytest.raises(httpx.ReadTimeout):
-                await client.post(f"{session.path}/messages", json=body, timeout=0.5)
+                await client.post(f"{session.path}/messages", json=body, timeout=2)
         await eventually(lambda: server.abandoned == 1)
         await rows.wait_for("select turn_id is null from sessions where id = :id", id=session.session_id)
     kept = [message["content"] for message in await session.history()]
