@@ -3,6 +3,7 @@
 Words are a sparse vector of term weights; how rare each is, is counted over the rows of the scope alone.
 """
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
@@ -79,6 +80,10 @@ select memory_id, similarity, bm25 from found join best using (memory_id) order 
 """)
 REMOVE = text("delete from memory_vectors where memory_id = any(:ids)")
 PRESENT = statement("select memory_id from memory_vectors where {current} and memory_id = any(:ids)")
+VECTORS = statement("""
+select memory_id, cast(embedding as text) as vector from memory_vectors
+where {current} and project_id = :project and memory_id = any(:ids)
+""")
 PAGE = statement("""
 select memory_id, project_id from memory_vectors
 where {current} and (cast(:after as uuid) is null or memory_id > :after) order by memory_id limit :batch
@@ -156,6 +161,11 @@ class PgVectorIndex:
         values = {"vector": to_vector(vector), "limit": limit, **to_values(scope)}
         async with self._database.transaction(scope.project_id) as tx:
             return [to_candidate(row) for row in (await tx.execute(SIMILAR, values)).mappings()]
+
+    async def vectors(self, project_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Vector]:
+        async with self._database.transaction(project_id) as tx:
+            rows = await tx.execute(VECTORS, {"project": project_id, "ids": list(ids)})
+            return {row.memory_id: json.loads(row.vector) for row in rows}
 
     async def present(self, ids: Sequence[UUID]) -> set[UUID]:
         async with self._database.system() as tx:

@@ -101,6 +101,13 @@ class QdrantIndex:
         (found,) = await self._search([nearest(vector, where, limit)])
         return unite(found, {})
 
+    async def vectors(self, project_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Vector]:
+        wanted = [str(each) for each in ids]
+        load = partial(self._client.retrieve, self._name, wanted, with_payload=["project"], with_vectors=[DENSE])
+        records = await ask(load) if wanted else []
+        mine = [each for each in records if (each.payload or {})["project"] == str(project_id)]
+        return {UUID(str(each.id)): to_dense(each.vector) for each in mine}
+
     async def present(self, ids: Sequence[UUID]) -> set[UUID]:
         wanted = [str(each) for each in ids]
         records = await ask(lambda: self._client.retrieve(self._name, wanted, with_payload=False)) if wanted else []
@@ -302,6 +309,11 @@ def best_words(
     """How rare a word is, is counted in the corpus alone, so a score says nothing about other customers."""
     params = models.SearchParams(idf=models.IdfCorpusParams(corpus=corpus))
     return models.QueryRequest(query=words, using=WORDS, filter=where, limit=limit, params=params)
+
+
+def to_dense(vectors: object) -> Vector:
+    dense: Vector = vectors[DENSE]  # type: ignore[index]  # named, since every vector here has a name
+    return dense
 
 
 def to_point(entry: IndexEntry) -> models.PointStruct:

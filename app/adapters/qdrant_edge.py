@@ -105,6 +105,10 @@ class QdrantEdgeIndex:
         (found,) = self._current.search([nearest(vector, narrow(scope, corpus), limit)])
         return unite(found, {})
 
+    async def vectors(self, project_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Vector]:
+        self._used = time.monotonic()
+        return self._current.vectors(project_id, ids) if ids else {}
+
     async def present(self, ids: Sequence[UUID]) -> set[UUID]:
         return self._current.present(ids) if ids else set()
 

@@ -187,6 +187,10 @@ class VectorIndex(Protocol):
         """The nearest by meaning alone."""
         ...
 
+    async def vectors(self, project_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Vector]:
+        """Of those of the ids that the index holds for this project."""
+        ...
+
     async def present(self, ids: Sequence[UUID]) -> set[UUID]:
         """Those of the ids that the index holds."""
         ...

@@ -6,19 +6,21 @@ nothing usable is asked again later and later; a memory never fails for want of 
 
 import hashlib
 import json
-from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
+from typing import TypeAlias
 from uuid import UUID
 
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import AppError
 from app.core.jobs import JobContext, resources_of, tasks
-from app.core.ports import ChatMessage, ModelOptions, Role, SearchScope, Token, Vector
+from app.core.ports import ChatMessage, ModelOptions, Role, Token, Vector
 from app.core.resources import Resources
 from app.memory.categories import Category, as_prompt, choose, read_answer, read_categories
 from app.projects.repository import SettingsRepository
@@ -70,6 +72,7 @@ class Bare:
 
 
 Given = dict[UUID, list[str] | None]
+Floats: TypeAlias = NDArray[np.float32]
 
 
 async def categorize(resources: Resources, project_id: UUID) -> int:
@@ -142,29 +145,38 @@ async def _ask(resources: Resources, project_id: UUID, bare: Sequence[Bare]) -> 
 
 
 async def _compare(resources: Resources, project_id: UUID, bare: Sequence[Bare]) -> Given:
-    """The index has a vector of each memory already: it is asked which of these are near to each description."""
-    categories, scope = bare[0].categories, SearchScope(project_id, None, tuple(each.id for each in bare))
-    says = [(category.name, words) for category in categories for words in category.says]
-    vectors = await embed_once(resources, [words for _, words in says])
-    scores: dict[UUID, dict[str, float]] = {each.id: {} for each in bare}
-    for (name, _), vector in zip(says, vectors, strict=True):
-        for near in await resources.index.similar(scope, vector, len(bare)):
-            scores[near.id][name] = max(scores[near.id].get(name, 0.0), near.similarity or 0.0)
-    return {each: choose(found, categories) for each, found in scores.items()}
+    """The index has a vector of each memory already, which is nearer to some descriptions than to others."""
+    categories = bare[0].categories
+    described = await embed_once(resources, [words for each in categories for words in each.says])
+    held = await resources.index.vectors(project_id, [each.id for each in bare])
+    given: Given = {each.id: choose({}, categories) for each in bare}
+    for memory_id, nearness in zip(held, cosines(held.values(), described), strict=True):
+        given[memory_id] = choose(_best_of(categories, nearness), categories)
+    return given
 
 
-async def embed_once(resources: Resources, texts: Sequence[str]) -> list[Vector]:
-    """Descriptions stay the same: their vectors are kept for an hour."""
+def cosines(vectors: Collection[Vector], described: Floats) -> list[list[float]]:
+    rows = np.array(list(vectors), np.float32).reshape(len(vectors), described.shape[1])
+    lengths = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return (rows @ described.T / lengths).tolist()  # type: ignore[no-any-return]  # numpy does not say of what
+
+
+def _best_of(categories: Sequence[Category], nearness: Sequence[float]) -> dict[str, float]:
+    """Each category is as near as the nearest of its descriptions."""
+    left = iter(nearness)
+    return {each.name: max(islice(left, len(each.says)), default=0.0) for each in categories}
+
+
+async def embed_once(resources: Resources, texts: Sequence[str]) -> Floats:
+    """A row of length 1 for each. Descriptions stay the same: their vectors are kept for an hour."""
     digest = hashlib.sha256("\x1f".join(texts).encode()).hexdigest()
     key = f"categories:{resources.embedder.name}:{digest}"
-    size = resources.embedder.dimensions
-    if kept := await resources.short_term.get(key):
-        numbers = array("f", kept)
-        return [list(numbers[place : place + size]) for place in range(0, len(numbers), size)]
-    vectors = await resources.embedder.embed(texts)
-    flat = array("f", (float(number) for vector in vectors for number in vector))
-    await resources.short_term.set(key, flat.tobytes(), KEPT_SECONDS)
-    return vectors
+    kept = await resources.short_term.get(key)
+    if kept is None:
+        rows = np.array(await resources.embedder.embed(texts), np.float32)
+        kept = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).tobytes()
+        await resources.short_term.set(key, kept, KEPT_SECONDS)
+    return np.frombuffer(kept, np.float32).reshape(len(texts), -1)
 
 
 # ---------------------------------------------------------------- jobs

@@ -142,6 +142,15 @@ async def test_similar_looks_at_meaning_alone(index: VectorIndex, place: Place) 
     assert all(each.bm25 is None for each in found)
 
 
+async def test_a_project_gets_the_vectors_of_its_own_memories(index: VectorIndex, store: Store, place: Place) -> None:
+    mine, other = place.entries(3), Place(await store.new_project(), "home").entries(1)
+    await index.upsert([*mine, *other])
+    found = await index.vectors(place.project_id, [mine[0].id, mine[2].id, other[0].id, uuid.uuid4()])
+    assert set(found) == {mine[0].id, mine[2].id}
+    assert all(cosine(found[each.id], each.vector) == pytest.approx(1, abs=1e-4) for each in (mine[0], mine[2]))
+    assert await index.vectors(place.project_id, []) == {}
+
+
 @pytest.mark.parametrize("size", [100, 1_000, pytest.param(10_000, marks=pytest.mark.long)])
 async def test_all_ten_expected_results_are_returned(index: VectorIndex, place: Place, size: int) -> None:
     entries = place.entries(size)
