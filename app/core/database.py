@@ -77,6 +77,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=pool_timeout,
+            pool_use_lifo=True,  # the one used last has its plans and its tables at hand, in Postgres and in the caches
             pool_reset_on_return=None,  # whoever takes a connection ends what it began
             hide_parameters=True,
             connect_args={
