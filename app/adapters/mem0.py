@@ -23,7 +23,16 @@ from mem0.utils.factory import LlmFactory
 from app.adapters.model_errors import LATER, retry_after
 from app.adapters.openai import OpenAIModel
 from app.core.errors import AppError, ConfigurationError, ExtractionFailed, Unavailable, UpstreamFailed
-from app.core.ports import ChatMessage, ExtractedFact, Extraction, ExtractionRequest, KnownMemory, ModelOptions, Role
+from app.core.ports import (
+    ChatMessage,
+    ExtractedFact,
+    Extraction,
+    ExtractionRequest,
+    KnownMemory,
+    ModelOptions,
+    Role,
+    Usage,
+)
 
 MOST_KNOWN = 10
 MOST_QUERIES = 10
@@ -34,9 +43,15 @@ class Answers(Protocol):
 
     name: str
 
-    async def answer(self, messages: Sequence[ChatMessage], *, keep: bool) -> str: ...
+    async def answer(self, messages: Sequence[ChatMessage], *, keep: bool) -> "Answered": ...
 
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    text: str
+    usage: Usage
 
 
 class Mem0Extractor:
@@ -55,7 +70,7 @@ class Mem0Extractor:
             await memory.run(messages, {name: value for name, value in scope.items() if value})
         except LLMError as error:
             raise _unwrapped(error) from None
-        return Extraction(call.facts)
+        return Extraction(call.facts, usage=call.usage)
 
     async def close(self) -> None:
         await self._answers.close()
@@ -72,6 +87,7 @@ class Call:
     answers: Answers
     known: list[KnownMemory] = field(default_factory=list)
     facts: list[ExtractedFact] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
 
     # the embedder: memories are embedded where they are stored, so any vector does
 
@@ -115,7 +131,11 @@ class Call:
             raise ExtractionFailed(str(nonsense)) from None
 
     async def _facts(self, prompt: Sequence[ChatMessage]) -> str:
-        return read_facts(await self.answers.answer(prompt, keep=self.request.keep))
+        answered = await self.answers.answer(prompt, keep=self.request.keep)
+        before, more = self.usage, answered.usage
+        prompt_tokens = before.prompt_tokens + more.prompt_tokens
+        self.usage = Usage(prompt_tokens, before.completion_tokens + more.completion_tokens)
+        return read_facts(answered.text)
 
 
 class OneExtraction(main.AsyncMemory):  # type: ignore[misc]  # mem0 has no types
@@ -177,7 +197,7 @@ class OpenAIAnswers:
         self.name = model.name
         self._model = model
 
-    async def answer(self, messages: Sequence[ChatMessage], *, keep: bool) -> str:
+    async def answer(self, messages: Sequence[ChatMessage], *, keep: bool) -> Answered:
         try:
             answer = await self._model.complete(messages, ModelOptions(keep=keep), as_json=True, tries=1)
         except AppError as error:
@@ -186,7 +206,7 @@ class OpenAIAnswers:
             raise Nonsense("The language model declined to extract memories from this.")
         if answer.cut_off:
             raise Nonsense("The language model's answer was cut off before its end.")
-        return answer.text
+        return Answered(answer.text, answer.usage)
 
     async def close(self) -> None:
         await self._model.close()
@@ -210,7 +230,7 @@ class Mem0Answers:
         self._timeout = timeout_seconds
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="extract")
 
-    async def answer(self, messages: Sequence[ChatMessage], *, keep: bool) -> str:  # noqa: ARG002  # not theirs to say
+    async def answer(self, messages: Sequence[ChatMessage], *, keep: bool) -> Answered:  # noqa: ARG002  # not theirs to say
         plain = [_plain(message) for message in messages]
         ask = partial(self._provider.generate_response, messages=plain, response_format={"type": "json_object"})
         reply = asyncio.get_running_loop().run_in_executor(self._threads, ask)
@@ -222,7 +242,9 @@ class Mem0Answers:
         if failure is not None:
             reason = f"The language model failed with {type(failure).__name__}."
             raise ExtractionFailed(reason, retry_after=_asked_to_wait(failure) or LATER)
-        return str(reply.result())
+        said = str(reply.result())
+        asked = sum(len(message.content) for message in messages)
+        return Answered(said, Usage(asked // 4, len(said) // 4))  # not every provider of mem0's tells
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -16,11 +16,11 @@ from app.chat.answered import keeping
 from app.chat.asked import Said, Turn
 from app.chat.progress import Progress
 from app.chat.teach import Lesson, summing_up, teach
-from app.chat.usage import using
 from app.core.database import Statement
 from app.core.errors import AppError
 from app.core.resources import Resources
 from app.memory.ledger import counting
+from app.projects.token_usage import using
 from app.sessions.models import Message, Session
 from app.sessions.privacy import PrivacyMode
 from app.sessions.repository import MessageRepository, SessionRepository, title_of
@@ -117,7 +117,7 @@ def _steps(resources: Resources, exchange: Exchange) -> Iterator[Statement]:
     if turn.promise.counts_access and not exchange.paused:
         yield from counting(turn.project_id, [memory.id for memory in progress.recalled])
     yield from keeping(turn, exchange.asked.id, exchange.answer.id, exchange.event_id, progress.recalled_ids)
-    yield using(turn.project_id, progress.usage)
+    yield using(turn.project_id, progress.usage, turns=1)
     yield PLACES, {"project_id": turn.project_id, "ids": [said.id for said in exchange.said]}
 
 
@@ -174,7 +174,7 @@ async def _record_incognito(resources: Resources, turn: Turn, progress: Progress
 
 async def _close(tx: AsyncSession, turn: Turn, progress: Progress) -> None:
     await SessionRepository(tx, turn.project_id).end_turn(turn.session_id, turn.id)
-    await tx.execute(*using(turn.project_id, progress.usage))
+    await tx.execute(*using(turn.project_id, progress.usage, turns=1))
 
 
 async def _say_so_far(tx: AsyncSession, turn: Turn, progress: Progress, session: Session) -> list[Message]:

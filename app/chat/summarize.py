@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.chat.prompt import cut, estimate_tokens
-from app.core.ports import ChatMessage, ModelOptions, Role, Token
+from app.core.ports import ChatMessage, ModelOptions, Role
 from app.core.resources import Resources
+from app.projects.token_usage import ask_model
 from app.sessions.models import Message
 from app.sessions.privacy import PrivacyMode
 from app.sessions.repository import MessageRepository, SessionRepository
@@ -31,7 +32,7 @@ class Part:
 async def summarize_session(resources: Resources, project_id: UUID, session_id: UUID) -> None:
     """Part by part, the oldest first, so that nothing is passed over. Does nothing where little is left to do."""
     while (part := await _next_part(resources, project_id, session_id)) is not None:
-        summary = await _ask(resources, part)
+        summary = await _ask(resources, project_id, part)
         async with resources.database.transaction(project_id) as tx:
             session = await SessionRepository(tx, project_id).find(session_id)
             if session is None or session.summary != part.before:
@@ -62,12 +63,11 @@ def _that_fit(messages: Sequence[Message], budget: int) -> Sequence[Message]:
     return messages
 
 
-async def _ask(resources: Resources, part: Part) -> str:
+async def _ask(resources: Resources, project_id: UUID, part: Part) -> str:
     said = "\n".join(f"{message.role}: {message.content}" for message in part.messages)
     text = f"Summary of what came before: {part.before}\n\n{said}" if part.before else said
     prompt = [
         ChatMessage(Role.SYSTEM, TASK),
         ChatMessage(Role.USER, cut(text, resources.values.context_tokens * 3 // 4)),
     ]
-    pieces = resources.llm.stream(prompt, ModelOptions(max_tokens=ANSWER_TOKENS))
-    return "".join([piece.text async for piece in pieces if isinstance(piece, Token)]).strip()
+    return (await ask_model(resources, project_id, prompt, ModelOptions(max_tokens=ANSWER_TOKENS))).strip()

@@ -7,21 +7,13 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.database import Written
 from app.core.errors import TooManyRequests
-from app.core.ports import Usage
 
 SETTING = "monthly_token_budget"
 READ = text("""
 select date_trunc('month', now())::date as month, coalesce(sum(prompt_tokens), 0)::bigint as prompt_tokens,
   coalesce(sum(completion_tokens), 0)::bigint as completion_tokens, coalesce(sum(turns), 0)::bigint as turns
 from token_usage where project_id = :project_id and month = date_trunc('month', now())::date
-""")
-ADD = text("""
-insert into token_usage (project_id, month, prompt_tokens, completion_tokens, turns)
-values (:project_id, date_trunc('month', now())::date, :prompt, :completion, 1)
-on conflict (project_id, month) do update set prompt_tokens = token_usage.prompt_tokens + excluded.prompt_tokens,
-  completion_tokens = token_usage.completion_tokens + excluded.completion_tokens, turns = token_usage.turns + 1
 """)
 
 
@@ -46,7 +38,3 @@ class Budget:
 async def read_usage(tx: AsyncSession, project_id: UUID) -> Mapping[str, object]:
     """Of this month, whether anything was used or not."""
     return dict((await tx.execute(READ, {"project_id": project_id})).mappings().one())
-
-
-def using(project_id: UUID, usage: Usage) -> Written:
-    return ADD, {"project_id": project_id, "prompt": usage.prompt_tokens, "completion": usage.completion_tokens}

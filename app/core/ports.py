@@ -119,6 +119,7 @@ class Extraction:
     facts: Sequence[ExtractedFact]
     note: str | None = None
     """A sentence for the event, for example that no language model was asked."""
+    usage: Usage = field(default_factory=Usage)
 
 
 class Extractor(Protocol):

@@ -20,10 +20,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import AppError
 from app.core.jobs import JobContext, resources_of, tasks
-from app.core.ports import ChatMessage, ModelOptions, Role, Token, Vector
+from app.core.ports import ChatMessage, ModelOptions, Role, Vector
 from app.core.resources import Resources
 from app.memory.categories import Category, as_prompt, choose, read_answer, read_categories
 from app.projects.repository import SettingsRepository
+from app.projects.token_usage import ask_model
 
 log = structlog.get_logger()
 AT_ONCE = 200
@@ -129,13 +130,12 @@ async def _wake(tx: AsyncSession, project_id: UUID, seconds: float) -> None:
 
 async def _ask(resources: Resources, project_id: UUID, bare: Sequence[Bare]) -> Given:
     """Nothing is open while the model thinks, and what it says wrong is nobody's mistake but its own."""
-    del project_id
     categories = bare[0].categories
     task, given = as_prompt(categories, [each.content for each in bare])
     messages = [ChatMessage(Role.SYSTEM, task), ChatMessage(Role.USER, given)]
     try:
-        parts = resources.llm.stream(messages, ModelOptions(temperature=0, max_tokens=60 * len(bare) + 200))
-        answer = "".join([part.text async for part in parts if isinstance(part, Token)])
+        options = ModelOptions(temperature=0, max_tokens=60 * len(bare) + 200)
+        answer = await ask_model(resources, project_id, messages, options)
     except AppError:
         answer = ""
     return dict(zip([each.id for each in bare], read_answer(answer, categories, len(bare)), strict=True))

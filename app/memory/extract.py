@@ -34,6 +34,7 @@ from app.memory.ledger import MemoryRepository
 from app.memory.namespace import Namespace
 from app.memory.new import Kind, NewMemory
 from app.memory.write import as_result, changes_of
+from app.projects.token_usage import using
 
 log = structlog.get_logger()
 MOST_TRIES = 6
@@ -185,6 +186,8 @@ async def _finish(
         results = [as_result(result) for result, _ in added]
         results += [{"id": str(memory.id), "event": "NONE"} for memory in known]
         await _close(tx, task, "SUCCEEDED", results=results, note=extraction.note)
+        if extraction.usage.prompt_tokens or extraction.usage.completion_tokens:
+            await tx.execute(*using(task.namespace.project_id, extraction.usage))
     return changes_of(task.namespace, new, added)
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import AppError, Conflict, TimedOut, Unavailable, UpstreamFailed
-from app.core.ports import ChatMessage, ModelOptions, Role, Token
+from app.core.ports import ChatMessage, ModelOptions, Role
 from app.core.resources import Resources
 from app.memory.categories import read_categories
 from app.memory.models import Memory
@@ -34,6 +34,7 @@ from app.memory.portrait_schema import (
 )
 from app.memory.portraits import PortraitRepository
 from app.memory.visible import visible
+from app.projects.token_usage import ask_model
 
 log = structlog.get_logger()
 MOST_TRIES = 6
@@ -174,8 +175,8 @@ async def _by_model(resources: Resources, task: Task, memories: Sequence[Memory]
         ChatMessage(Role.SYSTEM, asked),
         ChatMessage(Role.USER, json.dumps(known, ensure_ascii=False)),
     ]
-    parts = resources.llm.stream(messages, ModelOptions(temperature=0, max_tokens=4000))
-    said = read_answer("".join([part.text async for part in parts if isinstance(part, Token)]))
+    options = ModelOptions(temperature=0, max_tokens=4000)
+    said = read_answer(await ask_model(resources, task.namespace.project_id, messages, options))
     if said is None:
         raise Unusable("The language model answered with something that is not a JSON object")
     return fit(said, task.schema)

@@ -102,6 +102,10 @@ async def test_a_long_history_is_summarised_once_and_remembered(
             words = f"Message {number} of {session.session_id}"
             assert sum(words in str(body) for body in asked) == 1, "each is read once, none is passed over"
         assert all(tokens_of(body) <= house.values.context_tokens for body in asked)
+        spent = (await session.client.get("/v1/usage")).json()
+        assert spent["turns"] == 1
+        its_own = sum(session.session_id in str(body) for body in asked)  # a worker does other tests' jobs, too
+        assert spent["prompt_tokens"] >= 11 * (1 + its_own), "the model says 11 of each"
         await session.say("Still here?")
         asked_before = len(server.conversations)
         later = server.conversations[-1]

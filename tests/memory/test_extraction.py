@@ -16,6 +16,7 @@ import pytest_asyncio
 
 from app.adapters.mem0 import Mem0Extractor, OpenAIAnswers
 from app.adapters.openai import Connection, OpenAIModel
+from app.chat.usage import read_usage
 from app.core.errors import Unavailable
 from app.core.ports import Embedder, Extraction, ExtractionRequest, Purpose, Vector
 from app.core.resources import Resources
@@ -158,6 +159,17 @@ async def test_facts_become_memories_with_what_belongs_to_them(
     assert (await history_of(engine, ann, memory.id))[0].input == [
         {"role": "user", "content": "I like green tea and live in Köln"}
     ]
+
+
+async def test_what_the_model_read_and_wrote_is_paid_for_by_the_project(
+    engine: Resources, ann: Namespace, server: ModelServer
+) -> None:
+    server.extraction(Raw("prose"), Facts("User likes tea"))
+    assert (await worked(engine, ann, "I like tea")).status == "SUCCEEDED"
+    async with engine.database.transaction(ann.project_id) as tx:
+        spent = await read_usage(tx, ann.project_id)
+    assert (spent["prompt_tokens"], spent["turns"]) == (22, 0), "asked twice"
+    assert spent["completion_tokens"]
 
 
 async def test_fenced_facts_are_read_too(engine: Resources, ann: Namespace, server: ModelServer) -> None:

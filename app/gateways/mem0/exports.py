@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.core.database import ProjectModel
 from app.core.errors import NotFound
 from app.core.jobs import JobContext, resources_of, tasks
-from app.core.ports import ChatMessage, ModelOptions, Role, Token
+from app.core.ports import ChatMessage, ModelOptions, Role
 from app.core.repository import Repository
 from app.core.resources import Resources, ResourcesDep
 from app.identity.caller import Caller, MemoryReader
@@ -26,6 +26,7 @@ from app.memory.read_filters import parse_filters, unwritten
 from app.memory.refusals import REFUSALS, PlainRefusals
 from app.memory.said import storable_object
 from app.memory.schemas import ListMemories, Placed
+from app.projects.token_usage import ask_model
 
 router = APIRouter(tags=["mem0: exports"], responses=REFUSALS, route_class=PlainRefusals)
 MOST = 10_000
@@ -108,7 +109,7 @@ async def get_export(body: ExportAsked, caller: MemoryReader, resources: Resourc
     memories = listed.shown()
     if resources.llm.name == "offline":
         return by_name(request["schema"], memories)
-    return await by_model(resources, request, memories)
+    return await by_model(resources, caller.project_id, request, memories)
 
 
 def read_conditions(filters: object) -> object:
@@ -149,12 +150,13 @@ def _value(name: str, wanted: object, memories: Sequence[Mapping[str, Any]]) -> 
     return values[0] if values else None
 
 
-async def by_model(resources: Resources, request: Shape, memories: Sequence[Mapping[str, Any]]) -> Shape:
+async def by_model(
+    resources: Resources, project_id: UUID, request: Shape, memories: Sequence[Mapping[str, Any]]
+) -> Shape:
     task = TASK.format(schema=json.dumps(request["schema"]), more=request["instructions"] or "")
     known = json.dumps([each["memory"] for each in memories[:MOST_ASKED]], ensure_ascii=False)
     messages = [ChatMessage(Role.SYSTEM, task), ChatMessage(Role.USER, known)]
-    parts = resources.llm.stream(messages, ModelOptions(temperature=0, max_tokens=4000))
-    answer = "".join([part.text async for part in parts if isinstance(part, Token)])
+    answer = await ask_model(resources, project_id, messages, ModelOptions(temperature=0, max_tokens=4000))
     match = re.search(r"\{.*\}", answer, re.DOTALL)
     try:
         said = json.loads(match[0]) if match else {}

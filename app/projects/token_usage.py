@@ -1,0 +1,36 @@
+"""What a project's questions to the language model cost it, whoever asks: a turn, or work in the background."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+
+from app.core.database import Written
+from app.core.ports import ChatMessage, ModelOptions, Token, Usage
+from app.core.resources import Resources
+
+ADD = text("""
+insert into token_usage (project_id, month, prompt_tokens, completion_tokens, turns)
+values (:project_id, date_trunc('month', now())::date, :prompt, :completion, :turns)
+on conflict (project_id, month) do update set prompt_tokens = token_usage.prompt_tokens + excluded.prompt_tokens,
+  completion_tokens = token_usage.completion_tokens + excluded.completion_tokens,
+  turns = token_usage.turns + excluded.turns
+""")
+
+
+def using(project_id: UUID, usage: Usage, *, turns: int = 0) -> Written:
+    values = {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens, "turns": turns}
+    return ADD, {"project_id": project_id, **values}
+
+
+async def ask_model(
+    resources: Resources, project_id: UUID, messages: Sequence[ChatMessage], options: ModelOptions
+) -> str:
+    """The whole answer, paid for by the project. Nothing is open while the model thinks."""
+    words: list[str] = []
+    async for piece in resources.llm.stream(messages, options):
+        if isinstance(piece, Token):
+            words.append(piece.text)
+        elif piece.prompt_tokens or piece.completion_tokens:
+            await resources.database.at_once(project_id, None, using(project_id, piece))
+    return "".join(words)
