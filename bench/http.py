@@ -24,6 +24,7 @@ import uvloop
 
 from app.api_keys.issue import issue_key
 from app.core.logging import configure_logging
+from app.memory.categorize import categorize
 from app.settings import Settings
 from app.wiring import open_resources
 from bench.corpus import Corpus, Town, found_town, sentences
@@ -32,6 +33,8 @@ from bench.load import drive, request
 PLENTY = {f"RATE_LIMIT_{who}": "100000000/minute" for who in ("AUTH", "USER", "PROJECT", "GLOBAL", "CHAT")}
 CLIENTS = (1, 8, 16, 32)
 FILLED = "bench.json"
+WARM_UP = 3
+"""Seconds: a process that has just started has not read most customers' memories yet."""
 FRESH = sentences(3)
 Figures = dict[str, dict[str, float]]
 
@@ -105,9 +108,12 @@ KINDS = (
 
 
 async def fill(folder: Path, memories: int) -> None:
+    """Until nothing is left to do in the background for what was filled in."""
     async with open_resources(Settings(_env_file=None, data_dir=folder)) as resources:
         town: Town = await found_town(resources)
         await Corpus(resources, town).grow(memories)
+        while await categorize(resources, town.large.project_id):
+            pass
         key = await issue_key(resources.database, resources.key_pepper, name="http", project_id=town.large.project_id)
     people = People(key, str(town.large.user_id), [str(each.user_id) for each in town.small])
     (folder / FILLED).write_text(json.dumps(asdict(people)))
@@ -161,7 +167,7 @@ async def measure(folder: Path, log: Path, kinds: Sequence[Kind], seconds: float
     with serving(folder, log) as (server, port):
         for kind in kinds:
             asked = kind.requests(people.key, people)
-            await drive(port, asked, 4, 1, kind.check)
+            await drive(port, asked, 4, WARM_UP, kind.check)
             for clients in kind.clients:
                 figures[f"{kind.name} at {clients}"] = await one(folder, server, port, kind, asked, clients, seconds)
     return figures
