@@ -1,6 +1,7 @@
 """Which addresses are out in the world, and which are the server's own network in one disguise or another."""
 
 import ipaddress
+import socket
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 PROTOCOLS = ipaddress.IPv4Network("192.0.0.0/24")
@@ -16,6 +17,25 @@ def is_public(text: str) -> bool:
     else:
         hidden = hidden or address.is_site_local or address.teredo is not None
     return address.is_global and not hidden
+
+
+def may_be_public(host: str) -> bool:
+    """What can be seen without asking anybody; a name that is no address may lead anywhere."""
+    host = host.rstrip(".").lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return False
+    try:
+        return is_public(_as_resolvers_read(host))
+    except ValueError:
+        return True
+
+
+def _as_resolvers_read(host: str) -> str:
+    """`2130706433` and `0x7f.1` are 127.0.0.1 to whoever connects."""
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return host
 
 
 def unwrap(address: Address) -> Address:

@@ -18,7 +18,7 @@ from app.core.rate_limit import Limit, limiter, refuse, stand
 
 log = structlog.get_logger()
 CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
-CODES |= {409: "conflict", 413: "too_large", 415: "unsupported_media_type", 422: "invalid_request"}
+CODES |= {409: "conflict", 413: "too_large", 422: "invalid_request"}
 TOO_LARGE = "The request body is larger than MAX_BODY_BYTES allows: send less at once"
 DISK_FULL, CANCELED = "53100", "57014"
 REFERS_TO_NOTHING, IS_THERE_ALREADY = "23503", "23505"

@@ -1,6 +1,6 @@
 import pytest
 
-from app.core.addresses import is_public
+from app.core.addresses import is_public, may_be_public
 
 OURS = [
     *(
@@ -29,3 +29,16 @@ def test_an_address_of_the_servers_own_network_is_known(address: str) -> None:
 @pytest.mark.parametrize("address", THE_WORLDS)
 def test_an_address_out_in_the_world_is_let_through(address: str) -> None:
     assert is_public(address)
+
+
+DISGUISED = ["localhost", "LOCALHOST.", "my.localhost", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "10.0.0.1.", "0"]
+
+
+@pytest.mark.parametrize("host", [*DISGUISED, *OURS])
+def test_what_can_be_seen_to_lead_inside_is_seen_before_anything_is_sent(host: str) -> None:
+    assert not may_be_public(host)
+
+
+@pytest.mark.parametrize("host", ["example.com", "localhost.example.com", "1e100.net", *THE_WORLDS])
+def test_any_other_name_is_asked_for_when_something_is_sent(host: str) -> None:
+    assert may_be_public(host)

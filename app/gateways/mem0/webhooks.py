@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.addresses import is_public
+from app.core.addresses import may_be_public
 from app.core.errors import BadRequest, NotFound
 from app.core.pagination import Cursor, Limit
 from app.core.resources import Resources, ResourcesDep
@@ -52,11 +52,7 @@ def check_receiver(resources: Resources, url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme != "https":
         raise BadRequest("Webhooks are sent over https: they carry what people said")
-    try:
-        public = is_public(parts.hostname or "")
-    except ValueError:
-        public = parts.hostname != "localhost"
-    if not public:
+    if not may_be_public(parts.hostname or ""):
         raise BadRequest("Webhooks are not sent into the server's own network: name a public address")
 
 
