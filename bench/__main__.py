@@ -6,6 +6,7 @@ import time
 
 QUICK = {
     "auth": ["--requests", "1000", "--rounds", "3"],
+    "embedding": [],
     "engine": ["--sizes", "1000"],
     "http": ["--memories", "1000", "--seconds", "2"],
     "chat": ["--conversations", "10", "--turns", "3"],

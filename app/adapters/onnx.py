@@ -1,7 +1,7 @@
 """Embeddings from the shipped model, in this process: nothing is downloaded and nobody else is asked.
 
 `fastembed` loads the model; running it and pooling are done here, without its Python overhead (0.3 ms of 1.7). Texts
-that wait while every thread is busy go to the next free one together: alone nobody waits, a crowd shares the hops.
+that wait while every thread is busy go to the next free one together: alone nobody waits, a crowd shares hops and runs.
 """
 
 import asyncio
@@ -26,14 +26,16 @@ from tokenizers import Encoding
 
 from app.core.ports import Purpose, Vector
 
-FOLDER = Path(__file__).parent.parent / "models" / "all-MiniLM-L6-v2-int8"
-NAME = "all-MiniLM-L6-v2-int8"
+FOLDER = Path(__file__).parent.parent / "models" / "all-MiniLM-L6-v2-int8-static"
+NAME = "all-MiniLM-L6-v2-int8-static"
 DIMENSIONS = 384
 LONGEST = 256
 """Tokens the model was trained to read, [CLS] and [SEP] included."""
 MOST_TEXTS = 16
 MOST_TOKENS = 256
-"""For a thread to take at once, about 25 ms of work."""
+"""For a thread to take at once and for the model to read in one run, about 25 ms of work."""
+CALL = 8
+"""What running the model costs beside its tokens, in tokens: so much padding takes less than another run."""
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -57,25 +59,49 @@ class LoadedModel:
         self._tokenizer.enable_truncation(max_length=LONGEST)  # what is cut off is kept as further pieces
 
     def embed(self, texts: Sequence[str], *, quickly: bool = False) -> list[Floats]:
-        """Quickly is on two threads, which takes less time and more work; the vectors are the same to the bit."""
+        """Unit vectors: of a text's pieces, weighed by length. Quickly is on two threads: sooner, with more work."""
         # half a surrogate pair, which JSON can carry, would fail whoever's text is beside it
         whole = [text.encode(errors="replace").decode() for text in texts]
         session = self._quick if quickly else self._session
-        return [self._embed(session, encoded) for encoded in self._tokenizer.encode_batch(whole)]
+        sums = np.zeros((len(texts), DIMENSIONS), np.float32)
+        for batch in in_batches(pieces_of(self._tokenizer.encode_batch(whole))):
+            for piece, vector in zip(batch, _run(session, batch), strict=True):
+                sums[piece.text] += vector * len(piece.ids)
+        return [_normalised(each) for each in sums]
 
-    def _embed(self, session: Any, encoded: Encoding) -> Floats:
-        """A unit vector: that of the text's pieces, weighed by their length, averaged and normalised again."""
-        pieces = [encoded, *encoded.overflowing]
-        return _normalised(
-            np.sum([self._run(session, piece) * len(piece) for piece in pieces], axis=0, dtype=np.float32)
-        )
 
-    def _run(self, session: Any, piece: Encoding) -> Floats:
-        """Alone, because int8 scales are taken over a whole batch: a text's vector would depend on its neighbours."""
-        ids = np.array([piece.ids], dtype=np.int64)
-        inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-        hidden: Floats = session.run(None, inputs)[0][0]
-        return _normalised(hidden.mean(axis=0))
+@dataclass(frozen=True, slots=True)
+class Piece:
+    text: int
+    """Which of the texts it belongs to."""
+    ids: Sequence[int]
+
+
+def pieces_of(texts: Sequence[Encoding]) -> list[Piece]:
+    return [Piece(row, each.ids) for row, text in enumerate(texts) for each in (text, *text.overflowing)]
+
+
+def in_batches(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
+    """For a run each, the shortest first: a longer one joins where padding the others costs less than another run."""
+    batch: list[Piece] = []
+    for piece in sorted(pieces, key=lambda piece: len(piece.ids)):
+        padding = (len(piece.ids) - len(batch[-1].ids)) * len(batch) if batch else 0
+        if batch and (padding > CALL or len(piece.ids) * (len(batch) + 1) > MOST_TOKENS):
+            yield batch
+            batch = []
+        batch.append(piece)
+    if batch:
+        yield batch
+
+
+def _run(session: Any, batch: Sequence[Piece]) -> list[Floats]:
+    ids = np.zeros((len(batch), len(batch[-1].ids)), dtype=np.int64)
+    mask = np.zeros(ids.shape, dtype=np.int32)
+    for row, piece in enumerate(batch):
+        ids[row, : len(piece.ids)], mask[row, : len(piece.ids)] = piece.ids, 1
+    [hidden] = session.run(None, {"input_ids": ids, "attention_mask": mask})
+    sums: Floats = (mask[:, np.newaxis].astype(np.float32) @ hidden)[:, 0]
+    return [_normalised(each) for each in sums]
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class Embedder(Protocol):
     """Turns texts into unit vectors. A text longer than the model reads is chunked and its parts averaged."""
 
     name: str
-    """Says which model made a vector, for example `onnx:all-MiniLM-L6-v2-int8`: written beside the index."""
+    """Says which model made a vector, for example `onnx:all-MiniLM-L6-v2-int8-static`: written beside the index."""
     dimensions: int
 
     async def embed(self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT) -> list[Vector]: ...

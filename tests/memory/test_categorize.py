@@ -76,11 +76,16 @@ def test_a_prompt_holds_every_category_and_the_memories_as_data() -> None:
 async def test_a_memory_has_none_at_first_and_gets_them_by_similarity(
     client: httpx.AsyncClient, resources: Resources, project_id: uuid.UUID
 ) -> None:
-    tea, tennis, other = await add(client, "I like tea", "I play tennis every Saturday", "The meeting code is blue")
-    assert await categories(client, tea) is None
+    eaten, played, named = (
+        "I had soup in a small restaurant",
+        "I play tennis every Saturday",
+        "The meeting code is blue",
+    )
+    soup, tennis, other = await add(client, eaten, played, named)
+    assert await categories(client, soup) is None
     await settle(resources, project_id)
     assert await categorize(resources, project_id) == 3
-    assert await categories(client, tea) == ["food"]
+    assert await categories(client, soup) == ["food"]
     assert await categories(client, tennis) == ["sports"]
     assert await categories(client, other) == ["misc"]
 
