@@ -6,6 +6,7 @@ kept in `model_ranges.json`, so that the same file comes out everywhere; `--cali
 """
 
 import argparse
+import hashlib
 import itertools
 import json
 from collections.abc import Iterator, Sequence
@@ -21,9 +22,10 @@ from tokenizers import Tokenizer
 from app.adapters.onnx import DIMENSIONS, FOLDER, LONGEST
 from bench.corpus import sentences
 
+ORIGINAL = "b24a62574932e345889038933af669508c5dae2be76153c5504362630a8bbdba"
 RANGES = Path(__file__).parent / "model_ranges.json"
 DOCS = Path(__file__).parent.parent / "docs"
-LAYERS, HEADS, EPSILON = 6, 12, 1e-12
+HEADS, EPSILON = 12, 1e-12
 STEPS = 255
 PERCENT = 1
 """Of the texts may reach below a range, and as many above it, which makes the steps finer for the others."""
@@ -209,6 +211,8 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--calibrate", action="store_true", help=f"write {RANGES.name} first")
     asked = parser.parse_args()
+    if hashlib.sha256(asked.original.read_bytes()).hexdigest() != ORIGINAL:
+        parser.error("This is not the original: see app/models/README.md")
     original = Original(asked.original)
     if asked.calibrate:
         RANGES.write_text("[\n" + ",\n".join(json.dumps(each) for each in calibrate(original)) + "\n]\n")
