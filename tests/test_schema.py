@@ -218,6 +218,16 @@ def test_no_private_function_is_open_to_everybody(admin: psycopg.Connection[Any]
     assert column(admin, open_functions) == []
 
 
+def test_what_every_policy_asks_is_part_of_it(admin: psycopg.Connection[Any]) -> None:
+    """And not a call for every statement and table, which a setting or a definer's rights would make of it."""
+    calls = """
+    select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+    where n.nspname = 'private' and p.proname in ('project_id', 'user_id')
+      and (p.prosecdef or p.proconfig is not null or p.prosqlbody is null)
+    """
+    assert column(admin, calls) == []
+
+
 def test_the_servers_login_owns_nothing_and_is_bound_by_every_rule(admin: psycopg.Connection[Any]) -> None:
     powers = (
         "select rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolinherit from pg_roles where rolname = %s"
