@@ -53,22 +53,21 @@ class Corpus:
     """Grows through the public API. Its texts come from one pool, embedded once: a speaker's name, which is not
     embedded, makes each different, so that what takes time here is not the model."""
 
-    def __init__(self, resources: Resources, town: Town) -> None:
-        self._resources = resources
+    def __init__(self, town: Town) -> None:
         self._town = town
         self._pool = list(itertools.islice(sentences(1), POOL))
         self._size = dict.fromkeys([town.large, *town.small], 0)
 
-    async def grow(self, total: int) -> None:
-        await self._fill(self._town.large, total // 10)
+    async def grow(self, resources: Resources, total: int) -> None:
+        await self._fill(resources, self._town.large, total // 10)
         for namespace in self._town.small:
-            await self._fill(namespace, (total - total // 10) // NAMESPACES)
-        await self._resources.index_queue.settled(self._town.large.project_id, None)
+            await self._fill(resources, namespace, (total - total // 10) // NAMESPACES)
+        await resources.index_queue.settled(self._town.large.project_id, None)
 
-    async def _fill(self, namespace: Namespace, size: int) -> None:
+    async def _fill(self, resources: Resources, namespace: Namespace, size: int) -> None:
         while (have := self._size[namespace]) < size:
             count = min(BATCH, size - have)
-            await remember(self._resources, namespace, [NewMemory(self._text(have + n)) for n in range(count)])
+            await remember(resources, namespace, [NewMemory(self._text(have + n)) for n in range(count)])
             self._size[namespace] += count
 
     def _text(self, number: int) -> str:

@@ -32,18 +32,14 @@ class ExactNamespace:
         return cls(memories, np.array(await embedder.embed(texts)))
 
     async def candidates(self, embedder: Embedder, question: str, limit: int) -> list[Found]:
-        """The nearest by meaning and the best by words; of each only the score that found it, as the indexes say."""
+        """The nearest by meaning and the best by words, each with both scores, as the indexes say."""
         vector = (await embedder.embed([query_text(question)], Purpose.QUERY))[0]
         near = self._vectors @ np.array(vector)
         words = self._bm25(question)
         by_meaning = set(np.argsort(-near, kind="stable")[:limit].tolist())
         by_words = {place for place in np.argsort(-words, kind="stable")[:limit].tolist() if words[place] > 0}
         return [
-            as_found(
-                self.memories[place],
-                float(near[place]) if place in by_meaning else None,
-                float(words[place]) if place in by_words else None,
-            )
+            as_found(self.memories[place], float(near[place]), float(words[place]) or None)
             for place in sorted(by_meaning | by_words)
         ]
 
@@ -57,7 +53,7 @@ class ExactNamespace:
         return scores
 
 
-def as_found(memory: NewMemory, similarity: float | None, bm25: float | None) -> Found:
+def as_found(memory: NewMemory, similarity: float, bm25: float | None) -> Found:
     assert memory.created_at is not None
     return Found(
         id=memory.id,

@@ -111,7 +111,7 @@ async def fill(folder: Path, memories: int) -> None:
     """Until nothing is left to do in the background for what was filled in."""
     async with open_resources(Settings(_env_file=None, data_dir=folder)) as resources:
         town: Town = await found_town(resources)
-        await Corpus(resources, town).grow(memories)
+        await Corpus(town).grow(resources, memories)
         while await categorize(resources, town.large.project_id):
             pass
         key = await issue_key(resources.database, resources.key_pepper, name="http", project_id=town.large.project_id)

@@ -135,7 +135,7 @@ async def run(path: Path, candidates: int, *, without_engine: bool) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--candidates", type=int, default=100)
+    parser.add_argument("--candidates", type=int, default=Settings.model_fields["recall_candidates"].default)
     parser.add_argument("--exact", action="store_true", help="ranking alone, over exact scores instead of the engine")
     arguments = parser.parse_args()
     configure_logging("WARNING", as_json=False)
