@@ -1,7 +1,6 @@
 """Run background jobs with the same resources as the web server: inside its process, or in processes of their own."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,6 +8,7 @@ import procrastinate
 import structlog
 from procrastinate.exceptions import ConnectorException
 
+from app.core.background import stop
 from app.core.jobs import count_outcome, open_queue, rescue_stalled
 from app.core.resources import Resources
 from app.gateways.mem0.exports import tidy_exports
@@ -52,9 +52,7 @@ async def run_jobs(
             yield working
         finally:
             for task in (sweeping, rescuing, telling, working):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+                await stop(task)
 
 
 async def _work(app: procrastinate.App, resources: Resources, concurrency: int, queue: str, look_every: float) -> None:

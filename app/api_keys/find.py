@@ -1,7 +1,6 @@
 """From a key in a request to what it allows, in one round trip; when it was used is written later, off the path."""
 
 import asyncio
-import contextlib
 import datetime as dt
 import hmac
 from uuid import UUID
@@ -11,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.api_keys.key import hash_key, parse_key
+from app.core.background import stop
 from app.core.database import Database
 from app.core.ports import KeyGrant
 
@@ -69,7 +69,5 @@ class StoredKeys:
 
     async def close(self) -> None:
         if self._writer:
-            self._writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._writer
+            await stop(self._writer)
         await self._write()

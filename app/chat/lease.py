@@ -17,6 +17,7 @@ log = structlog.get_logger()
 RENEW = text("""
 update sessions set turn_until = clock_timestamp() + make_interval(secs => :seconds)
 where project_id = :project_id and id = :id and turn_id = :turn
+returning id
 """)
 
 
@@ -39,6 +40,7 @@ async def _renew(resources: Resources, turn: Turn) -> None:
     while True:
         await asyncio.sleep(resources.values.lease_renewed_seconds)
         try:
-            await resources.database.at_once(turn.project_id, turn.user_id, (RENEW, values))
+            if not await resources.database.at_once(turn.project_id, turn.user_id, (RENEW, values)):
+                return  # it is ours no longer
         except SQLAlchemyError as error:
             log.warning("chat.lease_not_renewed", session_id=str(turn.session_id), exc_info=error)

@@ -1,10 +1,13 @@
 """Small work that must end even when whoever asked for it has gone, and before the process does."""
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from typing import TypeVar
 
 T = TypeVar("T")
+ASK_AGAIN_SECONDS = 8.0
+"""Longer than a worker gives its running jobs."""
 
 
 class Background:
@@ -24,3 +27,13 @@ class Background:
     async def close(self) -> None:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=10)
+
+
+async def stop(task: "asyncio.Task[T]", *, ask_again_seconds: float = ASK_AGAIN_SECONDS) -> None:
+    """Ask it until it ends. Before Python 3.12 `wait_for`, in which pools wait for a connection, can lose the request
+    to stop; whoever then waited for the end waited forever. What ended it by itself is raised."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=ask_again_seconds)
+    with contextlib.suppress(asyncio.CancelledError):
+        task.result()

@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.core.background import stop
 from app.core.database import Database
 from app.core.errors import AppError
 from app.core.ports import Change, Embedder, IndexEntry, ToIndex, ToRemove, VectorIndex
@@ -67,9 +68,7 @@ class Indexer:
             return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._backlog.empty(), timeout=10)
-        self._worker.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._worker
+        await stop(self._worker)
 
     def _start_again(self, ended: asyncio.Task[None]) -> None:
         """Whatever ended it, searches wait for this worker. What it dropped is still pending in the ledger."""

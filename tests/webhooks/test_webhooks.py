@@ -239,7 +239,7 @@ async def test_what_cannot_be_is_refused(wrong: dict[str, object], house: House)
 async def test_a_receiver_is_told_of_categories_once_they_are_given(house: House, receiver: Receiver) -> None:
     await house.hook(receiver.url, "memory_categorize")
     async with house.jobs():
-        [memory] = await house.remember("I like tea")
+        [memory] = await house.remember("I had soup in a small restaurant")
         await until(lambda: len(receiver.taken) >= 1)
     wanted = {"event": "CATEGORIZE", "memory_id": memory, "categories": ["food"], "user_id": "anna"}
     assert receiver.taken[0]["event_details"] == wanted
