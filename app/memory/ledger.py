@@ -22,7 +22,7 @@ FIELDS = (
     "id uuid, namespace text, user_id text, profile_id uuid, agent_id text, app_id text, run_id text, kind text,"
     " role text, content text, context text, metadata jsonb, categories text[], importance real, hash text,"
     " immutable boolean, expires_on date, created_at timestamptz, updated_at timestamptz, source_message_id uuid,"
-    " event_id uuid, input jsonb, deduplicate boolean"
+    " event_id uuid, input jsonb, deduplicate boolean, place integer, twin_of uuid"
 )
 COLUMNS = (
     "id, namespace, user_id, profile_id, agent_id, app_id, run_id, kind, role, content, context, metadata,"
@@ -32,23 +32,17 @@ COLUMNS = (
 # twin in the table by itself: as a join, a table not yet analyzed was read from end to end for every row added.
 ADDING = f"""
 with given as (
-  select g.*, decode(g.hash, 'hex') as digest, row_number() over () as place
-  from jsonb_to_recordset(cast(:rows as jsonb)) as g ({FIELDS})
+  select g.*, decode(g.hash, 'hex') as digest from jsonb_to_recordset(cast(:rows as jsonb)) as g ({FIELDS})
 ), known as (
   select g.place, m.id, m.content from given g cross join lateral (
     select m.id, m.content from memories m
     where g.deduplicate and m.namespace = g.namespace and m.hash = g.digest and m.project_id = :project_id
       and (m.expires_on is null or m.expires_on >= current_date) and m.archived_at is null
     limit 1) m
-), twin as (
-  select g.place, first_value(g.place) over (partition by g.namespace, g.digest order by g.place) as first
-  from given g where g.deduplicate
 ), added as (
   insert into memories ({COLUMNS}, project_id, hash, created_at, updated_at)
   select {COLUMNS}, :project_id, digest, coalesce(created_at, now()), coalesce(updated_at, created_at, now())
-  from given g
-  where not exists (select from known k where k.place = g.place)
-    and not exists (select from twin t where t.place = g.place and t.first < g.place)
+  from given g where g.twin_of is null and not exists (select from known k where k.place = g.place)
   returning id, updated_at
 ), noted as (
   insert into memory_history (project_id, memory_id, user_id, agent_id, app_id, run_id, event, new_memory, input,
@@ -57,10 +51,9 @@ with given as (
     coalesce(g.created_at, now())
   from given g join added a on a.id = g.id
 ), outcome as (
-  select g.place, coalesce(k.id, f.id, g.id) as id, a.id is not null as added,
+  select g.place, coalesce(k.id, g.twin_of, g.id) as id, a.id is not null as added,
     coalesce(k.content, g.content) as content, a.updated_at
   from given g left join known k on k.place = g.place left join added a on a.id = g.id
-    left join twin t on t.place = g.place and t.first < g.place left join given f on f.place = t.first
 )"""  # noqa: S608  # only our own column names are put together
 ADD = text(f"{ADDING} select * from outcome order by place")  # noqa: S608
 # The same, with what is told of it, for the commonest case: word for word and in one round trip.
@@ -193,7 +186,13 @@ def counting(project_id: UUID, ids: Sequence[UUID]) -> list[Statement]:
 def as_rows(
     namespace: Namespace, new: Sequence[NewMemory], event_id: UUID | None, *, deduplicate: bool
 ) -> list[dict[str, object]]:
-    return [as_row(namespace, memory, event_id, deduplicate=deduplicate) for memory in new]
+    """In order, and those that say the same as an earlier one know of which they are the twin."""
+    rows = [as_row(namespace, memory, event_id, deduplicate=deduplicate) for memory in new]
+    first: dict[object, int] = {}
+    for place, row in enumerate(rows):
+        said = first.setdefault(row["hash"], place) if deduplicate else place
+        row |= {"place": place, "twin_of": rows[said]["id"] if said < place else None}
+    return rows
 
 
 def doors(namespace: Namespace, rows: Sequence[Mapping[str, object]]) -> list[int]:
