@@ -79,7 +79,6 @@ def main() -> None:
     shipped = LoadedModel(FOLDER)
     with ThreadPoolExecutor(THREADS) as pool:
         asked = ways("shipped", shipped.embed, pool)
-        asked["shipped, alone, quickly"] = partial(alone, partial(shipped.embed, quickly=True))
         if original:
             asked |= ways("original", OriginalModel(original).embed, pool)
         measure(asked)

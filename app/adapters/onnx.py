@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import onnxruntime
 from fastembed import TextEmbedding
 from fastembed.common.model_description import ModelSource, PoolingType
 from numpy.typing import NDArray
@@ -49,23 +48,21 @@ class LoadedModel:
             NAME,
             specific_model_path=str(folder),
             cache_dir=str(folder),  # never used, but made: this one exists
-            threads=1,  # two texts on a thread each take less than one text on two threads, twice
+            threads=1,  # a second one waits for what else there is to do, and the first waits for it
             providers=["CPUExecutionProvider"],
         ).model
         self._session = loaded.model  # fastembed's types know neither of the two
-        self._quick = _on_two_threads(folder)
         self._tokenizer = loaded.tokenizer
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length=LONGEST)  # what is cut off is kept as further pieces
 
-    def embed(self, texts: Sequence[str], *, quickly: bool = False) -> list[Floats]:
-        """Unit vectors: of a text's pieces, weighed by length. Quickly is on two threads: sooner, with more work."""
+    def embed(self, texts: Sequence[str]) -> list[Floats]:
+        """Unit vectors: of a text's pieces, weighed by length."""
         # half a surrogate pair, which JSON can carry, would fail whoever's text is beside it
         whole = [text.encode(errors="replace").decode() for text in texts]
-        session = self._quick if quickly else self._session
         sums = np.zeros((len(texts), DIMENSIONS), np.float32)
         for batch in in_batches(pieces_of(self._tokenizer.encode_batch(whole))):
-            for piece, vector in zip(batch, _run(session, batch), strict=True):
+            for piece, vector in zip(batch, _run(self._session, batch), strict=True):
                 sums[piece.text] += vector * len(piece.ids)
         return [_normalised(each) for each in sums]
 
@@ -117,10 +114,7 @@ class Lane:
     def __init__(self, threads: int, name: str, begin: Callable[[], None] | None = None) -> None:
         self.threads = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=begin)
         self.waiting: deque[Waiting] = deque()
-        self.free = self._most = threads
-
-    def idle(self) -> bool:
-        return self.free == self._most and not self.waiting
+        self.free = threads
 
     def next_batch(self) -> Iterator[Waiting]:
         tokens = 0
@@ -170,8 +164,7 @@ class OnnxEmbedder:
         """Give every free thread what waits."""
         while lane.free and lane.waiting:
             batch = list(lane.next_batch())
-            alone = lane is self._questions and len(batch) == 1 and lane.idle() and self._rest.idle()
-            embed = partial(self._model.embed, [each.text for each in batch], quickly=alone)
+            embed = partial(self._model.embed, [each.text for each in batch])
             lane.free -= 1
             run = asyncio.get_running_loop().run_in_executor(lane.threads, embed)
             run.add_done_callback(lambda done, batch=batch: self._finish(lane, batch, done))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
@@ -199,14 +192,6 @@ def step_back() -> None:
     """What is only on its way into the index lets requests go first."""
     if sys.platform == "linux":  # where a thread has a priority of its own
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
-
-
-def _on_two_threads(folder: Path) -> Any:
-    """They wait for each other's part by looking, not by sleeping, and stop looking when it is done."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 2
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    return onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
 
 
 def _register() -> None:
