@@ -131,7 +131,8 @@ class OnnxEmbedder:
 
     def __init__(self, folder: Path = FOLDER, *, threads: int = 2, remember: int = 4096) -> None:
         self._model = LoadedModel(folder)
-        self._questions = Lane(threads, "embed-question")
+        # One is enough for as many as a process can answer. Two leave each other fewer texts to read in one run.
+        self._questions = Lane(1, "embed-question")
         self._rest = Lane(threads, "embed", step_back)
         self._under_way: dict[bytes, asyncio.Future[Floats]] = {}
         self._known: OrderedDict[bytes, Floats] = OrderedDict()
