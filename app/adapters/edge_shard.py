@@ -37,10 +37,10 @@ from qdrant_edge import (
 )
 
 from app.adapters.bm25 import document_terms
+from app.adapters.union import DENSE, WORDS, to_dense
 from app.core.errors import Unavailable
 from app.core.ports import IndexedId, IndexEntry, SearchScope, Vector
 
-DENSE, WORDS = "dense", "words"
 MARKER, SHARD = "made_by.json", "shard"
 # A segment of this size is left alone: merging everything took 3 s at 100,000 memories, a step of this size 1 to 1.5 s.
 SEGMENT = 50_000
@@ -211,11 +211,6 @@ def to_point(entry: IndexEntry) -> Point:
         {DENSE: list(entry.vector), WORDS: document_terms(entry.text)},
         {"project": str(entry.project_id), "place": place(entry.project_id, entry.namespace)},
     )
-
-
-def to_dense(vectors: object) -> Vector:
-    dense: Vector = vectors[DENSE]  # type: ignore[index]  # named, since every vector here has a name
-    return dense
 
 
 def to_scores(points: Sequence[ScoredPoint]) -> Scores:

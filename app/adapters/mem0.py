@@ -21,7 +21,7 @@ from mem0.memory.utils import extract_json, remove_code_blocks
 from mem0.utils.factory import LlmFactory
 
 from app.adapters.model_errors import LATER, retry_after
-from app.adapters.openai import OpenAIModel
+from app.adapters.openai import OpenAIModel, estimate_usage
 from app.core.errors import AppError, ConfigurationError, ExtractionFailed, Unavailable, UpstreamFailed
 from app.core.ports import (
     ChatMessage,
@@ -132,9 +132,7 @@ class Call:
 
     async def _facts(self, prompt: Sequence[ChatMessage]) -> str:
         answered = await self.answers.answer(prompt, keep=self.request.keep)
-        before, more = self.usage, answered.usage
-        prompt_tokens = before.prompt_tokens + more.prompt_tokens
-        self.usage = Usage(prompt_tokens, before.completion_tokens + more.completion_tokens)
+        self.usage += answered.usage
         return read_facts(answered.text)
 
 
@@ -243,8 +241,7 @@ class Mem0Answers:
             reason = f"The language model failed with {type(failure).__name__}."
             raise ExtractionFailed(reason, retry_after=_asked_to_wait(failure) or LATER)
         said = str(reply.result())
-        asked = sum(len(message.content) for message in messages)
-        return Answered(said, Usage(asked // 4, len(said) // 4))  # not every provider of mem0's tells
+        return Answered(said, estimate_usage(messages, len(said)))  # not every provider of mem0's tells
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -15,13 +15,12 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from app.adapters.bm25 import document_terms, query_terms
-from app.adapters.union import MADE_BY_ANOTHER, arrived, unite
+from app.adapters.union import DENSE, MADE_BY_ANOTHER, WORDS, arrived, to_dense, unite
 from app.core.errors import ConfigurationError, Conflict, Unavailable, UpstreamFailed
 from app.core.ports import Candidate, IndexedId, IndexEntry, SearchScope, Vector
 
 T = TypeVar("T")
 Made = tuple[str, int]
-DENSE, WORDS = "dense", "words"
 NEEDED = (1, 19)
 STEP = 256
 PAUSES = (0.1, 0.4, 1.6)
@@ -309,11 +308,6 @@ def best_words(
     """How rare a word is, is counted in the corpus alone, so a score says nothing about other customers."""
     params = models.SearchParams(idf=models.IdfCorpusParams(corpus=corpus))
     return models.QueryRequest(query=words, using=WORDS, filter=where, limit=limit, params=params)
-
-
-def to_dense(vectors: object) -> Vector:
-    dense: Vector = vectors[DENSE]  # type: ignore[index]  # named, since every vector here has a name
-    return dense
 
 
 def to_point(entry: IndexEntry) -> models.PointStruct:

@@ -6,6 +6,8 @@ from uuid import UUID
 from app.core.ports import Candidate, Vector
 
 Scores = Mapping[UUID, float]
+DENSE, WORDS = "dense", "words"
+"""What the two vectors of a point are called."""
 MADE_BY_ANOTHER = "The vector index was made by another embedder: set EMBEDDER back, or run `reindex` and restart"
 
 
@@ -17,3 +19,8 @@ def unite(by_meaning: Scores, by_words: Scores) -> list[Candidate]:
 
 async def arrived(vector: Vector | Awaitable[Vector]) -> Vector:
     return await vector if isinstance(vector, Awaitable) else vector
+
+
+def to_dense(vectors: object) -> Vector:
+    dense: Vector = vectors[DENSE]  # type: ignore[index]  # named, since every vector here has a name
+    return dense

@@ -41,6 +41,9 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
+    def __add__(self, more: "Usage") -> "Usage":
+        return Usage(self.prompt_tokens + more.prompt_tokens, self.completion_tokens + more.completion_tokens)
+
 
 @dataclass(frozen=True, slots=True)
 class Token:

@@ -27,6 +27,7 @@ from app.core.ports import (
     KnownMemory,
     Role,
     SearchScope,
+    Usage,
 )
 from app.core.resources import Resources
 from app.memory.instructions import read_called, resolve
@@ -186,7 +187,7 @@ async def _finish(
         results = [as_result(result) for result, _ in added]
         results += [{"id": str(memory.id), "event": "NONE"} for memory in known]
         await _close(tx, task, "SUCCEEDED", results=results, note=extraction.note)
-        if extraction.usage.prompt_tokens or extraction.usage.completion_tokens:
+        if extraction.usage != Usage():
             await tx.execute(*using(task.namespace.project_id, extraction.usage))
     return changes_of(task.namespace, new, added)
 

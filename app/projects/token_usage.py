@@ -31,6 +31,6 @@ async def ask_model(
     async for piece in resources.llm.stream(messages, options):
         if isinstance(piece, Token):
             words.append(piece.text)
-        elif piece.prompt_tokens or piece.completion_tokens:
+        elif piece != Usage():
             await resources.database.at_once(project_id, None, using(project_id, piece))
     return "".join(words)
