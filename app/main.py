@@ -12,14 +12,14 @@ from app.core import rendering
 from app.core.middleware import AroundEveryRequest
 from app.core.resources import Resources
 from app.core.routes import router as core
-from app.gateways.mem0.older_routes import router as older_memories
+from app.gateways.mem0.entities.routes import router as memory_entities
+from app.gateways.mem0.events.routes import router as memory_events
+from app.gateways.mem0.memories.batch_routes import router as memory_batches
+from app.gateways.mem0.memories.routes import router as memories
+from app.gateways.mem0.older_versions.routes import router as older_memories
 from app.gateways.mem0.platform import router as platform
 from app.identity.routes import router as identity
-from app.memory.batch_routes import router as memory_batches
-from app.memory.entity_routes import router as memory_entities
-from app.memory.event_routes import router as memory_events
 from app.memory.profile_routes import router as profile_memories
-from app.memory.routes import router as memories
 from app.profiles.routes import router as profiles
 from app.projects.routes import router as projects
 from app.sessions.routes import router as sessions

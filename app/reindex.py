@@ -11,7 +11,7 @@ from sqlalchemy import Row, text
 from app.core.database import Database
 from app.core.errors import ConfigurationError
 from app.core.jobs import defer
-from app.memory.rebuild import LOOK, NAME, rebuild_index, reindex
+from app.memory.indexing.rebuild import LOOK, NAME, rebuild_index, reindex
 from app.settings import Settings
 from app.wiring import open_resources, open_store
 

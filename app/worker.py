@@ -12,10 +12,10 @@ from app.core.background import stop
 from app.core.jobs import count_outcome, open_queue, rescue_stalled
 from app.core.resources import Resources
 from app.gateways.mem0.exports import tidy_exports
-from app.memory.ask_portraits import portray_those_due
-from app.memory.categorize import categorize_left_behind, categorize_project
-from app.memory.forget_events import forget_events_daily
-from app.memory.sweep import sweep
+from app.memory.categories.categorize import categorize_left_behind, categorize_project
+from app.memory.indexing.repair import sweep
+from app.memory.ledger.event_retention import forget_events_daily
+from app.memory.user_profiles.request import portray_those_due
 from app.webhooks.deliver import QUEUE
 from app.webhooks.jobs import tidy_daily
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from app.memory.new import Kind, NewMemory
+from app.memory.ledger.new_memory import Kind, NewMemory
 
 
 class Turn(TypedDict):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from app.api_keys.issue import issue_key
 from app.core.resources import Resources
+from app.memory.ledger.new_memory import NewMemory
 from app.memory.namespace import Namespace
-from app.memory.new import NewMemory
 from app.memory.remember import remember
 from app.profiles.repository import ProfileRepository
 

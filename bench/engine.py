@@ -22,9 +22,9 @@ import uvloop
 from app.core.logging import configure_logging
 from app.core.ports import Purpose, SearchScope
 from app.core.resources import Resources
+from app.memory.ledger.new_memory import NewMemory
 from app.memory.namespace import Namespace
-from app.memory.new import NewMemory
-from app.memory.recall import Question, recall
+from app.memory.recall.recall import Question, recall
 from app.memory.remember import remember
 from app.settings import Settings
 from app.wiring import open_resources

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from app.adapters.bm25 import document_terms, query_terms
 from app.core.ports import Embedder, Purpose
-from app.memory.context import embedding_text, keyword_text, query_text
-from app.memory.features import Found
-from app.memory.new import NewMemory
+from app.memory.indexing.indexed_text import embedding_text, keyword_text, query_text
+from app.memory.ledger.new_memory import NewMemory
+from app.memory.recall.features import Found
 
 Floats = NDArray[np.float64]
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.adapters.onnx import OnnxEmbedder
-from app.memory.features import FEATURES, measure
-from app.memory.new import Kind
+from app.memory.ledger.new_memory import Kind
+from app.memory.recall.features import FEATURES, measure
 from bench.conversations import load, memories
 from bench.exact import ExactNamespace
 

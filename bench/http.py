@@ -24,7 +24,7 @@ import uvloop
 
 from app.api_keys.issue import issue_key
 from app.core.logging import configure_logging
-from app.memory.categorize import categorize
+from app.memory.categories.categorize import categorize
 from app.settings import Settings
 from app.wiring import open_resources
 from bench.corpus import Corpus, Town, found_town, sentences

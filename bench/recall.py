@@ -20,10 +20,10 @@ from app.api_keys.issue import make_project
 from app.core.logging import configure_logging
 from app.core.ports import Embedder
 from app.core.resources import Resources
+from app.memory.ledger.new_memory import Kind, NewMemory
 from app.memory.namespace import Namespace
-from app.memory.new import Kind, NewMemory
-from app.memory.ranking import rank
-from app.memory.recall import Question, recall
+from app.memory.recall.ranking import rank
+from app.memory.recall.recall import Question, recall
 from app.memory.remember import remember as keep
 from app.profiles.repository import ProfileRepository
 from app.settings import Settings

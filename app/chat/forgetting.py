@@ -10,8 +10,8 @@ from app.chat.forget import IN_INCOGNITO, NOTHING_FOUND, ask, report
 from app.chat.progress import Progress, as_recalled
 from app.chat.schemas import ForgetQuestion
 from app.core.resources import Resources
-from app.memory.change import forget
-from app.memory.recall import Question, recall
+from app.memory.forget import forget
+from app.memory.recall.recall import Question, recall
 
 MOST_MEANT = 10
 MEANT_FROM = 0.2

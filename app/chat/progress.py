@@ -6,8 +6,8 @@ from uuid import UUID
 from app.chat.prompt import estimate_tokens
 from app.chat.schemas import ForgetQuestion, RecalledMemory
 from app.core.ports import Usage
-from app.memory.models import Memory
-from app.memory.recall import Seen
+from app.memory.ledger.models import Memory
+from app.memory.recall.recall import Seen
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from app.chat.teach import Lesson, summing_up, teach
 from app.core.database import Statement
 from app.core.errors import AppError
 from app.core.resources import Resources
-from app.memory.ledger import counting
+from app.memory.ledger.repository import counting
 from app.projects.token_usage import using
 from app.sessions.models import Message, Session
 from app.sessions.privacy import PrivacyMode

@@ -11,10 +11,10 @@ from app.core.database import Statement
 from app.core.jobs import deferral
 from app.core.ports import Change, Role
 from app.core.resources import Resources
-from app.memory.ledger import adding
-from app.memory.new import Kind, NewMemory
+from app.memory.indexing.changes import to_index
+from app.memory.ledger.new_memory import Kind, NewMemory
+from app.memory.ledger.repository import adding
 from app.memory.remember import Conversation, extraction_of
-from app.memory.write import to_index
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from app.chat.schemas import SaidMessage, TokenUsage, TurnAnswer
 from app.core.errors import AppError
 from app.core.ports import ChatMessage, Token
 from app.core.resources import Resources
-from app.memory.recall import Question, recall, show
+from app.memory.recall.recall import Question, recall, show
 
 log = structlog.get_logger()
 RECALL_SECONDS = 5

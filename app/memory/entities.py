@@ -1,26 +1,17 @@
 """Users, agents, apps and runs: they exist as soon as a memory names them, or because somebody described them."""
 
 import datetime as dt
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from sqlalchemy import Row, delete, func, text
 from sqlalchemy.dialects.postgresql import JSONB, insert
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
 from app.core.database import ProjectModel
-from app.core.errors import BadRequest, Forbidden, NotFound
+from app.core.errors import NotFound
 from app.core.repository import Repository
-from app.core.resources import Resources
-from app.identity.caller import Caller
-from app.memory.answer import Answer
-from app.memory.filters import OneOf
-from app.memory.forget_scope import forget_scope
-from app.memory.models import Memory
-from app.memory.place import opened
-from app.profiles.repository import ProfileRepository
+from app.memory.ledger.models import Memory
 
 Type = Literal["user", "agent", "app", "run"]
 COLUMNS: dict[Type, InstrumentedAttribute[str | None]] = {
@@ -28,11 +19,6 @@ COLUMNS: dict[Type, InstrumentedAttribute[str | None]] = {
     "agent": Memory.agent_id,
     "app": Memory.app_id,
     "run": Memory.run_id,
-}
-SPELLINGS: dict[str, Type] = {
-    **{name: name for name in COLUMNS},
-    **{f"{name}s": name for name in COLUMNS},
-    **{f"{name}_id": name for name in COLUMNS},
 }
 NAMED = " union all ".join(
     f"select '{name}' as type, {name}_id as entity_id, count(*) as total, min(created_at) as first,"  # noqa: S608
@@ -105,68 +91,3 @@ class EntityRepository(Repository[Entity]):
 
     async def forget(self, kind: Type, name: str) -> None:
         await self.tx.execute(delete(Entity).where(*self.mine(), Entity.type == kind, Entity.entity_id == name))
-
-
-def read_type(text: str) -> Type:
-    if text not in SPELLINGS:
-        raise BadRequest("Invalid entity type: there are user, agent, app and run")
-    return SPELLINGS[text]
-
-
-def read_name(text: str) -> str:
-    if not 1 <= len(text) <= 500 or "\0" in text:
-        raise BadRequest("The name of an entity has 1 to 500 characters, none of them NUL")
-    return text
-
-
-def as_entity(row: Row[Any], caller: Caller) -> Answer:
-    return {
-        "id": str(row.number),
-        "name": row.entity_id,
-        "type": row.type,
-        "display_name": row.display_name,
-        "metadata": row.metadata,
-        "total_memories": row.total,
-        "owner": str(caller.project_id),
-        "organization": str(caller.organization_id),
-        "created_at": row.created_at,
-        "updated_at": row.updated_at,
-    }
-
-
-def totals(rows: Sequence[Row[Any]]) -> dict[str, int]:
-    return {f"total_{kind}s": sum(row.type == kind for row in rows) for kind in COLUMNS}
-
-
-async def describe_entity(
-    tx: AsyncSession,
-    caller: Caller,
-    kind: Type,
-    name: str,
-    display_name: str | None,
-    metadata: Mapping[str, object],
-) -> Row[Any]:
-    """A user described is a user seen, who gets the default profile."""
-    if kind == "user":
-        caller.act_for(name)
-        await ProfileRepository(tx, caller.project_id).default_of(name)
-    elif caller.user_id is not None:
-        raise Forbidden(f"You are signed in as an end user: an {kind} belongs to the whole project")
-    entities = EntityRepository(tx, caller.project_id)
-    await entities.describe(kind, name, display_name, metadata)
-    return await entities.one(kind, name)
-
-
-async def forget_entity(resources: Resources, caller: Caller, kind: Type, name: str) -> uuid.UUID:
-    """With every memory of theirs, in whatever profile, and what was said about them.
-
-    Nobody of that name is no error: a client that deletes all entities in turn meets some whose last memory has just
-    gone with another's.
-    """
-    async with opened(resources, caller) as tx:
-        await EntityRepository(tx, caller.project_id).forget(kind, name)
-    return await forget_scope(resources, caller, of_entity(kind, name), "*", "DELETE_USER")
-
-
-def of_entity(kind: Type, name: str) -> OneOf:
-    return OneOf(f"{kind}_id", (name,))

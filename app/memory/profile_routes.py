@@ -9,7 +9,7 @@ from app.core.errors import BadRequest
 from app.core.resources import ResourcesDep
 from app.core.schemas import Done
 from app.identity.caller import Caller, ProfileWriter
-from app.memory.copy import copy_memories
+from app.memory.copy_profile import copy_memories
 from app.memory.namespace import Namespace
 from app.profiles.repository import ProfileRepository
 from app.profiles.schemas import Copied, ProfileCopy

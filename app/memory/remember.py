@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.database import Written
 from app.core.jobs import deferral
 from app.core.resources import Resources
-from app.memory.instructions import Called
-from app.memory.jobs import extract
-from app.memory.ledger import adding, remembered, telling
+from app.memory.extraction.instructions import Called
+from app.memory.extraction.jobs import extract
+from app.memory.indexing.changes import changes_of
+from app.memory.ledger.new_memory import Added, NewMemory
+from app.memory.ledger.repository import adding, remembered, telling
 from app.memory.namespace import Namespace
-from app.memory.new import NewMemory
-from app.memory.write import Added, changes_of
 
 Message = Mapping[str, str]
 Categories = Sequence[Mapping[str, str]]

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database import Database
 from app.core.errors import BadRequest, NotFound
-from app.memory.models import Memory
+from app.memory.ledger.models import Memory
 from app.portability.shapes import as_line
 from app.profiles.models import Profile
 from app.projects.models import Project

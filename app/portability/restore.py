@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database import Database
 from app.core.errors import BadRequest
-from app.memory.ledger import MemoryRepository
+from app.memory.ledger.repository import MemoryRepository
 from app.memory.namespace import Namespace
 from app.portability.export import AT_ONCE, Report, loads
 from app.portability.shapes import Line, Read, read_line

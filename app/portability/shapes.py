@@ -10,9 +10,9 @@ from uuid import UUID
 
 from app.core.errors import BadRequest
 from app.core.ports import Role
-from app.memory.models import Memory
-from app.memory.new import Kind, NewMemory
-from app.memory.said import storable
+from app.core.text import storable
+from app.memory.ledger.models import Memory
+from app.memory.ledger.new_memory import Kind, NewMemory
 
 FOREIGN = uuid.uuid5(uuid.NAMESPACE_URL, "keepsake:foreign-memory")
 LONGEST_ID = 500

@@ -17,7 +17,7 @@ from app.core.errors import ConfigurationError
 from app.core.ports import Embedder, Extractor, LanguageModel, VectorIndex
 from app.core.resources import Check
 from app.core.telemetry import MODEL_BREAKER
-from app.memory.indexing import Indexer
+from app.memory.indexing.indexer import Indexer
 from app.settings import Settings, VectorStore
 from app.wiring.secrets import has_model, speaks_openai
 

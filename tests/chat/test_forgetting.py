@@ -5,8 +5,8 @@ import uuid
 
 from app.core.ports import SearchScope
 from app.core.resources import Resources
+from app.memory.ledger.new_memory import NewMemory
 from app.memory.namespace import Namespace
-from app.memory.new import NewMemory
 from app.memory.remember import remember
 from tests.chat.conftest import StartTalk
 from tests.chat.talk import Rows, Talk

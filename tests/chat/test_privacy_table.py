@@ -8,8 +8,8 @@ import pytest
 
 from app.core.logging import configure_logging
 from app.core.resources import Resources
+from app.memory.ledger.new_memory import NewMemory
 from app.memory.namespace import Namespace
-from app.memory.new import NewMemory
 from app.memory.remember import remember
 from app.worker import run_jobs
 from tests.chat.conftest import StartTalk

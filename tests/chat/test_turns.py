@@ -12,8 +12,8 @@ from app.adapters.in_process import InProcessCounters
 from app.core.rate_limit import RateLimits, read_limit
 from app.core.resources import Resources
 from app.main import create_app
+from app.memory.ledger.new_memory import NewMemory
 from app.memory.namespace import Namespace
-from app.memory.new import NewMemory
 from app.memory.remember import remember
 from tests.chat.conftest import StartTalk
 from tests.chat.talk import Rows, Talk, read_events, serving

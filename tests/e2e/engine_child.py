@@ -11,7 +11,8 @@ from uuid import UUID
 
 from app.core.logging import configure_logging
 from app.core.resources import Resources
-from app.memory.change import Caretaker, change_memory, forget
+from app.memory.edit import Caretaker, change_memory
+from app.memory.forget import forget
 from app.memory.namespace import Namespace
 from app.settings import Settings
 from app.wiring import open_resources

@@ -10,10 +10,10 @@ from sqlalchemy import Row, select, text
 
 from app.core.ports import IndexEntry, VectorIndex
 from app.core.resources import Resources
-from app.memory.models import Memory, MemoryEvent, MemoryHistory
+from app.memory.ledger.models import Memory, MemoryEvent, MemoryHistory
+from app.memory.ledger.new_memory import NewMemory
 from app.memory.namespace import Namespace
-from app.memory.new import NewMemory
-from app.memory.recall import Question, Recalled, recall
+from app.memory.recall.recall import Question, Recalled, recall
 from app.memory.remember import remember
 from app.profiles.repository import ProfileRepository
 

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 
 from app.core.ports import Change, ToIndex
-from app.memory.backlog import Backlog
+from app.memory.indexing.queue import Backlog
 
 PROJECT = uuid.uuid4()
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

@@ -13,8 +13,8 @@ from sqlalchemy import text
 from app.adapters.openai import Connection, OpenAIModel
 from app.core.database import Database
 from app.core.resources import Resources
-from app.memory.categories import DEFAULTS, as_prompt, choose, read_answer, read_categories
-from app.memory.categorize import categorize
+from app.memory.categories.categorize import categorize
+from app.memory.categories.taxonomy import DEFAULTS, as_prompt, choose, read_answer, read_categories
 from app.projects.repository import SettingsRepository
 from tests.model_server import Fails, ModelServer, Raw
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.memory.decay import CEILING, FLOOR, factor, fade, pool
-from app.memory.models import Memory
-from app.memory.recall import Recalled
+from app.memory.ledger.models import Memory
+from app.memory.recall.decay import CEILING, FLOOR, factor, fade, pool
+from app.memory.recall.recall import Recalled
 
 NOW = dt.datetime(2026, 11, 21, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)

@@ -20,8 +20,8 @@ from app.chat.usage import read_usage
 from app.core.errors import Unavailable
 from app.core.ports import Embedder, Extraction, ExtractionRequest, Purpose, Vector
 from app.core.resources import Resources
-from app.memory.extract import MOST_TRIES, run_extraction
-from app.memory.models import MemoryEvent
+from app.memory.extraction.extract import MOST_TRIES, run_extraction
+from app.memory.ledger.models import MemoryEvent
 from app.memory.namespace import Namespace
 from app.memory.remember import Conversation, queue_extraction
 from app.settings import Settings

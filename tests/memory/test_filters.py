@@ -7,11 +7,12 @@ import pytest
 from sqlalchemy.dialects import postgresql
 
 from app.core.errors import BadRequest
-from app.memory.filters import (
+from app.memory.filters.entity_scope import EntityScope, entity_scope, has_positive_entity
+from app.memory.filters.parse import parse_filters
+from app.memory.filters.tree import (
     And,
     CategoryContains,
     Compare,
-    EntityScope,
     Filter,
     InCategory,
     MetadataContains,
@@ -21,11 +22,8 @@ from app.memory.filters import (
     Or,
     Present,
     Says,
-    entity_scope,
-    has_positive_entity,
     to_sql,
 )
-from app.memory.read_filters import parse_filters
 
 ANN = OneOf("user_id", ("ann",))
 BOT = OneOf("agent_id", ("bot",))

@@ -9,8 +9,8 @@ import pytest
 
 from app.core.jobs import defer
 from app.core.resources import Resources
-from app.memory.forget_events import forget_events, forget_events_daily
-from app.memory.ledger import record_event
+from app.memory.ledger.event_retention import forget_events, forget_events_daily
+from app.memory.ledger.repository import record_event
 from app.memory.namespace import Namespace
 from app.worker import run_jobs
 from tests.memory.homes import execute, move_in

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from app.core.resources import Resources
-from app.memory.extract import _as_request, _begin
-from app.memory.instructions import KEEP_LANGUAGE, Called, read_called, resolve
+from app.memory.extraction.extract import _as_request, _begin
+from app.memory.extraction.instructions import KEEP_LANGUAGE, Called, read_called, resolve
 
 USER, AGENT, BOTH = (
     {"user_id": "anna", "agent_id": None},

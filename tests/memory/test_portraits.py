@@ -18,10 +18,10 @@ from app.adapters.openai import Connection, OpenAIModel
 from app.core.errors import AppError
 from app.core.resources import Resources
 from app.main import create_app
-from app.memory.ask_portraits import DUE_AFTER, forget_old_jobs, refresh_portraits
 from app.memory.namespace import Namespace
-from app.memory.portrait_schema import check_schema, fit, read_answer, says_something
-from app.memory.portray import MOST_BAD_ANSWERS, MOST_TRIES, portray
+from app.memory.user_profiles.generate import MOST_BAD_ANSWERS, MOST_TRIES, portray
+from app.memory.user_profiles.profile_schema import check_schema, fit, read_answer, says_something
+from app.memory.user_profiles.request import DUE_AFTER, forget_old_jobs, refresh_portraits
 from tests.conftest import MakeKey
 from tests.memory.homes import execute, keep, move_in
 from tests.model_server import Behaviour, Drops, Fails, ModelServer, Raw, Says

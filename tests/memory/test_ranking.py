@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.ports import Role
-from app.memory.context import embedding_text, keyword_text, query_text, split_speaker
-from app.memory.features import FEATURES, Found, measure
-from app.memory.new import Kind
-from app.memory.ranking import KindWeights, RankingWeights, importance, rank, recency
+from app.memory.indexing.indexed_text import embedding_text, keyword_text, query_text, split_speaker
+from app.memory.ledger.new_memory import Kind
+from app.memory.recall.features import FEATURES, Found, measure
+from app.memory.recall.ranking import KindWeights, RankingWeights, importance, rank, recency
 
 NOW = dt.datetime(2024, 3, 1, tzinfo=dt.UTC)
 BASE = Found(UUID(int=1), 0.3, 2.0, Kind.EPISODE, Role.USER, "I went home", None, "run", NOW)

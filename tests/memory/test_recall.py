@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from app.core.resources import Resources
-from app.memory.change import forget
+from app.memory.filters.parse import parse_filters
+from app.memory.forget import forget
+from app.memory.ledger.new_memory import Kind, NewMemory
 from app.memory.namespace import Namespace
-from app.memory.new import Kind, NewMemory
-from app.memory.ranking import PARTS
-from app.memory.read_filters import parse_filters
-from app.memory.recall import FEW, Question, recall
+from app.memory.recall.ranking import PARTS
+from app.memory.recall.recall import FEW, Question, recall
 from app.memory.remember import remember
 from tests.memory.homes import ask, contents, execute, keep, move_in, new_project, put_vector, settled
 

@@ -14,11 +14,11 @@ from sqlalchemy import select, text
 
 from app.adapters.onnx import OnnxEmbedder
 from app.core.resources import Resources
-from app.memory.indexing import Indexer
-from app.memory.models import Memory
+from app.memory.filters.parse import parse_filters
+from app.memory.indexing.indexer import Indexer
+from app.memory.ledger.models import Memory
+from app.memory.ledger.new_memory import NewMemory
 from app.memory.namespace import Namespace
-from app.memory.new import NewMemory
-from app.memory.read_filters import parse_filters
 from app.memory.remember import remember
 from tests.contracts.vector_index import edge_store, empty_pgvector, pgvector_store, qdrant_store
 from tests.memory.filter_oracle import matches

@@ -8,11 +8,12 @@ import pytest
 from app.core.errors import BadRequest
 from app.core.ports import Candidate, Role, SearchScope
 from app.core.resources import Resources
-from app.memory.change import Caretaker, change_memory, forget
+from app.memory.edit import Caretaker, change_memory
+from app.memory.forget import forget
+from app.memory.indexing.repair import load_for_index
+from app.memory.ledger.new_memory import Kind, NewMemory, Outcome
 from app.memory.namespace import Namespace
-from app.memory.new import Kind, NewMemory, Outcome
 from app.memory.remember import remember
-from app.memory.sweep import load_for_index
 from tests.memory.homes import ask, contents, event_of, history_of, keep, move_in, row_of, settled
 
 LANGUAGES = ["Ich wohne in Köln 🏰", "私は東京に住んでいます", "أحب القهوة", "Я люблю чай", "मुझे चाय पसंद है"]

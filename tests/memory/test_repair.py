@@ -16,11 +16,12 @@ from app.adapters.qdrant_edge import QdrantEdgeIndex
 from app.core.errors import ConfigurationError
 from app.core.ports import IndexEntry, Purpose, SearchScope, Vector, VectorIndex
 from app.core.resources import Resources
-from app.memory.change import Caretaker, change_memory, forget
-from app.memory.indexing import Indexer
+from app.memory.edit import Caretaker, change_memory
+from app.memory.forget import forget
+from app.memory.indexing.indexer import Indexer
+from app.memory.indexing.rebuild import LOOK, NAME, rebuild_index
+from app.memory.indexing.repair import index_missing, remove_orphans, sweep
 from app.memory.namespace import Namespace
-from app.memory.rebuild import LOOK, NAME, rebuild_index
-from app.memory.sweep import index_missing, remove_orphans, sweep
 from app.settings import Settings
 from app.wiring import open_resources
 from app.wiring.models import open_index

@@ -8,9 +8,9 @@ import pytest
 import pytest_asyncio
 
 from app.core.resources import Resources
+from app.memory.filters.parse import parse_filters
+from app.memory.ledger.new_memory import NewMemory
 from app.memory.namespace import Namespace
-from app.memory.new import NewMemory
-from app.memory.read_filters import parse_filters
 from app.memory.remember import remember
 from app.settings import Settings
 from app.wiring import open_resources

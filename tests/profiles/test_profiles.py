@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 
 from app.core.resources import Resources
+from app.memory.ledger.new_memory import Kind, NewMemory
 from app.memory.namespace import Namespace
-from app.memory.new import Kind, NewMemory
-from app.memory.recall import Question, recall
+from app.memory.recall.recall import Question, recall
 from app.memory.remember import remember
 from tests.conftest import KeyHolder, MakeKey, SignUp
 

@@ -19,13 +19,14 @@ from app.core.jobs import JobContext, resources_of, tasks
 from app.core.ports import ChatMessage, ModelOptions, Role
 from app.core.repository import Repository
 from app.core.resources import Resources, ResourcesDep
+from app.core.text import storable_object
+from app.gateways.mem0.errors import REFUSALS, PlainRefusals
+from app.gateways.mem0.memories.list import Part, list_memories
+from app.gateways.mem0.memories.schemas import ListMemories, Placed
+from app.gateways.mem0.project_check import check_place
 from app.identity.caller import Caller, MemoryReader
-from app.memory.list_memories import Part, list_memories
-from app.memory.place import check_place, opened
-from app.memory.read_filters import parse_filters, unwritten
-from app.memory.refusals import REFUSALS, PlainRefusals
-from app.memory.said import storable_object
-from app.memory.schemas import ListMemories, Placed
+from app.identity.transaction import opened
+from app.memory.filters.parse import parse_filters, unwritten
 from app.projects.token_usage import ask_model
 
 router = APIRouter(tags=["mem0: exports"], responses=REFUSALS, route_class=PlainRefusals)

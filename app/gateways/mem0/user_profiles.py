@@ -11,15 +11,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from app.core.errors import BadRequest
 from app.core.resources import ResourcesDep
 from app.core.text import no_nul
+from app.gateways.mem0.entities.entities import read_name
+from app.gateways.mem0.errors import REFUSALS, PlainRefusals
 from app.identity.caller import MemoryReader, MemoryWriter, ProjectReader, ProjectWriter
 from app.identity.transaction import Transaction
-from app.memory.ask_portraits import Asked, Seen, ask_for, ask_for_sample, see_portrait
-from app.memory.entities import read_name
-from app.memory.models import MemoryEvent
-from app.memory.portrait_schema import Shape, check_schema, read_settings
-from app.memory.portraits import PortraitJob, PortraitJobRepository
-from app.memory.portray import INSUFFICIENT
-from app.memory.refusals import REFUSALS, PlainRefusals
+from app.memory.ledger.models import MemoryEvent
+from app.memory.user_profiles.generate import INSUFFICIENT
+from app.memory.user_profiles.profile_schema import Shape, check_schema, read_settings
+from app.memory.user_profiles.repository import PortraitJob, PortraitJobRepository
+from app.memory.user_profiles.request import Asked, Seen, ask_for, ask_for_sample, see_portrait
 from app.projects.repository import SettingsRepository
 
 router = APIRouter(tags=["mem0: user profiles"], responses=REFUSALS, route_class=PlainRefusals)
