@@ -122,93 +122,127 @@ Origins = Annotated[CommaSeparated, AfterValidator(_origins)]
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True, validate_default=True)
 
-    # Where
-    data_dir: Path = Field(Path("data"), description="Folder of the embedded Postgres, the index and the keys")
+    # Server
+    data_dir: Path = Field(
+        Path("data"), description="Folder for the embedded Postgres, the embedded index and the keys"
+    )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on")
-    public_url: Url = Field(None, description="How people reach this server; http://HOST:PORT if empty")
-    development: bool = Field(True, description="Links that would be mailed are logged when no SMTP server is set")
+    public_url: Url = Field(None, description="URL at which clients reach this server; http://HOST:PORT if empty")
+    development: bool = Field(True, description="Without a mail server, write the links of e-mails to the log")
 
     # Postgres
-    database_url: SecretStr | None = Field(None, description="A Postgres of your own; the embedded one if empty")
-    admin_database_url: SecretStr | None = Field(None, description="Login that may migrate; DATABASE_URL if empty")
-    database_pool_size: int = Field(10, ge=1, le=200, description="Connections for each process")
-    auto_migrate: bool = Field(True, description="Bring the database up to date at every start")
+    database_url: SecretStr | None = Field(None, description="Your own Postgres; the embedded one is used if empty")
+    admin_database_url: SecretStr | None = Field(
+        None, description="Postgres login that runs migrations; DATABASE_URL if empty"
+    )
+    database_pool_size: int = Field(10, ge=1, le=200, description="Postgres connections per process")
+    auto_migrate: bool = Field(True, description="Apply missing migrations at every start")
 
     # Accounts
-    supabase_url: Url = Field(None, description="Supabase project; our own identity provider if empty")
-    supabase_publishable_key: SecretStr | None = Field(None, description="sb_publishable_… of that project")
-    supabase_secret_key: SecretStr | None = Field(None, description="sb_secret_… of that project")
-    supabase_jwt_secret: SecretStr | None = Field(None, description="Only for old projects that sign with HS256")
-    former_issuer: Url = Field(None, description="After a move to Supabase: the issuer whose tokens stay good")
-    signup_mode: SignupMode = Field(SignupMode.PERSONAL, description="personal, shared or closed")
-    sign_ups_per_address: int = Field(30, ge=1, description="Sign-ups and mails asked for by one address in 5 minutes")
-    password_min_length: int = Field(8, ge=6, le=72, description="Shortest password at sign-up")
-    mail_confirm: bool | None = Field(None, description="Confirm addresses by mail; yes where SMTP_HOST is set")
-    access_token_seconds: int = Field(3600, ge=60, le=604800, description="Life of an access token")
-    site_url: Url = Field(None, description="Where links in mails lead; PUBLIC_URL if empty")
+    supabase_url: Url = Field(
+        None, description="URL of the Supabase project; the built-in identity provider is used if empty"
+    )
+    supabase_publishable_key: SecretStr | None = Field(
+        None, description="Publishable key of that project, sb_publishable_…"
+    )
+    supabase_secret_key: SecretStr | None = Field(None, description="Secret key of that project, sb_secret_…")
+    supabase_jwt_secret: SecretStr | None = Field(
+        None, description="JWT secret, only for older projects that sign with HS256"
+    )
+    former_issuer: Url = Field(
+        None, description="After a move to Supabase, the previous issuer, whose tokens stay valid until they expire"
+    )
+    signup_mode: SignupMode = Field(
+        SignupMode.PERSONAL, description="personal (a project per account), shared (one project for all) or closed"
+    )
+    sign_ups_per_address: int = Field(
+        30, ge=1, description="Sign-ups and requested e-mails per IP address in 5 minutes"
+    )
+    password_min_length: int = Field(8, ge=6, le=72, description="Minimum length of a password at sign-up")
+    mail_confirm: bool | None = Field(
+        None, description="Confirm e-mail addresses; enabled by default if SMTP_HOST is set"
+    )
+    access_token_seconds: int = Field(3600, ge=60, le=604800, description="Lifetime of an access token, in seconds")
+    site_url: Url = Field(None, description="URL to which links in e-mails lead; PUBLIC_URL if empty")
     smtp_host: MailServer = Field(None, description="Mail server; without one, links are logged in development")
     smtp_port: int = Field(587, ge=1, le=65535, description="Port of the mail server")
-    smtp_username: str | None = Field(None, description="Login at the mail server")
+    smtp_username: str | None = Field(None, description="User name at the mail server")
     smtp_password: SecretStr | None = Field(None, description="Password at the mail server")
     smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="starttls, tls or none")
-    smtp_from: Annotated[str, AfterValidator(_sender)] = Field("keepsake@localhost", description="Sender of mails")
+    smtp_from: Annotated[str, AfterValidator(_sender)] = Field(
+        "keepsake@localhost", description="Sender address of e-mails"
+    )
     trusted_proxies: Proxies = Field(
-        ["127.0.0.1", "::1"], description="Proxies whose X-Forwarded-For is believed, comma-separated"
+        ["127.0.0.1", "::1"], description="Proxies whose X-Forwarded-For header is trusted, comma-separated"
     )
     secret_key: Annotated[SecretStr | None, AfterValidator(_long_enough)] = Field(
-        None, description="Keys the hashes of API keys; made in DATA_DIR if empty, shared by instances"
+        None, description="Secret for hashing API keys, the same on all servers; created in DATA_DIR if empty"
     )
 
     # Vectors
-    vector_store: VectorStore | None = Field(None, description="edge, qdrant, pgvector; by QDRANT_URL if empty")
-    qdrant_url: Url = Field(None, description="A Qdrant server or cluster")
-    qdrant_api_key: SecretStr | None = Field(None, description="Its API key")
-    qdrant_collection: str = Field("keepsake", description="Name of the collection's alias")
+    vector_store: VectorStore | None = Field(
+        None, description="edge, qdrant or pgvector; qdrant if empty and QDRANT_URL is set, else edge"
+    )
+    qdrant_url: Url = Field(None, description="URL of a Qdrant server or cluster")
+    qdrant_api_key: SecretStr | None = Field(None, description="API key of the Qdrant server")
+    qdrant_collection: str = Field("keepsake", description="Alias of the Qdrant collection")
 
     # Short-term memory and counters
-    redis_url: RedisUrl = Field(None, description="Redis for several instances; in the process if empty")
+    redis_url: RedisUrl = Field(None, description="Redis, shared by several servers; kept in the process if empty")
 
     # Models
-    llm_base_url: Url = Field(None, description="OpenAI-compatible endpoint; offline without it and without a key")
-    llm_api_key: SecretStr | None = Field(None, description="Its key; OPENAI_API_KEY is read too")
-    openai_api_key: SecretStr | None = Field(None, description="Used where LLM_API_KEY is empty")
-    llm_model: str = Field("gpt-5-mini", description="Model for chat and extraction")
+    llm_base_url: Url = Field(
+        None, description="OpenAI-compatible endpoint; without it and without a key, answers are offline"
+    )
+    llm_api_key: SecretStr | None = Field(
+        None, description="API key of the language model; OPENAI_API_KEY is used if empty"
+    )
+    openai_api_key: SecretStr | None = Field(None, description="Used if LLM_API_KEY is empty")
+    llm_model: str = Field("gpt-5-mini", description="Language model for chat and extraction")
     llm_provider: str = Field("openai", description="openai (any compatible endpoint) or another of mem0's providers")
-    llm_timeout_seconds: float = Field(60, gt=0, description="Longest wait for a model's answer")
-    llm_concurrency: int = Field(32, ge=1, description="Model calls at once; more wait in a queue")
-    llm_queue: int = Field(128, ge=0, description="Calls that may wait; beyond it 503 with Retry-After")
-    llm_context_tokens: int = Field(8000, ge=1000, description="Longest prompt, beside the answer")
-    llm_answer_tokens: int = Field(1024, ge=16, description="Longest answer where a request names no max_tokens")
-    embedder: str = Field("onnx", description="onnx (shipped), openai, or another of mem0's embedder providers")
-    embedder_model: str | None = Field(None, description="Model name at the provider")
+    llm_timeout_seconds: float = Field(60, gt=0, description="Timeout of a model call, in seconds")
+    llm_concurrency: int = Field(32, ge=1, description="Concurrent model calls; further calls wait in a queue")
+    llm_queue: int = Field(128, ge=0, description="Model calls that may wait; beyond it, 503 with Retry-After")
+    llm_context_tokens: int = Field(8000, ge=1000, description="Maximum tokens of a prompt, not counting the answer")
+    llm_answer_tokens: int = Field(
+        1024, ge=16, description="Maximum tokens of an answer if a request sets no max_tokens"
+    )
+    embedder: str = Field("onnx", description="onnx (included), openai, or another of mem0's embedder providers")
+    embedder_model: str | None = Field(None, description="Embedding model at that provider")
     embedder_base_url: Url = Field(None, description="OpenAI-compatible endpoint for embeddings")
-    embedder_api_key: SecretStr | None = Field(None, description="Its key; LLM_API_KEY if empty")
+    embedder_api_key: SecretStr | None = Field(None, description="API key for embeddings; LLM_API_KEY if empty")
 
     # Recall
-    recall_candidates: int = Field(50, ge=10, le=1000, description="Candidates by meaning and by words before ranking")
-    recency_half_life_days: float = Field(30, gt=0, description="Age at which the part of a score for recency halves")
+    recall_candidates: int = Field(
+        50, ge=10, le=1000, description="Candidates fetched by meaning and by words before ranking"
+    )
+    recency_half_life_days: float = Field(
+        30, gt=0, description="Age in days at which the recency part of a score halves"
+    )
 
-    recalled_memories: int = Field(8, ge=0, le=100, description="Memories read into a prompt at most")
-    recall_threshold: float = Field(0.1, ge=0, le=1, description="Weakest score of a memory read into a prompt")
+    recalled_memories: int = Field(8, ge=0, le=100, description="Maximum number of memories in a chat prompt")
+    recall_threshold: float = Field(0.1, ge=0, le=1, description="Minimum score of a memory in a chat prompt")
 
     # Requests
-    cors_origins: Origins = Field([], description="Origins of browser front ends, comma-separated")
-    max_body_bytes: int = Field(4 << 20, ge=1024, description="Largest request body; beyond it 413")
-    request_timeout_seconds: float = Field(60, gt=0, description="Longest an unstreamed request may take")
-    rate_limit_chat: str = Field("30/minute", description="Chat turns for each user")
-    rate_limit_user: str = Field(
-        "600/minute", description="Requests for each caller; for each address, those without a valid credential"
+    cors_origins: Origins = Field([], description="Allowed origins of browser front ends, comma-separated")
+    max_body_bytes: int = Field(4 << 20, ge=1024, description="Maximum size of a request body; beyond it, 413")
+    request_timeout_seconds: float = Field(
+        60, gt=0, description="Timeout of a request that is not streamed, in seconds"
     )
-    rate_limit_project: str = Field("6000/minute", description="Requests for each project")
-    rate_limit_global: str = Field("10000/minute", description="Requests for the whole service")
-    rate_limit_auth: str = Field("30/minute", description="Calls to sign-up, login and recovery for each address")
+    rate_limit_chat: str = Field("30/minute", description="Chat turns per user")
+    rate_limit_user: str = Field(
+        "600/minute", description="Requests per caller, and per IP address without a valid credential"
+    )
+    rate_limit_project: str = Field("6000/minute", description="Requests per project")
+    rate_limit_global: str = Field("10000/minute", description="Requests to the whole service")
+    rate_limit_auth: str = Field("30/minute", description="Sign-up, login and recovery requests per IP address")
 
-    # Work in the background
+    # Background jobs
     worker: bool = Field(True, description="Run jobs inside the API process")
-    worker_concurrency: int = Field(4, ge=1, le=64, description="Jobs at once")
-    events_kept_days: int = Field(30, ge=1, le=36_500, description="Days for which /v1/events/ shows what is over")
-    webhook_allow_private: bool = Field(False, description="Send webhooks into private networks too, and over http")
+    worker_concurrency: int = Field(4, ge=1, le=64, description="Concurrent jobs per worker")
+    events_kept_days: int = Field(30, ge=1, le=36_500, description="Days for which finished events are kept")
+    webhook_allow_private: bool = Field(False, description="Allow webhooks to private networks and over plain http")
 
     # Logs
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
