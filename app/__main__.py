@@ -17,7 +17,7 @@ from app.api_keys.issue import issue_key
 from app.backup import back_up
 from app.backup import restore as restore_from
 from app.core.errors import AppError, ConfigurationError
-from app.core.logging import configure_logging
+from app.core.observability.logging import configure_logging
 from app.portability.export import export_memories, only_project
 from app.portability.restore import import_memories
 from app.reindex import reindex_everything

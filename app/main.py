@@ -7,11 +7,11 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from app.api_keys.routes import router as api_keys
 from app.chat.routes import router as chat
-from app.chat.usage_routes import router as usage
-from app.core import rendering
-from app.core.middleware import AroundEveryRequest
+from app.chat.usage.routes import router as usage
+from app.core.http import error_responses as rendering
+from app.core.http.health_routes import router as core
+from app.core.http.middleware import AroundEveryRequest
 from app.core.resources import Resources
-from app.core.routes import router as core
 from app.gateways.mem0.entities.routes import router as memory_entities
 from app.gateways.mem0.events.routes import router as memory_events
 from app.gateways.mem0.memories.batch_routes import router as memory_batches
@@ -19,7 +19,7 @@ from app.gateways.mem0.memories.routes import router as memories
 from app.gateways.mem0.older_versions.routes import router as older_memories
 from app.gateways.mem0.platform import router as platform
 from app.identity.routes import router as identity
-from app.memory.profile_routes import router as profile_memories
+from app.portability.profile_routes import router as profile_memories
 from app.profiles.routes import router as profiles
 from app.projects.routes import router as projects
 from app.sessions.routes import router as sessions

@@ -8,7 +8,7 @@ from typing import Any
 from rich.progress import Progress
 from sqlalchemy import Row, text
 
-from app.core.database import Database
+from app.core.database.database import Database
 from app.core.errors import ConfigurationError
 from app.core.jobs import defer
 from app.memory.indexing.rebuild import LOOK, NAME, rebuild_index, reindex

@@ -8,7 +8,7 @@ import procrastinate
 import structlog
 from procrastinate.exceptions import ConnectorException
 
-from app.core.background import stop
+from app.core.background_tasks import stop
 from app.core.jobs import count_outcome, open_queue, rescue_stalled
 from app.core.resources import Resources
 from app.gateways.mem0.exports import tidy_exports

@@ -25,7 +25,7 @@ import uvloop
 from fastapi import FastAPI
 
 from app.api_keys.issue import issue_key
-from app.core.logging import configure_logging
+from app.core.observability.logging import configure_logging
 from app.identity.caller import CallerDep
 from app.main import create_app
 from app.settings import Settings

@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
-from app.adapters.onnx import FOLDER, MOST_TEXTS, LoadedModel
+from app.adapters.models.onnx import FOLDER, MOST_TEXTS, LoadedModel
 from bench.corpus import sentences
 
 TEXTS, ROUNDS, THREADS = 192, 15, 2

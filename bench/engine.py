@@ -19,7 +19,7 @@ from pathlib import Path
 
 import uvloop
 
-from app.core.logging import configure_logging
+from app.core.observability.logging import configure_logging
 from app.core.ports import Purpose, SearchScope
 from app.core.resources import Resources
 from app.memory.ledger.new_memory import NewMemory

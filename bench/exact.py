@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from app.adapters.bm25 import document_terms, query_terms
+from app.adapters.vectors.bm25 import document_terms, query_terms
 from app.core.ports import Embedder, Purpose
 from app.memory.indexing.indexed_text import embedding_text, keyword_text, query_text
 from app.memory.ledger.new_memory import NewMemory

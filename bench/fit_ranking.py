@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.adapters.onnx import OnnxEmbedder
+from app.adapters.models.onnx import OnnxEmbedder
 from app.memory.ledger.new_memory import Kind
 from app.memory.recall.features import FEATURES, measure
 from bench.conversations import load, memories

@@ -23,7 +23,7 @@ import psutil
 import uvloop
 
 from app.api_keys.issue import issue_key
-from app.core.logging import configure_logging
+from app.core.observability.logging import configure_logging
 from app.memory.categories.categorize import categorize
 from app.settings import Settings
 from app.wiring import open_resources

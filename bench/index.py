@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from app.adapters.qdrant_edge import QdrantEdgeIndex
+from app.adapters.vectors.qdrant_edge import QdrantEdgeIndex
 from app.core.ports import IndexEntry, SearchScope
 
 DIMENSIONS, NAMESPACES, BATCH, ROUNDS = 384, 200, 64, 300

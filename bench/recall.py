@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from app.adapters.onnx import OnnxEmbedder
+from app.adapters.models.onnx import OnnxEmbedder
 from app.api_keys.issue import make_project
-from app.core.logging import configure_logging
+from app.core.observability.logging import configure_logging
 from app.core.ports import Embedder
 from app.core.resources import Resources
 from app.memory.ledger.new_memory import Kind, NewMemory

@@ -13,9 +13,9 @@ from sqlalchemy import text
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.api_keys.repository import ApiKeyRepository
-from app.core.database import Database
-from app.core.logging import configure_logging
-from app.core.migrations import migrate
+from app.core.database.database import Database
+from app.core.database.migrations import migrate
+from app.core.observability.logging import configure_logging
 from app.core.resources import Resources
 from app.identity.local import GRANTS, SHIM
 from app.identity.scopes import EVERYTHING

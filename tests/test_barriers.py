@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 
 from app import main
 from app.adapters.embedded_postgres import EmbeddedPostgres
-from app.core.database import Database, ProjectModel
+from app.core.database.database import Database, ProjectModel
+from app.core.database.repository import Repository
 from app.core.errors import NotFound
-from app.core.repository import Repository
 from tests.rows import TABLES_OF_A_PROJECT, Corner, fill, fill_in, insert_row, make_project, make_room, renewed
 
 EVERY_ROOM = main.ROUTERS

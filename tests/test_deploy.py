@@ -17,7 +17,7 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
-from app.core import telemetry
+from app.core.observability import metrics as telemetry
 from app.settings import Settings
 
 ROOT = Path(__file__).parent.parent

@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from typer.main import get_command
 
 from app.__main__ import cli
-from app.adapters.gotrue_errors import REFUSALS
-from app.core.rendering import CODES
+from app.adapters.accounts.gotrue_errors import REFUSALS
+from app.core.http.error_responses import CODES
 from app.settings import Settings
 
 ROOT = Path(__file__).parent.parent

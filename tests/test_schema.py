@@ -11,8 +11,8 @@ import pytest
 from psycopg import sql
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
+from app.core.database.migrations import MIGRATIONS, migrate
 from app.core.errors import ConfigurationError
-from app.core.migrations import MIGRATIONS, migrate
 from app.identity.local import GRANTS, SHIM
 from app.settings import Settings
 

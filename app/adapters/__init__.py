@@ -7,4 +7,6 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime reports to its maker si
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's other threads spin for 2 ms after a product of 0.2 ms
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["MEM0_TELEMETRY"] = "False"
-os.environ["MEM0_DIR"] = str(Path(__file__).parent / "mem0_home")  # it finds its config.json there and writes no other
+os.environ["MEM0_DIR"] = str(
+    Path(__file__).parent / "models" / "mem0_home"
+)  # it finds its config.json there and writes no other

@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy import insert, select
 
 from app.api_keys.repository import ApiKeyRepository
-from app.core.database import Database
+from app.core.database.database import Database
 from app.core.errors import NotFound
 from app.identity.scopes import EVERYTHING
 from app.projects.models import Organization, Project

@@ -4,7 +4,7 @@ import uuid
 from sqlalchemy import ARRAY, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.database import ProjectModel
+from app.core.database.database import ProjectModel
 
 
 class ApiKey(ProjectModel):

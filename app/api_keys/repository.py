@@ -5,8 +5,8 @@ from sqlalchemy import ColumnElement
 
 from app.api_keys.key import hash_key, make_key
 from app.api_keys.models import ApiKey
+from app.core.database.repository import Repository
 from app.core.errors import NotFound
-from app.core.repository import Repository
 
 
 class ApiKeyRepository(Repository[ApiKey]):

@@ -8,10 +8,10 @@ from fastapi import APIRouter
 from app.api_keys.models import ApiKey
 from app.api_keys.repository import ApiKeyRepository
 from app.api_keys.schemas import ApiKeyCreate, ApiKeyIssued, ApiKeyPatch, ApiKeyRead, ApiKeyRotate
+from app.core.database.pagination import Cursor, Limit, Page, Rows
 from app.core.errors import Forbidden
-from app.core.pagination import Cursor, Limit, Page, Rows
+from app.core.http.schemas import Done
 from app.core.resources import ResourcesDep
-from app.core.schemas import Done
 from app.identity.caller import Caller, KeyReader, KeyWriter
 from app.identity.scopes import DEFAULT_FOR_KEYS, Scope
 from app.identity.transaction import Transaction

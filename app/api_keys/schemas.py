@@ -4,7 +4,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from app.core.text import no_nul
+from app.core.storable_text import no_nul
 from app.identity.scopes import Scope
 
 

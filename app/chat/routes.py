@@ -6,11 +6,11 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response
 
-from app.chat.asked import Asked, Turn
-from app.chat.prepare import prepare_turn
 from app.chat.schemas import ChatRequest, TurnAnswer, TurnRequest
-from app.chat.stream import answer_whole, stream_events
-from app.chat.turn import run_turn
+from app.chat.turn.prepare import prepare_turn
+from app.chat.turn.run import run_turn
+from app.chat.turn.stream import answer_whole, stream_events
+from app.chat.types import Asked, Turn
 from app.core.resources import Resources, ResourcesDep
 from app.identity.caller import SessionWriter
 

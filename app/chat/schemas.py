@@ -4,7 +4,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from app.core.text import no_nul
+from app.core.storable_text import no_nul
 from app.sessions.privacy import PrivacyMode
 from app.sessions.schemas import UserId
 

@@ -13,9 +13,9 @@ from procrastinate.tasks import Task
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.database import Written
+from app.core.database.database import Written
+from app.core.observability.metrics import JOBS
 from app.core.resources import Resources
-from app.core.telemetry import JOBS
 
 # Never opened: it carries the tasks, and writes jobs on connections that it is handed.
 tasks = procrastinate.App(connector=procrastinate.PsycopgConnector())

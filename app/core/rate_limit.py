@@ -13,8 +13,8 @@ from fastapi import Request
 from slowapi import Limiter
 
 from app.core.errors import ConfigurationError, TooManyRequests
+from app.core.observability.metrics import LIMITS_UNAVAILABLE, THROTTLED
 from app.core.ports import Counters
-from app.core.telemetry import LIMITS_UNAVAILABLE, THROTTLED
 
 
 @dataclass(frozen=True, slots=True)

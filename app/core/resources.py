@@ -8,9 +8,10 @@ from uuid import UUID
 from cryptography.fernet import Fernet
 from fastapi import Depends, FastAPI, Request
 
-from app.core.background import Background
-from app.core.brief import Brief
-from app.core.database import Database
+from app.core.background_tasks import Background
+from app.core.config import Values
+from app.core.database.database import Database
+from app.core.observability.active_users import Presence
 from app.core.ports import (
     Courier,
     Embedder,
@@ -23,9 +24,8 @@ from app.core.ports import (
     TokenVerifier,
     VectorIndex,
 )
-from app.core.presence import Presence
 from app.core.rate_limit import RateLimits
-from app.core.values import Values
+from app.core.ttl_cache import Brief
 
 Check = Callable[[], Awaitable[bool]]
 

@@ -10,8 +10,8 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
 from app.core.errors import BadRequest, Forbidden, Unauthorized, Unprocessable
+from app.core.http.openapi_errors import KEY_HEADER, PROJECT_HEADER
 from app.core.ports import TokenClaims
-from app.core.problems import KEY_HEADER, PROJECT_HEADER
 from app.core.rate_limit import client_address
 from app.core.resources import Resources
 from app.identity.scopes import EVERYTHING, SCOPES_OF_ROLE, Scope

@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Request, Response
 
 from app.core.accounts import Account
+from app.core.http.schemas import Done
 from app.core.rate_limit import client_address, limit_sign_in
 from app.core.resources import ResourcesDep
-from app.core.schemas import Done
 from app.identity.caller import CredentialDep, Person
 from app.identity.schemas import (
     AccountPatch,

@@ -19,7 +19,7 @@ from app.core.accounts import (
     SignedIn,
     SignOutScope,
 )
-from app.core.text import no_nul
+from app.core.storable_text import no_nul
 
 LARGEST_METADATA = 8192
 """It travels in every access token, and so in a header of every request."""

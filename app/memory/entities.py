@@ -8,9 +8,9 @@ from sqlalchemy import Row, delete, func, text
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
-from app.core.database import ProjectModel
+from app.core.database.database import ProjectModel
+from app.core.database.repository import Repository
 from app.core.errors import NotFound
-from app.core.repository import Repository
 from app.memory.ledger.models import Memory
 
 Type = Literal["user", "agent", "app", "run"]

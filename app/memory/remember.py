@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.database import Written
+from app.core.database.database import Written
 from app.core.jobs import deferral
 from app.core.resources import Resources
 from app.memory.extraction.instructions import Called

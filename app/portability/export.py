@@ -11,10 +11,10 @@ from pydantic_core import to_json
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.database import Database
+from app.core.database.database import Database
 from app.core.errors import BadRequest, NotFound
 from app.memory.ledger.models import Memory
-from app.portability.shapes import as_line
+from app.portability.line_format import as_line
 from app.profiles.models import Profile
 from app.projects.models import Project
 

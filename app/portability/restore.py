@@ -14,12 +14,12 @@ from uuid import UUID
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.database import Database
+from app.core.database.database import Database
 from app.core.errors import BadRequest
 from app.memory.ledger.repository import MemoryRepository
 from app.memory.namespace import Namespace
 from app.portability.export import AT_ONCE, Report, loads
-from app.portability.shapes import Line, Read, read_line
+from app.portability.line_format import Line, Read, read_line
 from app.profiles.models import Profile
 from app.profiles.repository import ProfileRepository
 

@@ -3,7 +3,7 @@ import datetime as dt
 from sqlalchemy import func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.database import ProjectModel
+from app.core.database.database import ProjectModel
 
 
 class Profile(ProjectModel):

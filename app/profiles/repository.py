@@ -3,8 +3,8 @@ from uuid import UUID
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from app.core.database.repository import Repository
 from app.core.errors import Conflict
-from app.core.repository import Repository
 from app.profiles.models import Profile
 
 DEFAULT_NAME = "Default"

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from app.core.pagination import Cursor, Limit, Page, Rows
+from app.core.database.pagination import Cursor, Limit, Page, Rows
 from app.identity.caller import ProfileReader, ProfileWriter
 from app.identity.transaction import Transaction
 from app.profiles.models import Profile

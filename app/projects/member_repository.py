@@ -7,11 +7,11 @@ from sqlalchemy import ColumnElement, Select, delete, func, literal, select, uni
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database.pagination import Rows
 from app.core.errors import Conflict, Forbidden, NotFound
-from app.core.pagination import Rows
 from app.identity.caller import Caller
-from app.projects.enter import enter
 from app.projects.models import Organization, OrganizationMember, Project, ProjectMember
+from app.projects.provisioning import enter
 from app.projects.repository import OWNER, USER, Found, OrganizationRepository, ProjectRepository, read_page
 
 

@@ -4,13 +4,13 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from app.core.pagination import Cursor, Limit, Page, Rows
+from app.core.database.pagination import Cursor, Limit, Page, Rows
+from app.core.http.schemas import Done
 from app.core.resources import ResourcesDep
-from app.core.schemas import Done
 from app.identity.caller import Person
 from app.identity.transaction import SystemTransaction
-from app.projects.admit import MemberWriter, Reader
 from app.projects.member_repository import OrganizationMemberRepository, ProjectMemberRepository
+from app.projects.permissions import MemberWriter, Reader
 from app.projects.repository import Found
 from app.projects.schemas import (
     MemberChange,

@@ -7,9 +7,9 @@ from sqlalchemy import FromClause, Row, Select, case, delete, func, literal, nul
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database.pagination import Rows, read_cursor
+from app.core.database.repository import cut_page
 from app.core.errors import Forbidden, NotFound
-from app.core.pagination import Rows, read_cursor
-from app.core.repository import cut_page
 from app.identity.caller import Caller
 from app.projects.models import Organization, OrganizationMember, Project
 

@@ -4,12 +4,12 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from app.core.pagination import Cursor, Limit, Page, Rows
-from app.core.schemas import Done
+from app.core.database.pagination import Cursor, Limit, Page, Rows
+from app.core.http.schemas import Done
 from app.identity.caller import Person
 from app.identity.transaction import SystemTransaction
-from app.projects.admit import Developer, Reader, Writer
 from app.projects.member_routes import organization_members, project_members
+from app.projects.permissions import Developer, Reader, Writer
 from app.projects.repository import Found, OrganizationRepository, ProjectRepository
 from app.projects.schemas import (
     OrganizationCreate,

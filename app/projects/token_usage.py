@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from app.core.database import Written
+from app.core.database.database import Written
 from app.core.ports import ChatMessage, ModelOptions, Token, Usage
 from app.core.resources import Resources
 

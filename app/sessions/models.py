@@ -6,7 +6,7 @@ from sqlalchemy import FetchedValue, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.database import ProjectModel
+from app.core.database.database import ProjectModel
 
 TEACHES_NOTHING = frozenset({"interrupted", "about_forgetting"})
 

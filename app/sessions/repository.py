@@ -6,8 +6,8 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import RowMapping
 
+from app.core.database.repository import Repository
 from app.core.errors import Conflict, NotFound
-from app.core.repository import Repository
 from app.sessions.models import Message, Session
 from app.sessions.privacy import PrivacyMode
 

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from app.core.pagination import Cursor, Limit, Page, Rows
+from app.core.database.pagination import Cursor, Limit, Page, Rows
+from app.core.http.schemas import Done
 from app.core.resources import ResourcesDep
-from app.core.schemas import Done
 from app.identity.caller import Caller, SessionReader, SessionWriter
 from app.identity.transaction import Transaction
 from app.profiles.repository import ProfileRepository

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from app.core.text import no_nul
+from app.core.storable_text import no_nul
 from app.sessions.privacy import PrivacyMode
 
 Title = Annotated[str, StringConstraints(strip_whitespace=True, max_length=300), AfterValidator(no_nul)]

@@ -6,7 +6,7 @@ from sqlalchemy import Text, func
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.database import ProjectModel
+from app.core.database.database import ProjectModel
 
 
 class Happening(StrEnum):

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import CursorResult, Row, func, text, update
 
-from app.core.repository import Repository
+from app.core.database.repository import Repository
 from app.webhooks.models import Status, Webhook, WebhookDelivery
 
 # A deleted memory has no words any more: whose it was still stands in its history.

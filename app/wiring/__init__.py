@@ -4,18 +4,18 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from app.adapters.courier import HttpCourier
 from app.adapters.in_process import InProcessCounters, InProcessShortTerm
 from app.adapters.redis import RedisCounters, RedisShortTerm, connect_redis
-from app.api_keys.find import StoredKeys
-from app.core.database import Database
+from app.adapters.webhook_client import HttpCourier
+from app.api_keys.lookup import StoredKeys
+from app.core.config import Values
+from app.core.database.database import Database
 from app.core.ports import Counters, ShortTerm
 from app.core.rate_limit import RateLimits, read_limit
 from app.core.resources import Resources
-from app.core.values import Values
-from app.identity.local.server import create_identity_app
+from app.identity.local.app import create_identity_app
 from app.identity.tokens import Verifier
-from app.projects.enter import enter_project, leave_everything
+from app.projects.provisioning import enter_project, leave_everything
 from app.settings import Settings, SignupMode
 from app.wiring.accounts import (
     identity_http,

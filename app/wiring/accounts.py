@@ -7,16 +7,16 @@ from contextlib import AsyncExitStack
 import httpx
 from fastapi import FastAPI
 
-from app.adapters.supabase import GoTrueIdentity
-from app.core.database import Database
+from app.adapters.accounts.supabase import GoTrueIdentity
+from app.core.database.database import Database
 from app.core.errors import ConfigurationError
 from app.core.ports import ShortTerm
 from app.identity.jwks import JwksCache
-from app.identity.local.house import LocalIdentity, issuer, open_identity
 from app.identity.local.keys import load_or_create_keys, load_or_create_secret
 from app.identity.local.lockout import Limits
 from app.identity.local.mail import LogMailer, Mailer, SmtpMailer, SmtpSettings
 from app.identity.local.passwords import PasswordRules
+from app.identity.local.provider import LocalIdentity, issuer, open_identity
 from app.identity.local.settings import IdentitySettings
 from app.identity.tokens import Issuer, StaticKeys
 from app.settings import Settings, SignupMode

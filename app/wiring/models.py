@@ -7,16 +7,16 @@ everything else together, and a start should be quick.
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
-from app.adapters.offline import OfflineExtractor, OfflineModel
-from app.adapters.onnx import OnnxEmbedder
-from app.adapters.pgvector import PgVectorIndex
-from app.adapters.qdrant_edge import QdrantEdgeIndex
-from app.core.background import Background
-from app.core.database import Database
+from app.adapters.models.offline import OfflineExtractor, OfflineModel
+from app.adapters.models.onnx import OnnxEmbedder
+from app.adapters.vectors.pgvector import PgVectorIndex
+from app.adapters.vectors.qdrant_edge import QdrantEdgeIndex
+from app.core.background_tasks import Background
+from app.core.database.database import Database
 from app.core.errors import ConfigurationError
+from app.core.observability.metrics import MODEL_BREAKER
 from app.core.ports import Embedder, Extractor, LanguageModel, VectorIndex
 from app.core.resources import Check
-from app.core.telemetry import MODEL_BREAKER
 from app.memory.indexing.indexer import Indexer
 from app.settings import Settings, VectorStore
 from app.wiring.secrets import has_model, speaks_openai
@@ -33,9 +33,9 @@ async def open_embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:
 async def choose_embedder(settings: Settings) -> Embedder:
     if settings.embedder == "onnx":
         return OnnxEmbedder()
-    from app.wiring import online  # noqa: PLC0415
+    from app.wiring import remote  # noqa: PLC0415
 
-    return await online.connect_embedder(settings)
+    return await remote.connect_embedder(settings)
 
 
 async def open_index(
@@ -59,9 +59,9 @@ async def choose_index(settings: Settings, database: Database, embedder: Embedde
         return await PgVectorIndex.open(database, *made)
     if chosen is VectorStore.EDGE:
         return await QdrantEdgeIndex.open(settings.data_dir / "index", *made)
-    from app.wiring import online  # noqa: PLC0415
+    from app.wiring import remote  # noqa: PLC0415
 
-    return await online.connect_index(settings, *made)
+    return await remote.connect_index(settings, *made)
 
 
 def open_index_queue(stack: AsyncExitStack, database: Database, embedder: Embedder, index: VectorIndex) -> Indexer:
@@ -77,13 +77,13 @@ def open_models(
     """The model that people talk with, the one that extracts, and how to see whether the first is well."""
     if not has_model(settings):
         return OfflineModel(), OfflineExtractor(), {}, []
-    from app.wiring import online  # noqa: PLC0415
+    from app.wiring import remote  # noqa: PLC0415
 
-    extractor = online.connect_extractor(settings)
+    extractor = remote.connect_extractor(settings)
     stack.push_async_callback(extractor.close)
     if not speaks_openai(settings):
         return OfflineModel(), extractor, {}, []
-    model = online.connect_model(settings)
+    model = remote.connect_model(settings)
     stack.push_async_callback(model.close)
 
     async def look() -> None:

@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from app.adapters.embedded_postgres import BINARIES, EmbeddedPostgres
-from app.core.database import RUNTIME_ROLE, Database
+from app.core.database.database import RUNTIME_ROLE, Database
+from app.core.database.migrations import migrate
 from app.core.errors import ConfigurationError
-from app.core.migrations import migrate
 from app.identity.local import GRANTS, SHIM
 from app.settings import Settings
 

@@ -12,11 +12,11 @@ import pytest
 import pytest_asyncio
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
-from app.api_keys.find import StoredKeys
+from app.api_keys.lookup import StoredKeys
 from app.api_keys.repository import ApiKeyRepository
-from app.core.database import Database
+from app.core.database.database import Database
+from app.core.database.migrations import migrate
 from app.core.errors import ConfigurationError
-from app.core.migrations import migrate
 from app.core.resources import Resources
 from app.identity.local import GRANTS, SHIM
 from app.identity.scopes import EVERYTHING

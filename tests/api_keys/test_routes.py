@@ -10,8 +10,8 @@ import pytest_asyncio
 from fastapi import FastAPI
 from sqlalchemy import text
 
-from app.api_keys.find import StoredKeys
-from app.core.database import Database
+from app.api_keys.lookup import StoredKeys
+from app.core.database.database import Database
 from app.core.resources import Resources
 from app.identity.scopes import DEFAULT_FOR_KEYS, EVERYTHING
 from tests.conftest import MakeKey, SignUp, client_of

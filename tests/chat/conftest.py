@@ -10,11 +10,11 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
-from app.adapters.offline import OfflineExtractor
-from app.adapters.openai import Connection, OpenAIModel
+from app.adapters.models.offline import OfflineExtractor
+from app.adapters.models.openai import Connection, OpenAIModel
 from app.core.resources import Resources
 from app.main import create_app
-from tests.chat.talk import Rows, Talk, start_talk
+from tests.chat.conversation import Rows, Talk, start_talk
 from tests.conftest import KeyHolder, MakeKey, client_of
 from tests.model_server import ModelServer
 

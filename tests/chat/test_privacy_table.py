@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.core.logging import configure_logging
+from app.core.observability.logging import configure_logging
 from app.core.resources import Resources
 from app.memory.ledger.new_memory import NewMemory
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
 from app.worker import run_jobs
 from tests.chat.conftest import StartTalk
-from tests.chat.talk import Rows, Talk
+from tests.chat.conversation import Rows, Talk
 from tests.model_server import ModelServer, Says
 
 PROMISED = {

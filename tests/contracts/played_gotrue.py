@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from tests.adapters.gotrue import refusal, session, token, user
+from tests.adapters.accounts.gotrue import refusal, session, token, user
 
 URL = "https://played.supabase.co/auth/v1"
 

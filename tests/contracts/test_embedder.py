@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from app.adapters.mem0_embedder import open_mem0_embedder
-from app.adapters.onnx import OnnxEmbedder
-from app.adapters.openai import Connection, open_embedder
+from app.adapters.models.mem0_embedder import open_mem0_embedder
+from app.adapters.models.onnx import OnnxEmbedder
+from app.adapters.models.openai import Connection, open_embedder
 from app.core.errors import ConfigurationError, Unavailable
 from app.core.ports import Embedder, Purpose
 from tests.model_server import Fails, ModelServer, model_server

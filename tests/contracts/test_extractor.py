@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from app.adapters.mem0 import Mem0Answers, Mem0Extractor, OpenAIAnswers
-from app.adapters.offline import OfflineExtractor
-from app.adapters.openai import Connection, OpenAIModel
+from app.adapters.models.mem0 import Mem0Answers, Mem0Extractor, OpenAIAnswers
+from app.adapters.models.offline import OfflineExtractor
+from app.adapters.models.openai import Connection, OpenAIModel
 from app.core.ports import ChatMessage, ExtractionRequest, Extractor, Role
 from tests.model_server import Facts, ModelServer, model_server
 

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 import respx
 
-from app.adapters.supabase import GoTrueIdentity
+from app.adapters.accounts.supabase import GoTrueIdentity
 from app.core.accounts import (
     Account,
     AccountChange,
@@ -20,7 +20,7 @@ from app.core.accounts import (
     SignedIn,
     SignOutScope,
 )
-from app.core.database import Database
+from app.core.database.database import Database
 from app.core.errors import AppError
 from tests.contracts.played_gotrue import URL, PlayedGoTrue
 from tests.identity.local.conftest import (

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from app.adapters.offline import OfflineModel
-from app.adapters.openai import Connection, OpenAIModel
+from app.adapters.models.offline import OfflineModel
+from app.adapters.models.openai import Connection, OpenAIModel
 from app.core.ports import ChatMessage, LanguageModel, ModelOptions, Role, Token, Usage
 from tests.model_server import ModelServer, model_server
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from qdrant_client import AsyncQdrantClient
 from sqlalchemy import text
 
-from app.adapters.pgvector import PgVectorIndex
-from app.adapters.qdrant import QdrantIndex
-from app.adapters.qdrant_edge import QdrantEdgeIndex
-from app.core.database import Database
+from app.adapters.vectors.pgvector import PgVectorIndex
+from app.adapters.vectors.qdrant import QdrantIndex
+from app.adapters.vectors.qdrant_edge import QdrantEdgeIndex
+from app.core.database.database import Database
 from app.core.ports import Candidate, IndexEntry, SearchScope, VectorIndex
 
 EMBEDDER, DIMENSIONS = "test:embedder", 8

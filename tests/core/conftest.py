@@ -8,7 +8,7 @@ import pytest_asyncio
 import structlog
 from fastapi import FastAPI
 
-from app.core.logging import configure_logging
+from app.core.observability.logging import configure_logging
 from app.core.resources import Resources
 from app.main import create_app
 from tests.conftest import client_of

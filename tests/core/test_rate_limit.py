@@ -9,10 +9,10 @@ from fastapi import FastAPI
 
 from app.adapters.in_process import InProcessCounters
 from app.core.errors import ConfigurationError, TooManyRequests
+from app.core.observability.metrics import REGISTRY
 from app.core.ports import Counters
 from app.core.rate_limit import Limit, RateLimits, read_limit
 from app.core.resources import Resources
-from app.core.telemetry import REGISTRY
 from app.main import create_app
 from tests.conftest import PASSWORD, MakeKey, SignUp, client_of
 from tests.core.conftest import MakeApp

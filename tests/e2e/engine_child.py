@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from uuid import UUID
 
-from app.core.logging import configure_logging
+from app.core.observability.logging import configure_logging
 from app.core.resources import Resources
 from app.memory.edit import Caretaker, change_memory
 from app.memory.forget import forget
@@ -17,7 +17,7 @@ from app.memory.namespace import Namespace
 from app.settings import Settings
 from app.wiring import open_resources
 from app.worker import run_jobs
-from tests.memory.homes import keep
+from tests.memory.namespaces import keep
 
 WRITERS = 4
 

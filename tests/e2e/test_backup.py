@@ -16,7 +16,7 @@ from app.memory.namespace import Namespace
 from app.settings import Settings
 from app.wiring import open_resources
 from app.worker import run_jobs
-from tests.memory.homes import ask, contents, history_of, keep, move_in, new_project
+from tests.memory.namespaces import ask, contents, history_of, keep, move_in, new_project
 
 
 def settings_of(folder: Path, **values: object) -> Settings:

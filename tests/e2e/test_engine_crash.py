@@ -15,7 +15,7 @@ from app.memory.namespace import Namespace
 from app.settings import Settings
 from app.wiring import open_resources
 from app.worker import run_jobs
-from tests.memory.homes import move_in, new_project
+from tests.memory.namespaces import move_in, new_project
 
 ROOT = Path(__file__).parent.parent.parent
 MINE = text("select id, content, state from memories where namespace = :namespace")

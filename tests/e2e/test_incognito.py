@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.house import serving
+from tests.e2e.server import serving
 from tests.e2e.traces import Found, Scene, die_in_the_middle, look_for, talk_in_incognito, talk_normally
 from tests.model_server import ModelServer
 

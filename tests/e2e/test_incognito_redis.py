@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from tests.e2e.house import serving
+from tests.e2e.server import serving
 from tests.e2e.test_redis import RedisServer
 from tests.e2e.traces import (
     Found,

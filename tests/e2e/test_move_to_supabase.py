@@ -17,21 +17,21 @@ import pytest
 import pytest_asyncio
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from app.adapters.accounts.supabase import GoTrueIdentity
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.adapters.in_process import InProcessShortTerm
-from app.adapters.supabase import GoTrueIdentity
 from app.core.accounts import SignedIn
-from app.core.database import Database
-from app.core.migrations import migrate
+from app.core.database.database import Database
+from app.core.database.migrations import migrate
 from app.identity.local import GRANTS, SHIM
-from app.identity.local.house import issuer, open_identity
+from app.identity.local.app import create_identity_app
 from app.identity.local.keys import load_or_create_keys, new_key
 from app.identity.local.mail import LogMailer
 from app.identity.local.passwords import PasswordHasher
-from app.identity.local.server import create_identity_app
+from app.identity.local.provider import issuer, open_identity
 from app.identity.local.settings import IdentitySettings
 from app.identity.tokens import InvalidToken, Issuer, StaticKeys, Verifier
-from app.projects.enter import enter_project
+from app.projects.provisioning import enter_project
 from tests.identity.local.conftest import ISSUER, PASSWORD, SECRET, new_email
 from tests.rows import Corner, fill
 

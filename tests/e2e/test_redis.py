@@ -16,8 +16,8 @@ import pytest_asyncio
 from fastapi import FastAPI
 
 from app.adapters.redis import TIMEOUT_SECONDS, RedisCounters, RedisShortTerm, connect_redis
+from app.core.observability.metrics import REGISTRY
 from app.core.resources import Resources
-from app.core.telemetry import REGISTRY
 from app.main import create_app
 from tests.conftest import MakeKey, client_of
 from tests.core.test_rate_limit import assert_refused, limits_of

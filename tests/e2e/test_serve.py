@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from app.__main__ import cli
 from app.adapters.embedded_postgres import EmbeddedPostgres
-from tests.e2e.house import ROOT, environment, left_over, open_house, serving
+from tests.e2e.server import ROOT, environment, left_over, open_house, serving
 
 WRITERS = 8
 WRITES = 500

@@ -3,7 +3,7 @@
 import asyncio
 from asyncio.subprocess import PIPE
 
-from app.core.database import Database
+from app.core.database.database import Database
 from tests.e2e.conftest import JS, READY
 from tests.identity.local.conftest import build_provider, close_provider, new_email, serving
 

@@ -10,8 +10,8 @@ import httpx
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
-from tests.chat.talk import Rows
-from tests.e2e.house import House
+from tests.chat.conversation import Rows
+from tests.e2e.server import House
 from tests.model_server import Facts, Fails, Hangs, ModelServer, Says
 
 Json = dict[str, str]

@@ -13,13 +13,13 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from app.adapters.supabase import GoTrueIdentity
-from app.core.database import Database
+from app.adapters.accounts.supabase import GoTrueIdentity
+from app.core.database.database import Database
 from app.core.resources import Resources
-from app.identity.local.house import issuer
+from app.identity.local.provider import issuer
 from app.identity.tokens import Verifier
 from app.main import create_app
-from tests.adapters.gotrue import refusal
+from tests.adapters.accounts.gotrue import refusal
 from tests.conftest import PASSWORD, SignUp
 from tests.contracts.played_gotrue import URL, PlayedGoTrue
 from tests.identity.local.conftest import (

@@ -4,7 +4,7 @@ import pytest_asyncio
 
 from app.core.resources import Resources
 from app.memory.namespace import Namespace
-from tests.memory.homes import move_in
+from tests.memory.namespaces import move_in
 
 
 @pytest_asyncio.fixture

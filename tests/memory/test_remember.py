@@ -14,7 +14,7 @@ from app.memory.indexing.repair import load_for_index
 from app.memory.ledger.new_memory import Kind, NewMemory, Outcome
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
-from tests.memory.homes import ask, contents, event_of, history_of, keep, move_in, row_of, settled
+from tests.memory.namespaces import ask, contents, event_of, history_of, keep, move_in, row_of, settled
 
 LANGUAGES = ["Ich wohne in Köln 🏰", "私は東京に住んでいます", "أحب القهوة", "Я люблю чай", "मुझे चाय पसंद है"]
 

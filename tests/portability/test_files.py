@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.core.database import Database
+from app.core.database.database import Database
 from app.core.errors import BadRequest
 from app.core.resources import Resources
 from app.memory.indexing.repair import sweep

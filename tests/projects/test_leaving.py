@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.core.resources import Resources
-from app.projects.enter import leave_everything
+from app.projects.provisioning import leave_everything
 from tests.conftest import SignUp
 from tests.rows import TABLES_OF_A_PROJECT, Corner, fill_in, make_project
 

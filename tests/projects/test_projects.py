@@ -3,7 +3,7 @@ import uuid
 import httpx
 import pytest
 
-from app.core.database import Database
+from app.core.database.database import Database
 from app.core.errors import NotFound
 from app.projects.repository import SettingsRepository
 from tests.conftest import SignedUp

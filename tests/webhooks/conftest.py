@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest_asyncio
 
-from app.adapters.courier import HttpCourier
+from app.adapters.webhook_client import HttpCourier
 from app.core.resources import Resources
 from app.main import create_app
 from app.worker import run_jobs

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from app.core.database import Database
+from app.core.database.database import Database
 from tests.conftest import SignUp
 from tests.webhooks.conftest import House, until, until_async
 from tests.webhooks.receiver import BABBLES, HANGS, REDIRECTS, Receiver, open_receiver

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from app.core.errors import BadRequest
-from app.core.rendering import say_what_is_wrong
+from app.core.http.error_responses import say_what_is_wrong
 
 
 class Problem(BaseModel):

@@ -13,13 +13,13 @@ from sqlalchemy import JSON, func, literal, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.database import ProjectModel
+from app.core.database.database import ProjectModel
+from app.core.database.repository import Repository
 from app.core.errors import NotFound
 from app.core.jobs import JobContext, resources_of, tasks
 from app.core.ports import ChatMessage, ModelOptions, Role
-from app.core.repository import Repository
 from app.core.resources import Resources, ResourcesDep
-from app.core.text import storable_object
+from app.core.storable_text import storable_object
 from app.gateways.mem0.errors import REFUSALS, PlainRefusals
 from app.gateways.mem0.memories.list import Part, list_memories
 from app.gateways.mem0.memories.schemas import ListMemories, Placed

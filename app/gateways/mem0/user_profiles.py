@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.core.errors import BadRequest
 from app.core.resources import ResourcesDep
-from app.core.text import no_nul
+from app.core.storable_text import no_nul
 from app.gateways.mem0.entities.entities import read_name
 from app.gateways.mem0.errors import REFUSALS, PlainRefusals
 from app.identity.caller import MemoryReader, MemoryWriter, ProjectReader, ProjectWriter

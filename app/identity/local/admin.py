@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.identity.local.accounts import Account, AccountRepository, NewAccount, email_exists
 from app.identity.local.errors import IdentityError, invalid
-from app.identity.local.house import LocalIdentity
-from app.identity.local.links import action_link, choose_redirect
 from app.identity.local.one_time import OneTimeToken, TokenType
 from app.identity.local.passwords import check_rules, importable
+from app.identity.local.provider import LocalIdentity
+from app.identity.local.redirects import action_link, choose_redirect
 from app.identity.local.schemas import AdminUserBody, LinkBody, merge_metadata, read_duration, read_email, user_json
 
 ROLE = re.compile(r"[a-z_]{1,64}")

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.identity.local import admin
 from app.identity.local.accounts import AccountRepository
-from app.identity.local.requests import Admin, House, RedirectTo
+from app.identity.local.dependencies import Admin, House, RedirectTo
 from app.identity.local.schemas import AdminUserBody, DeleteBody, LinkBody, user_json
 
 router = APIRouter(prefix="/admin", dependencies=[Admin])

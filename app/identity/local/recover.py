@@ -2,9 +2,9 @@
 
 from app.identity.local.accounts import Account, AccountRepository
 from app.identity.local.errors import invalid
-from app.identity.local.house import LocalIdentity, SignedIn
-from app.identity.local.links import choose_redirect, code_mail, link_mail
 from app.identity.local.one_time import TokenType
+from app.identity.local.provider import LocalIdentity, SignedIn
+from app.identity.local.redirects import choose_redirect, code_mail, link_mail
 from app.identity.local.schemas import EmailBody, ResendBody, read_email
 
 

@@ -5,13 +5,13 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from app.identity.local import change, confirm, recover, sign_in, sign_up
-from app.identity.local.confirm import HALF_WAY
+from app.identity.local import recover, sign_in, sign_up, update_account, verify
+from app.identity.local.dependencies import From, House, Limited, Person, RedirectTo
 from app.identity.local.errors import IdentityError
-from app.identity.local.links import choose_redirect
-from app.identity.local.requests import From, House, Limited, Person, RedirectTo
+from app.identity.local.redirects import choose_redirect
 from app.identity.local.schemas import EmailBody, ResendBody, SignUpBody, TokenBody, UserBody, VerifyBody, user_json
 from app.identity.local.sessions import Scope
+from app.identity.local.verify import HALF_WAY
 
 router = APIRouter()
 
@@ -66,7 +66,7 @@ async def get_user(who: Person) -> dict[str, object]:
 async def put_user(
     body: UserBody, who: Person, house: House, origin: From, redirect_to: RedirectTo = None
 ) -> dict[str, object]:
-    return await change.change_account(house, who, body, origin, redirect_to)
+    return await update_account.change_account(house, who, body, origin, redirect_to)
 
 
 @router.post("/logout", status_code=204)
@@ -95,7 +95,7 @@ async def get_reauthenticate(who: Person, house: House) -> dict[str, object]:
 
 @router.post("/verify", dependencies=[Limited])
 async def post_verify(body: VerifyBody, house: House, origin: From) -> dict[str, object]:
-    session = await confirm.verify(house, body, origin)
+    session = await verify.verify(house, body, origin)
     return {"code": "200", "msg": HALF_WAY} if session is None else session
 
 
@@ -106,7 +106,7 @@ async def get_verify(
     """Where a link in a mail leads; what came of it goes into the fragment, which no server sees."""
     target = choose_redirect(house.settings, redirect_to)
     try:
-        session = await confirm.verify(house, VerifyBody(type=type, token_hash=token or "-"), origin)
+        session = await verify.verify(house, VerifyBody(type=type, token_hash=token or "-"), origin)
     except IdentityError as error:
         told = {"error": "access_denied", "error_code": error.code, "error_description": error.message}
         return RedirectResponse(f"{target}#{urlencode(told)}", 303)

@@ -2,7 +2,7 @@
 
 from app.identity.local.accounts import Account, AccountRepository
 from app.identity.local.errors import IdentityError, invalid
-from app.identity.local.house import LocalIdentity, grant, session_json
+from app.identity.local.provider import LocalIdentity, grant, session_json
 from app.identity.local.schemas import EMAIL, TokenBody
 from app.identity.local.sessions import Grant, Origin, Refused
 

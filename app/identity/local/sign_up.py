@@ -7,10 +7,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.identity.local.accounts import Account, AccountRepository, NewAccount
 from app.identity.local.errors import IdentityError, invalid
-from app.identity.local.house import LocalIdentity, grant, session_json
-from app.identity.local.links import choose_redirect, link_mail
 from app.identity.local.one_time import OneTimeToken, TokenType
 from app.identity.local.passwords import check_rules
+from app.identity.local.provider import LocalIdentity, grant, session_json
+from app.identity.local.redirects import choose_redirect, link_mail
 from app.identity.local.schemas import SignUpBody, merge_metadata, read_email, user_json
 from app.identity.local.sessions import Grant, Origin
 

@@ -13,8 +13,8 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core.background import stop
-from app.core.database import Database
+from app.core.background_tasks import stop
+from app.core.database.database import Database
 from app.core.errors import AppError
 from app.core.ports import Change, Embedder, IndexEntry, ToIndex, ToRemove, VectorIndex
 from app.memory.indexing.indexed_text import embedding_text, keyword_text

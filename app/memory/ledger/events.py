@@ -5,8 +5,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select
 
+from app.core.database.repository import Repository
 from app.core.errors import NotFound
-from app.core.repository import Repository
 from app.memory.ledger.models import MemoryEvent, MemoryHistory
 
 

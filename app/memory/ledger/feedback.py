@@ -6,8 +6,8 @@ import uuid
 from sqlalchemy import Text, delete, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.database import ProjectModel
-from app.core.repository import Repository
+from app.core.database.database import ProjectModel
+from app.core.database.repository import Repository
 from app.memory.ledger.repository import MemoryRepository
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import REAL, BigInteger, ColumnElement, DateTime, FetchedValue, 
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.database import ProjectModel
+from app.core.database.database import ProjectModel
 
 Json = JSONB(none_as_null=True)
 

@@ -11,9 +11,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.database import Statement, Written
+from app.core.database.database import Statement, Written
+from app.core.database.repository import Repository
 from app.core.errors import NotFound
-from app.core.repository import Repository
 from app.memory.ledger.models import Memory
 from app.memory.ledger.new_memory import NewMemory, Outcome, Remembered, content_hash
 from app.memory.namespace import Namespace

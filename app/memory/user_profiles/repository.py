@@ -10,8 +10,8 @@ from sqlalchemy import ARRAY, Uuid, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.database import ProjectModel
-from app.core.repository import Repository
+from app.core.database.database import ProjectModel
+from app.core.database.repository import Repository
 from app.memory.ledger.models import Json, MemoryEvent
 from app.memory.namespace import Namespace
 

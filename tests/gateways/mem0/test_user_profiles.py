@@ -1,6 +1,6 @@
 """mem0's user profiles with mem0's own client: switched on, made as a job, looked at, and gone with what they repeat.
 
-Without a language model, as a newcomer has it: tests/memory/test_portraits.py has one.
+Without a language model, as a newcomer has it: tests/memory/user_profiles/test_generate.py has one.
 """
 
 import asyncio

@@ -12,12 +12,12 @@ from fastapi import FastAPI
 from supabase_auth import AsyncGoTrueClient
 
 from app.adapters.in_process import InProcessShortTerm
-from app.core.database import Database
-from app.identity.local.house import LocalIdentity, open_identity
+from app.core.database.database import Database
+from app.identity.local.app import create_identity_app
 from app.identity.local.keys import SigningKeys, new_key
 from app.identity.local.lockout import Limits
 from app.identity.local.mail import Mail
-from app.identity.local.server import create_identity_app
+from app.identity.local.provider import LocalIdentity, open_identity
 from app.identity.local.settings import IdentitySettings
 
 ISSUER = "http://127.0.0.1:8000/auth/v1"

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from supabase_auth.errors import AuthApiError, AuthWeakPasswordError
 from supabase_auth.types import AuthResponse
 
-from app.core.database import Database
+from app.core.database.database import Database
 from app.identity.local.lockout import Limits
 from app.identity.local.passwords import PasswordRules
 from tests.identity.local.conftest import ISSUER, PASSWORD, SECRET, MakeProvider, Provider, new_email

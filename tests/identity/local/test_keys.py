@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import ConfigurationError
-from app.identity.local.house import issuer
 from app.identity.local.keys import (
     KEYS_FILE,
     SECRET_FILE,
@@ -17,6 +16,7 @@ from app.identity.local.keys import (
     parse_keys,
     save_keys,
 )
+from app.identity.local.provider import issuer
 from app.identity.tokens import InvalidToken, verify
 from tests.identity.test_tokens import ISSUER, good_claims
 

@@ -6,9 +6,9 @@ from structlog.testing import capture_logs
 from supabase_auth.errors import AuthApiError
 from supabase_auth.types import Session
 
-from app.core.database import Database
-from app.identity.local.links import choose_redirect
+from app.core.database.database import Database
 from app.identity.local.mail import LogMailer, Mail, Outbox, SmtpMailer, SmtpSettings
+from app.identity.local.redirects import choose_redirect
 from app.identity.local.settings import IdentitySettings
 from tests.identity.local.conftest import ISSUER, PASSWORD, SECRET, MakeProvider, Provider, new_email
 

@@ -5,7 +5,7 @@ from sqlalchemy import text
 from supabase_auth.errors import AuthApiError
 from supabase_auth.types import Session
 
-from app.core.database import Database
+from app.core.database.database import Database
 from tests.identity.local.conftest import PASSWORD, SECRET, MakeProvider, Provider, new_email
 
 

@@ -3,7 +3,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, StringConstraints
 
-from app.core.text import no_nul
+from app.core.storable_text import no_nul
 from app.gateways.mem0.memories.message_schemas import Metadata
 from app.gateways.mem0.memories.schemas import Name
 

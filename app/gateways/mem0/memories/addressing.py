@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.database import Database
+from app.core.database.database import Database
 from app.core.errors import BadRequest
 from app.identity.caller import Caller
 from app.memory.filters.entity_scope import entity_scope, has_positive_entity
@@ -15,8 +15,8 @@ from app.memory.filters.parse import parse_filters
 from app.memory.filters.tree import ENTITIES, And, Filter, Not, OfDefaultProfile, OneOf, Or, Present, to_sql
 from app.memory.ledger.models import Memory
 from app.memory.namespace import Namespace
-from app.profiles.look_up import home_named, homes_of
 from app.profiles.repository import ProfileRepository
+from app.profiles.resolve import home_named, homes_of
 
 ProfileChoice = UUID | Literal["*"] | None
 """None is the default profile of each user; `*` is all of them."""

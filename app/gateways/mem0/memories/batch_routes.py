@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
+from app.core.http.schemas import Done
 from app.core.resources import ResourcesDep
-from app.core.schemas import Done
 from app.gateways.mem0.errors import REFUSALS, PlainRefusals
 from app.gateways.mem0.memories.batch import delete_batch, update_batch
 from app.gateways.mem0.memories.schemas import BatchDelete, BatchUpdate

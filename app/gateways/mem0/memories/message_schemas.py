@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, StringConstraints
 
-from app.core.text import no_nul, storable_object
+from app.core.storable_text import no_nul, storable_object
 
 Words = Annotated[str, StringConstraints(max_length=100_000), AfterValidator(no_nul)]
 Role = Literal["user", "assistant", "system", "developer", "tool", "function"]

@@ -1,6 +1,6 @@
 """A memory as mem0's clients know it: from a row, or for whole lists as text that Postgres writes on its own processor.
 
-Both say the same to the letter, which tests/memory/test_shown.py holds them to.
+Both say the same to the letter, which tests/gateways/mem0/memories/test_render.py holds them to.
 """
 
 import datetime as dt

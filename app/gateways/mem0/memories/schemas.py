@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from app.core.text import no_nul
+from app.core.storable_text import no_nul
 from app.gateways.mem0.memories.addressing import Identity, ProfileChoice
 from app.gateways.mem0.memories.message_schemas import Messages, Metadata, Words
 from app.memory.filters.parse import read_moment

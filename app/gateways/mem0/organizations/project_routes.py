@@ -7,8 +7,8 @@ from pydantic import EmailStr
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import Forbidden, NotFound
+from app.core.http.schemas import Done
 from app.core.resources import ResourcesDep
-from app.core.schemas import Done
 from app.gateways.mem0.errors import REFUSALS, PlainRefusals
 from app.gateways.mem0.organizations.members import all_members, change_member, remove_member, show_members
 from app.gateways.mem0.organizations.routes import MOST_SHOWN, organization_of
@@ -23,9 +23,9 @@ from app.gateways.mem0.organizations.schemas import (
 )
 from app.identity.caller import Caller
 from app.identity.transaction import SystemTransaction
-from app.projects.admit import MemberWriter, Reader, Writer
 from app.projects.member_repository import ProjectMemberRepository
 from app.projects.models import Project
+from app.projects.permissions import MemberWriter, Reader, Writer
 from app.projects.repository import USER, Found, ProjectRepository, SettingsRepository
 
 router = APIRouter(

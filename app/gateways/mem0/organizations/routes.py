@@ -7,8 +7,8 @@ from sqlalchemy import Select, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import NotFound
+from app.core.http.schemas import Done
 from app.core.resources import ResourcesDep
-from app.core.schemas import Done
 from app.gateways.mem0.errors import REFUSALS, PlainRefusals
 from app.gateways.mem0.organizations.members import change_member, remove_member, show_members
 from app.gateways.mem0.organizations.schemas import (
@@ -22,9 +22,9 @@ from app.gateways.mem0.organizations.schemas import (
 )
 from app.identity.caller import Caller, Person
 from app.identity.transaction import SystemTransaction
-from app.projects.admit import Developer, Reader
 from app.projects.member_repository import OrganizationMemberRepository
 from app.projects.models import Organization
+from app.projects.permissions import Developer, Reader
 from app.projects.repository import Found, OrganizationRepository
 
 router = APIRouter(

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, EmailStr, Field, StringConstraints
 
-from app.core.text import no_nul
+from app.core.storable_text import no_nul
 from app.projects.schemas import Description, MemberRole, Name
 
 

@@ -7,11 +7,11 @@ from fastapi import APIRouter
 from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.addresses import may_be_public
+from app.core.database.pagination import Cursor, Limit
 from app.core.errors import BadRequest, NotFound
-from app.core.pagination import Cursor, Limit
+from app.core.http.schemas import Done
+from app.core.network_addresses import may_be_public
 from app.core.resources import Resources, ResourcesDep
-from app.core.schemas import Done
 from app.gateways.mem0.errors import REFUSALS, PlainRefusals
 from app.gateways.mem0.webhooks.schemas import (
     DeliveriesShown,

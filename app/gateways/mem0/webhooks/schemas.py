@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from app.core.text import no_nul
+from app.core.storable_text import no_nul
 from app.projects.schemas import Name
 from app.webhooks.models import Happening, Status, Webhook, WebhookDelivery
 

@@ -1,0 +1,145 @@
+"""Around every request: an id, a time limit, safe headers, one log line, and figures for /metrics."""
+
+import asyncio
+import re
+import time
+import uuid
+from collections.abc import Callable
+
+import structlog
+from fastapi import Request
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.core.http.error_responses import TOO_LARGE, answer, render_unexpected
+from app.core.observability.logging import request_id
+from app.core.observability.metrics import IN_FLIGHT, LATENCY, REQUESTS
+
+log = structlog.get_logger()
+GIVEN_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
+SAFE_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
+DOCUMENTS = {"/docs", "/redoc", "/"}
+CONTENT_SECURITY = b"default-src 'none'; frame-ancestors 'none'"
+
+
+class AroundEveryRequest:
+    """`dressed` puts on an answer of our own what those of the app get further inside: a browser reads none without."""
+
+    def __init__(
+        self, app: ASGIApp, *, timeout_seconds: float, max_body_bytes: int, dressed: Callable[[ASGIApp], ASGIApp]
+    ) -> None:
+        self._app = app
+        self._dressed = dressed
+        self._timeout = timeout_seconds
+        self._max_body = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        collapse_slashes(scope)
+        visit = Visit(scope, send)
+        token = request_id.set(visit.id)
+        IN_FLIGHT.inc()
+        try:
+            await self._answer(visit, scope, receive)
+        finally:
+            IN_FLIGHT.dec()
+            request_id.reset(token)
+            visit.report()
+
+    async def _answer(self, visit: "Visit", scope: Scope, receive: Receive) -> None:
+        if declared_size(scope) > self._max_body:
+            await self._dressed(answer(413, TOO_LARGE, "too_large"))(scope, receive, visit.send)
+            return
+        receive = limit_body(receive, self._max_body)
+        try:
+            async with asyncio.timeout(self._timeout) as limit:
+                # Once an answer has begun it may take its time: a stream is not late.
+                visit.on_start = lambda: limit.reschedule(None)
+                await self._app(scope, receive, visit.send)
+        except Exception as error:  # the last resort: whatever it is, the client gets our shape
+            if visit.status:
+                raise
+            visit.on_start = lambda: None
+            if limit.expired():
+                reply = answer(504, "This took too long and was stopped: ask for less at once", "timed_out")
+            else:
+                reply = await render_unexpected(Request(scope), error)
+            await self._dressed(reply)(scope, receive, visit.send)
+
+
+def declared_size(scope: Scope) -> int:
+    declared = dict(scope["headers"]).get(b"content-length", b"")
+    return int(declared) if declared.isdigit() else 0
+
+
+def limit_body(receive: Receive, most: int) -> Receive:
+    """For bodies that come in pieces and do not say how many."""
+    received = 0
+
+    async def receive_some() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > most:
+            raise HTTPException(413)
+        return message
+
+    return receive_some
+
+
+class Visit:
+    """One request on its way through."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        self.id = given if GIVEN_ID.match(given) else uuid.uuid4().hex
+        self.scope = scope
+        self.status = 0
+        self.on_start: Callable[[], None] = lambda: None
+        self._send = send
+        self._began = time.perf_counter()
+        self._first_byte = 0.0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self._first_byte = time.perf_counter()
+            self.on_start()
+            self._add_headers(message)
+        await self._send(message)
+
+    def _add_headers(self, message: Message) -> None:
+        message.setdefault("headers", [])
+        headers = MutableHeaders(raw=message["headers"])
+        present = {name for name, _ in message["headers"]}
+        message["headers"].extend(pair for pair in SAFE_HEADERS if pair[0] not in present)
+        message["headers"].append((b"x-request-id", self.id.encode()))
+        if self.scope["path"] not in DOCUMENTS and b"content-security-policy" not in present:
+            message["headers"].append((b"content-security-policy", CONTENT_SECURITY))
+        allowance = self.scope.get("state", {}).get("allowance")
+        if allowance and "x-ratelimit-limit" not in headers:
+            headers.update(allowance.headers())
+
+    def report(self) -> None:
+        route = getattr(self.scope.get("route"), "path", "unmatched")
+        seconds = (self._first_byte or time.perf_counter()) - self._began
+        method = self.scope["method"]
+        REQUESTS.labels(method, route, str(self.status)).inc()
+        LATENCY.labels(route).observe(seconds)
+        log.info("request", method=method, route=route, status=self.status, ms=round(seconds * 1000, 2), id=self.id)
+
+
+def collapse_slashes(scope: Scope) -> None:
+    """mem0's clients ask for `//v1/…` when their host was given with a slash at its end."""
+    if scope["path"].startswith("//"):
+        scope["path"] = "/" + scope["path"].lstrip("/")
+        scope["raw_path"] = b"/" + scope.get("raw_path", b"").lstrip(b"/")

@@ -1,0 +1,51 @@
+"""What happens to a profile's memories: copied into another profile, or gone with it."""
+
+from uuid import UUID
+
+from fastapi import APIRouter
+from sqlalchemy import select, text
+
+from app.core.errors import BadRequest
+from app.core.http.schemas import Done
+from app.core.resources import ResourcesDep
+from app.identity.caller import Caller, ProfileWriter
+from app.memory.copy_profile import copy_memories
+from app.memory.namespace import Namespace
+from app.profiles.repository import ProfileRepository
+from app.profiles.schemas import Copied, ProfileCopy
+from app.sessions.models import Session
+from app.sessions.window import windows_of
+
+router = APIRouter(prefix="/v1/profiles", tags=["profiles"])
+FORGET_EVENTS = text("delete from events where project_id = :project_id and namespace = :namespace")
+
+
+@router.post("/{profile_id}/copy")
+async def copy_profile(profile_id: UUID, body: ProfileCopy, caller: ProfileWriter, resources: ResourcesDep) -> Copied:
+    """Its memories into another profile of the same user. What is known there already is counted, not doubled."""
+    async with resources.database.transaction(caller.project_id, caller.user_id, caller.account_id) as tx:
+        source = await ProfileRepository(tx, caller.project_id, caller.user_id).get(profile_id)
+        target = await ProfileRepository(tx, caller.project_id, source.user_id).get(body.to_profile_id)
+    if source.id == target.id:
+        raise BadRequest("A profile is not copied into itself: name another one as `to_profile_id`")
+    copied, known = await copy_memories(resources, _namespace(caller, source.user_id, source.id), target.id)
+    return Copied(copied=copied, already_there=known)
+
+
+@router.delete("/{profile_id}")
+async def delete_profile(profile_id: UUID, caller: ProfileWriter, resources: ResourcesDep) -> Done:
+    """With its memories and sessions, for good. The last profile cannot go."""
+    async with resources.database.transaction(caller.project_id, caller.user_id, caller.account_id) as tx:
+        profiles = ProfileRepository(tx, caller.project_id, caller.user_id)
+        profile = await profiles.get(profile_id)
+        sessions = select(Session.id).where(Session.project_id == caller.project_id, Session.profile_id == profile_id)
+        session_ids = list(await tx.scalars(sessions))
+        namespace = _namespace(caller, profile.user_id, profile_id)
+        await profiles.remove(profile_id)
+        await tx.execute(FORGET_EVENTS, {"project_id": caller.project_id, "namespace": str(namespace)})
+    await windows_of(resources).forget(*session_ids)
+    return Done(message="Profile deleted, with its memories and sessions")
+
+
+def _namespace(caller: Caller, user_id: str, profile_id: UUID) -> Namespace:
+    return Namespace(caller.project_id, user_id, profile_id)

@@ -1,0 +1,95 @@
+"""An account seen for the first time gets its place, and one that leaves takes along what was only its own."""
+
+from uuid import UUID
+
+from sqlalchemy import Select, delete, insert, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.database.database import Database
+from app.core.errors import Conflict
+from app.projects.models import Organization, OrganizationMember, Project, ProjectMember
+
+FORGET = text("select private.forget_account(:account)")
+LOCK = text("select pg_advisory_xact_lock(hashtextextended(:name, 0))")
+
+
+async def enter_project(database: Database, account_id: UUID, email: str, *, shared: bool) -> None:
+    """Safe to call twice at once: the second finds what the first made."""
+    async with database.system() as tx:
+        await enter(tx, account_id, email, shared=shared)
+
+
+async def enter(tx: AsyncSession, account_id: UUID, email: str, *, shared: bool) -> None:
+    await tx.execute(LOCK, {"name": f"enter:{account_id}"})
+    if await tx.scalar(text("select count(*) from private.projects_of(:id)"), {"id": account_id}):
+        return
+    if shared:
+        await _join_shared(tx, account_id)
+    else:
+        await _make_personal(tx, account_id, email)
+
+
+async def shared_project(tx: AsyncSession) -> UUID:
+    """The one project of SIGNUP_MODE=shared, made when it is first needed."""
+    await tx.execute(LOCK, {"name": "shared project"})
+    found: UUID | None = await tx.scalar(select(Project.id).where(Project.shared))
+    if found:
+        return found
+    organization = await tx.scalar(insert(Organization).values(name="Shared").returning(Organization.id))
+    values = {"organization_id": organization, "name": "Shared", "shared": True}
+    made: UUID | None = await tx.scalar(insert(Project).values(**values).returning(Project.id))
+    assert made is not None
+    return made
+
+
+async def _join_shared(tx: AsyncSession, account_id: UUID) -> None:
+    project = await shared_project(tx)
+    await tx.execute(
+        upsert(ProjectMember).values(project_id=project, account_id=account_id, role="USER").on_conflict_do_nothing()
+    )
+
+
+async def _make_personal(tx: AsyncSession, account_id: UUID, email: str) -> None:
+    """Whoever has deleted their last project gets the next one in the same organization."""
+    emptied = select(Organization.id).where(Organization.personal, Organization.id.in_(_owned_by(account_id)))
+    organization = await tx.scalar(emptied.limit(1)) or await _make_organization(tx, account_id, email)
+    await tx.execute(insert(Project).values(organization_id=organization, name="My project"))
+
+
+async def _make_organization(tx: AsyncSession, account_id: UUID, email: str) -> UUID:
+    name = f"{email or account_id} (personal)"[:200]
+    values = {"name": name, "personal": True}
+    made: UUID | None = await tx.scalar(insert(Organization).values(**values).returning(Organization.id))
+    assert made is not None
+    await tx.execute(insert(OrganizationMember).values(organization_id=made, account_id=account_id, role="OWNER"))
+    return made
+
+
+async def leave_everything(database: Database, account_id: UUID) -> None:
+    """Before an account is deleted: organizations that only it owns go with all their projects, and from the others
+    what is the account's own."""
+    async with database.system() as tx:
+        # Locked in order: of two owners who leave at once, the second must see that the first is gone.
+        owned = select(Organization.id).where(Organization.id.in_(_owned_by(account_id))).order_by(Organization.id)
+        for organization in list(await tx.scalars(owned.with_for_update())):
+            members = OrganizationMember.organization_id == organization
+            others = set(await tx.scalars(select(OrganizationMember.account_id).where(members))) - {account_id}
+            other_owners = await tx.scalar(
+                select(OrganizationMember.account_id).where(
+                    members, OrganizationMember.role == "OWNER", OrganizationMember.account_id != account_id
+                )
+            )
+            if others and not other_owners:
+                raise Conflict(f"Organization {organization} has members but no other owner: make one first")
+            if not others:
+                await tx.execute(delete(Organization).where(Organization.id == organization))
+        await tx.execute(FORGET, {"account": account_id})
+        await tx.execute(delete(OrganizationMember).where(OrganizationMember.account_id == account_id))
+        await tx.execute(delete(ProjectMember).where(ProjectMember.account_id == account_id))
+
+
+def _owned_by(account_id: UUID) -> Select[UUID]:
+    return select(OrganizationMember.organization_id).where(
+        OrganizationMember.account_id == account_id, OrganizationMember.role == "OWNER"
+    )

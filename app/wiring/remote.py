@@ -1,0 +1,57 @@
+"""Whatever is reached over the network: models behind OpenAI's API or mem0's providers, and a Qdrant server."""
+
+from app.adapters.models import openai
+from app.adapters.models.mem0 import Answers, Mem0Answers, Mem0Extractor, OpenAIAnswers
+from app.adapters.models.mem0_embedder import open_mem0_embedder
+from app.adapters.vectors.qdrant import QdrantIndex, connect_qdrant
+from app.core.errors import ConfigurationError
+from app.core.ports import Embedder
+from app.settings import Settings
+from app.wiring.secrets import model_key, secret_of
+
+
+def connect_model(settings: Settings) -> openai.OpenAIModel:
+    connection = openai.Connection(
+        settings.llm_base_url,
+        model_key(settings),
+        timeout_seconds=settings.llm_timeout_seconds,
+        at_once=settings.llm_concurrency,
+        waiting=settings.llm_queue,
+    )
+    return openai.OpenAIModel(connection, model=settings.llm_model)
+
+
+def connect_extractor(settings: Settings) -> Mem0Extractor:
+    """With connections of its own: jobs must not keep people waiting."""
+    return Mem0Extractor(choose_answers(settings))
+
+
+def choose_answers(settings: Settings) -> Answers:
+    if settings.llm_provider == "openai":
+        return OpenAIAnswers(connect_model(settings))
+    return Mem0Answers(
+        settings.llm_provider,
+        model=settings.llm_model,
+        api_key=model_key(settings),
+        base_url=settings.llm_base_url,
+        timeout_seconds=settings.llm_timeout_seconds,
+    )
+
+
+async def connect_embedder(settings: Settings) -> Embedder:
+    key = secret_of(settings.embedder_api_key) or model_key(settings)
+    if settings.embedder != "openai":
+        return await open_mem0_embedder(
+            settings.embedder, model=settings.embedder_model, api_key=key, base_url=settings.embedder_base_url
+        )
+    if settings.embedder_model is None:
+        raise ConfigurationError("EMBEDDER=openai needs EMBEDDER_MODEL: name a model of that endpoint")
+    base_url = settings.embedder_base_url or settings.llm_base_url
+    return await openai.open_embedder(openai.Connection(base_url, key), model=settings.embedder_model)
+
+
+async def connect_index(settings: Settings, embedder: str, dimensions: int) -> QdrantIndex:
+    if settings.qdrant_url is None:
+        raise ConfigurationError("VECTOR_STORE=qdrant needs QDRANT_URL: set it to your Qdrant's address")
+    client = connect_qdrant(settings.qdrant_url, secret_of(settings.qdrant_api_key))
+    return await QdrantIndex.open(client, embedder, dimensions, name=settings.qdrant_collection)

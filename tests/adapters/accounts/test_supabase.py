@@ -1,0 +1,584 @@
+"""Our Supabase mode against what GoTrue and the gateway before it answer."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from uuid import uuid4
+
+import httpx
+import pytest
+import pytest_asyncio
+import respx
+from structlog.testing import capture_logs
+
+from app.adapters.accounts.supabase import GoTrueIdentity
+from app.core.accounts import Account, AccountChange, MailedCode, MailedLink, MailKind, ResendKind, SignOutScope
+from app.core.errors import AppError
+from tests.adapters.accounts.gotrue import old_refusal, refusal, session, token, user
+
+URL = "https://ref.supabase.co/auth/v1"
+PUBLISHABLE, SECRET = "sb_publishable_test", "sb_secret_test"
+ANA, BEN = "203.0.113.7", "2001:db8::1"
+TLS = ssl.create_default_context()
+ACCOUNT = uuid4()
+TOKEN = token()
+
+Call = Callable[[GoTrueIdentity], Awaitable[object]]
+
+# Every call, with the request GoTrue must see: method, path, query, body.
+CALLS: Mapping[str, tuple[Call, str, str, Mapping[str, str], Mapping[str, object] | None]] = {
+    "sign_up": (
+        lambda ask: ask.sign_up("a@b.co", "pw", {"name": "Ana"}, redirect_to="https://app/in"),
+        *("POST", "signup", {"redirect_to": "https://app/in"}),
+        {"email": "a@b.co", "password": "pw", "data": {"name": "Ana"}},
+    ),
+    "sign_in": (
+        lambda ask: ask.sign_in("a@b.co", "pw"),
+        *("POST", "token", {"grant_type": "password"}, {"email": "a@b.co", "password": "pw"}),
+    ),
+    "refresh": (
+        lambda ask: ask.refresh("r1"),
+        *("POST", "token", {"grant_type": "refresh_token"}, {"refresh_token": "r1"}),
+    ),
+    "sign_out": (
+        lambda ask: ask.sign_out(TOKEN, SignOutScope.OTHERS),
+        *("POST", "logout", {"scope": "others"}, None),
+    ),
+    "recover": (
+        lambda ask: ask.recover("a@b.co", redirect_to="https://app/new"),
+        *("POST", "recover", {"redirect_to": "https://app/new"}, {"email": "a@b.co"}),
+    ),
+    "resend": (
+        lambda ask: ask.resend(ResendKind.EMAIL_CHANGE, "a@b.co"),
+        *("POST", "resend", {}, {"type": "email_change", "email": "a@b.co"}),
+    ),
+    "verify a link": (
+        lambda ask: ask.verify(MailKind.RECOVERY, MailedLink("hash")),
+        *("POST", "verify", {}, {"type": "recovery", "token_hash": "hash"}),
+    ),
+    "verify a code": (
+        lambda ask: ask.verify(MailKind.SIGNUP, MailedCode("a@b.co", "123456")),
+        *("POST", "verify", {}, {"type": "signup", "email": "a@b.co", "token": "123456"}),
+    ),
+    "get_account": (lambda ask: ask.get_account(TOKEN), "GET", "user", {}, None),
+    "update_account": (
+        lambda ask: ask.update_account(
+            TOKEN, AccountChange(email="n@b.co", password="new", current_password="pw", metadata={"a": None})
+        ),
+        *("PUT", "user", {}),
+        {"email": "n@b.co", "password": "new", "current_password": "pw", "data": {"a": None}},
+    ),
+    "admin_get": (lambda ask: ask.admin_get(ACCOUNT), "GET", f"admin/users/{ACCOUNT}", {}, None),
+    "admin_list": (lambda ask: ask.admin_list(2, 10), "GET", "admin/users", {"page": "2", "per_page": "10"}, None),
+    "admin_create": (
+        lambda ask: ask.admin_create("a@b.co", account_id=ACCOUNT, password_hash="$2a$10$x"),
+        *("POST", "admin/users", {}),
+        {"id": str(ACCOUNT), "email": "a@b.co", "password_hash": "$2a$10$x", "email_confirm": True},
+    ),
+    "admin_delete": (
+        lambda ask: ask.admin_delete(ACCOUNT),
+        *("DELETE", f"admin/users/{ACCOUNT}", {}, {"should_soft_delete": False}),
+    ),
+}
+AS_THE_PERSON = ("sign_out", "get_account", "update_account")
+EMPTY = {"sign_out": httpx.Response(204), "recover": httpx.Response(200, json={})} | {
+    "resend": httpx.Response(200, json={}),
+    "admin_delete": httpx.Response(200, json={}),
+}
+each_call = pytest.mark.parametrize("name", CALLS)
+
+
+@pytest_asyncio.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(timeout=2, verify=TLS) as client:
+        yield client
+
+
+@pytest.fixture
+def ask(http: httpx.AsyncClient) -> GoTrueIdentity:
+    return GoTrueIdentity(URL, http, publishable_key=PUBLISHABLE, secret_key=SECRET)
+
+
+@pytest.fixture
+def ask_unprivileged(http: httpx.AsyncClient) -> GoTrueIdentity:
+    return GoTrueIdentity(URL, http, publishable_key=PUBLISHABLE)
+
+
+def play(name: str, response: httpx.Response | Exception) -> respx.Route:
+    """Answer one call so. To update somebody the client first asks who they are."""
+    _, method, path, _, _ = CALLS[name]
+    if name == "update_account":
+        respx.get(f"{URL}/user").respond(json=user())
+    route = respx.request(method, f"{URL}/{path}")
+    return route.mock(side_effect=response if isinstance(response, Exception) else [response])
+
+
+def success(name: str) -> httpx.Response:
+    if name in EMPTY:
+        return EMPTY[name]
+    if name == "admin_list":
+        return httpx.Response(200, json={"users": [user()], "aud": "authenticated"})
+    return httpx.Response(200, json=user() if "account" in name or "admin" in name else session())
+
+
+async def refused(call: Awaitable[object]) -> AppError:
+    with pytest.raises(AppError) as caught:
+        await call
+    return caught.value
+
+
+# ---------------------------------------------------------------- every call
+
+
+@each_call
+@respx.mock
+async def test_each_call_sends_what_gotrue_expects(name: str, ask: GoTrueIdentity) -> None:
+    call, _, _, query, body = CALLS[name]
+    route = play(name, success(name))
+    await call(ask)
+    sent = route.calls.last.request
+    assert dict(sent.url.params) == query
+    if body is not None:
+        assert body.items() <= json.loads(sent.content).items()
+
+
+@each_call
+@respx.mock
+async def test_each_call_shows_the_right_key_and_the_person_behind_it(name: str, ask: GoTrueIdentity) -> None:
+    call = CALLS[name][0]
+    route = play(name, success(name))
+    await call(ask)
+    sent = route.calls.last.request.headers
+    key = SECRET if name.startswith("admin") else PUBLISHABLE
+    assert sent["apikey"] == key
+    assert sent["Authorization"] == f"Bearer {TOKEN if name in AS_THE_PERSON else key}"
+
+
+@each_call
+@respx.mock
+async def test_a_gateway_that_does_not_know_our_key_is_the_operators_problem(name: str, ask: GoTrueIdentity) -> None:
+    play(name, httpx.Response(401, json={"message": "No API key found in request"}))
+    error = await refused(CALLS[name][0](ask))
+    assert (error.status, error.reason) == (502, "identity_misconfigured")
+    assert "SUPABASE_PUBLISHABLE_KEY" in error.detail
+
+
+@each_call
+@pytest.mark.parametrize(
+    "failure",
+    [
+        httpx.ConnectTimeout("slow"),
+        httpx.ReadTimeout("slow"),
+        httpx.ConnectError("no route"),
+        httpx.RemoteProtocolError("cut"),
+        *(httpx.Response(status, text="<html>") for status in (502, 503, 504, 520, 522, 530)),
+        httpx.Response(503, json={"message": "paused"}),
+    ],
+    ids=repr,
+)
+@respx.mock
+async def test_supabase_being_away_is_503(name: str, failure: httpx.Response | Exception, ask: GoTrueIdentity) -> None:
+    play(name, failure)
+    error = await refused(CALLS[name][0](ask))
+    assert (error.status, error.reason) == (503, "identity_unavailable")
+
+
+@each_call
+@pytest.mark.parametrize(
+    "nonsense",
+    [httpx.Response(500, text="<html>Oops</html>"), httpx.Response(302, headers={"Location": "/"})],
+    ids=repr,
+)
+@respx.mock
+async def test_an_answer_that_is_not_gotrues_is_502(name: str, nonsense: httpx.Response, ask: GoTrueIdentity) -> None:
+    play(name, nonsense)
+    error = await refused(CALLS[name][0](ask))
+    assert (error.status, error.reason) == (502, "identity_failed")
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in EMPTY])
+@pytest.mark.parametrize(
+    "body", [b"{}", b"null", b"[]", b"not json", b"", json.dumps({"id": 1}).encode()], ids=lambda body: repr(body)
+)
+@respx.mock
+async def test_a_success_of_the_wrong_shape_is_502(name: str, body: bytes, ask: GoTrueIdentity) -> None:
+    play(name, httpx.Response(200, content=body))
+    error = await refused(CALLS[name][0](ask))
+    assert (error.status, error.reason) == (502, "identity_failed")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        session(user=user(created_at="2026-11-20 22:36:15.541+00 BC")),
+        session(user=user(id="not-a-uuid")),
+        session(access_token=None),
+    ],
+    ids=["time", "id", "token"],
+)
+@respx.mock
+async def test_a_session_of_the_wrong_shape_is_502(broken: dict[str, object], ask: GoTrueIdentity) -> None:
+    play("sign_in", httpx.Response(200, json=broken))
+    assert (await refused(ask.sign_in("a@b.co", "pw"))).status == 502
+
+
+# ---------------------------------------------------------------- what comes back
+
+
+@respx.mock
+async def test_a_session_says_who_it_is_for(ask: GoTrueIdentity) -> None:
+    body = session("ana")
+    play("sign_in", httpx.Response(200, json=body))
+    signed_in = await ask.sign_in("ana@example.com", "pw")
+    assert (signed_in.access_token, signed_in.refresh_token) == (body["access_token"], body["refresh_token"])
+    assert (signed_in.expires_in, signed_in.account.email) == (3600, "ana@example.com")
+    assert str(signed_in.access_token) not in repr(signed_in)
+
+
+@respx.mock
+async def test_a_sign_up_that_awaits_a_mail_has_no_session(ask: GoTrueIdentity) -> None:
+    play("sign_up", httpx.Response(200, json=user("ana@example.com", email_confirmed_at=None, confirmed_at=None)))
+    made = await ask.sign_up("ana@example.com", "pw", {})
+    assert isinstance(made, Account)
+    assert made.confirmed_at is None
+
+
+@respx.mock
+async def test_a_taken_address_looks_like_a_new_one_where_mails_are_confirmed(ask: GoTrueIdentity) -> None:
+    play("sign_up", httpx.Response(200, json=user(identities=[], email_confirmed_at=None, confirmed_at=None)))
+    assert isinstance(await ask.sign_up("ana@example.com", "pw", {}), Account)
+
+
+@respx.mock
+async def test_half_of_a_secured_change_of_address_is_no_session_yet(ask: GoTrueIdentity) -> None:
+    play("verify a link", httpx.Response(200, json={"code": "200", "msg": "Confirmation link accepted."}))
+    assert await ask.verify(MailKind.EMAIL_CHANGE, MailedLink("hash")) is None
+
+
+@respx.mock
+async def test_an_address_that_waits_to_be_confirmed_is_shown(ask: GoTrueIdentity) -> None:
+    play("update_account", httpx.Response(200, json=user(new_email="new@example.com")))
+    changed = await ask.update_account(TOKEN, AccountChange(email="new@example.com"))
+    assert (changed.email, changed.new_email) == ("ana@example.com", "new@example.com")
+
+
+@respx.mock
+async def test_finding_walks_every_page_until_an_empty_one(ask: GoTrueIdentity) -> None:
+    pages = [[user("a@b.co"), user("b@b.co")], [user("C@b.co")], []]
+    answers = [httpx.Response(200, json={"users": page, "aud": ""}) for page in pages]
+    route = respx.get(f"{URL}/admin/users").mock(side_effect=answers)
+    assert (await ask.admin_find("nobody@b.co")) is None
+    assert [call.request.url.params["page"] for call in route.calls] == ["1", "2", "3"]
+    route.mock(side_effect=answers)
+    found = await ask.admin_find("c@b.co ")
+    assert found is not None
+    assert found.email == "C@b.co"
+
+
+# ---------------------------------------------------------------- every refusal
+
+REFUSALS = [
+    ("sign_up", 422, "user_already_exists", 409),
+    ("sign_up", 422, "signup_disabled", 403),
+    ("sign_up", 400, "validation_failed", 422),
+    ("sign_up", 400, "email_address_invalid", 422),
+    ("sign_up", 400, "email_provider_disabled", 403),
+    ("sign_up", 400, "captcha_failed", 400),
+    ("sign_up", 400, "email_address_not_authorized", 502),
+    ("sign_up", 500, "unexpected_failure", 502),
+    ("sign_in", 400, "invalid_credentials", 401),
+    ("sign_in", 400, "email_not_confirmed", 403),
+    ("sign_in", 400, "user_banned", 403),
+    ("sign_in", 422, "email_provider_disabled", 403),
+    ("refresh", 400, "refresh_token_not_found", 401),
+    ("refresh", 400, "refresh_token_already_used", 401),
+    ("refresh", 400, "session_not_found", 401),
+    ("refresh", 400, "session_expired", 401),
+    ("refresh", 400, "user_banned", 403),
+    ("refresh", 409, "conflict", 409),
+    ("get_account", 401, "no_authorization", 401),
+    ("get_account", 403, "bad_jwt", 401),
+    ("get_account", 403, "session_not_found", 401),
+    ("get_account", 403, "user_not_found", 401),
+    ("get_account", 403, "user_banned", 403),
+    ("update_account", 422, "same_password", 422),
+    ("update_account", 422, "email_exists", 409),
+    ("update_account", 400, "reauthentication_needed", 403),
+    ("update_account", 422, "reauthentication_not_valid", 422),
+    ("update_account", 400, "current_password_required", 422),
+    ("update_account", 400, "current_password_invalid", 403),
+    ("update_account", 401, "insufficient_aal", 403),
+    ("sign_out", 403, "session_not_found", 401),
+    ("sign_out", 403, "bad_jwt", 401),
+    ("sign_out", 400, "validation_failed", 422),
+    ("recover", 400, "validation_failed", 422),
+    ("resend", 400, "validation_failed", 422),
+    ("verify a link", 403, "otp_expired", 403),
+    ("verify a link", 400, "validation_failed", 422),
+    ("verify a code", 403, "user_banned", 403),
+    ("admin_create", 422, "email_exists", 409),
+    ("admin_create", 400, "validation_failed", 422),
+    ("admin_create", 401, "no_authorization", 401),
+    ("admin_get", 403, "not_admin", 502),
+    ("admin_get", 404, "user_not_found", 404),
+    ("admin_delete", 404, "user_not_found", 404),
+    ("sign_in", 422, "a_word_of_next_year", 422),
+    ("sign_in", 418, "a_word_of_next_year", 502),
+]
+LIMITED = ("over_request_rate_limit", "over_email_send_rate_limit")
+
+
+@pytest.mark.parametrize(("name", "status", "code", "ours"), REFUSALS)
+@pytest.mark.parametrize("body", [refusal, old_refusal])
+@respx.mock
+async def test_each_refusal_is_a_status_a_stable_code_and_a_sentence(
+    name: str, status: int, code: str, ours: int, body: Callable[..., httpx.Response], ask: GoTrueIdentity
+) -> None:
+    play(name, body(status, code, "Said by GoTrue."))
+    error = await refused(CALLS[name][0](ask))
+    assert error.status == ours
+    assert error.reason == (code if status != 418 else "identity_failed")
+    assert " " in error.detail
+
+
+@respx.mock
+async def test_gotrues_own_sentence_says_what_is_wrong_with_a_value(ask: GoTrueIdentity) -> None:
+    play("sign_up", refusal(400, "validation_failed", "Password cannot be longer than 72 characters"))
+    assert (await refused(ask.sign_up("a@b.co", "p" * 73, {}))).detail == "Password cannot be longer than 72 characters"
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [("length", "make it longer"), ("characters", "more kinds of characters"), ("pwned", "leaked")],
+)
+@pytest.mark.parametrize("name", ["sign_up", "update_account"])
+@respx.mock
+async def test_a_weak_password_says_what_to_change(name: str, reason: str, advice: str, ask: GoTrueIdentity) -> None:
+    weak = {"weak_password": {"reasons": [reason]}}
+    play(name, refusal(422, "weak_password", "Password should be at least 8 characters.", **weak))
+    error = await refused(CALLS[name][0](ask))
+    assert (error.status, error.reason) == (422, "weak_password")
+    assert advice in error.detail
+
+
+@pytest.mark.parametrize("extra", [{}, {"weak_password": None}, {"weak_password": {"reasons": None}}], ids=repr)
+@respx.mock
+async def test_a_weak_password_without_reasons_is_still_one(extra: dict[str, object], ask: GoTrueIdentity) -> None:
+    play("sign_up", refusal(422, "weak_password", "Too weak.", **extra))
+    error = await refused(ask.sign_up("a@b.co", "pw", {}))
+    assert (error.status, error.reason) == (422, "weak_password")
+
+
+@pytest.mark.parametrize("name", ["sign_up", "sign_in", "refresh", "verify a code", "update_account", "recover"])
+@respx.mock
+async def test_too_many_requests_keep_the_wait_they_came_with(name: str, ask: GoTrueIdentity) -> None:
+    answer = refusal(429, "over_request_rate_limit", "Request rate limit reached")
+    answer.headers["Retry-After"] = "17"
+    play(name, answer)
+    error = await refused(CALLS[name][0](ask))
+    assert (error.status, error.reason, error.headers) == (429, "over_request_rate_limit", {"Retry-After": "17"})
+
+
+@pytest.mark.parametrize(
+    "header", ["16.2", format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)], ids=["seconds", "date"]
+)
+@respx.mock
+async def test_a_wait_is_whole_seconds_however_it_was_written(header: str, ask: GoTrueIdentity) -> None:
+    play("sign_in", httpx.Response(429, text="<html>", headers={"Retry-After": header}))
+    error = await refused(ask.sign_in("a@b.co", "pw"))
+    assert error.status == 429
+    assert error.headers["Retry-After"].isdecimal()
+
+
+@respx.mock
+async def test_a_wait_named_only_in_the_sentence_is_found_there(ask: GoTrueIdentity) -> None:
+    sentence = "For security purposes, you can only request this after 42 seconds."
+    play("sign_up", refusal(429, "over_email_send_rate_limit", sentence))
+    error = await refused(ask.sign_up("a@b.co", "pw", {}))
+    assert error.headers == {"Retry-After": "42"}
+
+
+@pytest.mark.parametrize("header", [{}, {"Retry-After": "soon"}], ids=repr)
+@respx.mock
+async def test_a_wait_nobody_named_is_not_made_up(header: dict[str, str], ask: GoTrueIdentity) -> None:
+    answer = refusal(429, "over_request_rate_limit", "Request rate limit reached")
+    answer.headers.update(header)
+    play("sign_in", answer)
+    error = await refused(ask.sign_in("a@b.co", "pw"))
+    assert (error.status, error.headers) == (429, {})
+
+
+@respx.mock
+async def test_an_outage_that_says_how_long_passes_it_on(ask: GoTrueIdentity) -> None:
+    play("sign_in", httpx.Response(503, text="maintenance", headers={"Retry-After": "120"}))
+    assert (await refused(ask.sign_in("a@b.co", "pw"))).headers == {"Retry-After": "120"}
+
+
+@pytest.mark.parametrize("name", ["recover", "resend"])
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (429, "over_email_send_rate_limit"),
+        (400, "email_address_not_authorized"),
+        (500, "unexpected_failure"),
+        (422, "hook_timeout"),
+    ],
+)
+@respx.mock
+async def test_a_mail_that_was_not_sent_does_not_tell_who_has_an_account(
+    name: str, status: int, code: str, ask: GoTrueIdentity
+) -> None:
+    play(name, refusal(status, code, "Only for those who exist."))
+    with capture_logs() as logs:
+        await CALLS[name][0](ask)
+    assert [(line["event"], line["code"]) for line in logs] == [("identity.mail_withheld", code)]
+
+
+@pytest.mark.parametrize("bad", ["not-a-token", "a.b.c", "ä.ö.ü", "", "x" * 5000])
+@respx.mock
+async def test_garbage_for_a_token_changes_nobody(bad: str, ask: GoTrueIdentity) -> None:
+    route = respx.route().mock(return_value=refusal(400, "refresh_token_not_found"))
+    assert (await refused(ask.update_account(bad, AccountChange(metadata={})))).status == 401
+    assert all(call.request.method != "PUT" for call in route.calls)
+
+
+@pytest.mark.parametrize("seconds", [-60, 3])
+@respx.mock
+async def test_a_token_at_its_end_is_not_refreshed_behind_its_owners_back(seconds: int, ask: GoTrueIdentity) -> None:
+    respx.get(f"{URL}/user").respond(json=user())
+    respx.post(f"{URL}/token").mock(return_value=refusal(400, "refresh_token_not_found"))
+    error = await refused(ask.update_account(token(seconds=seconds), AccountChange(metadata={})))
+    assert (error.status, error.reason) == (401, "invalid_token")
+
+
+@respx.mock
+async def test_characters_that_cannot_be_sent_are_the_callers_error(ask: GoTrueIdentity) -> None:
+    assert (await refused(ask.sign_in("a@b.co", "\ud800"))).status == 400
+    assert (await refused(ask.sign_in("", ""))).status == 422
+
+
+@respx.mock
+async def test_a_failure_is_logged_without_what_anybody_wrote(ask: GoTrueIdentity) -> None:
+    play("sign_in", httpx.Response(200, json={"leak": "sentinel-in-answer"}))
+    with capture_logs() as logs:
+        error = await refused(ask.sign_in("sentinel@example.com", "sentinel-password"))
+    assert [line["event"] for line in logs] == ["identity.failed"]
+    assert "sentinel" not in f"{logs}{error}{error.__cause__}"
+
+
+# ---------------------------------------------------------------- whose call it is
+
+
+@respx.mock
+async def test_two_people_at_once_never_act_with_each_others_session(ask: GoTrueIdentity) -> None:
+    """One gateway, every step of two people's lives interleaved: GoTrue sees each with their own token and address."""
+    tokens = {name: token(name) for name in ("ana", "ben")}
+    homes = {"ana": ANA, "ben": BEN}
+    by_token = {f"Bearer {value}": name for name, value in tokens.items()}
+    seen: list[tuple[str, str, str]] = []
+
+    async def gotrue(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0)
+        path = request.url.path.removeprefix("/auth/v1")
+        signing_in = path == "/token"
+        name = json.loads(request.content)["email"][:3] if signing_in else by_token[request.headers["Authorization"]]
+        seen.append((name, f"{request.method} {path}", request.headers["Sb-Forwarded-For"]))
+        if signing_in:
+            return httpx.Response(200, json=session(name, access_token=tokens[name]))
+        return httpx.Response(204) if path == "/logout" else httpx.Response(200, json=user(f"{name}@x.co"))
+
+    async def live(name: str) -> None:
+        mine = await ask.sign_in(f"{name}@x.co", "pw", ip=homes[name])
+        for _ in range(5):
+            assert (await ask.get_account(mine.access_token, ip=homes[name])).email == f"{name}@x.co"
+            change = AccountChange(metadata={"n": name})
+            assert (await ask.update_account(mine.access_token, change, ip=homes[name])).email == f"{name}@x.co"
+        await ask.sign_out(mine.access_token, SignOutScope.LOCAL, ip=homes[name])
+
+    respx.route().mock(side_effect=gotrue)
+    await asyncio.gather(live("ana"), live("ben"))
+    for name, home in homes.items():
+        mine = [step for step in seen if step[0] == name]
+        assert {step[2] for step in mine} == {home}
+        assert [step[1] for step in mine].count("PUT /user") == 5
+        assert mine[-1][1] == "POST /logout"
+    assert {step[0] for step in seen[:2]} == {"ana", "ben"}, "they were meant to be interleaved"
+
+
+@respx.mock
+async def test_the_next_call_without_a_token_carries_nobodys(ask: GoTrueIdentity) -> None:
+    play("sign_in", success("sign_in"))
+    route = play("recover", success("recover"))
+    await ask.sign_in("a@b.co", "pw")
+    await ask.recover("c@d.co")
+    assert route.calls.last.request.headers["Authorization"] == f"Bearer {PUBLISHABLE}"
+
+
+PEOPLES_CALLS: dict[str, Callable[[GoTrueIdentity, str | None], Awaitable[object]]] = {
+    "sign_up": lambda ask, ip: ask.sign_up("a@b.co", "pw", {}, ip=ip),
+    "sign_in": lambda ask, ip: ask.sign_in("a@b.co", "pw", ip=ip),
+    "refresh": lambda ask, ip: ask.refresh("r1", ip=ip),
+    "sign_out": lambda ask, ip: ask.sign_out(TOKEN, SignOutScope.LOCAL, ip=ip),
+    "recover": lambda ask, ip: ask.recover("a@b.co", ip=ip),
+    "resend": lambda ask, ip: ask.resend(ResendKind.SIGNUP, "a@b.co", ip=ip),
+    "verify a link": lambda ask, ip: ask.verify(MailKind.RECOVERY, MailedLink("h"), ip=ip),
+    "get_account": lambda ask, ip: ask.get_account(TOKEN, ip=ip),
+    "update_account": lambda ask, ip: ask.update_account(TOKEN, AccountChange(metadata={}), ip=ip),
+}
+each_of_peoples = pytest.mark.parametrize("name", PEOPLES_CALLS)
+
+
+@each_of_peoples
+@respx.mock
+async def test_the_callers_address_is_forwarded_with_the_secret_key(name: str, ask: GoTrueIdentity) -> None:
+    route = play(name, success(name))
+    await PEOPLES_CALLS[name](ask, ANA)
+    sent = route.calls.last.request.headers
+    assert (sent["Sb-Forwarded-For"], sent["apikey"]) == (ANA, SECRET)
+
+
+@each_of_peoples
+@respx.mock
+async def test_without_the_secret_key_no_address_is_forwarded(name: str, ask_unprivileged: GoTrueIdentity) -> None:
+    route = play(name, success(name))
+    await PEOPLES_CALLS[name](ask_unprivileged, ANA)
+    sent = route.calls.last.request.headers
+    assert "Sb-Forwarded-For" not in sent
+    assert sent["apikey"] == PUBLISHABLE
+
+
+@pytest.mark.parametrize("ip", [None, "", "unknown", "1.2.3.4, 5.6.7.8", "1.2.3.4\r\nX: y"])
+@respx.mock
+async def test_what_is_no_address_is_not_forwarded(ip: str | None, ask: GoTrueIdentity) -> None:
+    route = play("sign_in", success("sign_in"))
+    await ask.sign_in("a@b.co", "pw", ip=ip)
+    sent = route.calls.last.request.headers
+    assert "Sb-Forwarded-For" not in sent
+    assert sent["apikey"] == PUBLISHABLE
+
+
+async def test_administration_without_the_secret_key_says_which_setting_is_missing(
+    ask_unprivileged: GoTrueIdentity,
+) -> None:
+    for call in (ask_unprivileged.admin_get(ACCOUNT), ask_unprivileged.admin_delete(ACCOUNT)):
+        error = await refused(call)
+        assert (error.status, error.reason) == (503, "secret_key_missing")
+        assert "SUPABASE_SECRET_KEY" in error.detail
+
+
+@respx.mock
+async def test_the_shared_connections_stay_open(ask: GoTrueIdentity, http: httpx.AsyncClient) -> None:
+    play("sign_in", success("sign_in"))
+    await ask.sign_in("a@b.co", "pw")
+    assert not http.is_closed
+
+
+@respx.mock
+async def test_connections_that_were_closed_are_a_provider_that_is_away(
+    ask: GoTrueIdentity, http: httpx.AsyncClient
+) -> None:
+    await http.aclose()
+    assert (await refused(ask.sign_in("a@b.co", "pw"))).status == 503

@@ -1,0 +1,316 @@
+import asyncio
+import datetime as dt
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from app.adapters.models.mem0 import Mem0Answers, Mem0Extractor, Nonsense, OpenAIAnswers, read_facts
+from app.adapters.models.openai import Connection, OpenAIModel
+from app.core.errors import ConfigurationError, ExtractionFailed, Unavailable
+from app.core.ports import ChatMessage, ExtractedFact, ExtractionRequest, KnownMemory, Role
+from tests.model_server import Behaviour, Drops, Facts, Fails, Hangs, ModelServer, Raw, Refuses, Says, model_server
+
+__all__ = ["model_server"]
+
+SAID = [
+    ChatMessage(Role.SYSTEM, "You are a pirate."),
+    ChatMessage(Role.USER, "I moved to Lisbon last week."),
+    ChatMessage(Role.ASSISTANT, "How nice!"),
+]
+REQUEST = ExtractionRequest(messages=SAID, user_id="ana")
+Make = Callable[..., Mem0Extractor]
+
+
+@pytest_asyncio.fixture
+async def make(model_server: ModelServer) -> AsyncIterator[Make]:
+    models: list[OpenAIModel] = []
+
+    def build(url: str | None = None, timeout: float = 60) -> Mem0Extractor:
+        models.append(OpenAIModel(Connection(url or model_server.url, timeout_seconds=timeout), model="any"))
+        return Mem0Extractor(OpenAIAnswers(models[-1]))
+
+    yield build
+    for model in models:
+        await model.close()
+
+
+def prompt(server: ModelServer, number: int = -1) -> str:
+    return str(server.extractions[number]["messages"][1]["content"])
+
+
+async def fail(extractor: Mem0Extractor, request: ExtractionRequest = REQUEST) -> ExtractionFailed:
+    with pytest.raises(ExtractionFailed) as raised:
+        await extractor.extract(request)
+    assert "Lisbon" not in raised.value.reason
+    return raised.value
+
+
+# ---------------------------------------------------------------- what comes out
+
+
+async def test_facts_come_back_as_they_were_said_and_by_whom(make: Make, model_server: ModelServer) -> None:
+    model_server.extraction(Facts("User moved to Lisbon", "L'utilisatrice aime le thé"))
+    model_server.extraction(Facts("Assistant recommended Belém", attributed_to="assistant"))
+    extractor = make()
+    assert (await extractor.extract(REQUEST)).facts == [
+        ExtractedFact("User moved to Lisbon"),
+        ExtractedFact("L'utilisatrice aime le thé"),
+    ]
+    [fact] = (await extractor.extract(REQUEST)).facts
+    assert fact.attributed_to is Role.ASSISTANT
+
+
+async def test_nothing_worth_remembering_is_an_empty_extraction(make: Make, model_server: ModelServer) -> None:
+    model_server.extraction(Facts())
+    assert (await make().extract(REQUEST)).facts == []
+    assert len(model_server.extractions) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Facts("User likes tea", fenced=True),
+        Raw('Here you are:\n```json\n{"memory": [{"text": "User likes tea"}]}\n```\nAnything else?'),
+        Raw('<think>Let me see {"memory"</think>{"memory": [{"id": "0", "text": "User likes tea"}]}'),
+        Raw('{"memory": ["User likes tea", {"id": "1"}, 7]}'),
+    ],
+)
+async def test_a_model_that_wraps_its_answer_is_understood(make: Make, model_server: ModelServer, answer: Says) -> None:
+    model_server.extraction(answer)
+    assert (await make().extract(REQUEST)).facts == [ExtractedFact("User likes tea")]
+    assert len(model_server.extractions) == 1
+
+
+NONSENSE = [
+    Raw("{not json"),
+    Raw(""),
+    Raw("Sure, I will remember that!"),
+    Raw('{"facts": ["User likes tea"]}'),
+    Raw('{"memory": {"text": "User likes tea"}}'),
+    Raw('{"memory": [{"id": "0"}]}'),
+    Raw('["User likes tea"]'),
+    Refuses("No."),
+    Says('{"memory": []}', finished=False),
+]
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
+async def test_nonsense_twice_is_a_failure_and_never_an_empty_success(
+    make: Make, model_server: ModelServer, nonsense: Behaviour
+) -> None:
+    model_server.extraction(nonsense, nonsense, Facts("too late"))
+    assert (await fail(make())).retry_after is None
+    assert len(model_server.extractions) == 2
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
+async def test_nonsense_once_is_forgiven(make: Make, model_server: ModelServer, nonsense: Behaviour) -> None:
+    model_server.extraction(nonsense, Facts("User likes tea"))
+    assert len((await make().extract(REQUEST)).facts) == 1
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "after"),
+    [(Fails(429, retry_after="17"), 17), (Fails(429), 5), (Fails(500), 5), (Drops(), 5), (Hangs(), 5)],
+)
+async def test_what_passes_says_when_to_come_back(
+    make: Make, model_server: ModelServer, behaviour: Behaviour, after: float
+) -> None:
+    model_server.always(behaviour, extraction=True)
+    assert (await fail(make(timeout=0.5))).retry_after == after
+    assert len(model_server.extractions) == 1
+
+
+async def test_nobody_listening_says_when_to_come_back(make: Make) -> None:
+    assert (await fail(make("http://127.0.0.1:9/v1"))).retry_after == 5
+
+
+async def test_a_refused_key_does_not_mend_by_waiting(make: Make, model_server: ModelServer) -> None:
+    model_server.extraction(Fails(401))
+    failure = await fail(make())
+    assert failure.retry_after is None
+    assert "LLM_API_KEY" in failure.reason
+
+
+# ---------------------------------------------------------------- what goes in
+
+
+async def test_the_prompt_holds_what_was_said_and_what_is_known(make: Make, model_server: ModelServer) -> None:
+    tea, dog, cat = (KnownMemory(uuid.uuid4(), f"User has a {thing}", score) for thing, score in TRIO)
+    asked: list[Sequence[str]] = []
+
+    async def search(texts: Sequence[str], limit: int) -> list[list[KnownMemory]]:
+        asked.append(texts)
+        return [[tea, dog], [dog, cat]]
+
+    request = ExtractionRequest(
+        messages=SAID,
+        recent=[ChatMessage(Role.USER, "I am tired of Porto.")],
+        search_known=search,
+        user_id="ana",
+        instructions="Only what concerns housing.",
+        said_at=dt.datetime(2023, 5, 8, 12, tzinfo=dt.UTC),
+    )
+    await make().extract(request)
+    text = prompt(model_server)
+    assert asked == [["I moved to Lisbon last week.", "How nice!"]]
+    assert "user: I moved to Lisbon last week.\nassistant: How nice!" in text
+    assert "user: I am tired of Porto." in text
+    assert '[{"id": "0", "text": "User has a dog"}, {"id": "1", "text": "User has a cat"}, ' in text
+    assert text.count("User has a dog") == 1
+    assert "## Observation Date\n2023-05-08" in text
+    assert "Only what concerns housing." in text
+    assert "SAME LANGUAGE" in text
+    assert "pirate" not in text
+
+
+TRIO = (("tea set", 0.2), ("dog", 0.9), ("cat", 0.5))
+
+
+async def test_storing_is_declined_when_nothing_is_kept(make: Make, model_server: ModelServer) -> None:
+    await make().extract(REQUEST)
+    await make().extract(ExtractionRequest(messages=SAID, keep=False))
+    kept, unkept = model_server.extractions
+    assert "store" not in kept
+    assert unkept["store"] is False
+
+
+async def test_nothing_said_costs_nothing(make: Make, model_server: ModelServer) -> None:
+    assert (await make().extract(ExtractionRequest(messages=SAID[:1]))).facts == []
+    assert model_server.requests == []
+
+
+async def test_known_memories_out_of_reach_are_a_failure_that_passes(make: Make) -> None:
+    async def search(texts: Sequence[str], limit: int) -> list[list[KnownMemory]]:
+        raise Unavailable("The embedding model cannot be reached.")
+
+    failure = await fail(make(), ExtractionRequest(messages=SAID, search_known=search))
+    assert failure.retry_after == 5
+
+
+async def test_an_extraction_takes_no_thread_of_anybodys(
+    make: Make, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mem0 as shipped goes through the default pool at every step and holds a thread while the model thinks."""
+    model_server.always(Facts("User likes tea"), extraction=True)
+    extractor = make()
+    await extractor.extract(REQUEST)  # the first request of an openai client looks at the platform, in a thread
+    hops: list[object] = []
+    monkeypatch.setattr(asyncio, "to_thread", lambda *step: hops.append(step))
+    found = await asyncio.gather(*[extractor.extract(REQUEST) for _ in range(20)])
+    assert [len(extraction.facts) for extraction in found] == [1] * 20
+    assert hops == []
+
+
+async def test_cancelling_an_extraction_ends_the_request(make: Make, model_server: ModelServer) -> None:
+    model_server.always(Hangs(), extraction=True)
+    task = asyncio.create_task(make().extract(REQUEST))
+    async with asyncio.timeout(10):
+        while not model_server.requests:  # noqa: ASYNC110  # what is waited for happens in another thread
+            await asyncio.sleep(0.01)
+        task.cancel()
+        while not model_server.abandoned:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+# ---------------------------------------------------------------- other providers
+
+
+async def test_another_provider_by_name(model_server: ModelServer) -> None:
+    model_server.extraction(Facts("User likes tea"))
+    answers = Mem0Answers("lmstudio", model="any", base_url=model_server.url)
+    extractor = Mem0Extractor(answers)
+    assert (await extractor.extract(REQUEST)).facts == [ExtractedFact("User likes tea")]
+    await answers.close()
+
+
+async def test_another_provider_that_fails_or_hangs(model_server: ModelServer) -> None:
+    answers = Mem0Answers("openai", model="any", api_key="sk", base_url=model_server.url, timeout_seconds=0.5)
+    model_server.extraction(Fails(400, error={"message": "Lisbon"}))
+    assert "BadRequestError" in (await fail(Mem0Extractor(answers))).reason
+    model_server.always(Hangs(), extraction=True)
+    assert (await fail(Mem0Extractor(answers))).retry_after == 5
+    await answers.close()
+
+
+async def test_another_provider_that_says_when_to_come_back(model_server: ModelServer) -> None:
+    model_server.always(Fails(503, retry_after="0.2"), extraction=True)  # its client waits so long itself, twice
+    answers = Mem0Answers("openai", model="any", api_key="sk", base_url=model_server.url)
+    assert (await fail(Mem0Extractor(answers))).retry_after == 0.2
+    await answers.close()
+
+
+def test_a_provider_that_cannot_be_used_stops_the_start() -> None:
+    with pytest.raises(ConfigurationError, match="LLM_PROVIDER"):
+        Mem0Answers("oracle-of-delphi", model="any")
+    with pytest.raises(ConfigurationError, match="LLM_BASE_URL"):
+        Mem0Answers("together", model="any", base_url="http://127.0.0.1:9/v1")
+
+
+def test_reading_is_strict_about_the_shape() -> None:
+    with pytest.raises(Nonsense):
+        read_facts('{"memory": null}')
+
+
+# ---------------------------------------------------------------- traps
+
+CHILD = """
+import logging, sys
+reached, records = [], []
+def watch(event, arguments):
+    if event == "socket.connect" and arguments[1][0] != "127.0.0.1":
+        reached.append(arguments[1])
+    if event == "socket.getaddrinfo" and arguments[0] != "127.0.0.1":
+        reached.append(arguments[0])
+    if event == "sqlite3.connect":
+        reached.append("sqlite3")
+sys.addaudithook(watch)
+class Keep(logging.Handler):
+    def emit(self, record):
+        records.append(f"{record.name} {record.getMessage()} {record.exc_text}")
+logging.basicConfig(level=logging.DEBUG, handlers=[Keep()])
+import asyncio, threading
+from app.adapters.models.mem0 import Mem0Extractor, OpenAIAnswers
+from app.adapters.models.openai import Connection, OpenAIModel
+from app.core.errors import ExtractionFailed
+from app.core.ports import ChatMessage, ExtractionRequest, Role
+logging.getLogger("mem0").setLevel(logging.DEBUG)
+async def main(url):
+    model = OpenAIModel(Connection(url), model="any")
+    extractor = Mem0Extractor(OpenAIAnswers(model))
+    request = ExtractionRequest([ChatMessage(Role.USER, "I love SENTINEL, Ann and the Big Apple.")], user_id="u")
+    found = (await extractor.extract(request)).facts
+    try:
+        await extractor.extract(request)
+    except ExtractionFailed:
+        found = [*found, "failed"]
+    await model.close()
+    return len(found)
+print(asyncio.run(main(sys.argv[1])))
+print(reached)
+print([record for record in records if "SENTINEL" in record])
+print([thread.name for thread in threading.enumerate() if thread is not threading.main_thread()])
+print(len(records) > 0)
+"""
+
+
+def test_extracting_leaves_no_file_no_connection_no_log_and_no_thread(
+    model_server: ModelServer, tmp_path: Path
+) -> None:
+    model_server.extraction(Facts("User loves SENTINEL", "User loves SENTINEL"), Raw("SENTINEL"), Raw("SENTINEL"))
+    environment = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD, model_server.url], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.splitlines() == ["2", "[]", "[]", "[]", "True"]
+    assert not list(tmp_path.rglob("*"))
+    kept = Path("app/adapters/models/mem0_home")
+    assert {path.name for path in kept.iterdir()} <= {"config.json"}

@@ -1,0 +1,125 @@
+# ruff: noqa: RUF001  (the marks and letters of other scripts are meant)
+import pytest
+
+from app.adapters.models.offline import NOTE, REMEMBERED, OfflineExtractor, OfflineModel
+from app.adapters.models.offline_sentences import sentences, states_something
+from app.core.ports import ChatMessage, ExtractionRequest, ModelOptions, Role, Token, Usage
+
+STATEMENTS = [
+    "I'm vegan.",
+    "I moved to Lisbon last week.",
+    "Hi, I'm Ana and I live in Rome.",
+    "My daughter Sara loves painting",
+    "When I was six, we lived in Kenya.",
+    "Will is my brother.",
+    "Remember that I am allergic to nuts.",
+    "Book club meets on Mondays.",
+    "Ich wohne seit drei Jahren in Wien.",
+    "Je suis allergique aux noix.",
+    "Trabajo como enfermera en Sevilla.",
+    "Lavoro a Torino da maggio.",
+    "Eu moro em Lisboa com a minha irmã.",
+    "Я живу в Праге уже пять лет.",
+    "أنا أعيش في القاهرة مع عائلتي.",
+    "मैं दिल्ली में रहता हूँ।",
+    "私は東京に住んでいます。",
+    "我住在上海。",
+    "저는 서울에 살고 있습니다.",
+    "ผมอาศัยอยู่ที่เชียงใหม่",
+]
+NO_STATEMENTS = [
+    "",
+    "Hello!",
+    "Hello Anna",
+    "Good morning, how are you doing",
+    "Thanks a lot for your help!",
+    "Thank you, that solved my printer problem.",
+    "Ok, great, sounds good.",
+    "What is the capital of France?",
+    "what do you know about me",
+    "Is my flight tomorrow",
+    "Can you recommend a book?!",
+    "Tell me a joke about my cat.",
+    "Please write a poem for my wife.",
+    "Book me a table for two.",
+    "Forget that I live in Rome.",
+    "I want you to forget that I live in Rome.",
+    "Here is the list:",
+    "Guten Morgen!",
+    "Wie heißt meine Schwester?",
+    "Erzähl mir einen Witz.",
+    "Merci beaucoup !",
+    "¿Dónde vivo?",
+    "Olvida que vivo en Sevilla.",
+    "Спасибо большое!",
+    "Расскажи мне шутку.",
+    "أين أعيش؟",
+    "こんにちは。",
+    "東京の天気はどうですか。",
+    "你叫什么名字？",
+    "谢谢你！",
+    "안녕하세요!",
+]
+
+
+@pytest.mark.parametrize("sentence", STATEMENTS)
+def test_a_statement_is_kept(sentence: str) -> None:
+    assert states_something(sentence)
+
+
+@pytest.mark.parametrize("sentence", NO_STATEMENTS)
+def test_what_states_nothing_is_not(sentence: str) -> None:
+    assert not states_something(sentence)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I moved. I like it! Do you?", ["I moved.", "I like it!", "Do you?"]),
+        ("Dr. Kim costs 3.5 euros, e.g. on Mondays. Fine.", ["Dr. Kim costs 3.5 euros, e.g. on Mondays.", "Fine."]),
+        ('She said "I will." Then she left.', ['She said "I will."', "Then she left."]),
+        ("私は東京に住んでいます。猫がいますか？はい。", ["私は東京に住んでいます。", "猫がいますか？", "はい。"]),
+        ("one\n\ntwo", ["one", "two"]),
+        ("أنا طبيب. أين أعيش؟", ["أنا طبيب.", "أين أعيش؟"]),
+        ("   ", []),
+    ],
+)
+def test_text_is_cut_into_sentences(text: str, expected: list[str]) -> None:
+    assert sentences(text) == expected
+
+
+async def test_a_persons_own_statements_are_kept_in_their_words() -> None:
+    said = ExtractionRequest(
+        messages=[
+            ChatMessage(Role.SYSTEM, "You live in a castle made of glass."),
+            ChatMessage(Role.USER, "Hi! I moved to Lisbon last week. What should I see? I moved to Lisbon last week."),
+            ChatMessage(Role.ASSISTANT, "You should see the tower of Belém."),
+        ]
+    )
+    extraction = await OfflineExtractor().extract(said)
+    assert [fact.text for fact in extraction.facts] == ["I moved to Lisbon last week."]
+    assert extraction.note == NOTE
+
+
+async def answer(system: str, options: ModelOptions | None = None) -> list[str]:
+    messages = [ChatMessage(Role.SYSTEM, system), ChatMessage(Role.USER, "Where do I live?")]
+    parts = [part async for part in OfflineModel().stream(messages, options or ModelOptions())]
+    assert [part for part in parts if isinstance(part, Usage)] == [Usage()]
+    assert isinstance(parts[-1], Usage)
+    return [part.text for part in parts if isinstance(part, Token)]
+
+
+async def test_the_answer_is_honest_and_holds_what_is_remembered() -> None:
+    tokens = await answer(f"Be kind.\n\n{REMEMBERED}\n- Lives in Lisbon\n- Likes tea\n\nToday is Monday.\n- not this")
+    text = "".join(tokens)
+    assert text.startswith("No language model is configured")
+    assert text.endswith("\n- Lives in Lisbon\n- Likes tea")
+    assert len(tokens) > 10
+
+
+async def test_knowing_nothing_is_said_too() -> None:
+    assert "remember nothing" in "".join(await answer("Be kind.\n- and brief"))
+
+
+async def test_an_answer_is_no_longer_than_asked() -> None:
+    assert len(await answer("Be kind.", ModelOptions(max_tokens=4))) == 4

@@ -1,0 +1,176 @@
+import asyncio
+import hashlib
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from app.adapters.models.onnx import FOLDER, LoadedModel, OnnxEmbedder, Piece, in_batches
+from app.core.ports import Purpose, Vector
+
+LIKES = "She drinks her coffee black, always before seven in the morning."
+ALSO_LIKES = "Early in the day she has a cup of coffee without milk."
+UNRELATED = "The invoice for the new roof came to nine thousand euros."
+CLOSE = 0.9999
+"""Sums of floats differ by the order they are made in, and a batch has another one."""
+ORIGINAL = Path(__file__).with_name("original_vectors.npy")
+"""Of the pairs below, by the model that the shipped one was made from (app/models/README.md)."""
+PAIRS = [
+    (LIKES, ALSO_LIKES),
+    ("Where did Anna spend her holidays?", "Anna went to Lisbon for two weeks in August."),
+    ("My daughter is allergic to peanuts.", "What must the child not eat?"),
+    ("Ben started a new job at the hospital on Monday.", "Where does Ben work now?"),
+    (UNRELATED, "How much did they pay for the repair of the house?"),
+    ("I never learned to swim.", "He is afraid of deep water. " * 12),
+]
+
+
+@pytest_asyncio.fixture
+async def embedder() -> AsyncIterator[OnnxEmbedder]:
+    embedder = OnnxEmbedder(threads=2)
+    yield embedder
+    await embedder.close()
+
+
+def cosine(one: Vector, other: Vector) -> float:
+    return float(np.dot(one, other))
+
+
+async def test_texts_that_mean_the_same_lie_close(embedder: OnnxEmbedder) -> None:
+    one, same, other = await embedder.embed([LIKES, ALSO_LIKES, UNRELATED])
+    assert cosine(one, same) > 0.6 > 0.3 > cosine(one, other)
+
+
+async def test_a_vector_does_not_depend_on_what_was_embedded_beside_it() -> None:
+    alone, crowd = OnnxEmbedder(remember=0), OnnxEmbedder(remember=0)
+    texts = [f"Sentence number {number}, about {'a lot of ' * number**2}nothing." for number in range(12)]
+    expected = [(await alone.embed([text]))[0] for text in texts]
+    assert min(map(cosine, await crowd.embed(texts), expected)) > CLOSE
+    await alone.close()
+    await crowd.close()
+
+
+def test_shorter_texts_in_a_batch_are_padded_without_a_trace() -> None:
+    model = LoadedModel(FOLDER)
+    texts = ["Tea.", "Green tea, hot.", "Two cups of green tea."]
+    alone = [model.embed([text])[0].tolist() for text in texts]
+    assert min(map(cosine, [each.tolist() for each in model.embed(texts)], alone)) > CLOSE
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        ([], []),
+        ([15, 15, 15], [[15, 15, 15]]),
+        ([4, 8, 6], [[4, 6, 8]]),
+        ([40, 5, 41], [[5], [40, 41]]),  # padding the shortest would take more than a run of its own
+        ([256, 256], [[256], [256]]),  # and so much at once would take too long
+        ([100, 100, 100], [[100, 100], [100]]),
+    ],
+)
+def test_pieces_of_similar_length_run_together(lengths: list[int], expected: list[list[int]]) -> None:
+    batches = in_batches([Piece(0, [1] * length) for length in lengths])
+    assert [[len(piece.ids) for piece in batch] for batch in batches] == expected
+
+
+async def test_vectors_are_close_to_those_of_the_original(embedder: OnnxEmbedder) -> None:
+    vectors = await embedder.embed([text for pair in PAIRS for text in pair])
+    assert min(map(cosine, vectors, np.load(ORIGINAL).astype(float).tolist())) > 0.97
+
+
+def test_the_shipped_file_is_the_one_described() -> None:
+    digest = hashlib.sha256((FOLDER / "model.onnx").read_bytes()).hexdigest()
+    assert f"`{digest}`" in (FOLDER.parent / "README.md").read_text()
+
+
+async def test_each_text_is_closest_to_its_counterpart(embedder: OnnxEmbedder) -> None:
+    ones = await embedder.embed([one for one, _ in PAIRS])
+    others = await embedder.embed([other for _, other in PAIRS])
+    assert np.argmax(np.dot(ones, np.transpose(others)), axis=1).tolist() == list(range(len(PAIRS)))
+
+
+async def test_the_end_of_a_long_text_counts(embedder: OnnxEmbedder) -> None:
+    filler = "The weather report said nothing in particular about the coming week. " * 60
+    without, with_end, end = await embedder.embed([filler, filler + UNRELATED * 8, UNRELATED])
+    assert cosine(with_end, end) > cosine(without, end) + 0.1
+
+
+async def test_a_very_long_text_does_not_stop_others(embedder: OnnxEmbedder) -> None:
+    long = asyncio.create_task(embedder.embed(["long " * 20_000]))
+    await asyncio.sleep(0)
+    await embedder.embed([LIKES], Purpose.QUERY)
+    assert not long.done()
+    await long
+
+
+async def test_concurrent_callers_each_get_their_own(embedder: OnnxEmbedder) -> None:
+    texts = [f"Person {number} lives at number {number}." for number in range(40)]
+    together = await asyncio.gather(*[embedder.embed([text], Purpose.QUERY) for text in texts])
+    fresh = OnnxEmbedder()
+    assert min(map(cosine, [vector for [vector] in together], await fresh.embed(texts))) > CLOSE
+    await fresh.close()
+
+
+async def test_a_question_asked_alone_has_the_same_vector_as_in_a_crowd(embedder: OnnxEmbedder) -> None:
+    texts = [f"Where did person {number} go {'and why ' * number}?" for number in range(8)]
+    alone = [(await embedder.embed([text], Purpose.QUERY))[0] for text in texts]
+    crowded = OnnxEmbedder()
+    assert min(map(cosine, alone, await crowded.embed(texts))) > CLOSE
+    await crowded.close()
+
+
+async def test_a_caller_who_leaves_takes_nothing_from_others(embedder: OnnxEmbedder) -> None:
+    leaving = asyncio.create_task(embedder.embed([LIKES]))
+    staying = asyncio.create_task(embedder.embed([LIKES]))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    [vector] = await staying
+    assert cosine(vector, vector) > 0.999
+    assert leaving.cancelled()
+
+
+async def test_what_was_asked_before_is_not_computed_again() -> None:
+    forgetful, mindful = OnnxEmbedder(remember=1), OnnxEmbedder(remember=2)
+    for embedder in (forgetful, mindful):
+        await embedder.embed([LIKES])
+        await embedder.embed([UNRELATED])
+        await embedder.close()  # its threads are gone: only what it knows can still be answered
+    assert await mindful.embed([LIKES])
+    try:
+        await forgetful.embed([LIKES])
+    except RuntimeError:
+        return
+    raise AssertionError("the older of two texts was still known to an embedder that keeps one")
+
+
+WATCH = """
+import sys
+reached = []
+def watch(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        reached.append(event)
+sys.addaudithook(watch)
+import asyncio
+from app.adapters.models.onnx import OnnxEmbedder
+async def main():
+    embedder = OnnxEmbedder()
+    [vector] = await embedder.embed(["a word"])
+    await embedder.close()
+    print(len(vector), reached)
+asyncio.run(main())
+"""
+
+
+def test_loading_asks_nobody_and_writes_nothing(tmp_path: Path) -> None:
+    before = sorted(path.name for path in FOLDER.iterdir())
+    environment = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    child = subprocess.run(
+        [sys.executable, "-c", WATCH], env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert child.stdout.strip() == "384 []"
+    assert not list(tmp_path.iterdir())
+    assert sorted(path.name for path in FOLDER.iterdir()) == before

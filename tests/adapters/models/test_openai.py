@@ -1,0 +1,328 @@
+import asyncio
+import datetime as dt
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from email.utils import format_datetime
+
+import httpx2
+import pytest
+import pytest_asyncio
+
+from app.adapters.models.errors import bad_status, pause
+from app.adapters.models.openai import Connection, OpenAIModel, open_embedder
+from app.core.circuit_breaker import State
+from app.core.errors import AppError, ConfigurationError, TimedOut, TooLarge, Unavailable, UpstreamFailed
+from app.core.ports import ChatMessage, ModelOptions, Role, Token, Usage
+from tests.model_server import Drops, Fails, Hangs, ModelServer, Raw, Refuses, Says, model_server
+
+__all__ = ["model_server"]
+
+HELLO = [ChatMessage(Role.SYSTEM, "Be kind."), ChatMessage(Role.USER, "Hello, SENTINEL")]
+PLAIN = ModelOptions()
+Make = Callable[..., OpenAIModel]
+
+
+@pytest_asyncio.fixture
+async def make(model_server: ModelServer) -> AsyncIterator[Make]:
+    made: list[OpenAIModel] = []
+
+    def build(url: str | None = None, **connection: float) -> OpenAIModel:
+        made.append(OpenAIModel(Connection(url or model_server.url, "sk-KEY", **connection), model="any"))  # type: ignore[arg-type]  # numbers of either kind
+        return made[-1]
+
+    yield build
+    for model in made:
+        await model.close()
+
+
+async def listen(model: OpenAIModel, options: ModelOptions = PLAIN) -> tuple[str, list[Usage]]:
+    text, usages = "", []
+    async for part in model.stream(HELLO, options):
+        if isinstance(part, Token):
+            text += part.text
+        else:
+            usages.append(part)
+    return text, usages
+
+
+async def fail(model: OpenAIModel, options: ModelOptions = PLAIN) -> AppError:
+    with pytest.raises(AppError) as raised:
+        await listen(model, options)
+    assert "SENTINEL" not in f"{raised.value!r} {raised.value.detail} {raised.value.headers}"
+    assert "sk-KEY" not in f"{raised.value!r} {raised.value.detail}"
+    return raised.value
+
+
+# ---------------------------------------------------------------- answering
+
+
+async def test_tokens_come_in_order_and_then_the_usage(make: Make, model_server: ModelServer) -> None:
+    model_server.chat(Says("Good", " morning", "."))
+    assert await listen(make()) == ("Good morning.", [Usage(11, 3)])
+
+
+async def test_a_server_that_counts_nothing_is_estimated(make: Make, model_server: ModelServer) -> None:
+    model_server.chat(Says("Good", " morning", usage=False))
+    [usage] = (await listen(make()))[1]
+    assert usage.prompt_tokens > 0 < usage.completion_tokens
+
+
+async def test_what_a_caller_chooses_is_sent_and_nothing_else(make: Make, model_server: ModelServer) -> None:
+    await listen(make(), ModelOptions(model="other", temperature=0.2, max_tokens=50, keep=False))
+    await listen(make())
+    chosen, plain = model_server.conversations
+    assert (chosen["model"], chosen["temperature"], chosen["max_tokens"], chosen["store"]) == ("other", 0.2, 50, False)
+    assert set(plain) == {"model", "messages", "stream", "stream_options"}
+    assert plain["messages"][1] == {"role": "user", "content": "Hello, SENTINEL"}
+
+
+async def test_a_refusal_reads_like_an_answer(make: Make, model_server: ModelServer) -> None:
+    model_server.chat(Refuses("I would rather not."))
+    assert (await listen(make()))[0] == "I would rather not."
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "Unsupported parameter: 'max_tokens' is not supported with this model.", "param": "max_tokens"},
+        {"message": "body.max_tokens: Extra inputs are not permitted"},
+    ],
+)
+async def test_an_optional_parameter_the_server_refuses_is_said_otherwise(
+    make: Make, model_server: ModelServer, error: dict[str, str]
+) -> None:
+    model, options = make(), ModelOptions(max_tokens=9)
+    model_server.chat(Fails(400, error=error))
+    await listen(model, options)
+    await listen(model, options)
+    sent = [("max_tokens" in body, "max_completion_tokens" in body) for body in model_server.conversations]
+    assert sent == [(True, False), (False, True), (False, True)]
+
+
+async def test_openai_itself_is_asked_with_its_newer_name() -> None:
+    seen: list[bytes] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request.content)
+        return httpx2.Response(503)
+
+    http = httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
+    model = OpenAIModel(Connection(api_key="sk-KEY", tries=1), model="gpt-5-mini", http=http)
+    await fail(model, ModelOptions(max_tokens=9))
+    assert b'"max_completion_tokens":9' in seen[0]
+    assert b'"max_tokens"' not in seen[0]
+    await model.close()
+
+
+# ---------------------------------------------------------------- going away
+
+
+async def test_closing_the_answer_ends_the_request(make: Make, model_server: ModelServer) -> None:
+    model_server.chat(Says(*["word "] * 1000, delay=0.01))
+    model = make(at_once=1)
+    async with aclosing(model.stream(HELLO, PLAIN)) as parts:
+        await anext(parts)
+    await until(lambda: model_server.abandoned == 1)
+    assert (await listen(model))[0] == "Hello there."  # its place at the gate is free again
+
+
+async def test_cancelling_the_caller_ends_the_request(make: Make, model_server: ModelServer) -> None:
+    model_server.chat(Hangs())
+    task = asyncio.create_task(listen(make()))
+    await until(lambda: bool(model_server.requests))
+    task.cancel()
+    await until(lambda: model_server.abandoned == 1)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110  # what is waited for happens in another thread
+            await asyncio.sleep(0.01)
+
+
+# ---------------------------------------------------------------- failing
+
+
+async def test_a_passing_failure_is_tried_again(make: Make, model_server: ModelServer) -> None:
+    model_server.chat(Fails(500), Drops(), Says("Here."))
+    assert (await listen(make()))[0] == "Here."
+    assert len(model_server.requests) == 3
+
+
+async def test_an_empty_stream_is_tried_again(make: Make, model_server: ModelServer) -> None:
+    model_server.chat(Says(finished=False), Says("Here."))
+    assert (await listen(make()))[0] == "Here."
+
+
+async def test_a_wait_the_server_asks_for_is_kept() -> None:
+    asked = bad_status("The model", "LLM", 429, "", {"retry-after": "3"})
+    assert all(3 <= pause(tried, asked) <= 4 for tried in range(1, 5))
+
+
+def test_without_being_told_the_pauses_grow() -> None:
+    unasked = bad_status("The model", "LLM", 500, "", {})
+    assert pause(1, unasked) <= 0.5 < 1 <= pause(3, unasked) <= 2
+    assert len({pause(2, unasked) for _ in range(20)}) > 10
+
+
+def test_a_date_to_come_back_at_is_understood() -> None:
+    soon = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(minutes=2), usegmt=True)
+    assert 100 < (bad_status("The model", "LLM", 503, "", {"retry-after": soon}).after or 0) <= 120
+
+
+async def test_a_wait_nobody_should_sit_through_is_passed_on(make: Make, model_server: ModelServer) -> None:
+    model_server.chat(Fails(429, retry_after="120"))
+    error = await fail(make())
+    assert (error.status, error.headers["Retry-After"], len(model_server.requests)) == (503, "120", 1)
+
+
+async def test_a_model_that_is_down_is_unavailable(make: Make, model_server: ModelServer) -> None:
+    model_server.always(Fails(500))
+    error = await fail(make(tries=2))
+    assert isinstance(error, Unavailable)
+    assert error.headers["Retry-After"]
+    assert len(model_server.requests) == 2
+
+
+async def test_nobody_listening_is_unavailable(make: Make) -> None:
+    assert isinstance(await fail(make("http://127.0.0.1:9/v1", tries=1)), Unavailable)
+
+
+async def test_a_model_that_hangs_is_given_up(make: Make, model_server: ModelServer) -> None:
+    model_server.always(Hangs())
+    assert isinstance(await fail(make(timeout_seconds=0.2, tries=1)), TimedOut)
+
+
+@pytest.mark.parametrize("behaviour", [Drops(("Once ", "upon ")), Says("Once", " upon", finished=False)])
+async def test_an_answer_that_breaks_off_is_an_error_and_not_an_answer(
+    make: Make, model_server: ModelServer, behaviour: Drops | Says
+) -> None:
+    model_server.chat(behaviour)
+    assert isinstance(await fail(make()), Unavailable)
+    assert len(model_server.requests) == 1  # what was said cannot be taken back, so it is not said again
+
+
+async def test_a_hang_in_mid_stream_is_given_up(make: Make, model_server: ModelServer) -> None:
+    model_server.chat(Hangs(after=("Once ",)))
+    assert isinstance(await fail(make(timeout_seconds=0.2)), TimedOut)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "expected", "word"),
+    [
+        (401, {"message": "Incorrect key sk-KEY"}, UpstreamFailed, "LLM_API_KEY"),
+        (404, {"message": "no model SENTINEL"}, UpstreamFailed, "LLM_BASE_URL"),
+        (400, {"message": "too long SENTINEL", "code": "context_length_exceeded"}, TooLarge, "less"),
+        (400, {"message": "bad: SENTINEL"}, UpstreamFailed, "400"),
+        (429, {"message": "pay", "code": "insufficient_quota"}, Unavailable, "quota"),
+    ],
+)
+async def test_what_asking_again_cannot_mend_is_said_at_once(
+    make: Make, model_server: ModelServer, status: int, error: dict[str, str], expected: type[AppError], word: str
+) -> None:
+    model_server.chat(Fails(status, error=error))
+    raised = await fail(make())
+    assert isinstance(raised, expected)
+    assert word in raised.detail
+    assert len(model_server.requests) == 1
+
+
+async def test_a_page_instead_of_an_answer_is_an_error(make: Make) -> None:
+    page = httpx2.MockTransport(lambda _: httpx2.Response(200, text="<html>", headers={"content-type": "text/html"}))
+    model = OpenAIModel(Connection(tries=1), model="any", http=httpx2.AsyncClient(transport=page))
+    await fail(model)
+    with pytest.raises(UpstreamFailed):
+        await model.complete(HELLO, PLAIN)
+    await model.close()
+
+
+# ---------------------------------------------------------------- protecting it
+
+
+async def test_failures_in_a_row_open_the_breaker_and_a_success_closes_it(
+    make: Make, model_server: ModelServer
+) -> None:
+    model = make(tries=1, rest_seconds=0.2)
+    model_server.chat(*[Fails(500)] * 5)
+    for _ in range(5):
+        await fail(model)
+    assert model.breaker_state is State.OPEN
+    assert not await model.healthy()
+    assert "not answering" in (await fail(model)).detail
+    assert len(model_server.requests) == 5
+    await asyncio.sleep(0.25)
+    assert (await listen(model))[0] == "Hello there."
+    assert str(model.breaker_state) == "closed"
+
+
+async def test_a_trial_that_is_cancelled_leaves_room_for_the_next(make: Make, model_server: ModelServer) -> None:
+    model = make(tries=1, rest_seconds=0.1)
+    model_server.chat(*[Fails(500)] * 5, Hangs())
+    for _ in range(5):
+        await fail(model)
+    await asyncio.sleep(0.15)
+    trial = asyncio.create_task(listen(model))
+    await until(lambda: len(model_server.requests) == 6)
+    trial.cancel()
+    await asyncio.wait([trial])
+    assert (await listen(model))[0] == "Hello there."
+
+
+async def test_being_asked_to_wait_does_not_open_the_breaker(make: Make, model_server: ModelServer) -> None:
+    model = make(tries=1)
+    model_server.chat(*[Fails(429, retry_after="60")] * 10)
+    for _ in range(10):
+        await fail(model)
+    assert model.breaker_state is State.CLOSED
+
+
+async def test_only_so_many_ask_at_once_and_only_so_many_wait(make: Make, model_server: ModelServer) -> None:
+    model_server.always(Says("a", "b", delay=0.1))
+    model = make(at_once=2, waiting=3)
+    outcomes = await asyncio.gather(*[listen(model) for _ in range(8)], return_exceptions=True)
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Unavailable)]
+    assert len(refused) == 3
+    assert all(error.headers["Retry-After"] for error in refused)
+    assert len(model_server.requests) == 5
+
+
+async def test_health_is_asked_without_being_asked_for_every_time(make: Make, model_server: ModelServer) -> None:
+    model = make()
+    assert await model.healthy()
+    assert await model.healthy()
+    assert [sent.path for sent in model_server.requests] == ["/v1/models"]
+    assert not await make("http://127.0.0.1:9/v1").healthy()
+
+
+async def test_nothing_said_is_logged_even_in_debug(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        await listen(make())
+    assert "SENTINEL" not in caplog.text
+    assert "sk-KEY" not in caplog.text
+
+
+# ---------------------------------------------------------------- embeddings
+
+
+async def test_an_embedder_that_does_not_answer_stops_the_start(model_server: ModelServer) -> None:
+    model_server.chat(Fails(401))
+    with pytest.raises(ConfigurationError, match="EMBEDDER_API_KEY"):
+        await open_embedder(Connection(model_server.url), model="any")
+
+
+async def test_embedding_is_tried_again_and_sent_in_batches(model_server: ModelServer) -> None:
+    embedder = await open_embedder(Connection(model_server.url), model="any")
+    model_server.chat(Fails(503))
+    vectors = await embedder.embed([f"text {number}" for number in range(130)])
+    assert len({tuple(vector) for vector in vectors}) == 130
+    assert sorted(len(sent.body["input"]) for sent in model_server.requests) == [1, 2, 64, 64, 64]
+    await embedder.close()
+
+
+async def test_a_raw_answer_is_whatever_was_said(make: Make, model_server: ModelServer) -> None:
+    model_server.chat(Raw("{not json"))
+    answer = await make().complete(HELLO, PLAIN)
+    assert (answer.text, answer.refused, answer.cut_off) == ("{not json", False, False)

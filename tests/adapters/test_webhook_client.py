@@ -1,0 +1,108 @@
+"""What carries webhooks: to checked addresses only, whatever a name leads to, and never further than the receiver."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from app.adapters.webhook_client import HttpCourier, Resolve
+from app.core.errors import NotDelivered
+from tests.webhooks.receiver import BABBLES, HANGS, REDIRECTS, Receiver, open_receiver
+
+
+def answers(*each: Sequence[str]) -> Resolve:
+    """A resolver that says something else each time, as one who means harm would."""
+    left = list(each)
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return resolve
+
+
+@asynccontextmanager
+async def sending(resolve: Resolve | None = None, *, allow_private: bool = False) -> AsyncIterator[HttpCourier]:
+    named = {"resolve": resolve} if resolve else {}
+    courier = HttpCourier(allow_private=allow_private, timeout_seconds=0.5, **named)
+    yield courier
+    await courier.close()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with open_receiver() as receiver:
+        yield receiver
+
+
+async def test_a_name_that_leads_to_loopback_is_refused(receiver: Receiver) -> None:
+    port = receiver.url.split(":")[2]
+    async with sending(answers(["127.0.0.1"])) as courier:
+        with pytest.raises(NotDelivered, match="private network"):
+            await courier.post(f"http://inside.example:{port}", {}, b"{}")
+    assert receiver.asked == 0
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]"])
+async def test_no_way_of_writing_loopback_is_let_through(host: str, receiver: Receiver) -> None:
+    port = receiver.url.split(":")[2]
+    async with sending() as courier:
+        with pytest.raises(NotDelivered):
+            await courier.post(f"http://{host}:{port}", {}, b"{}")
+    assert receiver.asked == 0
+
+
+async def test_one_private_address_among_public_ones_is_refused(receiver: Receiver) -> None:
+    async with sending(answers(["1.1.1.1", "10.0.0.1"])) as courier:
+        with pytest.raises(NotDelivered, match="private network"):
+            await courier.post("http://mixed.example", {}, b"{}")
+
+
+async def test_a_name_is_asked_for_once_and_the_checked_address_is_used(receiver: Receiver) -> None:
+    """Where the second answer would be another, a check that asks twice would be worth nothing."""
+    port, asked = receiver.url.rstrip("/").split(":")[2], []
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        asked.append(host)
+        return ["127.0.0.1"] if len(asked) == 1 else ["127.0.0.2"]
+
+    async with sending(resolve, allow_private=True) as courier:
+        assert await courier.post(f"http://once.example:{port}/", {}, b"{}") == 200
+    assert asked == ["once.example"]
+    assert receiver.headers[0]["host"] == f"once.example:{port}"
+
+
+async def test_each_delivery_is_checked_anew(receiver: Receiver) -> None:
+    port = receiver.url.rstrip("/").split(":")[2]
+    async with sending(answers(["127.0.0.1"], ["127.0.0.1"]), allow_private=True) as courier:
+        assert await courier.post(f"http://a.example:{port}/", {}, b"{}") == 200
+        courier._pool._network_backend._allow_private = False  # type: ignore[attr-defined]  # as after a new setting
+        with pytest.raises(NotDelivered, match="private network"):
+            await courier.post(f"http://a.example:{port}/", {}, b"{}")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason", "status"),
+    [(REDIRECTS, "redirect", 307), (500, "error", 500), (404, "error", 404), (HANGS, "in time", None)],
+)
+async def test_what_is_no_success_is_not_delivered(
+    behaviour: int | str, reason: str, status: int | None, receiver: Receiver
+) -> None:
+    receiver.usual = behaviour
+    async with sending(allow_private=True) as courier:
+        with pytest.raises(NotDelivered, match=reason) as refused:
+            await courier.post(receiver.url, {}, b"{}")
+    assert refused.value.status == status
+    assert receiver.asked == 1
+
+
+async def test_an_answer_is_not_read_to_its_end(receiver: Receiver) -> None:
+    receiver.usual = BABBLES
+    async with sending(allow_private=True) as courier:
+        assert await courier.post(receiver.url, {}, b"{}") == 200
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://no-such-name.invalid/"])
+async def test_nobody_there_is_not_delivered(url: str) -> None:
+    async with sending(allow_private=True) as courier:
+        with pytest.raises(NotDelivered):
+            await courier.post(url, {}, b"{}")

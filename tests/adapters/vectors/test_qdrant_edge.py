@@ -1,0 +1,145 @@
+"""What is particular to the embedded index: crashes, a second process, folders."""
+
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from app.adapters.vectors.qdrant_edge import QdrantEdgeIndex
+from app.core.errors import ConfigurationError
+from app.core.ports import VectorIndex
+from tests.contracts.vector_index import DIMENSIONS, EMBEDDER, Place, unit
+
+WRITER = """
+import asyncio, sys, uuid
+from pathlib import Path
+from app.adapters.vectors.qdrant_edge import QdrantEdgeIndex
+from tests.contracts.vector_index import DIMENSIONS, EMBEDDER, Place
+
+async def write(path, project):
+    index = await QdrantEdgeIndex.open(path, EMBEDDER, DIMENSIONS)
+    place = Place(project, "home")
+    while True:
+        entries = place.entries(3)
+        await index.upsert(entries)
+        await index.remove([entries[1].id])
+        print(entries[0].id, entries[1].id, entries[2].id, flush=True)
+
+asyncio.run(write(Path(sys.argv[1]), uuid.UUID(sys.argv[2])))
+"""
+OPENER = """
+import asyncio, sys
+from pathlib import Path
+from app.adapters.vectors.qdrant_edge import QdrantEdgeIndex
+asyncio.run(QdrantEdgeIndex.open(Path(sys.argv[1]), "test:embedder", 8))
+"""
+
+
+async def open_edge(path: Path) -> QdrantEdgeIndex:
+    return await QdrantEdgeIndex.open(path, EMBEDDER, DIMENSIONS)
+
+
+def write_and_be_killed(folder: Path, project: uuid.UUID, writes: int) -> list[list[uuid.UUID]]:
+    """What was acknowledged before the process was killed, at whatever it was doing then."""
+    arguments = [sys.executable, "-c", WRITER, str(folder), str(project)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        lines = [writer.stdout.readline() for _ in range(writes)]
+        writer.kill()
+        lines += writer.stdout.readlines()
+    return [[uuid.UUID(word) for word in line.split()] for line in lines if line.endswith("\n")]
+
+
+def open_elsewhere(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", OPENER, str(folder)], capture_output=True, text=True, check=False)
+
+
+# 700 is beyond what is flushed at once.
+@pytest.mark.parametrize("writes", [1, 50, 700])
+async def test_no_acknowledged_write_is_lost_to_a_crash(tmp_path: Path, writes: int) -> None:
+    project = uuid.uuid4()
+    acknowledged = write_and_be_killed(tmp_path, project, writes)
+    assert len(acknowledged) >= writes
+    index = await open_edge(tmp_path)
+    kept = {each for first, _, last in acknowledged for each in (first, last)}
+    assert await index.present(list(kept)) == kept
+    assert await index.present([removed for _, removed, _ in acknowledged]) == set()
+    found = await index.candidates(Place(project, "home").scope(), unit(1), "everything", 10_000)
+    assert {each.id for each in found} >= kept
+    await index.close()
+
+
+async def test_a_second_process_is_told_what_to_configure(tmp_path: Path) -> None:
+    index = await open_edge(tmp_path)
+    second = open_elsewhere(tmp_path)
+    await index.close()
+    assert second.returncode != 0
+    assert "ConfigurationError: Another process uses the embedded vector index" in second.stderr
+    assert "set QDRANT_URL or VECTOR_STORE=pgvector to share one index" in second.stderr
+
+
+async def test_opening_it_twice_in_one_process_is_refused_until_it_is_closed(tmp_path: Path) -> None:
+    first = await open_edge(tmp_path)
+    with pytest.raises(ConfigurationError, match="Another process uses"):
+        await open_edge(tmp_path)
+    await first.close()
+    await (await open_edge(tmp_path)).close()
+
+
+async def test_a_crash_during_a_rebuild_leaves_the_old_index(tmp_path: Path) -> None:
+    index, place = await open_edge(tmp_path), Place(uuid.uuid4(), "home")
+    kept = place.entry("tea", 1)
+    await index.upsert([kept])
+    await index.close()
+    (tmp_path / "generation-2" / "shard").mkdir(parents=True)
+    (tmp_path / "CURRENT.new").write_text("generation-2")
+    index = await open_edge(tmp_path)
+    assert await index.present([kept.id]) == {kept.id}
+    assert not (tmp_path / "generation-2").exists()
+    await index.close()
+
+
+async def test_a_swap_leaves_one_folder(tmp_path: Path) -> None:
+    index = await open_edge(tmp_path)
+    await (await index.rebuild(EMBEDDER, DIMENSIONS)).swap()
+    await (await index.rebuild(EMBEDDER, DIMENSIONS)).swap()
+    await index.close()
+    assert folders(tmp_path) == ["generation-3"]
+
+
+async def test_after_a_quiet_spell_it_is_optimized_and_finds_the_same(tmp_path: Path) -> None:
+    index = await QdrantEdgeIndex.open(tmp_path, EMBEDDER, DIMENSIONS, worth_optimizing=100, quiet_seconds=0)
+    place = Place(uuid.uuid4(), "home")
+    await index.upsert(place.entries(300))
+    before = await index.candidates(place.scope(), unit(1), "word17", 20)
+    unoptimized = segments(tmp_path)
+    await index.settle()
+    assert segments(tmp_path) > unoptimized
+    after = await index.candidates(place.scope(), unit(1), "word17", 20)
+    assert [each.id for each in after] == [each.id for each in before]
+    await index.close()
+
+
+def segments(folder: Path) -> int:
+    return len(folders(folder / "generation-1" / "shard" / "segments"))
+
+
+def folders(path: Path) -> list[str]:
+    return [each.name for each in path.iterdir() if each.is_dir()]
+
+
+def no_text_in(folder: Path, needle: bytes) -> bool:
+    return not any(needle in Path(root, name).read_bytes() for root, _, names in os.walk(folder) for name in names)
+
+
+async def test_no_word_of_a_memory_is_kept_readable(tmp_path: Path) -> None:
+    index: VectorIndex = await open_edge(tmp_path)
+    place = Place(uuid.uuid4(), "readable-namespace")
+    await index.upsert([place.entry("unmistakable sentinel", 1)])
+    await index.settle()
+    assert no_text_in(tmp_path, b"sentinel")
+    assert not no_text_in(tmp_path, b"readable-namespace")
+    await index.close()

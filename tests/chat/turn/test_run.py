@@ -1,0 +1,454 @@
+"""A turn from the question to the answer, whole and streamed, and everything that can go wrong on the way."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from app.adapters.in_process import InProcessCounters
+from app.core.rate_limit import RateLimits, read_limit
+from app.core.resources import Resources
+from app.main import create_app
+from app.memory.ledger.new_memory import NewMemory
+from app.memory.namespace import Namespace
+from app.memory.remember import remember
+from tests.chat.conftest import StartTalk
+from tests.chat.conversation import Rows, Talk, read_events, serving
+from tests.conftest import KeyHolder, MakeKey
+from tests.model_server import Drops, Fails, Hangs, ModelServer, Says
+
+MODES = ["normal", "pause_memories", "incognito"]
+AnotherApp = Callable[..., httpx.AsyncClient]
+
+
+def through(session: Talk, client: httpx.AsyncClient) -> Talk:
+    return replace(session, client=client)
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never happened")
+
+
+# ---------------------------------------------------------------- shape
+
+
+async def test_an_answer_has_the_agreed_shape(talk: StartTalk, server: ModelServer) -> None:
+    server.chat(Says("Good", " morning"))
+    session = await talk()
+    answer = await session.say("Hello")
+    assert answer["session_id"] == session.session_id
+    assert answer["user_message"] == {"id": answer["user_message"]["id"], "role": "user", "content": "Hello"}
+    assert answer["message"] == {"id": answer["message"]["id"], "role": "assistant", "content": "Good morning"}
+    assert answer["recalled"] == []
+    assert uuid.UUID(answer["event_id"])
+    assert answer["usage"] == {"prompt_tokens": 11, "completion_tokens": 2}
+    assert [message["id"] for message in await session.history()] == [
+        answer["user_message"]["id"],
+        answer["message"]["id"],
+    ]
+
+
+async def test_a_stream_tells_what_is_recalled_then_the_words_then_the_whole(
+    talk: StartTalk, server: ModelServer, house: Resources
+) -> None:
+    session = await talk()
+    home = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
+    await remember(house, home, [NewMemory("My sister Ines lives in Lisbon")])
+    server.chat(Says("In", " Lisbon", "."))
+    events = await session.stream("Where does my sister Ines live?")
+    assert [event.kind for event in events] == ["recalled", "token", "token", "token", "message", "done"]
+    [recalled] = events[0].content["memories"]
+    assert recalled["memory"] == "My sister Ines lives in Lisbon"
+    assert 0 < recalled["score"] <= 1
+    assert events[0].content["failed"] is False
+    assert "".join(event.content["text"] for event in events[1:4]) == "In Lisbon."
+    assert events[4].content["message"]["content"] == "In Lisbon."
+    assert events[4].content["recalled"] == [recalled]
+
+
+async def test_accept_asks_for_a_stream_too(talk: StartTalk) -> None:
+    session = await talk()
+    response = await session.post("Hello", {"Accept": "text/event-stream"})
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert read_events(response.text)[-1].kind == "done"
+
+
+async def test_chat_opens_a_session_and_goes_on_in_it(key: KeyHolder, server: ModelServer) -> None:
+    first = (await key.client.post("/v1/chat", json={"message": "I am Ann", "user_id": "ann"})).json()
+    body = {"message": "Who am I?", "user_id": "ann", "session_id": first["session_id"]}
+    second = (await key.client.post("/v1/chat", json=body)).json()
+    assert second["session_id"] == first["session_id"]
+    assert "I am Ann" in str(server.conversations[-1])
+    switched = await key.client.post("/v1/chat", json={**body, "privacy_mode": "incognito"})
+    assert switched.json()["message"]["id"] is None
+
+
+async def test_persona_and_options_reach_the_model(key: KeyHolder, talk: StartTalk, server: ModelServer) -> None:
+    body = {"name": "Pirate", "persona": "You are a pirate.", "user_id": "ann"}
+    profile = (await key.client.post("/v1/profiles", json=body)).json()
+    session = await talk(user_id="ann", profile_id=profile["id"])
+    await session.say("Ahoy", model="other-model", temperature=0.3, max_tokens=55)
+    [asked] = server.conversations
+    assert asked["messages"][0]["content"].startswith("You are a pirate.")
+    assert (asked["model"], asked["temperature"], asked["max_tokens"]) == ("other-model", 0.3, 55)
+
+
+@pytest.mark.parametrize("wrong", [{"temperature": 2.1}, {"max_tokens": 0}, {"max_tokens": 10**6}, {"model": ""}])
+async def test_options_have_limits(wrong: dict[str, object], talk: StartTalk, server: ModelServer) -> None:
+    assert (await (await talk()).post("Hello", **wrong)).status_code == 422
+    assert server.conversations == []
+
+
+@pytest.mark.parametrize("length", [20_000, 200_000])
+async def test_a_message_longer_than_the_model_reads_is_refused(length: int, talk: StartTalk) -> None:
+    response = await (await talk()).post("x" * length)
+    assert (response.status_code, response.json()["code"]) == (400, "message_too_long")
+
+
+@pytest.mark.parametrize("content", ["", "   \n", "nul \0 byte"])
+async def test_an_unusable_message_is_refused(content: str, talk: StartTalk) -> None:
+    assert (await (await talk()).post(content)).status_code == 422
+
+
+# ---------------------------------------------------------------- the model fails
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_model_that_is_down_is_said_clearly_and_the_message_kept(
+    mode: str, streamed: bool, talk: StartTalk, server: ModelServer
+) -> None:
+    session = await talk(mode)
+    server.chat(Fails(500))
+    response = await session.post("Are you there?", stream=streamed)
+    if streamed:
+        error = read_events(response.text)[-1]
+        assert error.kind == "error"
+        assert error.content["status"] == 503
+        assert "language model" in error.content["detail"]
+    else:
+        assert response.status_code == 503
+        assert "language model" in response.json()["detail"]
+        assert int(response.headers["Retry-After"]) > 0
+    kept = [(message["role"], message["metadata"]) for message in await session.history()]
+    assert kept == ([] if mode == "incognito" else [("user", {"interrupted": True})])
+    assert (await session.say("And now?"))["message"]["content"] == "Hello there."
+
+
+async def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came_and_teaches_nothing(
+    talk: StartTalk, server: ModelServer, rows: Rows
+) -> None:
+    session = await talk()
+    server.chat(Drops(after=("I work", " at")))
+    events = await session.stream("I like Kestrels.")
+    assert [event.kind for event in events] == ["recalled", "token", "token", "error"]
+    kept = await session.history()
+    assert [(each["content"], each["metadata"]) for each in kept] == [
+        ("I like Kestrels.", {"interrupted": True}),
+        ("I work at", {"interrupted": True}),
+    ]
+    assert await rows.memories(session.project_id, "episode") == []
+    assert await rows.jobs(session.project_id) == 0
+    await session.say("Go on")
+    sql = "select count(*) from memories where project_id = :id and context like '%work%'"
+    assert await rows.one(sql, id=session.project_id) == 0
+    sql = "select completion_tokens from token_usage where project_id = :id"
+    assert await rows.one(sql, id=session.project_id) > 3, "what broke off has cost something too"
+
+
+class NoIndex:
+    """Stands where the vector index was, and does not answer."""
+
+    async def candidates(self, *_: object) -> list[object]:
+        raise ConnectionError("no route")
+
+
+async def test_without_recall_a_turn_goes_on_and_says_so(talk: StartTalk, another_app: AnotherApp) -> None:
+    session = through(await talk(), another_app(index=NoIndex()))
+    events = await session.stream("Where do I live?")
+    assert events[0].content == {"memories": [], "failed": True}
+    assert events[-2].content["recall_failed"] is True
+    assert events[-2].content["message"]["content"] == "Hello there."
+
+
+# ---------------------------------------------------------------- the client leaves
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_client_that_goes_away_stops_the_model(
+    mode: str, streamed: bool, talk: StartTalk, house: Resources, server: ModelServer, key: KeyHolder, rows: Rows
+) -> None:
+    session = await talk(mode)
+    server.chat(Hangs(after=("Once", " upon")))
+    headers = {"Authorization": f"Bearer {key.key}"}
+    async with serving(create_app(house)) as url, httpx.AsyncClient(base_url=url, headers=headers) as client:
+        body = {"content": "Tell me a story", "stream": streamed}
+        if streamed:
+            async with client.stream("POST", f"{session.path}/messages", json=body) as response:
+                async for line in response.aiter_lines():
+                    if "upon" in line:
+                        break
+        else:
+            with pytest.raises(httpx.ReadTimeout):
+                await client.post(f"{session.path}/messages", json=body, timeout=2)
+        await eventually(lambda: server.abandoned == 1)
+        await rows.wait_for("select turn_id is null from sessions where id = :id", id=session.session_id)
+    kept = [message["content"] for message in await session.history()]
+    assert kept == ([] if mode == "incognito" else ["Tell me a story", "Once upon"])
+    assert await rows.memories(session.project_id, "episode") == []
+    assert (await session.say("Hello"))["message"]["content"] == "Hello there."
+
+
+# ---------------------------------------------------------------- two at once
+
+
+async def test_a_long_answer_keeps_its_session(
+    talk: StartTalk, server: ModelServer, rows: Rows, house: Resources, another_app: AnotherApp
+) -> None:
+    session = through(await talk(), another_app(values=replace(house.values, lease_renewed_seconds=0.05)))
+    server.chat(Says("A", " long", " answer", delay=0.3))
+    answering = asyncio.create_task(session.say("Hello"))
+    await rows.wait_for("select turn_until is not null from sessions where id = :id", id=session.session_id)
+    first = await rows.one("select turn_until from sessions where id = :id", id=session.session_id)
+    later = "select turn_until > :first from sessions where id = :id"
+    await rows.wait_for(later, id=session.session_id, first=first)
+    await answering
+
+
+async def test_a_second_turn_at_the_same_time_is_refused_and_works_afterwards(
+    talk: StartTalk, server: ModelServer
+) -> None:
+    session = await talk()
+    server.chat(Says("Slow", " answer", delay=0.3))
+    first = asyncio.create_task(session.say("First"))
+    await eventually(lambda: len(server.conversations) == 1)
+    second = await session.post("Second")
+    assert (second.status_code, second.json()["code"]) == (409, "turn_in_progress")
+    assert second.headers["Retry-After"] == "1"
+    await first
+    await session.say("Second")
+    said = [message["content"] for message in await session.history()]
+    assert said == ["First", "Slow answer", "Second", "Hello there."]
+
+
+async def test_of_fifty_turns_at_once_none_is_interleaved_or_lost(talk: StartTalk, server: ModelServer) -> None:
+    session = await talk()
+    server.always(Says("Yes", delay=0.01))
+    answers = await asyncio.gather(*(session.post(f"Question {number}") for number in range(50)))
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    answered = [answer.json()["user_message"]["content"] for answer in answers if answer.status_code == 200]
+    history = await session.history()
+    assert [message["role"] for message in history] == ["user", "assistant"] * len(answered)
+    assert sorted(message["content"] for message in history if message["role"] == "user") == sorted(answered)
+
+
+async def test_a_session_left_by_a_crash_is_free_again_soon(talk: StartTalk, rows: Rows) -> None:
+    session = await talk()
+    async with rows.admin.begin() as connection:
+        sql = (
+            "update sessions set turn_id = gen_random_uuid(), turn_until = now() - interval '1 second' where id = '{}'"
+        )
+        await connection.exec_driver_sql(sql.format(session.session_id))
+    await session.say("Anybody there?")
+
+
+async def test_a_reset_in_mid_answer_empties_what_was_said_before_it(talk: StartTalk, server: ModelServer) -> None:
+    session = await talk()
+    server.chat(Says("Slow", " answer", delay=0.3))
+    answering = asyncio.create_task(session.post("My name is Ann"))
+    await eventually(lambda: len(server.conversations) == 1)
+    await session.client.post(f"{session.path}/reset")
+    late = await answering
+    assert (late.status_code, late.json()["code"]) == (409, "turn_lost")
+    await session.say("Who am I?")
+    assert "Ann" not in str(server.conversations[-1])
+    assert len(await session.history()) == 2
+
+
+async def test_an_incognito_answer_that_arrives_after_leaving_is_not_kept(
+    talk: StartTalk, server: ModelServer, house: Resources
+) -> None:
+    session = await talk("incognito")
+    server.chat(Says("Slow", " answer", delay=0.3))
+    answering = asyncio.create_task(session.say("My secret is Puffin"))
+    await eventually(lambda: len(server.conversations) == 1)
+    await session.switch("normal")
+    assert (await answering)["message"]["content"] == "Slow answer"
+    assert await house.short_term.get(f"incognito:{session.session_id}") is None
+
+
+# ---------------------------------------------------------------- sent again
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_turn_sent_again_with_its_key_answers_the_same(
+    mode: str, streamed: bool, talk: StartTalk, server: ModelServer, house: Resources
+) -> None:
+    session = await talk(mode)
+    if mode != "incognito":
+        home = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
+        await remember(house, home, [NewMemory("My sister Ines lives in Lisbon")])
+    server.chat(Says("The", " first"), Says("The", " second"))
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    first = await session.say("Where does Ines live?", headers)
+    if streamed:
+        events = await session.stream("Where does Ines live?", headers)
+        assert [event.kind for event in events] == ["recalled", "token", "message", "done"]
+        again = events[2].content
+    else:
+        again = await session.say("Where does Ines live?", headers)
+    usage = {"usage": None} if mode == "incognito" else {}
+    assert {**again, **usage} == {**first, **usage}
+    assert len(server.conversations) == 1
+    other = await session.post("Something else", headers)
+    assert other.status_code == 422
+    assert "Idempotency-Key" in other.json()["detail"]
+    assert (await session.say("Next"))["message"]["content"] == "The second"
+
+
+async def test_a_chat_sent_again_with_its_key_finds_the_session_it_made(key: KeyHolder, server: ModelServer) -> None:
+    headers, body = {"Idempotency-Key": "once"}, {"message": "Hello", "user_id": "ann", "privacy_mode": "incognito"}
+    first = (await key.client.post("/v1/chat", json=body, headers=headers)).json()
+    again = (await key.client.post("/v1/chat", json=body, headers=headers)).json()
+    assert again["session_id"] == first["session_id"]
+    assert len(server.conversations) == 1
+    assert len((await key.client.get("/v1/sessions", params={"user_id": "ann"})).json()["results"]) == 1
+
+
+async def test_of_many_with_the_same_key_at_once_the_model_hears_one(talk: StartTalk, server: ModelServer) -> None:
+    session = await talk()
+    server.always(Says("Yes", delay=0.05))
+    headers = {"Idempotency-Key": "same"}
+    answers = await asyncio.gather(*(session.post("Hello", headers) for _ in range(20)))
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    assert len(server.conversations) == 1
+    assert len(await session.history()) == 2
+
+
+async def test_a_failed_turn_sent_again_takes_the_place_of_what_was_kept(talk: StartTalk, server: ModelServer) -> None:
+    session = await talk()
+    headers = {"Idempotency-Key": "again"}
+    server.chat(Fails(500))
+    assert (await session.post("Hello", headers)).status_code == 503
+    await session.say("Hello", headers)
+    assert [message["content"] for message in await session.history()] == ["Hello", "Hello there."]
+    assert len(server.conversations[-1]["messages"]) == 2
+
+
+async def test_what_was_forgotten_since_is_not_said_again(
+    talk: StartTalk, server: ModelServer, house: Resources
+) -> None:
+    session = await talk()
+    home = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
+    await remember(house, home, [NewMemory("My sister Ines lives in Lisbon")])
+    headers = {"Idempotency-Key": "k"}
+    [recalled] = (await session.say("Where does Ines live?", headers))["recalled"]
+    await session.say("Go ahead", confirm_forget=[recalled["id"]])
+    assert (await session.say("Where does Ines live?", headers))["recalled"] == []
+
+
+# ---------------------------------------------------------------- limits
+
+
+async def test_a_project_stops_at_its_tokens_of_the_month(talk: StartTalk, server: ModelServer) -> None:
+    session = await talk()
+    usage = (await session.client.patch("/v1/usage", json={"monthly_token_budget": 12})).json()
+    assert (usage["prompt_tokens"], usage["turns"], usage["monthly_token_budget"]) == (0, 0, 12)
+    await session.say("One")
+    usage = (await session.client.get("/v1/usage")).json()
+    assert usage["prompt_tokens"] + usage["completion_tokens"] >= 12
+    assert usage["turns"] == 1
+    refused = await session.post("Two")
+    assert (refused.status_code, refused.json()["code"]) == (429, "token_budget_used")
+    assert "12 tokens" in refused.json()["detail"]
+    assert int(refused.headers["Retry-After"]) > 0
+    assert len(server.conversations) == 1
+
+    await session.client.patch("/v1/usage", json={"monthly_token_budget": None})
+    await session.say("Two")
+
+
+@pytest.mark.parametrize("budget", [-1, 1.5, "many", 2**53])
+async def test_a_budget_is_a_number_of_tokens(client: httpx.AsyncClient, budget: object) -> None:
+    assert (await client.patch("/v1/usage", json={"monthly_token_budget": budget})).status_code == 422
+    assert (await client.patch("/v1/usage", json={})).status_code == 422
+    assert (await client.get("/v1/usage")).json()["monthly_token_budget"] is None
+
+
+async def test_thirty_turns_a_minute_for_each_user(
+    talk: StartTalk, another_app: AnotherApp, house: Resources, server: ModelServer
+) -> None:
+    generous = {name: read_limit(name, "100000/minute") for name in ("user", "project", "everyone")}
+    clock = InProcessCounters(clock=lambda: 1000.0)
+    limits = RateLimits(clock, chat=read_limit("rate_limit_chat", "30/minute"), **generous)
+    client = another_app(limits=limits)
+    ann, bob = through(await talk(user_id="ann"), client), through(await talk(user_id="bob"), client)
+    assert [(await ann.post("Hi")).status_code for _ in range(30)] == [200] * 30
+    refused = await ann.post("Hi")
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+    assert int(refused.headers["Retry-After"]) > 0
+    assert (await bob.post("Hi")).status_code == 200
+    assert len(server.conversations) == 31
+
+
+async def test_no_connection_is_held_while_the_model_thinks(
+    talk: StartTalk, server: ModelServer, house: Resources
+) -> None:
+    talks = [await talk() for _ in range(20)]
+    server.always(Says("Slowly", delay=0.5))
+    answering = [asyncio.create_task(each.say("Hello")) for each in talks]
+    await eventually(lambda: len(server.conversations) == 20)
+    assert house.database.pool_state()[1] == 0
+    await asyncio.gather(*answering)
+
+
+async def test_somebody_elses_session_is_not_there(talk: StartTalk, make_key: MakeKey, key: KeyHolder) -> None:
+    session = await talk(user_id="ann")
+    body = {"message": "Hi", "user_id": "bob", "session_id": session.session_id}
+    assert (await key.client.post("/v1/chat", json=body)).status_code == 404
+    other = await make_key(project=key.project_id)
+    assert (await through(session, other.client).post("Hi")).status_code == 200
+
+
+async def test_short_term_memory_that_is_away_makes_it_slower_not_broken(
+    talk: StartTalk, another_app: AnotherApp, server: ModelServer
+) -> None:
+    session = through(await talk(), another_app(short_term=NoShortTerm()))
+    await session.say("My dog is called Rex")
+    await session.say("What is my dog called?")
+    assert "Rex" in str(server.conversations[-1])
+
+
+class NoShortTerm:
+    async def get(self, key: str) -> bytes | None:
+        raise ConnectionError
+
+    async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
+        raise ConnectionError
+
+    async def delete(self, *keys: str) -> int:
+        raise ConnectionError
+
+
+async def test_what_others_write_into_a_session_is_seen_by_the_next_turn(
+    talk: StartTalk, server: ModelServer, rows: Rows
+) -> None:
+    session = await talk()
+    await session.say("Hello")
+    async with rows.admin.begin() as connection:
+        sql = (
+            "insert into messages (project_id, user_id, session_id, role, content)"
+            " select project_id, user_id, id, 'user', 'My dog is called Rex' from sessions where id = '{}'"
+        )
+        await connection.exec_driver_sql(sql.format(session.session_id))
+    await session.say("What is my dog called?")
+    assert "Rex" in str(server.conversations[-1])

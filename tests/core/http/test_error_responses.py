@@ -1,0 +1,179 @@
+import json
+
+import httpx
+import psycopg
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import exc
+
+from app.core.http.error_responses import translate_database_error
+
+SECRET = "sentinel 4711"
+
+
+def shape_of(answer: httpx.Response) -> set[str]:
+    return set(answer.json())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nothing", 404, "not_found"),
+        ("POST", "/v1/health", 405, "method_not_allowed"),
+        ("PUT", "/v1/profiles", 405, "method_not_allowed"),
+        ("GET", "/v1/profiles", 401, "unauthorized"),
+    ],
+)
+async def test_errors_have_one_shape(
+    anonymous: httpx.AsyncClient, method: str, path: str, status: int, code: str
+) -> None:
+    answer = await anonymous.request(method, path)
+    assert answer.status_code == status
+    assert shape_of(answer) == {"detail", "code", "request_id"}
+    assert answer.json()["code"] == code
+    assert len(answer.json()["detail"].split()) > 3, "a sentence"
+    assert (answer.headers.get("WWW-Authenticate") == "Bearer") == (status == 401)
+    assert ("Allow" in answer.headers) == (status == 405)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"name": [SECRET], "user_id": "ana"}, "name"),
+        ({"name": SECRET * 100, "user_id": "ana"}, "name"),
+        ({"name": SECRET + "\x00", "user_id": "ana"}, "name"),
+        ({"name": "x", "user_id": {SECRET: SECRET}}, "user_id"),
+        ({"name": "x", "user_id": "ana", "is_default": SECRET}, "is_default"),
+        ({"name": SECRET + "\ud800", "user_id": "ana"}, "name"),
+        (SECRET, ""),
+        ([SECRET], ""),
+    ],
+)
+async def test_a_refused_value_is_named_in_a_sentence_and_not_repeated(
+    client: httpx.AsyncClient, body: object, field: str
+) -> None:
+    written = {"content": json.dumps(body), "headers": {"Content-Type": "application/json"}}
+    answer = await client.post("/v1/profiles", **written)  # type: ignore[arg-type]  # httpx cannot write half a letter
+    assert answer.status_code == 422, answer.text
+    assert shape_of(answer) == {"detail", "code", "request_id"}
+    assert isinstance(answer.json()["detail"], str)
+    assert field in answer.json()["detail"]
+    assert SECRET not in answer.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"{'a': 1}", b"\xff\xfe\x00", b'{"name": "\xff"}', b"\x00", b"[" * 100_000, b"NaN", b'{"a": 1e999}'],
+    ids=range(9),
+)
+async def test_a_body_that_cannot_be_read_is_the_askers_mistake(client: httpx.AsyncClient, content: bytes) -> None:
+    answer = await client.post("/v1/profiles", content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422), answer.text
+    assert shape_of(answer) == {"detail", "code", "request_id"}
+    assert isinstance(answer.json()["detail"], str)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00{", b"[" * 100_000])
+async def test_what_is_no_json_at_all_is_said_to_be_that(client: httpx.AsyncClient, content: bytes) -> None:
+    answer = await client.post("/v1/profiles", content=content, headers={"Content-Type": "application/json"})
+    assert "JSON" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+async def test_json_that_is_sent_as_something_else_is_told_the_header(client: httpx.AsyncClient, kind: str) -> None:
+    sent = {"content": b'{"name": "x", "user_id": "ana"}', "headers": {"Content-Type": kind}}
+    answer = await client.post("/v1/profiles", **sent)  # type: ignore[arg-type]  # two kinds of value in one dict
+    assert (answer.status_code, "`Content-Type: application/json`" in answer.json()["detail"]) == (422, True)
+
+
+@pytest.mark.parametrize("user_id", ["", "x" * 501])
+async def test_a_text_has_characters_and_no_items(client: httpx.AsyncClient, user_id: str) -> None:
+    answer = await client.post("/v3/memories/add/", json={"messages": "Tea", "user_id": user_id})
+    assert answer.json()["detail"].startswith("`user_id`: Value should have at ")
+    assert answer.json()["detail"].endswith(" characters")
+
+
+@pytest.mark.parametrize("email", ["", "ana", "ana@", "a b@example.com", "a@@example.com"])
+async def test_no_address_is_answered_with_what_one_looks_like(anonymous: httpx.AsyncClient, email: str) -> None:
+    refused = await anonymous.post("/v1/auth/signup", json={"email": email, "password": "correct horse"})
+    assert (refused.status_code, refused.json()["detail"]) == (
+        422,
+        "`email`: takes an e-mail address, such as you@example.com",
+    )
+
+
+@pytest.mark.parametrize("said", [5, "\x00", [{"content": "\x00"}], [{"content": [{"text": "\x00"}]}], [{"role": "x"}]])
+async def test_a_place_is_named_as_the_asker_wrote_it(client: httpx.AsyncClient, said: object) -> None:
+    answer = await client.post("/v3/memories/add/", json={"messages": said, "user_id": "ana"})
+    place = answer.json()["detail"].split("`")[1]
+    assert set(place.split(".")) <= {"messages", "0", "content", "text", "role"}
+
+
+@pytest.mark.parametrize("path", ["/v1/profiles?user_id=%00", "/v1/profiles?user_id=%ff", "/v1/profiles/%00", "/%00"])
+async def test_odd_addresses_are_no_failure_of_ours(client: httpx.AsyncClient, path: str) -> None:
+    assert (await client.get(path)).status_code < 500
+
+
+async def test_whatever_goes_wrong_has_our_shape_and_leaves_no_word_in_the_log(
+    own: FastAPI, visitor: httpx.AsyncClient, loud: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def boom(body: dict[str, str]) -> None:
+        try:
+            int(body["said"])
+        except ValueError as error:
+            raise RuntimeError(f"could not read {body}") from error
+
+    own.add_api_route("/boom", boom, methods=["POST"])
+    answer = await visitor.post("/boom", json={"said": SECRET})
+    assert answer.status_code == 500
+    assert answer.json() == {
+        "detail": "Something went wrong on our side: tell the operator this request_id",
+        "code": "internal_error",
+        "request_id": answer.headers["X-Request-ID"],
+    }
+    logged = capfd.readouterr()
+    assert "RuntimeError at test_rendering.py" in logged.out
+    assert "ValueError" in logged.out
+    assert answer.headers["X-Request-ID"] in logged.out
+    assert "4711" not in logged.out + logged.err
+
+
+async def test_ordinary_work_leaves_no_word_in_the_log(
+    client: httpx.AsyncClient, loud: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bodies = (b'{"name": "4711", "user_id": "ana"}', b'{"name": "sentinel 4711', b'{"name": {"4711": 1}}')
+    for content in bodies:
+        await client.post("/v1/profiles", content=content, headers={"Content-Type": "application/json"})
+    await client.post("/v1/auth/login", json={"email": "s4711@example.com", "password": "sentinel 4711"})
+    await client.get("/v1/profiles?user_id=4711")
+    logged = capfd.readouterr()
+    assert logged.out.count('"event": "request"') == 5
+    assert "4711" not in logged.out + logged.err
+
+
+def database_error(kind: type[psycopg.Error]) -> exc.DBAPIError:
+    wrapper = exc.OperationalError if issubclass(kind, psycopg.OperationalError) else exc.ProgrammingError
+    return wrapper("select", {}, kind(SECRET))
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "word"),
+    [
+        (database_error(psycopg.errors.DiskFull), 503, "disk is full"),
+        (database_error(psycopg.errors.QueryCanceled), 504, "took too long"),
+        (database_error(psycopg.OperationalError), 503, "does not answer"),
+        (exc.TimeoutError("QueuePool limit"), 503, "busy"),
+        (exc.DataError("insert", {}, psycopg.errors.UntranslatableCharacter(SECRET)), 422, "cannot be stored"),
+        (exc.DataError("insert", {}, psycopg.DataError(SECRET)), 422, "cannot be stored"),
+        (exc.DataError("insert", {}, psycopg.errors.DivisionByZero(SECRET)), 500, "on our side"),
+        (exc.IntegrityError("insert", {}, psycopg.errors.ForeignKeyViolation(SECRET)), 409, "at the same moment"),
+        (exc.IntegrityError("insert", {}, psycopg.errors.UniqueViolation(SECRET)), 409, "at the same moment"),
+        (exc.IntegrityError("insert", {}, psycopg.errors.CheckViolation(SECRET)), 500, "on our side"),
+        (database_error(psycopg.errors.UndefinedTable), 500, "on our side"),
+    ],
+)
+def test_what_a_database_says_becomes_a_sentence_of_ours(error: Exception, status: int, word: str) -> None:
+    told = translate_database_error(error)
+    assert told.status == status
+    assert word in told.detail
+    assert SECRET not in told.detail

@@ -1,0 +1,193 @@
+import asyncio
+import re
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.core.errors import Conflict
+from app.core.observability.metrics import REGISTRY
+from tests.conftest import client_of
+from tests.core.conftest import MakeApp
+
+SAFE = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+}
+ORIGIN = "https://chat.example.com"
+PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+
+
+async def boom() -> None:
+    raise RuntimeError("boom")
+
+
+async def conflict() -> None:
+    raise Conflict("Two at once")
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("given", ["abcdefgh", "A.b_c-1234", "x" * 64])
+async def test_a_request_keeps_the_id_it_came_with(anonymous: httpx.AsyncClient, given: str) -> None:
+    answer = await anonymous.get("/v1/projects", headers={"X-Request-ID": given})
+    assert answer.headers["X-Request-ID"] == given
+    assert answer.json()["request_id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "short", "x" * 65, "with space", "semi;colon1", "<script>alert", "ümlauts-1"])
+async def test_an_id_that_could_do_harm_is_replaced(anonymous: httpx.AsyncClient, given: str) -> None:
+    answer = await anonymous.get("/v1/projects", headers=[(b"X-Request-ID", given.encode())])
+    assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-ID"])
+    assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+
+
+async def test_no_two_requests_share_an_id(anonymous: httpx.AsyncClient) -> None:
+    answers = [await anonymous.get("/v1/health") for _ in range(20)]
+    assert len({answer.headers["X-Request-ID"] for answer in answers}) == 20
+
+
+async def test_every_answer_carries_safe_headers(own: FastAPI, visitor: httpx.AsyncClient) -> None:
+    own.add_api_route("/boom", boom)
+    own.add_api_route("/conflict", conflict)
+    expected = {
+        ("GET", "/v1/health"): 200,
+        ("GET", "/nothing"): 404,
+        ("DELETE", "/v1/health"): 405,
+        ("GET", "/v1/projects"): 401,
+        ("POST", "/v1/auth/login"): 422,
+        ("GET", "/conflict"): 409,
+        ("GET", "/boom"): 500,
+        ("GET", "/auth/v1/nothing"): 404,
+    }
+    for (method, path), status in expected.items():
+        answer = await visitor.request(method, path, json={} if method == "POST" else None)
+        assert answer.status_code == status, path
+        assert SAFE.items() <= dict(answer.headers).items(), path
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'"), path
+        assert answer.headers.get_list("X-Request-ID") == [answer.headers["X-Request-ID"]], path
+
+
+async def test_the_pages_for_people_may_load_what_they_need(anonymous: httpx.AsyncClient) -> None:
+    answer = await anonymous.get("/docs")
+    assert answer.status_code == 200
+    assert "content-security-policy" not in answer.headers
+    assert SAFE.items() <= dict(answer.headers).items()
+
+
+async def test_only_chosen_origins_may_read_answers(make_app: MakeApp) -> None:
+    async with client_of(make_app(cors_origins=(ORIGIN,))) as client:
+        for path in ("/v1/health", "/v1/projects", "/nothing"):
+            answer = await client.get(path, headers={"Origin": ORIGIN})
+            assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN, path
+            assert "x-request-id" in answer.headers["Access-Control-Expose-Headers"].lower()
+        preflight = await client.options("/v1/projects", headers={"Origin": ORIGIN, **PREFLIGHT})
+        assert preflight.status_code == 200
+        assert preflight.headers["Access-Control-Allow-Origin"] == ORIGIN
+        assert "authorization" in preflight.headers["Access-Control-Allow-Headers"].lower()
+
+        stranger = {"Origin": "https://evil.example.com"}
+        assert "Access-Control-Allow-Origin" not in (await client.get("/v1/health", headers=stranger)).headers
+        refused = await client.options("/v1/projects", headers={**stranger, **PREFLIGHT})
+        assert refused.status_code == 400
+        assert "Access-Control-Allow-Origin" not in refused.headers
+
+
+async def test_a_chosen_origin_may_read_why_a_request_failed(make_app: MakeApp) -> None:
+    app = make_app(cors_origins=(ORIGIN,), request_timeout_seconds=0.05, max_body_bytes=10)
+    app.add_api_route("/boom", boom)
+    app.add_api_route("/never", never)
+    async with client_of(app) as client:
+        failed = [await client.get(path, headers={"Origin": ORIGIN}) for path in ("/boom", "/never")]
+        failed.append(await client.post("/v1/auth/login", content=b" " * 20, headers={"Origin": ORIGIN}))
+        stranger = await client.get("/boom", headers={"Origin": "https://evil.example.com"})
+    assert [answer.status_code for answer in failed] == [500, 504, 413]
+    for answer in failed:
+        assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+        assert SAFE.items() <= dict(answer.headers).items()
+    assert "Access-Control-Allow-Origin" not in stranger.headers
+
+
+async def test_nobody_elses_page_may_read_anything_unless_chosen(anonymous: httpx.AsyncClient) -> None:
+    answer = await anonymous.get("/v1/health", headers={"Origin": ORIGIN})
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+async def chunks(size: int) -> AsyncIterator[bytes]:
+    for _ in range(size // 1000):
+        yield b" " * 1000
+
+
+@pytest.mark.parametrize("path", ["/v1/auth/login", "/auth/v1/token?grant_type=password"])
+async def test_a_body_that_is_too_large_is_refused(make_app: MakeApp, path: str) -> None:
+    async with client_of(make_app(max_body_bytes=10_000)) as client:
+        declared = await client.post(path, content=b" " * 10_001)
+        sent_in_pieces = await client.post(path, content=chunks(20_000))
+        fits = await client.post(path, content=b" " * 10_000)
+    assert [declared.status_code, sent_in_pieces.status_code] == [413, 413]
+    assert fits.status_code in (400, 422)
+    ours = [declared] if path.startswith("/auth/v1") else [declared, sent_in_pieces]
+    for answer in ours:
+        assert answer.json()["code"] == "too_large"
+        assert "MAX_BODY_BYTES" in answer.json()["detail"]
+        assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+
+
+async def test_what_takes_too_long_is_stopped(make_app: MakeApp) -> None:
+    app = make_app(request_timeout_seconds=0.05)
+    stopped = asyncio.Event()
+
+    async def slow() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    app.add_api_route("/slow", slow)
+    async with client_of(app) as client:
+        answer = await client.get("/slow")
+    assert answer.status_code == 504
+    assert answer.json()["code"] == "timed_out"
+    assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+    assert SAFE.items() <= dict(answer.headers).items()
+    assert stopped.is_set()
+
+
+async def test_a_timeout_of_something_else_is_not_told_as_ours(own: FastAPI, visitor: httpx.AsyncClient) -> None:
+    async def other() -> None:
+        raise TimeoutError
+
+    own.add_api_route("/other", other)
+    assert (await visitor.get("/other")).status_code == 500
+
+
+@pytest.mark.parametrize("path", ["//v1/health", "///v1/health"])
+async def test_slashes_at_the_beginning_are_one(anonymous: httpx.AsyncClient, path: str) -> None:
+    answer = await anonymous.get(f"http://test{path}")
+    assert answer.json() == {"status": "ok"}
+
+
+def counted(method: str, route: str, status: int) -> float:
+    labels = {"method": method, "route": route, "status": str(status)}
+    return REGISTRY.get_sample_value("keepsake_requests_total", labels) or 0
+
+
+async def test_figures_name_routes_and_never_what_was_asked_for(client: httpx.AsyncClient) -> None:
+    before = counted("GET", "/v1/profiles/{profile_id}", 422)
+    missing = counted("GET", "unmatched", 404)
+    await client.get("/v1/profiles/sentinel-4711")
+    await client.get("/sentinel-4711")
+    assert counted("GET", "/v1/profiles/{profile_id}", 422) == before + 1
+    assert counted("GET", "unmatched", 404) == missing + 1
+    figures = (await client.get("/metrics")).text
+    assert "sentinel-4711" not in figures
+    for name in ("keepsake_requests_total", "keepsake_request_seconds_bucket", "keepsake_throttled_total"):
+        assert name in figures
+    assert re.search(r"^keepsake_database_connections_in_use \d", figures, re.MULTILINE)
+    assert REGISTRY.get_sample_value("keepsake_requests_in_flight") == 0

@@ -1,0 +1,61 @@
+import json
+import logging
+
+import pytest
+
+from app.core.observability.logging import describe, request_id
+
+SECRET = "sentinel 4711"
+
+
+def fail(cause: Exception | None = None) -> Exception:
+    try:
+        raise ValueError(SECRET) from cause
+    except ValueError as error:
+        return error
+
+
+def lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    said = capfd.readouterr()
+    assert "4711" not in said.out + said.err
+    return [json.loads(line) for line in said.out.splitlines()]
+
+
+def test_an_error_is_described_by_its_kind_and_place_and_never_its_words() -> None:
+    described = describe(fail(fail()))
+    assert described.startswith("ValueError at test_logging.py:")
+    assert "; from ValueError at test_logging.py:" in described
+    assert "4711" not in described
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, 15, logging.INFO, 25, logging.WARNING, 35, logging.ERROR, 50, 60, 5])
+def test_a_library_is_heard_but_not_quoted_at_any_level(
+    loud: None, capfd: pytest.CaptureFixture[str], level: int
+) -> None:
+    library = logging.getLogger("some.library")
+    library.setLevel(1)
+    logging.getLogger().setLevel(1)
+    library.log(level, "could not parse %s", SECRET)
+    library.log(level, SECRET, exc_info=fail())
+    said = lines(capfd)
+    assert [line["event"] for line in said] == ["library.said", "library.said"]
+    assert {line["logger"] for line in said} == {"some.library"}
+    assert "test_logging.py" in str(said[0]["at"])
+    assert str(said[1]["error"]).startswith("ValueError at test_logging.py")
+
+
+def test_a_trusted_library_is_quoted_unless_it_failed(loud: None, capfd: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger("uvicorn.error").warning("address in use")
+    logging.getLogger("uvicorn.error").warning(SECRET, exc_info=fail())
+    said = lines(capfd)
+    assert said[0]["message"] == "address in use"
+    assert "message" not in said[1]
+
+
+def test_every_line_of_a_request_carries_its_id(loud: None, capfd: pytest.CaptureFixture[str]) -> None:
+    token = request_id.set("abc")
+    logging.getLogger("some.library").warning("x")
+    request_id.reset(token)
+    logging.getLogger("some.library").warning("x")
+    said = lines(capfd)
+    assert [line.get("request_id") for line in said] == ["abc", None]

@@ -1,0 +1,56 @@
+"""Work in the background ends when it is told to, even when it has not heard it."""
+
+import asyncio
+
+import pytest
+
+from app.core.background_tasks import stop
+
+
+async def test_what_did_not_hear_that_it_should_stop_is_told_again() -> None:
+    """As Python 3.11's `wait_for` does when what it waited for comes in the same moment."""
+    heard = 0
+
+    async def deaf_at_first() -> None:
+        nonlocal heard
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                heard += 1
+                if heard > 1:
+                    raise
+
+    task = asyncio.create_task(deaf_at_first())
+    await asyncio.sleep(0)
+    await asyncio.wait_for(stop(task, ask_again_seconds=0.01), 5)
+    assert heard == 2
+    assert task.cancelled()
+
+
+async def test_who_is_slow_to_end_is_given_time() -> None:
+    asked = 0
+
+    async def puts_things_away() -> None:
+        nonlocal asked
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            asked += 1
+            await asyncio.sleep(0.05)
+            raise
+
+    task = asyncio.create_task(puts_things_away())
+    await asyncio.sleep(0)
+    await stop(task)
+    assert asked == 1
+
+
+async def test_what_ended_it_by_itself_is_not_kept_quiet() -> None:
+    async def fails() -> None:
+        raise OSError("the disk is full")
+
+    task = asyncio.create_task(fails())
+    await asyncio.wait([task])
+    with pytest.raises(OSError, match="the disk is full"):
+        await stop(task)

@@ -1,0 +1,44 @@
+import pytest
+
+from app.core.network_addresses import is_public, may_be_public
+
+OURS = [
+    *(
+        "127.0.0.1",
+        "127.9.9.9",
+        "0.0.0.0",
+        "10.1.2.3",
+        "172.16.0.1",
+        "172.31.255.255",
+        "192.168.1.1",
+        "169.254.169.254",
+    ),
+    *("100.64.0.1", "192.0.0.8", "192.0.2.1", "198.18.0.1", "224.0.0.1", "239.255.255.250", "240.0.0.1"),
+    *("255.255.255.255", "::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "fd12:3456::1", "fec0::1", "ff02::1"),
+    *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a00:1", "64:ff9b:1::1"),
+    *("2002:7f00:1::1", "2002:a00:1::", "2001:db8::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "100::1"),
+]
+THE_WORLDS = ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "64:ff9b::101:101", "::ffff:1.1.1.1"]
+
+
+@pytest.mark.parametrize("address", OURS)
+def test_an_address_of_the_servers_own_network_is_known(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", THE_WORLDS)
+def test_an_address_out_in_the_world_is_let_through(address: str) -> None:
+    assert is_public(address)
+
+
+DISGUISED = ["localhost", "LOCALHOST.", "my.localhost", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "10.0.0.1.", "0"]
+
+
+@pytest.mark.parametrize("host", [*DISGUISED, *OURS])
+def test_what_can_be_seen_to_lead_inside_is_seen_before_anything_is_sent(host: str) -> None:
+    assert not may_be_public(host)
+
+
+@pytest.mark.parametrize("host", ["example.com", "localhost.example.com", "1e100.net", *THE_WORLDS])
+def test_any_other_name_is_asked_for_when_something_is_sent(host: str) -> None:
+    assert may_be_public(host)

@@ -1,0 +1,181 @@
+"""Categories: given afterwards, by similarity or by a model, from the call's own, the project's, or the fifteen."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from app.adapters.models.openai import Connection, OpenAIModel
+from app.core.database.database import Database
+from app.core.resources import Resources
+from app.memory.categories.categorize import categorize
+from app.memory.categories.taxonomy import DEFAULTS, as_prompt, choose, read_answer, read_categories
+from app.projects.repository import SettingsRepository
+from tests.model_server import Fails, ModelServer, Raw
+
+NAMES = [each.name for each in DEFAULTS]
+
+
+async def add(client: httpx.AsyncClient, *texts: str) -> list[str]:
+    wanted = {"messages": [{"role": "user", "content": each} for each in texts], "user_id": "anna", "infer": False}
+    return [each["id"] for each in (await client.post("/v3/memories/add/", json=wanted)).json()["results"]]
+
+
+async def categories(client: httpx.AsyncClient, memory: str) -> Any:
+    return (await client.get(f"/v1/memories/{memory}/")).json()["categories"]
+
+
+async def settle(resources: Resources, project_id: uuid.UUID) -> None:
+    await resources.index_queue.settled(project_id, None)
+
+
+def test_there_are_mem0s_fifteen() -> None:
+    assert len(DEFAULTS) == 15
+    assert {"personal_details", "professional_details", "milestones", "user_preferences", "misc"} <= set(NAMES)
+
+
+def test_a_projects_categories_replace_the_defaults() -> None:
+    assert [each.name for each in read_categories(["a", {"b": "bees"}])] == ["a", "b"]
+    for nothing in (None, [], "food"):
+        assert read_categories(nothing) == DEFAULTS
+
+
+def test_what_is_near_to_nothing_is_misc_where_there_is_such_a_category() -> None:
+    assert choose({"food": 0.1}, DEFAULTS) == ["misc"]
+    assert choose({"food": 0.1}, read_categories(["food"])) == []
+    assert choose({"food": 0.6, "travel": 0.58, "music": 0.4}, DEFAULTS) == ["food", "travel"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ('{"1": ["food"], "2": ["travel", "food"]}', [["food"], ["travel", "food"]]),
+        ('```json\n{"1": "Food", "2": [" TRAVEL "]}\n```', [["food"], ["travel"]]),
+        ('{"1": ["food", "nonsense"], "2": ["nonsense"]}', [["food"], None]),
+        ("I would say food", [None, None]),
+        ('{"1": 7, "3": ["food"]}', [None, None]),
+        ('["food"]', [None, None]),
+        ("", [None, None]),
+    ],
+)
+def test_of_a_models_answer_only_what_makes_sense_is_used(answer: str, expected: list[list[str] | None]) -> None:
+    assert read_answer(answer, DEFAULTS, 2) == expected
+
+
+def test_a_prompt_holds_every_category_and_the_memories_as_data() -> None:
+    task, given = as_prompt(read_categories([{"food": "what they eat"}]), ["Ignore this", "Likes tea"])
+    assert "- food: food: what they eat" in task
+    assert json.loads(given) == {"1": "Ignore this", "2": "Likes tea"}
+
+
+async def test_a_memory_has_none_at_first_and_gets_them_by_similarity(
+    client: httpx.AsyncClient, resources: Resources, project_id: uuid.UUID
+) -> None:
+    eaten, played, named = (
+        "I had soup in a small restaurant",
+        "I play tennis every Saturday",
+        "The meeting code is blue",
+    )
+    soup, tennis, other = await add(client, eaten, played, named)
+    assert await categories(client, soup) is None
+    await settle(resources, project_id)
+    assert await categorize(resources, project_id) == 3
+    assert await categories(client, soup) == ["food"]
+    assert await categories(client, tennis) == ["sports"]
+    assert await categories(client, other) == ["misc"]
+
+
+async def test_a_projects_own_categories_are_used(
+    client: httpx.AsyncClient, resources: Resources, project_id: uuid.UUID, database: Database
+) -> None:
+    async with database.transaction(project_id) as tx:
+        given = [{"drinks": "tea, coffee and other things to drink"}, "cars"]
+        await SettingsRepository(tx, project_id).change(custom_categories=given)
+    [tea, nothing] = await add(client, "I like tea", "The meeting code is blue")
+    await settle(resources, project_id)
+    await categorize(resources, project_id)
+    assert await categories(client, tea) == ["drinks"]
+    assert await categories(client, nothing) == []
+
+
+async def test_a_calls_own_categories_win_over_the_projects(
+    client: httpx.AsyncClient, resources: Resources, project_id: uuid.UUID, database: Database
+) -> None:
+    async with database.transaction(project_id) as tx:
+        await SettingsRepository(tx, project_id).change(custom_categories=["cars"])
+    called = {"infer": False, "custom_categories": [{"drinks": "tea and coffee"}], "user_id": "alice"}
+    added = (await client.post("/v3/memories/add/", json={"messages": "I like tea", **called})).json()
+    tea = added["results"][0]["id"]
+    await settle(resources, project_id)
+    await categorize(resources, project_id)
+    assert await categories(client, tea) == ["drinks"]
+
+
+async def test_however_many_are_added_one_job_waits(
+    client: httpx.AsyncClient, project_id: uuid.UUID, database: Database
+) -> None:
+    for number in range(5):
+        await add(client, f"I like tea number {number}")
+    async with database.system() as tx:
+        jobs = "select count(*) from jobs.procrastinate_jobs where queueing_lock = :lock and status = 'todo'"
+        assert await tx.scalar(text(jobs), {"lock": f"categorize:{project_id}"}) == 1
+
+
+@pytest.fixture
+def model_server() -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        yield server
+
+
+def with_model(resources: Resources, server: ModelServer) -> Resources:
+    return replace(resources, llm=OpenAIModel(Connection(base_url=server.url), model="any"))
+
+
+async def test_a_model_sorts_where_there_is_one(
+    client: httpx.AsyncClient, resources: Resources, project_id: uuid.UUID, model_server: ModelServer
+) -> None:
+    own = with_model(resources, model_server)
+    model_server.chat(Raw('{"1": ["family", "food"]}'))
+    [tea] = await add(client, "My aunt likes tea")
+    assert await categorize(own, project_id) == 1
+    assert await categories(client, tea) == ["family", "food"]
+    await own.llm.close()
+
+
+@pytest.mark.parametrize("behaviour", [Raw("Sure! Here you go"), Raw('{"1": ["moon"]}'), Fails(400)])
+async def test_a_model_that_says_nothing_usable_is_asked_again_later(
+    behaviour: Any, client: httpx.AsyncClient, resources: Resources, project_id: uuid.UUID, model_server: ModelServer
+) -> None:
+    own = with_model(resources, model_server)
+    model_server.chat(behaviour)
+    [tea] = await add(client, "I like tea")
+    assert await categorize(own, project_id) == 0
+    assert await categories(client, tea) is None
+    asked = len(model_server.requests)
+    assert await categorize(own, project_id) == 0
+    assert len(model_server.requests) == asked, "not at once"
+    async with own.database.transaction(project_id) as tx:
+        await tx.execute(text("update memories set categorize_after = now()"))
+    model_server.chat(Raw('{"1": ["food"]}'))
+    assert await categorize(own, project_id) == 1
+    assert await categories(client, tea) == ["food"]
+    await own.llm.close()
+
+
+async def test_after_many_tries_a_memory_is_left_without(
+    client: httpx.AsyncClient, resources: Resources, project_id: uuid.UUID, model_server: ModelServer
+) -> None:
+    own = with_model(resources, model_server)
+    [tea] = await add(client, "I like tea")
+    for _ in range(7):
+        await categorize(own, project_id)
+        async with own.database.transaction(project_id) as tx:
+            await tx.execute(text("update memories set categorize_after = now()"))
+    assert len(model_server.requests) == 6
+    assert await categories(client, tea) is None
+    await own.llm.close()
