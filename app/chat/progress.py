@@ -7,7 +7,7 @@ from app.chat.prompt import estimate_tokens
 from app.chat.schemas import ForgetQuestion, RecalledMemory
 from app.core.ports import Usage
 from app.memory.ledger.models import Memory
-from app.memory.recall.recall import Seen
+from app.memory.recall.recall import SearchRow
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class Progress:
         return "".join(self.words)
 
 
-def as_recalled(memory: Memory | Seen, score: float) -> RecalledMemory:
+def as_recalled(memory: Memory | SearchRow, score: float) -> RecalledMemory:
     return RecalledMemory(id=memory.id, memory=memory.content, score=score, created_at=memory.created_at)
 
 

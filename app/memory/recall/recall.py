@@ -61,7 +61,7 @@ class Question:
     """What was said just now is at hand there already, and is not waited for."""
 
 
-class Seen(NamedTuple):
+class SearchRow(NamedTuple):
     """What a search reads of a memory: enough to rank it, and to show it."""
 
     id: UUID
@@ -89,7 +89,7 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    memory: Seen
+    memory: SearchRow
     score: float
     parts: dict[str, float] = field(default_factory=dict)
 
@@ -205,9 +205,9 @@ def _look_up(*, show_expired: bool) -> Select[Any]:
     mine = [Memory.project_id == bindparam("project_id"), or_(user_id.is_(None), Memory.user_id == user_id)]
     found = select(Memory).where(Memory.id == wanted.c.id, *mine, *visible(show_expired=show_expired))
     row = found.correlate(wanted).limit(literal_column("1")).lateral("row")
-    columns = [row.c[name] for name in Seen._fields if name != "metadata_"]
+    columns = [row.c[name] for name in SearchRow._fields if name != "metadata_"]
     # Read only for what is shown.
-    columns.insert(Seen._fields.index("metadata_"), cast(row.c.metadata, Text).label("metadata_"))
+    columns.insert(SearchRow._fields.index("metadata_"), cast(row.c.metadata, Text).label("metadata_"))
     return select(*columns).select_from(wanted.join(row, true()))
 
 
@@ -215,7 +215,7 @@ LOOK_UP = {show_expired: _look_up(show_expired=show_expired) for show_expired in
 
 
 def _best(
-    resources: Resources, question: Question, candidates: Sequence[Candidate], rows: Mapping[UUID, Seen]
+    resources: Resources, question: Question, candidates: Sequence[Candidate], rows: Mapping[UUID, SearchRow]
 ) -> list[Recalled]:
     found = [_found(each, rows[each.id]) for each in candidates if each.id in rows]
     weights = RankingWeights(half_life_days=resources.values.recency_half_life_days)
@@ -223,9 +223,9 @@ def _best(
     return [Recalled(_whole(rows[each.id]), each.score, each.parts) for each in ranked]
 
 
-def _whole(row: Seen) -> Seen:
-    return Seen(*row)._replace(metadata_=json.loads(row.metadata_))
+def _whole(row: SearchRow) -> SearchRow:
+    return SearchRow(*row)._replace(metadata_=json.loads(row.metadata_))
 
 
-def _found(candidate: Candidate, row: Seen) -> Found:
+def _found(candidate: Candidate, row: SearchRow) -> Found:
     return Found(*candidate, row.kind, row.role, row.content, row.context, row.run_id, row.created_at, row.importance)

@@ -11,7 +11,7 @@ from sqlalchemy import Row
 
 from app.gateways.mem0.responses import Answer
 from app.memory.ledger.models import Memory, MemoryHistory
-from app.memory.recall.recall import Seen
+from app.memory.recall.recall import SearchRow
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 # One to_char for all of the parts: it is what a list of a thousand spends most of its time on.
@@ -49,7 +49,7 @@ AS_JSON = rf"""
 """
 
 
-def as_memory(row: Memory | Seen | Row[Any]) -> Answer:
+def as_memory(row: Memory | SearchRow | Row[Any]) -> Answer:
     return {
         "id": row.id,
         "memory": row.content,
