@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 
@@ -91,20 +91,34 @@ def raised() -> set[str]:
     """Every word that an error can carry."""
     found = {"error", *CODES.values(), *REFUSALS}
     for path in (ROOT / "app").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            found.update(codes_of(node))
+        tree = ast.parse(path.read_text())
+        constants = string_constants(tree)
+        for node in ast.walk(tree):
+            found.update(strings(codes_of(node), constants))
     return found
 
 
-def codes_of(node: ast.AST) -> Iterator[str]:
+def string_constants(tree: ast.Module) -> dict[str, str]:
+    """The strings that a module gives a name, since a code may be written as such a name."""
+    return {
+        line.targets[0].id: line.value.value
+        for line in tree.body
+        if isinstance(line, ast.Assign)
+        and isinstance(line.targets[0], ast.Name)
+        and isinstance(line.value, ast.Constant)
+        and isinstance(line.value.value, str)
+    }
+
+
+def codes_of(node: ast.AST) -> Iterator[ast.expr]:
     if isinstance(node, ast.Call):
-        named = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
+        yield from (keyword.value for keyword in node.keywords if keyword.arg == "code")
         place = {"answer": 2, "IdentityError": 1}.get(getattr(node.func, "id", ""))
-        yield from words(named + (node.args[place : place + 1] if place else []))
+        yield from node.args[place : place + 1] if place else []
     elif isinstance(node, ast.ClassDef):
         for line in node.body:
             if isinstance(line, ast.Assign):
-                yield from words(assigned_to_code(line))
+                yield from assigned_to_code(line)
 
 
 def assigned_to_code(line: ast.Assign) -> list[ast.expr]:
@@ -116,10 +130,12 @@ def assigned_to_code(line: ast.Assign) -> list[ast.expr]:
     return [value for name, value in pairs if isinstance(name, ast.Name) and name.id == "code"]
 
 
-def words(nodes: list[ast.expr]) -> Iterator[str]:
+def strings(nodes: Iterable[ast.expr], constants: dict[str, str]) -> Iterator[str]:
     for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
+        elif isinstance(node, ast.Name) and node.id in constants:
+            yield constants[node.id]
 
 
 def test_every_error_code_is_documented_and_every_documented_one_exists() -> None:
