@@ -1,16 +1,20 @@
 # syntax=docker/dockerfile:1
-# Two stages: one that may reach the package index, one that holds only what runs. Nothing is downloaded at run time.
+# Two stages: the first one installs the packages, the second one holds only what runs. Nothing is downloaded at run time.
 
 FROM python:3.12.11-slim-bookworm AS packages
 COPY requirements.txt /tmp/requirements.txt
 RUN python -m venv /opt/venv \
- && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps -r /tmp/requirements.txt
+ && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r /tmp/requirements.txt
 
 FROM python:3.12.11-slim-bookworm
+LABEL org.opencontainers.image.title="Keepsake" \
+      org.opencontainers.image.version="0.2.0" \
+      org.opencontainers.image.licenses="MIT"
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin keepsake \
  && install --directory --owner keepsake --group keepsake --mode 0700 /data
 WORKDIR /srv/keepsake
 COPY --from=packages /opt/venv /opt/venv
+COPY pyproject.toml pyproject.toml
 COPY app app
 COPY supabase/migrations supabase/migrations
 COPY deploy/healthcheck.py deploy/healthcheck.py

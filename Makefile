@@ -2,8 +2,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+# Progress on a terminal, silence in a log. Every package must have a hash that the file lists.
+PIP_INSTALL = @quiet=; [ -t 1 ] || quiet=--quiet; $(BIN)/python -m pip install $$quiet --disable-pip-version-check --require-hashes
+# `make lock` keeps every pinned version; `make lock LOCK="--upgrade-package fastapi"` or `LOCK=--upgrade` moves them.
+LOCK ?=
+UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(LOCK) pyproject.toml
 
-.PHONY: run setup test test-long check format bench clean
+.PHONY: run setup lock wheel test test-long check format bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/python -m app serve
@@ -13,12 +18,21 @@ setup: $(VENV)/.installed $(VENV)/.installed-dev
 $(VENV)/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Keepsake needs Python 3.11 or newer: set PYTHON=/path/to/python3"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@echo "Installing what requirements.txt names (550 MB on disk, a minute or two on a fast connection) ..."
+	$(PIP_INSTALL) -r requirements.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@echo "Installing the tools that requirements-dev.txt names (about another minute) ..."
+	$(PIP_INSTALL) -r requirements-dev.txt
 	touch $@
+
+lock: setup
+	$(UV_COMPILE) --output-file requirements.txt
+	$(UV_COMPILE) --extra dev --constraints requirements.txt --output-file requirements-dev.txt
+
+wheel: setup
+	$(BIN)/python -m pip wheel . --no-deps --no-build-isolation --wheel-dir dist
 
 test: setup
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not long"
@@ -27,17 +41,17 @@ test-long: setup
 	$(BIN)/python -m pytest -q -m long
 
 check: setup
-	$(BIN)/ruff format --check app tests bench
-	$(BIN)/ruff check app tests bench
+	$(BIN)/ruff format --check app tests bench examples
+	$(BIN)/ruff check app tests bench examples
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_architecture.py
 
 format: setup
-	$(BIN)/ruff format app tests bench
-	$(BIN)/ruff check --fix app tests bench
+	$(BIN)/ruff format app tests bench examples
+	$(BIN)/ruff check --fix app tests bench examples
 
 bench: setup
 	$(BIN)/python -m bench
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache

@@ -23,6 +23,8 @@ from app.portability.profile_routes import router as profile_memories
 from app.profiles.routes import router as profiles
 from app.projects.routes import router as projects
 from app.sessions.routes import router as sessions
+from app.version import VERSION
+from app.web.api_docs import router as api_docs
 
 ROUTERS = (
     # Looked through in this order, so what is asked most comes first. /v1/memories/events/ is no memory, and
@@ -42,6 +44,7 @@ ROUTERS = (
     platform,
     memory_entities,
     older_memories,
+    api_docs,
 )
 DESCRIPTION = "Memory as a service: profiles, sessions, privacy modes, and mem0's Platform API on a server of your own."
 EXPOSED = ["X-Request-ID", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]
@@ -50,9 +53,11 @@ EXPOSED = ["X-Request-ID", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Rema
 def create_app(resources: Resources) -> FastAPI:
     app = FastAPI(
         title="Keepsake",
-        version="0.1.0",
+        version=VERSION,
         description=DESCRIPTION,
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.resources = resources
     app.state.auth_limit = resources.values.auth_limit
