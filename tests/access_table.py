@@ -1,9 +1,9 @@
-"""Who may do what, for every route of the house. A new route gets its line here, or tests/test_access.py fails.
+"""Which caller may use which route. A new route needs a line here, or tests/test_access.py fails.
 
 `scoped`   needs a scope: API keys have theirs, people those of their role
-`person`   for whoever signed in, and for no API key
-`place`    organizations and projects: people by their role in the place named, API keys by a scope or not at all
-`public`   for everybody, with the status that the request below gets
+`person`   for signed-in accounts, not for API keys
+`place`    organizations and projects: accounts by their role there, API keys by a scope or not at all
+`public`   without a credential, with the status that the request below gets
 
 `{profile_id}` and the like, in the path, the query or the body, become project A's objects: to project B they are 404.
 `{user_id}` is project A's end user, `{fresh}` a new word for each request.
@@ -59,7 +59,7 @@ def place(keys: Scope | None = None, **more: object) -> Rule:
 
 
 def anyone(**more: object) -> Rule:
-    """Whoever has a valid credential, whatever its scopes."""
+    """Any valid credential, whatever its scopes."""
     return Rule(anyone=True, **more)  # type: ignore[arg-type]  # the fields of Rule
 
 
@@ -70,7 +70,7 @@ PUBLIC = {
     ("GET", "/v1/ready"): public(200),
     ("GET", "/metrics"): public(200),
 }
-# An empty body is refused only after a credential would have been: 422 shows that none is asked for.
+# An empty body is refused after the credential is checked, so 422 shows that no credential is required.
 ACCOUNTS = {
     ("POST", "/v1/auth/signup"): public(422, body={}),
     ("POST", "/v1/auth/login"): public(422, body={}),
@@ -169,7 +169,7 @@ MEMORIES = {
     ("GET", "/v1/memories/events/"): scoped(Scope.MEMORIES_READ),
     ("GET", "/v1/entities/"): scoped(Scope.MEMORIES_READ),
     ("GET", "/v1/entities/filters/"): scoped(Scope.MEMORIES_READ),
-    # Nobody has this number.
+    # No row has this id.
     ("DELETE", "/v1/entities/{entity_type}/{entity_id}/"): scoped(
         Scope.MEMORIES_WRITE,
         owner=404,

@@ -1,4 +1,4 @@
-"""Two projects with everybody who might ask: what each sends, and what the table says they get."""
+"""Two projects with every kind of caller: what each sends, and which status the table expects."""
 
 import datetime as dt
 import time
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.api_keys.key import make_key
 from app.api_keys.repository import ApiKeyRepository
-from app.identity.local.keys import SigningKeys
+from app.identity.local.security.keys import SigningKeys
 from app.identity.scopes import EVERYTHING, Scope
 from tests.access_table import OBJECTS, OK, Rule
 from tests.rows import Corner, Row, fill_in, insert_row, make_account, make_project
@@ -155,7 +155,7 @@ class Building:
         await insert_row(self.tx, "organization_members", row)
 
     async def _colleague(self, corner: Corner) -> uuid.UUID:
-        """Whom others change and remove: a member of the project itself."""
+        """The member that other callers change and remove."""
         account = uuid.uuid4()
         await make_account(self.tx, account)
         row: Row = {"project_id": corner.project_id, "account_id": account, "role": "READER"}

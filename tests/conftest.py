@@ -62,7 +62,7 @@ async def project_id(database: Database) -> uuid.UUID:
 
 @dataclass(frozen=True)
 class SignedUp:
-    """Somebody with an account, and a client that sends their token."""
+    """An account, and a client that sends its access token."""
 
     client: httpx.AsyncClient
     account_id: uuid.UUID
@@ -86,7 +86,7 @@ PASSWORD = "correct horse battery"
 
 @pytest_asyncio.fixture(scope="session")
 async def settings(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """As a newcomer has it: everything embedded, except that the suite's Postgres is already running."""
+    """The defaults of a fresh installation, except that Postgres is already running."""
     return Settings(
         _env_file=None,
         data_dir=tmp_path_factory.mktemp("app"),
@@ -112,7 +112,7 @@ def app(resources: Resources) -> FastAPI:
     return create_app(resources)
 
 
-def client_of(app: FastAPI, credential: str | None = None) -> httpx.AsyncClient:
+def open_client(app: FastAPI, credential: str | None = None) -> httpx.AsyncClient:
     headers = {"Authorization": f"Bearer {credential}"} if credential else {}
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers, timeout=30)
@@ -120,7 +120,7 @@ def client_of(app: FastAPI, credential: str | None = None) -> httpx.AsyncClient:
 
 @pytest_asyncio.fixture
 async def anonymous(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(app) as client:
+    async with open_client(app) as client:
         yield client
 
 
@@ -129,7 +129,7 @@ MakeKey = Callable[..., Awaitable[KeyHolder]]
 
 @pytest_asyncio.fixture
 async def make_key(app: FastAPI, resources: Resources, project_id: uuid.UUID) -> AsyncIterator[MakeKey]:
-    """Keys of the test's own project, or of another, with every scope or just some."""
+    """Issues keys for the test's own project or another one, with all scopes or the given ones."""
     opened: list[httpx.AsyncClient] = []
 
     async def make(*scopes: str, project: uuid.UUID | None = None, expires_at: dt.datetime | None = None) -> KeyHolder:
@@ -142,7 +142,7 @@ async def make_key(app: FastAPI, resources: Resources, project_id: uuid.UUID) ->
                 expires_at=expires_at,
                 created_by=None,
             )
-        opened.append(client_of(app, key))
+        opened.append(open_client(app, key))
         return KeyHolder(opened[-1], of, key)
 
     yield make
@@ -152,7 +152,7 @@ async def make_key(app: FastAPI, resources: Resources, project_id: uuid.UUID) ->
 
 @pytest_asyncio.fixture
 async def client(make_key: MakeKey) -> httpx.AsyncClient:
-    """A fresh project's API key with every scope."""
+    """A client with an API key of a fresh project, with every scope."""
     return (await make_key()).client
 
 
@@ -168,7 +168,7 @@ async def sign_up(app: FastAPI, anonymous: httpx.AsyncClient) -> AsyncIterator[S
         response = await anonymous.post("/v1/auth/signup", json={"email": email, "password": PASSWORD})
         assert response.status_code == 200, response.text
         tokens = response.json()
-        opened.append(client_of(app, tokens["access_token"]))
+        opened.append(open_client(app, tokens["access_token"]))
         projects = (await opened[-1].get("/v1/projects")).json()["results"]
         account = uuid.UUID(tokens["user"]["id"])
         return SignedUp(opened[-1], account, uuid.UUID(projects[0]["id"]), email, PASSWORD, tokens)

@@ -64,7 +64,7 @@ def Facts(*texts: str, attributed_to: str = "user", fenced: bool = False) -> Say
 
 @dataclass(frozen=True, slots=True)
 class Refuses:
-    """The model declines."""
+    """The model refuses to answer."""
 
     words: str = "I cannot help with that."
 
@@ -78,21 +78,21 @@ class Fails:
 
 @dataclass(frozen=True, slots=True)
 class Hangs:
-    """Says `after` first (streamed), then nothing, until the client goes away."""
+    """Sends `after` first when streamed, then nothing until the client disconnects."""
 
     after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Drops:
-    """Closes the connection: at once, or in mid-stream after some tokens."""
+    """Closes the connection at once, or in mid-stream after some tokens."""
 
     after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Randomly:
-    """`sometimes` in that share of requests, `otherwise` in the rest; the same sequence in every run."""
+    """Behaves as `sometimes` in a share of requests, else as `otherwise`. The sequence is the same in every run."""
 
     share: float
     sometimes: "Behaviour"
@@ -101,7 +101,7 @@ class Randomly:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """`then`, once the test says so."""
+    """Waits until the test releases it, then behaves as `then`."""
 
     until: threading.Event
     then: "Behaviour"
@@ -144,7 +144,7 @@ class ModelServer:
         self._next: dict[bool, deque[Behaviour]] = {False: deque(), True: deque()}
         self._default: dict[bool, Behaviour] = {False: Says("Hello", " there", "."), True: Facts()}
         self._random = random.Random(7)
-        # Told to be TCP, or asyncio leaves Nagle's algorithm on and every answer takes 40 ms.
+        # Without an explicit TCP protocol asyncio leaves Nagle's algorithm on, and every response takes 40 ms.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
@@ -172,7 +172,7 @@ class ModelServer:
         self._default[extraction] = behaviour
 
     def forget(self) -> None:
-        """As if just started: for a fixture that keeps one server for many tests."""
+        """Resets the server, for a fixture that keeps one server for many tests."""
         self.requests.clear()
         self.abandoned = 0
         for queue in self._next.values():
@@ -197,7 +197,7 @@ class ModelServer:
         return any(text in json.dumps(sent.body, ensure_ascii=False) for sent in self.requests)
 
     def __enter__(self) -> "ModelServer":
-        self._socket.listen()  # from here on connections are kept, even before the thread serves them
+        self._socket.listen()  # Connections are queued from here on, even before the thread accepts them.
         self._thread.start()
         return self
 
@@ -265,7 +265,7 @@ class ModelServer:
             await until_gone(receive)
             self.abandoned += 1
         elif not (streamed and chosen.after):
-            # More is promised than comes: uvicorn closes the connection, and the client sees it cut.
+            # The announced length exceeds the body: uvicorn closes the connection, and the client sees a cut response.
             await start(send, "application/json", length=1000)
 
     async def _stream(self, chosen: "Says | Refuses | Randomly", sent: Sent, receive: Receive, send: Send) -> None:
@@ -322,7 +322,7 @@ def completion(chosen: "Says | Refuses | Randomly") -> dict[str, Any]:
 
 
 def vector(text: str, dimensions: int) -> list[float]:
-    """The same for the same text, and not of unit length, as some servers' are not."""
+    """Deterministic, and not of unit length, because some servers do not normalise."""
     digest = hashlib.sha256(text.encode()).digest()
     return [byte / 32 - 4 for byte in digest[:dimensions]]
 

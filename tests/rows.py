@@ -1,4 +1,4 @@
-"""One row of every table whose rows belong to a project, written past all barriers, for tests of the barriers."""
+"""Writes one row into every table of a project as superuser, for the tests of isolation."""
 
 import datetime as dt
 import json
@@ -23,7 +23,7 @@ Row = dict[str, object]
 
 @dataclass(frozen=True)
 class Corner:
-    """One user's rows in one project. References lead to rows of the same corner."""
+    """The rows of one user in one project. References point to rows of the same set."""
 
     project_id: uuid.UUID
     user_id: str
@@ -41,7 +41,7 @@ class Corner:
     month: dt.date = field(default_factory=lambda: dt.date(1 + uuid.uuid4().int % 9000, 1, 1))
 
     def rows(self) -> dict[str, Row]:
-        """In the order in which they can be written."""
+        """The rows in an order that satisfies the foreign keys."""
         mine: Row = {"project_id": self.project_id, "user_id": self.user_id}
         profile: Row = {**mine, "profile_id": self.profile_id}
         key: Row = {"name": "Key", "prefix": f"ks_{uuid.uuid4().hex[:12]}", "secret_hash": b"x", "scopes": []}
@@ -96,7 +96,7 @@ async def insert_row(tx: AsyncSession, table: str, row: Row) -> None:
 
 
 async def fill(admin: AsyncEngine, corner: Corner) -> None:
-    """The corner's rows, in a project that exists."""
+    """Inserts the rows into an existing project."""
     async with AsyncSession(admin) as tx, tx.begin():
         await fill_in(tx, corner)
 
@@ -108,7 +108,7 @@ async def fill_in(tx: AsyncSession, corner: Corner) -> None:
 
 
 async def make_account(tx: AsyncSession, account_id: uuid.UUID) -> None:
-    """Somebody with a confirmed address who never chose a password."""
+    """Inserts an account with a confirmed address and no password."""
     await tx.execute(NEW_ACCOUNT, {"id": account_id, "email": f"{account_id}@example.com"})
 
 
@@ -127,7 +127,7 @@ async def make_room(tx: AsyncSession, table: str, corner: Corner) -> None:
 
 
 def renewed(table: str, corner: Corner) -> Row:
-    """One more row like that of the corner, with an identity of its own and the same references."""
+    """Another row with the same references and an identity of its own."""
     row = corner.rows()[table]
     if table == "memory_vectors":
         return {**row, "memory_id": uuid.uuid4()}

@@ -1,4 +1,4 @@
-"""Every route of the house, asked with every kind of credential: the table says what each gets."""
+"""Calls every route with every kind of credential and compares the status with the access table."""
 
 import json
 import uuid
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.core.resources import Resources
-from app.identity.local.keys import load_or_create_keys
+from app.identity.local.security.keys import load_or_create_keys
 from app.settings import Settings
 from tests.access_table import OK, TABLE, Rule
 from tests.access_world import Builder, Credential, World, expected
@@ -26,15 +26,13 @@ async def builder(postgres: EmbeddedPostgres, resources: Resources, settings: Se
     await admin.dispose()
 
 
-def test_every_route_has_its_line_in_the_table(app: FastAPI) -> None:
+def test_access_table_lists_every_route(app: FastAPI) -> None:
     served = {(method.upper(), path) for path, item in app.openapi()["paths"].items() for method in item}
     assert served == set(TABLE)
 
 
 @pytest.mark.parametrize(("method", "path"), TABLE, ids=lambda part: part)
-async def test_everybody_gets_what_the_table_says(
-    method: str, path: str, builder: Builder, anonymous: httpx.AsyncClient
-) -> None:
+async def test_access_matches_the_table(method: str, path: str, builder: Builder, anonymous: httpx.AsyncClient) -> None:
     rule = TABLE[method, path]
     wrong = []
     world = await builder.build()

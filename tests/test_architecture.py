@@ -36,6 +36,7 @@ THIRD_PARTY_FILES = {
         "adapters/vectors/pgvector.py",
     },
     "httpcore": {"adapters/webhook_client.py"},
+    "fastapi_offline": {"web/api_docs.py"},
     "fastembed": {"adapters/models/onnx.py"},
     "openai": {"adapters/models/openai.py"},
     "redis": {"adapters/redis.py"},
@@ -165,8 +166,9 @@ def test_functions_have_at_most_59_lines() -> None:
     offenders = []
     for path in FILES:
         for node in ast.walk(TREES[path]):
-            is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            if is_function and (node.end_lineno or 0) - node.lineno >= MAX_FUNCTION_LINES + 1:
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            if (node.end_lineno or 0) - node.lineno >= MAX_FUNCTION_LINES:
                 offenders.append(f"{relative(path)}:{node.name}")
     assert offenders == []
 

@@ -1,4 +1,4 @@
-"""Three walls between projects, each tried with the other two out of the way; and the door that browsers use."""
+"""Three barriers between projects, each tested with the other two disabled, and the access that browsers have."""
 
 import json
 import uuid
@@ -21,7 +21,7 @@ from tests.rows import TABLES_OF_A_PROJECT, Corner, fill, fill_in, insert_row, m
 EVERY_ROOM = main.ROUTERS
 """Importing the house imports every repository."""
 TABLES = sorted(Corner(uuid.uuid4(), "anna").rows())
-# What a project's own transaction may touch; the other tables are the system's.
+# Tables that a project's own transaction may use. The others belong to the system.
 OWN_TABLES = [table for table in TABLES if table not in ("project_members", "vector_removals")]
 OF_NO_USER = ("api_keys", "token_usage", "memory_vectors", "webhooks", "webhook_deliveries")
 OF_ONE_USER = [table for table in OWN_TABLES if table not in OF_NO_USER]
@@ -68,20 +68,20 @@ async def ours(admin: AsyncEngine) -> Corner:
 
 @pytest_asyncio.fixture
 async def theirs(admin: AsyncEngine) -> Corner:
-    """Another project, whose user happens to have the same name."""
+    """A second project whose user has the same name."""
     return await new_corner(admin)
 
 
-async def test_no_table_of_a_project_is_left_out_here(admin: AsyncEngine) -> None:
+async def test_rows_cover_every_table_of_a_project(admin: AsyncEngine) -> None:
     async with admin.connect() as connection:
         assert sorted(await connection.scalars(TABLES_OF_A_PROJECT)) == TABLES
 
 
-# ---------------------------------------------------------------- the first wall: repositories
+# ---------------------------------------------------------------- first barrier: repositories
 
 
 @pytest.mark.parametrize("repository", REPOSITORIES, ids=lambda repository: repository.__name__)
-async def test_a_repository_never_finds_another_projects_row(
+async def test_repository_never_finds_a_row_of_another_project(
     repository: type[Repository[ProjectModel]], admin: AsyncEngine, ours: Corner, theirs: Corner
 ) -> None:
     table = repository.model.__tablename__
@@ -100,15 +100,15 @@ async def test_a_repository_never_finds_another_projects_row(
             await asked.delete(their_id)
 
 
-async def test_every_room_with_rows_of_projects_has_a_repository() -> None:
+async def test_every_table_of_a_project_has_a_repository() -> None:
     assert {"ApiKeyRepository"} <= {repository.__name__ for repository in REPOSITORIES}
 
 
-# ---------------------------------------------------------------- the second wall: row-level security
+# ---------------------------------------------------------------- second barrier: row-level security
 
 
 @pytest.mark.parametrize("table", OWN_TABLES)
-async def test_a_query_without_where_shows_one_project(
+async def test_query_without_where_returns_one_project(
     table: str, database: Database, ours: Corner, theirs: Corner
 ) -> None:
     async with database.transaction(ours.project_id) as tx:
@@ -116,7 +116,7 @@ async def test_a_query_without_where_shows_one_project(
 
 
 @pytest.mark.parametrize("table", [table for table in OWN_TABLES if table not in NEVER_DELETED])
-async def test_deleting_everything_deletes_one_project(
+async def test_delete_without_where_deletes_in_one_project(
     table: str, database: Database, admin: AsyncEngine, ours: Corner, theirs: Corner
 ) -> None:
     async with database.transaction(ours.project_id) as tx:
@@ -127,7 +127,7 @@ async def test_deleting_everything_deletes_one_project(
 
 
 @pytest.mark.parametrize("table", OWN_TABLES)
-async def test_changing_everything_changes_one_project(
+async def test_update_without_where_changes_one_project(
     table: str, database: Database, ours: Corner, theirs: Corner
 ) -> None:
     async with database.transaction(ours.project_id) as tx:
@@ -135,10 +135,10 @@ async def test_changing_everything_changes_one_project(
 
 
 @pytest.mark.parametrize("table", OWN_TABLES)
-async def test_a_row_cannot_be_written_into_another_project(
+async def test_row_cannot_be_inserted_into_another_project(
     table: str, database: Database, ours: Corner, theirs: Corner
 ) -> None:
-    """All references lead to their rows, so that nothing but row-level security stands in the way."""
+    """Keeps every reference valid, so that only row-level security can refuse the row."""
     row = renewed(table, theirs)
     with pytest.raises(ProgrammingError, match="violates row-level security"):
         async with database.transaction(ours.project_id) as tx:
@@ -149,7 +149,7 @@ async def test_a_row_cannot_be_written_into_another_project(
 
 
 @pytest.mark.parametrize("table", ["api_keys", "memory_history", "events"])
-async def test_a_row_cannot_be_moved_into_another_project(
+async def test_row_cannot_be_moved_into_another_project(
     table: str, database: Database, ours: Corner, theirs: Corner
 ) -> None:
     with pytest.raises(ProgrammingError, match="violates row-level security"):
@@ -158,7 +158,7 @@ async def test_a_row_cannot_be_moved_into_another_project(
 
 
 @pytest.mark.parametrize("table", OF_ONE_USER)
-async def test_an_end_users_transaction_shows_one_user(
+async def test_transaction_of_an_end_user_sees_one_user(
     table: str, database: Database, admin: AsyncEngine, ours: Corner
 ) -> None:
     bert = Corner(ours.project_id, "bert")
@@ -171,30 +171,30 @@ async def test_an_end_users_transaction_shows_one_user(
             await insert_row(tx, table, renewed(table, ours))
 
 
-async def test_an_end_user_sees_no_api_keys_and_changes_no_project(database: Database, ours: Corner) -> None:
+async def test_end_user_sees_no_api_keys_and_changes_no_project(database: Database, ours: Corner) -> None:
     async with database.transaction(ours.project_id, "anna") as tx:
         assert list(await tx.scalars(text("select id from api_keys"))) == []
         assert await changed_by(tx, "update projects set name = 'Mine'") == 0
 
 
 @pytest.mark.parametrize("table", ["project_members", "vector_removals", "organizations", "organization_members"])
-async def test_a_project_may_not_even_ask_for_what_is_the_systems(table: str, database: Database, ours: Corner) -> None:
+async def test_project_cannot_read_system_tables(table: str, database: Database, ours: Corner) -> None:
     with pytest.raises(ProgrammingError, match="permission denied"):
         async with database.transaction(ours.project_id) as tx:
             await tx.execute(text(f"select * from {table}"))
 
 
-async def test_a_project_changes_itself_and_no_other(database: Database, ours: Corner, theirs: Corner) -> None:
+async def test_project_can_change_only_itself(database: Database, ours: Corner, theirs: Corner) -> None:
     async with database.transaction(ours.project_id) as tx:
         assert list(await tx.scalars(text("select id from projects"))) == [ours.project_id]
         assert await changed_by(tx, "update projects set name = 'New'") == 1
 
 
-# ---------------------------------------------------------------- the third wall: foreign keys
+# ---------------------------------------------------------------- third barrier: foreign keys
 
 
 @pytest.mark.parametrize(("table", "reference"), REFERENCES)
-async def test_a_reference_to_another_projects_row_cannot_be_stored(
+async def test_reference_to_a_row_of_another_project_is_refused(
     table: str, reference: str, admin: AsyncEngine, ours: Corner, theirs: Corner
 ) -> None:
     row = renewed(table, ours)
@@ -207,7 +207,7 @@ async def test_a_reference_to_another_projects_row_cannot_be_stored(
 
 
 @pytest.mark.parametrize(("table", "reference"), REFERENCES)
-async def test_a_reference_to_another_users_row_cannot_be_stored(
+async def test_reference_to_a_row_of_another_user_is_refused(
     table: str, reference: str, admin: AsyncEngine, ours: Corner
 ) -> None:
     bert = Corner(ours.project_id, "bert")
@@ -230,12 +230,12 @@ async def test_every_foreign_key_between_rows_of_projects_carries_the_project(ad
     assert [table for table, columns in keys if "project_id" not in columns] == []
 
 
-# ---------------------------------------------------------------- the browser's door
+# ---------------------------------------------------------------- browser access
 
 
 @asynccontextmanager
 async def browser(admin: AsyncEngine, account_id: uuid.UUID) -> AsyncIterator[AsyncSession]:
-    """As Supabase's REST server does for a person who comes with a token of their own."""
+    """Opens a transaction the way Supabase's REST server does for a signed-in person."""
     claims = {"sub": str(account_id), "role": "authenticated"}
     async with AsyncSession(admin) as tx, tx.begin():
         await tx.execute(
@@ -247,7 +247,7 @@ async def browser(admin: AsyncEngine, account_id: uuid.UUID) -> AsyncIterator[As
 
 @pytest_asyncio.fixture
 async def person(admin: AsyncEngine, ours: Corner) -> Corner:
-    """Somebody who signed in: the rows of their account in our project, where others have rows too."""
+    """The rows of a signed-in account in a project where other users have rows too."""
     account_id = uuid.uuid4()
     corner = Corner(ours.project_id, str(account_id), account_id=account_id)
     await fill(admin, corner)
@@ -255,16 +255,16 @@ async def person(admin: AsyncEngine, ours: Corner) -> Corner:
 
 
 @pytest.mark.parametrize("table", SHOWN_TO_BROWSERS)
-async def test_a_browser_shows_a_person_what_is_theirs(table: str, admin: AsyncEngine, person: Corner) -> None:
+async def test_browser_sees_the_persons_own_rows(table: str, admin: AsyncEngine, person: Corner) -> None:
     async with browser(admin, person.account_id) as tx:
         assert list(await tx.scalars(text(f"select user_id from public.{table}"))) == [person.user_id]
 
 
 @pytest.mark.parametrize("table", SHOWN_TO_BROWSERS)
-async def test_a_browser_shows_nothing_of_a_project_the_person_is_not_in(
+async def test_browser_sees_nothing_of_other_projects(
     table: str, admin: AsyncEngine, person: Corner, theirs: Corner
 ) -> None:
-    """An application may have used the very same id for somebody of its own."""
+    """An application may use the same id for one of its own users."""
     namesake = Corner(theirs.project_id, person.user_id)
     await fill(admin, namesake)
     async with browser(admin, person.account_id) as tx:
@@ -272,7 +272,7 @@ async def test_a_browser_shows_nothing_of_a_project_the_person_is_not_in(
 
 
 @pytest.mark.parametrize("table", SHOWN_TO_BROWSERS)
-async def test_a_browser_shows_nothing_to_whoever_was_removed(table: str, admin: AsyncEngine, person: Corner) -> None:
+async def test_browser_shows_nothing_to_a_removed_member(table: str, admin: AsyncEngine, person: Corner) -> None:
     async with AsyncSession(admin) as tx, tx.begin():
         leave = text("delete from public.project_members where account_id = :account")
         await tx.execute(leave, {"account": person.account_id})
@@ -281,7 +281,7 @@ async def test_a_browser_shows_nothing_to_whoever_was_removed(table: str, admin:
 
 
 @pytest.mark.parametrize("table", SHOWN_TO_BROWSERS)
-async def test_a_browser_writes_nothing(table: str, admin: AsyncEngine, person: Corner) -> None:
+async def test_browser_cannot_write(table: str, admin: AsyncEngine, person: Corner) -> None:
     async with browser(admin, person.account_id) as tx:
         assert await changed_by(tx, f"update public.{table} set project_id = project_id") == 0
         assert await changed_by(tx, f"delete from public.{table}") == 0
@@ -291,12 +291,12 @@ async def test_a_browser_writes_nothing(table: str, admin: AsyncEngine, person: 
 
 
 @pytest.mark.parametrize("table", [table for table in OWN_TABLES if table not in SHOWN_TO_BROWSERS])
-async def test_a_browser_shows_nothing_of_how_a_project_is_run(table: str, admin: AsyncEngine, person: Corner) -> None:
+async def test_browser_sees_no_administrative_tables(table: str, admin: AsyncEngine, person: Corner) -> None:
     async with browser(admin, person.account_id) as tx:
         assert list(await tx.scalars(text(f"select project_id from public.{table}"))) == []
 
 
-async def test_a_browser_shows_the_persons_projects_and_changes_none(
+async def test_browser_sees_the_persons_projects_and_cannot_change_them(
     admin: AsyncEngine, person: Corner, theirs: Corner
 ) -> None:
     async with browser(admin, person.account_id) as tx:
@@ -308,7 +308,7 @@ async def test_a_browser_shows_the_persons_projects_and_changes_none(
     "call",
     ["projects_of(gen_random_uuid())", "account_of('a@example.com')", "email_of(gen_random_uuid())"],
 )
-async def test_a_browser_may_not_ask_about_others(call: str, admin: AsyncEngine, person: Corner) -> None:
+async def test_browser_cannot_query_other_people(call: str, admin: AsyncEngine, person: Corner) -> None:
     with pytest.raises(ProgrammingError, match="permission denied for function"):
         async with browser(admin, person.account_id) as tx:
             await tx.execute(text(f"select private.{call}"))

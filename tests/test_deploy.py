@@ -1,4 +1,4 @@
-"""What runs on a server agrees with the code: compose file, image, proxy, Prometheus and Grafana."""
+"""The deployment files agree with the code: compose file, image, proxy, Prometheus and Grafana."""
 
 import http.server
 import json
@@ -37,25 +37,25 @@ each_service = pytest.mark.parametrize("name", sorted(SERVICES))
 # ---------------------------------------------------------------- compose
 
 
-def test_everything_the_system_needs_is_there() -> None:
+def test_compose_has_every_service() -> None:
     assert {"api", "worker", "migrate", "postgres", "qdrant", "redis", "prometheus", "grafana", "proxy"} == set(
         SERVICES
     )
 
 
 @each_service
-def test_a_service_says_when_it_is_healthy(name: str) -> None:
+def test_every_service_has_a_health_check(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
     assert check.get("test") or (name in RUNS_ONCE and check == {"disable": True})
 
 
 @each_service
-def test_an_image_is_pinned(name: str) -> None:
+def test_images_are_pinned(name: str) -> None:
     assert PINNED.fullmatch(SERVICES[name]["image"])
 
 
 @each_service
-def test_a_service_waits_only_for_services_that_exist(name: str) -> None:
+def test_services_depend_on_existing_services(name: str) -> None:
     for needed, how in SERVICES[name].get("depends_on", {}).items():
         wanted = "service_completed_successfully" if needed in RUNS_ONCE else "service_healthy"
         assert needed in SERVICES
@@ -63,29 +63,29 @@ def test_a_service_waits_only_for_services_that_exist(name: str) -> None:
 
 
 @each_service
-def test_a_file_that_is_mounted_exists(name: str) -> None:
+def test_mounted_files_exist(name: str) -> None:
     for volume in SERVICES[name].get("volumes", []):
         source = volume.split(":")[0]
         assert (ROOT / source).exists() if source.startswith(".") else source in COMPOSE["volumes"], volume
 
 
-def test_servers_can_be_many() -> None:
-    """A name or a port of its own would allow one only."""
+def test_servers_can_be_scaled() -> None:
+    """A fixed container name or port would allow only one instance."""
     for name in ("api", "worker"):
         assert not {"container_name", "ports", "hostname"} & set(SERVICES[name])
 
 
-def test_only_the_proxy_and_grafana_are_reached_from_outside() -> None:
+def test_only_proxy_and_grafana_publish_ports() -> None:
     assert {name for name, service in SERVICES.items() if service.get("ports")} == {"proxy", "grafana"}
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_server_is_given_settings_that_exist(name: str) -> None:
+def test_compose_passes_existing_settings(name: str) -> None:
     assert {variable.lower() for variable in SERVICES[name]["environment"]} <= set(Settings.model_fields)
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_server_starts_with_what_it_is_given(name: str) -> None:
+def test_settings_of_compose_are_valid(name: str) -> None:
     given = {key: VARIABLE.sub(fill_in, value) for key, value in SERVICES[name]["environment"].items()}
     settings = Settings(_env_file=None, **{key.lower(): value for key, value in given.items() if value})
     assert settings.database_url is not None
@@ -96,21 +96,21 @@ def fill_in(match: re.Match[str]) -> str:
     return match[3] if match[2] == "-" else "x" * 32
 
 
-def test_nobody_but_migrate_logs_in_as_the_owner() -> None:
+def test_only_migrate_logs_in_as_the_owner() -> None:
     owners = [name for name in OURS if "postgres:" in str(SERVICES[name]["environment"].get("ADMIN_DATABASE_URL"))]
     assert owners == ["migrate"]
     assert "//keepsake_app:" in SERVICES["api"]["environment"]["DATABASE_URL"]
 
 
-def test_no_secret_is_written_down() -> None:
-    """A secret has no default, and whoever leaves it out reads a sentence that says what to set."""
+def test_compose_contains_no_secret() -> None:
+    """A secret has no default, and a missing one stops compose with a sentence that names it."""
     for name, how, text in VARIABLE.findall((ROOT / "docker-compose.yml").read_text()):
         if re.search(r"PASSWORD|SECRET_KEY|QDRANT_API_KEY", name) and not name.startswith(("SMTP_", "SUPABASE_")):
             assert how == "?", name
             assert text.startswith(f"Set {name} to "), name
 
 
-def test_every_variable_is_documented() -> None:
+def test_compose_variables_are_documented() -> None:
     operations = (ROOT / "docs" / "operations.md").read_text()
     names = {match[1] for match in VARIABLE.finditer((ROOT / "docker-compose.yml").read_text())}
     unknown = {name for name in names if name.lower() not in Settings.model_fields}
@@ -120,7 +120,7 @@ def test_every_variable_is_documented() -> None:
 # ---------------------------------------------------------------- the image
 
 
-def test_the_image_holds_what_runs_and_runs_as_nobody_in_particular() -> None:
+def test_image_contains_what_runs_and_has_an_unprivileged_user() -> None:
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     bases = [line.split()[1] for line in lines if line.startswith("FROM")]
     assert len(bases) == 2
@@ -160,15 +160,15 @@ def check_health(what: str, **environment: str) -> int:
     return subprocess.run(command, env={**os.environ, **environment}, capture_output=True).returncode
 
 
-def test_a_server_that_answers_is_healthy(alive: int) -> None:
+def test_healthcheck_passes_for_a_server_that_answers(alive: int) -> None:
     assert check_health("api", PORT=str(alive)) == 0
 
 
-def test_a_server_that_does_not_is_not() -> None:
+def test_healthcheck_fails_for_a_server_that_does_not_answer() -> None:
     assert check_health("api", PORT="1") == 1
 
 
-def test_a_worker_is_healthy_while_it_beats(postgres: EmbeddedPostgres) -> None:
+def test_healthcheck_of_a_worker_follows_its_heartbeat(postgres: EmbeddedPostgres) -> None:
     with psycopg.connect(plain(postgres.url("postgres")), autocommit=True) as connection:
         for heartbeat, healthy in (("now()", True), ("now() - interval '2 minutes'", False)):
             connection.execute("delete from jobs.procrastinate_workers")
@@ -176,7 +176,7 @@ def test_a_worker_is_healthy_while_it_beats(postgres: EmbeddedPostgres) -> None:
             assert (check_health("worker", DATABASE_URL=plain(postgres.url("keepsake_app"))) == 0) is healthy
 
 
-# ---------------------------------------------------------------- figures
+# ---------------------------------------------------------------- metrics
 
 
 def metrics() -> dict[str, set[str]]:
@@ -199,7 +199,7 @@ def expressions() -> list[str]:
 
 
 @pytest.mark.parametrize("expression", expressions())
-def test_a_figure_that_is_shown_or_watched_exists(expression: str) -> None:
+def test_metrics_in_dashboards_and_alerts_exist(expression: str) -> None:
     known = metrics()
     names = re.findall(r"keepsake_\w+", expression)
     assert set(names) <= set(known)
@@ -209,14 +209,14 @@ def test_a_figure_that_is_shown_or_watched_exists(expression: str) -> None:
     assert labels <= LABELS_OF_PROMETHEUS.union(*(known[name] for name in names))
 
 
-def test_prometheus_asks_every_server_and_reads_its_rules() -> None:
+def test_prometheus_scrapes_every_server_and_loads_its_rules() -> None:
     config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
     places = [place for job in config["scrape_configs"] for place in job["dns_sd_configs"]]
     assert {name for place in places for name in place["names"]} == {"api"}
     assert all((DEPLOY / name).exists() for name in config["rule_files"])
 
 
-def test_an_alert_says_how_bad_it_is_and_what_it_means() -> None:
+def test_alerts_have_a_severity_and_a_summary() -> None:
     operations = (ROOT / "docs" / "operations.md").read_text()
     for group in yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"]:
         for rule in group["rules"]:
@@ -225,7 +225,7 @@ def test_an_alert_says_how_bad_it_is_and_what_it_means() -> None:
             assert f"`{rule['alert']}`" in operations
 
 
-def test_grafana_finds_its_data_and_its_dashboards() -> None:
+def test_grafana_finds_its_data_source_and_dashboards() -> None:
     provisioning = DEPLOY / "grafana" / "provisioning"
     sources = yaml.safe_load((provisioning / "datasources" / "prometheus.yml").read_text())["datasources"]
     folder = yaml.safe_load((provisioning / "dashboards" / "keepsake.yml").read_text())["providers"][0]["options"]

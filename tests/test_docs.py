@@ -1,4 +1,4 @@
-"""What is written down agrees with the code: settings, routes, errors, commands, links."""
+"""The documentation agrees with the code: settings, routes, errors, commands, links."""
 
 import ast
 import re
@@ -38,7 +38,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.rel
 
 
 def written(default: object) -> str:
-    """A default as somebody would write it into the environment."""
+    """A default in the form an environment variable has."""
     if default is None:
         return ""
     if isinstance(default, bool):
@@ -71,7 +71,7 @@ def test_a_setting_says_the_same_wherever_it_is_explained() -> None:
 
 
 def test_the_example_changes_nothing() -> None:
-    """It can be copied to .env as it is."""
+    """The example can be copied to .env unchanged."""
     assert not [line for line in (ROOT / ".env.example").read_text().splitlines() if line and line[0] != "#"]
 
 
@@ -88,7 +88,7 @@ def test_every_route_is_documented_and_every_documented_one_exists(app: FastAPI)
 
 
 def raised() -> set[str]:
-    """Every word that an error can carry."""
+    """Every code that an error can carry."""
     found = {"error", *CODES.values(), *REFUSALS}
     for path in (ROOT / "app").rglob("*.py"):
         tree = ast.parse(path.read_text())
@@ -99,7 +99,7 @@ def raised() -> set[str]:
 
 
 def string_constants(tree: ast.Module) -> dict[str, str]:
-    """The strings that a module gives a name, since a code may be written as such a name."""
+    """String constants of a module, because a code may be written as a constant."""
     return {
         line.targets[0].id: line.value.value
         for line in tree.body
@@ -172,7 +172,7 @@ def test_a_link_leads_somewhere(page: Path) -> None:
 
 @each_page
 def test_a_setting_that_is_mentioned_exists(page: Path) -> None:
-    """A name with an equals sign behind it is a setting, or a variable of the compose file."""
+    """A name followed by an equals sign is a setting or a variable of the compose file."""
     known = {*defaults(), *re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text())}
     shell = {*re.findall(r"^\s*(?:export )?([A-Z_]+)=\$?[('\"]", page.read_text(), re.MULTILINE), "PYTHON", "JOBS"}
     mentioned = set(re.findall(r"\b([A-Z][A-Z0-9_]{2,})=", page.read_text()))
@@ -188,16 +188,35 @@ def test_every_page_is_reached_from_the_readme() -> None:
             seen.add(page)
             inside = [target.partition("#")[0] for target in LINK.findall(page.read_text()) if "://" not in target]
             ahead += [(page.parent / path).resolve() for path in inside if path and (page.parent / path).is_file()]
-    assert {path for path in DOCS.rglob("*.md") if path.parent.name != "decisions"} <= seen
+    assert set(DOCS.rglob("*.md")) <= seen
 
 
-def test_a_decision_says_why_and_what_else_was_thought_of() -> None:
-    pages = sorted((DOCS / "decisions").glob("*.md"))
-    numbers = [page.name[:4] for page in pages]
+DECISION = re.compile(
+    r"# (?P<title>(?P<number>\d{4})\. .+)\n\nStatus: (?P<status>.+)\nDate: \d{4}-\d{2}-\d{2}\n\n## Context\n"
+)
+STATUS = re.compile(r"proposed|accepted|superseded by \[\d{4}\]\(\S+\.md\)")
+DECISIONS = DOCS / "decisions"
+DECISION_PAGES = [page for page in sorted(DECISIONS.glob("*.md")) if page.name not in ("README.md", "template.md")]
+
+
+def test_decision_has_a_number_a_status_a_date_and_four_sections() -> None:
+    numbers = [page.name[:4] for page in DECISION_PAGES]
     assert len(numbers) == len(set(numbers))
-    for page in pages:
+    for page in DECISION_PAGES:
         assert re.fullmatch(r"\d{4}-[a-z0-9-]+\.md", page.name)
+        header = DECISION.match(page.read_text())
+        assert header, page.name
+        assert header["number"] == page.name[:4]
+        assert STATUS.fullmatch(header["status"]), page.name
         headings = re.findall(r"^## (.+)", page.read_text(), re.MULTILINE)
-        assert headings[:2] == ["Context", "Decision"], page.name
-        assert headings[2] in ("Alternatives", "What was tried"), page.name
-        assert headings[3] == "Consequences", page.name
+        assert headings == ["Context", "Decision", "Alternatives", "Consequences"], page.name
+
+
+def test_decision_index_lists_every_page_with_its_title_and_status() -> None:
+    listed = re.findall(
+        r"^\| \[(\d{4})\]\((\S+)\) \| (.+) \| (.+) \|$", (DECISIONS / "README.md").read_text(), re.MULTILINE
+    )
+    headers = {page.name: DECISION.match(page.read_text()) for page in DECISION_PAGES}
+    assert [(f"{number}. {title}", name, status) for number, name, title, status in listed] == [
+        (header["title"], name, header["status"]) for name, header in headers.items() if header
+    ]

@@ -1,4 +1,4 @@
-"""The OpenAPI document against the app: nothing that it allows may make the app fail."""
+"""No request that the OpenAPI document allows makes the app fail."""
 
 import json
 import uuid
@@ -10,13 +10,14 @@ import pytest
 import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis.core.result import Err
 
 from tests.conftest import MakeKey, SignedUp, SignUp
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 PUBLIC = {"/", "/v1/health", "/v1/ready", "/metrics", "/v1/auth/*"}
 EXAMPLES = 5
-# Ends the key or the session with which everything else is asked.
+# These end the key or the session that all other requests use.
 LAST = {("DELETE", "/v1/auth/me"), ("POST", "/v1/auth/logout"), ("DELETE", "/v1/projects/{project_id}")}
 
 
@@ -26,9 +27,9 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
             yield method.upper(), path, methods[method]
 
 
-def generate(operation: Any) -> list[schemathesis.Case]:
-    """The same ones each time: a failure here is a failure everywhere."""
-    found: list[schemathesis.Case] = []
+def generate(operation: Any) -> list[schemathesis.Case[Any]]:
+    """Generates the same cases in every run, so that failures are reproducible."""
+    found: list[schemathesis.Case[Any]] = []
 
     @seed(4711)
     @settings(
@@ -39,7 +40,7 @@ def generate(operation: Any) -> list[schemathesis.Case]:
         suppress_health_check=list(HealthCheck),
     )
     @given(operation.as_strategy())
-    def collect(case: schemathesis.Case) -> None:
+    def collect(case: schemathesis.Case[Any]) -> None:
         found.append(case)
 
     collect()
@@ -53,7 +54,7 @@ def body_of(request: dict[str, Any]) -> bytes:
     return written if isinstance(written, bytes) else str(written).encode()
 
 
-async def send(client: httpx.AsyncClient, case: schemathesis.Case, known: dict[str, str]) -> httpx.Response:
+async def send(client: httpx.AsyncClient, case: schemathesis.Case[Any], known: dict[str, str]) -> httpx.Response:
     case.path_parameters = {
         **(case.path_parameters or {}),
         **{k: v for k, v in known.items() if f"{{{k}}}" in case.path},
@@ -67,7 +68,7 @@ async def send(client: httpx.AsyncClient, case: schemathesis.Case, known: dict[s
 
 
 async def make_known(client: httpx.AsyncClient, project_id: uuid.UUID) -> dict[str, str]:
-    """Things that exist, so that not everything ends at 404."""
+    """Creates objects, so that not every request ends with 404."""
     profile = (await client.post("/v1/profiles", json={"name": uuid.uuid4().hex, "user_id": "ana"})).json()
     session = (await client.post("/v1/sessions", json={"profile_id": profile["id"], "user_id": "ana"})).json()
     key = (await client.post("/v1/api-keys", json={"name": "known"})).json()
@@ -80,7 +81,7 @@ async def make_known(client: httpx.AsyncClient, project_id: uuid.UUID) -> dict[s
 
 
 @pytest.mark.parametrize("who", ["key", "person"])
-async def test_nothing_that_the_document_allows_makes_the_app_fail(
+async def test_no_request_allowed_by_the_document_makes_the_app_fail(
     app: FastAPI, make_key: MakeKey, sign_up: SignUp, who: str
 ) -> None:
     holder = await make_key() if who == "key" else await sign_up()
@@ -88,6 +89,7 @@ async def test_nothing_that_the_document_allows_makes_the_app_fail(
     schema = schemathesis.openapi.from_dict(app.openapi())
     failures, asked = [], 0
     for found in schema.get_all_operations():
+        assert not isinstance(found, Err), "the document is valid"
         operation = found.ok()
         if (operation.method.upper(), operation.path) in LAST or (
             as_person and not operation.path.startswith("/v1/auth")
@@ -103,7 +105,7 @@ async def test_nothing_that_the_document_allows_makes_the_app_fail(
     assert not failures, "\n\n".join(failures)
 
 
-def test_every_route_says_how_it_fails(app: FastAPI) -> None:
+def test_every_route_documents_its_errors(app: FastAPI) -> None:
     document = app.openapi()
     for method, path, operation in operations(document):
         answers = operation["responses"].keys()
@@ -122,12 +124,12 @@ def test_every_route_says_how_it_fails(app: FastAPI) -> None:
     assert set(document["components"]["schemas"]["Problem"]["properties"]) == {"detail", "code", "request_id"}
 
 
-def test_what_needs_no_credential_is_known_by_name(app: FastAPI) -> None:
+def test_public_routes_are_listed(app: FastAPI) -> None:
     open_to_all = {path for _, path, operation in operations(app.openapi()) if not operation.get("security")}
     assert {"/v1/auth/*" if path.startswith("/v1/auth/") else path for path in open_to_all} == PUBLIC
 
 
-async def test_the_document_is_served_and_every_operation_has_a_name_of_its_own(anonymous: httpx.AsyncClient) -> None:
+async def test_document_is_served_and_operation_ids_are_unique(anonymous: httpx.AsyncClient) -> None:
     document = (await anonymous.get("/openapi.json")).json()
     names = [operation["operationId"] for _, _, operation in operations(document)]
     assert len(names) == len(set(names)) > 30

@@ -1,4 +1,4 @@
-"""The schema: Supabase's CLI and our `migrate` can both apply it, to Postgres 17 and 18, and it shuts its doors."""
+"""Supabase's CLI and `migrate` can both apply the schema, on Postgres 17 and 18, and it grants only what it should."""
 
 import re
 import tomllib
@@ -21,7 +21,7 @@ SUPABASE = ROOT / "supabase"
 FILES = sorted(MIGRATIONS.iterdir())
 DOOR_TESTS = sorted((SUPABASE / "tests").glob("*_test.sql"))
 NAME = re.compile(r"([0-9]{14})_([a-z0-9_]+)\.sql")
-# Newer than Postgres 17, where Supabase runs.
+# Syntax newer than Postgres 17, which Supabase runs.
 ONLY_18 = {
     "uuidv7": r"\buuidv7\s*\(",
     "virtual generated column": r"generated\s+always\s+as\s*\((?:[^()]|\([^()]*\))*\)(?!\s*stored)",
@@ -34,7 +34,7 @@ each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 
 
 def statements(path: Path) -> str:
-    """A file without its comments, and without the bodies of its functions, where `begin` means something else."""
+    """The statements of a migration without comments and function bodies, where `begin` has another meaning."""
     text = re.sub(r"--[^\n]*", "", path.read_text())
     return re.sub(r"(\$\w*\$).*?\1", "''", text, flags=re.DOTALL).lower()
 
@@ -43,37 +43,37 @@ def statements(path: Path) -> str:
 
 
 @each_file
-def test_a_migration_has_a_name_that_the_cli_reads(path: Path) -> None:
+def test_migration_names_match_supabases_cli(path: Path) -> None:
     assert NAME.fullmatch(path.name)
 
 
-def test_no_two_migrations_share_a_version() -> None:
+def test_migration_versions_are_unique() -> None:
     versions = [path.name.split("_")[0] for path in FILES]
     assert len(versions) == len(set(versions))
 
 
 @each_file
-def test_a_migration_leaves_the_transaction_to_whoever_runs_it(path: Path) -> None:
+def test_migrations_contain_no_transaction_statements(path: Path) -> None:
     assert not re.search(r"^\s*(begin|commit|rollback|start\s+transaction)\b", statements(path), re.MULTILINE)
     assert "concurrently" not in statements(path)
 
 
 @each_file
-def test_a_migration_works_on_postgres_17(path: Path) -> None:
-    """Also inside function bodies."""
+def test_migrations_work_on_postgres_17(path: Path) -> None:
+    """This includes function bodies."""
     text = re.sub(r"--[^\n]*", "", path.read_text()).lower()
     assert not [what for what, pattern in ONLY_18.items() if re.search(pattern, text)]
 
 
 @each_file
-def test_a_migration_leaves_the_accounts_to_supabase(path: Path) -> None:
-    """Tables and functions of `auth` are not ours to make; to refer to them is fine."""
+def test_migrations_do_not_touch_auth(path: Path) -> None:
+    """Migrations may refer to objects of `auth` but must not create them."""
     pattern = r"\b(create|alter|drop)\s+(or\s+replace\s+)?(table|function|type|view|schema)\s+(if\s+\w+\s+)*auth\b"
     assert not re.search(pattern, statements(path))
 
 
 @each_file
-def test_a_table_is_shut_in_the_file_that_makes_it(path: Path) -> None:
+def test_tables_enable_row_level_security_in_their_own_migration(path: Path) -> None:
     made = re.findall(r"create table (?:if not exists )?(\S+)", statements(path))
     for table in made:
         for wanted in (
@@ -84,14 +84,14 @@ def test_a_table_is_shut_in_the_file_that_makes_it(path: Path) -> None:
 
 
 @each_file
-def test_a_function_that_acts_as_its_owner_looks_nowhere_by_itself(path: Path) -> None:
-    """A search path of one's own would let a caller put another table in the place of the one meant."""
+def test_security_definer_functions_set_an_empty_search_path(path: Path) -> None:
+    """A search path set by the caller could put another table in place of the intended one."""
     for head in re.findall(r"create function.*?as\s", statements(path), re.DOTALL):
         if "security definer" in head:
             assert "set search_path = ''" in head, head
 
 
-def test_the_cli_finds_what_it_looks_for() -> None:
+def test_supabase_cli_finds_its_files() -> None:
     config = tomllib.loads((SUPABASE / "config.toml").read_text())
     assert config["project_id"] == "keepsake"
     assert config["db"]["major_version"] == 17
@@ -131,13 +131,13 @@ order by 1
 """
 
 
-def test_migrating_again_changes_nothing(postgres: EmbeddedPostgres, admin: psycopg.Connection[Any]) -> None:
+def test_migrating_twice_changes_nothing(postgres: EmbeddedPostgres, admin: psycopg.Connection[Any]) -> None:
     before = column(admin, SHAPE)
     assert migrate(postgres.url("postgres"), [SHIM], [GRANTS]) == []
     assert column(admin, SHAPE) == before
 
 
-def test_the_books_are_kept_as_the_cli_keeps_them(admin: psycopg.Connection[Any]) -> None:
+def test_migration_history_matches_supabases_cli(admin: psycopg.Connection[Any]) -> None:
     rows = admin.execute("select version, name from supabase_migrations.schema_migrations order by version").fetchall()
     matches = [NAME.fullmatch(path.name) for path in FILES]
     assert rows == [match.groups() for match in matches if match]
@@ -145,7 +145,7 @@ def test_the_books_are_kept_as_the_cli_keeps_them(admin: psycopg.Connection[Any]
 
 @pytest.fixture
 def another(postgres: EmbeddedPostgres, admin: psycopg.Connection[Any]) -> Iterator[str]:
-    """A database of its own on the same server, with everything applied."""
+    """A separate database on the same server, with all migrations applied."""
     admin.execute("create database another")
     url = postgres.url("postgres").replace("/keepsake?", "/another?")
     migrate(url, [SHIM], [GRANTS])
@@ -158,20 +158,20 @@ def record(url: str, statement: str) -> None:
         connection.execute(statement)
 
 
-def test_a_database_of_a_newer_version_is_left_alone(another: str) -> None:
+def test_database_of_a_newer_version_is_refused(another: str) -> None:
     record(another, "insert into supabase_migrations.schema_migrations (version) values ('29991231000000')")
     with pytest.raises(ConfigurationError, match=r"29991231000000.*DATABASE_URL points at a newer"):
         migrate(another, [SHIM], [GRANTS])
 
 
-def test_a_gap_in_the_past_is_not_filled_unseen(another: str) -> None:
+def test_missing_older_migration_is_refused(another: str) -> None:
     version = FILES[-2].name.split("_")[0]
     record(another, f"delete from supabase_migrations.schema_migrations where version = '{version}'")
     with pytest.raises(ConfigurationError, match=f"{version}.*--include-all"):
         migrate(another, [SHIM], [GRANTS])
 
 
-def test_seeding_twice_is_seeding_once(another: str) -> None:
+def test_seeding_twice_equals_seeding_once(another: str) -> None:
     with psycopg.connect(plain(another), autocommit=True) as connection:
         for _ in range(2):
             connection.execute((SUPABASE / "seed.sql").read_text())
@@ -179,7 +179,7 @@ def test_seeding_twice_is_seeding_once(another: str) -> None:
         assert column(connection, "select 1 from auth.users union all select 1 from public.api_keys") == []
 
 
-def test_every_table_is_shut(admin: psycopg.Connection[Any]) -> None:
+def test_every_table_has_row_level_security(admin: psycopg.Connection[Any]) -> None:
     open_tables = """
     select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = 'public' and c.relkind in ('r', 'p') and not (c.relrowsecurity and c.relforcerowsecurity)
@@ -187,8 +187,8 @@ def test_every_table_is_shut(admin: psycopg.Connection[Any]) -> None:
     assert column(admin, open_tables) == []
 
 
-def test_every_table_has_a_rule_for_whoever_was_let_in(admin: psycopg.Connection[Any]) -> None:
-    """A grant without a policy shows nothing, which is safe and surely not what was meant."""
+def test_every_granted_table_has_a_policy(admin: psycopg.Connection[Any]) -> None:
+    """A grant without a policy returns no rows, which is safe but surely a mistake."""
     forgotten = """
     select g.table_name || ' to ' || g.grantee
     from (select table_name, grantee from information_schema.role_table_grants where table_schema = 'public'
@@ -200,7 +200,7 @@ def test_every_table_has_a_rule_for_whoever_was_let_in(admin: psycopg.Connection
     assert column(admin, forgotten) == []
 
 
-def test_nobody_is_let_in_without_being_named(admin: psycopg.Connection[Any]) -> None:
+def test_no_grant_goes_to_public(admin: psycopg.Connection[Any]) -> None:
     strangers = """
     select table_schema || '.' || table_name || ' to ' || grantee from information_schema.role_table_grants
     where table_schema in ('public', 'jobs') and grantee in ('PUBLIC', 'anon', 'keepsake_app')
@@ -208,8 +208,8 @@ def test_nobody_is_let_in_without_being_named(admin: psycopg.Connection[Any]) ->
     assert column(admin, strangers) == []
 
 
-def test_no_private_function_is_open_to_everybody(admin: psycopg.Connection[Any]) -> None:
-    """Postgres gives every new function to everybody. A trigger's cannot be called."""
+def test_private_functions_are_not_executable_by_public(admin: psycopg.Connection[Any]) -> None:
+    """Postgres grants execute on new functions to PUBLIC. Trigger functions cannot be called directly."""
     open_functions = """
     select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'private' and p.prorettype <> 'trigger'::regtype
@@ -218,8 +218,8 @@ def test_no_private_function_is_open_to_everybody(admin: psycopg.Connection[Any]
     assert column(admin, open_functions) == []
 
 
-def test_what_every_policy_asks_is_part_of_it(admin: psycopg.Connection[Any]) -> None:
-    """And not a call for every statement and table, which a setting or a definer's rights would make of it."""
+def test_policy_functions_are_inlined(admin: psycopg.Connection[Any]) -> None:
+    """A function with settings or definer rights is called for every statement and table instead."""
     calls = """
     select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'private' and p.proname in ('project_id', 'user_id')
@@ -228,7 +228,7 @@ def test_what_every_policy_asks_is_part_of_it(admin: psycopg.Connection[Any]) ->
     assert column(admin, calls) == []
 
 
-def test_the_servers_login_owns_nothing_and_is_bound_by_every_rule(admin: psycopg.Connection[Any]) -> None:
+def test_server_login_owns_nothing_and_cannot_bypass_row_level_security(admin: psycopg.Connection[Any]) -> None:
     powers = (
         "select rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolinherit from pg_roles where rolname = %s"
     )
@@ -242,11 +242,11 @@ def test_the_servers_login_owns_nothing_and_is_bound_by_every_rule(admin: psycop
     assert column(admin, becomes) == ["authenticated", "keepsake_system"]
 
 
-# ---------------------------------------------------------------- the doors, as pgTAP tests
+# ---------------------------------------------------------------- Supabase's SQL tests (pgTAP)
 
 
 def run_door_test(connection: psycopg.Connection[Any], text: str) -> list[str]:
-    """What the file says, line by line, in a database that has our few functions of pgTAP."""
+    """The output lines of a test file, run in a database with our subset of pgTAP."""
     said: list[str] = []
     for statement in split(text):
         cursor = connection.execute(statement.encode())
@@ -256,7 +256,7 @@ def run_door_test(connection: psycopg.Connection[Any], text: str) -> list[str]:
 
 
 def split(text: str) -> list[str]:
-    """At semicolons, except between dollars and quotes."""
+    """Splits at semicolons outside of dollar quotes and quotes."""
     code = re.sub(r"--[^\n]*", "", text)
     parts = re.findall(r"(?:\$\$.*?\$\$|'(?:[^']|'')*'|[^;$'])+", code, re.DOTALL)
     return [part.strip() for part in parts if part.strip()]
@@ -271,7 +271,7 @@ def tap(another: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.mark.parametrize("path", DOOR_TESTS, ids=lambda path: path.name)
-def test_a_door_stands_as_its_test_says(path: Path, tap: psycopg.Connection[Any]) -> None:
+def test_sql_tests_of_supabase_pass(path: Path, tap: psycopg.Connection[Any]) -> None:
     said = run_door_test(tap, path.read_text())
     planned = int(said[0].removeprefix("1.."))
     assert planned > 5
@@ -280,7 +280,7 @@ def test_a_door_stands_as_its_test_says(path: Path, tap: psycopg.Connection[Any]
 
 
 @pytest.mark.parametrize("path", DOOR_TESTS, ids=lambda path: path.name)
-def test_a_door_test_notices_a_door_left_open(path: Path, tap: psycopg.Connection[Any]) -> None:
+def test_sql_tests_fail_when_a_policy_is_missing(path: Path, tap: psycopg.Connection[Any]) -> None:
     for table in column(tap, "select tablename from pg_tables where schemaname = 'public'"):
         tap.execute(sql.SQL("grant all on public.{} to public").format(sql.Identifier(table)))
         tap.execute(sql.SQL("alter table public.{} disable row level security").format(sql.Identifier(table)))

@@ -1,4 +1,4 @@
-"""Node's packages and redis-server are installed by `.ci/run`. Elsewhere the tests that need them may be absent."""
+"""`.ci/run` installs Node packages and redis-server. Elsewhere tests that need them are left out and named."""
 
 import os
 import shutil
@@ -15,9 +15,13 @@ MEM0_READY = shutil.which("node") is not None and (MEM0_JS / "node_modules" / "m
 
 REDIS = shutil.which("redis-server") is not None
 
-# In CI every test is collected, so that what is missing fails it instead of passing it over.
-NEEDED = (("test_supabase_js.py", READY), ("test_mem0_js.py", MEM0_READY), ("test_redis.py", REDIS))
-NEEDED += (("test_incognito_redis.py", REDIS),)
+# In CI every test is collected, so that a missing dependency fails instead of being passed over.
+NEEDED = (
+    ("test_supabase_js.py", READY),
+    ("test_mem0_js.py", MEM0_READY),
+    ("test_redis.py", REDIS),
+    ("test_incognito_redis.py", REDIS),
+)
 ABSENT = [name for name, ready in NEEDED if not ready]
 collect_ignore = [] if os.environ.get("CI") else ABSENT
 

@@ -1,4 +1,4 @@
-"""A process that adds, changes and forgets memories, and says what was acknowledged, until it is killed or done.
+"""A process that adds, changes and deletes memories and prints every acknowledged change until it ends or is killed.
 
 `python -m tests.e2e.engine_child DATA_DIR CHANGES SEED`: one line for each acknowledged change: `add|set|del ID WORDS`.
 """

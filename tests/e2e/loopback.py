@@ -1,4 +1,4 @@
-"""The application on a port of its own, for clients that speak HTTP and nothing else."""
+"""Serves the application on a loopback port, for clients that speak only HTTP."""
 
 import asyncio
 import socket
@@ -29,8 +29,8 @@ async def serving(app: FastAPI) -> AsyncIterator[str]:
     await running
 
 
-def strict(resources: Resources, *, requests: int) -> FastAPI:
-    """The same house, where each caller may ask so often in an hour."""
+def with_request_limit(resources: Resources, *, requests: int) -> FastAPI:
+    """The same application with a limit of requests per caller and hour."""
     limits = RateLimits(
         InProcessCounters(),
         user=Limit("user", requests, 3600),
@@ -49,8 +49,8 @@ FAILURES: dict[str, Exception] = {
 }
 
 
-class Moody:
-    """An embedder that fails in the way that it is asked to."""
+class FailingEmbedder:
+    """An embedder that fails in the way the text asks for."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
@@ -63,8 +63,8 @@ class Moody:
         return await self._embedder.embed(texts, purpose)
 
     async def close(self) -> None:
-        """The one inside is not ours to close."""
+        """The wrapped embedder is closed by its owner."""
 
 
-def moody(resources: Resources) -> FastAPI:
-    return create_app(replace(resources, embedder=Moody(resources.embedder)))
+def with_failing_embedder(resources: Resources) -> FastAPI:
+    return create_app(replace(resources, embedder=FailingEmbedder(resources.embedder)))

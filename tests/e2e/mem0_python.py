@@ -1,4 +1,4 @@
-"""mem0's Python clients, the one with `async` and the one without, asked the same way by the same tests.
+"""mem0's Python clients, with and without `async`, called the same way by the same tests.
 
 tests/conftest.py imports app.adapters first, which turns mem0's telemetry off before mem0 is imported here.
 """
@@ -21,8 +21,7 @@ from app.worker import run_jobs
 from tests.conftest import KeyHolder, MakeKey
 from tests.e2e.loopback import serving
 
-Client = MemoryClient | AsyncMemoryClient
-HERS = {"user_id": "alice"}
+ALICE = {"user_id": "alice"}
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -33,9 +32,10 @@ async def url(app: FastAPI, resources: Resources) -> AsyncIterator[str]:
 
 @dataclass(frozen=True)
 class Mem0:
-    """Either client, called the same way. The one without `async` waits in a thread, as the server is in this one."""
+    """Either client, called the same way. The synchronous client runs in a thread, because the server uses this one."""
 
-    client: Client
+    client: Any
+    """MemoryClient or AsyncMemoryClient, which are untyped."""
     key: KeyHolder
     url: str
 
@@ -46,7 +46,7 @@ class Mem0:
         return await asyncio.to_thread(call, *args, **more)
 
     async def event(self, event_id: str) -> dict[str, Any]:
-        """As mem0's users do it: asked again until it is done."""
+        """Polls the event until it ends, as users of mem0 do."""
         async with httpx.AsyncClient(base_url=self.url, headers={"Authorization": f"Token {self.key.key}"}) as http:
             for _ in range(200):
                 event: dict[str, Any] = (await http.get(f"/v1/event/{event_id}/")).json()
@@ -56,17 +56,17 @@ class Mem0:
         raise AssertionError("the event never ended")
 
     async def keep(self, text: str, **more: Any) -> str:
-        """One memory, word for word."""
+        """Stores one memory verbatim."""
         more = {"user_id": "alice", **more}
         added = await self("add", [{"role": "user", "content": text}], infer=False, **more)
         return str(added["results"][0]["id"])
 
     async def texts(self, **filters: Any) -> list[str]:
-        listed = await self("get_all", filters=filters or HERS)
+        listed = await self("get_all", filters=filters or ALICE)
         return [row["memory"] for row in listed["results"]]
 
 
-async def connected(kind: type[Client], url: str, key: KeyHolder) -> Mem0:
+async def connected(kind: type[Any], url: str, key: KeyHolder) -> Mem0:
     return Mem0(await asyncio.to_thread(kind, api_key=key.key, host=url), key, url)
 
 
@@ -78,13 +78,13 @@ async def close(mem0: Mem0) -> None:
 
 
 @pytest.fixture(params=[MemoryClient, AsyncMemoryClient], ids=lambda kind: kind.__name__)
-def kind(request: pytest.FixtureRequest) -> type[Client]:
-    chosen: type[Client] = request.param
+def kind(request: pytest.FixtureRequest) -> type[Any]:
+    chosen: type[Any] = request.param
     return chosen
 
 
 @pytest_asyncio.fixture
-async def mem0(kind: type[Client], url: str, make_key: MakeKey) -> AsyncIterator[Mem0]:
+async def mem0(kind: type[Any], url: str, make_key: MakeKey) -> AsyncIterator[Mem0]:
     mem0 = await connected(kind, url, await make_key())
     yield mem0
     await close(mem0)

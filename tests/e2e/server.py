@@ -1,4 +1,4 @@
-"""The real command in a process of its own, on a folder of its own, reached over loopback."""
+"""Runs the real command in a process with its own data folder, reached over loopback."""
 
 import json
 import os
@@ -22,19 +22,19 @@ def environment(data_dir: Path, **settings: str) -> dict[str, str]:
 
 
 @dataclass
-class House:
+class KeepsakeServer:
     process: subprocess.Popen[str]
-    said: list[str] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
     address: str = ""
 
     def __post_init__(self) -> None:
         self.listener = threading.Thread(target=self.keep_listening, daemon=True)
 
     def listen(self) -> None:
-        """Until it says where it serves; the rest of what it says is kept as it comes."""
+        """Reads the output until the server prints its address; a thread collects the rest."""
         assert self.process.stdout
         for line in self.process.stdout:
-            self.said.append(line)
+            self.output.append(line)
             if '"serving"' in line:
                 self.address = json.loads(line)["address"]
                 break
@@ -52,10 +52,10 @@ class House:
         return code
 
     def keep_listening(self) -> None:
-        self.said.extend(self.process.stdout or ())
+        self.output.extend(self.process.stdout or ())
 
 
-def open_house(data_dir: Path, *arguments: str, **settings: str) -> House:
+def start_server(data_dir: Path, *arguments: str, **settings: str) -> KeepsakeServer:
     process = subprocess.Popen(
         [sys.executable, "-m", "app", "serve", "--port", "0", *arguments],
         cwd=ROOT,
@@ -64,25 +64,25 @@ def open_house(data_dir: Path, *arguments: str, **settings: str) -> House:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    house = House(process)
-    house.listen()
-    return house
+    keepsake = KeepsakeServer(process)
+    keepsake.listen()
+    return keepsake
 
 
 @contextmanager
-def serving(data_dir: Path, **settings: str) -> Iterator[House]:
-    house = open_house(data_dir, **settings)
-    assert house.address, house.said
+def serving(data_dir: Path, **settings: str) -> Iterator[KeepsakeServer]:
+    keepsake = start_server(data_dir, **settings)
+    assert keepsake.address, keepsake.output
     try:
-        yield house
+        yield keepsake
     finally:
-        if house.process.poll() is None:
-            house.process.terminate()
-        house.wait()
+        if keepsake.process.poll() is None:
+            keepsake.process.terminate()
+        keepsake.wait()
 
 
-def left_over(data_dir: Path) -> list[list[str]]:
-    """Every process that still has to do with this folder."""
+def processes_using(data_dir: Path) -> list[list[str]]:
+    """Every process that still uses this folder."""
     found = []
     for process in psutil.process_iter():
         try:

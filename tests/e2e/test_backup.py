@@ -1,4 +1,4 @@
-"""Everything in one file, taken while serving, and back again in an empty folder."""
+"""A backup is one file taken while serving, and restores into an empty folder."""
 
 import asyncio
 import os
@@ -24,27 +24,27 @@ def settings_of(folder: Path, **values: object) -> Settings:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Resources]:
-    folder: Path = tmp_path_factory.mktemp("house") / "data"
+async def keepsake(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Resources]:
+    folder: Path = tmp_path_factory.mktemp("keepsake") / "data"
     async with open_resources(settings_of(folder), alone=True) as resources:
         yield resources
 
 
 @pytest.fixture(scope="module")
-def folder(house: Resources, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return next(path for path in tmp_path_factory.getbasetemp().glob("house*/data"))
+def folder(keepsake: Resources, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return next(path for path in tmp_path_factory.getbasetemp().glob("keepsake*/data"))
 
 
-async def test_what_was_acknowledged_before_a_backup_is_there_after_restore_and_restart(
-    house: Resources, folder: Path, tmp_path: Path
+async def test_restore_brings_back_everything_acknowledged_before_the_backup(
+    keepsake: Resources, folder: Path, tmp_path: Path
 ) -> None:
-    home = await move_in(house, await new_project(house))
-    (first, *_) = await keep(house, home, "I like green tea", "Ich wohne in Köln", metadata={"a": 1})
-    talking = asyncio.create_task(talk_on(house, home))
+    home = await move_in(keepsake, await new_project(keepsake))
+    (first, *_) = await keep(keepsake, home, "I like green tea", "Ich wohne in Köln", metadata={"a": 1})
+    talking = asyncio.create_task(talk_on(keepsake, home))
     await back_up(settings_of(folder), tmp_path / "backup.tar")
     talking.cancel()
     await asyncio.gather(talking, return_exceptions=True)
-    after = await keep(house, home, "I said this after the backup")
+    after = await keep(keepsake, home, "I said this after the backup")
 
     await restore(settings_of(tmp_path / "new"), tmp_path / "backup.tar")
     async with open_resources(settings_of(tmp_path / "new"), alone=True) as restored, run_jobs(restored, concurrency=1):
@@ -53,41 +53,41 @@ async def test_what_was_acknowledged_before_a_backup_is_there_after_restore_and_
         assert contents(await ask(restored, home, "Wo wohne ich?", top_k=1)) == ["Ich wohne in Köln"]
         assert after[0] not in {each.memory.id for each in await ask(restored, home, "I", top_k=1000)}
         assert [each.event for each in await history_of(restored, home, first)] == ["ADD"]
-        assert restored.key_pepper == house.key_pepper
+        assert restored.key_pepper == keepsake.key_pepper
         (again,) = await keep(restored, home, "I like green tea")
         assert again == first
 
 
 async def talk_on(resources: Resources, home: Namespace) -> None:
-    """The backup is taken while people write."""
+    """Takes the backup while clients write."""
     for number in range(10_000):
         await keep(resources, home, f"I own {number} marbles")
 
 
-async def test_only_its_owner_may_read_a_backup(house: Resources, folder: Path, tmp_path: Path) -> None:
+async def test_backup_file_is_readable_by_its_owner_only(keepsake: Resources, folder: Path, tmp_path: Path) -> None:
     await back_up(settings_of(folder), tmp_path / "backup.tar")
     assert (tmp_path / "backup.tar").stat().st_mode & 0o777 == 0o600
     assert os.listdir(tmp_path) == ["backup.tar"]
 
 
-async def test_a_backup_needs_a_folder_to_go_to(house: Resources, folder: Path, tmp_path: Path) -> None:
+async def test_backup_requires_an_existing_folder(keepsake: Resources, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="There is no folder"):
         await back_up(settings_of(folder), tmp_path / "nowhere" / "backup.tar")
 
 
-async def test_restore_does_not_overwrite_what_is_there(house: Resources, folder: Path, tmp_path: Path) -> None:
+async def test_restore_refuses_to_overwrite_existing_data(keepsake: Resources, folder: Path, tmp_path: Path) -> None:
     await back_up(settings_of(folder), tmp_path / "backup.tar")
     with pytest.raises(ConfigurationError, match="already holds a database"):
         await restore(settings_of(folder), tmp_path / "backup.tar")
 
 
-async def test_restore_is_for_the_embedded_database(tmp_path: Path) -> None:
+async def test_restore_requires_the_embedded_database(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="unset DATABASE_URL"):
         await restore(settings_of(tmp_path / "new", database_url="postgresql://localhost/x"), tmp_path / "backup.tar")
 
 
 @pytest.mark.parametrize("kind", ["missing", "text", "other archive", "newer"])
-async def test_restore_of_something_else_is_refused_and_leaves_the_folder_empty(tmp_path: Path, kind: str) -> None:
+async def test_restore_refuses_other_files_and_leaves_the_folder_empty(tmp_path: Path, kind: str) -> None:
     source = tmp_path / "backup.tar"
     write(source, kind)
     with pytest.raises(ConfigurationError, match="no file" if kind == "missing" else "not a backup of ours"):

@@ -23,7 +23,7 @@ MINE = text("select id, content, state from memories where namespace = :namespac
 
 @dataclass
 class Acknowledged:
-    """What must be there, and what may be either way because nobody was told."""
+    """Changes that must be present, and those that may be either way because they were not acknowledged."""
 
     words: dict[UUID, str] = field(default_factory=dict)
     gone: set[UUID] = field(default_factory=set)
@@ -52,7 +52,7 @@ class Acknowledged:
 @pytest.mark.parametrize(
     ("changes", "kills"), [(150, 2), pytest.param(1000, 12, marks=pytest.mark.long)], ids=["quick", "thousand"]
 )
-async def test_no_acknowledged_change_is_lost_to_a_crash(tmp_path: Path, changes: int, kills: int) -> None:
+async def test_crash_loses_no_acknowledged_change(tmp_path: Path, changes: int, kills: int) -> None:
     async with open_resources(Settings(_env_file=None, data_dir=tmp_path)) as resources:
         home = await move_in(resources, await new_project(resources))
     known, chance = Acknowledged(), random.Random(11)
@@ -83,11 +83,11 @@ def live_and_be_killed(folder: Path, home: Namespace, known: Acknowledged, chang
 
 
 async def check(resources: Resources, home: Namespace, known: Acknowledged) -> None:
-    await resources.index_queue.settled(home.project_id, None)
+    await resources.index_queue.wait_until_indexed(home.project_id, None)
     async with resources.database.transaction(home.project_id) as tx:
         rows = (await tx.execute(MINE, {"namespace": str(home)})).all()
     known.check({row.id: row.content for row in rows})
     assert {row.state for row in rows} == {"indexed"}
-    assert await resources.index.present([row.id for row in rows]) == {row.id for row in rows}
-    assert await resources.index.present(list(known.gone)) == set()
+    assert await resources.index.find_existing([row.id for row in rows]) == {row.id for row in rows}
+    assert await resources.index.find_existing(list(known.gone)) == set()
     assert await resources.index.count() == len(rows)

@@ -1,4 +1,4 @@
-"""Incognito leaves no trace: not in a file, a row or a log line, however a conversation ends."""
+"""Incognito leaves no trace in a file, a row or a log line, whatever way a conversation ends."""
 
 import signal
 from pathlib import Path
@@ -17,20 +17,20 @@ def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path / "data", ModelServer())
 
 
-async def test_incognito_leaves_no_trace_and_a_normal_conversation_does(scene: Scene) -> None:
+async def test_incognito_leaves_no_trace_where_a_normal_conversation_does(scene: Scene) -> None:
     with scene.models:
-        with serving(scene.data_dir, **scene.settings) as house:
-            scene.logs.append(house.said)
-            await scene.sign_in(house, "signup")
-            async with scene.client(house) as client:
+        with serving(scene.data_dir, **scene.settings) as keepsake:
+            scene.logs.append(keepsake.output)
+            await scene.sign_in(keepsake, "signup")
+            async with scene.client(keepsake) as client:
                 await talk_in_incognito(scene, client)
                 assert await look_for(scene, scene.secret) == NOTHING, "while the server runs"
-                await die_in_the_middle(scene, client, lambda: house.stop(signal.SIGKILL))
+                await die_in_the_middle(scene, client, lambda: keepsake.stop(signal.SIGKILL))
         assert await look_for(scene, scene.secret) == NOTHING, "after the server was killed in mid-answer"
-        with serving(scene.data_dir, **scene.settings) as house:
-            scene.logs.append(house.said)
-            await scene.sign_in(house)
-            async with scene.client(house) as client:
+        with serving(scene.data_dir, **scene.settings) as keepsake:
+            scene.logs.append(keepsake.output)
+            await scene.sign_in(keepsake)
+            async with scene.client(keepsake) as client:
                 await talk_normally(scene, client)
         found = await look_for(scene, scene.plain)
         assert {"public.messages", "public.memories", "public.memory_history"} <= set(found.tables)

@@ -1,4 +1,4 @@
-"""Incognito leaves no trace in Redis either: what is there cannot be read, and soon is not there."""
+"""Incognito leaves no readable trace in Redis: values are encrypted and expire soon."""
 
 import signal
 from collections.abc import Iterator
@@ -30,26 +30,30 @@ def store(tmp_path: Path) -> Iterator[RedisServer]:
     server.stop()
 
 
+def as_bytes(value: bytes | str | None) -> bytes:
+    return value.encode() if isinstance(value, str) else value or b""
+
+
 async def values_of(store: RedisServer) -> dict[bytes, bytes]:
-    """Every key with its value as it is stored, whatever type it has."""
+    """Every key with its stored value, whatever its type."""
     async with Redis.from_url(store.url) as client:
         names = [name async for name in client.scan_iter("*")]
         dumps = {name: await client.dump(name) for name in names}
         plain = {name: await client.get(name) for name in names if await client.type(name) == b"string"}
         assert all([await client.ttl(name) > 0 for name in names]), "everything there has an end"
-    return {name: (dumps[name] or b"") + (plain.get(name) or b"") for name in names}
+    return {name: b"".join(as_bytes(each.get(name)) for each in (dumps, plain)) for name in names}
 
 
-async def test_with_redis_incognito_leaves_no_trace_and_a_normal_conversation_does(
+async def test_incognito_leaves_no_trace_in_redis_where_a_normal_conversation_does(
     tmp_path: Path, store: RedisServer
 ) -> None:
     scene = Scene(tmp_path / "data", ModelServer())
     settings = {**scene.settings, "REDIS_URL": store.url}
     with scene.models:
-        with serving(scene.data_dir, **settings) as house:
-            scene.logs.append(house.said)
-            await scene.sign_in(house, "signup")
-            async with scene.client(house) as client:
+        with serving(scene.data_dir, **settings) as keepsake:
+            scene.logs.append(keepsake.output)
+            await scene.sign_in(keepsake, "signup")
+            async with scene.client(keepsake) as client:
                 await talk_in_incognito(scene, client)
                 held = await values_of(store)
                 assert [name for name in held if b"incognito" in name], "it lives there, and nowhere else"
@@ -60,11 +64,11 @@ async def test_with_redis_incognito_leaves_no_trace_and_a_normal_conversation_do
                 assert await count(store, session) == 1
                 await client.delete(session)
                 assert await count(store, session) == 0
-                await die_in_the_middle(scene, client, lambda: house.stop(signal.SIGKILL))
-        with serving(scene.data_dir, **settings) as house:
-            scene.logs.append(house.said)
-            await scene.sign_in(house)
-            async with scene.client(house) as client:
+                await die_in_the_middle(scene, client, lambda: keepsake.stop(signal.SIGKILL))
+        with serving(scene.data_dir, **settings) as keepsake:
+            scene.logs.append(keepsake.output)
+            await scene.sign_in(keepsake)
+            async with scene.client(keepsake) as client:
                 await talk_normally(scene, client)
         held = await values_of(store)
         assert scene.plain.encode() in b"".join(held.values()), "the same search finds what may be found"

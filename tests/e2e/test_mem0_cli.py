@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from app.core.resources import Resources
 from app.worker import run_jobs
 from tests.conftest import MakeKey, SignUp
-from tests.e2e.loopback import serving, strict
+from tests.e2e.loopback import serving, with_request_limit
 
 HERS = ("--user-id", "alice")
 
@@ -42,7 +42,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Mem0:
-    """The command, with a home of its own, so that it reads and writes nobody's settings."""
+    """The command with its own home folder, so that it touches no real settings."""
 
     home: Path
     url: str
@@ -57,7 +57,7 @@ class Mem0:
         return Said(process.returncode or 0, out.decode(), err.decode())
 
     async def done(self, *words: str) -> Any:
-        """What it found, in the envelope its option --json puts around it."""
+        """The results inside the envelope of the option --json."""
         said = await self(*words, "--json")
         assert (said.code, said.json["status"]) == (0, "success"), said
         return said.json["data"]
@@ -68,14 +68,14 @@ class Mem0:
         return " ".join(said.err.split())
 
     async def keep(self, text: str, *more: str) -> str:
-        """One memory, word for word."""
+        """Stores one memory verbatim."""
         return str((await self.done("add", text, "--no-infer", *(more or HERS)))[0]["id"])
 
     async def texts(self, *scope: str) -> list[str]:
         return [row["memory"] for row in await self.done("list", *(scope or HERS))]
 
     async def ended(self, event_id: str) -> Any:
-        """As a person does it: asked again until it is done."""
+        """Polls the event until it ends."""
         for _ in range(50):
             event = await self.done("event", "status", event_id)
             if event["status"] in ("SUCCEEDED", "FAILED"):
@@ -88,16 +88,16 @@ async def mem0(url: str, make_key: MakeKey, tmp_path: Path) -> Mem0:
     return Mem0(tmp_path, url, (await make_key()).key)
 
 
-# ---------------------------------------------------------------- the door
+# ---------------------------------------------------------------- connection
 
 
-async def test_the_status_says_connected(mem0: Mem0) -> None:
+async def test_status_reports_connected(mem0: Mem0) -> None:
     connected = {"connected": True, "backend": "platform", "base_url": mem0.url}
     assert await mem0.done("status") == connected
     assert "Connected" in (await mem0("status")).out
 
 
-async def test_what_init_wrote_is_enough_from_then_on(mem0: Mem0) -> None:
+async def test_init_writes_a_sufficient_configuration(mem0: Mem0) -> None:
     made = await mem0("init", "--api-key", mem0.key, "--user-id", "alice", MEM0_API_KEY="")
     assert "Connected to mem0 Platform!" in made.out, made
     added = await mem0("add", "I like tea", "--no-infer", MEM0_API_KEY="", MEM0_BASE_URL="")
@@ -105,7 +105,7 @@ async def test_what_init_wrote_is_enough_from_then_on(mem0: Mem0) -> None:
     assert await mem0.texts() == ["I like tea"]
 
 
-async def test_somebody_who_signed_in_uses_their_token_as_the_key(mem0: Mem0, sign_up: SignUp) -> None:
+async def test_cli_accepts_an_access_token_as_its_key(mem0: Mem0, sign_up: SignUp) -> None:
     ana = await sign_up()
     hers = Mem0(mem0.home, mem0.url, ana.tokens["access_token"])
     said = await hers("add", "I like tea", "--no-infer")
@@ -116,7 +116,7 @@ async def test_somebody_who_signed_in_uses_their_token_as_the_key(mem0: Mem0, si
 # ---------------------------------------------------------------- add
 
 
-async def test_add_is_queued_and_the_event_says_what_was_remembered(mem0: Mem0) -> None:
+async def test_add_is_queued_and_its_event_lists_the_memories(mem0: Mem0) -> None:
     (queued,) = await mem0.done("add", "I am allergic to peanuts.", *HERS, "--metadata", '{"topic": "health"}')
     assert queued["status"] == "PENDING"
     event = await mem0.ended(queued["event_id"])
@@ -139,7 +139,7 @@ async def test_add_takes_messages_from_an_option_and_from_a_file(mem0: Mem0) -> 
 
 
 @pytest.mark.long
-async def test_add_keeps_what_is_said_about_a_memory(mem0: Mem0) -> None:
+async def test_add_stores_metadata_and_options(mem0: Mem0) -> None:
     ids = ("--user-id", "alice", "--agent-id", "a1", "--app-id", "app", "--run-id", "r1")
     about = ("--expires", "2999-12-31", "--timestamp", "1735689600", "--immutable", "--metadata", '{"n": 1}')
     categories = ("--custom-categories", '[{"drinks": "What is drunk"}]')
@@ -153,7 +153,7 @@ async def test_add_keeps_what_is_said_about_a_memory(mem0: Mem0) -> None:
     assert "stored as immutable" in await mem0.refused("update", kept, "I like coffee")
 
 
-async def test_a_file_is_imported_one_memory_each(mem0: Mem0) -> None:
+async def test_import_stores_one_memory_per_line(mem0: Mem0) -> None:
     rows = [{"memory": "I am allergic to peanuts.", "user_id": "alice", "metadata": {"n": 1}}]
     rows += [{"text": "I work as a carpenter.", "user_id": "alice"}, {"content": "I live in Oslo.", "user_id": "bob"}]
     file = mem0.home / "memories.json"
@@ -185,7 +185,7 @@ async def test_search_finds_by_meaning_with_a_score(mem0: Mem0) -> None:
 
 
 @pytest.mark.long
-async def test_a_filter_is_the_servers_grammar(mem0: Mem0) -> None:
+async def test_filters_are_passed_through_to_the_server(mem0: Mem0) -> None:
     await mem0.keep("I like tea", *HERS, "--metadata", '{"topic": "drink"}')
     await mem0.keep("I like bread")
     drinks = json.dumps({"AND": [{"user_id": "alice"}, {"metadata": {"topic": "drink"}}]})
@@ -197,7 +197,7 @@ async def test_a_filter_is_the_servers_grammar(mem0: Mem0) -> None:
     assert "not a field of filters" in await mem0.refused("search", "tea", *HERS, "--filter", '{"colour": "red"}')
 
 
-async def test_a_list_is_narrowed_and_comes_in_pages(mem0: Mem0) -> None:
+async def test_list_supports_filters_and_pages(mem0: Mem0) -> None:
     await mem0.keep("Old", *HERS, "--timestamp", "1735689600")
     await mem0.keep("New", *HERS, "--run-id", "r1")
     assert await mem0.texts(*HERS, "--before", "2025-12-31") == ["Old"]
@@ -210,7 +210,7 @@ async def test_a_list_is_narrowed_and_comes_in_pages(mem0: Mem0) -> None:
         assert "Old" in (await mem0("list", *HERS, "--output", output)).out
 
 
-async def test_whoever_a_memory_names_is_an_entity(mem0: Mem0) -> None:
+async def test_entities_list_everyone_named_by_a_memory(mem0: Mem0) -> None:
     await mem0.keep("I like tea", *HERS, "--agent-id", "a1", "--app-id", "app", "--run-id", "r1")
     for kind, name in (("users", "alice"), ("agents", "a1"), ("apps", "app"), ("runs", "r1")):
         assert [row["name"] for row in await mem0.done("entity", "list", kind)] == [name]
@@ -220,7 +220,7 @@ async def test_whoever_a_memory_names_is_an_entity(mem0: Mem0) -> None:
 # ---------------------------------------------------------------- change and delete
 
 
-async def test_a_memory_is_changed_and_deleted(mem0: Mem0) -> None:
+async def test_memories_can_be_updated_and_deleted(mem0: Mem0) -> None:
     kept = await mem0.keep("I like tea")
     changed = await mem0.done("update", kept, "I like coffee", "--expires", "2999-12-31")
     assert changed == {"id": kept, "memory": "I like coffee", "expiration_date": "2999-12-31"}
@@ -235,7 +235,7 @@ async def test_a_memory_is_changed_and_deleted(mem0: Mem0) -> None:
     assert await mem0.texts() == []
 
 
-async def test_delete_all_takes_what_its_ids_name_together(mem0: Mem0) -> None:
+async def test_delete_all_deletes_the_intersection_of_its_ids(mem0: Mem0) -> None:
     await mem0.keep("Only hers")
     await mem0.keep("Hers in the run", *HERS, "--run-id", "r1")
     await mem0.keep("His in the run", "--user-id", "bob", "--run-id", "r1")
@@ -245,7 +245,7 @@ async def test_delete_all_takes_what_its_ids_name_together(mem0: Mem0) -> None:
     assert (await mem0.texts(), await mem0.texts("-u", "bob")) == (["Only hers"], ["His in the run"])
 
 
-async def test_delete_all_of_a_project_leaves_nothing(mem0: Mem0) -> None:
+async def test_delete_all_of_a_project_leaves_no_memory(mem0: Mem0) -> None:
     await mem0.keep("Hers")
     await mem0.keep("His in the run", "--user-id", "bob", "--run-id", "r1")
     await mem0.keep("The agent's", "--agent-id", "a1")
@@ -255,7 +255,7 @@ async def test_delete_all_of_a_project_leaves_nothing(mem0: Mem0) -> None:
 
 
 @pytest.mark.parametrize("command", [("entity", "delete"), ("delete", "--entity")], ids=" ".join)
-async def test_an_entity_is_deleted_with_its_memories(mem0: Mem0, command: tuple[str, ...]) -> None:
+async def test_deleting_an_entity_deletes_its_memories(mem0: Mem0, command: tuple[str, ...]) -> None:
     for who in ("team/alice", "bob"):
         await mem0.keep(f"I am {who}", "--user-id", who, "--agent-id", f"agent of {who}")
     named = ("--user-id", "team/alice", "--agent-id", "agent of team/alice")
@@ -268,14 +268,14 @@ async def test_an_entity_is_deleted_with_its_memories(mem0: Mem0, command: tuple
 # ---------------------------------------------------------------- refusals
 
 
-async def test_a_wrong_key_is_said_to_be_one(mem0: Mem0) -> None:
+async def test_wrong_key_is_reported(mem0: Mem0) -> None:
     stranger = Mem0(mem0.home, mem0.url, "m0-nonsense")
     assert "Invalid or expired API key" in await stranger.refused("list", *HERS)
     assert "Invalid or expired API key" in await stranger.refused("status")
 
 
 @pytest.mark.long
-async def test_refusals_arrive_as_the_sentences_they_are(mem0: Mem0) -> None:
+async def test_errors_reach_the_client_as_our_sentences(mem0: Mem0) -> None:
     unknown = str(uuid.uuid4())
     refusals = [
         (("list",), "filters must name"),
@@ -298,22 +298,22 @@ async def test_refusals_arrive_as_the_sentences_they_are(mem0: Mem0) -> None:
         assert sentence in await mem0.refused(*words), words
 
 
-async def test_a_key_without_the_scope_may_not_write(mem0: Mem0, make_key: MakeKey) -> None:
+async def test_key_without_scope_cannot_write(mem0: Mem0, make_key: MakeKey) -> None:
     reader = Mem0(mem0.home, mem0.url, (await make_key("memories:read")).key)
     assert await reader.texts() == []
     assert "403" in await reader.refused("delete", str(uuid.uuid4()))
 
 
 @pytest.mark.long
-async def test_too_many_requests_are_refused(mem0: Mem0, resources: Resources) -> None:
-    async with serving(strict(resources, requests=2)) as url:
+async def test_rate_limit_is_reported(mem0: Mem0, resources: Resources) -> None:
+    async with serving(with_request_limit(resources, requests=2)) as url:
         hurried = Mem0(mem0.home, url, mem0.key)
         assert await hurried.texts() == []
         assert "429" in await hurried.refused("list", *HERS)
 
 
-async def test_nobody_signs_up_through_this_command(mem0: Mem0) -> None:
-    """mem0's own accounts are made by e-mail; here whoever runs the house hands out the keys."""
+async def test_cli_signup_is_refused(mem0: Mem0) -> None:
+    """mem0 creates its own accounts by e-mail; here keys come from the operator."""
     without = {"MEM0_API_KEY": ""}
     asked = await mem0("init", "--email", "ana@example.com", **without)
     assert (asked.code, "Failed to send code" in asked.err) == (1, True), asked

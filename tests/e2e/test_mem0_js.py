@@ -12,7 +12,7 @@ from app.core.resources import Resources
 from app.worker import run_jobs
 from tests.conftest import MakeKey
 from tests.e2e.conftest import MEM0_JS, MEM0_READY
-from tests.e2e.loopback import moody, serving, strict
+from tests.e2e.loopback import serving, with_failing_embedder, with_request_limit
 
 
 async def run(script: str, *arguments: str, folder: Path) -> tuple[set[str], set[str]]:
@@ -27,14 +27,14 @@ async def run(script: str, *arguments: str, folder: Path) -> tuple[set[str], set
     return set(noted["called"]), set(noted["methods"])
 
 
-async def test_every_call_of_the_javascript_client(
+async def test_javascript_client_supports_every_call(
     app: FastAPI, resources: Resources, make_key: MakeKey, tmp_path: Path
 ) -> None:
     keys = [(await make_key()).key, (await make_key("memories:read", "projects:read")).key]
     async with (
         serving(app) as url,
-        serving(strict(resources, requests=4)) as limited,
-        serving(moody(resources)) as failing,
+        serving(with_request_limit(resources, requests=4)) as limited,
+        serving(with_failing_embedder(resources)) as failing,
         run_jobs(resources, concurrency=1, look_every_seconds=0.05),
     ):
         memories, methods = await run("memories.mjs", url, *keys, limited, folder=tmp_path)

@@ -1,8 +1,9 @@
-"""mem0's own Python clients, both of them, unchanged, over HTTP on loopback: every memory call and every refusal."""
+"""Both of mem0's Python clients, unchanged, over HTTP on loopback: every memory call and every error."""
 
 import asyncio
 import uuid
 from contextlib import ExitStack
+from typing import Any
 
 import httpx
 import pytest
@@ -19,36 +20,36 @@ from mem0.exceptions import (
 
 from app.core.resources import Resources
 from tests.conftest import KeyHolder, MakeKey, SignUp
-from tests.e2e.loopback import serving, strict
-from tests.e2e.mem0_python import HERS, Client, Mem0, close, connected
+from tests.e2e.loopback import serving, with_request_limit
+from tests.e2e.mem0_python import ALICE, Mem0, close, connected
 
-# ---------------------------------------------------------------- the door
+# ---------------------------------------------------------------- connection
 
 
-async def test_it_learns_its_project_from_the_ping(mem0: Mem0) -> None:
+async def test_client_learns_its_project_from_the_ping(mem0: Mem0) -> None:
     assert mem0.client.project_id == str(mem0.key.project_id)
     assert mem0.client.project.config.project_id == str(mem0.key.project_id)
     assert mem0.client.user_email is None
 
 
-async def test_a_slash_at_the_end_of_the_host_does_no_harm(kind: type[Client], url: str, make_key: MakeKey) -> None:
+async def test_host_may_end_with_a_slash(kind: type[Any], url: str, make_key: MakeKey) -> None:
     mem0 = await connected(kind, f"{url}/", await make_key())
     await mem0.keep("Alice likes tea")
     assert await mem0.texts() == ["Alice likes tea"]
     await close(mem0)
 
 
-async def test_a_wrong_key_is_refused_with_our_sentence(kind: type[Client], url: str) -> None:
+async def test_wrong_key_raises_our_sentence(kind: type[Any], url: str) -> None:
     with ExitStack() as stack:
         http = httpx.AsyncClient() if kind is AsyncMemoryClient else stack.enter_context(httpx.Client())
         with pytest.raises(ValueError, match="Error: This is not an access token"):
-            await asyncio.to_thread(kind, api_key="m0-nonsense", host=url, client=http)  # type: ignore[arg-type]
+            await asyncio.to_thread(kind, api_key="m0-nonsense", host=url, client=http)
 
 
 # ---------------------------------------------------------------- add
 
 
-async def test_add_answers_at_once_and_the_event_says_what_was_remembered(mem0: Mem0) -> None:
+async def test_add_returns_at_once_and_its_event_lists_the_memories(mem0: Mem0) -> None:
     said = [
         {"role": "user", "content": "I am allergic to peanuts."},
         {"role": "assistant", "content": "Noted!"},
@@ -76,17 +77,17 @@ async def test_add_takes_a_text_a_message_and_messages(mem0: Mem0, messages: obj
     assert [(each["event"], each["data"]) for each in added["results"]] == [("ADD", {"memory": "I like tea"})]
 
 
-async def test_ids_may_come_on_top_or_inside_filters(mem0: Mem0) -> None:
+async def test_ids_are_accepted_as_arguments_or_inside_filters(mem0: Mem0) -> None:
     await mem0("add", "I like tea", infer=False, filters={"user_id": "alice", "run_id": "r1"})
     await mem0("add", "I like milk", infer=False, filters={"AND": [{"user_id": "alice"}, {"agent_id": "a1"}]})
-    listed = (await mem0("get_all", filters=HERS))["results"]
+    listed = (await mem0("get_all", filters=ALICE))["results"]
     assert [(row["agent_id"], row["run_id"], row["session_id"]) for row in listed] == [
         ("a1", None, None),
         (None, "r1", "r1"),
     ]
 
 
-async def test_word_for_word_keeps_both_speakers_and_no_system_message(mem0: Mem0) -> None:
+async def test_verbatim_add_keeps_user_and_assistant_but_no_system_message(mem0: Mem0) -> None:
     said = [
         {"role": "system", "content": "Be kind"},
         {"role": "user", "content": "I like tea"},
@@ -99,7 +100,7 @@ async def test_word_for_word_keeps_both_speakers_and_no_system_message(mem0: Mem
     assert len(await mem0.texts()) == 2
 
 
-async def test_add_keeps_what_is_said_about_a_memory(mem0: Mem0) -> None:
+async def test_add_stores_metadata_and_options(mem0: Mem0) -> None:
     memory_id = await mem0.keep(
         "I like tea",
         agent_id="a1",
@@ -132,29 +133,29 @@ async def test_add_keeps_what_is_said_about_a_memory(mem0: Mem0) -> None:
 # ---------------------------------------------------------------- read
 
 
-async def test_lists_come_in_pages_that_name_each_other(mem0: Mem0) -> None:
+async def test_list_pages_link_to_each_other(mem0: Mem0) -> None:
     await mem0("add", [{"role": "user", "content": f"Fact {n}"} for n in range(5)], infer=False, user_id="alice")
-    first = await mem0("get_all", filters=HERS, page=1, page_size=2)
+    first = await mem0("get_all", filters=ALICE, page=1, page_size=2)
     assert first["count"] == 5
     assert first["previous"] is None
     assert first["next"].startswith(f"{mem0.url}/v3/memories/?")
     seen = [row["id"] for row in first["results"]]
     for page in (2, 3):
-        seen += [row["id"] for row in (await mem0("get_all", filters=HERS, page=page, page_size=2))["results"]]
+        seen += [row["id"] for row in (await mem0("get_all", filters=ALICE, page=page, page_size=2))["results"]]
     assert len(set(seen)) == 5
-    last = await mem0("get_all", filters=HERS, page=3, page_size=2)
+    last = await mem0("get_all", filters=ALICE, page=3, page_size=2)
     assert last["next"] is None
     assert "page=2" in last["previous"]
 
 
-async def test_a_list_is_narrowed_as_asked(mem0: Mem0) -> None:
+async def test_list_applies_filters(mem0: Mem0) -> None:
     await mem0.keep("I like tea", metadata={"topic": "drink"}, timestamp=1735689600)
     await mem0.keep("I hike", run_id="r1", expiration_date="2020-01-01")
     assert await mem0.texts(user_id="alice", metadata={"topic": "drink"}) == ["I like tea"]
     assert await mem0.texts(user_id="alice") == ["I like tea"]
-    shown = await mem0("get_all", filters={"AND": [HERS, {"run_id": "r1"}]}, show_expired=True, fields=["memory"])
+    shown = await mem0("get_all", filters={"AND": [ALICE, {"run_id": "r1"}]}, show_expired=True, fields=["memory"])
     assert shown["results"] == [{"memory": "I hike"}]
-    old = await mem0("get_all", filters=HERS, start_date="2025-01-01", end_date="2025-01-01")
+    old = await mem0("get_all", filters=ALICE, start_date="2025-01-01", end_date="2025-01-01")
     assert [row["memory"] for row in old["results"]] == ["I like tea"]
     assert await mem0.texts(user_id="nobody") == []
 
@@ -162,18 +163,18 @@ async def test_a_list_is_narrowed_as_asked(mem0: Mem0) -> None:
 async def test_search_finds_by_meaning_with_a_score(mem0: Mem0) -> None:
     for text in ("I am allergic to peanuts", "I work as a carpenter", "My sister lives in Oslo"):
         await mem0.keep(text)
-    found = await mem0("search", "What can she not eat?", filters=HERS, top_k=1, threshold=0.0, explain=True)
+    found = await mem0("search", "What can she not eat?", filters=ALICE, top_k=1, threshold=0.0, explain=True)
     assert [row["memory"] for row in found["results"]] == ["I am allergic to peanuts"]
     assert 0 < found["results"][0]["score"] <= 1
     assert found["results"][0]["score_breakdown"]
     options = {"rerank": True, "fields": ["memory", "score"], "keyword_search": True, "reference_date": "2030-01-01"}
-    again = await mem0("search", "carpenter", filters=HERS, limit=1, threshold=0, **options)
+    again = await mem0("search", "carpenter", filters=ALICE, limit=1, threshold=0, **options)
     assert again["results"][0].keys() == {"memory", "score"}
     assert again["results"][0]["memory"] == "I work as a carpenter"
     assert await mem0("search", "carpenter", filters={"user_id": "nobody"}) == {"results": []}
 
 
-async def test_history_is_a_bare_list_from_the_first_word_to_the_last(mem0: Mem0) -> None:
+async def test_history_is_a_bare_list_in_order(mem0: Mem0) -> None:
     memory_id = await mem0.keep("I like tea", metadata={"topic": "drink"}, run_id="r1")
     changed = await mem0("update", memory_id, text="I like coffee")
     assert changed["memory"] == "I like coffee"
@@ -187,16 +188,16 @@ async def test_history_is_a_bare_list_from_the_first_word_to_the_last(mem0: Mem0
     assert history[0]["session_id"] == history[0]["run_id"] == "r1"
 
 
-async def test_a_summary_is_made_of_the_memories_themselves(mem0: Mem0) -> None:
+async def test_summary_consists_of_the_memories(mem0: Mem0) -> None:
     await mem0.keep("I like tea")
-    assert (await mem0("get_summary", filters=HERS))["summary"] == "- I like tea"
+    assert (await mem0("get_summary", filters=ALICE))["summary"] == "- I like tea"
     assert (await mem0("get_summary"))["count"] == 1
 
 
 # ---------------------------------------------------------------- change and delete
 
 
-async def test_an_expiry_is_set_and_taken_away(mem0: Mem0) -> None:
+async def test_expiration_date_can_be_set_and_removed(mem0: Mem0) -> None:
     memory_id = await mem0.keep("I like tea")
     assert (await mem0("update", memory_id, expiration_date="2020-01-01"))["expiration_date"] == "2020-01-01"
     assert await mem0.texts() == []
@@ -205,7 +206,7 @@ async def test_an_expiry_is_set_and_taken_away(mem0: Mem0) -> None:
     assert await mem0.texts() == ["I like tea"]
 
 
-async def test_what_is_deleted_is_gone_from_everywhere(mem0: Mem0) -> None:
+async def test_deleted_memory_is_gone_everywhere(mem0: Mem0) -> None:
     memory_id = await mem0.keep("I like tea")
     assert (await mem0("delete", memory_id)) == {"message": "Memory deleted successfully!"}
     assert await mem0.texts() == []
@@ -216,7 +217,7 @@ async def test_what_is_deleted_is_gone_from_everywhere(mem0: Mem0) -> None:
     assert linked == {"message": "Memory deleted successfully!", "cascade_count": 0}
 
 
-async def test_delete_all_takes_all_its_ids_together(mem0: Mem0) -> None:
+async def test_delete_all_combines_its_ids(mem0: Mem0) -> None:
     await mem0.keep("Only hers")
     await mem0.keep("Hers in the run", run_id="r1")
     await mem0.keep("His in the run", user_id="bob", run_id="r1")
@@ -227,13 +228,13 @@ async def test_delete_all_takes_all_its_ids_together(mem0: Mem0) -> None:
     assert await mem0.texts(user_id="bob") == ["His in the run"]
 
 
-async def test_delete_all_reads_filters_the_way_this_client_writes_them(mem0: Mem0) -> None:
+async def test_delete_all_reads_the_filters_of_this_client(mem0: Mem0) -> None:
     await mem0.keep("Only hers", metadata={"topic": "drink"})
     await mem0.keep("Hers too")
     await mem0.keep("His", user_id="bob")
-    await mem0("delete_all", options=DeleteAllMemoryOptions(filters=HERS), metadata={"topic": "drink"})
+    await mem0("delete_all", options=DeleteAllMemoryOptions(filters=ALICE), metadata={"topic": "drink"})
     assert await mem0.texts() == ["Hers too"]
-    await mem0("delete_all", options=DeleteAllMemoryOptions(filters=HERS))
+    await mem0("delete_all", options=DeleteAllMemoryOptions(filters=ALICE))
     assert await mem0.texts() == []
     assert await mem0.texts(user_id="bob") == ["His"]
     await mem0("delete_all", user_id="*")
@@ -241,7 +242,7 @@ async def test_delete_all_reads_filters_the_way_this_client_writes_them(mem0: Me
 
 
 @pytest.mark.parametrize("scope", [{}, {"filters": "nonsense"}, {"metadata": "{'topic': 'drink'}"}, {"userid": "x"}])
-async def test_delete_all_without_a_scope_that_can_be_read_deletes_nothing(mem0: Mem0, scope: dict[str, str]) -> None:
+async def test_delete_all_without_a_readable_scope_deletes_nothing(mem0: Mem0, scope: dict[str, str]) -> None:
     await mem0.keep("I like tea", metadata={"topic": "drink"})
     with pytest.raises(ValidationError) as refused:
         await mem0("delete_all", **scope)
@@ -249,7 +250,7 @@ async def test_delete_all_without_a_scope_that_can_be_read_deletes_nothing(mem0:
     assert await mem0.texts() == ["I like tea"]
 
 
-async def test_batches_change_and_delete_all_or_nothing(mem0: Mem0) -> None:
+async def test_batch_update_and_delete_are_all_or_nothing(mem0: Mem0) -> None:
     ids = [await mem0.keep(f"Fact {n}", metadata={"n": n}) for n in range(3)]
     changes = [{"memory_id": each, "text": f"Changed {n}"} for n, each in enumerate(ids)]
     assert await mem0("batch_update", changes) == {"message": "Successfully updated 3 memories"}
@@ -270,7 +271,7 @@ async def test_batches_change_and_delete_all_or_nothing(mem0: Mem0) -> None:
     assert await mem0.texts() == []
 
 
-async def test_feedback_is_given_changed_and_taken_back(mem0: Mem0) -> None:
+async def test_feedback_can_be_given_changed_and_withdrawn(mem0: Mem0) -> None:
     memory_id = await mem0.keep("I like tea")
     given = await mem0("feedback", memory_id, feedback="POSITIVE", feedback_reason="True")
     assert (given["feedback"], given["feedback_reason"]) == ("POSITIVE", "True")
@@ -286,7 +287,7 @@ async def test_feedback_is_given_changed_and_taken_back(mem0: Mem0) -> None:
 # ---------------------------------------------------------------- entities
 
 
-async def test_whoever_a_memory_names_is_an_entity_with_a_count(mem0: Mem0) -> None:
+async def test_entities_have_a_memory_count(mem0: Mem0) -> None:
     await mem0.keep("I like tea", agent_id="a1", app_id="app", run_id="r1")
     await mem0.keep("I hike")
     users = await mem0("users")
@@ -300,7 +301,7 @@ async def test_whoever_a_memory_names_is_an_entity_with_a_count(mem0: Mem0) -> N
 
 
 @pytest.mark.parametrize("name", ["alice", "team/alice", "ålice & co?", "%2F"])
-async def test_an_entity_is_deleted_with_its_memories_whatever_its_name(mem0: Mem0, name: str) -> None:
+async def test_entities_with_unusual_names_can_be_deleted(mem0: Mem0, name: str) -> None:
     await mem0.keep("I like tea", user_id=name)
     await mem0.keep("His", user_id="bob")
     assert "message" in await mem0("delete_users", user_id=name)
@@ -308,10 +309,10 @@ async def test_an_entity_is_deleted_with_its_memories_whatever_its_name(mem0: Me
     assert [row["name"] for row in (await mem0("users"))["results"]] == ["bob"]
 
 
-async def test_reset_leaves_nobody(mem0: Mem0) -> None:
+async def test_reset_deletes_every_entity(mem0: Mem0) -> None:
     await mem0.keep("I like tea", agent_id="a1", run_id="r1")
     await mem0.keep("His", user_id="bob")
-    # The client deletes what it has listed, one by one: the agent and the run are gone with alice already.
+    # The client deletes the listed entities one by one: agent and run are already gone with alice.
     await mem0("reset")
     assert (await mem0("users"))["count"] == 0
     with pytest.raises(ValueError, match="No entities to delete"):
@@ -321,29 +322,29 @@ async def test_reset_leaves_nobody(mem0: Mem0) -> None:
 # ---------------------------------------------------------------- profiles and people
 
 
-async def test_profiles_never_mix_silently(mem0: Mem0) -> None:
+async def test_profiles_do_not_mix(mem0: Mem0) -> None:
     await mem0.keep("At home")
     made = await mem0.key.client.post("/v1/profiles", json={"name": "Work", "user_id": "alice"})
     work = made.json()["id"]
     await mem0.keep("At work", profile_id=work)
     assert await mem0.texts() == ["At home"]
     for choice, expected in ((work, {"At work"}), ("*", {"At home", "At work"})):
-        listed = await mem0("get_all", filters=HERS, profile_id=choice)
+        listed = await mem0("get_all", filters=ALICE, profile_id=choice)
         assert {row["memory"] for row in listed["results"]} == expected
-        found = await mem0("search", "At", filters=HERS, profile_id=choice, threshold=0)
+        found = await mem0("search", "At", filters=ALICE, profile_id=choice, threshold=0)
         assert {row["memory"] for row in found["results"]} == expected
-    assert [row["profile_id"] for row in (await mem0("get_all", filters=HERS, profile_id=work))["results"]] == [work]
+    assert [row["profile_id"] for row in (await mem0("get_all", filters=ALICE, profile_id=work))["results"]] == [work]
     await mem0("delete_all", user_id="alice")
-    assert {row["memory"] for row in (await mem0("get_all", filters=HERS, profile_id="*"))["results"]} == {"At work"}
+    assert {row["memory"] for row in (await mem0("get_all", filters=ALICE, profile_id="*"))["results"]} == {"At work"}
 
 
-async def test_reading_about_somebody_makes_nobody(mem0: Mem0) -> None:
+async def test_reading_does_not_create_entities(mem0: Mem0) -> None:
     await mem0("get_all", filters={"user_id": "ghost"})
     await mem0("search", "tea", filters={"user_id": "ghost"})
     assert (await mem0("users"))["count"] == 0
 
 
-async def test_somebody_who_signed_in_has_their_own_memories(kind: type[Client], url: str, sign_up: SignUp) -> None:
+async def test_signed_in_user_has_memories_of_their_own(kind: type[Any], url: str, sign_up: SignUp) -> None:
     ana = await sign_up()
     token = ana.tokens["access_token"]
     mem0 = await connected(kind, url, KeyHolder(ana.client, ana.project_id, token))
@@ -355,11 +356,11 @@ async def test_somebody_who_signed_in_has_their_own_memories(kind: type[Client],
     await close(mem0)
 
 
-# ---------------------------------------------------------------- refusals
+# ---------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize("method", ["get", "delete", "history"])
-async def test_an_id_that_is_none_is_400_and_an_unknown_one_404(mem0: Mem0, method: str) -> None:
+async def test_malformed_id_is_400_and_unknown_id_is_404(mem0: Mem0, method: str) -> None:
     for nonsense in ("nonsense", "a/b", "..%2f"):
         with pytest.raises(ValidationError) as malformed:
             await mem0(method, nonsense)
@@ -370,7 +371,7 @@ async def test_an_id_that_is_none_is_400_and_an_unknown_one_404(mem0: Mem0, meth
     assert unknown.value.message.startswith("There is no memory")
 
 
-async def test_another_projects_memory_is_not_there(mem0: Mem0, sign_up: SignUp) -> None:
+async def test_memory_of_another_project_is_404(mem0: Mem0, sign_up: SignUp) -> None:
     ana = await sign_up()
     said = {"messages": "I like tea", "infer": False}
     theirs = (await ana.client.post("/v3/memories/add/", json=said)).json()["results"][0]["id"]
@@ -379,9 +380,9 @@ async def test_another_projects_memory_is_not_there(mem0: Mem0, sign_up: SignUp)
             await mem0(method, theirs)
 
 
-async def test_refusals_arrive_as_the_sentences_they_are(mem0: Mem0) -> None:
+async def test_errors_reach_the_client_as_our_sentences(mem0: Mem0) -> None:
     fixed = await mem0.keep("I like tea", immutable=True)
-    refusals = [
+    refusals: list[tuple[str, tuple[str, ...], dict[str, Any], str]] = [
         ("update", (fixed,), {"text": "x"}, "stored as immutable"),
         ("update", (fixed,), {"metadata": {"bad": "\0"}}, "NUL"),
         ("add", ("hi",), {}, "Say whose memory this is"),
@@ -390,12 +391,12 @@ async def test_refusals_arrive_as_the_sentences_they_are(mem0: Mem0) -> None:
         ("add", ("",), {"user_id": "a"}, "nothing to remember"),
         ("get_all", (), {}, "filters must name"),
         ("get_all", (), {"filters": {"colour": "red"}}, "not a field of filters"),
-        ("get_all", (), {"filters": {"NOT": HERS}}, "not only by exclusion"),
-        ("get_all", (), {"filters": HERS, "page": 0}, "Pages are counted from 1"),
-        ("get_all", (), {"filters": HERS, "page_size": 1001}, "from 1 to 1000"),
-        ("search", ("x",), {"filters": HERS, "top_k": 0}, "top_k"),
-        ("search", ("x",), {"filters": HERS, "top_k": 1001}, "top_k"),
-        ("search", ("x",), {"filters": HERS, "project_id": "another"}, "no such project"),
+        ("get_all", (), {"filters": {"NOT": ALICE}}, "not only by exclusion"),
+        ("get_all", (), {"filters": ALICE, "page": 0}, "Pages are counted from 1"),
+        ("get_all", (), {"filters": ALICE, "page_size": 1001}, "from 1 to 1000"),
+        ("search", ("x",), {"filters": ALICE, "top_k": 0}, "top_k"),
+        ("search", ("x",), {"filters": ALICE, "top_k": 1001}, "top_k"),
+        ("search", ("x",), {"filters": ALICE, "project_id": "another"}, "no such project"),
     ]
     for method, args, more, sentence in refusals:
         with pytest.raises((ValidationError, MemoryNotFoundError)) as refused:
@@ -405,9 +406,7 @@ async def test_refusals_arrive_as_the_sentences_they_are(mem0: Mem0) -> None:
         assert refused.value.error_code in ("HTTP_400", "HTTP_404")
 
 
-async def test_a_key_without_the_scope_is_an_authentication_error(
-    kind: type[Client], url: str, make_key: MakeKey
-) -> None:
+async def test_key_without_scope_raises_authentication_error(kind: type[Any], url: str, make_key: MakeKey) -> None:
     mem0 = await connected(kind, url, await make_key("memories:read"))
     with pytest.raises(AuthenticationError) as refused:
         await mem0.keep("I like tea")
@@ -416,10 +415,8 @@ async def test_a_key_without_the_scope_is_an_authentication_error(
     await close(mem0)
 
 
-async def test_too_many_requests_say_when_to_come_back(
-    kind: type[Client], resources: Resources, make_key: MakeKey
-) -> None:
-    async with serving(strict(resources, requests=2)) as url:
+async def test_rate_limit_error_carries_retry_after(kind: type[Any], resources: Resources, make_key: MakeKey) -> None:
+    async with serving(with_request_limit(resources, requests=2)) as url:
         mem0 = await connected(kind, url, await make_key())
         assert await mem0.texts() == []
         with pytest.raises(RateLimitError) as refused:
@@ -431,7 +428,7 @@ async def test_too_many_requests_say_when_to_come_back(
     assert refused.value.error_code == "HTTP_429"
 
 
-async def test_a_server_that_is_away_is_a_network_error(kind: type[Client], app: FastAPI, make_key: MakeKey) -> None:
+async def test_unreachable_server_raises_network_error(kind: type[Any], app: FastAPI, make_key: MakeKey) -> None:
     async with serving(app) as url:
         mem0 = await connected(kind, url, await make_key())
     with pytest.raises(NetworkError) as away:

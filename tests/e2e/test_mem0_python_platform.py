@@ -1,4 +1,4 @@
-"""mem0's own Python clients, both of them: all that is not about memories, and each failure with a class of its own."""
+"""Both of mem0's Python clients: every call that is not about memories, and each failure with its own exception."""
 
 import asyncio
 import inspect
@@ -22,8 +22,8 @@ from mem0.exceptions import (
 
 from app.core.resources import Resources
 from tests.conftest import MakeKey, SignUp
-from tests.e2e.loopback import moody, serving
-from tests.e2e.mem0_python import HERS, Client, Mem0, close, connected
+from tests.e2e.loopback import serving, with_failing_embedder
+from tests.e2e.mem0_python import ALICE, Mem0, close, connected
 
 HERE = Path(__file__).parent
 CITY = {"home_city": "Rome"}
@@ -38,8 +38,8 @@ SCHEMA = {
 @pytest.mark.parametrize(
     ("client", "project"), [(MemoryClient, Project), (AsyncMemoryClient, AsyncProject)], ids=["plain", "async"]
 )
-def test_no_call_of_the_clients_is_left_out(client: type, project: type) -> None:
-    """Each is written in these tests as mem0("name", …): what a new version adds is missed here."""
+def test_every_client_method_is_tested(client: type, project: type) -> None:
+    """Calls are written as mem0("name", …) in these tests, so a method added by a new version is reported here."""
     words = "".join(path.read_text() for path in HERE.glob("test_mem0_python*.py"))
     asked = set(re.findall(r'mem0\(\s*"([a-z_.]+)"', words))
     methods = {name for name in dir(client) if is_call(client, name)}
@@ -64,7 +64,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-async def test_the_settings_of_the_project_are_read_and_changed(mem0: Mem0) -> None:
+async def test_project_settings_can_be_read_and_changed(mem0: Mem0) -> None:
     assert await mem0("project.update", **SETTINGS) == {"message": "Project updated successfully"}
     assert await mem0("project.get", fields=list(SETTINGS)) == SETTINGS
     whole = await mem0("project.get")
@@ -73,14 +73,14 @@ async def test_the_settings_of_the_project_are_read_and_changed(mem0: Mem0) -> N
         await mem0("project.update", custom_categories=[{}])
 
 
-async def test_the_older_calls_do_the_same(mem0: Mem0) -> None:
+async def test_older_calls_behave_the_same(mem0: Mem0) -> None:
     reply = await mem0("update_project", custom_instructions="Only food", multilingual=True)
     assert reply == {"message": "Project updated successfully"}
     found = await mem0("get_project", fields=["custom_instructions", "multilingual"])
     assert found == {"custom_instructions": "Only food", "multilingual": True}
 
 
-async def test_members_come_change_and_go(mem0: Mem0, sign_up: SignUp) -> None:
+async def test_members_can_be_added_changed_and_removed(mem0: Mem0, sign_up: SignUp) -> None:
     email = (await sign_up()).email
     assert "message" in await mem0("project.add_member", email, "READER")
     with pytest.raises(ValidationError, match="already is a member") as twice:
@@ -93,12 +93,12 @@ async def test_members_come_change_and_go(mem0: Mem0, sign_up: SignUp) -> None:
     assert await mem0("project.get_members") == {"members": []}
 
 
-async def test_projects_are_made_and_deleted_with_the_key_that_asked(mem0: Mem0) -> None:
+async def test_projects_can_be_created_and_deleted_with_an_api_key(mem0: Mem0) -> None:
     made = await mem0("project.create", name="Shop", description="Sells")
     assert uuid.UUID(made["project_id"]) != mem0.key.project_id
     assert "message" in await mem0("project.delete")
     with pytest.raises(AuthenticationError) as gone:
-        await mem0("get_all", filters=HERS)
+        await mem0("get_all", filters=ALICE)
     assert gone.value.error_code == "HTTP_401"
     assert gone.value.details["code"] == "unauthorized"
 
@@ -106,7 +106,7 @@ async def test_projects_are_made_and_deleted_with_the_key_that_asked(mem0: Mem0)
 # ---------------------------------------------------------------- webhooks, exports
 
 
-async def test_webhooks_are_made_changed_and_deleted(mem0: Mem0) -> None:
+async def test_webhooks_can_be_created_changed_and_deleted(mem0: Mem0) -> None:
     project = str(mem0.key.project_id)
     assert await mem0("get_webhooks", project_id=project) == []
     new = {"url": "https://hooks.example/in", "name": "Hook", "event_types": ["memory_add"]}
@@ -125,18 +125,18 @@ async def test_webhooks_are_made_changed_and_deleted(mem0: Mem0) -> None:
         await mem0("get_webhooks", project_id=str(uuid.uuid4()))
 
 
-async def test_an_export_has_the_shape_that_was_asked_for(mem0: Mem0) -> None:
-    await mem0.keep("I moved house", metadata=CITY)
+async def test_export_has_the_requested_schema(mem0: Mem0) -> None:
+    await mem0.keep("I moved keepsake", metadata=CITY)
     schema = {"properties": {"home_city": {"type": "string"}, "memories": {"type": "array"}}}
-    made = await mem0("create_memory_export", schema=schema, filters=HERS, export_instructions="Be brief")
-    expected = {"home_city": "Rome", "memories": ["I moved house"]}
+    made = await mem0("create_memory_export", schema=schema, filters=ALICE, export_instructions="Be brief")
+    expected = {"home_city": "Rome", "memories": ["I moved keepsake"]}
     assert await mem0("get_memory_export", memory_export_id=made["id"]) == expected
-    assert await mem0("get_memory_export", filters=HERS) == expected
+    assert await mem0("get_memory_export", filters=ALICE) == expected
     with pytest.raises(MemoryNotFoundError, match="No memory export request found"):
         await mem0("get_memory_export", memory_export_id=str(uuid.uuid4()))
 
 
-async def test_chatting_is_nothing_this_client_does(mem0: Mem0) -> None:
+async def test_client_chat_is_not_supported(mem0: Mem0) -> None:
     with pytest.raises(NotImplementedError):
         await mem0("chat")
 
@@ -153,9 +153,9 @@ async def finished(mem0: Mem0, status_url: str) -> dict[str, Any]:
     raise AssertionError("the job never ended")
 
 
-async def test_user_profiles_are_switched_on_sampled_made_and_read(mem0: Mem0) -> None:
-    await mem0.keep("I moved house", metadata=CITY)
-    await mem0.keep("I moved house too", user_id="bob", metadata={"home_city": "Oslo"})
+async def test_user_profiles_can_be_enabled_sampled_generated_and_read(mem0: Mem0) -> None:
+    await mem0.keep("I moved keepsake", metadata=CITY)
+    await mem0.keep("I moved keepsake too", user_id="bob", metadata={"home_city": "Oslo"})
     assert (await mem0("get_profile", "alice"))["status"] == "not_enabled"
     with pytest.raises(ValidationError, match="switched off"):
         await mem0("generate_profile", "alice")
@@ -178,14 +178,14 @@ async def test_user_profiles_are_switched_on_sampled_made_and_read(mem0: Mem0) -
 @pytest.mark.parametrize(
     ("status", "expected"), [(500, MemoryError), (502, NetworkError), (503, NetworkError), (504, NetworkError)]
 )
-async def test_what_the_server_fails_at_arrives_as_what_it_is(
-    status: int, expected: type[MemoryError], kind: type[Client], resources: Resources, make_key: MakeKey
+async def test_server_errors_raise_matching_exceptions(
+    status: int, expected: type[MemoryError], kind: type[Any], resources: Resources, make_key: MakeKey
 ) -> None:
-    async with serving(moody(resources)) as url:
+    async with serving(with_failing_embedder(resources)) as url:
         mem0 = await connected(kind, url, await make_key())
         await mem0.keep("I like tea")
         with pytest.raises(expected) as failed:
-            await mem0("search", f"fail with {status}", filters=HERS)
+            await mem0("search", f"fail with {status}", filters=ALICE)
         await close(mem0)
     assert type(failed.value) is expected
     assert failed.value.error_code == f"HTTP_{status}"
@@ -194,19 +194,17 @@ async def test_what_the_server_fails_at_arrives_as_what_it_is(
     assert "mistake of ours" not in failed.value.message, "what went wrong inside stays inside"
 
 
-async def test_more_than_the_server_reads_is_a_quota_error(mem0: Mem0) -> None:
+async def test_oversized_body_raises_quota_error(mem0: Mem0) -> None:
     with pytest.raises(MemoryQuotaExceededError, match="MAX_BODY_BYTES") as refused:
         await mem0("add", "x" * (5 << 20), user_id="alice")
     assert refused.value.error_code == "HTTP_413"
 
 
-async def test_a_server_that_does_not_answer_in_time_is_a_network_error(
-    kind: type[Client], url: str, make_key: MakeKey
-) -> None:
+async def test_client_timeout_raises_network_error(kind: type[Any], url: str, make_key: MakeKey) -> None:
     mem0 = await connected(kind, url, await make_key())
     inside = mem0.client.async_client if isinstance(mem0.client, AsyncMemoryClient) else mem0.client.client
     inside.timeout = httpx.Timeout(30, read=1e-6)
     with pytest.raises(NetworkError) as late:
-        await mem0("get_all", filters=HERS)
+        await mem0("get_all", filters=ALICE)
     assert late.value.error_code == "NET_TIMEOUT"
     await close(mem0)

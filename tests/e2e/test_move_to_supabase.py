@@ -1,4 +1,4 @@
-"""The move from embedded to Supabase, by the very commands of docs/move-to-supabase.md."""
+"""The move from embedded to Supabase with the commands printed in docs/move-to-supabase.md."""
 
 import fcntl
 import os
@@ -25,10 +25,10 @@ from app.core.database.database import Database
 from app.core.database.migrations import migrate
 from app.identity.local import GRANTS, SHIM
 from app.identity.local.app import create_identity_app
-from app.identity.local.keys import load_or_create_keys, new_key
-from app.identity.local.mail import LogMailer
-from app.identity.local.passwords import PasswordHasher
-from app.identity.local.provider import issuer, open_identity
+from app.identity.local.mail.mailer import LogMailer
+from app.identity.local.provider import local_issuer, open_provider
+from app.identity.local.security.keys import load_or_create_keys, new_key
+from app.identity.local.security.passwords import PasswordHasher
 from app.identity.local.settings import IdentitySettings
 from app.identity.tokens import InvalidToken, Issuer, StaticKeys, Verifier
 from app.projects.provisioning import enter_project
@@ -46,7 +46,7 @@ TABLES = (
 
 @dataclass(frozen=True)
 class OldHouse:
-    """An embedded house with somebody in it, stopped."""
+    """A stopped embedded server with one account."""
 
     data_dir: Path
     signed_in: SignedIn
@@ -54,7 +54,7 @@ class OldHouse:
 
 
 def documented(word: str) -> str:
-    """The command of the document that holds this word."""
+    """The documented command that contains this word."""
     blocks = re.findall(r"```sh\n(.*?)```", DOCUMENT, re.DOTALL)
     (found,) = [block for block in blocks if word in block]
     return str(found).replace(".venv/bin/python", sys.executable)
@@ -74,7 +74,7 @@ def ask(url: str, sql: str) -> list[tuple[object, ...]]:
 
 
 def everything(url: str) -> dict[str, list[str]]:
-    """Each row of each table as text, so that ids, times and texts are compared and not only counted."""
+    """Each row as text, so that ids, times and texts are compared, not only counts."""
     names = [f"public.{row[0]}" for row in ask(url, TABLES)]
     columns = (
         "id, email, encrypted_password, raw_user_meta_data, created_at, email_confirmed_at, instance_id, aud, role"
@@ -110,14 +110,14 @@ async def running(data_dir: Path) -> AsyncIterator[str]:
 async def live(database: Database, data_dir: Path) -> SignedIn:
     keys = load_or_create_keys(data_dir / "identity")
     settings = IdentitySettings(issuer=ISSUER, site_url="http://app.test", secret_key=SECRET)
-    house = open_identity(database, keys, settings, LogMailer(development=False), InProcessShortTerm())
-    http = httpx.AsyncClient(transport=httpx.ASGITransport(app=create_identity_app(house)))
+    keepsake = open_provider(database, keys, settings, LogMailer(development=False), InProcessShortTerm())
+    http = httpx.AsyncClient(transport=httpx.ASGITransport(app=create_identity_app(keepsake)))
     identity = GoTrueIdentity("http://identity.local", http, publishable_key=SECRET, secret_key=SECRET)
     signed_in = await identity.sign_up(new_email(), PASSWORD, {"name": "Ana"})
     assert isinstance(signed_in, SignedIn)
     await enter_project(database, signed_in.account.id, signed_in.account.email, shared=False)
     await http.aclose()
-    await house.close()
+    await keepsake.close()
     return signed_in
 
 
@@ -130,7 +130,7 @@ async def add_a_row_to_every_table(url: str, signed_in: SignedIn) -> None:
 
 @pytest.fixture
 def target(postgres: EmbeddedPostgres) -> str:
-    """What a fresh Supabase project is to us: its roles, its `auth` schema, and GoTrue's own bookkeeping in it."""
+    """What a fresh Supabase project provides: roles, the `auth` schema, and GoTrue's migration table."""
     name = f"supabase_{uuid.uuid4().hex[:8]}"
     ask(postgres.url("postgres"), f"create database {name}")
     url = postgres.url("postgres").replace("/keepsake?", f"/{name}?").replace("+psycopg", "", 1)
@@ -147,7 +147,7 @@ def moved(old: OldHouse, target: str) -> str:
     return target
 
 
-async def test_everything_arrives_and_everybody_is_still_who_they_were(old: OldHouse, moved: str) -> None:
+async def test_move_keeps_all_rows_and_accounts(old: OldHouse, moved: str) -> None:
     assert everything(moved) == old.rows
     written = {"auth.users", "auth.identities", "public.projects", "public.organizations"}
     written |= {f"public.{table}" for table in Corner(uuid.uuid4(), "anybody").rows()}
@@ -165,7 +165,7 @@ async def test_everything_arrives_and_everybody_is_still_who_they_were(old: OldH
     hasher.close()
     assert str(instance) == "00000000-0000-0000-0000-000000000000"
 
-    # New rows find their place after the moved ones, and references are still checked.
+    # New rows sort after the moved ones, and references are still checked.
     assert ask(moved, "select max(position) < nextval(pg_get_serial_sequence('messages', 'position')) from messages")[
         0
     ][0]
@@ -173,7 +173,7 @@ async def test_everything_arrives_and_everybody_is_still_who_they_were(old: OldH
         ask(moved, f"insert into organization_members values (gen_random_uuid(), '{account.id}', 'OWNER')")
 
     supabase = Issuer(SUPABASE, StaticKeys([new_key()]))
-    ours = issuer(load_or_create_keys(old.data_dir / "identity"), ISSUER)
+    ours = local_issuer(load_or_create_keys(old.data_dir / "identity"), ISSUER)
     claims = await Verifier([supabase, ours]).verify(old.signed_in.access_token)
     assert claims.subject == account.id
     resolve = f"select * from private.resolve_account('{claims.subject}', '{claims.session_id}', null)"
@@ -189,8 +189,8 @@ async def test_everything_arrives_and_everybody_is_still_who_they_were(old: OldH
     assert everything(moved) == old.rows
 
 
-async def test_gotrues_own_schema_is_left_alone(old: OldHouse, target: str) -> None:
-    """The shim would put back what is missing; in a Supabase project nothing in `auth` is ours to make."""
+async def test_move_leaves_gotrues_schema_alone(old: OldHouse, target: str) -> None:
+    """The shim would recreate what is missing; in a Supabase project we must not create anything in `auth`."""
     ask(target, "drop table auth.audit_log_entries")
     assert run("app migrate", old, target).returncode == 0
     assert ask(target, "select to_regclass('auth.audit_log_entries')") == [(None,)]
@@ -198,7 +198,7 @@ async def test_gotrues_own_schema_is_left_alone(old: OldHouse, target: str) -> N
     assert ask(target, policies) == [(0,)]
 
 
-async def test_a_move_that_cannot_finish_leaves_nothing_behind(old: OldHouse, target: str) -> None:
+async def test_failed_move_leaves_nothing_behind(old: OldHouse, target: str) -> None:
     assert run("app migrate", old, target).returncode == 0
     taken = (
         f"insert into auth.users (id, email, instance_id) values (gen_random_uuid(), '{old.signed_in.account.email}',"
@@ -219,7 +219,7 @@ async def test_a_move_that_cannot_finish_leaves_nothing_behind(old: OldHouse, ta
         ("update supabase_migrations.schema_migrations set version = '1'", "different migrations"),
     ],
 )
-async def test_a_target_that_is_not_ready_is_refused_with_the_remedy(
+async def test_move_refuses_an_unprepared_target_with_the_remedy(
     spoil: str, remedy: str, old: OldHouse, target: str
 ) -> None:
     migrate(target, [SHIM], [GRANTS])
@@ -234,7 +234,7 @@ async def test_a_target_that_is_not_ready_is_refused_with_the_remedy(
     assert remedy in stopped.stderr
 
 
-async def test_waiting_jobs_and_a_running_server_stop_the_move(old: OldHouse, target: str) -> None:
+async def test_move_stops_while_jobs_wait_or_a_server_runs(old: OldHouse, target: str) -> None:
     migrate(target, [SHIM], [GRANTS])
     async with running(old.data_dir) as source:
         add = "insert into procrastinate_jobs (task_name, queue_name, args) values ('t', 'default', '{}')"

@@ -1,4 +1,4 @@
-"""Counters in a real Redis: shared by instances, and no obstacle when it is away."""
+"""Counters in a real Redis are shared by instances and do not block requests when it is down."""
 
 import asyncio
 import dataclasses
@@ -19,7 +19,7 @@ from app.adapters.redis import TIMEOUT_SECONDS, RedisCounters, RedisShortTerm, c
 from app.core.observability.metrics import REGISTRY
 from app.core.resources import Resources
 from app.main import create_app
-from tests.conftest import MakeKey, client_of
+from tests.conftest import MakeKey, open_client
 from tests.core.test_rate_limit import assert_refused, limits_of
 
 
@@ -46,7 +46,7 @@ class RedisServer:
         self._process.wait()
 
     def freeze(self) -> None:
-        """As a machine that has gone: connections stand, nobody answers."""
+        """Behaves like a lost machine: connections stay open and nothing answers."""
         self._process.send_signal(signal.SIGSTOP)
         while psutil.Process(self._process.pid).status() != psutil.STATUS_STOPPED:
             time.sleep(0.01)
@@ -83,7 +83,7 @@ def app_of(resources: Resources, counters: RedisCounters, **amounts: int) -> Fas
 
 
 async def ask(app: FastAPI, key: str) -> httpx.Response:
-    async with client_of(app, key) as client:
+    async with open_client(app, key) as client:
         return await client.get("/v1/projects")
 
 
@@ -91,7 +91,7 @@ def let_through() -> float:
     return REGISTRY.get_sample_value("keepsake_rate_limit_unavailable_total") or 0
 
 
-async def test_instances_share_their_counts(
+async def test_instances_share_rate_limit_counters(
     resources: Resources, redis: RedisServer, counters: RedisCounters, make_key: MakeKey
 ) -> None:
     key = (await make_key()).key
@@ -104,7 +104,7 @@ async def test_instances_share_their_counts(
     await other.close()
 
 
-async def test_counts_end_by_themselves(redis: RedisServer, counters: RedisCounters) -> None:
+async def test_rate_limit_counters_expire(redis: RedisServer, counters: RedisCounters) -> None:
     assert await counters.hit([("ana", 60), ("p", 3600)]) == [1, 1]
     assert await counters.hit([("ana", 60)]) == [2]
     client = connect_redis(redis.url)
@@ -115,7 +115,7 @@ async def test_counts_end_by_themselves(redis: RedisServer, counters: RedisCount
 
 
 @pytest.mark.parametrize("way", ["stopped", "frozen"])
-async def test_without_redis_requests_go_through_without_delay(
+async def test_requests_pass_without_delay_while_redis_is_down(
     resources: Resources, redis: RedisServer, make_key: MakeKey, way: str
 ) -> None:
     clock = Clock()
@@ -140,7 +140,7 @@ async def test_without_redis_requests_go_through_without_delay(
     await counters.close()
 
 
-async def test_waiting_for_redis_holds_nobody_else_up(redis: RedisServer, counters: RedisCounters) -> None:
+async def test_waiting_for_redis_does_not_block_other_requests(redis: RedisServer, counters: RedisCounters) -> None:
     await counters.hit([("ana", 60)])
     redis.freeze()
     waiting = asyncio.create_task(counters.hit([("ana", 60)]))
@@ -153,7 +153,7 @@ async def test_waiting_for_redis_holds_nobody_else_up(redis: RedisServer, counte
     assert turns > 100, "the loop went on turning"
 
 
-async def test_short_term_memory_in_redis_says_when_it_is_away(redis: RedisServer) -> None:
+async def test_short_term_memory_reports_an_unavailable_redis(redis: RedisServer) -> None:
     memory = RedisShortTerm(connect_redis(redis.url))
     await memory.set("k", b"v", 60)
     assert await memory.get("k") == b"v"

@@ -1,4 +1,4 @@
-"""The command itself: what it starts, what it stops, and what it says when it cannot."""
+"""The `serve` command: what it starts and stops, and its errors."""
 
 import asyncio
 import signal
@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from app.__main__ import cli
 from app.adapters.embedded_postgres import EmbeddedPostgres
-from tests.e2e.server import ROOT, environment, left_over, open_house, serving
+from tests.e2e.server import ROOT, environment, processes_using, serving, start_server
 
 WRITERS = 8
 WRITES = 500
@@ -29,7 +29,7 @@ create constraint trigger refuse_later after insert on profiles deferrable initi
 
 
 def make_key(data_dir: Path) -> str:
-    """As an operator does, beside a running server or without one."""
+    """Runs a command as an operator does, with or without a running server."""
     command = [sys.executable, "-m", "app", "keys", "create"]
     done = subprocess.run(command, cwd=ROOT, env=environment(data_dir), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -41,7 +41,7 @@ def client_of(address: str, key: str) -> httpx.AsyncClient:
 
 
 async def write(client: httpx.AsyncClient, names: Iterator[str], acknowledged: set[str]) -> None:
-    """Until there is nothing left to write or nobody who answers."""
+    """Writes until the server is gone."""
     for name in names:
         try:
             answer = await client.post("/v1/profiles", json={"user_id": "ana", "name": name})
@@ -62,36 +62,36 @@ async def stored(client: httpx.AsyncClient) -> set[str]:
         cursor = f"&cursor={page['next']}"
 
 
-async def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+async def test_kill_during_writes_loses_nothing_acknowledged(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    with serving(data_dir) as house:
+    with serving(data_dir) as keepsake:
         key = await asyncio.to_thread(make_key, data_dir)
         acknowledged: set[str] = set()
         names = iter([uuid.uuid4().hex for _ in range(WRITES)])
-        async with client_of(house.address, key) as client:
+        async with client_of(keepsake.address, key) as client:
             writing = [asyncio.create_task(write(client, names, acknowledged)) for _ in range(WRITERS)]
             async with asyncio.timeout(60):
                 while len(acknowledged) < WRITES // 2:  # noqa: ASYNC110 - the other side is another process
                     await asyncio.sleep(0.005)
-            house.process.kill()
+            keepsake.process.kill()
             await asyncio.gather(*writing)
     assert WRITES // 2 <= len(acknowledged) < WRITES
 
-    with serving(data_dir) as house:
-        async with client_of(house.address, key) as client:
+    with serving(data_dir) as keepsake:
+        async with client_of(keepsake.address, key) as client:
             assert acknowledged - await stored(client) == set()
             assert (await client.get("/v1/ready")).json()["status"] == "ready"
-    assert left_over(data_dir) == []
+    assert processes_using(data_dir) == []
 
 
-async def test_a_failed_commit_is_never_told_as_success(tmp_path: Path) -> None:
+async def test_failed_commit_is_never_reported_as_success(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    with serving(data_dir) as house:
+    with serving(data_dir) as keepsake:
         key = await asyncio.to_thread(make_key, data_dir)
         url = EmbeddedPostgres(data_dir).url("postgres").replace("+psycopg", "")
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as admin:
             await admin.execute(UNWILLING.encode())
-        async with client_of(house.address, key) as client:
+        async with client_of(keepsake.address, key) as client:
             good = await client.post("/v1/profiles", json={"user_id": "ana", "name": "fine"})
             bad = await client.post("/v1/profiles", json={"user_id": "ana", "name": "doomed"})
             assert good.status_code == 201
@@ -99,32 +99,32 @@ async def test_a_failed_commit_is_never_told_as_success(tmp_path: Path) -> None:
             assert bad.json()["code"] == "internal_error"
             assert {"fine"} <= await stored(client)
             assert "doomed" not in await stored(client)
-        assert house.stop(signal.SIGTERM) == 0
-        assert left_over(data_dir) == []
-        assert "not this one" not in "".join(house.said), "what a database says may quote content"
+        assert keepsake.stop(signal.SIGTERM) == 0
+        assert processes_using(data_dir) == []
+        assert "not this one" not in "".join(keepsake.output), "what a database says may quote content"
 
 
-async def test_an_interrupt_stops_everything_that_was_started(tmp_path: Path) -> None:
+async def test_interrupt_stops_every_process(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    with serving(data_dir) as house:
-        async with httpx.AsyncClient(base_url=house.address) as client:
+    with serving(data_dir) as keepsake:
+        async with httpx.AsyncClient(base_url=keepsake.address) as client:
             assert (await client.get("/v1/health")).json() == {"status": "ok"}
             ready = await client.get("/v1/ready")
             assert ready.status_code == 200
             assert {"database", "index", "short_term"} <= ready.json()["checks"].keys()
-        assert len(left_over(data_dir)) > 1, "there is something to stop"
+        assert len(processes_using(data_dir)) > 1, "there is something to stop"
 
-        second = open_house(data_dir)
+        second = start_server(data_dir)
         assert second.wait() == 2
-        sentence = "".join(second.said)
+        sentence = "".join(second.output)
         assert sentence.count("\n") == 1
         assert f"Another server already runs on DATA_DIR ({data_dir})" in sentence
 
-        assert house.stop(signal.SIGINT) == 0
-    assert left_over(data_dir) == []
+        assert keepsake.stop(signal.SIGINT) == 0
+    assert processes_using(data_dir) == []
 
 
-async def test_being_stopped_before_it_serves_leaves_nothing_running(tmp_path: Path) -> None:
+async def test_stop_during_startup_leaves_nothing_running(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     command = [sys.executable, "-m", "app", "serve", "--port", "0"]
     process = subprocess.Popen(  # noqa: ASYNC220 - it runs beside this test
@@ -137,12 +137,12 @@ async def test_being_stopped_before_it_serves_leaves_nothing_running(tmp_path: P
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in said
-    assert left_over(data_dir) == []
+    assert processes_using(data_dir) == []
 
 
 @pytest.fixture
 def cleared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
-    """Settings as on a fresh machine, and the log as it was before the command has set it up."""
+    """Default settings, and logging restored after the command configured it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PORT", "0")
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
@@ -175,9 +175,7 @@ def cleared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.
         ("LOG_FORMAT", "xml"),
     ],
 )
-def test_an_unusable_setting_stops_the_start_with_one_sentence_that_names_it(
-    cleared: pytest.MonkeyPatch, name: str, value: str
-) -> None:
+def test_unusable_setting_stops_the_start_with_one_sentence(cleared: pytest.MonkeyPatch, name: str, value: str) -> None:
     cleared.setenv(name, value)
     result = CliRunner().invoke(cli, ["serve"])
     sentence = result.output.strip()
@@ -188,7 +186,7 @@ def test_an_unusable_setting_stops_the_start_with_one_sentence_that_names_it(
     assert "hidden" not in sentence
 
 
-def test_a_taken_port_stops_the_start_before_anything_is_made(cleared: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_port_in_use_stops_the_start_before_anything_is_created(cleared: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         cleared.setenv("PORT", str(taken.getsockname()[1]))
         result = CliRunner().invoke(cli, ["serve"])

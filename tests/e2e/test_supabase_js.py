@@ -8,7 +8,7 @@ from tests.e2e.conftest import JS, READY
 from tests.identity.local.conftest import build_provider, close_provider, new_email, serving
 
 
-async def test_a_front_end_with_supabase_js_works_unchanged(database: Database) -> None:
+async def test_supabase_js_front_end_works_unchanged(database: Database) -> None:
     assert READY, "node and its packages are missing: run `npm ci` in tests/e2e/js"
     provider = build_provider(database, autoconfirm=False)
     async with serving(provider) as url:

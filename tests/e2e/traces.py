@@ -1,4 +1,4 @@
-"""Conversations in incognito, as they go well and badly, and a search for what they left behind anywhere."""
+"""Incognito conversations that succeed and fail, and a scan for anything they left behind."""
 
 import asyncio
 import uuid
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from tests.chat.conversation import Rows
-from tests.e2e.server import House
+from tests.e2e.server import KeepsakeServer
 from tests.model_server import Facts, Fails, Hangs, ModelServer, Says
 
 Json = dict[str, str]
@@ -19,7 +19,7 @@ Json = dict[str, str]
 
 @dataclass
 class Scene:
-    """One server, its model, and the words that nobody may find again."""
+    """One server, its model, and the secret that must not be found again."""
 
     data_dir: Path
     models: ModelServer
@@ -33,17 +33,17 @@ class Scene:
         model = {"LLM_BASE_URL": self.models.url, "LLM_API_KEY": "key", "LLM_MODEL": "any"}
         return {"LOG_LEVEL": "DEBUG", "DATABASE_URL": "", **model}
 
-    async def sign_in(self, house: House, way: str = "login") -> None:
-        """Once for each start: a server on another port is another issuer."""
-        async with httpx.AsyncClient(base_url=house.address, timeout=30) as anonymous:
+    async def sign_in(self, keepsake: KeepsakeServer, way: str = "login") -> None:
+        """Runs once per start, because a server on another port is another issuer."""
+        async with httpx.AsyncClient(base_url=keepsake.address, timeout=30) as anonymous:
             body = {"email": "ann@example.com", "password": "correct horse battery"}
             answer = await anonymous.post(f"/v1/auth/{way}", json=body)
         assert answer.status_code == 200, answer.text
         self.key = answer.json()["access_token"]
 
-    def client(self, house: House) -> httpx.AsyncClient:
+    def client(self, keepsake: KeepsakeServer) -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {self.key}"}
-        return httpx.AsyncClient(base_url=house.address, headers=headers, timeout=30)
+        return httpx.AsyncClient(base_url=keepsake.address, headers=headers, timeout=30)
 
 
 async def open_session(client: httpx.AsyncClient, mode: str) -> str:
@@ -53,7 +53,7 @@ async def open_session(client: httpx.AsyncClient, mode: str) -> str:
 
 
 async def talk_in_incognito(scene: Scene, client: httpx.AsyncClient) -> None:
-    """Whole, streamed, sent again, failing, and left in the middle."""
+    """Turns that are whole, streamed, repeated, failing, and interrupted."""
     words = scene.secret
     scene.models.always(Says(f"I see, {words}", " indeed"))
     session = await open_session(client, "incognito")
@@ -85,7 +85,7 @@ async def leave_in_the_middle(client: httpx.AsyncClient, session: str, words: st
 
 
 async def free_again(client: httpx.AsyncClient, session: str) -> None:
-    """What was left has been put in order once the next message is taken."""
+    """The interrupted turn is settled once the next message is accepted."""
     for _ in range(100):
         answer = await client.post(f"{session}/messages", json={"content": "Still there?"})
         if answer.status_code == 200:
@@ -132,7 +132,7 @@ class Found:
 
 
 async def look_for(scene: Scene, words: str) -> Found:
-    """Rows first, with everything written out, so that no byte is only in Postgres' memory."""
+    """Checkpoints Postgres first, so that no byte exists only in its memory."""
     server = EmbeddedPostgres(scene.data_dir)
     await server.start()
     engine = create_async_engine(server.url("postgres"))
@@ -150,7 +150,7 @@ async def look_for(scene: Scene, words: str) -> Found:
 
 
 def files_with(folder: Path, words: bytes) -> list[str]:
-    """Every file below the folder whose bytes hold the words, whatever kind of file it is."""
+    """Every file below the folder whose bytes contain the words."""
     return [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if _holds(path, words)]
 
 
@@ -158,4 +158,4 @@ def _holds(path: Path, words: bytes) -> bool:
     try:
         return path.is_file() and words in path.read_bytes()
     except FileNotFoundError:
-        return False  # Postgres takes files away while it runs
+        return False  # Postgres removes files while it runs.
