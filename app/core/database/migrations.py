@@ -9,8 +9,10 @@ import psycopg
 
 from app.core.errors import ConfigurationError
 
-ROOT = Path(__file__).parent.parent.parent.parent
-MIGRATIONS = ROOT / "supabase" / "migrations"
+APP = Path(__file__).parent.parent.parent
+# A wheel contains the migrations. In a checkout they are beside `app`, where Supabase's command line expects them.
+PACKAGED = APP / "_supabase" / "migrations"
+MIGRATIONS = PACKAGED if PACKAGED.is_dir() else APP.parent / "supabase" / "migrations"
 NAME = re.compile(r"^([0-9]+)_(.*)\.sql$")
 LOCK = 7_230_114_355_120_771
 BOOKKEEPING = """
@@ -59,7 +61,7 @@ def _connect(url: str) -> psycopg.Connection:
 def local_versions() -> dict[str, Path]:
     found = {match[1]: path for path in sorted(MIGRATIONS.glob("*.sql")) if (match := NAME.match(path.name))}
     if not found:
-        raise ConfigurationError(f"There are no migrations in {MIGRATIONS}: install the project whole")
+        raise ConfigurationError(f"{MIGRATIONS} contains no migrations: install Keepsake again")
     return found
 
 
