@@ -25,7 +25,6 @@ SAFE_HEADERS = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 )
-DOCUMENTS = {"/docs", "/redoc", "/"}
 CONTENT_SECURITY = b"default-src 'none'; frame-ancestors 'none'"
 
 
@@ -123,7 +122,7 @@ class Visit:
         present = {name for name, _ in message["headers"]}
         message["headers"].extend(pair for pair in SAFE_HEADERS if pair[0] not in present)
         message["headers"].append((b"x-request-id", self.id.encode()))
-        if self.scope["path"] not in DOCUMENTS and b"content-security-policy" not in present:
+        if b"content-security-policy" not in present:
             message["headers"].append((b"content-security-policy", CONTENT_SECURITY))
         allowance = self.scope.get("state", {}).get("allowance")
         if allowance and "x-ratelimit-limit" not in headers:

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from app.core.errors import Conflict
 from app.core.observability.metrics import REGISTRY
-from tests.conftest import client_of
+from tests.conftest import open_client
 from tests.core.conftest import MakeApp
 
 SAFE = {
@@ -74,15 +74,15 @@ async def test_every_answer_carries_safe_headers(own: FastAPI, visitor: httpx.As
         assert answer.headers.get_list("X-Request-ID") == [answer.headers["X-Request-ID"]], path
 
 
-async def test_the_pages_for_people_may_load_what_they_need(anonymous: httpx.AsyncClient) -> None:
+async def test_api_reference_keeps_its_own_content_security_policy(anonymous: httpx.AsyncClient) -> None:
     answer = await anonymous.get("/docs")
     assert answer.status_code == 200
-    assert "content-security-policy" not in answer.headers
+    assert "script-src 'self'" in answer.headers["content-security-policy"]
     assert SAFE.items() <= dict(answer.headers).items()
 
 
 async def test_only_chosen_origins_may_read_answers(make_app: MakeApp) -> None:
-    async with client_of(make_app(cors_origins=(ORIGIN,))) as client:
+    async with open_client(make_app(cors_origins=(ORIGIN,))) as client:
         for path in ("/v1/health", "/v1/projects", "/nothing"):
             answer = await client.get(path, headers={"Origin": ORIGIN})
             assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN, path
@@ -103,7 +103,7 @@ async def test_a_chosen_origin_may_read_why_a_request_failed(make_app: MakeApp) 
     app = make_app(cors_origins=(ORIGIN,), request_timeout_seconds=0.05, max_body_bytes=10)
     app.add_api_route("/boom", boom)
     app.add_api_route("/never", never)
-    async with client_of(app) as client:
+    async with open_client(app) as client:
         failed = [await client.get(path, headers={"Origin": ORIGIN}) for path in ("/boom", "/never")]
         failed.append(await client.post("/v1/auth/login", content=b" " * 20, headers={"Origin": ORIGIN}))
         stranger = await client.get("/boom", headers={"Origin": "https://evil.example.com"})
@@ -126,7 +126,7 @@ async def chunks(size: int) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize("path", ["/v1/auth/login", "/auth/v1/token?grant_type=password"])
 async def test_a_body_that_is_too_large_is_refused(make_app: MakeApp, path: str) -> None:
-    async with client_of(make_app(max_body_bytes=10_000)) as client:
+    async with open_client(make_app(max_body_bytes=10_000)) as client:
         declared = await client.post(path, content=b" " * 10_001)
         sent_in_pieces = await client.post(path, content=chunks(20_000))
         fits = await client.post(path, content=b" " * 10_000)
@@ -150,7 +150,7 @@ async def test_what_takes_too_long_is_stopped(make_app: MakeApp) -> None:
             stopped.set()
 
     app.add_api_route("/slow", slow)
-    async with client_of(app) as client:
+    async with open_client(app) as client:
         answer = await client.get("/slow")
     assert answer.status_code == 504
     assert answer.json()["code"] == "timed_out"
