@@ -1,4 +1,4 @@
-"""Who is asking, and what they may do. Everything past the front door sees only a Caller."""
+"""Resolve the credential of a request to a Caller: a project, scopes and, for end users, one `user_id`."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -16,9 +16,9 @@ from app.core.rate_limit import client_address
 from app.core.resources import Resources
 from app.identity.scopes import EVERYTHING, SCOPES_OF_ROLE, Scope
 
-RESOLVE = "select * from private.resolve_account(:account, :session, :wanted)"
-NOBODY = (
-    "Sign in, or send an API key: `Authorization: Bearer <token>`, `Authorization: Token <key>` or `X-API-Key: <key>`"
+RESOLVE_ACCOUNT_SQL = "select * from private.resolve_account(:account, :session, :wanted)"
+NO_CREDENTIAL = (
+    "Credentials are missing. Send `Authorization: Bearer <token>`, `Authorization: Token <key>` or `X-API-Key: <key>`."
 )
 
 
@@ -28,36 +28,35 @@ class Caller:
     organization_id: UUID
     scopes: frozenset[Scope]
     user_id: str | None = None
-    """The one user this caller may act for; None means any user of the project."""
+    """The only user this caller may act for. None means any user of the project."""
     account_id: UUID | None = None
-    """Set when a person signed in; None for an API key."""
+    """Set for a signed-in account. None for an API key."""
     key_id: UUID | None = None
     role: str | None = None
     email: str | None = None
 
     @property
     def name(self) -> str:
-        """For counting requests: the person or the key."""
+        """The account or key that rate limits count requests for."""
         return str(self.account_id or self.key_id)
 
     def act_for(self, user_id: str | None) -> str:
-        """The user a request is about: the one named, or the person asking."""
+        """The user that a request is about: the one it names, or the signed-in account."""
         if user_id is None and self.account_id is None:
-            raise BadRequest("An API key acts for many users: name one with `user_id`")
+            raise BadRequest("An API key can act for any user of its project. Send `user_id` to name one.")
         chosen = user_id if user_id is not None else str(self.account_id)
         if self.user_id is not None and chosen != self.user_id:
-            raise Forbidden("You are signed in as an end user and act for yourself only: leave `user_id` out")
+            raise Forbidden("You are signed in as an end user and can only act for yourself. Leave `user_id` out.")
         return chosen
 
 
 def read_credential(request: Request) -> str:
-    """What came with the request, before anything is believed."""
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() in ("bearer", "token") and value.strip():
         return value.strip()
     if key := request.headers.get(KEY_HEADER):
         return key
-    raise Unauthorized(NOBODY)
+    raise Unauthorized(NO_CREDENTIAL)
 
 
 def read_project(request: Request) -> UUID | None:
@@ -65,11 +64,11 @@ def read_project(request: Request) -> UUID | None:
     try:
         return UUID(text) if text else None
     except ValueError:
-        raise Unprocessable(f"`{PROJECT_HEADER}`: takes the id of a project, a UUID") from None
+        raise Unprocessable(f"`{PROJECT_HEADER}` must be the id of a project (a UUID).") from None
 
 
 async def identify(request: Request) -> Caller:
-    """Once per request, however many scopes a route and its transaction ask for."""
+    """Resolve the caller once per request. Several dependencies of one route ask for it."""
     known: Caller | None = getattr(request.state, "caller", None)
     if known is not None:
         return known
@@ -89,29 +88,34 @@ async def _resolve(resources: Resources, request: Request) -> Caller:
     credential, project = read_credential(request), read_project(request)
     if resources.keys.recognises(credential):
         return await _resolve_key(resources, credential)
-    return await _resolve_person(resources, credential, project)
+    return await _resolve_account(resources, credential, project)
 
 
 async def _resolve_key(resources: Resources, value: str) -> Caller:
     grant = await resources.keys.find(value)
     if grant is None:
-        raise Unauthorized("This API key is not valid: it was revoked, has expired, or was never issued here")
+        raise Unauthorized("This API key is not valid. It was revoked, has expired, or belongs to another server.")
     scopes = frozenset(Scope(scope) for scope in grant.scopes if scope in EVERYTHING)
-    return Caller(grant.project_id, grant.organization_id, scopes, key_id=grant.key_id)
+    return Caller(
+        project_id=grant.project_id, organization_id=grant.organization_id, scopes=scopes, key_id=grant.key_id
+    )
 
 
-async def _resolve_person(resources: Resources, token: str, wanted: UUID | None) -> Caller:
+async def _resolve_account(resources: Resources, token: str, wanted: UUID | None) -> Caller:
     claims = await resources.tokens.verify(token)
     found = await _find_membership(resources, claims, wanted)
     if found is None and wanted is None:
         await resources.enter_project(claims.subject, claims.email)
         found = await _find_membership(resources, claims, wanted)
     if found is None:
-        raise Forbidden("You are not a member of this project: leave X-Project-Id out, or see GET /v1/projects")
+        raise Forbidden("You are not a member of this project. Leave X-Project-Id out, or see GET /v1/projects.")
     project_id, organization_id, role = found
-    pinned = str(claims.subject) if role == "USER" else None
     return Caller(
-        *(project_id, organization_id, SCOPES_OF_ROLE[role], pinned, claims.subject),
+        project_id=project_id,
+        organization_id=organization_id,
+        scopes=SCOPES_OF_ROLE[role],
+        user_id=str(claims.subject) if role == "USER" else None,
+        account_id=claims.subject,
         role=role,
         email=claims.email,
     )
@@ -121,44 +125,44 @@ async def _find_membership(
     resources: Resources, claims: TokenClaims, wanted: UUID | None
 ) -> tuple[UUID, UUID, str] | None:
     values = {"account": claims.subject, "session": claims.session_id, "wanted": wanted}
-    row = await resources.database.ask(RESOLVE, values)
+    row = await resources.database.ask(RESOLVE_ACCOUNT_SQL, values)
     if row is None or not row.session_live:
-        raise Unauthorized("This session has ended: sign in again")
+        raise Unauthorized("This session has ended. Sign in again.")
     return (row.project_id, row.organization_id, row.role) if row.project_id else None
 
 
-class NeedsCredential(SecurityBase):
-    """Each is one dependency for all it does: FastAPI takes as long to solve one as Postgres takes to answer."""
+class CredentialSecurity(SecurityBase):
+    """One dependency class per check: FastAPI resolves a dependency about as slowly as Postgres answers."""
 
-    model = HTTPBearerModel(description="An access token from /v1/auth/login, or an API key")
+    model = HTTPBearerModel(description="An access token from /v1/auth/login, or an API key.")
     scheme_name = "HTTPBearer"
 
 
-class Present(NeedsCredential):
+class RequireCredential(CredentialSecurity):
     async def __call__(self, request: Request) -> str:
         return read_credential(request)
 
 
-class Identify(NeedsCredential):
+class RequireCaller(CredentialSecurity):
     async def __call__(self, request: Request) -> Caller:
         return await identify(request)
 
 
-class Authorize(NeedsCredential):
+class RequireScopes(CredentialSecurity):
     async def __call__(self, required: SecurityScopes, request: Request) -> Caller:
         return check_scopes(await identify(request), required)
 
 
 def check_scopes(caller: Caller, required: SecurityScopes) -> Caller:
     if missing := [scope for scope in required.scopes if scope not in caller.scopes]:
-        who = "This API key lacks" if caller.key_id else "Your role in this project lacks"
-        raise Forbidden(f"{who} the scope {', '.join(sorted(missing))}: use one that has it")
+        subject = "This API key" if caller.key_id else "Your role in this project"
+        raise Forbidden(f"{subject} lacks the scope {', '.join(sorted(missing))}.")
     return caller
 
 
-CredentialDep = Annotated[str, Security(Present())]
-CallerDep = Annotated[Caller, Security(Identify())]
-authorize = Authorize()
+CredentialDep = Annotated[str, Security(RequireCredential())]
+CallerDep = Annotated[Caller, Security(RequireCaller())]
+authorize = RequireScopes()
 
 
 def _needs(scope: Scope) -> object:
@@ -178,10 +182,10 @@ KeyWriter = Annotated[Caller, _needs(Scope.KEYS_WRITE)]
 Admin = Annotated[Caller, _needs(Scope.ADMIN)]
 
 
-async def only_people(caller: CallerDep) -> Caller:
+async def require_person(caller: CallerDep) -> Caller:
     if caller.account_id is None:
-        raise Forbidden("This is for people who signed in: an API key belongs to a project, not to a person")
+        raise Forbidden("This route requires a signed-in account. An API key belongs to a project, not to a person.")
     return caller
 
 
-Person = Annotated[Caller, Depends(only_people)]
+Person = Annotated[Caller, Depends(require_person)]

@@ -1,4 +1,4 @@
-"""An issuer's public keys over HTTP, kept for as long as Supabase says they may be kept."""
+"""Fetch and cache the public keys of a token issuer. Supabase allows them to be cached for ten minutes."""
 
 import asyncio
 import time
@@ -27,7 +27,10 @@ class _Fetched:
 
 
 class JwksCache:
-    """One fetch at a time; an unknown key id asks again, but seldom; away for a while, the last answer still counts."""
+    """Runs one fetch at a time and refetches for unknown key ids at most every 30 seconds.
+
+    While the issuer is unreachable, the last fetched keys stay valid for another ten minutes.
+    """
 
     def __init__(self, url: str, client: httpx.AsyncClient, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = url
@@ -54,7 +57,7 @@ class JwksCache:
         return self._clock() - fetched.at
 
     async def _refresh(self) -> None:
-        """Everybody waits for the same fetch, which goes on when one of them hangs up."""
+        """All callers wait for the same fetch, which continues when one of them is cancelled."""
         pause = RETRY_SECONDS if self._fetched is None else UNKNOWN_KEY_SECONDS
         if self._fetching is None and self._clock() - self._tried_at >= pause:
             self._fetching = asyncio.create_task(self._fetch())
@@ -73,7 +76,7 @@ class JwksCache:
 
     def _usable(self) -> Sequence[Jwk]:
         if self._fetched is None or self._age(self._fetched) >= FRESH_SECONDS + STALE_SECONDS:
-            raise Unavailable("The keys that tokens are signed with cannot be fetched right now; try again shortly.")
+            raise Unavailable("The keys of the token issuer cannot be fetched at the moment. Try again shortly.")
         return self._fetched.keys
 
 

@@ -1,4 +1,4 @@
-"""/v1/auth: sign up, in and out, and one's own account. The same wherever accounts live."""
+"""/v1/auth: sign-up, sign-in and the caller's own account, with Supabase or the embedded provider."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -10,56 +10,57 @@ from app.identity.caller import CredentialDep, Person
 from app.identity.schemas import (
     AccountPatch,
     AccountRead,
+    AuthSessionRead,
     ConfirmationRequired,
     Login,
     Logout,
     Recover,
     Refresh,
     Resend,
-    SessionRead,
     SignUp,
     Verify,
 )
 
 router = APIRouter(prefix="/v1/auth", tags=["Accounts"])
 
-MAILED = "If this address has an account, a mail is on its way"
-SIGN_UP_ANSWERS: dict[int | str, dict[str, object]] = {202: {"model": ConfirmationRequired}}
-VERIFY_ANSWERS: dict[int | str, dict[str, object]] = {202: {"model": Done}}
+EMAIL_SENT = "If an account with this e-mail address exists, an e-mail has been sent."
+SIGN_UP_RESPONSES: dict[int | str, dict[str, object]] = {202: {"model": ConfirmationRequired}}
+VERIFY_RESPONSES: dict[int | str, dict[str, object]] = {202: {"model": Done}}
 
 
-@router.post("/signup", response_model=SessionRead | ConfirmationRequired, responses=SIGN_UP_ANSWERS)
+@router.post("/signup", response_model=AuthSessionRead | ConfirmationRequired, responses=SIGN_UP_RESPONSES)
 @limit_sign_in
 async def sign_up(
     request: Request, body: SignUp, resources: ResourcesDep, response: Response
-) -> SessionRead | ConfirmationRequired:
-    """An account of one's own. Where addresses are confirmed by mail, 202 and no session yet."""
-    made = await resources.identity.sign_up(
+) -> AuthSessionRead | ConfirmationRequired:
+    """Creates an account and signs it in. Responds with 202 and no session if the e-mail address must be confirmed."""
+    result = await resources.identity.sign_up(
         body.email,
         body.password.get_secret_value(),
         body.metadata,
         redirect_to=body.redirect_to,
         ip=client_address(request),
     )
-    if isinstance(made, Account):
+    if isinstance(result, Account):
         response.status_code = 202
-        return ConfirmationRequired(user=AccountRead.of(made))
-    return SessionRead.of(made)
+        return ConfirmationRequired(user=AccountRead.of(result))
+    return AuthSessionRead.of(result)
 
 
 @router.post("/login")
 @limit_sign_in
-async def log_in(request: Request, body: Login, resources: ResourcesDep) -> SessionRead:
-    return SessionRead.of(
+async def log_in(request: Request, body: Login, resources: ResourcesDep) -> AuthSessionRead:
+    """Signs in with an e-mail address and a password."""
+    return AuthSessionRead.of(
         await resources.identity.sign_in(body.email, body.password.get_secret_value(), ip=client_address(request))
     )
 
 
 @router.post("/refresh")
 @limit_sign_in
-async def refresh(request: Request, body: Refresh, resources: ResourcesDep) -> SessionRead:
-    """A new access token, and a new refresh token: each is good once."""
-    return SessionRead.of(
+async def refresh(request: Request, body: Refresh, resources: ResourcesDep) -> AuthSessionRead:
+    """Returns a new access token and a new refresh token. Each refresh token can be used once."""
+    return AuthSessionRead.of(
         await resources.identity.refresh(body.refresh_token.get_secret_value(), ip=client_address(request))
     )
 
@@ -73,7 +74,7 @@ async def log_out(
     resources: ResourcesDep,
     body: Logout | None = None,
 ) -> Done:
-    """Acts at once: the access tokens of an ended session are refused from here on."""
+    """Ends the session. Its access tokens are refused immediately."""
     await resources.identity.sign_out(credential, (body or Logout()).scope, ip=client_address(request))
     return Done(message="Signed out")
 
@@ -81,32 +82,36 @@ async def log_out(
 @router.post("/recover")
 @limit_sign_in
 async def recover(request: Request, body: Recover, resources: ResourcesDep) -> Done:
-    """Mails a link with which to set a new password. Answers alike whether or not there is such an account."""
+    """Sends a link to reset the password. The response does not reveal whether the account exists."""
     await resources.identity.recover(body.email, redirect_to=body.redirect_to, ip=client_address(request))
-    return Done(message=MAILED)
+    return Done(message=EMAIL_SENT)
 
 
 @router.post("/resend")
 @limit_sign_in
 async def resend(request: Request, body: Resend, resources: ResourcesDep) -> Done:
-    """Mails a link once more. Answers alike whether or not there is such an account."""
+    """Resends the e-mail. The response does not reveal whether the account exists."""
     await resources.identity.resend(body.type, body.email, redirect_to=body.redirect_to, ip=client_address(request))
-    return Done(message=MAILED)
+    return Done(message=EMAIL_SENT)
 
 
-@router.post("/verify", response_model=SessionRead | Done, responses=VERIFY_ANSWERS)
+@router.post("/verify", response_model=AuthSessionRead | Done, responses=VERIFY_RESPONSES)
 @limit_sign_in
-async def verify(request: Request, body: Verify, resources: ResourcesDep, response: Response) -> SessionRead | Done:
-    """Spends what came by mail: it confirms the address and signs in. After `recovery`, PATCH /v1/auth/me."""
+async def verify(request: Request, body: Verify, resources: ResourcesDep, response: Response) -> AuthSessionRead | Done:
+    """Confirms an e-mail address with the link or code from an e-mail, and signs in.
+
+    After `recovery`, set the new password with `PATCH /v1/auth/me`.
+    """
     signed_in = await resources.identity.verify(body.type, body.proof(), ip=client_address(request))
     if signed_in is None:
         response.status_code = 202
-        return Done(message="Confirmed here: now follow the link that was sent to the other address")
-    return SessionRead.of(signed_in)
+        return Done(message="This address is confirmed. Now follow the link that was sent to the other address.")
+    return AuthSessionRead.of(signed_in)
 
 
 @router.get("/me")
 async def read_me(request: Request, _: Person, credential: CredentialDep, resources: ResourcesDep) -> AccountRead:
+    """Returns the signed-in account."""
     return AccountRead.of(await resources.identity.get_account(credential, ip=client_address(request)))
 
 
@@ -115,6 +120,7 @@ async def read_me(request: Request, _: Person, credential: CredentialDep, resour
 async def change_me(
     request: Request, body: AccountPatch, _: Person, credential: CredentialDep, resources: ResourcesDep
 ) -> AccountRead:
+    """Changes the e-mail address, the password or the metadata of the signed-in account."""
     changed = await resources.identity.update_account(
         credential, body.change(), redirect_to=body.redirect_to, ip=client_address(request)
     )
@@ -123,9 +129,9 @@ async def change_me(
 
 @router.delete("/me")
 async def delete_me(request: Request, _: Person, credential: CredentialDep, resources: ResourcesDep) -> Done:
-    """Takes the account away, and with it every organization, project and row that belongs to nobody else."""
+    """Deletes the account with all organizations and projects that it alone owns, and its own data elsewhere."""
     account = await resources.identity.get_account(credential, ip=client_address(request))
-    # Asked for first: nothing may be erased where the account itself could not be deleted afterwards.
+    # Check admin access first, so that no data is erased when the account cannot be deleted afterwards.
     await resources.identity.admin_get(account.id)
     await resources.erase_account(account.id)
     await resources.identity.admin_delete(account.id)

@@ -1,4 +1,4 @@
-"""What goes in and out over /v1/auth. Passwords, tokens and codes are secrets: nothing prints them by accident."""
+"""Request and response bodies of /v1/auth. Passwords, tokens and codes are `SecretStr`, which logs never show."""
 
 import datetime as dt
 import json
@@ -21,8 +21,8 @@ from app.core.accounts import (
 )
 from app.core.storable_text import no_nul
 
-LARGEST_METADATA = 8192
-"""It travels in every access token, and so in a header of every request."""
+MAX_METADATA_BYTES = 8192
+"""Metadata is part of every access token, and so of a header of every request."""
 
 
 def _storable(metadata: dict[str, object]) -> dict[str, object]:
@@ -30,9 +30,9 @@ def _storable(metadata: dict[str, object]) -> dict[str, object]:
         text = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
         size = len(text.encode())
     except (ValueError, RecursionError):
-        raise ValueError("must be plain JSON: no infinite numbers, no half characters, not nested deeply") from None
-    if size > LARGEST_METADATA:
-        raise ValueError(f"must not be larger than {LARGEST_METADATA} bytes")
+        raise ValueError("must be plain JSON without infinite numbers, lone surrogates or deep nesting") from None
+    if size > MAX_METADATA_BYTES:
+        raise ValueError(f"must not be larger than {MAX_METADATA_BYTES} bytes")
     if "\\u0000" in text:
         raise ValueError("must not contain a NUL character")
     return metadata
@@ -42,13 +42,13 @@ def _sendable(secret: SecretStr) -> SecretStr:
     try:
         secret.get_secret_value().encode()
     except UnicodeEncodeError:
-        raise ValueError("must not contain half characters") from None
+        raise ValueError("must not contain lone surrogates") from None
     return secret
 
 
-def _like_an_address(email: str) -> str:
+def _check_email(email: str) -> str:
     if re.fullmatch(r"[^@\s]+@[^@\s]+", email) is None:
-        raise ValueError("takes an e-mail address, such as you@example.com")
+        raise ValueError("must be an e-mail address, such as you@example.com")
     return email
 
 
@@ -56,19 +56,19 @@ Email = Annotated[
     str,
     StringConstraints(strip_whitespace=True, max_length=254),
     AfterValidator(no_nul),
-    AfterValidator(_like_an_address),
+    AfterValidator(_check_email),
 ]
-"""Whether it is a good address the provider decides; here only what cannot be one is turned away."""
+"""Only what cannot be an address is refused here. The identity provider decides about the rest."""
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=1024), AfterValidator(_sendable)]
 Metadata = Annotated[dict[str, object], AfterValidator(_storable)]
 RedirectTo = Annotated[str, StringConstraints(max_length=2048), AfterValidator(no_nul)]
-Redirect = Annotated[RedirectTo | None, Field(description="Where the link in the mail leads, if it is allowed there")]
+Redirect = Annotated[RedirectTo | None, Field(description="Where the link in the e-mail leads: an allowed URL.")]
 
 
 class SignUp(BaseModel):
     email: Email
     password: Secret
-    metadata: Metadata = Field(default_factory=dict, description="Anything about the person; they can change it")
+    metadata: Metadata = Field(default_factory=dict, description="Any JSON about the person, who can change it.")
     redirect_to: Redirect = None
 
 
@@ -82,7 +82,7 @@ class Refresh(BaseModel):
 
 
 class Logout(BaseModel):
-    scope: SignOutScope = Field(SignOutScope.LOCAL, description="This session, all of them, or all others")
+    scope: SignOutScope = Field(SignOutScope.LOCAL, description="`local` (this session), `global` (all) or `others`.")
 
 
 class Recover(BaseModel):
@@ -95,7 +95,7 @@ class Resend(Recover):
 
 
 class Verify(BaseModel):
-    """From a link: `token_hash`. Typed from a mail: `email` and `token`."""
+    """Send `token_hash` from a link, or `email` and `token` for a code typed from an e-mail."""
 
     type: MailKind
     token_hash: Secret | None = None
@@ -103,9 +103,9 @@ class Verify(BaseModel):
     token: Secret | None = None
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
+    def _require_one_proof(self) -> Self:
         if (self.token_hash is None) == (self.email is None or self.token is None):
-            raise ValueError("send either `token_hash`, or `email` and `token`")
+            raise ValueError("must have either `token_hash`, or `email` and `token`")
         return self
 
     def proof(self) -> MailedLink | MailedCode:
@@ -116,29 +116,29 @@ class Verify(BaseModel):
 
 
 class AccountPatch(BaseModel):
-    email: Email | None = Field(None, description="Takes effect once it is confirmed, where mails are confirmed")
-    password: Secret | None = Field(None, description="Ends all other sessions of the account")
+    email: Email | None = Field(None, description="Takes effect when it is confirmed, if that is required.")
+    password: Secret | None = Field(None, description="Ends all other sessions of the account.")
     current_password: Secret | None = None
-    nonce: Secret | None = Field(None, description="The code from a mail, where a change asks for one")
-    metadata: Metadata | None = Field(None, description="Merged into what is there; null takes a key away")
+    nonce: Secret | None = Field(None, description="The code from an e-mail, if reauthentication is required.")
+    metadata: Metadata | None = Field(None, description="Merged into the existing metadata; null removes a key.")
     redirect_to: Redirect = None
 
     @model_validator(mode="after")
-    def _something(self) -> Self:
+    def _require_change(self) -> Self:
         if self.email is None and self.password is None and self.metadata is None:
-            raise ValueError("name what to change: `email`, `password` or `metadata`")
+            raise ValueError("must have `email`, `password` or `metadata`")
         return self
 
     def change(self) -> AccountChange:
         secrets = {"password": self.password, "current_password": self.current_password, "nonce": self.nonce}
-        shown = {name: value.get_secret_value() for name, value in secrets.items() if value is not None}
-        return AccountChange(email=self.email, metadata=self.metadata, **shown)
+        values = {name: value.get_secret_value() for name, value in secrets.items() if value is not None}
+        return AccountChange(email=self.email, metadata=self.metadata, **values)
 
 
 class AccountRead(BaseModel):
     id: UUID
     email: str
-    new_email: str | None = Field(None, description="Waits to be confirmed")
+    new_email: str | None = Field(None, description="An address that is not confirmed yet.")
     metadata: Mapping[str, object]
     created_at: dt.datetime
     confirmed_at: dt.datetime | None
@@ -149,11 +149,11 @@ class AccountRead(BaseModel):
         return cls.model_validate(account, from_attributes=True)
 
 
-class SessionRead(BaseModel):
+class AuthSessionRead(BaseModel):
     access_token: str
     refresh_token: str
-    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the word of the standard
-    expires_in: int = Field(description="Seconds until the access token has to be refreshed")
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the token type of RFC 6750
+    expires_in: int = Field(description="Seconds until the access token expires.")
     user: AccountRead
 
     @classmethod

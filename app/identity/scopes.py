@@ -1,4 +1,4 @@
-"""What a caller may be allowed to do, and what each role is."""
+"""The scopes of a caller, and the scopes of each role."""
 
 from enum import StrEnum
 
@@ -24,6 +24,6 @@ END_USER = frozenset(
     for scope in Scope
     if scope.startswith(("memories:", "profiles:", "sessions:")) or scope == Scope.PROJECTS_READ
 )
-# What an application needs: everything but handing out keys and administering the instance.
+# An application needs everything except managing keys and administering the instance.
 DEFAULT_FOR_KEYS = EVERYTHING - {Scope.KEYS_READ, Scope.KEYS_WRITE, Scope.ADMIN}
 SCOPES_OF_ROLE = {"OWNER": EVERYTHING, "READER": READ_ONLY, "USER": END_USER}

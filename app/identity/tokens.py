@@ -1,4 +1,4 @@
-"""Verify access tokens, the same way for Supabase's and for ours: the one place that decides."""
+"""Verify access tokens of Supabase and of the embedded identity provider in the same way."""
 
 import hashlib
 import time
@@ -14,13 +14,14 @@ from jose.exceptions import JOSEError
 from app.core.errors import ConfigurationError, Unauthorized
 
 Jwk = Mapping[str, object]
-"""A key as a JSON Web Key. Never PEM or DER: with those, python-jose can be talked into another algorithm."""
+"""A JSON Web Key. Never PEM or DER, which allow an attacker to make python-jose use another algorithm."""
 
 AUDIENCE = "authenticated"
 LEEWAY_SECONDS = 30
-WHAT_IS_NONE = "This is not an access token, and no API key either, which begins with ks_: sign in, or make a key."
-LONGEST_TOKEN = 32_768
-FAMILIES = (frozenset({"ES256", "RS256"}), frozenset({"HS256"}))
+UNKNOWN_CREDENTIAL = "The credential is neither an access token nor an API key (which starts with ks_)."
+NOT_AN_ACCOUNT = "This token was not issued to a signed-in account."
+MAX_TOKEN_LENGTH = 32_768
+ALGORITHM_FAMILIES = (frozenset({"ES256", "RS256"}), frozenset({"HS256"}))
 
 
 class InvalidToken(Unauthorized):
@@ -36,7 +37,7 @@ class KeySource(Protocol):
 
 
 class StaticKeys:
-    """Keys known beforehand: our own from disk, or an old project's shared secret."""
+    """Keys that are known at the start: our own from disk, or the shared secret of an older Supabase project."""
 
     def __init__(self, keys: Sequence[Jwk]) -> None:
         self._keys = tuple(keys)
@@ -45,11 +46,11 @@ class StaticKeys:
         return find_key(self._keys, kid)
 
     def purge(self) -> None:
-        """Nothing to forget."""
+        """Static keys are never fetched again."""
 
 
 def find_key(keys: Sequence[Jwk], kid: str | None) -> Jwk | None:
-    """The key of that id. A shared secret has none, and then it is the only one."""
+    """The key with this id. A shared secret has no id, and is always the only key."""
     if len(keys) == 1 and keys[0].get("kty") == "oct":
         return keys[0]
     return next((key for key in keys if kid is not None and key.get("kid") == kid), None)
@@ -57,22 +58,22 @@ def find_key(keys: Sequence[Jwk], kid: str | None) -> Jwk | None:
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Somebody whose tokens we accept, by the exact `iss` they write."""
+    """A trusted issuer of tokens, identified by the exact `iss` claim."""
 
     name: str
     keys: KeySource
     algorithms: frozenset[str] = frozenset({"ES256", "RS256"})
 
     def __post_init__(self) -> None:
-        if not self.algorithms or not any(self.algorithms <= family for family in FAMILIES):
+        if not self.algorithms or not any(self.algorithms <= family for family in ALGORITHM_FAMILIES):
             raise ConfigurationError(
-                f"The issuer {self.name} mixes algorithms of two families: a shared secret (HS256) must stand alone."
+                f"The issuer {self.name} mixes two families of algorithms. A shared secret (HS256) must stand alone."
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a good token says. Nothing in it that its owner could have written is used to decide anything."""
+    """The claims of a verified token. Decisions never use a claim that the account can change, such as its metadata."""
 
     subject: UUID
     session_id: UUID
@@ -85,44 +86,44 @@ class Claims:
 
 
 async def verify(token: str, issuers: Sequence[Issuer]) -> Claims:
-    """The claims of a token that one of the issuers signed for a person; InvalidToken for anything else."""
+    """Return the claims of a token that a trusted issuer signed for an account. Raises InvalidToken otherwise."""
     header, claimed = _read(token)
     issuer = next((issuer for issuer in issuers if issuer.name == claimed.get("iss")), None)
     if issuer is None:
-        raise InvalidToken("This token was issued by somebody this server does not trust.")
+        raise InvalidToken("This server does not trust the issuer of this token.")
     key = await _key_for(header, issuer)
     _check_shape(claimed)
     return _claims(_decode(token, key, issuer.name), issuer.name)
 
 
 def _read(token: str) -> tuple[dict[str, object], dict[str, object]]:
-    if len(token) > LONGEST_TOKEN or not token.isascii():
-        raise InvalidToken(WHAT_IS_NONE)
+    if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
+        raise InvalidToken(UNKNOWN_CREDENTIAL)
     try:
         return jwt.get_unverified_header(token), jwt.get_unverified_claims(token)
     except (JOSEError, RecursionError):
-        raise InvalidToken(WHAT_IS_NONE) from None
+        raise InvalidToken(UNKNOWN_CREDENTIAL) from None
 
 
 async def _key_for(header: Mapping[str, object], issuer: Issuer) -> Jwk:
     algorithm, kid = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in issuer.algorithms:
-        raise InvalidToken("This token is signed with an algorithm its issuer does not use.")
+        raise InvalidToken("This token is signed with an algorithm that its issuer does not use.")
     if "crit" in header:
-        raise InvalidToken("This token demands an extension this server does not know.")
+        raise InvalidToken("This token requires an extension that this server does not support.")
     key = await issuer.keys.find(kid if isinstance(kid, str) else None)
     if key is None or key.get("alg") != algorithm:
-        raise InvalidToken("This token is signed with a key its issuer does not use.")
+        raise InvalidToken("This token is signed with a key that its issuer does not use.")
     return key
 
 
 def _check_shape(claimed: Mapping[str, object]) -> None:
-    """python-jose takes any type of number and lists of audiences, and fails with a bare TypeError on others."""
+    """python-jose accepts any numeric type and lists of audiences, and fails with a TypeError on other types."""
     times = [claimed.get("exp"), claimed.get("iat"), claimed.get("nbf", 0)]
     if not all(type(moment) is int for moment in times):
-        raise InvalidToken("This token does not say from when until when it is valid.")
+        raise InvalidToken("This token has no valid `exp`, `iat` or `nbf` claim.")
     if not all(isinstance(claimed.get(name), str) for name in ("aud", "sub", "session_id", "role")):
-        raise InvalidToken("This token was not issued to a person who signed in.")
+        raise InvalidToken(NOT_AN_ACCOUNT)
 
 
 def _decode(token: str, key: Jwk, issuer: str) -> dict[str, object]:
@@ -137,19 +138,19 @@ def _decode(token: str, key: Jwk, issuer: str) -> dict[str, object]:
             options={**options, "verify_at_hash": False, "leeway": LEEWAY_SECONDS},
         )
     except JOSEError as error:
-        raise InvalidToken(_sentence(error)) from None
+        raise InvalidToken(_jose_message(error)) from None
     return claims
 
 
-def _sentence(error: JOSEError) -> str:
+def _jose_message(error: JOSEError) -> str:
     if type(error).__name__ == "ExpiredSignatureError":
-        return "This token has expired; refresh it or sign in again."
+        return "This token has expired. Refresh it or sign in again."
     return "This token is not valid."
 
 
 def _claims(claims: Mapping[str, object], issuer: str) -> Claims:
     if claims["role"] != AUDIENCE:
-        raise InvalidToken("This token was not issued to a person who signed in.")
+        raise InvalidToken(NOT_AN_ACCOUNT)
     issued_at, expires_at = int(str(claims["iat"])), int(str(claims["exp"]))
     if issued_at > time.time() + LEEWAY_SECONDS:
         raise InvalidToken("This token was issued in the future.")
@@ -169,18 +170,18 @@ def _uuid(value: object) -> UUID:
     try:
         return UUID(str(value))
     except ValueError:
-        raise InvalidToken("This token was not issued to a person who signed in.") from None
+        raise InvalidToken(NOT_AN_ACCOUNT) from None
 
 
 class Verifier:
-    """`verify` with a memory: a token is checked once, then known until it expires or keys are looked up anew.
+    """Caches verified tokens until they expire or the cache entry is ten minutes old.
 
-    Whether the session it belongs to still lives is another question, asked of the database each time.
+    The cache says nothing about the session of a token: the database checks it on each request.
     """
 
     def __init__(self, issuers: Sequence[Issuer], *, remember: int = 4096, remember_seconds: float = 600) -> None:
         if len({issuer.name for issuer in issuers}) != len(issuers):
-            raise ConfigurationError("An issuer of tokens is named twice; each has one set of keys.")
+            raise ConfigurationError("Two token issuers have the same name. Each issuer has one set of keys.")
         self._issuers = tuple(issuers)
         self._limit = remember
         self._seconds = remember_seconds
@@ -196,7 +197,7 @@ class Verifier:
         return claims
 
     def purge(self) -> None:
-        """Forget every token and key: for when a key has been revoked."""
+        """Drop all cached tokens and keys, so that a revoked key is not used again."""
         self._known.clear()
         for issuer in self._issuers:
             issuer.keys.purge()

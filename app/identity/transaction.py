@@ -1,4 +1,4 @@
-"""The caller's transaction: committed before the response leaves, closed before a stream begins."""
+"""Transactions of the caller: committed before the response is sent, and closed before a stream begins."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -7,12 +7,18 @@ from typing import Annotated
 from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.resources import Resources, ResourcesDep
+from app.core.database.database import Database
+from app.core.resources import ResourcesDep
 from app.identity.caller import Caller, CallerDep
 
 
+def caller_transaction(database: Database, caller: Caller) -> AbstractAsyncContextManager[AsyncSession]:
+    """For routes that continue after the commit, or that are called too often to pay for a dependency."""
+    return database.transaction(caller.project_id, caller.user_id, caller.account_id)
+
+
 async def open_transaction(resources: ResourcesDep, caller: CallerDep) -> AsyncIterator[AsyncSession]:
-    async with resources.database.transaction(caller.project_id, caller.user_id, caller.account_id) as tx:
+    async with caller_transaction(resources.database, caller) as tx:
         yield tx
 
 
@@ -21,12 +27,7 @@ async def open_system_transaction(resources: ResourcesDep, _: CallerDep) -> Asyn
         yield tx
 
 
-# scope="function" matters: the default commits after the client has already been told 200.
+# scope="function" is required: by default, FastAPI commits after it has sent the response.
 Transaction = Annotated[AsyncSession, Depends(open_transaction, scope="function")]
-# For what belongs to no single project: a person's organizations, projects and memberships.
+# For rows that belong to no single project: the organizations, projects and memberships of an account.
 SystemTransaction = Annotated[AsyncSession, Depends(open_system_transaction, scope="function")]
-
-
-def opened(resources: Resources, caller: Caller) -> AbstractAsyncContextManager[AsyncSession]:
-    """For calls that go on after the commit, or that are too frequent for anything around them."""
-    return resources.database.transaction(caller.project_id, caller.user_id, caller.account_id)

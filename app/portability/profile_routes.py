@@ -9,6 +9,7 @@ from app.core.errors import BadRequest
 from app.core.http.schemas import Done
 from app.core.resources import ResourcesDep
 from app.identity.caller import Caller, ProfileWriter
+from app.identity.transaction import caller_transaction
 from app.memory.copy_profile import copy_memories
 from app.memory.namespace import Namespace
 from app.profiles.repository import ProfileRepository
@@ -23,7 +24,7 @@ FORGET_EVENTS = text("delete from events where project_id = :project_id and name
 @router.post("/{profile_id}/copy")
 async def copy_profile(profile_id: UUID, body: ProfileCopy, caller: ProfileWriter, resources: ResourcesDep) -> Copied:
     """Its memories into another profile of the same user. What is known there already is counted, not doubled."""
-    async with resources.database.transaction(caller.project_id, caller.user_id, caller.account_id) as tx:
+    async with caller_transaction(resources.database, caller) as tx:
         source = await ProfileRepository(tx, caller.project_id, caller.user_id).get(profile_id)
         target = await ProfileRepository(tx, caller.project_id, source.user_id).get(body.to_profile_id)
     if source.id == target.id:
@@ -35,7 +36,7 @@ async def copy_profile(profile_id: UUID, body: ProfileCopy, caller: ProfileWrite
 @router.delete("/{profile_id}")
 async def delete_profile(profile_id: UUID, caller: ProfileWriter, resources: ResourcesDep) -> Done:
     """With its memories and sessions, for good. The last profile cannot go."""
-    async with resources.database.transaction(caller.project_id, caller.user_id, caller.account_id) as tx:
+    async with caller_transaction(resources.database, caller) as tx:
         profiles = ProfileRepository(tx, caller.project_id, caller.user_id)
         profile = await profiles.get(profile_id)
         sessions = select(Session.id).where(Session.project_id == caller.project_id, Session.profile_id == profile_id)

@@ -9,7 +9,7 @@ from app.core.database.pagination import Cursor, Limit, Page, Rows
 from app.core.http.schemas import Done
 from app.core.resources import ResourcesDep
 from app.identity.caller import Caller, SessionReader, SessionWriter
-from app.identity.transaction import Transaction
+from app.identity.transaction import Transaction, caller_transaction
 from app.profiles.repository import ProfileRepository
 from app.sessions.models import Message, Session
 from app.sessions.privacy import PrivacyMode
@@ -67,7 +67,7 @@ async def change_session(
 ) -> Session:
     """A change of mode acts from the next message on. Leaving incognito forgets what was said in it."""
     changes = {name: value for name, value in body.model_dump(exclude_unset=True).items() if value is not None}
-    async with resources.database.transaction(caller.project_id, caller.user_id, caller.account_id) as tx:
+    async with caller_transaction(resources.database, caller) as tx:
         session = await sessions_of(caller, tx).update(session_id, **changes)
         await tx.refresh(session)
     if session.privacy_mode != PrivacyMode.INCOGNITO:
@@ -78,7 +78,7 @@ async def change_session(
 @router.delete("/{session_id}")
 async def delete_session(session_id: UUID, caller: SessionWriter, resources: ResourcesDep) -> Done:
     """With its messages, and without what had not been remembered from it yet."""
-    async with resources.database.transaction(caller.project_id, caller.user_id, caller.account_id) as tx:
+    async with caller_transaction(resources.database, caller) as tx:
         await sessions_of(caller, tx).delete(session_id)
     await windows_of(resources).forget(session_id)
     return Done(message="Session deleted, with its messages")
@@ -121,7 +121,7 @@ async def summarize_session(
 @router.post("/{session_id}/reset")
 async def reset_session(session_id: UUID, caller: SessionWriter, resources: ResourcesDep) -> SessionReset:
     """Empty it: messages, summary, short-term memory, what had not been remembered yet. Memories made from it stay."""
-    async with resources.database.transaction(caller.project_id, caller.user_id, caller.account_id) as tx:
+    async with caller_transaction(resources.database, caller) as tx:
         sessions = sessions_of(caller, tx)
         session = await sessions.get(session_id)
         session.summary, session.summary_through, session.title = None, None, None

@@ -12,11 +12,11 @@ from app.core.database.database import Database
 from app.core.errors import ConfigurationError
 from app.core.ports import ShortTerm
 from app.identity.jwks import JwksCache
-from app.identity.local.keys import load_or_create_keys, load_or_create_secret
-from app.identity.local.lockout import Limits
-from app.identity.local.mail import LogMailer, Mailer, SmtpMailer, SmtpSettings
-from app.identity.local.passwords import PasswordRules
-from app.identity.local.provider import LocalIdentity, issuer, open_identity
+from app.identity.local.mail.mailer import LogMailer, Mailer, SmtpMailer, SmtpSettings
+from app.identity.local.provider import IdentityProvider, local_issuer, open_provider
+from app.identity.local.security.keys import load_or_create_keys, load_or_create_secret
+from app.identity.local.security.lockout import LockoutLimits
+from app.identity.local.security.passwords import PasswordRules
 from app.identity.local.settings import IdentitySettings
 from app.identity.tokens import Issuer, StaticKeys
 from app.settings import Settings, SignupMode
@@ -40,10 +40,10 @@ def pepper(secret: str) -> bytes:
 
 def open_local_identity(
     settings: Settings, stack: AsyncExitStack, database: Database, memory: ShortTerm, secret: str
-) -> LocalIdentity | None:
+) -> IdentityProvider | None:
     if settings.supabase_url:
         return None
-    local = open_identity(
+    local = open_provider(
         database,
         load_or_create_keys(settings.data_dir / "identity"),
         IdentitySettings(
@@ -53,7 +53,7 @@ def open_local_identity(
             redirect_urls=tuple(f"{origin}/*" for origin in settings.cors_origins),
             autoconfirm=not needs_confirmation(settings),
             signups_open=settings.signup_mode is not SignupMode.CLOSED,
-            limits=Limits(requests_per_address=settings.sign_ups_per_address),
+            limits=LockoutLimits(requests_per_address=settings.sign_ups_per_address),
             passwords=PasswordRules(shortest=settings.password_min_length),
             access_token_seconds=settings.access_token_seconds,
         ),
@@ -92,7 +92,7 @@ def identity_http(identity_app: FastAPI | None) -> httpx.AsyncClient:
 
 
 def open_identity_client(
-    settings: Settings, local: LocalIdentity | None, http: httpx.AsyncClient, secret: str
+    settings: Settings, local: IdentityProvider | None, http: httpx.AsyncClient, secret: str
 ) -> GoTrueIdentity:
     if local:
         return GoTrueIdentity(IN_PROCESS_URL, http, publishable_key=secret, secret_key=secret)
@@ -107,10 +107,10 @@ def open_identity_client(
     )
 
 
-def token_issuers(settings: Settings, local: LocalIdentity | None, http: httpx.AsyncClient) -> list[Issuer]:
+def token_issuers(settings: Settings, local: IdentityProvider | None, http: httpx.AsyncClient) -> list[Issuer]:
     """Whose tokens count. After a move to Supabase the old key's tokens stay good until they expire."""
     if local:
-        return [issuer(local.keys, local.settings.issuer)]
+        return [local_issuer(local.keys, local.settings.issuer)]
     name = f"{settings.supabase_url}/auth/v1"
     if settings.supabase_jwt_secret:
         secret = settings.supabase_jwt_secret.get_secret_value()
@@ -122,7 +122,7 @@ def former_issuers(settings: Settings) -> list[Issuer]:
     if not settings.former_issuer:
         return []
     keys = load_or_create_keys(settings.data_dir / "identity")
-    return [issuer(keys, settings.former_issuer)]
+    return [local_issuer(keys, settings.former_issuer)]
 
 
 def hs256_key(secret: str) -> dict[str, object]:

@@ -14,7 +14,7 @@ from app.api_keys.lookup import StoredKeys
 from app.core.database.database import Database
 from app.core.resources import Resources
 from app.identity.scopes import DEFAULT_FOR_KEYS, EVERYTHING
-from tests.conftest import MakeKey, SignUp, client_of
+from tests.conftest import MakeKey, SignUp, open_client
 
 KEYS = "/v1/api-keys"
 SECRETS = text("select secret_hash, previous_hash, name from api_keys where id = :id")
@@ -29,7 +29,7 @@ async def create(client: httpx.AsyncClient, **body: object) -> dict[str, Any]:
 
 
 async def works(app: FastAPI, key: str) -> bool:
-    async with client_of(app, key) as client:
+    async with open_client(app, key) as client:
         answer = await client.get("/v1/projects")
     assert answer.status_code in (200, 401), answer.text
     return answer.status_code == 200
@@ -42,7 +42,7 @@ async def test_a_key_is_shown_once_and_works_in_every_spelling(app: FastAPI, cli
     assert set(made["scopes"]) == DEFAULT_FOR_KEYS
     assert {"keys:write", "admin"} & set(made["scopes"]) == set()
     for headers in ({"Authorization": f"Bearer {key}"}, {"Authorization": f"Token {key}"}, {"X-API-Key": key}):
-        async with client_of(app) as plain:
+        async with open_client(app) as plain:
             assert (await plain.get("/v1/projects", headers=headers)).status_code == 200
 
     shown = [await client.get(KEYS), await client.get(f"{KEYS}/{made['id']}")]
@@ -86,7 +86,7 @@ async def test_scopes_act_from_the_next_request_on(app: FastAPI, client: httpx.A
     made = await create(client, scopes=["projects:read", "profiles:read"])
     assert await works(app, made["key"])
     assert (await client.patch(f"{KEYS}/{made['id']}", json={"scopes": ["profiles:read"]})).status_code == 200
-    async with client_of(app, made["key"]) as narrowed:
+    async with open_client(app, made["key"]) as narrowed:
         assert (await narrowed.get("/v1/projects")).status_code == 403
 
 

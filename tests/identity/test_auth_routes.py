@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from app.adapters.accounts.supabase import GoTrueIdentity
 from app.core.database.database import Database
 from app.core.resources import Resources
-from app.identity.local.provider import issuer
+from app.identity.local.provider import local_issuer
 from app.identity.tokens import Verifier
 from app.main import create_app
 from tests.adapters.accounts.gotrue import refusal
@@ -59,7 +59,7 @@ async def mailing(database: Database) -> AsyncIterator[Provider]:
 async def confirming(mailing: Provider, resources: Resources) -> AsyncIterator[httpx.AsyncClient]:
     """The app of a house that confirms addresses by mail."""
     identity = GoTrueIdentity(ISSUER, mailing.http, publishable_key=SECRET, secret_key=SECRET)
-    tokens = Verifier([issuer(mailing.house.keys, ISSUER)])
+    tokens = Verifier([local_issuer(mailing.house.keys, ISSUER)])
     async with open_door(create_app(replace(resources, identity=identity, tokens=tokens))) as client:
         yield client
 

@@ -5,7 +5,7 @@ import pytest
 
 from app.core.errors import Unavailable
 from app.identity.jwks import JwksCache
-from app.identity.local.keys import new_key, public_half
+from app.identity.local.security.keys import new_key, public_half
 
 URL = "https://ref.supabase.co/auth/v1/.well-known/jwks.json"
 

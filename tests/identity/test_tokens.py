@@ -14,7 +14,7 @@ from jose import jwk as jose_jwk
 from jose import jws, jwt
 
 from app.core.errors import ConfigurationError, Unauthorized
-from app.identity.local.keys import new_key, public_half
+from app.identity.local.security.keys import new_key, public_half
 from app.identity.tokens import Claims, InvalidToken, Issuer, Jwk, StaticKeys, Verifier, verify
 
 ISSUER = "http://127.0.0.1:8000/auth/v1"

@@ -4,7 +4,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from tests.conftest import SignedUp, client_of
+from tests.conftest import SignedUp, open_client
 
 NOBODY = "nobody-of-this-name@example.com"
 
@@ -45,7 +45,7 @@ async def test_whoever_is_let_in_before_their_first_request_has_a_place_of_their
     path = where.get(door, f"{theirs}projects/{owner.project_id}") + f"/members{slash}"
     added = await owner.client.post(path, json={"email": body["email"], "role": "READER"})
     assert added.status_code == 201, added.text
-    async with client_of(app, token) as newcomer:
+    async with open_client(app, token) as newcomer:
         first = (await newcomer.get("/v1/ping/")).json()["project_id"]
         assert first != str(owner.project_id)
         assert len((await newcomer.get("/v1/projects")).json()["results"]) == 2

@@ -12,7 +12,7 @@ from app.adapters.webhook_client import HttpCourier
 from app.core.resources import Resources
 from app.main import create_app
 from app.worker import run_jobs
-from tests.conftest import MakeKey, client_of
+from tests.conftest import MakeKey, open_client
 from tests.webhooks.receiver import Receiver, open_receiver
 
 EVERYTHING = ["memory_add", "memory_update", "memory_delete", "memory_categorize"]
@@ -75,7 +75,7 @@ async def open_house(resources: Resources, make_key: MakeKey) -> AsyncIterator[O
     async def make(carrier: HttpCourier, *, allow_private: bool = True, project: uuid.UUID | None = None) -> House:
         own = courier(resources, carrier, allow_private=allow_private)
         holder = await make_key(project=project)
-        opened.append(client_of(create_app(own), holder.key))
+        opened.append(open_client(create_app(own), holder.key))
         return House(opened[-1], holder.project_id, own, holder.key)
 
     yield make

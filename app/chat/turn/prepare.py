@@ -17,6 +17,7 @@ from app.core.errors import BadRequest, Conflict, NotFound
 from app.core.ports import ModelOptions
 from app.core.resources import Resources
 from app.identity.caller import Caller
+from app.identity.transaction import caller_transaction
 from app.profiles.repository import ProfileRepository
 from app.sessions.privacy import PrivacyMode, promise_of
 from app.sessions.repository import END_TURN, SessionRepository
@@ -30,7 +31,7 @@ async def prepare_turn(resources: Resources, caller: Caller, asked: Asked) -> Tu
         entered = await _enter(resources, caller, asked, asked.session_id, ask)
     else:
         user_id = caller.act_for(asked.user_id)
-        async with resources.database.transaction(caller.project_id, caller.user_id, caller.account_id) as tx:
+        async with caller_transaction(resources.database, caller) as tx:
             session_id = await _open_session(tx, caller.project_id, user_id, asked)
             entered = await _enter(resources, caller, asked, session_id, partial(resources.database.together, tx))
     return entered if isinstance(entered, Turn) else await _look_back(resources, *entered)

@@ -25,8 +25,8 @@ from app.gateways.mem0.memories.list import Part, list_memories
 from app.gateways.mem0.memories.schemas import ListMemories, Placed
 from app.gateways.mem0.project_check import check_place
 from app.identity.caller import Caller, MemoryReader
-from app.identity.transaction import opened
-from app.memory.filters.parse import parse_filters, unwritten
+from app.identity.transaction import caller_transaction
+from app.memory.filters.parse import parse_filters, parse_object_text
 from app.projects.token_usage import ask_model
 
 router = APIRouter(tags=["mem0: exports"], responses=REFUSALS, route_class=PlainRefusals)
@@ -95,7 +95,7 @@ async def create_export(body: ExportCreate, caller: MemoryReader, resources: Res
     check_place(caller, body)
     await list_memories(resources, caller, ListMemories(filters=body.filters), Part(1, 1))
     request = {"schema": body.shape, "filters": read_conditions(body.filters), "instructions": body.export_instructions}
-    async with opened(resources, caller) as tx:
+    async with caller_transaction(resources.database, caller) as tx:
         exports = ExportRepository(tx, caller.project_id, caller.user_id)
         made = await exports.add(user_id=caller.user_id, request=request)
     return ExportMade(message="Memory export request received. Fetch it with its id.", id=str(made.id))
@@ -115,14 +115,14 @@ async def get_export(body: ExportAsked, caller: MemoryReader, resources: Resourc
 
 def read_conditions(filters: object) -> object:
     """In one spelling, so that an export is found again by the same filters."""
-    given = unwritten(filters, "filters") if isinstance(filters, str) else filters
+    given = parse_object_text(filters, "filters") if isinstance(filters, str) else filters
     parse_filters(given)
     return given or None
 
 
 async def _find(resources: Resources, caller: Caller, asked: ExportAsked) -> Shape:
     filters = read_conditions(asked.filters)
-    async with opened(resources, caller) as tx:
+    async with caller_transaction(resources.database, caller) as tx:
         exports = ExportRepository(tx, caller.project_id, caller.user_id)
         query = exports.rows.order_by(MemoryExport.created_at.desc()).limit(1)
         if asked.memory_export_id:

@@ -1,4 +1,4 @@
-"""Our own small identity provider: GoTrue's routes and tables, for a house without Supabase."""
+"""An embedded identity provider with GoTrue's routes and tables, for an installation without Supabase."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Who asks, from where: the credentials and addresses of a request to the provider."""
+"""The credentials and the origin of a request to the identity provider."""
 
 import hmac
 from typing import Annotated
@@ -8,21 +8,21 @@ from jose import jwt
 from jose.exceptions import JOSEError
 
 from app.identity.local.errors import IdentityError
-from app.identity.local.provider import LocalIdentity, SignedIn, authenticate
+from app.identity.local.provider import AuthenticatedAccount, IdentityProvider, authenticate
 from app.identity.local.schemas import unauthorized
-from app.identity.local.sessions import Origin
+from app.identity.local.storage.sessions import RequestOrigin
 
 FORWARDED_FOR = "Sb-Forwarded-For"
-LONGEST_AGENT = 512
+MAX_USER_AGENT_LENGTH = 512
 
 
-async def _house(request: Request) -> LocalIdentity:
-    house = request.app.state.house
-    assert isinstance(house, LocalIdentity)
-    return house
+async def _provider(request: Request) -> IdentityProvider:
+    provider = request.app.state.provider
+    assert isinstance(provider, IdentityProvider)
+    return provider
 
 
-House = Annotated[LocalIdentity, Depends(_house)]
+ProviderDep = Annotated[IdentityProvider, Depends(_provider)]
 
 
 def _bearer(request: Request) -> str:
@@ -30,54 +30,54 @@ def _bearer(request: Request) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-async def _signed_in(request: Request, house: House) -> SignedIn:
+async def _signed_in(request: Request, provider: ProviderDep) -> AuthenticatedAccount:
     token = _bearer(request)
     if not token or token == request.headers.get("apikey"):
         raise unauthorized()
-    return await authenticate(house, token)
+    return await authenticate(provider, token)
 
 
-def _is_secret(house: LocalIdentity, key: str) -> bool:
-    return hmac.compare_digest(key.encode(), house.settings.secret_key.encode())
+def _is_secret(provider: IdentityProvider, key: str) -> bool:
+    return hmac.compare_digest(key.encode(), provider.settings.secret_key.encode())
 
 
-async def _origin(request: Request, house: House) -> Origin:
-    """Our own server calls for many people: with the secret key it may say for which address, as in Supabase."""
+async def _origin(request: Request, provider: ProviderDep) -> RequestOrigin:
+    """With the secret key, our own server may forward the address of its client, as in Supabase."""
     address = request.client.host if request.client else ""
     forwarded = request.headers.get(FORWARDED_FOR)
-    if forwarded and _is_secret(house, request.headers.get("apikey", "")):
+    if forwarded and _is_secret(provider, request.headers.get("apikey", "")):
         address = forwarded.strip()
-    return Origin(address, request.headers.get("User-Agent", "")[:LONGEST_AGENT])
+    return RequestOrigin(address, request.headers.get("User-Agent", "")[:MAX_USER_AGENT_LENGTH])
 
 
-async def _admin(request: Request, house: House) -> None:
-    """The secret key itself, or a token of ours for the role `service_role`."""
+async def _admin(request: Request, provider: ProviderDep) -> None:
+    """Accepts the secret key, or a token signed by us with the role `service_role`."""
     token = _bearer(request) or request.headers.get("apikey", "")
     if not token:
         raise unauthorized()
-    if not _is_secret(house, token) and not _is_service_token(house, token):
+    if not _is_secret(provider, token) and not _is_service_token(provider, token):
         raise IdentityError(403, "not_admin", "User not allowed")
 
 
-def _is_service_token(house: LocalIdentity, token: str) -> bool:
+def _is_service_token(provider: IdentityProvider, token: str) -> bool:
     options = {"require_exp": True, "require_iss": True, "verify_aud": False}
     try:
         kid = jwt.get_unverified_header(token).get("kid")
-        key = next((key for key in house.keys.public() if key["kid"] == kid), None)
+        key = next((key for key in provider.keys.public() if key["kid"] == kid), None)
         if key is None:
             return False
-        claims = jwt.decode(token, key, algorithms=["ES256"], issuer=house.settings.issuer, options=options)
+        claims = jwt.decode(token, key, algorithms=["ES256"], issuer=provider.settings.issuer, options=options)
     except (JOSEError, RecursionError, TypeError):
         return False
     return bool(claims.get("role") == "service_role")
 
 
-async def _limited(house: House, origin: Annotated[Origin, Depends(_origin)]) -> None:
-    await house.lockout.request(origin.address)
+async def _limited(provider: ProviderDep, origin: Annotated[RequestOrigin, Depends(_origin)]) -> None:
+    await provider.lockout.request(origin.address)
 
 
-Person = Annotated[SignedIn, Depends(_signed_in)]
-From = Annotated[Origin, Depends(_origin)]
+Person = Annotated[AuthenticatedAccount, Depends(_signed_in)]
+From = Annotated[RequestOrigin, Depends(_origin)]
 RedirectTo = Annotated[str | None, Query(max_length=2048)]
 Limited = Depends(_limited)
 Admin = Depends(_admin)

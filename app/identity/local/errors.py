@@ -1,4 +1,4 @@
-"""GoTrue's errors, in both of the bodies its clients understand."""
+"""GoTrue's errors, in both response formats that its clients understand."""
 
 import structlog
 from fastapi import FastAPI, Request
@@ -37,7 +37,7 @@ def invalid(message: str) -> IdentityError:
 
 
 def render(request: Request, error: IdentityError) -> JSONResponse:
-    """With an API version the code is a word; before versions it was the status."""
+    """With an API version the code is a word. Without one it is the status, as before GoTrue had API versions."""
     headers = {"x-sb-error-code": error.code}
     if request.headers.get(VERSION_HEADER, "") >= API_VERSION:
         headers[VERSION_HEADER] = API_VERSION
@@ -64,7 +64,7 @@ async def _identity_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _bad_body(request: Request, error: Exception) -> JSONResponse:
-    """Names the field and never repeats what was in it."""
+    """Names the invalid field, but never repeats its value."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     if first["type"] == "json_invalid":
@@ -80,8 +80,8 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _database_error(request: Request, error: Exception) -> JSONResponse:
-    """The error's own words may repeat what a person sent, so only its kind is logged."""
+    """Log the error type only, because the message may contain values of the request."""
     log.error("identity.database_failed", error=type(error).__name__)
     if isinstance(error, PoolTimeout):
-        return render(request, IdentityError(503, "request_timeout", "The server is busy; try again shortly"))
+        return render(request, IdentityError(503, "request_timeout", "The server is busy. Try again shortly."))
     return render(request, IdentityError(500, "unexpected_failure", "Database error"))

@@ -1,17 +1,17 @@
-"""GoTrue's routes for people."""
+"""GoTrue's routes for signing up, signing in and managing one's own account."""
 
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from app.identity.local import recover, sign_in, sign_up, update_account, verify
-from app.identity.local.dependencies import From, House, Limited, Person, RedirectTo
+from app.identity.local.dependencies import From, Limited, Person, ProviderDep, RedirectTo
 from app.identity.local.errors import IdentityError
-from app.identity.local.redirects import choose_redirect
+from app.identity.local.flows import recover, sign_in, sign_up, update_account, verify
+from app.identity.local.flows.verify import HALF_WAY
+from app.identity.local.mail.redirects import choose_redirect
 from app.identity.local.schemas import EmailBody, ResendBody, SignUpBody, TokenBody, UserBody, VerifyBody, user_json
-from app.identity.local.sessions import Scope
-from app.identity.local.verify import HALF_WAY
+from app.identity.local.storage.sessions import Scope
 
 router = APIRouter()
 
@@ -20,15 +20,15 @@ JWKS_SECONDS = 600
 
 @router.get("/health")
 async def health() -> dict[str, str]:
-    return {"name": "Keepsake identity", "version": "1", "description": "Accounts in the shape of Supabase Auth"}
+    return {"name": "Keepsake identity", "version": "1", "description": "Accounts compatible with Supabase Auth"}
 
 
 @router.get("/settings")
-async def settings(house: House) -> dict[str, object]:
+async def settings(provider: ProviderDep) -> dict[str, object]:
     return {
         "external": {"email": True, "phone": False, "anonymous_users": False},
-        "disable_signup": not house.settings.signups_open,
-        "mailer_autoconfirm": house.settings.autoconfirm,
+        "disable_signup": not provider.settings.signups_open,
+        "mailer_autoconfirm": provider.settings.autoconfirm,
         "phone_autoconfirm": False,
         "sms_provider": "",
         "saml_enabled": False,
@@ -36,24 +36,24 @@ async def settings(house: House) -> dict[str, object]:
 
 
 @router.get("/.well-known/jwks.json")
-async def jwks(house: House) -> Response:
+async def jwks(provider: ProviderDep) -> Response:
     headers = {"Cache-Control": f"public, max-age={JWKS_SECONDS}"}
-    return JSONResponse({"keys": [dict(key) for key in house.keys.public()]}, headers=headers)
+    return JSONResponse({"keys": [dict(key) for key in provider.keys.public()]}, headers=headers)
 
 
 @router.post("/signup", dependencies=[Limited])
 async def post_sign_up(
-    body: SignUpBody, house: House, origin: From, redirect_to: RedirectTo = None
+    body: SignUpBody, provider: ProviderDep, origin: From, redirect_to: RedirectTo = None
 ) -> dict[str, object]:
-    return await sign_up.sign_up(house, body, origin, redirect_to)
+    return await sign_up.sign_up(provider, body, origin, redirect_to)
 
 
 @router.post("/token")
-async def post_token(body: TokenBody, house: House, origin: From, grant_type: str = "") -> dict[str, object]:
+async def post_token(body: TokenBody, provider: ProviderDep, origin: From, grant_type: str = "") -> dict[str, object]:
     if grant_type == "password":
-        return await sign_in.sign_in(house, body, origin)
+        return await sign_in.sign_in(provider, body, origin)
     if grant_type == "refresh_token":
-        return await sign_in.refresh(house, body)
+        return await sign_in.refresh(provider, body)
     raise IdentityError(400, "invalid_credentials", "unsupported_grant_type")
 
 
@@ -64,52 +64,52 @@ async def get_user(who: Person) -> dict[str, object]:
 
 @router.put("/user")
 async def put_user(
-    body: UserBody, who: Person, house: House, origin: From, redirect_to: RedirectTo = None
+    body: UserBody, who: Person, provider: ProviderDep, origin: From, redirect_to: RedirectTo = None
 ) -> dict[str, object]:
-    return await update_account.change_account(house, who, body, origin, redirect_to)
+    return await update_account.change_account(provider, who, body, origin, redirect_to)
 
 
 @router.post("/logout", status_code=204)
-async def post_logout(who: Person, house: House, scope: Scope = "global") -> None:
-    async with house.database.system() as tx:
-        await house.sessions(tx).end(who.account.id, scope, who.session.id)
+async def post_logout(who: Person, provider: ProviderDep, scope: Scope = "global") -> None:
+    async with provider.database.system() as tx:
+        await provider.sessions(tx).end(who.account.id, scope, who.session.id)
 
 
 @router.post("/recover", dependencies=[Limited])
-async def post_recover(body: EmailBody, house: House, redirect_to: RedirectTo = None) -> dict[str, object]:
-    await recover.recover(house, body, redirect_to)
+async def post_recover(body: EmailBody, provider: ProviderDep, redirect_to: RedirectTo = None) -> dict[str, object]:
+    await recover.recover(provider, body, redirect_to)
     return {}
 
 
 @router.post("/resend", dependencies=[Limited])
-async def post_resend(body: ResendBody, house: House, redirect_to: RedirectTo = None) -> dict[str, object]:
-    await recover.resend(house, body, redirect_to)
+async def post_resend(body: ResendBody, provider: ProviderDep, redirect_to: RedirectTo = None) -> dict[str, object]:
+    await recover.resend(provider, body, redirect_to)
     return {}
 
 
 @router.get("/reauthenticate")
-async def get_reauthenticate(who: Person, house: House) -> dict[str, object]:
-    await recover.reauthenticate(house, who)
+async def get_reauthenticate(who: Person, provider: ProviderDep) -> dict[str, object]:
+    await recover.reauthenticate(provider, who)
     return {}
 
 
 @router.post("/verify", dependencies=[Limited])
-async def post_verify(body: VerifyBody, house: House, origin: From) -> dict[str, object]:
-    session = await verify.verify(house, body, origin)
+async def post_verify(body: VerifyBody, provider: ProviderDep, origin: From) -> dict[str, object]:
+    session = await verify.verify(provider, body, origin)
     return {"code": "200", "msg": HALF_WAY} if session is None else session
 
 
 @router.get("/verify", dependencies=[Limited])
 async def get_verify(
-    house: House, origin: From, token: str = "", type: str = "", redirect_to: RedirectTo = None
+    provider: ProviderDep, origin: From, token: str = "", type: str = "", redirect_to: RedirectTo = None
 ) -> Response:
-    """Where a link in a mail leads; what came of it goes into the fragment, which no server sees."""
-    target = choose_redirect(house.settings, redirect_to)
+    """The target of links in e-mails. The result goes into the URL fragment, which browsers never send to a server."""
+    target = choose_redirect(provider.settings, redirect_to)
     try:
-        session = await verify.verify(house, VerifyBody(type=type, token_hash=token or "-"), origin)
+        session = await verify.verify(provider, VerifyBody(type=type, token_hash=token or "-"), origin)
     except IdentityError as error:
-        told = {"error": "access_denied", "error_code": error.code, "error_description": error.message}
-        return RedirectResponse(f"{target}#{urlencode(told)}", 303)
+        failure = {"error": "access_denied", "error_code": error.code, "error_description": error.message}
+        return RedirectResponse(f"{target}#{urlencode(failure)}", 303)
     if session is None:
         return RedirectResponse(f"{target}#{urlencode({'message': HALF_WAY})}", 303)
     shown = ("access_token", "expires_at", "expires_in", "refresh_token", "token_type")

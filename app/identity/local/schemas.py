@@ -1,4 +1,4 @@
-"""What goes in and out over GoTrue's routes."""
+"""Request and response bodies of GoTrue's routes."""
 
 import datetime as dt
 import json
@@ -9,30 +9,30 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
-from app.identity.local.accounts import Account
 from app.identity.local.errors import IdentityError, invalid
+from app.identity.local.storage.accounts import AccountRow
 
-LONGEST_EMAIL = 254
-LARGEST_METADATA = 8_192
-"""It travels in every access token, and so in a header of every request."""
-DEEPEST_METADATA = 32
+MAX_EMAIL_LENGTH = 254
+MAX_METADATA_BYTES = 8_192
+"""Metadata is part of every access token, and so of a header of every request."""
+MAX_METADATA_DEPTH = 32
 LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 EMAIL = re.compile(rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{LABEL}(?:\.{LABEL})*")
 
 
 def read_email(email: str | None) -> str:
-    """Lower case, as GoTrue keeps it, or the error it gives."""
+    """Return the address in lower case, as GoTrue stores it, or raise GoTrue's error."""
     if not email:
         raise invalid("An email address is required")
-    if len(email) > LONGEST_EMAIL or EMAIL.fullmatch(email) is None:
+    if len(email) > MAX_EMAIL_LENGTH or EMAIL.fullmatch(email) is None:
         raise invalid("Unable to validate email address: invalid format")
     return email.lower()
 
 
 def _storable(value: dict[str, object] | None) -> dict[str, object] | None:
-    """Postgres keeps no NUL, half characters or infinite numbers in JSON; found here they are a clear error."""
+    """Refuse NUL, lone surrogates and infinite numbers, which Postgres cannot store in JSON."""
     level: list[object] = [value]
-    for _ in range(DEEPEST_METADATA):
+    for _ in range(MAX_METADATA_DEPTH):
         level = [part for item in level for part in _parts(item)]
         if not level:
             return value
@@ -44,14 +44,14 @@ def _parts(item: object) -> list[object]:
         return [*item.keys(), *item.values()]
     if isinstance(item, list):
         return item
-    if isinstance(item, str) and ("\0" in item or _has_half_characters(item)):
+    if isinstance(item, str) and ("\0" in item or _has_lone_surrogates(item)):
         raise ValueError("not text")
     if isinstance(item, float) and not math.isfinite(item):
         raise ValueError("not a number")
     return []
 
 
-def _has_half_characters(text: str) -> bool:
+def _has_lone_surrogates(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
@@ -60,7 +60,7 @@ Text = Annotated[str, StringConstraints(max_length=1024)]
 
 
 class Body(BaseModel):
-    """Unknown fields are let through unread, as GoTrue does: captcha and PKCE fields among them."""
+    """Ignores unknown fields, as GoTrue does: clients send captcha and PKCE fields."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -131,15 +131,15 @@ class LinkBody(Body):
 
 
 def merge_metadata(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, object]:
-    """Null takes a key away; everything else replaces it."""
+    """A null value removes the key. Any other value replaces it."""
     merged = {key: value for key, value in {**old, **new}.items() if value is not None}
-    if len(json.dumps(merged)) > LARGEST_METADATA:
-        raise invalid(f"Metadata cannot be larger than {LARGEST_METADATA} bytes")
+    if len(json.dumps(merged)) > MAX_METADATA_BYTES:
+        raise invalid(f"Metadata cannot be larger than {MAX_METADATA_BYTES} bytes")
     return merged
 
 
-def user_json(account: Account) -> dict[str, object]:
-    """A user as GoTrue shows one: times in RFC 3339, nothing where nothing is."""
+def user_json(account: AccountRow) -> dict[str, object]:
+    """A user in GoTrue's format: times in RFC 3339, and no null values."""
     shown: dict[str, object | None] = {
         "id": str(account.id),
         "aud": account.aud,
@@ -178,7 +178,7 @@ def _time(moment: dt.datetime | None) -> str | None:
 
 
 def read_duration(text: str) -> dt.timedelta | None:
-    """Go's durations, `24h` or `1h30m`; None for `none`."""
+    """Read a duration in Go's format, such as `24h` or `1h30m`. Returns None for `none`."""
     if text == "none":
         return None
     seconds = {"h": 3600, "m": 60, "s": 1}

@@ -1,9 +1,9 @@
-"""What the identity provider is told by wiring; the defaults are those of a house without a mail server."""
+"""The settings of the identity provider, filled in by wiring. The defaults suit an installation without mail."""
 
 from dataclasses import dataclass, field
 
-from app.identity.local.lockout import Limits
-from app.identity.local.passwords import PasswordRules
+from app.identity.local.security.lockout import LockoutLimits
+from app.identity.local.security.passwords import PasswordRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,16 +11,16 @@ class IdentitySettings:
     issuer: str
     """The public address of these routes, `http://127.0.0.1:8000/auth/v1`: the `iss` of every token."""
     site_url: str
-    """Where links in mails lead in the end."""
+    """Where links in e-mails lead after verification."""
     secret_key: str
-    """Opens the admin routes, like Supabase's `sb_secret_…`; refresh tokens are derived from it too."""
+    """The credential of the admin routes, like Supabase's `sb_secret_…`. Refresh tokens are derived from it."""
     redirect_urls: tuple[str, ...] = ()
-    """Other places a link may lead: exact, or with `*` for the rest of the address."""
+    """Other allowed redirect URLs: exact, or with `*` as a wildcard."""
     autoconfirm: bool = True
-    """Addresses count as confirmed at once: for houses that cannot send mail."""
+    """Confirm addresses without an e-mail, for installations that cannot send one."""
     signups_open: bool = True
     passwords: PasswordRules = field(default_factory=PasswordRules)
-    limits: Limits = field(default_factory=Limits)
+    limits: LockoutLimits = field(default_factory=LockoutLimits)
     access_token_seconds: int = 3600
     one_time_token_seconds: int = 3600
     refresh_reuse_seconds: int = 10

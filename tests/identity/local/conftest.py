@@ -14,16 +14,16 @@ from supabase_auth import AsyncGoTrueClient
 from app.adapters.in_process import InProcessShortTerm
 from app.core.database.database import Database
 from app.identity.local.app import create_identity_app
-from app.identity.local.keys import SigningKeys, new_key
-from app.identity.local.lockout import Limits
-from app.identity.local.mail import Mail
-from app.identity.local.provider import LocalIdentity, open_identity
+from app.identity.local.mail.mailer import Mail
+from app.identity.local.provider import IdentityProvider, open_provider
+from app.identity.local.security.keys import SigningKeys, new_key
+from app.identity.local.security.lockout import LockoutLimits
 from app.identity.local.settings import IdentitySettings
 
 ISSUER = "http://127.0.0.1:8000/auth/v1"
 SECRET = "sb_secret_for_tests"
 PASSWORD = "correct horse battery"
-UNHURRIED = Limits(guesses_per_address=10_000, free_guesses=1_000, requests_per_address=10_000)
+UNHURRIED = LockoutLimits(guesses_per_address=10_000, free_guesses=1_000, requests_per_address=10_000)
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Mailbox:
 class Provider:
     """A running provider, asked in process as the app asks it."""
 
-    house: LocalIdentity
+    house: IdentityProvider
     http: httpx.AsyncClient
     mailbox: Mailbox
 
@@ -76,7 +76,7 @@ def build_provider(database: Database, **changes: object) -> Provider:
     values = {"issuer": ISSUER, "site_url": "http://app.test", "secret_key": SECRET, "mail_interval_seconds": 0}
     settings = IdentitySettings(**{**values, "limits": UNHURRIED, **changes})  # type: ignore[arg-type]
     mailbox = Mailbox()
-    house = open_identity(database, SigningKeys((new_key(),)), settings, mailbox, InProcessShortTerm())
+    house = open_provider(database, SigningKeys((new_key(),)), settings, mailbox, InProcessShortTerm())
     transport = httpx.ASGITransport(app=create_identity_app(house), root_path="/auth/v1")
     return Provider(house, httpx.AsyncClient(transport=transport, base_url=ISSUER), mailbox)
 

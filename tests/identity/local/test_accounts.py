@@ -1,5 +1,6 @@
 import asyncio
 import uuid
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -7,8 +8,8 @@ from supabase_auth.errors import AuthApiError, AuthWeakPasswordError
 from supabase_auth.types import AuthResponse
 
 from app.core.database.database import Database
-from app.identity.local.lockout import Limits
-from app.identity.local.passwords import PasswordRules
+from app.identity.local.security.lockout import LockoutLimits
+from app.identity.local.security.passwords import PasswordRules
 from tests.identity.local.conftest import ISSUER, PASSWORD, SECRET, MakeProvider, Provider, new_email
 
 
@@ -72,7 +73,9 @@ async def test_the_row_is_one_gotrue_accepts(provider: Provider, database: Datab
 async def test_the_access_token_says_what_supabase_would(provider: Provider) -> None:
     answer = await sign_up(provider)
     assert answer.session is not None
-    claims = (await provider.client().get_claims(answer.session.access_token))["claims"]  # type: ignore[index]
+    verified = await provider.client().get_claims(answer.session.access_token)
+    assert verified is not None
+    claims: dict[str, Any] = {**verified["claims"]}
     assert claims["iss"] == ISSUER
     assert claims["aud"] == claims["role"] == "authenticated"
     assert claims["sub"] == answer.session.user.id
@@ -174,7 +177,7 @@ async def test_signing_in_ignores_the_case_of_the_address(provider: Provider) ->
 
 
 async def test_guessing_passwords_is_locked_out_and_a_right_one_forgets(make_provider: MakeProvider) -> None:
-    provider = await make_provider(limits=Limits(guesses_per_account=3, free_guesses=1_000))
+    provider = await make_provider(limits=LockoutLimits(guesses_per_account=3, free_guesses=1_000))
     email = new_email()
     await sign_up(provider, email)
     for _ in range(2):
@@ -191,15 +194,15 @@ async def test_guessing_passwords_is_locked_out_and_a_right_one_forgets(make_pro
 
 
 async def test_guessing_in_parallel_gains_nothing(make_provider: MakeProvider) -> None:
-    provider = await make_provider(limits=Limits(guesses_per_account=3, free_guesses=1_000))
+    provider = await make_provider(limits=LockoutLimits(guesses_per_account=3, free_guesses=1_000))
     email = new_email()
     answers = await asyncio.gather(*(sign_in(provider, email, "wrong") for _ in range(8)), return_exceptions=True)
-    codes = [answer.code for answer in answers if isinstance(answer, AuthApiError)]
+    codes = [str(answer.code) for answer in answers if isinstance(answer, AuthApiError)]
     assert sorted(codes) == ["invalid_credentials"] * 3 + ["over_request_rate_limit"] * 5
 
 
 async def test_an_address_that_tries_many_accounts_is_locked_out_alone(make_provider: MakeProvider) -> None:
-    provider = await make_provider(limits=Limits(guesses_per_address=3))
+    provider = await make_provider(limits=LockoutLimits(guesses_per_address=3))
     email = new_email()
     await sign_up(provider, email)
 
@@ -218,7 +221,7 @@ async def test_an_address_that_tries_many_accounts_is_locked_out_alone(make_prov
 
 
 async def test_sign_ups_from_one_address_are_limited(make_provider: MakeProvider) -> None:
-    provider = await make_provider(limits=Limits(requests_per_address=2))
+    provider = await make_provider(limits=LockoutLimits(requests_per_address=2))
     for _ in range(2):
         await sign_up(provider)
     with pytest.raises(AuthApiError) as refused:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import ConfigurationError
-from app.identity.local.keys import (
+from app.identity.local.provider import local_issuer
+from app.identity.local.security.keys import (
     KEYS_FILE,
     SECRET_FILE,
     SigningKeys,
@@ -16,7 +17,6 @@ from app.identity.local.keys import (
     parse_keys,
     save_keys,
 )
-from app.identity.local.provider import issuer
 from app.identity.tokens import InvalidToken, verify
 from tests.identity.test_tokens import ISSUER, good_claims
 
@@ -65,9 +65,9 @@ async def test_a_rotated_key_signs_and_the_old_one_still_verifies(tmp_path: Path
     both = load_or_create_keys(tmp_path)
     assert both.current["kid"] != old.current["kid"]
     for keys in (old, both):
-        await verify(keys.sign(good_claims()), [issuer(both, ISSUER)])
+        await verify(keys.sign(good_claims()), [local_issuer(both, ISSUER)])
     with pytest.raises(InvalidToken):
-        await verify(both.sign(good_claims()), [issuer(old, ISSUER)])
+        await verify(both.sign(good_claims()), [local_issuer(old, ISSUER)])
 
 
 def test_a_key_of_supabases_own_tool_can_be_used() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from app.adapters.in_process import InProcessShortTerm
 from app.identity.local.errors import IdentityError
-from app.identity.local.lockout import Limits, Lockout
+from app.identity.local.security.lockout import Lockout, LockoutLimits
 
 
 class FarAway(InProcessShortTerm):
@@ -24,14 +24,14 @@ class Clock:
 
 
 async def test_counting_loses_nothing_when_memory_is_far_away() -> None:
-    lockout = Lockout(FarAway(), Limits(guesses_per_account=5, free_guesses=100))
+    lockout = Lockout(FarAway(), LockoutLimits(guesses_per_account=5, free_guesses=100))
     answers = await asyncio.gather(*(lockout.guess("ada", "192.0.2.1") for _ in range(20)), return_exceptions=True)
     assert sum(answer is None for answer in answers) == 5
 
 
 async def test_a_lockout_ends_and_says_when() -> None:
     clock = Clock()
-    limits = Limits(guesses_per_account=1, guess_window_seconds=900)
+    limits = LockoutLimits(guesses_per_account=1, guess_window_seconds=900)
     lockout = Lockout(InProcessShortTerm(clock=clock), limits, clock)
     await lockout.guess("ada", "192.0.2.1")
     clock.now += 600
@@ -44,14 +44,14 @@ async def test_a_lockout_ends_and_says_when() -> None:
 
 
 async def test_right_guesses_do_not_use_up_an_offices_address() -> None:
-    lockout = Lockout(InProcessShortTerm(), Limits(guesses_per_address=2))
+    lockout = Lockout(InProcessShortTerm(), LockoutLimits(guesses_per_address=2))
     for number in range(10):
         await lockout.guess(f"person {number}", "192.0.2.1")
         await lockout.guessed_right(f"person {number}", "192.0.2.1")
 
 
 async def test_answers_slow_down_before_they_stop() -> None:
-    lockout = Lockout(InProcessShortTerm(), Limits(free_guesses=1, slowest_seconds=0.05))
+    lockout = Lockout(InProcessShortTerm(), LockoutLimits(free_guesses=1, slowest_seconds=0.05))
     await lockout.guess("ada", "192.0.2.1")
     slow = asyncio.create_task(lockout.guess("ada", "192.0.2.1"))
     for _ in range(20):

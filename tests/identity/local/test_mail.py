@@ -7,8 +7,8 @@ from supabase_auth.errors import AuthApiError
 from supabase_auth.types import Session
 
 from app.core.database.database import Database
-from app.identity.local.mail import LogMailer, Mail, Outbox, SmtpMailer, SmtpSettings
-from app.identity.local.redirects import choose_redirect
+from app.identity.local.mail.mailer import LogMailer, Mail, Outbox, SmtpMailer, SmtpSettings
+from app.identity.local.mail.redirects import choose_redirect
 from app.identity.local.settings import IdentitySettings
 from tests.identity.local.conftest import ISSUER, PASSWORD, SECRET, MakeProvider, Provider, new_email
 

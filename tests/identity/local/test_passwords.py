@@ -3,8 +3,8 @@ import asyncio
 import pytest
 
 from app.identity.local.errors import IdentityError
-from app.identity.local.passwords import PasswordHasher
 from app.identity.local.schemas import read_duration, read_email
+from app.identity.local.security.passwords import PasswordHasher
 
 
 async def test_the_event_loop_goes_on_while_passwords_are_hashed() -> None:

@@ -72,7 +72,7 @@ async def test_an_older_token_ends_the_whole_session(provider: Provider, databas
     assert (refused.value.status, refused.value.code) == (400, "refresh_token_already_used")
     with pytest.raises(AuthApiError) as refused:
         await refresh(provider, third.refresh_token)
-    assert refused.value.code == "refresh_token_not_found"
+    assert str(refused.value.code) == "refresh_token_not_found"
     with pytest.raises(AuthApiError) as refused:
         await provider.client().get_user(third.access_token)
     assert refused.value.code == "session_not_found"
@@ -103,7 +103,7 @@ async def test_unknown_missing_and_expired_refresh_tokens_are_told_apart(
         await tx.execute(ended, {"id": session.user.id})
     with pytest.raises(AuthApiError) as refused:
         await refresh(provider, session.refresh_token)
-    assert refused.value.code == "session_expired"
+    assert str(refused.value.code) == "session_expired"
     with pytest.raises(AuthApiError) as refused:
         await provider.client().get_user(session.access_token)
     assert refused.value.code == "session_not_found"

@@ -65,7 +65,7 @@ async def test_the_plain_client_with_its_own_defaults_signs_up_and_in(provider: 
             client.auth.sign_up({"email": email, "password": PASSWORD})
             session = client.auth.sign_in_with_password({"email": email, "password": PASSWORD}).session
             client.auth.sign_out()
-        return session and session.user.email
+        return session.user.email if session else None
 
     async with serving(provider) as url:
         assert await asyncio.to_thread(live, url)

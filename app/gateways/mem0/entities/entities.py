@@ -10,7 +10,7 @@ from app.core.resources import Resources
 from app.gateways.mem0.memories.delete import forget_scope
 from app.gateways.mem0.responses import Answer
 from app.identity.caller import Caller
-from app.identity.transaction import opened
+from app.identity.transaction import caller_transaction
 from app.memory.entities import COLUMNS, EntityRepository, Type
 from app.memory.filters.tree import OneOf
 from app.profiles.repository import ProfileRepository
@@ -78,7 +78,7 @@ async def forget_entity(resources: Resources, caller: Caller, kind: Type, name: 
     Nobody of that name is no error: a client that deletes all entities in turn meets some whose last memory has just
     gone with another's.
     """
-    async with opened(resources, caller) as tx:
+    async with caller_transaction(resources.database, caller) as tx:
         await EntityRepository(tx, caller.project_id).forget(kind, name)
     return await forget_scope(resources, caller, of_entity(kind, name), "*", "DELETE_USER")
 

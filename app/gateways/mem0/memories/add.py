@@ -11,7 +11,7 @@ from app.gateways.mem0.memories.schemas import AddMemories
 from app.gateways.mem0.project_check import check_place
 from app.gateways.mem0.responses import Answer
 from app.identity.caller import Caller
-from app.identity.transaction import opened
+from app.identity.transaction import caller_transaction
 from app.memory.extraction.instructions import Called
 from app.memory.ledger.new_memory import Kind, NewMemory, Outcome, Remembered
 from app.memory.remember import Conversation, queue_extraction, remember
@@ -34,7 +34,7 @@ async def add_memories(resources: Resources, caller: Caller, asked: AddMemories)
 async def _queue(
     resources: Resources, caller: Caller, asked: AddMemories, identity: Identity, said: Sequence[Said]
 ) -> Answer:
-    async with opened(resources, caller) as tx:
+    async with caller_transaction(resources.database, caller) as tx:
         namespace, whose = await home_of(tx, caller, identity, asked.profile_id)
         event_id = await queue_extraction(tx, namespace, as_conversation(asked, whose, said))
     return {"message": QUEUED, "status": "PENDING", "event_id": event_id}

@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.database.database import Database
 from app.core.errors import BadRequest
 from app.identity.caller import Caller
+from app.identity.transaction import caller_transaction
 from app.memory.filters.entity_scope import entity_scope, has_positive_entity
 from app.memory.filters.parse import parse_filters
-from app.memory.filters.tree import ENTITIES, And, Filter, Not, OfDefaultProfile, OneOf, Or, Present, to_sql
+from app.memory.filters.tree import ENTITY_FIELDS, And, Filter, InDefaultProfile, Not, OneOf, Or, Present, to_sql
 from app.memory.ledger.models import Memory
 from app.memory.namespace import Namespace
 from app.profiles.repository import ProfileRepository
@@ -53,7 +54,7 @@ def identity_of(given: Identity, filters: object) -> Identity:
     scope = entity_scope(parse_filters(filters))
     named = (scope.user_ids, scope.agent_ids, scope.app_ids, scope.run_ids)
     return Identity(
-        **{field: _only_one(field, getattr(given, field), ids) for field, ids in zip(ENTITIES, named, strict=True)}
+        **{field: _only_one(field, getattr(given, field), ids) for field, ids in zip(ENTITY_FIELDS, named, strict=True)}
     )
 
 
@@ -86,7 +87,7 @@ async def find_home(
         homes = await homes_of(database, caller.project_id, caller.user_id, (user_id,))
         if homes:
             return Namespace(caller.project_id, *homes[0]), replace(identity, user_id=user_id)
-    async with database.transaction(caller.project_id, caller.user_id, caller.account_id) as tx:
+    async with caller_transaction(database, caller) as tx:
         return await home_of(tx, caller, identity, profile)
 
 
@@ -137,7 +138,7 @@ async def seek(database: Database, caller: Caller, found: Filter, profile: Profi
     if isinstance(profile, UUID):
         return await _in_one_profile(database, caller, found, profile, users)
     if users is None:
-        return Sought(None, found if profile == "*" else And((found, OfDefaultProfile())))
+        return Sought(None, found if profile == "*" else And((found, InDefaultProfile())))
     homes = await homes_of(database, caller.project_id, caller.user_id, users, every=profile == "*")
     return Sought(tuple(Namespace(caller.project_id, *home) for home in homes), without_user(found))
 
@@ -166,7 +167,7 @@ def names_only(found: Filter) -> bool:
     """Whether it asks for users, agents, apps and runs by their ids, all of them together, and for nothing else."""
     match found:
         case OneOf(field):
-            return field in ENTITIES
+            return field in ENTITY_FIELDS
         case And(parts):
             return all(map(names_only, parts))
     return False

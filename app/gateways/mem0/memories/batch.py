@@ -11,10 +11,10 @@ from app.gateways.mem0.memories.delete import check_all_there, note_each
 from app.gateways.mem0.memories.schemas import MOST_AT_ONCE, BatchChange, BatchId
 from app.gateways.mem0.project_check import read_memory_id
 from app.identity.caller import Caller
-from app.identity.transaction import opened
+from app.identity.transaction import caller_transaction
 from app.memory.edit import Caretaker, apply_change
 from app.memory.forget import tell_index
-from app.memory.indexing.changes import as_change
+from app.memory.indexing.changes import upsert_for_row
 from app.memory.ledger.models import Memory
 from app.memory.ledger.repository import MemoryRepository
 
@@ -41,17 +41,17 @@ def values_of(change: BatchChange) -> Values:
 async def update_batch(resources: Resources, caller: Caller, changes: Sequence[BatchChange]) -> int:
     wanted = dict(zip(read_ids(changes), map(values_of, changes), strict=True))
     who = Caretaker(caller.project_id, caller.user_id)
-    async with opened(resources, caller) as tx:
+    async with caller_transaction(resources.database, caller) as tx:
         await check_all_there(tx, caller, list(wanted))
         changed = [await apply_change(tx, who, each, values) for each, values in wanted.items()]
-    await resources.index_queue.put([as_change(memory) for memory in changed])
+    await resources.index_queue.put([upsert_for_row(memory) for memory in changed])
     await note_each(resources, caller, "UPDATE", list(wanted))
     return len(changed)
 
 
 async def delete_batch(resources: Resources, caller: Caller, memories: Sequence[BatchId]) -> int:
     ids = read_ids(memories)
-    async with opened(resources, caller) as tx:
+    async with caller_transaction(resources.database, caller) as tx:
         await check_all_there(tx, caller, ids)
         repository = MemoryRepository(tx, caller.project_id, caller.user_id)
         rows = (await tx.execute(select(Memory.id, Memory.namespace).where(Memory.id.in_(ids)))).all()

@@ -12,11 +12,11 @@ from app.core.errors import BadRequest, NotFound
 from app.core.resources import Resources
 from app.gateways.mem0.memories.addressing import ProfileChoice, Sought, about, names_only, seek
 from app.identity.caller import Caller
-from app.identity.transaction import opened
+from app.identity.transaction import caller_transaction
 from app.memory.edit import Caretaker
 from app.memory.filters.entity_scope import EntityScope, entity_scope, has_positive_entity
 from app.memory.filters.parse import parse_filters
-from app.memory.filters.tree import ENTITIES, And, Filter, Or, Present
+from app.memory.filters.tree import ENTITY_FIELDS, And, Filter, Or, Present
 from app.memory.forget import forget_where
 from app.memory.ledger.models import Memory, MemoryEvent
 from app.memory.ledger.repository import MemoryRepository, record_event
@@ -24,12 +24,12 @@ from app.memory.namespace import Namespace
 
 # What a client may send along without meaning anything by it here.
 SILENT = {"org_id", "project_id", "version", "output_format", "async_mode", "enable_graph", "source", "profile_id"}
-ON_TOP = (*ENTITIES, "filters", "metadata")
-EVERYTHING = Or(tuple(Present(field) for field in ENTITIES))
+ON_TOP = (*ENTITY_FIELDS, "filters", "metadata")
+EVERYTHING = Or(tuple(Present(field) for field in ENTITY_FIELDS))
 """Every memory belongs to at least one of them."""
 EVENT_FIELDS: dict[str, ColumnElement[str]] = {
     "user_id": MemoryEvent.__table__.c.user_id,
-    **{field: MemoryEvent.request[field].astext for field in ENTITIES[1:]},
+    **{field: MemoryEvent.request[field].astext for field in ENTITY_FIELDS[1:]},
 }
 
 
@@ -42,7 +42,7 @@ def read_scope(request: Request) -> Filter:
         raise BadRequest("Each parameter of delete_all can be given once")
     if not all(value.strip() for value in given.values()):
         raise BadRequest("A parameter of delete_all is empty: leave it out if it is not meant")
-    if given == dict.fromkeys(ENTITIES, "*"):
+    if given == dict.fromkeys(ENTITY_FIELDS, "*"):
         return EVERYTHING  # mem0's way to say so, which read as conditions would mean what belongs to all four
     found = And(tuple(parse_filters(value if name == "filters" else {name: value}) for name, value in given.items()))
     if not has_positive_entity(found):
@@ -57,7 +57,7 @@ async def forget_scope(
     found = about(caller, found)
     sought = await seek(resources.database, caller, found, "*" if everything and profile is None else profile)
     if everything or names_only(found):
-        async with opened(resources, caller) as tx:
+        async with caller_transaction(resources.database, caller) as tx:
             await stop_extraction(tx, caller, sought, entity_scope(found))
     who = Caretaker(caller.project_id, caller.user_id)
     gone = [] if sought.namespaces == () else await forget_where(resources, who, sought.where())
@@ -67,7 +67,7 @@ async def forget_scope(
 async def stop_extraction(tx: AsyncSession, caller: Caller, sought: Sought, scope: EntityScope) -> None:
     """What was said and not yet remembered, or could not be, is meant too."""
     where: list[ColumnElement[bool]] = [MemoryEvent.messages.is_not(None)]
-    for field, ids in zip(ENTITIES, (scope.user_ids, scope.agent_ids, scope.app_ids, scope.run_ids), strict=True):
+    for field, ids in zip(ENTITY_FIELDS, (scope.user_ids, scope.agent_ids, scope.app_ids, scope.run_ids), strict=True):
         if ids is not None:
             where.append(EVENT_FIELDS[field].in_(ids))
     if sought.namespaces is not None:
@@ -78,7 +78,7 @@ async def stop_extraction(tx: AsyncSession, caller: Caller, sought: Sought, scop
 async def note(resources: Resources, caller: Caller, event_type: str, request: Mapping[str, object]) -> UUID:
     event_id = uuid.uuid4()
     namespace = Namespace(caller.project_id, caller.user_id)
-    async with opened(resources, caller) as tx:
+    async with caller_transaction(resources.database, caller) as tx:
         await record_event(tx, namespace, event_id, event_type, done=True, request=request)
     return event_id
 
@@ -86,7 +86,7 @@ async def note(resources: Resources, caller: Caller, event_type: str, request: M
 async def forget_one(resources: Resources, caller: Caller, memory_id: UUID, *, linked: bool) -> int:
     """How many went besides: with `linked`, the older memories that this one had replaced."""
     who = Caretaker(caller.project_id, caller.user_id)
-    async with opened(resources, caller) as tx:
+    async with caller_transaction(resources.database, caller) as tx:
         await MemoryRepository(tx, caller.project_id, caller.user_id).locked(memory_id)
     where = or_(Memory.id == memory_id, Memory.replaced_by == memory_id) if linked else Memory.id == memory_id
     gone = await forget_where(resources, who, [where])
@@ -97,7 +97,7 @@ async def forget_one(resources: Resources, caller: Caller, memory_id: UUID, *, l
 async def note_each(resources: Resources, caller: Caller, event_type: str, ids: Sequence[UUID]) -> None:
     results = [{"id": str(each), "event": event_type} for each in ids]
     namespace = Namespace(caller.project_id, caller.user_id)
-    async with opened(resources, caller) as tx:
+    async with caller_transaction(resources.database, caller) as tx:
         await record_event(tx, namespace, uuid.uuid4(), event_type, done=True, results=results)
 
 

@@ -30,9 +30,9 @@ from app.gateways.mem0.memories.schemas import MOST_ON_A_PAGE, ListMemories, Sif
 from app.gateways.mem0.project_check import check_place
 from app.gateways.mem0.responses import Answer
 from app.identity.caller import Caller
-from app.identity.transaction import opened
+from app.identity.transaction import caller_transaction
 from app.memory.filters.parse import parse_filters
-from app.memory.filters.tree import And, Filter, Latest
+from app.memory.filters.tree import And, Filter, NotSuperseded
 from app.memory.ledger.models import Memory, visible
 from app.memory.namespace import Namespace
 
@@ -77,7 +77,7 @@ def sift(asked: Sifted) -> Filter:
     if asked.categories:
         more.append(parse_filters({"categories": asked.categories}))
     if asked.latest_only:
-        more.append(Latest())
+        more.append(NotSuperseded())
     return And((given, *more)) if more else given
 
 
@@ -107,7 +107,7 @@ async def list_memories(resources: Resources, caller: Caller, asked: ListMemorie
     if sought.filter is None and sought.namespaces is not None:
         return await _read_out(resources, caller, sought.namespaces, values, show_expired=asked.show_expired)
     query = page_of([*visible(show_expired=asked.show_expired), *sought.where()])
-    async with opened(resources, caller) as tx:
+    async with caller_transaction(resources.database, caller) as tx:
         row = (await tx.execute(query, {"project_id": caller.project_id, **values})).one()
     return Listed(row.total, f"[{row.written or ''}]".encode())
 

@@ -7,9 +7,9 @@ from app.core.errors import BadRequest
 from app.core.resources import Resources
 from app.gateways.mem0.memories.schemas import ChangeMemory
 from app.identity.caller import Caller
-from app.identity.transaction import opened
+from app.identity.transaction import caller_transaction
 from app.memory.edit import Caretaker, apply_change
-from app.memory.indexing.changes import as_change
+from app.memory.indexing.changes import upsert_for_row
 from app.memory.ledger.models import Memory
 from app.memory.ledger.repository import record_event
 from app.memory.namespace import Namespace
@@ -20,12 +20,12 @@ NAMES = {"text": "content", "metadata": "metadata", "timestamp": "updated_at"}
 async def change_one(resources: Resources, caller: Caller, memory_id: UUID, asked: ChangeMemory) -> Memory:
     values = values_of(asked)
     who = Caretaker(caller.project_id, caller.user_id)
-    async with opened(resources, caller) as tx:
+    async with caller_transaction(resources.database, caller) as tx:
         memory = await apply_change(tx, who, memory_id, values)
         namespace = Namespace(caller.project_id, memory.user_id, memory.profile_id)
         results = [{"id": str(memory_id), "event": "UPDATE"}]
         await record_event(tx, namespace, uuid.uuid4(), "UPDATE", done=True, results=results)
-    await resources.index_queue.put([as_change(memory)])
+    await resources.index_queue.put([upsert_for_row(memory)])
     return memory
 
 

@@ -1,4 +1,4 @@
-"""Rows of auth.users and auth.identities, written exactly as GoTrue accepts them."""
+"""Rows of auth.users and auth.identities, in the exact form that GoTrue accepts."""
 
 import datetime as dt
 import uuid
@@ -11,21 +11,21 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.identity.local.errors import IdentityError
-from app.identity.local.tables import identities, one_time_tokens, users
+from app.identity.local.storage.tables import identities, one_time_tokens, users
 
 INSTANCE = uuid.UUID(int=0)
-"""GoTrue looks for nothing else: an account of another instance is invisible to it."""
+"""GoTrue only finds accounts of this instance id."""
 
 Metadata = Mapping[str, object]
 
-IDENTITIES: ColumnElement[list[dict[str, object]]] = literal_column(
+IDENTITIES_COLUMN: ColumnElement[list[dict[str, object]]] = literal_column(
     "(select coalesce(jsonb_agg(to_jsonb(i) order by i.created_at), '[]') from auth.identities i"
     " where i.user_id = auth.users.id)"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class AccountRow:
     id: uuid.UUID
     aud: str
     role: str
@@ -67,35 +67,38 @@ class NewAccount:
     id: uuid.UUID | None = None
 
 
-COLUMNS = [*(users.c[name] for name in Account.__slots__ if name != "identities"), IDENTITIES.label("identities")]
+ACCOUNT_COLUMNS = [
+    *(users.c[name] for name in AccountRow.__slots__ if name != "identities"),
+    IDENTITIES_COLUMN.label("identities"),
+]
 
 
 class AccountRepository:
     def __init__(self, tx: AsyncSession) -> None:
         self.tx = tx
 
-    async def by_id(self, account_id: uuid.UUID) -> Account | None:
+    async def by_id(self, account_id: uuid.UUID) -> AccountRow | None:
         return await self._one(users.c.id == account_id)
 
-    async def by_email(self, email: str) -> Account | None:
+    async def by_email(self, email: str) -> AccountRow | None:
         return await self._one(users.c.email == email, users.c.is_sso_user.is_(False))
 
-    async def get(self, account_id: uuid.UUID) -> Account:
+    async def get(self, account_id: uuid.UUID) -> AccountRow:
         account = await self.by_id(account_id)
         if account is None:
             raise IdentityError(404, "user_not_found", "User not found")
         return account
 
-    async def page(self, number: int, size: int) -> tuple[list[Account], int]:
-        known = users.c.instance_id == INSTANCE
+    async def page(self, number: int, size: int) -> tuple[list[AccountRow], int]:
+        ours = users.c.instance_id == INSTANCE
         newest_first = users.c.created_at.desc(), users.c.id
-        query = select(*COLUMNS).where(known).order_by(*newest_first).limit(size).offset((number - 1) * size)
+        query = select(*ACCOUNT_COLUMNS).where(ours).order_by(*newest_first).limit(size).offset((number - 1) * size)
         rows = (await self.tx.execute(query)).all()
-        total = await self.tx.scalar(select(func.count()).select_from(users).where(known))
-        return [Account(**row._mapping) for row in rows], total or 0
+        total = await self.tx.scalar(select(func.count()).select_from(users).where(ours))
+        return [AccountRow(**row._mapping) for row in rows], total or 0
 
-    async def add(self, new: NewAccount) -> Account | None:
-        """None when the address is taken, also by somebody who signs up at this very moment."""
+    async def add(self, new: NewAccount) -> AccountRow | None:
+        """Return None if the address is taken, also by a concurrent sign-up."""
         account_id = new.id or uuid.uuid4()
         query = upsert(users).values(**_user_values(new, account_id)).on_conflict_do_nothing().returning(users.c.id)
         if await self.tx.scalar(query) is None:
@@ -113,7 +116,7 @@ class AccountRepository:
         await self._verify_identity(account_id)
 
     async def move(self, account_id: uuid.UUID, email: str, *, confirmed: bool) -> None:
-        """Give the account another address, and nothing that was sent to the old one any power."""
+        """Change the e-mail address, and invalidate every token that was sent to the old one."""
         values: dict[str, object] = {"email": email, "email_change": "", "email_change_confirm_status": 0}
         values |= {"email_change_token_new": "", "email_change_token_current": "", "recovery_token": ""}
         if confirmed:
@@ -126,8 +129,8 @@ class AccountRepository:
         await self._change_identity(account_id, changed)
         await self.tx.execute(delete(one_time_tokens).where(one_time_tokens.c.user_id == account_id))
 
-    async def signed_in(self, account: Account) -> bool:
-        """False when the password has been changed, or the account banned, while the old one was being checked."""
+    async def record_sign_in(self, account: AccountRow) -> bool:
+        """Return False if the password changed or the account was banned while the password was being checked."""
         unchanged = (users.c.id == account.id, users.c.encrypted_password == account.encrypted_password)
         free = users.c.banned_until.is_(None) | (users.c.banned_until <= func.now())
         query = update(users).where(*unchanged, free).values(last_sign_in_at=func.now(), updated_at=func.now())
@@ -147,10 +150,10 @@ class AccountRepository:
         merged = identities.c.identity_data.op("||")(changed)
         await self.tx.execute(query.values(identity_data=merged, updated_at=func.now()))
 
-    async def _one(self, *conditions: object) -> Account | None:
-        query = select(*COLUMNS).where(users.c.instance_id == INSTANCE, *conditions)  # type: ignore[arg-type]
+    async def _one(self, *conditions: object) -> AccountRow | None:
+        query = select(*ACCOUNT_COLUMNS).where(users.c.instance_id == INSTANCE, *conditions)  # type: ignore[arg-type]
         row = (await self.tx.execute(query)).first()
-        return None if row is None else Account(**row._mapping)
+        return None if row is None else AccountRow(**row._mapping)
 
 
 def email_exists() -> IdentityError:
@@ -179,7 +182,7 @@ def _identity_values(new: NewAccount, account_id: uuid.UUID) -> dict[str, object
         "id": uuid.uuid4(),
         "provider_id": str(account_id),
         "user_id": account_id,
-        "identity_data": _who(new, account_id),
+        "identity_data": _identity_data(new, account_id),
         "provider": "email",
         "last_sign_in_at": func.now(),
         "created_at": func.now(),
@@ -187,6 +190,6 @@ def _identity_values(new: NewAccount, account_id: uuid.UUID) -> dict[str, object
     }
 
 
-def _who(new: NewAccount, account_id: uuid.UUID) -> Metadata:
+def _identity_data(new: NewAccount, account_id: uuid.UUID) -> Metadata:
     verified = {"email_verified": new.confirmed, "phone_verified": False}
     return {"sub": str(account_id), "email": new.email, **verified}

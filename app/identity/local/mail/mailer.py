@@ -1,4 +1,4 @@
-"""Mails with links: by SMTP where configured, otherwise into the log of a development machine."""
+"""Send e-mails with links: by SMTP if configured, otherwise to the log of a development machine."""
 
 import asyncio
 import smtplib
@@ -21,7 +21,7 @@ class Mail:
     subject: str
     text: str
     link: str
-    """What it is all about, or the code where there is no link."""
+    """The link to follow, or the code if the e-mail has no link."""
 
 
 class Mailer(Protocol):
@@ -29,7 +29,7 @@ class Mailer(Protocol):
 
 
 class LogMailer:
-    """For a house without a mail server. The link opens an account, so only a development machine may write it down."""
+    """For installations without a mail server. A link grants access, so only a development machine may log it."""
 
     def __init__(self, *, development: bool) -> None:
         self._development = development
@@ -67,11 +67,11 @@ class SmtpMailer:
             server.send_message(_message(mail, self._settings.sender))
 
     def _connect(self) -> smtplib.SMTP:
-        where = self._settings
-        if where.security == "tls":
+        settings = self._settings
+        if settings.security == "tls":
             context = ssl.create_default_context()
-            return smtplib.SMTP_SSL(where.host, where.port, timeout=TIMEOUT_SECONDS, context=context)
-        return smtplib.SMTP(where.host, where.port, timeout=TIMEOUT_SECONDS)
+            return smtplib.SMTP_SSL(settings.host, settings.port, timeout=TIMEOUT_SECONDS, context=context)
+        return smtplib.SMTP(settings.host, settings.port, timeout=TIMEOUT_SECONDS)
 
 
 def _message(mail: Mail, sender: str) -> EmailMessage:
@@ -82,7 +82,7 @@ def _message(mail: Mail, sender: str) -> EmailMessage:
 
 
 class Outbox:
-    """Sends after the answer: how long a mail takes, and whether there was one, must not tell who has an account."""
+    """Sends e-mails in the background, so that the response time does not reveal whether an account exists."""
 
     def __init__(self, mailer: Mailer, limit: int = 200) -> None:
         self._mailer = mailer
@@ -96,7 +96,7 @@ class Outbox:
         self._start(self._send(mail))
 
     async def drain(self) -> None:
-        """Wait until everything has been sent or has failed."""
+        """Wait until every e-mail has been sent or has failed."""
         while self._sending:
             await asyncio.wait(self._sending)
 

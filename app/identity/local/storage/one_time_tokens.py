@@ -1,4 +1,4 @@
-"""Tokens and codes sent by mail: hashed as GoTrue hashes them, good once and for a while."""
+"""Tokens and codes that are sent by e-mail: hashed as in GoTrue, usable once, and with an expiry."""
 
 import datetime as dt
 import hashlib
@@ -11,8 +11,8 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.identity.local.accounts import AccountRepository
-from app.identity.local.tables import one_time_tokens
+from app.identity.local.storage.accounts import AccountRepository
+from app.identity.local.storage.tables import one_time_tokens
 
 
 class TokenType(StrEnum):
@@ -35,9 +35,9 @@ SENT_AT = {
 @dataclass(frozen=True, slots=True)
 class OneTimeToken:
     code: str
-    """Six digits, to be typed."""
+    """Six digits that the person types."""
     token_hash: str
-    """Stands for the code in a link."""
+    """Replaces the code in a link."""
 
 
 def new_token(email: str) -> OneTimeToken:
@@ -50,7 +50,7 @@ def hash_code(email: str, code: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class SpentToken:
     account_id: uuid.UUID
     token_type: TokenType
 
@@ -61,7 +61,7 @@ class OneTimeTokenRepository:
         self._seconds = seconds
 
     async def issue(self, account_id: uuid.UUID, email: str, token_type: TokenType) -> OneTimeToken:
-        """Replaces what was sent before. Written in both places where GoTrue looks."""
+        """Replaces an earlier token of the type. GoTrue reads it from both tables, so both are written."""
         token = new_token(email)
         values = {"id": uuid.uuid4(), "token_hash": token.token_hash, "relates_to": email}
         now = func.timezone("utc", func.now())
@@ -73,8 +73,10 @@ class OneTimeTokenRepository:
         await AccountRepository(self._tx).change(account_id, **sent)
         return token
 
-    async def spend(self, token_hash: str, types: tuple[TokenType, ...], only: uuid.UUID | None = None) -> Spent | None:
-        """None unless it was there and young enough. Of two who spend it at once one gets it."""
+    async def spend(
+        self, token_hash: str, types: tuple[TokenType, ...], only: uuid.UUID | None = None
+    ) -> SpentToken | None:
+        """Return None if the token is unknown or expired. Of two concurrent calls, one gets the token."""
         found = [one_time_tokens.c.token_hash == token_hash, one_time_tokens.c.token_type.in_(types)]
         if only is not None:
             found.append(one_time_tokens.c.user_id == only)
@@ -84,8 +86,8 @@ class OneTimeTokenRepository:
         if row is None or row[2] > dt.timedelta(seconds=self._seconds):
             return None
         await AccountRepository(self._tx).change(row[0], **{row[1]: ""})
-        return Spent(row[0], TokenType(row[1]))
+        return SpentToken(row[0], TokenType(row[1]))
 
-    async def waiting(self, account_id: uuid.UUID, token_type: TokenType) -> bool:
+    async def is_pending(self, account_id: uuid.UUID, token_type: TokenType) -> bool:
         mine = (one_time_tokens.c.user_id == account_id, one_time_tokens.c.token_type == token_type)
         return await self._tx.scalar(select(one_time_tokens.c.id).where(*mine)) is not None

@@ -1,15 +1,15 @@
-"""Spend a token or code that came by mail: it confirms an address, and signs its owner in."""
+"""Use a token or code from an e-mail: it confirms the address and signs the account in."""
 
 import re
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.identity.local.accounts import Account, AccountRepository
 from app.identity.local.errors import IdentityError, invalid
-from app.identity.local.one_time import Spent, TokenType, hash_code
-from app.identity.local.provider import LocalIdentity, grant, session_json
+from app.identity.local.provider import IdentityProvider, grant_session, session_json
 from app.identity.local.schemas import VerifyBody, read_email
-from app.identity.local.sessions import Grant, Origin
+from app.identity.local.storage.accounts import AccountRepository, AccountRow
+from app.identity.local.storage.one_time_tokens import SpentToken, TokenType, hash_code
+from app.identity.local.storage.sessions import RequestOrigin, SessionGrant
 
 TOKEN_HASH = re.compile(r"[0-9a-f]{56}")
 HALF_WAY = "Confirmation link accepted. Please proceed to confirm link sent to the other email"
@@ -23,20 +23,20 @@ TYPES = {
 }
 
 
-async def verify(house: LocalIdentity, body: VerifyBody, origin: Origin) -> dict[str, object] | None:
-    """A session; None when the other half of a secured change of address is still missing."""
+async def verify(provider: IdentityProvider, body: VerifyBody, origin: RequestOrigin) -> dict[str, object] | None:
+    """Return a session, or None if the other address must still confirm a change."""
     if body.type not in TYPES:
         raise invalid("Verify requires a verification type")
-    token_hash = await _token_hash(house, body, origin)
-    async with house.database.system() as tx:
-        confirmed = await _confirm(house, tx, body.type, token_hash, origin)
+    token_hash = await _token_hash(provider, body, origin)
+    async with provider.database.system() as tx:
+        confirmed = await _confirm(provider, tx, body.type, token_hash, origin)
     if body.email:
-        await house.lockout.guessed_right(f"code:{read_email(body.email)}", origin.address)
-    return None if confirmed is None else session_json(house, *confirmed)
+        await provider.lockout.guessed_right(f"code:{read_email(body.email)}", origin.address)
+    return None if confirmed is None else session_json(provider, *confirmed)
 
 
-async def _token_hash(house: LocalIdentity, body: VerifyBody, origin: Origin) -> str:
-    """A link carries the hash itself; a typed code is six digits and so must not be guessed at leisure."""
+async def _token_hash(provider: IdentityProvider, body: VerifyBody, origin: RequestOrigin) -> str:
+    """A link contains the hash. A typed code has only six digits, so guesses are limited."""
     if body.token_hash:
         return body.token_hash
     if not body.token:
@@ -44,35 +44,35 @@ async def _token_hash(house: LocalIdentity, body: VerifyBody, origin: Origin) ->
     if not body.email:
         raise invalid("Only an email address or phone number should be provided on verify")
     email = read_email(body.email)
-    await house.lockout.guess(f"code:{email}", origin.address)
+    await provider.lockout.guess(f"code:{email}", origin.address)
     return hash_code(email, body.token.replace("-", ""))
 
 
 async def _confirm(
-    house: LocalIdentity, tx: AsyncSession, kind: str, token_hash: str, origin: Origin
-) -> tuple[Account, Grant] | None:
+    provider: IdentityProvider, tx: AsyncSession, kind: str, token_hash: str, origin: RequestOrigin
+) -> tuple[AccountRow, SessionGrant] | None:
     accounts = AccountRepository(tx)
     valid = TOKEN_HASH.fullmatch(token_hash) is not None
-    spent = await house.one_time(tx).spend(token_hash, TYPES[kind]) if valid else None
+    spent = await provider.one_time(tx).spend(token_hash, TYPES[kind]) if valid else None
     if spent is None:
         raise IdentityError(403, "otp_expired", "Token has expired or is invalid")
     account = await accounts.get(spent.account_id)
     if account.is_banned:
         raise IdentityError(403, "user_banned", "User is banned")
     if kind == "email_change":
-        if not await _change_email(house, tx, account, spent):
+        if not await _change_email(provider, tx, account, spent):
             return None
     else:
         await accounts.confirm(account.id)
-    granted = await grant(house, tx, account, _method(kind), origin)
-    await accounts.signed_in(account)
+    granted = await grant_session(provider, tx, account, _method(kind), origin)
+    await accounts.record_sign_in(account)
     return await accounts.get(account.id), granted
 
 
-async def _change_email(house: LocalIdentity, tx: AsyncSession, account: Account, spent: Spent) -> bool:
+async def _change_email(provider: IdentityProvider, tx: AsyncSession, account: AccountRow, spent: SpentToken) -> bool:
     other = TokenType.EMAIL_CURRENT if spent.token_type is TokenType.EMAIL_NEW else TokenType.EMAIL_NEW
     accounts = AccountRepository(tx)
-    if house.settings.secure_email_change and await house.one_time(tx).waiting(account.id, other):
+    if provider.settings.secure_email_change and await provider.one_time(tx).is_pending(account.id, other):
         await accounts.change(account.id, email_change_confirm_status=1)
         return False
     if not account.email_change:
@@ -82,5 +82,5 @@ async def _change_email(house: LocalIdentity, tx: AsyncSession, account: Account
 
 
 def _method(kind: str) -> str:
-    """How the session says it was opened, in GoTrue's words."""
+    """The authentication method of the session, as GoTrue names it."""
     return {"signup": "email/signup", "email": "otp"}.get(kind, kind)

@@ -1,4 +1,4 @@
-"""The columns of GoTrue's tables that we write. The rest keep the defaults of shim.sql."""
+"""The columns of GoTrue's tables that we write. The others keep the defaults of shim.sql."""
 
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, MetaData, SmallInteger, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import ENUM, INET, JSONB

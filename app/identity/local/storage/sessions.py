@@ -1,4 +1,4 @@
-"""Sessions and their refresh tokens: rotated at each use, and a stolen one ends the session."""
+"""Sign-in sessions and their refresh tokens. A token is rotated at each use; reuse of an old one ends the session."""
 
 import base64
 import datetime as dt
@@ -13,46 +13,45 @@ from typing import Literal
 from sqlalchemy import RowMapping, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.identity.local.accounts import INSTANCE, Account
 from app.identity.local.errors import IdentityError
-from app.identity.local.tables import amr_claims, refresh_tokens, sessions, users
+from app.identity.local.storage.accounts import INSTANCE, AccountRow
+from app.identity.local.storage.tables import amr_claims, refresh_tokens, sessions, users
 
 Scope = Literal["global", "local", "others"]
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a request comes from."""
+class RequestOrigin:
+    """The address and user agent that a session is recorded with."""
 
     address: str
     user_agent: str
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class SessionGrant:
     session_id: uuid.UUID
     refresh_token: str
     methods: Sequence[tuple[str, int]]
-    """How and when the person proved who they are, newest first."""
+    """The authentication methods of the session and their times, newest first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """An answer rather than an exception where refusing also writes: an exception would roll that back."""
+class RefreshRefused:
+    """Returned instead of raised, because an exception would roll back the deletion of the session."""
 
     error: IdentityError
 
 
 @dataclass(frozen=True, slots=True)
-class OpenSession:
+class AuthSession:
     id: uuid.UUID
     account_id: uuid.UUID
     created_at: dt.datetime
 
 
 class RefreshSecret:
-    """Derives each token from its parent, so that the table holds only hashes and yet an answer that got lost on its
-    way can be given again."""
+    """Derives each token from its parent, so that a lost response can be repeated although only hashes are stored."""
 
     def __init__(self, secret_key: str) -> None:
         self._key = hmac.digest(secret_key.encode(), b"keepsake refresh tokens", hashlib.sha256)
@@ -66,12 +65,12 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-class SessionRepository:
+class AuthSessionRepository:
     def __init__(self, tx: AsyncSession, secret: RefreshSecret) -> None:
         self._tx = tx
         self._secret = secret
 
-    async def open(self, account: Account, method: str, origin: Origin, seconds: int | None) -> Grant:
+    async def open(self, account: AccountRow, method: str, origin: RequestOrigin, seconds: int | None) -> SessionGrant:
         session_id = uuid.uuid4()
         ends_at = None if seconds is None else dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
         values = {"id": session_id, "user_id": account.id, "aal": "aal1", "not_after": ends_at}
@@ -81,17 +80,17 @@ class SessionRepository:
         proof = {"id": uuid.uuid4(), "session_id": session_id, "authentication_method": method}
         await self._tx.execute(insert(amr_claims).values(**proof, **now))
         token = await self._add_token(session_id, account.id, parent="")
-        return Grant(session_id, token, await self._methods(session_id))
+        return SessionGrant(session_id, token, await self._methods(session_id))
 
-    async def find(self, session_id: uuid.UUID, account_id: uuid.UUID) -> OpenSession | None:
+    async def find(self, session_id: uuid.UUID, account_id: uuid.UUID) -> AuthSession | None:
         query = select(sessions.c.id, sessions.c.user_id, sessions.c.created_at)
         alive = sessions.c.not_after.is_(None) | (sessions.c.not_after > func.now())
         mine = (sessions.c.id == session_id, sessions.c.user_id == account_id, alive)
         row = (await self._tx.execute(query.where(*mine))).first()
-        return None if row is None else OpenSession(*row)
+        return None if row is None else AuthSession(*row)
 
     async def end(self, account_id: uuid.UUID, scope: Scope, current: uuid.UUID | None) -> None:
-        # Two who end the same sessions at once would wait for each other's rows forever.
+        # Without this lock, two calls that end the same sessions at once can deadlock.
         await self._tx.execute(select(users.c.id).where(users.c.id == account_id).with_for_update(key_share=True))
         query = delete(sessions).where(sessions.c.user_id == account_id)
         if scope == "local":
@@ -100,26 +99,26 @@ class SessionRepository:
             query = query.where(sessions.c.id != current)
         await self._tx.execute(query)
 
-    async def owner(self, token: str) -> uuid.UUID | None:
-        """Whose refresh token this is; from here on nobody else refreshes the same session."""
+    async def lock_owner(self, token: str) -> uuid.UUID | None:
+        """Return the owner of a refresh token, and lock its session against concurrent refreshes."""
         held = select(refresh_tokens.c.session_id).where(refresh_tokens.c.token == hash_token(token))
         query = select(sessions.c.user_id).where(sessions.c.id == held.scalar_subquery()).with_for_update()
         owner: uuid.UUID | None = await self._tx.scalar(query)
         return owner
 
-    async def refresh(self, token: str, account_id: uuid.UUID, reuse_seconds: int) -> Grant | Refused:
-        """Call `owner` first: it locks. A token used before gets the active one, or ends the session."""
+    async def refresh(self, token: str, account_id: uuid.UUID, reuse_seconds: int) -> SessionGrant | RefreshRefused:
+        """Call `lock_owner` first. A token that was used before gets the active one, or ends the session."""
         columns = (refresh_tokens, sessions.c.not_after)
         joined = refresh_tokens.join(sessions, sessions.c.id == refresh_tokens.c.session_id)
         query = select(*columns).select_from(joined).where(refresh_tokens.c.token == hash_token(token))
         row = (await self._tx.execute(query)).mappings().one()
         if row["not_after"] is not None and row["not_after"] <= dt.datetime.now(dt.UTC):
-            return Refused(IdentityError(400, "session_expired", "Invalid Refresh Token: Session Expired"))
+            return RefreshRefused(IdentityError(400, "session_expired", "Invalid Refresh Token: Session Expired"))
         if not row["revoked"]:
             return await self._rotate(row, account_id)
         return await self._reuse(row, reuse_seconds)
 
-    async def _rotate(self, row: RowMapping, account_id: uuid.UUID) -> Grant:
+    async def _rotate(self, row: RowMapping, account_id: uuid.UUID) -> SessionGrant:
         session_id = row["session_id"]
         used = update(refresh_tokens).where(refresh_tokens.c.id == row["id"])
         await self._tx.execute(used.values(revoked=True, updated_at=func.now()))
@@ -127,9 +126,9 @@ class SessionRepository:
         touched = update(sessions).where(sessions.c.id == session_id)
         await self._tx.execute(touched.values(refreshed_at=refreshed_at, updated_at=func.now()))
         token = await self._add_token(session_id, account_id, parent=row["token"])
-        return Grant(session_id, token, await self._methods(session_id))
+        return SessionGrant(session_id, token, await self._methods(session_id))
 
-    async def _reuse(self, row: RowMapping, reuse_seconds: int) -> Grant | Refused:
+    async def _reuse(self, row: RowMapping, reuse_seconds: int) -> SessionGrant | RefreshRefused:
         session_id = row["session_id"]
         living = select(refresh_tokens.c.parent).where(
             refresh_tokens.c.session_id == session_id, refresh_tokens.c.revoked.is_(False)
@@ -137,9 +136,9 @@ class SessionRepository:
         parent = await self._tx.scalar(living.order_by(refresh_tokens.c.id.desc()).limit(1))
         just_now = row["updated_at"] + dt.timedelta(seconds=reuse_seconds) > dt.datetime.now(dt.UTC)
         if parent is not None and (parent == row["token"] or just_now):
-            return Grant(session_id, self._secret.derive(session_id, parent), await self._methods(session_id))
+            return SessionGrant(session_id, self._secret.derive(session_id, parent), await self._methods(session_id))
         await self._tx.execute(delete(sessions).where(sessions.c.id == session_id))
-        return Refused(IdentityError(400, "refresh_token_already_used", "Invalid Refresh Token: Already Used"))
+        return RefreshRefused(IdentityError(400, "refresh_token_already_used", "Invalid Refresh Token: Already Used"))
 
     async def _add_token(self, session_id: uuid.UUID, account_id: uuid.UUID, parent: str) -> str:
         token = self._secret.derive(session_id, parent)
@@ -155,7 +154,7 @@ class SessionRepository:
 
 
 def _ip(address: str) -> str | None:
-    """The column holds addresses only; a caller in the same process has none."""
+    """The column only accepts IP addresses; an in-process client has none."""
     try:
         return str(ip_address(address.partition("%")[0]))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Hash and check passwords: bcrypt of cost 10, as GoTrue writes it, in threads of its own."""
+"""Hash and check passwords with bcrypt of cost 10, as GoTrue does, in separate threads."""
 
 import asyncio
 import re
@@ -12,14 +12,14 @@ from passlib.hash import bcrypt
 
 from app.identity.local.errors import IdentityError
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
-LONGEST_BYTES = 72
+MAX_PASSWORD_BYTES = 72
 COST = 10
-COSTLIEST_IMPORT = 14
+MAX_IMPORTED_COST = 14
 HASH = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
-NOBODY = "$2a$10$xa673xTi.zSfqtWXXYMeK.mp3LO5Hx/0bMfn6rbb3PMgmxuIa9pp6"
-"""The hash of a password nobody has: checked for addresses nobody has, so that both answers take equally long."""
+UNKNOWN_HASH = "$2a$10$xa673xTi.zSfqtWXXYMeK.mp3LO5Hx/0bMfn6rbb3PMgmxuIa9pp6"
+"""A hash that no password matches, checked for unknown addresses so that both responses take equally long."""
 
 CHARACTERS = {
     "lower": string.ascii_lowercase,
@@ -37,7 +37,7 @@ class PasswordRules:
 
 
 def check_rules(password: str, rules: PasswordRules) -> None:
-    """Raise the error GoTrue raises for a password that cannot be hashed or is too easy."""
+    """Raise GoTrue's error for a password that cannot be hashed or is too weak."""
     if not usable(password):
         raise IdentityError(400, "validation_failed", "Password cannot be longer than 72 bytes or contain a NUL byte")
     reasons = []
@@ -50,22 +50,22 @@ def check_rules(password: str, rules: PasswordRules) -> None:
 
 
 def _advice(rules: PasswordRules) -> str:
-    asked = f"Password should be at least {rules.shortest} characters"
-    return f"{asked} and contain each of: {', '.join(rules.required)}." if rules.required else f"{asked}."
+    advice = f"Password should be at least {rules.shortest} characters"
+    return f"{advice} and contain each of: {', '.join(rules.required)}." if rules.required else f"{advice}."
 
 
 def usable(password: str) -> bool:
-    return 0 < len(password.encode()) <= LONGEST_BYTES and "\0" not in password
+    return 0 < len(password.encode()) <= MAX_PASSWORD_BYTES and "\0" not in password
 
 
 def importable(password_hash: str) -> bool:
-    """A costlier hash than that would let one account's owner keep a thread busy for seconds."""
+    """Refuse expensive hashes, which would block a hashing thread for seconds at every sign-in."""
     found = HASH.fullmatch(password_hash)
-    return found is not None and 4 <= int(found[1]) <= COSTLIEST_IMPORT
+    return found is not None and 4 <= int(found[1]) <= MAX_IMPORTED_COST
 
 
 class PasswordHasher:
-    """Two threads and a short queue: a flood of sign-ins waits or is turned away, the rest of the house goes on."""
+    """Two threads and a short queue, so that many sign-ins at once wait or are refused and nothing else slows down."""
 
     def __init__(self, threads: int = 2, waiting: int = 64) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bcrypt")
@@ -76,15 +76,15 @@ class PasswordHasher:
         return await self._run(lambda: str(self._scheme.hash(password)))
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
-        """False for an account without a password, in the time it takes to check one."""
+        """Takes equally long for an account without a password, and returns False."""
         tried = password if usable(password) else "-"
-        known = password_hash or NOBODY
+        known = password_hash or UNKNOWN_HASH
         matches = await self._run(lambda: bool(self._scheme.verify(tried, known)))
         return matches and tried == password
 
-    async def _run(self, work: Callable[[], Answer]) -> Answer:
+    async def _run(self, work: Callable[[], Result]) -> Result:
         if self._free <= 0:
-            raise IdentityError(429, "over_request_rate_limit", "Too many people are signing in", retry_after=1)
+            raise IdentityError(429, "over_request_rate_limit", "Too many sign-ins at the moment", retry_after=1)
         self._free -= 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)

@@ -1,4 +1,4 @@
-"""The key our tokens are signed with and the secret of the admin routes: made once, kept under DATA_DIR."""
+"""The signing key for access tokens and the secret of the admin routes: created once, stored under DATA_DIR."""
 
 import fcntl
 import json
@@ -25,7 +25,7 @@ ALGORITHM = "ES256"
 
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
-    """The first signs; all verify. The file is a list of private JWKs, as Supabase's `signing_keys_path` wants it."""
+    """The first key signs, all keys verify. The file is a list of private JWKs, as Supabase's `signing_keys_path`."""
 
     keys: tuple[Jwk, ...]
 
@@ -42,23 +42,23 @@ class SigningKeys:
 
 
 def load_or_create_keys(folder: Path) -> SigningKeys:
-    """Two processes that start together agree: whoever holds the folder's lock first makes the key."""
-    return parse_keys(_read_or_make(folder, KEYS_FILE, lambda: json.dumps([new_key()], indent=1)))
+    """Processes that start at the same time share one key: the first to lock the folder creates it."""
+    return parse_keys(_read_or_create(folder, KEYS_FILE, lambda: json.dumps([new_key()], indent=1)))
 
 
 def load_or_create_secret(folder: Path) -> str:
-    """The secret key of the admin routes, in the shape of Supabase's."""
-    return _read_or_make(folder, SECRET_FILE, lambda: f"sb_secret_{secrets.token_urlsafe(32)}").strip()
+    """The secret key of the admin routes, in Supabase's format."""
+    return _read_or_create(folder, SECRET_FILE, lambda: f"sb_secret_{secrets.token_urlsafe(32)}").strip()
 
 
 def save_keys(folder: Path, keys: SigningKeys) -> None:
-    """For rotation and import: put the new key first to sign with it, keep the old one to verify."""
+    """For rotation and import: the new key comes first and signs, the old one still verifies."""
     with _locked(folder):
         _write(folder / KEYS_FILE, json.dumps([dict(key) for key in keys.keys], indent=1))
 
 
 def parse_keys(text: str) -> SigningKeys:
-    """Private JWKs, one or a list: ours, or what `supabase gen signing-key` prints."""
+    """Read one private JWK or a list of them, from our file or from `supabase gen signing-key`."""
     try:
         found = json.loads(text)
     except ValueError:
@@ -66,8 +66,8 @@ def parse_keys(text: str) -> SigningKeys:
     keys = found if isinstance(found, list) else [found]
     if not keys or not all(_usable(key) for key in keys):
         raise ConfigurationError(
-            f"{KEYS_FILE} in DATA_DIR does not hold private ES256 keys; restore it from a backup, or remove it to make"
-            " a new one (everybody then signs in again)."
+            f"{KEYS_FILE} in DATA_DIR does not contain private ES256 keys. Restore it from a backup, or remove it to"
+            " create a new key. All users must then sign in again."
         )
     return SigningKeys(tuple(keys))
 
@@ -93,18 +93,18 @@ def _usable(key: object) -> bool:
     return isinstance(key["kid"], str)
 
 
-def _read_or_make(folder: Path, name: str, make: Callable[[], str]) -> str:
+def _read_or_create(folder: Path, name: str, create: Callable[[], str]) -> str:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / name
     with _locked(folder):
         if not path.exists():
-            _write(path, make())
+            _write(path, create())
         path.chmod(0o600)
         return path.read_text()
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all, and readable by nobody else at any moment."""
+    """Write a draft and rename it, so that the file is always complete and never readable by other users."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:

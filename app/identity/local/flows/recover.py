@@ -1,0 +1,64 @@
+"""Send e-mails on request. The response for an unknown address is the same, but no e-mail is sent."""
+
+from app.identity.local.errors import invalid
+from app.identity.local.mail.redirects import choose_redirect, code_mail, link_mail
+from app.identity.local.provider import AuthenticatedAccount, IdentityProvider
+from app.identity.local.schemas import EmailBody, ResendBody, read_email
+from app.identity.local.storage.accounts import AccountRepository, AccountRow
+from app.identity.local.storage.one_time_tokens import TokenType
+
+
+async def recover(provider: IdentityProvider, body: EmailBody, redirect_to: str | None) -> None:
+    email = read_email(body.email)
+    await provider.lockout.mail("recovery", email, provider.settings.mail_interval_seconds)
+    async with provider.database.system() as tx:
+        account = await AccountRepository(tx).by_email(email)
+        if account is None or account.deleted_at is not None:
+            return
+        token = await provider.one_time(tx).issue(account.id, email, TokenType.RECOVERY)
+    redirect = choose_redirect(provider.settings, redirect_to)
+    provider.outbox.put(link_mail(provider.settings, email, "recovery", token, redirect))
+
+
+async def resend(provider: IdentityProvider, body: ResendBody, redirect_to: str | None) -> None:
+    if body.type not in ("signup", "email_change"):
+        raise invalid("Missing one of these types: signup, email_change")
+    email = read_email(body.email)
+    await provider.lockout.mail(body.type, email, provider.settings.mail_interval_seconds)
+    async with provider.database.system() as tx:
+        account = await AccountRepository(tx).by_email(email)
+    if account is None:
+        return
+    if body.type == "email_change" and account.email_change:
+        await send_email_change(provider, account, account.email_change, redirect_to)
+    if body.type == "signup" and account.email_confirmed_at is None:
+        await _send_confirmation(provider, account, redirect_to)
+
+
+async def _send_confirmation(provider: IdentityProvider, account: AccountRow, redirect_to: str | None) -> None:
+    async with provider.database.system() as tx:
+        token = await provider.one_time(tx).issue(account.id, account.email, TokenType.CONFIRMATION)
+    redirect = choose_redirect(provider.settings, redirect_to)
+    provider.outbox.put(link_mail(provider.settings, account.email, "signup", token, redirect))
+
+
+async def send_email_change(
+    provider: IdentityProvider, account: AccountRow, email: str, redirect_to: str | None
+) -> None:
+    """Send a link to the new address. With `secure_email_change`, the old address must confirm the change too."""
+    redirect = choose_redirect(provider.settings, redirect_to)
+    recipients = [(email, TokenType.EMAIL_NEW)]
+    if provider.settings.secure_email_change:
+        recipients.append((account.email, TokenType.EMAIL_CURRENT))
+    async with provider.database.system() as tx:
+        await AccountRepository(tx).change(account.id, email_change=email, email_change_confirm_status=0)
+        issued = [(to, await provider.one_time(tx).issue(account.id, to, kind)) for to, kind in recipients]
+    for to, token in issued:
+        provider.outbox.put(link_mail(provider.settings, to, "email_change", token, redirect))
+
+
+async def reauthenticate(provider: IdentityProvider, who: AuthenticatedAccount) -> None:
+    await provider.lockout.mail("reauthentication", who.account.email, provider.settings.mail_interval_seconds)
+    async with provider.database.system() as tx:
+        token = await provider.one_time(tx).issue(who.account.id, who.account.email, TokenType.REAUTHENTICATION)
+    provider.outbox.put(code_mail(who.account.email, token))

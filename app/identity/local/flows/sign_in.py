@@ -1,0 +1,71 @@
+"""Sign in with a password or a refresh token."""
+
+from app.identity.local.errors import IdentityError, invalid
+from app.identity.local.provider import IdentityProvider, grant_session, session_json
+from app.identity.local.schemas import EMAIL, TokenBody
+from app.identity.local.storage.accounts import AccountRepository, AccountRow
+from app.identity.local.storage.sessions import RefreshRefused, RequestOrigin, SessionGrant
+
+
+async def sign_in(provider: IdentityProvider, body: TokenBody, origin: RequestOrigin) -> dict[str, object]:
+    email = _read_email(body)
+    await provider.lockout.guess(email, origin.address)
+    account = await _check_password(provider, email, body.password)
+    await provider.lockout.guessed_right(email, origin.address)
+    if account.is_banned:
+        raise IdentityError(400, "user_banned", "User is banned")
+    if account.email_confirmed_at is None:
+        raise IdentityError(400, "email_not_confirmed", "Email not confirmed")
+    async with provider.database.system() as tx:
+        accounts = AccountRepository(tx)
+        if not await accounts.record_sign_in(account):
+            raise _invalid_credentials()
+        granted = await grant_session(provider, tx, account, "password", origin)
+        account = await accounts.get(account.id)
+    return session_json(provider, account, granted)
+
+
+def _read_email(body: TokenBody) -> str:
+    if body.phone:
+        raise IdentityError(400, "phone_provider_disabled", "Phone logins are disabled")
+    if not body.email:
+        raise invalid("missing email or phone")
+    return body.email.strip().lower()
+
+
+async def _check_password(provider: IdentityProvider, email: str, password: str) -> AccountRow:
+    """An unknown address gets the same error as a wrong password, after the same time."""
+    async with provider.database.system() as tx:
+        account = await AccountRepository(tx).by_email(email) if EMAIL.fullmatch(email) else None
+    matches = await provider.hasher.matches(password, account.encrypted_password if account else None)
+    if account is None or account.deleted_at is not None or not matches:
+        raise _invalid_credentials()
+    return account
+
+
+def _invalid_credentials() -> IdentityError:
+    return IdentityError(400, "invalid_credentials", "Invalid login credentials")
+
+
+async def refresh(provider: IdentityProvider, body: TokenBody) -> dict[str, object]:
+    if not body.refresh_token:
+        raise invalid("refresh_token required")
+    async with provider.database.system() as tx:
+        account, granted = await _refresh(provider, AccountRepository(tx), body.refresh_token)
+    if isinstance(granted, RefreshRefused):
+        raise granted.error
+    return session_json(provider, account, granted)
+
+
+async def _refresh(
+    provider: IdentityProvider, accounts: AccountRepository, token: str
+) -> tuple[AccountRow, SessionGrant | RefreshRefused]:
+    sessions = provider.sessions(accounts.tx)
+    owner = await sessions.lock_owner(token)
+    if owner is None:
+        message = "Invalid Refresh Token: Refresh Token Not Found"
+        raise IdentityError(400, "refresh_token_not_found", message)
+    account = await accounts.get(owner)
+    if account.is_banned:
+        raise IdentityError(400, "user_banned", "Invalid Refresh Token: User Banned")
+    return account, await sessions.refresh(token, owner, provider.settings.refresh_reuse_seconds)

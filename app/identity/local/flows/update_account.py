@@ -1,0 +1,106 @@
+"""Change the signed-in account."""
+
+import datetime as dt
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.identity.local.errors import IdentityError
+from app.identity.local.flows.recover import send_email_change
+from app.identity.local.provider import AuthenticatedAccount, IdentityProvider
+from app.identity.local.schemas import UserBody, merge_metadata, read_email, user_json
+from app.identity.local.security.passwords import check_rules
+from app.identity.local.storage.accounts import AccountRepository, AccountRow, email_exists
+from app.identity.local.storage.one_time_tokens import TokenType, hash_code
+from app.identity.local.storage.sessions import RequestOrigin
+
+RECENT_SIGN_IN = dt.timedelta(hours=24)
+
+
+async def change_account(
+    provider: IdentityProvider,
+    who: AuthenticatedAccount,
+    body: UserBody,
+    origin: RequestOrigin,
+    redirect_to: str | None,
+) -> dict[str, object]:
+    if body.app_metadata is not None:
+        raise IdentityError(403, "not_admin", "Updating app_metadata requires admin privileges")
+    email = await _new_email(provider, who.account, body)
+    password_hash = await _new_password(provider, who, body, origin)
+    async with provider.database.system() as tx:
+        await _write(provider, tx, who, body, password_hash)
+        if email is not None and provider.settings.autoconfirm:
+            await AccountRepository(tx).move(who.account.id, email, confirmed=True)
+    if email is not None and not provider.settings.autoconfirm:
+        await send_email_change(provider, who.account, email, redirect_to)
+    async with provider.database.system() as tx:
+        return user_json(await AccountRepository(tx).get(who.account.id))
+
+
+async def _new_email(provider: IdentityProvider, account: AccountRow, body: UserBody) -> str | None:
+    if not body.email:
+        return None
+    email = read_email(body.email)
+    if email == account.email:
+        return None
+    async with provider.database.system() as tx:
+        if await AccountRepository(tx).by_email(email) is not None:
+            raise email_exists()
+    if not provider.settings.autoconfirm:
+        await provider.lockout.mail("email_change", account.email, provider.settings.mail_interval_seconds)
+    return email
+
+
+async def _new_password(
+    provider: IdentityProvider, who: AuthenticatedAccount, body: UserBody, origin: RequestOrigin
+) -> str | None:
+    if not body.password:
+        return None
+    check_rules(body.password, provider.settings.passwords)
+    await _require_current_password(provider, who.account, body, origin)
+    await _require_nonce(provider, who, body)
+    if await provider.hasher.matches(body.password, who.account.encrypted_password):
+        message = "New password should be different from the old password."
+        raise IdentityError(422, "same_password", message)
+    return await provider.hasher.hash(body.password)
+
+
+async def _require_current_password(
+    provider: IdentityProvider, account: AccountRow, body: UserBody, origin: RequestOrigin
+) -> None:
+    if body.current_password is None:
+        if provider.settings.require_current_password and account.encrypted_password:
+            message = "Current password required when setting new password."
+            raise IdentityError(400, "current_password_required", message)
+        return
+    await provider.lockout.guess(account.email, origin.address)
+    if not await provider.hasher.matches(body.current_password, account.encrypted_password):
+        raise IdentityError(400, "current_password_invalid", "Current password is incorrect.")
+    await provider.lockout.guessed_right(account.email, origin.address)
+
+
+async def _require_nonce(provider: IdentityProvider, who: AuthenticatedAccount, body: UserBody) -> None:
+    if not provider.settings.require_reauthentication or who.session.created_at + RECENT_SIGN_IN > dt.datetime.now(
+        dt.UTC
+    ):
+        return
+    if not body.nonce:
+        raise IdentityError(400, "reauthentication_needed", "Password update requires reauthentication")
+    await provider.lockout.guess(f"nonce:{who.account.email}", str(who.account.id))
+    async with provider.database.system() as tx:
+        token_hash = hash_code(who.account.email, body.nonce)
+        if await provider.one_time(tx).spend(token_hash, (TokenType.REAUTHENTICATION,), who.account.id) is None:
+            raise IdentityError(422, "reauthentication_not_valid", "Nonce has expired or is invalid")
+
+
+async def _write(
+    provider: IdentityProvider, tx: AsyncSession, who: AuthenticatedAccount, body: UserBody, password_hash: str | None
+) -> None:
+    accounts = AccountRepository(tx)
+    if body.data is not None:
+        current = await accounts.get(who.account.id)
+        merged = merge_metadata(current.raw_user_meta_data, body.data)
+        await accounts.change(who.account.id, raw_user_meta_data=merged)
+    if password_hash is not None:
+        await accounts.change(who.account.id, encrypted_password=password_hash)
+        await provider.sessions(tx).end(who.account.id, "others", who.session.id)
