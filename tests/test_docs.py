@@ -1,4 +1,4 @@
-"""The documentation agrees with the code: settings, routes, errors, commands, links."""
+"""The documentation agrees with the code: settings, routes, errors, commands, links, decisions."""
 
 import ast
 import re
@@ -20,6 +20,9 @@ DOCS = ROOT / "docs"
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "SECURITY.md",
+    ROOT / "examples" / "README.md",
     *sorted(DOCS.rglob("*.md")),
     *sorted((ROOT / "app").rglob("*.md")),
 ]
@@ -28,7 +31,7 @@ CODE = re.compile(r"^\| `(\w+)` \| (?:\d{3}|any)", re.MULTILINE)
 SETTING = re.compile(r"^\| `([A-Z_]+)` \| (?:`([^`]*)` )?\|", re.MULTILINE)
 EXAMPLE = re.compile(r"^# ([A-Z_]+)=(.*)$", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-NOT_OURS = {"PYTHONPATH", "MEM0_TELEMETRY", "ON_ERROR_STOP"}
+FOREIGN_VARIABLES = {"PYTHONPATH", "MEM0_TELEMETRY", "ON_ERROR_STOP"}
 COMMAND = re.compile(r"python -m app ((?:keys )?\w+)([^`\n]*)")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -37,7 +40,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.rel
 # ---------------------------------------------------------------- settings
 
 
-def written(default: object) -> str:
+def environment_value(default: object) -> str:
     """A default in the form an environment variable has."""
     if default is None:
         return ""
@@ -51,18 +54,18 @@ def written(default: object) -> str:
 
 
 def defaults() -> dict[str, str]:
-    return {name.upper(): written(field.default) for name, field in Settings.model_fields.items()}
+    return {name.upper(): environment_value(field.default) for name, field in Settings.model_fields.items()}
 
 
-def test_every_setting_is_in_the_example_with_its_default() -> None:
+def test_env_example_lists_every_setting_with_its_default() -> None:
     assert dict(EXAMPLE.findall((ROOT / ".env.example").read_text())) == defaults()
 
 
-def test_every_setting_is_documented_with_its_default() -> None:
+def test_settings_page_lists_every_setting_with_its_default() -> None:
     assert dict(SETTING.findall((DOCS / "settings.md").read_text())) == defaults()
 
 
-def test_a_setting_says_the_same_wherever_it_is_explained() -> None:
+def test_setting_has_one_description_in_code_example_and_page() -> None:
     example, page = (ROOT / ".env.example").read_text(), (DOCS / "settings.md").read_text()
     for name, field in Settings.model_fields.items():
         assert field.description
@@ -70,7 +73,7 @@ def test_a_setting_says_the_same_wherever_it_is_explained() -> None:
         assert f"| {field.description} |" in page, name
 
 
-def test_the_example_changes_nothing() -> None:
+def test_env_example_contains_comments_only() -> None:
     """The example can be copied to .env unchanged."""
     assert not [line for line in (ROOT / ".env.example").read_text().splitlines() if line and line[0] != "#"]
 
@@ -78,7 +81,7 @@ def test_the_example_changes_nothing() -> None:
 # ---------------------------------------------------------------- routes
 
 
-def test_every_route_is_documented_and_every_documented_one_exists(app: FastAPI) -> None:
+def test_api_page_lists_exactly_the_routes_that_exist(app: FastAPI) -> None:
     documented = set(ROUTE.findall((DOCS / "api.md").read_text()))
     served = {(method.upper(), path) for path, item in app.openapi()["paths"].items() for method in item}
     assert documented == served
@@ -87,14 +90,14 @@ def test_every_route_is_documented_and_every_documented_one_exists(app: FastAPI)
 # ---------------------------------------------------------------- errors
 
 
-def raised() -> set[str]:
+def error_codes() -> set[str]:
     """Every code that an error can carry."""
     found = {"error", *CODES.values(), *REFUSALS}
     for path in (ROOT / "app").rglob("*.py"):
         tree = ast.parse(path.read_text())
         constants = string_constants(tree)
         for node in ast.walk(tree):
-            found.update(strings(codes_of(node), constants))
+            found.update(string_values(code_nodes(node), constants))
     return found
 
 
@@ -110,7 +113,7 @@ def string_constants(tree: ast.Module) -> dict[str, str]:
     }
 
 
-def codes_of(node: ast.AST) -> Iterator[ast.expr]:
+def code_nodes(node: ast.AST) -> Iterator[ast.expr]:
     if isinstance(node, ast.Call):
         yield from (keyword.value for keyword in node.keywords if keyword.arg == "code")
         place = {"answer": 2, "IdentityError": 1}.get(getattr(node.func, "id", ""))
@@ -130,7 +133,7 @@ def assigned_to_code(line: ast.Assign) -> list[ast.expr]:
     return [value for name, value in pairs if isinstance(name, ast.Name) and name.id == "code"]
 
 
-def strings(nodes: Iterable[ast.expr], constants: dict[str, str]) -> Iterator[str]:
+def string_values(nodes: Iterable[ast.expr], constants: dict[str, str]) -> Iterator[str]:
     for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
@@ -138,17 +141,17 @@ def strings(nodes: Iterable[ast.expr], constants: dict[str, str]) -> Iterator[st
             yield constants[node.id]
 
 
-def test_every_error_code_is_documented_and_every_documented_one_exists() -> None:
+def test_errors_page_lists_exactly_the_codes_that_exist() -> None:
     documented = CODE.findall((DOCS / "errors.md").read_text())
     assert len(documented) == len(set(documented))
-    assert set(documented) == raised()
+    assert set(documented) == error_codes()
 
 
-# ---------------------------------------------------------------- commands, links, words
+# ---------------------------------------------------------------- commands, links, mentioned settings
 
 
 @each_page
-def test_a_command_that_is_printed_exists(page: Path) -> None:
+def test_documented_command_exists(page: Path) -> None:
     commands = get_command(cli).commands  # type: ignore[attr-defined]  # a group
     for name, rest in COMMAND.findall(page.read_text()):
         first, _, second = name.partition(" ")
@@ -158,28 +161,33 @@ def test_a_command_that_is_printed_exists(page: Path) -> None:
 
 
 @each_page
-def test_a_make_target_that_is_printed_exists(page: Path) -> None:
+def test_documented_make_target_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE)) <= targets
 
 
 @each_page
-def test_a_link_leads_somewhere(page: Path) -> None:
+def test_link_target_exists(page: Path) -> None:
     for target in LINK.findall(page.read_text()):
         path = target.partition("#")[0]
         assert "://" in target or not path or (page.parent / path).exists(), target
 
 
 @each_page
-def test_a_setting_that_is_mentioned_exists(page: Path) -> None:
+def test_mentioned_setting_exists(page: Path) -> None:
     """A name followed by an equals sign is a setting or a variable of the compose file."""
     known = {*defaults(), *re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text())}
-    shell = {*re.findall(r"^\s*(?:export )?([A-Z_]+)=\$?[('\"]", page.read_text(), re.MULTILINE), "PYTHON", "JOBS"}
+    shell = {
+        *re.findall(r"^\s*(?:export )?([A-Z_]+)=\$?[('\"]", page.read_text(), re.MULTILINE),
+        "PYTHON",
+        "JOBS",
+        "LOCK",
+    }
     mentioned = set(re.findall(r"\b([A-Z][A-Z0-9_]{2,})=", page.read_text()))
-    assert mentioned - NOT_OURS - shell <= known
+    assert mentioned - FOREIGN_VARIABLES - shell <= known
 
 
-def test_every_page_is_reached_from_the_readme() -> None:
+def test_readme_reaches_every_page() -> None:
     seen: set[Path] = set()
     ahead = [ROOT / "README.md"]
     while ahead:
@@ -190,6 +198,8 @@ def test_every_page_is_reached_from_the_readme() -> None:
             ahead += [(page.parent / path).resolve() for path in inside if path and (page.parent / path).is_file()]
     assert set(DOCS.rglob("*.md")) <= seen
 
+
+# ---------------------------------------------------------------- decisions
 
 DECISION = re.compile(
     r"# (?P<title>(?P<number>\d{4})\. .+)\n\nStatus: (?P<status>.+)\nDate: \d{4}-\d{2}-\d{2}\n\n## Context\n"
