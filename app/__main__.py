@@ -18,7 +18,7 @@ from app.backup import back_up
 from app.backup import restore as restore_from
 from app.core.errors import AppError, ConfigurationError
 from app.core.observability.logging import configure_logging
-from app.portability.export import export_memories, only_project
+from app.portability.export import export_memories, choose_project
 from app.portability.restore import import_memories
 from app.reindex import reindex_everything
 from app.serve import serve as run_server
@@ -143,7 +143,7 @@ def export_file(
 
     async def work() -> None:
         async with open_store(prepare(data_dir=data_dir)) as database:
-            of = await only_project(database, project)
+            of = await choose_project(database, project)
             with shown("Exporting") as report:
                 count = await export_memories(database, of, file, report)
         typer.echo(f"Exported {count} memories to {file}")
@@ -162,10 +162,10 @@ def import_file(
 
     async def work() -> None:
         async with open_store(prepare(data_dir=data_dir)) as database:
-            into = await only_project(database, project)
+            into = await choose_project(database, project)
             with shown("Importing") as report:
                 done = await import_memories(database, into, file, report, user_id=user_id)
-        typer.echo(f"Imported {done.added} memories from {file}; {done.there_already} were there already")
+        typer.echo(f"Imported {done.added} memories from {file}; {done.already_there} were there already")
 
     run(work())
 

@@ -11,22 +11,22 @@ from procrastinate.exceptions import ConnectorException
 from app.core.background_tasks import stop
 from app.core.jobs import count_outcome, open_queue, rescue_stalled
 from app.core.resources import Resources
-from app.gateways.mem0.exports import tidy_exports
+from app.gateways.mem0.exports import delete_old_exports
 from app.memory.categories.categorize import categorize_left_behind, categorize_project
 from app.memory.indexing.repair import sweep
-from app.memory.ledger.event_retention import forget_events_daily
+from app.memory.ledger.jobs import delete_old_events_daily
 from app.memory.user_profiles.request import portray_those_due
 from app.webhooks.deliver import QUEUE
-from app.webhooks.jobs import tidy_daily
+from app.webhooks.jobs import delete_old_deliveries
 
 log = structlog.get_logger()
 DEFERRED_ELSEWHERE = (
     categorize_left_behind,
     categorize_project,
-    forget_events_daily,
+    delete_old_events_daily,
     portray_those_due,
-    tidy_daily,
-    tidy_exports,
+    delete_old_deliveries,
+    delete_old_exports,
 )
 """Known to the queue because they are imported: nobody here defers them."""
 RESCUE_EVERY_SECONDS = 15

@@ -16,14 +16,14 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from app.adapters.models.onnx import OnnxEmbedder
-from app.api_keys.issue import make_project
+from app.api_keys.issue import create_project
 from app.core.observability.logging import configure_logging
 from app.core.ports import Embedder
 from app.core.resources import Resources
-from app.memory.ledger.new_memory import Kind, NewMemory
+from app.memory.ledger import Kind, NewMemory
 from app.memory.namespace import Namespace
 from app.memory.recall.ranking import rank
-from app.memory.recall.recall import Question, recall
+from app.memory.recall.search import Question, recall
 from app.memory.remember import remember as keep
 from app.profiles.repository import ProfileRepository
 from app.settings import Settings
@@ -127,7 +127,7 @@ async def run(path: Path, candidates: int, *, without_engine: bool) -> None:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             settings = Settings(_env_file=None, data_dir=folder, recall_candidates=candidates)
             resources = await stack.enter_async_context(open_resources(settings))
-            remember = through_engine(resources, await make_project(resources.database, "bench"))
+            remember = through_engine(resources, await create_project(resources.database, "bench"))
         figures = {f"{kind}s": await measure(remember, conversations, kind) for kind in (Kind.EPISODE, Kind.FACT)}
     print(json.dumps(figures))
 

@@ -1,4 +1,4 @@
-"""A key for an operator at the command line, who has no account."""
+"""Issue an API key from the command line, for an operator without an account."""
 
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from app.projects.models import Organization, Project
 
 
 async def issue_key(database: Database, pepper: bytes, *, name: str, project_id: UUID | None) -> str:
-    project_id = await _existing(database, project_id) if project_id else await make_project(database, name)
+    project_id = await _check_exists(database, project_id) if project_id else await create_project(database, name)
     async with database.transaction(project_id) as tx:
         _, text = await ApiKeyRepository(tx, project_id).issue(
             pepper, name=name, scopes=sorted(EVERYTHING), expires_at=None, created_by=None
@@ -20,14 +20,14 @@ async def issue_key(database: Database, pepper: bytes, *, name: str, project_id:
     return text
 
 
-async def _existing(database: Database, project_id: UUID) -> UUID:
+async def _check_exists(database: Database, project_id: UUID) -> UUID:
     async with database.system() as tx:
         if await tx.scalar(select(Project.id).where(Project.id == project_id)) is None:
             raise NotFound(f"There is no project {project_id}")
     return project_id
 
 
-async def make_project(database: Database, name: str) -> UUID:
+async def create_project(database: Database, name: str) -> UUID:
     async with database.system() as tx:
         organization = await tx.scalar(insert(Organization).values(name=name).returning(Organization.id))
         made: UUID | None = await tx.scalar(

@@ -1,6 +1,6 @@
-"""What an API key looks like: `ks_<id>_<secret><checksum>`, so that a scanner can recognise a leaked one.
+"""The format of API keys, `ks_<id>_<secret><checksum>`.
 
-The checksum lets a scanner, and us, tell a real key from a look-alike without asking anybody.
+Secret scanners recognise the prefix, and the checksum tells a real key from a look-alike without a lookup.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ SHAPE = re.compile(r"ks_([0-9A-Za-z]{12})_([0-9A-Za-z]{32})([0-9A-Za-z]{6})")
 @dataclass(frozen=True, slots=True)
 class ApiKeyText:
     prefix: str
-    """The public part, shown in lists and used to find the row."""
+    """The public part, which is shown in lists and identifies the row."""
     whole: str
 
     def __repr__(self) -> str:
@@ -44,7 +44,7 @@ def parse_key(text: str) -> ApiKeyText | None:
 
 
 def hash_key(text: str, pepper: bytes) -> bytes:
-    """Keyed, so that a copy of the table cannot be tried against guesses; fast, because the secret is random."""
+    """A keyed hash, so that a stolen table cannot be searched. A fast one suffices, because the secret is random."""
     return hmac.new(pepper, text.encode(), hashlib.sha256).digest()
 
 

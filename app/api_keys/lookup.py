@@ -1,4 +1,4 @@
-"""From a key in a request to what it allows, in one round trip; when it was used is written later, off the path."""
+"""Look up the API key of a request in one round trip. The time of its last use is written later, in batches."""
 
 import asyncio
 import datetime as dt
@@ -15,8 +15,8 @@ from app.core.database.database import Database
 from app.core.ports import KeyGrant
 
 log = structlog.get_logger()
-FIND = "select * from private.resolve_key(:prefix)"
-TOUCH = text(
+RESOLVE_KEY_SQL = "select * from private.resolve_key(:prefix)"
+RECORD_LAST_USED_SQL = text(
     "update api_keys set last_used_at = used.at from unnest(cast(:ids as uuid[]), cast(:times as timestamptz[]))"
     " as used (id, at) where api_keys.id = used.id"
     " and (last_used_at is null or last_used_at <= used.at - interval '1 minute')"
@@ -25,7 +25,7 @@ WRITE_EVERY_SECONDS = 60
 
 
 class StoredKeys:
-    """The KeyFinder over our own table."""
+    """The KeyFinder port, implemented with the api_keys table."""
 
     def __init__(self, database: Database, pepper: bytes) -> None:
         self._database = database
@@ -38,7 +38,7 @@ class StoredKeys:
 
     async def find(self, credential: str) -> KeyGrant | None:
         key = parse_key(credential)
-        row = await self._database.ask(FIND, {"prefix": key.prefix}) if key else None
+        row = await self._database.ask(RESOLVE_KEY_SQL, {"prefix": key.prefix}) if key else None
         if key is None or row is None:
             return None
         given = hash_key(key.whole, self._pepper)
@@ -65,7 +65,7 @@ class StoredKeys:
         used, self._used = self._used, {}
         if used:
             async with self._database.system() as tx:
-                await tx.execute(TOUCH, {"ids": list(used), "times": list(used.values())})
+                await tx.execute(RECORD_LAST_USED_SQL, {"ids": list(used), "times": list(used.values())})
 
     async def close(self) -> None:
         if self._writer:

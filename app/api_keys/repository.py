@@ -31,11 +31,11 @@ class ApiKeyRepository(Repository[ApiKey]):
         return row, key.whole
 
     async def rotate(self, key_id: UUID, pepper: bytes, overlap: dt.timedelta) -> tuple[ApiKey, str]:
-        """A new secret under the same prefix; the old one works until the overlap ends."""
+        """Issue a new secret under the same prefix. The old one works until the overlap ends."""
         row = await self.get(key_id)
         now = dt.datetime.now(dt.UTC)
         if row.expires_at and row.expires_at <= now:
-            raise NotFound(f"API key {key_id} has expired: create another")
+            raise NotFound(f"API key {key_id} has expired. Create a new one.")
         key = make_key(row.prefix)
         row.previous_hash, row.previous_until = row.secret_hash, now + overlap
         row.secret_hash = hash_key(key.whole, pepper)

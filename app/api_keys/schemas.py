@@ -10,10 +10,10 @@ from app.identity.scopes import Scope
 
 def _in_the_future(moment: dt.datetime) -> dt.datetime:
     try:
-        # Postgres refuses some offsets that Python takes.
+        # Postgres refuses some time zone offsets that Python accepts.
         moment = moment.astimezone(dt.UTC)
     except OverflowError:
-        raise ValueError("is too far away") from None
+        raise ValueError("is too far in the future") from None
     if moment <= dt.datetime.now(dt.UTC):
         raise ValueError("must be in the future")
     return moment
@@ -25,7 +25,9 @@ Future = Annotated[AwareDatetime, AfterValidator(_in_the_future)]
 
 class ApiKeyCreate(BaseModel):
     name: Name
-    scopes: list[Scope] | None = Field(None, min_length=1, description="Everything an application needs, if left out")
+    scopes: list[Scope] | None = Field(
+        None, min_length=1, description="Defaults to all scopes that an application needs."
+    )
     expires_at: Future | None = None
 
 
@@ -36,7 +38,7 @@ class ApiKeyPatch(BaseModel):
 
 
 class ApiKeyRotate(BaseModel):
-    overlap_seconds: int = Field(86400, ge=0, le=30 * 86400, description="How long the old secret still works")
+    overlap_seconds: int = Field(86400, ge=0, le=30 * 86400, description="How long the old secret keeps working.")
 
 
 class ApiKeyRead(BaseModel):
@@ -53,4 +55,4 @@ class ApiKeyRead(BaseModel):
 
 
 class ApiKeyIssued(ApiKeyRead):
-    key: str = Field(description="Shown this once: keep it where your application keeps its secrets")
+    key: str = Field(description="The secret. It is shown only once, so store it with the secrets of your application.")

@@ -1,4 +1,4 @@
-"""One memory as a line of a file: ours, and how mem0's open-source library writes one."""
+"""One memory as a line of a file, in our format or in that of mem0's open-source library."""
 
 import datetime as dt
 import hashlib
@@ -11,39 +11,38 @@ from uuid import UUID
 from app.core.errors import BadRequest
 from app.core.ports import Role
 from app.core.storable_text import storable
-from app.memory.ledger.models import Memory
-from app.memory.ledger.new_memory import Kind, NewMemory
+from app.memory.ledger import Kind, Memory, NewMemory
 
-FOREIGN = uuid.uuid5(uuid.NAMESPACE_URL, "keepsake:foreign-memory")
-LONGEST_ID = 500
-WHOSE = ("user_id", "agent_id", "app_id", "run_id")
-# What has a place of its own. Whatever else a foreign line says of a memory is kept in its metadata.
-KNOWN = {
+FOREIGN_ID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "keepsake:foreign-memory")
+MAX_ID_LENGTH = 500
+ENTITY_FIELDS = ("user_id", "agent_id", "app_id", "run_id")
+# Fields that have a column. All other fields of a line are kept in the metadata of the memory.
+KNOWN_FIELDS = {
     *("id", "memory", "data", "text", "hash", "metadata", "created_at", "updated_at", "score", "expiration_date"),
     *("categories", "kind", "role", "context", "importance", "immutable", "profile", "archived_at", "replaced_by"),
-    *("access_count", "accessed_at", "session_id", "vector", "text_lemmatized", "attributed_to", *WHOSE),
+    *("access_count", "accessed_at", "session_id", "vector", "text_lemmatized", "attributed_to", *ENTITY_FIELDS),
 }
-OF_A_PAYLOAD = {
+PAYLOAD_FIELDS = {
     *("data", "hash", "created_at", "updated_at", "text_lemmatized", "role", "actor_id", "attributed_to"),
-    *("expiration_date", *WHOSE),
+    *("expiration_date", *ENTITY_FIELDS),
 }
-MOST_ACCESSES = 2**31 - 1
-PASSED_OVER = {"vector", "score", "text_lemmatized"}
-LATER = ("archived_at", "replaced_by", "access_count", "accessed_at")
+MAX_ACCESS_COUNT = 2**31 - 1
+IGNORED_FIELDS = {"vector", "score", "text_lemmatized"}
+LATER_FIELDS = ("archived_at", "replaced_by", "access_count", "accessed_at")
 Line = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class ImportedMemory:
     new: NewMemory
     user_id: str | None
     profile: str | None
     """The name of a profile that is not the default one."""
     later: dict[str, object]
-    """What a new memory cannot have yet."""
+    """Fields that only a memory which already existed can have."""
 
 
-def as_line(row: Memory, profile: str | None) -> dict[str, object]:
+def memory_line(row: Memory, profile: str | None) -> dict[str, object]:
     return {
         "id": row.id,
         "memory": row.content,
@@ -70,100 +69,100 @@ def as_line(row: Memory, profile: str | None) -> dict[str, object]:
     }
 
 
-def read_line(line: Line, place: int, default_user: str | None) -> Read:
-    """mem0 gives memories flat, and a vector store gives them as `{id, payload}`."""
-    flat = _flat(line["payload"], line.get("id")) if isinstance(line.get("payload"), Mapping) else line
-    _check(flat, place)
+def read_line(line: Line, number: int, default_user: str | None) -> ImportedMemory:
+    """Read a memory, which mem0 exports as a flat object and a vector store as `{id, payload}`."""
+    flat = _flatten(line["payload"], line.get("id")) if isinstance(line.get("payload"), Mapping) else line
+    _check_storable(flat, number)
     content = next((flat[name] for name in ("memory", "data", "text") if isinstance(flat.get(name), str)), "")
     if not content.strip():
-        raise BadRequest(f"Line {place} of the file holds no memory: it has no text under `memory` or `data`")
-    whose: dict[str, Any] = {name: str(flat[name]) for name in WHOSE if flat.get(name) is not None}
-    user_id = whose.pop("user_id", None) or (default_user if not whose else None)
-    if user_id is None and not whose:
-        raise BadRequest(f"Line {place} of the file says of nobody whose memory it is: name a user with --user-id")
+        raise BadRequest(f"Line {number} of the file has no text under `memory` or `data`.")
+    entity: dict[str, Any] = {name: str(flat[name]) for name in ENTITY_FIELDS if flat.get(name) is not None}
+    user_id = entity.pop("user_id", None) or (default_user if not entity else None)
+    if user_id is None and not entity:
+        raise BadRequest(f"Line {number} of the file names no user. Choose one with --user-id.")
     try:
-        new = NewMemory(content=content, id=id_of(flat, content), **whose, **_about(flat), **_when(flat))
-        later = _later(flat)
+        new = NewMemory(
+            content=content, id=memory_id_of(flat, content), **entity, **_content_fields(flat), **_time_fields(flat)
+        )
+        later = _later_fields(flat)
     except (ValueError, TypeError, OverflowError):
-        raise BadRequest(
-            f"Line {place} of the file has a date, a kind, a number or a character that cannot be read: correct it"
-        ) from None
-    return Read(new, user_id, str(flat["profile"]) if flat.get("profile") else None, later)
+        raise BadRequest(f"Line {number} of the file has an invalid date, kind, number or character.") from None
+    return ImportedMemory(new, user_id, str(flat["profile"]) if flat.get("profile") else None, later)
 
 
-def _later(flat: Line) -> dict[str, object]:
-    given = {name: flat[name] for name in LATER if flat.get(name)}
+def _later_fields(flat: Line) -> dict[str, object]:
+    given = {name: flat[name] for name in LATER_FIELDS if flat.get(name)}
     readers: dict[str, Callable[[Any], object]] = {
-        "archived_at": moment,
+        "archived_at": read_time,
         "replaced_by": lambda value: UUID(str(value)),
-        "access_count": lambda count: within(int(count), MOST_ACCESSES),
-        "accessed_at": lambda times: [moment(each) for each in times],
+        "access_count": lambda count: check_range(int(count), MAX_ACCESS_COUNT),
+        "accessed_at": lambda times: [read_time(each) for each in times],
     }
     for name, value in given.items():
         readers[name](value)
     return given
 
 
-def _check(flat: Line, place: int) -> None:
-    """What Postgres would refuse, with all of the memory in its words."""
+def _check_storable(flat: Line, number: int) -> None:
+    """Refuse what Postgres cannot store: its own error message would contain the memory."""
     try:
-        storable({name: value for name, value in flat.items() if name not in PASSED_OVER})
+        storable({name: value for name, value in flat.items() if name not in IGNORED_FIELDS})
     except ValueError as error:
-        raise BadRequest(f"Line {place} of the file cannot be kept: it {error}") from None
-    if any(len(str(flat.get(name))) > LONGEST_ID for name in WHOSE):
-        raise BadRequest(f"Line {place} of the file has an id of more than {LONGEST_ID} characters")
+        raise BadRequest(f"Line {number} of the file cannot be imported: it {error}") from None
+    if any(len(str(flat.get(name))) > MAX_ID_LENGTH for name in ENTITY_FIELDS):
+        raise BadRequest(f"Line {number} of the file has an id of more than {MAX_ID_LENGTH} characters.")
 
 
-def _flat(payload: Line, its_id: object) -> Line:
-    """In a payload a person's own metadata stands beside mem0's words, and may be called as anything of ours is."""
+def _flatten(payload: Line, memory_id: object) -> Line:
+    """In a payload, custom metadata lies beside mem0's own fields, and can have the name of any of our fields."""
     if "data" not in payload:
-        return {**payload, "id": its_id}
-    own = {name: value for name, value in payload.items() if name not in OF_A_PAYLOAD}
-    return {**{name: payload[name] for name in payload.keys() - own.keys()}, "metadata": own, "id": its_id}
+        return {**payload, "id": memory_id}
+    own = {name: value for name, value in payload.items() if name not in PAYLOAD_FIELDS}
+    return {**{name: payload[name] for name in payload.keys() - own.keys()}, "metadata": own, "id": memory_id}
 
 
-def id_of(flat: Line, content: str) -> UUID:
-    """An id that is no UUID becomes one, always the same, so that a second import finds the first."""
-    given = str(flat.get("id") or f"{[flat.get(name) for name in WHOSE]}{content}")
+def memory_id_of(flat: Line, content: str) -> UUID:
+    """Derive a stable UUID from an id of another form, so that a second import finds the memory of the first."""
+    given = str(flat.get("id") or f"{[flat.get(name) for name in ENTITY_FIELDS]}{content}")
     try:
         return UUID(given)
     except ValueError:
-        return uuid.uuid5(FOREIGN, given)
+        return uuid.uuid5(FOREIGN_ID_NAMESPACE, given)
 
 
-def _about(flat: Line) -> dict[str, Any]:
-    besides = {name: value for name, value in flat.items() if name not in KNOWN and value is not None}
+def _content_fields(flat: Line) -> dict[str, Any]:
+    extra = {name: value for name, value in flat.items() if name not in KNOWN_FIELDS and value is not None}
     role = str(flat.get("role") or flat.get("attributed_to") or "user")
     if role not in set(Role):
-        besides["role"] = role  # such as `tool`, which says nothing here, but is not ours to throw away
+        extra["role"] = role  # a role that we do not have, such as `tool`, is kept as metadata
     return {
-        "metadata": {**besides, **(flat.get("metadata") or {})},
+        "metadata": {**extra, **(flat.get("metadata") or {})},
         "kind": Kind(flat.get("kind") or "fact"),
         "role": Role(role) if role in set(Role) else Role.USER,
         "context": flat.get("context"),
         "categories": tuple(map(str, flat["categories"])) if flat.get("categories") is not None else None,
-        "importance": within(float(flat["importance"]), 1) if flat.get("importance") is not None else None,
+        "importance": check_range(float(flat["importance"]), 1) if flat.get("importance") is not None else None,
         "immutable": bool(flat.get("immutable")),
     }
 
 
-def _when(flat: Line) -> dict[str, Any]:
+def _time_fields(flat: Line) -> dict[str, Any]:
     expires = flat.get("expiration_date")
-    created = moment(flat.get("created_at"))
+    created = read_time(flat.get("created_at"))
     return {
         "created_at": created,
-        "updated_at": moment(flat.get("updated_at")) or created,
+        "updated_at": read_time(flat.get("updated_at")) or created,
         "expires_on": dt.date.fromisoformat(str(expires)[:10]) if expires else None,
     }
 
 
-def within(number: float, most: float) -> float:
-    if not 0 <= number <= most:
+def check_range(value: float, maximum: float) -> float:
+    if not 0 <= value <= maximum:
         raise ValueError
-    return number
+    return value
 
 
-def moment(value: object) -> dt.datetime | None:
+def read_time(value: object) -> dt.datetime | None:
     if not value:
         return None
     if isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""What happens to a profile's memories: copied into another profile, or gone with it."""
+"""The routes of /v1/profiles that affect memories: copying a profile and deleting it."""
 
 from uuid import UUID
 
@@ -18,24 +18,27 @@ from app.sessions.models import Session
 from app.sessions.window import windows_of
 
 router = APIRouter(prefix="/v1/profiles", tags=["profiles"])
-FORGET_EVENTS = text("delete from events where project_id = :project_id and namespace = :namespace")
+DELETE_EVENTS_OF_NAMESPACE_SQL = text("delete from events where project_id = :project_id and namespace = :namespace")
 
 
 @router.post("/{profile_id}/copy")
 async def copy_profile(profile_id: UUID, body: ProfileCopy, caller: ProfileWriter, resources: ResourcesDep) -> Copied:
-    """Its memories into another profile of the same user. What is known there already is counted, not doubled."""
+    """Copies the memories of a profile to another profile of the same user.
+
+    Memories that the other profile already has are not copied, but counted in `already_there`.
+    """
     async with caller_transaction(resources.database, caller) as tx:
         source = await ProfileRepository(tx, caller.project_id, caller.user_id).get(profile_id)
         target = await ProfileRepository(tx, caller.project_id, source.user_id).get(body.to_profile_id)
     if source.id == target.id:
-        raise BadRequest("A profile is not copied into itself: name another one as `to_profile_id`")
+        raise BadRequest("A profile cannot be copied into itself. Name another profile as `to_profile_id`.")
     copied, known = await copy_memories(resources, _namespace(caller, source.user_id, source.id), target.id)
     return Copied(copied=copied, already_there=known)
 
 
 @router.delete("/{profile_id}")
 async def delete_profile(profile_id: UUID, caller: ProfileWriter, resources: ResourcesDep) -> Done:
-    """With its memories and sessions, for good. The last profile cannot go."""
+    """Deletes a profile with its memories and sessions. The last profile of a user cannot be deleted."""
     async with caller_transaction(resources.database, caller) as tx:
         profiles = ProfileRepository(tx, caller.project_id, caller.user_id)
         profile = await profiles.get(profile_id)
@@ -43,7 +46,7 @@ async def delete_profile(profile_id: UUID, caller: ProfileWriter, resources: Res
         session_ids = list(await tx.scalars(sessions))
         namespace = _namespace(caller, profile.user_id, profile_id)
         await profiles.remove(profile_id)
-        await tx.execute(FORGET_EVENTS, {"project_id": caller.project_id, "namespace": str(namespace)})
+        await tx.execute(DELETE_EVENTS_OF_NAMESPACE_SQL, {"project_id": caller.project_id, "namespace": str(namespace)})
     await windows_of(resources).forget(*session_ids)
     return Done(message="Profile deleted, with its memories and sessions")
 

@@ -1,6 +1,6 @@
-"""Memories from a file into a project: from an export of ours, or from what mem0's open-source library has.
+"""Import memories from a file: one of our exports, or the memories of mem0's open-source library.
 
-Safe to run again: a memory that is there already is left as it is. The index follows by itself.
+An import can be repeated: memories that exist already stay unchanged. The indexer adds the new ones to the index.
 """
 
 import json
@@ -16,15 +16,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database.database import Database
 from app.core.errors import BadRequest
-from app.memory.ledger.repository import MemoryRepository
+from app.memory.ledger import MemoryRepository
 from app.memory.namespace import Namespace
-from app.portability.export import AT_ONCE, Report, loads
-from app.portability.line_format import Line, Read, read_line
+from app.portability.export import BATCH_SIZE, ReportProgress, parse_json
+from app.portability.line_format import ImportedMemory, Line, read_line
 from app.profiles.models import Profile
 from app.profiles.repository import ProfileRepository
 
-THERE = text("select id, project_id from memories where id = any(:ids)")
-LATER = text("""
+SELECT_EXISTING_MEMORIES_SQL = text("select id, project_id from memories where id = any(:ids)")
+UPDATE_IMPORTED_MEMORIES_SQL = text("""
 update memories m set archived_at = g.archived_at, replaced_by = g.replaced_by,
   access_count = coalesce(g.access_count, 0), accessed_at = coalesce(g.accessed_at, '{}')
 from jsonb_to_recordset(cast(:later as jsonb))
@@ -34,45 +34,45 @@ where m.project_id = :project_id and m.id = g.id
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportResult:
     added: int
-    there_already: int
+    already_there: int
 
 
 async def import_memories(
-    database: Database, project_id: UUID, source: Path, report: Report, *, user_id: str | None = None
-) -> Imported:
-    """Everything is read before anything is written: a line that cannot be read leaves nothing half done."""
-    total = len([read_line(line, place, user_id).new.id for place, line in enumerate(read_lines(source), 1)])
+    database: Database, project_id: UUID, source: Path, report: ReportProgress, *, user_id: str | None = None
+) -> ImportResult:
+    """Read the whole file before writing, so that an invalid line does not leave a partial import."""
+    total = len([read_line(line, number, user_id).new.id for number, line in enumerate(read_lines(source), 1)])
     lines, done, added = enumerate(read_lines(source), 1), 0, 0
-    while some := [read_line(line, place, user_id) for place, line in islice(lines, AT_ONCE)]:
-        added += await _write(database, project_id, some)
-        done += len(some)
+    while batch := [read_line(line, number, user_id) for number, line in islice(lines, BATCH_SIZE)]:
+        added += await _write(database, project_id, batch)
+        done += len(batch)
         report(done, total)
-    return Imported(added, done - added)
+    return ImportResult(added, done - added)
 
 
 def read_lines(source: Path) -> Iterator[Line]:
-    """A line each, or one JSON document: a list, or what mem0 answers, `{"results": […]}`."""
+    """Read one memory per line, or one JSON document: a list, or a response of mem0, `{"results": […]}`."""
     try:
         with source.open("rb") as file:
             first = file.readline()
             file.seek(0)
             whole = first.lstrip().startswith(b"[") or not _is_json(first)
-            for place, line in enumerate(_document(file.read()) if whole else _each(file), 1):
-                yield from _unfold_line(line, place)
+            for number, line in enumerate(_read_document(file.read()) if whole else _read_each_line(file), 1):
+                yield from _unfold_line(line, number)
     except OSError as error:
-        raise BadRequest(f"{source} cannot be read ({error.strerror})") from None
+        raise BadRequest(f"{source} cannot be read ({error.strerror}).") from None
 
 
-def _each(file: Iterable[bytes]) -> Iterator[object]:
-    for place, line in enumerate(file, 1):
+def _read_each_line(file: Iterable[bytes]) -> Iterator[object]:
+    for number, line in enumerate(file, 1):
         if line.strip():
-            yield loads(line, place)
+            yield parse_json(line, number)
 
 
-def _document(words: bytes) -> Iterator[object]:
-    document = loads(words, 1)
+def _read_document(text: bytes) -> Iterator[object]:
+    document = parse_json(text, 1)
     yield from document if isinstance(document, list) else [document]
 
 
@@ -84,47 +84,53 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _unfold_line(line: object, place: int) -> Iterator[Line]:
+def _unfold_line(line: object, number: int) -> Iterator[Line]:
     if not isinstance(line, dict):
-        raise BadRequest(f"Line {place} of the file is not a memory: write a JSON object with its text under `memory`")
+        raise BadRequest(
+            f"Line {number} of the file is not a memory. Write a JSON object with its text under `memory`."
+        )
     inside = line.get("results", line.get("points"))
     if isinstance(inside, list):
         for each in inside:
-            yield from _unfold_line(each, place)
+            yield from _unfold_line(each, number)
     else:
         yield line
 
 
-async def _write(database: Database, project_id: UUID, some: Sequence[Read]) -> int:
+async def _write(database: Database, project_id: UUID, batch: Sequence[ImportedMemory]) -> int:
     async with database.system() as tx:
-        ids = [each.new.id for each in some]
-        elsewhere = {row.id for row in await tx.execute(THERE, {"ids": ids}) if row.project_id != project_id}
-    # Another project of this instance has it already: here it gets an id of its own, the same each time.
+        ids = [each.new.id for each in batch]
+        elsewhere = {
+            row.id
+            for row in await tx.execute(SELECT_EXISTING_MEMORIES_SQL, {"ids": ids})
+            if row.project_id != project_id
+        }
+    # If the id belongs to another project of this instance, derive a stable id for this project.
     own = [
         replace(each, new=replace(each.new, id=uuid.uuid5(project_id, str(each.new.id))))
         if each.new.id in elsewhere
         else each
-        for each in some
+        for each in batch
     ]
     async with database.transaction(project_id) as tx:
         return await _write_all(tx, project_id, own)
 
 
-async def _write_all(tx: AsyncSession, project_id: UUID, some: Sequence[Read]) -> int:
-    known = {row.id for row in await tx.execute(THERE, {"ids": [each.new.id for each in some]})}
-    fresh = {each.new.id: each for each in some if each.new.id not in known}
+async def _write_all(tx: AsyncSession, project_id: UUID, batch: Sequence[ImportedMemory]) -> int:
+    known = {row.id for row in await tx.execute(SELECT_EXISTING_MEMORIES_SQL, {"ids": [each.new.id for each in batch]})}
+    fresh = {each.new.id: each for each in batch if each.new.id not in known}
     repository = MemoryRepository(tx, project_id)
     for user_id, profile in dict.fromkeys((each.user_id, each.profile) for each in fresh.values()):
-        namespace = await _home(tx, project_id, user_id, profile)
+        namespace = await _find_namespace(tx, project_id, user_id, profile)
         mine = [each.new for each in fresh.values() if (each.user_id, each.profile) == (user_id, profile)]
         await repository.add_all(namespace, mine, deduplicate=False)
     later = [{"id": str(each.new.id), **each.later} for each in fresh.values() if each.later]
     if later:
-        await tx.execute(LATER, {"project_id": project_id, "later": json.dumps(later)})
+        await tx.execute(UPDATE_IMPORTED_MEMORIES_SQL, {"project_id": project_id, "later": json.dumps(later)})
     return len(fresh)
 
 
-async def _home(tx: AsyncSession, project_id: UUID, user_id: str | None, profile: str | None) -> Namespace:
+async def _find_namespace(tx: AsyncSession, project_id: UUID, user_id: str | None, profile: str | None) -> Namespace:
     if user_id is None:
         return Namespace(project_id)
     profiles = ProfileRepository(tx, project_id)

@@ -1,4 +1,4 @@
-"""Who belongs to an organization or a project. Built for whoever asks, and asks first whether they may."""
+"""Members of organizations and projects. Each method first checks the rights of the caller."""
 
 from typing import Any
 from uuid import UUID
@@ -11,34 +11,34 @@ from app.core.database.pagination import Rows
 from app.core.errors import Conflict, Forbidden, NotFound
 from app.identity.caller import Caller
 from app.projects.models import Organization, OrganizationMember, Project, ProjectMember
-from app.projects.provisioning import enter
-from app.projects.repository import OWNER, USER, Found, OrganizationRepository, ProjectRepository, read_page
+from app.projects.provisioning import ensure_project
+from app.projects.repository import OWNER, USER, OrganizationRepository, ProjectRepository, ProjectRow, read_page
 
 
 async def find_account(tx: AsyncSession, email: str) -> UUID:
     found: UUID | None = await tx.scalar(select(func.private.account_of(email)))
     if found is None:
-        raise NotFound("Nobody here has signed up with this e-mail address: ask them to sign up first")
+        raise NotFound("No account has this e-mail address. The person must sign up first.")
     return found
 
 
-async def place_account(tx: AsyncSession, email: str, *, shared: bool) -> UUID:
-    """Before it is let in elsewhere it has a place of its own, where what it does without naming a project stays."""
+async def provision_member(tx: AsyncSession, email: str, *, shared: bool) -> UUID:
+    """Give the account a project of its own first, so that requests without X-Project-Id keep acting there."""
     account = await find_account(tx, email)
-    await enter(tx, account, email, shared=shared)
+    await ensure_project(tx, account, email, shared=shared)
     return account
 
 
 async def add_member(tx: AsyncSession, member: OrganizationMember | ProjectMember) -> None:
-    member.created_at = func.clock_timestamp()  # after the place of its own, which this transaction may have made
+    member.created_at = func.clock_timestamp()  # later than its own project, which this transaction may have created
     tx.add(member)
     try:
         await tx.flush()
     except IntegrityError as error:
-        raise Conflict("This person already is a member: change their role instead") from error
+        raise Conflict("This person is already a member. Change their role instead.") from error
 
 
-async def find_member(tx: AsyncSession, members: Select[Any], account_id: UUID) -> Found:
+async def find_member(tx: AsyncSession, members: Select[Any], account_id: UUID) -> ProjectRow:
     found = members.subquery()
     member = (await tx.execute(select(found).where(found.c.account_id == account_id))).first()
     if member is None:
@@ -56,50 +56,53 @@ class OrganizationMemberRepository:
     def rows(self) -> Select[Any]:
         account = OrganizationMember.account_id
         return select(
-            *(account, account.label("id"), func.private.email_of(account).label("email")),
-            *(OrganizationMember.role, OrganizationMember.created_at),
+            account,
+            account.label("id"),
+            func.private.email_of(account).label("email"),
+            OrganizationMember.role,
+            OrganizationMember.created_at,
         ).where(OrganizationMember.organization_id == self.organization_id)
 
-    async def page(self, limit: int, cursor: str | None) -> Rows[Found]:
-        await self._admit()
+    async def page(self, limit: int, cursor: str | None) -> Rows[ProjectRow]:
+        await self._check_access()
         return await read_page(self.tx, self.rows, limit, cursor)
 
-    async def add(self, email: str, role: str, *, shared: bool) -> Found:
-        await self._admit(owner=True)
-        account = await place_account(self.tx, email, shared=shared)
+    async def add(self, email: str, role: str, *, shared: bool) -> ProjectRow:
+        await self._check_access(owner=True)
+        account = await provision_member(self.tx, email, shared=shared)
         member = OrganizationMember(organization_id=self.organization_id, account_id=account, role=role)
         await add_member(self.tx, member)
         return await find_member(self.tx, self.rows, account)
 
-    async def change(self, account_id: UUID, role: str) -> Found:
-        await self._admit(owner=True)
+    async def change(self, account_id: UUID, role: str) -> ProjectRow:
+        await self._check_access(owner=True)
         await find_member(self.tx, self.rows, account_id)
         if role != OWNER:
-            await self._keep_an_owner(account_id)
+            await self._check_another_owner(account_id)
         await self.tx.execute(update(OrganizationMember).where(*self._one(account_id)).values(role=role))
         return await find_member(self.tx, self.rows, account_id)
 
     async def remove(self, account_id: UUID) -> None:
-        """Owners remove anybody; everybody may leave."""
-        await self._admit(owner=account_id != self.caller.account_id)
+        """Owners can remove any member. Members can remove themselves."""
+        await self._check_access(owner=account_id != self.caller.account_id)
         await find_member(self.tx, self.rows, account_id)
-        await self._keep_an_owner(account_id)
+        await self._check_another_owner(account_id)
         await self.tx.execute(delete(OrganizationMember).where(*self._one(account_id)))
 
-    async def _admit(self, *, owner: bool = False) -> None:
+    async def _check_access(self, *, owner: bool = False) -> None:
         await OrganizationRepository(self.tx, self.caller).get(self.organization_id, owner=owner)
 
-    async def _keep_an_owner(self, account_id: UUID) -> None:
-        """One at a time for each organization: two owners who leave at once must not both see the other one stay."""
-        this = select(Organization.id).where(Organization.id == self.organization_id)
-        await self.tx.execute(this.with_for_update())
+    async def _check_another_owner(self, account_id: UUID) -> None:
+        """Lock the organization, so that two owners who leave at once do not each count on the other."""
+        organization = select(Organization.id).where(Organization.id == self.organization_id)
+        await self.tx.execute(organization.with_for_update())
         others = select(OrganizationMember.account_id).where(
             OrganizationMember.organization_id == self.organization_id,
             OrganizationMember.role == OWNER,
             OrganizationMember.account_id != account_id,
         )
         if await self.tx.scalar(others.limit(1)) is None:
-            raise Conflict("This is the organization's last owner: make somebody else an owner first")
+            raise Conflict("This is the last owner of the organization. Make another member an owner first.")
 
     def _one(self, account_id: UUID) -> tuple[ColumnElement[bool], ...]:
         mine = OrganizationMember.organization_id == self.organization_id
@@ -114,12 +117,14 @@ class ProjectMemberRepository:
 
     @property
     def rows(self) -> Select[Any]:
-        """Everybody who may enter, each once with the strongest of their roles ('OWNER' < 'READER' < 'USER')."""
+        """All members, each once with the strongest role: roles sort as 'OWNER' < 'READER' < 'USER'."""
         member = self._entries().subquery()
-        since = func.min(member.c.created_at).label("created_at")
         return select(
-            *(member.c.account_id, member.c.account_id.label("id")),
-            *(func.private.email_of(member.c.account_id).label("email"), func.min(member.c.role).label("role"), since),
+            member.c.account_id,
+            member.c.account_id.label("id"),
+            func.private.email_of(member.c.account_id).label("email"),
+            func.min(member.c.role).label("role"),
+            func.min(member.c.created_at).label("created_at"),
             func.bool_and(member.c.inherited).label("inherited"),
         ).group_by(member.c.account_id)
 
@@ -134,36 +139,36 @@ class ProjectMemberRepository:
         )
         return union_all(own, through_organization)
 
-    async def page(self, limit: int, cursor: str | None) -> Rows[Found]:
+    async def page(self, limit: int, cursor: str | None) -> Rows[ProjectRow]:
         project = await ProjectRepository(self.tx, self.caller).get(self.project_id)
         if project.role == USER:
-            raise Forbidden("End users of a project do not see who else is in it")
+            raise Forbidden("End users of a project cannot list its members.")
         return await read_page(self.tx, self.rows, limit, cursor)
 
-    async def add(self, email: str, role: str, *, shared: bool) -> Found:
-        await self._admit(owner=True)
-        account = await place_account(self.tx, email, shared=shared)
+    async def add(self, email: str, role: str, *, shared: bool) -> ProjectRow:
+        await self._check_access(owner=True)
+        account = await provision_member(self.tx, email, shared=shared)
         await add_member(self.tx, ProjectMember(project_id=self.project_id, account_id=account, role=role))
         return await find_member(self.tx, self.rows, account)
 
-    async def change(self, account_id: UUID, role: str) -> Found:
-        await self._admit(owner=True)
+    async def change(self, account_id: UUID, role: str) -> ProjectRow:
+        await self._check_access(owner=True)
         await self._find_own(account_id)
         await self.tx.execute(update(ProjectMember).where(*self._one(account_id)).values(role=role))
         return await find_member(self.tx, self.rows, account_id)
 
     async def remove(self, account_id: UUID) -> None:
-        """Owners remove anybody; everybody may leave."""
-        await self._admit(owner=account_id != self.caller.account_id)
+        """Owners can remove any member. Members can remove themselves."""
+        await self._check_access(owner=account_id != self.caller.account_id)
         await self._find_own(account_id)
         await self.tx.execute(delete(ProjectMember).where(*self._one(account_id)))
 
-    async def _admit(self, *, owner: bool) -> None:
+    async def _check_access(self, *, owner: bool) -> None:
         await ProjectRepository(self.tx, self.caller).get(self.project_id, owner=owner)
 
     async def _find_own(self, account_id: UUID) -> None:
         if (await find_member(self.tx, self.rows, account_id)).inherited:
-            raise Conflict("This person is here through the organization: change their membership there")
+            raise Conflict("This person is a member through the organization. Change their membership there.")
 
     def _one(self, account_id: UUID) -> tuple[ColumnElement[bool], ...]:
         return ProjectMember.project_id == self.project_id, ProjectMember.account_id == account_id

@@ -1,4 +1,4 @@
-"""/v1/…/members: who else may enter, and as what."""
+"""/v1/…/members: the members of organizations and projects, and their roles."""
 
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from app.identity.caller import Person
 from app.identity.transaction import SystemTransaction
 from app.projects.member_repository import OrganizationMemberRepository, ProjectMemberRepository
 from app.projects.permissions import MemberWriter, Reader
-from app.projects.repository import Found
+from app.projects.repository import ProjectRow
 from app.projects.schemas import (
     MemberChange,
     MemberRead,
@@ -28,15 +28,16 @@ project_members = APIRouter(prefix="/v1/projects/{project_id}/members", tags=["p
 @organization_members.get("", response_model=Page[MemberRead])
 async def list_organization_members(
     organization_id: UUID, caller: Person, tx: SystemTransaction, limit: Limit = 50, cursor: Cursor = None
-) -> Rows[Found]:
+) -> Rows[ProjectRow]:
+    """Lists the members of an organization."""
     return await OrganizationMemberRepository(tx, caller, organization_id).page(limit, cursor)
 
 
 @organization_members.post("", status_code=201, response_model=MemberRead)
 async def add_organization_member(
     organization_id: UUID, body: OrganizationMemberAdd, caller: Person, tx: SystemTransaction, resources: ResourcesDep
-) -> Found:
-    """Somebody who has signed up, by their e-mail address. They enter all projects of the organization."""
+) -> ProjectRow:
+    """Adds an existing account by its e-mail address. It joins all projects of the organization."""
     return await OrganizationMemberRepository(tx, caller, organization_id).add(
         body.email, body.role, shared=resources.values.shared
     )
@@ -45,7 +46,8 @@ async def add_organization_member(
 @organization_members.patch("/{account_id}", response_model=MemberRead)
 async def change_organization_member(
     organization_id: UUID, account_id: UUID, body: MemberChange, caller: Person, tx: SystemTransaction
-) -> Found:
+) -> ProjectRow:
+    """Changes the role of a member of an organization."""
     return await OrganizationMemberRepository(tx, caller, organization_id).change(account_id, body.role)
 
 
@@ -53,7 +55,7 @@ async def change_organization_member(
 async def remove_organization_member(
     organization_id: UUID, account_id: UUID, caller: Person, tx: SystemTransaction
 ) -> Done:
-    """Owners remove others; everybody may leave, except the last owner."""
+    """Removes a member. Owners can remove others; members can remove themselves, except the last owner."""
     await OrganizationMemberRepository(tx, caller, organization_id).remove(account_id)
     return Done(message="Member removed")
 
@@ -61,16 +63,16 @@ async def remove_organization_member(
 @project_members.get("", response_model=Page[ProjectMemberRead])
 async def list_project_members(
     project_id: UUID, caller: Reader, tx: SystemTransaction, limit: Limit = 50, cursor: Cursor = None
-) -> Rows[Found]:
-    """Everybody who may enter the project; `inherited` marks those who do so through its organization only."""
+) -> Rows[ProjectRow]:
+    """Lists the members of a project. `inherited` marks those who are only members of its organization."""
     return await ProjectMemberRepository(tx, caller, project_id).page(limit, cursor)
 
 
 @project_members.post("", status_code=201, response_model=ProjectMemberRead)
 async def add_project_member(
     project_id: UUID, body: ProjectMemberAdd, caller: MemberWriter, tx: SystemTransaction, resources: ResourcesDep
-) -> Found:
-    """Somebody who has signed up, by their e-mail address. They enter this one project."""
+) -> ProjectRow:
+    """Adds an existing account by its e-mail address. It joins this project only."""
     return await ProjectMemberRepository(tx, caller, project_id).add(
         body.email, body.role, shared=resources.values.shared
     )
@@ -79,7 +81,8 @@ async def add_project_member(
 @project_members.patch("/{account_id}", response_model=ProjectMemberRead)
 async def change_project_member(
     project_id: UUID, account_id: UUID, body: ProjectMemberChange, caller: MemberWriter, tx: SystemTransaction
-) -> Found:
+) -> ProjectRow:
+    """Changes the role of a member of a project."""
     return await ProjectMemberRepository(tx, caller, project_id).change(account_id, body.role)
 
 
@@ -87,6 +90,6 @@ async def change_project_member(
 async def remove_project_member(
     project_id: UUID, account_id: UUID, caller: MemberWriter, tx: SystemTransaction
 ) -> Done:
-    """Owners remove others; everybody may leave."""
+    """Removes a member. Owners can remove others; members can remove themselves."""
     await ProjectMemberRepository(tx, caller, project_id).remove(account_id)
     return Done(message="Member removed")

@@ -1,4 +1,4 @@
-"""Who may ask about organizations and projects: keys by their scopes, people by their role in the place they name."""
+"""Access to organizations and projects: keys by their scopes, accounts by their role in the one they name."""
 
 from typing import Annotated
 
@@ -11,19 +11,19 @@ from app.identity.scopes import Scope
 
 
 async def authorize_keys(required: SecurityScopes, caller: CallerDep) -> Caller:
-    """A person's scopes are those of the project they work in now, which may be another than the one they change."""
+    """The scopes of an account belong to its current project, not to the project that the route names."""
     return check_scopes(caller, required) if caller.account_id is None else caller
 
 
-async def only_developers(caller: Person) -> Caller:
-    """Where many people share one application, its end users do not get a house of their own on top."""
+async def refuse_end_users(caller: Person) -> Caller:
+    """End users of an application cannot create organizations on its server."""
     if caller.role == "USER":
-        raise Forbidden("You work here as an end user: name a project that you develop in X-Project-Id")
+        raise Forbidden("End users cannot do this. Name a project where you are an owner or a reader in X-Project-Id.")
     return caller
 
 
 Reader = Annotated[Caller, Security(authorize_keys, scopes=[Scope.PROJECTS_READ])]
 Writer = Annotated[Caller, Security(authorize_keys, scopes=[Scope.PROJECTS_WRITE])]
-# Whoever adds an owner gives away everything: a key that does so must be allowed everything.
+# An owner has all rights, so a key that adds owners must be an admin key.
 MemberWriter = Annotated[Caller, Security(authorize_keys, scopes=[Scope.ADMIN])]
-Developer = Annotated[Caller, Depends(only_developers)]
+Developer = Annotated[Caller, Depends(refuse_end_users)]

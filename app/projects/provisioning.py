@@ -1,4 +1,4 @@
-"""An account seen for the first time gets its place, and one that leaves takes along what was only its own."""
+"""Give a new account its first project, and erase what only a deleted account owned."""
 
 from uuid import UUID
 
@@ -10,18 +10,18 @@ from app.core.database.database import Database
 from app.core.errors import Conflict
 from app.projects.models import Organization, OrganizationMember, Project, ProjectMember
 
-FORGET = text("select private.forget_account(:account)")
-LOCK = text("select pg_advisory_xact_lock(hashtextextended(:name, 0))")
+FORGET_ACCOUNT_SQL = text("select private.forget_account(:account)")
+LOCK_NAME_SQL = text("select pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
 
-async def enter_project(database: Database, account_id: UUID, email: str, *, shared: bool) -> None:
-    """Safe to call twice at once: the second finds what the first made."""
+async def provision_account(database: Database, account_id: UUID, email: str, *, shared: bool) -> None:
+    """Give the account a project if it has none. Concurrent calls create one project."""
     async with database.system() as tx:
-        await enter(tx, account_id, email, shared=shared)
+        await ensure_project(tx, account_id, email, shared=shared)
 
 
-async def enter(tx: AsyncSession, account_id: UUID, email: str, *, shared: bool) -> None:
-    await tx.execute(LOCK, {"name": f"enter:{account_id}"})
+async def ensure_project(tx: AsyncSession, account_id: UUID, email: str, *, shared: bool) -> None:
+    await tx.execute(LOCK_NAME_SQL, {"name": f"enter:{account_id}"})
     if await tx.scalar(text("select count(*) from private.projects_of(:id)"), {"id": account_id}):
         return
     if shared:
@@ -31,8 +31,8 @@ async def enter(tx: AsyncSession, account_id: UUID, email: str, *, shared: bool)
 
 
 async def shared_project(tx: AsyncSession) -> UUID:
-    """The one project of SIGNUP_MODE=shared, made when it is first needed."""
-    await tx.execute(LOCK, {"name": "shared project"})
+    """The project of SIGNUP_MODE=shared, created on first use."""
+    await tx.execute(LOCK_NAME_SQL, {"name": "shared project"})
     found: UUID | None = await tx.scalar(select(Project.id).where(Project.shared))
     if found:
         return found
@@ -51,7 +51,7 @@ async def _join_shared(tx: AsyncSession, account_id: UUID) -> None:
 
 
 async def _make_personal(tx: AsyncSession, account_id: UUID, email: str) -> None:
-    """Whoever has deleted their last project gets the next one in the same organization."""
+    """After an account deletes its last project, the next one goes into the same personal organization."""
     emptied = select(Organization.id).where(Organization.personal, Organization.id.in_(_owned_by(account_id)))
     organization = await tx.scalar(emptied.limit(1)) or await _make_organization(tx, account_id, email)
     await tx.execute(insert(Project).values(organization_id=organization, name="My project"))
@@ -66,11 +66,10 @@ async def _make_organization(tx: AsyncSession, account_id: UUID, email: str) -> 
     return made
 
 
-async def leave_everything(database: Database, account_id: UUID) -> None:
-    """Before an account is deleted: organizations that only it owns go with all their projects, and from the others
-    what is the account's own."""
+async def erase_account_data(database: Database, account_id: UUID) -> None:
+    """Delete the organizations that only this account belongs to, and its own data in all others."""
     async with database.system() as tx:
-        # Locked in order: of two owners who leave at once, the second must see that the first is gone.
+        # Lock in a fixed order: of two owners who leave at once, the second must see that the first is gone.
         owned = select(Organization.id).where(Organization.id.in_(_owned_by(account_id))).order_by(Organization.id)
         for organization in list(await tx.scalars(owned.with_for_update())):
             members = OrganizationMember.organization_id == organization
@@ -81,10 +80,12 @@ async def leave_everything(database: Database, account_id: UUID) -> None:
                 )
             )
             if others and not other_owners:
-                raise Conflict(f"Organization {organization} has members but no other owner: make one first")
+                raise Conflict(
+                    f"Organization {organization} has members but no other owner. Make one of them an owner first."
+                )
             if not others:
                 await tx.execute(delete(Organization).where(Organization.id == organization))
-        await tx.execute(FORGET, {"account": account_id})
+        await tx.execute(FORGET_ACCOUNT_SQL, {"account": account_id})
         await tx.execute(delete(OrganizationMember).where(OrganizationMember.account_id == account_id))
         await tx.execute(delete(ProjectMember).where(ProjectMember.account_id == account_id))
 

@@ -1,4 +1,4 @@
-"""Organizations, projects and settings. Each is built for whoever asks: every query starts from what they belong to."""
+"""Organizations, projects and settings. Every query starts from what the caller is a member of."""
 
 from typing import Any
 from uuid import UUID
@@ -14,27 +14,27 @@ from app.identity.caller import Caller
 from app.projects.models import Organization, OrganizationMember, Project
 
 OWNER, USER = "OWNER", "USER"
-Found = Row[Any]
+ProjectRow = Row[Any]
 
 
-async def read_page(tx: AsyncSession, query: Select[Any], limit: int, cursor: str | None) -> Rows[Found]:
-    """Newest first, of a query whose columns include `id` and `created_at`."""
-    found = query.subquery()
-    place = tuple_(found.c.created_at, found.c.id)
-    wanted = select(found).order_by(found.c.created_at.desc(), found.c.id.desc()).limit(limit + 1)
+async def read_page(tx: AsyncSession, query: Select[Any], limit: int, cursor: str | None) -> Rows[ProjectRow]:
+    """Read a page, newest first, from a query with the columns `id` and `created_at`."""
+    rows = query.subquery()
+    position = tuple_(rows.c.created_at, rows.c.id)
+    page = select(rows).order_by(rows.c.created_at.desc(), rows.c.id.desc()).limit(limit + 1)
     if cursor:
-        wanted = wanted.where(place < read_cursor(cursor))
-    return cut_page(list(await tx.execute(wanted)), limit)
+        page = page.where(position < read_cursor(cursor))
+    return cut_page(list(await tx.execute(page)), limit)
 
 
-def require_owner(role: str | None, place: str) -> None:
-    """No role means an API key, whose scopes were asked for at the door."""
+def require_owner(role: str | None, noun: str) -> None:
+    """An API key has no role. Its scopes were checked by the route."""
     if role not in (None, OWNER):
-        raise Forbidden(f"Only an owner of this {place} may do this: ask one of them")
+        raise Forbidden(f"Only an owner of this {noun} can do this.")
 
 
 class OrganizationRepository:
-    """One person's organizations."""
+    """The organizations that an account is a member of."""
 
     def __init__(self, tx: AsyncSession, caller: Caller) -> None:
         self.tx = tx
@@ -48,12 +48,12 @@ class OrganizationRepository:
             .where(OrganizationMember.account_id == self.account_id)
         )
 
-    async def page(self, limit: int, cursor: str | None) -> Rows[Found]:
+    async def page(self, limit: int, cursor: str | None) -> Rows[ProjectRow]:
         return await read_page(self.tx, self.rows, limit, cursor)
 
-    async def get(self, organization_id: UUID, *, owner: bool = False) -> Found:
-        """404 for whoever is not in it; a reader who wants to change something is told so."""
-        found: Found | None = (await self.tx.execute(self.rows.where(Organization.id == organization_id))).first()
+    async def get(self, organization_id: UUID, *, owner: bool = False) -> ProjectRow:
+        """Raise 404 for accounts that are not members, and 403 for readers if `owner` is required."""
+        found: ProjectRow | None = (await self.tx.execute(self.rows.where(Organization.id == organization_id))).first()
         if found is None:
             raise NotFound(f"There is no organization {organization_id}")
         if owner:
@@ -66,11 +66,11 @@ class OrganizationRepository:
         )
         found = (await self.tx.execute(query.limit(1))).first()
         if found is None:
-            raise Forbidden("You own no organization: make one with POST /v1/organizations first")
+            raise Forbidden("You do not own an organization. Create one with POST /v1/organizations first.")
         owned: UUID = found.id
         return owned
 
-    async def add(self, name: str) -> Found:
+    async def add(self, name: str) -> ProjectRow:
         organization = Organization(name=name)
         self.tx.add(organization)
         await self.tx.flush()
@@ -78,27 +78,27 @@ class OrganizationRepository:
         await self.tx.flush()
         return await self.get(organization.id)
 
-    async def update(self, organization_id: UUID, **values: object) -> Found:
+    async def update(self, organization_id: UUID, **values: object) -> ProjectRow:
         await self.get(organization_id, owner=True)
         if values:
             await self.tx.execute(update(Organization).where(Organization.id == organization_id).values(**values))
         return await self.get(organization_id)
 
     async def delete(self, organization_id: UUID) -> None:
-        """With its projects and everything in them."""
+        """Cascades to all projects of the organization."""
         await self.get(organization_id, owner=True)
         await self.tx.execute(delete(Organization).where(Organization.id == organization_id))
 
 
 class ProjectRepository:
-    """The projects that one caller reaches: a person's by membership, an API key's own."""
+    """The projects that a caller can access: those of an account by membership, or the project of an API key."""
 
     def __init__(self, tx: AsyncSession, caller: Caller) -> None:
         self.tx = tx
         self.caller = caller
 
     @property
-    def reached(self) -> FromClause:
+    def accessible(self) -> FromClause:
         if self.caller.account_id is None:
             own = select(literal(self.caller.project_id).label("project_id"), null().label("role"))
             return own.subquery()
@@ -106,28 +106,33 @@ class ProjectRepository:
 
     @property
     def rows(self) -> Select[Any]:
-        """End users of an application see what it is called, and nothing of how it is run."""
-        role = (reached := self.reached).c.role
+        """End users of a project do not see its organization or its description."""
+        role = (accessible := self.accessible).c.role
         shown = [
             case((role == USER, null()), else_=column) for column in (Project.organization_id, Project.description)
         ]
         return select(
-            *(Project.id, Project.name, Project.created_at, Project.updated_at, role),
-            *(shown[0].label("organization_id"), shown[1].label("description")),
-        ).join(reached, reached.c.project_id == Project.id)
+            Project.id,
+            Project.name,
+            Project.created_at,
+            Project.updated_at,
+            role,
+            shown[0].label("organization_id"),
+            shown[1].label("description"),
+        ).join(accessible, accessible.c.project_id == Project.id)
 
-    async def page(self, limit: int, cursor: str | None) -> Rows[Found]:
+    async def page(self, limit: int, cursor: str | None) -> Rows[ProjectRow]:
         return await read_page(self.tx, self.rows, limit, cursor)
 
-    async def get(self, project_id: UUID, *, owner: bool = False) -> Found:
-        found: Found | None = (await self.tx.execute(self.rows.where(Project.id == project_id))).first()
+    async def get(self, project_id: UUID, *, owner: bool = False) -> ProjectRow:
+        found: ProjectRow | None = (await self.tx.execute(self.rows.where(Project.id == project_id))).first()
         if found is None:
             raise NotFound(f"There is no project {project_id}")
         if owner:
             require_owner(found.role, "project")
         return found
 
-    async def add(self, organization_id: UUID | None, *, name: str, description: str | None) -> Found:
+    async def add(self, organization_id: UUID | None, *, name: str, description: str | None) -> ProjectRow:
         organizations = OrganizationRepository(self.tx, self.caller)
         owned = organization_id or await organizations.first_owned()
         await organizations.get(owned, owner=True)
@@ -136,20 +141,20 @@ class ProjectRepository:
         await self.tx.flush()
         return await self.get(project.id)
 
-    async def update(self, project_id: UUID, **values: object) -> Found:
+    async def update(self, project_id: UUID, **values: object) -> ProjectRow:
         await self.get(project_id, owner=True)
         if values:
             await self.tx.execute(update(Project).where(Project.id == project_id).values(**values))
         return await self.get(project_id)
 
     async def delete(self, project_id: UUID) -> None:
-        """With everything in it: keys, profiles, sessions, memories."""
+        """Cascades to keys, profiles, sessions and memories."""
         await self.get(project_id, owner=True)
         await self.tx.execute(delete(Project).where(Project.id == project_id))
 
 
 class SettingsRepository:
-    """What one project has settled, read and changed in that project's own transaction."""
+    """The settings of one project, read and changed in a transaction of that project."""
 
     def __init__(self, tx: AsyncSession, project_id: UUID) -> None:
         self.tx = tx
@@ -163,7 +168,7 @@ class SettingsRepository:
         return settings
 
     async def change(self, **settings: object) -> dict[str, Any]:
-        """Merged in one statement, so that two who change different settings at once both have their way."""
+        """Merge in one statement, so that concurrent changes of different settings are all kept."""
         merged = Project.settings.op("||")(literal(settings, JSONB))
         mine = Project.id == self.project_id
         await self.tx.execute(update(Project).where(mine).values(settings=merged))

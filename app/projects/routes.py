@@ -1,4 +1,4 @@
-"""/v1/projects and /v1/organizations: the places people and keys work in."""
+"""/v1/projects and /v1/organizations."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from app.identity.caller import Person
 from app.identity.transaction import SystemTransaction
 from app.projects.member_routes import organization_members, project_members
 from app.projects.permissions import Developer, Reader, Writer
-from app.projects.repository import Found, OrganizationRepository, ProjectRepository
+from app.projects.repository import OrganizationRepository, ProjectRepository, ProjectRow
 from app.projects.schemas import (
     OrganizationCreate,
     OrganizationPatch,
@@ -26,61 +26,72 @@ organizations = APIRouter(prefix="/v1/organizations", tags=["organizations"])
 
 
 @projects.get("", response_model=Page[ProjectRead])
-async def list_projects(caller: Reader, tx: SystemTransaction, limit: Limit = 50, cursor: Cursor = None) -> Rows[Found]:
-    """Every project you belong to, with your role there; for an API key just its own."""
+async def list_projects(
+    caller: Reader, tx: SystemTransaction, limit: Limit = 50, cursor: Cursor = None
+) -> Rows[ProjectRow]:
+    """Lists the projects that you are a member of, with your role. An API key sees its own project."""
     return await ProjectRepository(tx, caller).page(limit, cursor)
 
 
 @projects.post("", status_code=201, response_model=ProjectRead)
-async def create_project(body: ProjectCreate, caller: Person, tx: SystemTransaction) -> Found:
-    """In an organization that you own: the one named, or your personal one."""
+async def create_project(body: ProjectCreate, caller: Person, tx: SystemTransaction) -> ProjectRow:
+    """Creates a project in an organization that you own. Defaults to your personal organization."""
     return await ProjectRepository(tx, caller).add(body.organization_id, name=body.name, description=body.description)
 
 
 @projects.get("/{project_id}", response_model=ProjectRead)
-async def get_project(project_id: UUID, caller: Reader, tx: SystemTransaction) -> Found:
+async def get_project(project_id: UUID, caller: Reader, tx: SystemTransaction) -> ProjectRow:
+    """Returns a project."""
     return await ProjectRepository(tx, caller).get(project_id)
 
 
 @projects.patch("/{project_id}", response_model=ProjectRead)
-async def change_project(project_id: UUID, body: ProjectPatch, caller: Writer, tx: SystemTransaction) -> Found:
+async def change_project(project_id: UUID, body: ProjectPatch, caller: Writer, tx: SystemTransaction) -> ProjectRow:
+    """Changes the name or the description of a project."""
     return await ProjectRepository(tx, caller).update(project_id, **changes_in(body))
 
 
 @projects.delete("/{project_id}")
 async def delete_project(project_id: UUID, caller: Person, tx: SystemTransaction) -> Done:
-    """With everything in it, at once. Whoever is left without any project gets a fresh one at their next request."""
+    """Deletes a project with all its data.
+
+    A member who has no other project gets a new one with the next request.
+    """
     await ProjectRepository(tx, caller).delete(project_id)
-    return Done(message="Project deleted, with everything in it")
+    return Done(message="Project deleted, with all its data")
 
 
 @organizations.get("", response_model=Page[OrganizationRead])
 async def list_organizations(
     caller: Person, tx: SystemTransaction, limit: Limit = 50, cursor: Cursor = None
-) -> Rows[Found]:
+) -> Rows[ProjectRow]:
+    """Lists the organizations that you are a member of."""
     return await OrganizationRepository(tx, caller).page(limit, cursor)
 
 
 @organizations.post("", status_code=201, response_model=OrganizationRead)
-async def create_organization(body: OrganizationCreate, caller: Developer, tx: SystemTransaction) -> Found:
+async def create_organization(body: OrganizationCreate, caller: Developer, tx: SystemTransaction) -> ProjectRow:
+    """Creates an organization that you own."""
     return await OrganizationRepository(tx, caller).add(body.name)
 
 
 @organizations.get("/{organization_id}", response_model=OrganizationRead)
-async def get_organization(organization_id: UUID, caller: Person, tx: SystemTransaction) -> Found:
+async def get_organization(organization_id: UUID, caller: Person, tx: SystemTransaction) -> ProjectRow:
+    """Returns an organization."""
     return await OrganizationRepository(tx, caller).get(organization_id)
 
 
 @organizations.patch("/{organization_id}", response_model=OrganizationRead)
 async def change_organization(
     organization_id: UUID, body: OrganizationPatch, caller: Person, tx: SystemTransaction
-) -> Found:
+) -> ProjectRow:
+    """Renames an organization."""
     return await OrganizationRepository(tx, caller).update(organization_id, **changes_in(body))
 
 
 @organizations.delete("/{organization_id}")
 async def delete_organization(organization_id: UUID, caller: Person, tx: SystemTransaction) -> Done:
-    """With all its projects and everything in them, at once."""
+    """Deletes an organization with all its projects and their data."""
     await OrganizationRepository(tx, caller).delete(organization_id)
     return Done(message="Organization deleted, with all its projects")
 

@@ -37,10 +37,10 @@ class ProjectRead(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
-    organization_id: UUID | None = Field(description="Null for end users of the project")
+    organization_id: UUID | None = Field(description="Null for end users of the project.")
     name: str
     description: str | None
-    role: ProjectRole | None = Field(description="Yours; null for an API key, which has scopes instead")
+    role: ProjectRole | None = Field(description="Your role. Null for an API key, which has scopes instead.")
     created_at: dt.datetime
     updated_at: dt.datetime
 
@@ -64,7 +64,7 @@ class OrganizationPatch(BaseModel):
 
 
 def changes_in(patch: ProjectPatch | OrganizationPatch) -> dict[str, object]:
-    """What was sent. A name cannot be taken away: null leaves it as it is."""
+    """The fields of the request. A name cannot be removed, so null leaves it unchanged."""
     sent = patch.model_dump(exclude_unset=True)
     return {field: value for field, value in sent.items() if field != "name" or value is not None}
 
@@ -83,8 +83,8 @@ class ProjectMemberRead(BaseModel):
 
     account_id: UUID
     email: str | None
-    role: ProjectRole = Field(description="The strongest, where they have one here and one in the organization")
-    inherited: bool = Field(description="Here through the organization only, and changed there")
+    role: ProjectRole = Field(description="The strongest of the roles in the project and its organization.")
+    inherited: bool = Field(description="A member of the organization only. Change the membership there.")
     created_at: dt.datetime
 
 

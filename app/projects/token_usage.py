@@ -1,4 +1,4 @@
-"""What a project's questions to the language model cost it, whoever asks: a turn, or work in the background."""
+"""Count the tokens that a project uses, in chat turns and in background jobs."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -9,7 +9,7 @@ from app.core.database.database import Written
 from app.core.ports import ChatMessage, ModelOptions, Token, Usage
 from app.core.resources import Resources
 
-ADD = text("""
+ADD_TOKEN_USAGE_SQL = text("""
 insert into token_usage (project_id, month, prompt_tokens, completion_tokens, turns)
 values (:project_id, date_trunc('month', now())::date, :prompt, :completion, :turns)
 on conflict (project_id, month) do update set prompt_tokens = token_usage.prompt_tokens + excluded.prompt_tokens,
@@ -18,19 +18,19 @@ on conflict (project_id, month) do update set prompt_tokens = token_usage.prompt
 """)
 
 
-def using(project_id: UUID, usage: Usage, *, turns: int = 0) -> Written:
+def usage_statement(project_id: UUID, usage: Usage, *, turns: int = 0) -> Written:
     values = {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens, "turns": turns}
-    return ADD, {"project_id": project_id, **values}
+    return ADD_TOKEN_USAGE_SQL, {"project_id": project_id, **values}
 
 
 async def ask_model(
     resources: Resources, project_id: UUID, messages: Sequence[ChatMessage], options: ModelOptions
 ) -> str:
-    """The whole answer, paid for by the project. Nothing is open while the model thinks."""
+    """Return the whole answer and count its tokens. Call it outside a transaction, because the model is slow."""
     words: list[str] = []
     async for piece in resources.llm.stream(messages, options):
         if isinstance(piece, Token):
             words.append(piece.text)
         elif piece != Usage():
-            await resources.database.at_once(project_id, None, using(project_id, piece))
+            await resources.database.at_once(project_id, None, usage_statement(project_id, piece))
     return "".join(words)

@@ -1,16 +1,16 @@
-"""What is left of webhooks after a while."""
+"""The daily job that deletes old deliveries."""
 
 from sqlalchemy import text
 
 from app.core.jobs import JobContext, resources_of, tasks
 
-OLD = text("delete from webhook_deliveries where created_at < now() - interval '30 days'")
+DELETE_OLD_DELIVERIES_SQL = text("delete from webhook_deliveries where created_at < now() - interval '30 days'")
 
 
 @tasks.periodic(cron="41 3 * * *")
 @tasks.task(name="webhooks.tidy", pass_context=True, queueing_lock="webhooks.tidy", lock="webhooks.tidy")
-async def tidy_daily(context: JobContext, timestamp: int) -> None:
-    """The log of deliveries goes back a month."""
+async def delete_old_deliveries(context: JobContext, timestamp: int) -> None:
+    """Deliveries are kept for 30 days."""
     del timestamp
     async with resources_of(context).database.system() as tx:
-        await tx.execute(OLD)
+        await tx.execute(DELETE_OLD_DELIVERIES_SQL)

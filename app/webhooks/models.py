@@ -9,21 +9,21 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.core.database.database import ProjectModel
 
 
-class Happening(StrEnum):
+class EventType(StrEnum):
     MEMORY_ADD = "memory_add"
     MEMORY_UPDATE = "memory_update"
     MEMORY_DELETE = "memory_delete"
     MEMORY_CATEGORIZE = "memory_categorize"
 
 
-class Status(StrEnum):
+class DeliveryStatus(StrEnum):
     PENDING = "PENDING"
     DELIVERED = "DELIVERED"
     FAILED = "FAILED"
 
 
 class Webhook(ProjectModel):
-    """Whom a project tells of what happens to its memories."""
+    """An endpoint that a project notifies of changes to its memories."""
 
     __tablename__ = "webhooks"
 
@@ -42,14 +42,14 @@ class Webhook(ProjectModel):
 
 
 class WebhookDelivery(ProjectModel):
-    """One thing that was, or is to be, told to one webhook."""
+    """One event for one webhook, sent or still to be sent."""
 
     __tablename__ = "webhook_deliveries"
 
     webhook_id: Mapped[uuid.UUID]
     event_type: Mapped[str]
     memory_id: Mapped[uuid.UUID]
-    status: Mapped[str] = mapped_column(default=Status.PENDING)
+    status: Mapped[str] = mapped_column(default=DeliveryStatus.PENDING)
     attempts: Mapped[int] = mapped_column(default=0)
     response_status: Mapped[int | None]
     error: Mapped[str | None]

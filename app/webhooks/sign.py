@@ -1,4 +1,4 @@
-"""How a receiver knows that it is us: HMAC-SHA256 over `<timestamp>.<body>`, with a secret of the webhook's own."""
+"""Sign deliveries with HMAC-SHA256 over `<timestamp>.<body>`, so that receivers can verify the sender."""
 
 import hashlib
 import hmac
@@ -8,10 +8,10 @@ from uuid import UUID
 BRAND = "whsec_"
 
 
-def secret_of(pepper: bytes, webhook_id: UUID, version: int) -> str:
-    """Derived, so that no table holds it: a copy of the database signs nothing."""
-    whose = f"webhook:{webhook_id}:{version}".encode()
-    return BRAND + hmac.new(pepper, whose, hashlib.sha256).hexdigest()
+def derive_secret(pepper: bytes, webhook_id: UUID, version: int) -> str:
+    """Derive the secret instead of storing it, so that a copy of the database cannot sign deliveries."""
+    identifier = f"webhook:{webhook_id}:{version}".encode()
+    return BRAND + hmac.new(pepper, identifier, hashlib.sha256).hexdigest()
 
 
 def sign(secret: str, timestamp: int, body: bytes) -> str:
@@ -19,8 +19,10 @@ def sign(secret: str, timestamp: int, body: bytes) -> str:
     return hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
 
 
-def headers(secrets: list[str], delivery_id: UUID, event_type: str, timestamp: int, body: bytes) -> Mapping[str, str]:
-    """After a rotation there are two signatures for a day: one of them is by the secret a receiver still has."""
+def webhook_headers(
+    secrets: list[str], delivery_id: UUID, event_type: str, timestamp: int, body: bytes
+) -> Mapping[str, str]:
+    """For a day after a rotation there is one signature for each secret, so that a receiver can use either."""
     return {
         "Content-Type": "application/json",
         "User-Agent": "Keepsake-Webhooks/1",

@@ -15,7 +15,7 @@ from app.core.rate_limit import RateLimits, read_limit
 from app.core.resources import Resources
 from app.identity.local.app import create_identity_app
 from app.identity.tokens import Verifier
-from app.projects.provisioning import enter_project, leave_everything
+from app.projects.provisioning import provision_account, erase_account_data
 from app.settings import Settings, SignupMode
 from app.wiring.accounts import (
     identity_http,
@@ -66,8 +66,8 @@ async def open_resources(
             key_pepper=pepper(secret),
             identity=open_identity_client(settings, local, http, secret),
             identity_app=identity_app,
-            enter_project=partial(enter_project, database, shared=settings.signup_mode is SignupMode.SHARED),
-            erase_account=partial(leave_everything, database),
+            enter_project=partial(provision_account, database, shared=settings.signup_mode is SignupMode.SHARED),
+            erase_account=partial(erase_account_data, database),
             limits=rate_limits(settings, counters),
             short_term=short_term,
             courier=open_courier(settings, stack),

@@ -31,7 +31,7 @@ from app.identity.local.security.keys import load_or_create_keys, new_key
 from app.identity.local.security.passwords import PasswordHasher
 from app.identity.local.settings import IdentitySettings
 from app.identity.tokens import InvalidToken, Issuer, StaticKeys, Verifier
-from app.projects.provisioning import enter_project
+from app.projects.provisioning import provision_account
 from tests.identity.local.conftest import ISSUER, PASSWORD, SECRET, new_email
 from tests.rows import Corner, fill
 
@@ -115,7 +115,7 @@ async def live(database: Database, data_dir: Path) -> SignedIn:
     identity = GoTrueIdentity("http://identity.local", http, publishable_key=SECRET, secret_key=SECRET)
     signed_in = await identity.sign_up(new_email(), PASSWORD, {"name": "Ana"})
     assert isinstance(signed_in, SignedIn)
-    await enter_project(database, signed_in.account.id, signed_in.account.email, shared=False)
+    await provision_account(database, signed_in.account.id, signed_in.account.email, shared=False)
     await http.aclose()
     await keepsake.close()
     return signed_in

@@ -14,7 +14,7 @@ from app.core.errors import BadRequest
 from app.core.resources import Resources
 from app.memory.indexing.repair import sweep
 from app.portability.export import export_memories
-from app.portability.restore import Imported, import_memories
+from app.portability.restore import ImportResult, import_memories
 from tests.conftest import MakeKey, SignUp
 
 
@@ -48,7 +48,7 @@ async def test_a_thousand_memories_of_mem0_come_in_and_go_out_whole(
 ) -> None:
     theirs = [of_mem0(number) for number in range(1000)]
     (tmp_path / "mem0.json").write_text(json.dumps({"results": theirs}))
-    assert await import_memories(database, project_id, tmp_path / "mem0.json", silent) == Imported(1000, 0)
+    assert await import_memories(database, project_id, tmp_path / "mem0.json", silent) == ImportResult(1000, 0)
     assert await export_memories(database, project_id, tmp_path / "out.jsonl", silent) == 1000
     ours = written(tmp_path / "out.jsonl")
     for each in theirs:
@@ -69,8 +69,8 @@ def same_moment(one: str, other: str) -> bool:
 async def test_a_second_import_changes_nothing(database: Database, project_id: uuid.UUID, tmp_path: Path) -> None:
     source = tmp_path / "mem0.json"
     source.write_text(json.dumps([of_mem0(number) for number in range(20)]))
-    assert await import_memories(database, project_id, source, silent) == Imported(20, 0)
-    assert await import_memories(database, project_id, source, silent) == Imported(0, 20)
+    assert await import_memories(database, project_id, source, silent) == ImportResult(20, 0)
+    assert await import_memories(database, project_id, source, silent) == ImportResult(0, 20)
 
 
 async def test_points_of_a_vector_store_are_read_too(
@@ -125,7 +125,7 @@ async def test_an_export_goes_into_another_project_of_the_same_house(
     first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
     await export_memories(database, project_id, first, silent)
     other = (await sign_up()).project_id
-    for expected in (Imported(2, 0), Imported(0, 2)):
+    for expected in (ImportResult(2, 0), ImportResult(0, 2)):
         assert await import_memories(database, other, first, silent) == expected
     await export_memories(database, other, second, silent)
     before, after = written(first).values(), written(second).values()
@@ -190,5 +190,5 @@ async def test_an_export_is_for_its_owners_eyes(database: Database, project_id: 
 
 
 async def test_an_export_into_no_folder_says_so(database: Database, project_id: uuid.UUID, tmp_path: Path) -> None:
-    with pytest.raises(BadRequest, match=r"There is no folder .*: make it"):
+    with pytest.raises(BadRequest, match=r"There is no folder .*\. Create it"):
         await export_memories(database, project_id, tmp_path / "nowhere" / "out.jsonl", silent)

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.core.resources import Resources
-from app.projects.provisioning import leave_everything
+from app.projects.provisioning import erase_account_data
 from tests.conftest import SignUp
 from tests.rows import TABLES_OF_A_PROJECT, Corner, fill_in, make_project
 
@@ -37,7 +37,7 @@ async def test_nothing_of_an_end_user_stays_in_a_project_that_stays(
         await fill_in(tx, Corner(project, "anna"))
         # Of a project it was never in, whose application happens to use the same id.
         await fill_in(tx, Corner(elsewhere, str(account)))
-    await leave_everything(resources.database, account)
+    await erase_account_data(resources.database, account)
     async with AsyncSession(engine) as tx:
         tables = list(await tx.scalars(WITH_USERS))
         assert set(tables) <= set(await tx.scalars(TABLES_OF_A_PROJECT))

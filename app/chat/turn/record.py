@@ -19,8 +19,8 @@ from app.chat.types import Said, Turn
 from app.core.database.database import Statement
 from app.core.errors import AppError
 from app.core.resources import Resources
-from app.memory.ledger.repository import counting
-from app.projects.token_usage import using
+from app.memory.ledger import access_count_statements
+from app.projects.token_usage import usage_statement
 from app.sessions.models import Message, Session
 from app.sessions.privacy import PrivacyMode
 from app.sessions.repository import MessageRepository, SessionRepository, title_of
@@ -69,7 +69,7 @@ async def _record(resources: Resources, turn: Turn, progress: Progress) -> Recor
         # Whoever has paused since the turn began meant what was just said too.
         exchange = _settle(resources, turn, progress, paused=session.privacy_mode != PrivacyMode.NORMAL)
         rows = await resources.database.together(tx, *_steps(resources, exchange))
-    await resources.index_queue.put(exchange.lesson.changes if exchange.lesson else [], said=True)
+    await resources.index_queue.put(exchange.lesson.changes if exchange.lesson else [], from_chat=True)
     positions = {row.id: row.position for row in rows}
     await _extend_window(resources, turn, [exchange.as_window(said, positions[said.id]) for said in exchange.said])
     return Recorded(exchange.asked.id, exchange.answer.id, exchange.event_id)
@@ -115,9 +115,9 @@ def _steps(resources: Resources, exchange: Exchange) -> Iterator[Statement]:
         yield from exchange.lesson.steps
         yield from summing_up(resources, turn)
     if turn.promise.counts_access and not exchange.paused:
-        yield from counting(turn.project_id, [memory.id for memory in progress.recalled])
+        yield from access_count_statements(turn.project_id, [memory.id for memory in progress.recalled])
     yield from keeping(turn, exchange.asked.id, exchange.answer.id, exchange.event_id, progress.recalled_ids)
-    yield using(turn.project_id, progress.usage, turns=1)
+    yield usage_statement(turn.project_id, progress.usage, turns=1)
     yield PLACES, {"project_id": turn.project_id, "ids": [said.id for said in exchange.said]}
 
 
@@ -174,7 +174,7 @@ async def _record_incognito(resources: Resources, turn: Turn, progress: Progress
 
 async def _close(tx: AsyncSession, turn: Turn, progress: Progress) -> None:
     await SessionRepository(tx, turn.project_id).end_turn(turn.session_id, turn.id)
-    await tx.execute(*using(turn.project_id, progress.usage, turns=1))
+    await tx.execute(*usage_statement(turn.project_id, progress.usage, turns=1))
 
 
 async def _say_so_far(tx: AsyncSession, turn: Turn, progress: Progress, session: Session) -> list[Message]:

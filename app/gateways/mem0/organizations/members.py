@@ -6,31 +6,31 @@ from typing import Any
 from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.gateways.mem0.organizations.schemas import MemberNamed, MemberShown, MembersShown
+from app.gateways.mem0.organizations.schemas import MemberInput, MemberDetails, MemberList
 from app.projects.member_repository import OrganizationMemberRepository, ProjectMemberRepository, find_account
-from app.projects.repository import Found
+from app.projects.repository import ProjectRow
 
-MOST_SHOWN = 10_000
+MAX_LISTED = 10_000
 Members = OrganizationMemberRepository | ProjectMemberRepository
 
 
-async def show_members(members: Members) -> MembersShown:
-    return MembersShown(members=as_members((await members.page(MOST_SHOWN, None)).results))
+async def list_all_members(members: Members) -> MemberList:
+    return MemberList(members=render_members((await members.page(MAX_LISTED, None)).results))
 
 
-async def all_members(tx: AsyncSession, rows: Select[Any]) -> list[MemberShown]:
+async def list_members_without_check(tx: AsyncSession, rows: Select[Any]) -> list[MemberDetails]:
     """For a place whose door was passed already."""
-    return as_members((await tx.execute(rows)).all())
+    return render_members((await tx.execute(rows)).all())
 
 
-def as_members(found: Sequence[Found]) -> list[MemberShown]:
+def render_members(found: Sequence[ProjectRow]) -> list[MemberDetails]:
     return [
-        MemberShown(user_id=str(each.account_id), username=each.email or "", email=each.email or "", role=each.role)
+        MemberDetails(user_id=str(each.account_id), username=each.email or "", email=each.email or "", role=each.role)
         for each in found
     ]
 
 
-async def change_member(members: Members, wanted: MemberNamed) -> None:
+async def change_member(members: Members, wanted: MemberInput) -> None:
     await members.change(await find_account(members.tx, wanted.email), wanted.role)
 
 

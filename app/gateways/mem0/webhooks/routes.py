@@ -12,28 +12,28 @@ from app.core.errors import BadRequest, NotFound
 from app.core.http.schemas import Done
 from app.core.network_addresses import may_be_public
 from app.core.resources import Resources, ResourcesDep
-from app.gateways.mem0.errors import REFUSALS, PlainRefusals
+from app.gateways.mem0.errors import ERROR_RESPONSES, Mem0Route
 from app.gateways.mem0.webhooks.schemas import (
-    DeliveriesShown,
-    DeliveryShown,
+    DeliveryPage,
+    DeliveryRead,
     WebhookCreate,
-    WebhookMade,
+    WebhookCreated,
     WebhookPatch,
-    WebhookShown,
-    as_delivery,
-    as_webhook,
+    WebhookRead,
+    render_delivery,
+    render_webhook,
 )
 from app.identity.caller import Caller, ProjectReader, ProjectWriter
 from app.identity.transaction import Transaction
-from app.webhooks.deliver import queue, redeliver
+from app.webhooks.deliver import queue_delivery, redeliver
 from app.webhooks.models import Webhook, WebhookDelivery
 from app.webhooks.repository import DeliveryRepository, WebhookRepository
-from app.webhooks.sign import secret_of
+from app.webhooks.sign import derive_secret
 
-router = APIRouter(prefix="/api/v1/webhooks", tags=["mem0: webhooks"], responses=REFUSALS, route_class=PlainRefusals)
+router = APIRouter(prefix="/api/v1/webhooks", tags=["mem0: webhooks"], responses=ERROR_RESPONSES, route_class=Mem0Route)
 
 
-def of(tx: AsyncSession, caller: Caller) -> WebhookRepository:
+def webhook_repository(tx: AsyncSession, caller: Caller) -> WebhookRepository:
     """How a project is run is nothing for its end users."""
     if caller.user_id is not None:
         raise NotFound("There are no webhooks here: they belong to whoever runs this project")
@@ -45,7 +45,7 @@ def check_project(caller: Caller, project_id: UUID) -> None:
         raise NotFound(f"There is no project {project_id} here: name the one your credential works in")
 
 
-def check_receiver(resources: Resources, url: str) -> None:
+def check_receiver_url(resources: Resources, url: str) -> None:
     """The early word on what can be seen without asking anybody. What a name leads to is checked at each delivery."""
     if resources.values.webhook_allow_private:
         return
@@ -56,31 +56,31 @@ def check_receiver(resources: Resources, url: str) -> None:
         raise BadRequest("Webhooks are not sent into the server's own network: name a public address")
 
 
-def with_secret(resources: Resources, row: Webhook) -> WebhookMade:
-    secret = secret_of(resources.key_pepper, row.id, row.secret_version)
-    return WebhookMade(**as_webhook(row).model_dump(), secret=secret)
+def render_with_secret(resources: Resources, row: Webhook) -> WebhookCreated:
+    secret = derive_secret(resources.key_pepper, row.id, row.secret_version)
+    return WebhookCreated(**render_webhook(row).model_dump(), secret=secret)
 
 
 @router.get("/projects/{project_id}/")
-async def list_webhooks(project_id: UUID, caller: ProjectReader, tx: Transaction) -> list[WebhookShown]:
+async def list_webhooks(project_id: UUID, caller: ProjectReader, tx: Transaction) -> list[WebhookRead]:
     check_project(caller, project_id)
-    return [as_webhook(each) for each in await of(tx, caller).all()]
+    return [render_webhook(each) for each in await webhook_repository(tx, caller).all()]
 
 
 @router.post("/projects/{project_id}/", status_code=201)
 async def create_webhook(
     project_id: UUID, body: WebhookCreate, caller: ProjectWriter, tx: Transaction, resources: ResourcesDep
-) -> WebhookMade:
+) -> WebhookCreated:
     """`secret` is in this answer and never again."""
     check_project(caller, project_id)
-    check_receiver(resources, body.url)
-    row = await of(tx, caller).add(**body.model_dump())
-    return with_secret(resources, row)
+    check_receiver_url(resources, body.url)
+    row = await webhook_repository(tx, caller).add(**body.model_dump())
+    return render_with_secret(resources, row)
 
 
 @router.get("/{webhook_id}/")
-async def get_webhook(webhook_id: UUID, caller: ProjectReader, tx: Transaction) -> WebhookShown:
-    return as_webhook(await of(tx, caller).get(webhook_id))
+async def get_webhook(webhook_id: UUID, caller: ProjectReader, tx: Transaction) -> WebhookRead:
+    return render_webhook(await webhook_repository(tx, caller).get(webhook_id))
 
 
 @router.put("/{webhook_id}/")
@@ -91,51 +91,51 @@ async def update_webhook(
     sent = body.model_dump(exclude_none=True)
     active = sent.pop("is_active", None)
     if body.url:
-        check_receiver(resources, body.url)
-    webhooks = of(tx, caller)
+        check_receiver_url(resources, body.url)
+    webhooks = webhook_repository(tx, caller)
     before = (await webhooks.update(webhook_id, **sent, updated_at=func.now())).is_active
     if active is False:
         await webhooks.pause(webhook_id)
     if active and not before:
         await webhooks.resume(webhook_id)
-        for delivery in await DeliveryRepository(tx, caller.project_id).waiting(webhook_id):
-            await queue(tx, delivery)
+        for delivery in await DeliveryRepository(tx, caller.project_id).pending(webhook_id):
+            await queue_delivery(tx, delivery)
     return Done(message="Webhook updated successfully")
 
 
 @router.delete("/{webhook_id}/")
 async def delete_webhook(webhook_id: UUID, caller: ProjectWriter, tx: Transaction) -> Done:
     """With its log. What was still to be delivered is not."""
-    await of(tx, caller).delete(webhook_id)
+    await webhook_repository(tx, caller).delete(webhook_id)
     return Done(message="Webhook deleted successfully")
 
 
 @router.post("/{webhook_id}/secret/")
 async def rotate_secret(
     webhook_id: UUID, caller: ProjectWriter, tx: Transaction, resources: ResourcesDep
-) -> WebhookMade:
+) -> WebhookCreated:
     """A new secret. For a day every delivery carries a signature by the old one too."""
-    return with_secret(resources, await of(tx, caller).rotate(webhook_id))
+    return render_with_secret(resources, await webhook_repository(tx, caller).rotate(webhook_id))
 
 
 @router.get("/{webhook_id}/deliveries/")
 async def list_deliveries(
     webhook_id: UUID, caller: ProjectReader, tx: Transaction, limit: Limit = 50, cursor: Cursor = None
-) -> DeliveriesShown:
+) -> DeliveryPage:
     """Newest first, for a month back."""
-    await of(tx, caller).get(webhook_id)
+    await webhook_repository(tx, caller).get(webhook_id)
     mine = WebhookDelivery.webhook_id == webhook_id
     page = await DeliveryRepository(tx, caller.project_id).page(limit, cursor, mine)
-    return DeliveriesShown(results=[as_delivery(each) for each in page.results], next=page.next)
+    return DeliveryPage(results=[render_delivery(each) for each in page.results], next=page.next)
 
 
 @router.post("/{webhook_id}/deliveries/{delivery_id}/redeliver/")
-async def redeliver_one(webhook_id: UUID, delivery_id: UUID, caller: ProjectWriter, tx: Transaction) -> DeliveryShown:
+async def redeliver_delivery(webhook_id: UUID, delivery_id: UUID, caller: ProjectWriter, tx: Transaction) -> DeliveryRead:
     """Once more, at once, whatever became of it before."""
-    await of(tx, caller).get(webhook_id)
+    await webhook_repository(tx, caller).get(webhook_id)
     deliveries = DeliveryRepository(tx, caller.project_id)
     delivery = await deliveries.get(delivery_id)
     if delivery.webhook_id != webhook_id:
         raise NotFound(f"There is no delivery {delivery_id}")
     await redeliver(tx, delivery)
-    return as_delivery(delivery)
+    return render_delivery(delivery)

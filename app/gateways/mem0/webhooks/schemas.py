@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from app.core.storable_text import no_nul
 from app.projects.schemas import Name
-from app.webhooks.models import Happening, Status, Webhook, WebhookDelivery
+from app.webhooks.models import EventType, DeliveryStatus, Webhook, WebhookDelivery
 
 
 def _usable(url: str) -> str:
@@ -20,14 +20,14 @@ def _usable(url: str) -> str:
     return url
 
 
-def _each_once(events: list[Happening]) -> list[Happening]:
+def _each_once(events: list[EventType]) -> list[EventType]:
     return list(dict.fromkeys(events))
 
 
 Url = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(no_nul), AfterValidator(_usable)
 ]
-Events = Annotated[list[Happening], Field(min_length=1, max_length=20), AfterValidator(_each_once)]
+Events = Annotated[list[EventType], Field(min_length=1, max_length=20), AfterValidator(_each_once)]
 
 
 class WebhookCreate(BaseModel):
@@ -43,7 +43,7 @@ class WebhookPatch(BaseModel):
     is_active: bool | None = Field(None, description="False pauses it; true starts again, with what is still waiting")
 
 
-class WebhookShown(BaseModel):
+class WebhookRead(BaseModel):
     webhook_id: str
     name: str
     url: str
@@ -57,15 +57,15 @@ class WebhookShown(BaseModel):
     updated_at: dt.datetime
 
 
-class WebhookMade(WebhookShown):
+class WebhookCreated(WebhookRead):
     secret: str = Field(description="To check signatures with; in this answer and never again")
 
 
-class DeliveryShown(BaseModel):
+class DeliveryRead(BaseModel):
     id: str
     event_type: str
     memory_id: str
-    status: Status
+    status: DeliveryStatus
     attempts: int
     response_status: int | None
     error: str | None
@@ -75,13 +75,13 @@ class DeliveryShown(BaseModel):
     delivered_at: dt.datetime | None
 
 
-class DeliveriesShown(BaseModel):
-    results: list[DeliveryShown]
+class DeliveryPage(BaseModel):
+    results: list[DeliveryRead]
     next: str | None
 
 
-def as_webhook(row: Webhook) -> WebhookShown:
-    return WebhookShown(
+def render_webhook(row: Webhook) -> WebhookRead:
+    return WebhookRead(
         webhook_id=str(row.id),
         name=row.name,
         url=row.url,
@@ -96,12 +96,12 @@ def as_webhook(row: Webhook) -> WebhookShown:
     )
 
 
-def as_delivery(row: WebhookDelivery) -> DeliveryShown:
-    return DeliveryShown(
+def render_delivery(row: WebhookDelivery) -> DeliveryRead:
+    return DeliveryRead(
         id=str(row.id),
         event_type=row.event_type,
         memory_id=str(row.memory_id),
-        status=Status(row.status),
+        status=DeliveryStatus(row.status),
         attempts=row.attempts,
         response_status=row.response_status,
         error=row.error,
