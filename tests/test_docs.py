@@ -1,7 +1,13 @@
 """The documentation agrees with the code: settings, routes, errors, commands, links, decisions."""
 
 import ast
+import asyncio
+import os
 import re
+import shutil
+import sys
+import uuid
+from asyncio.subprocess import PIPE
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
@@ -14,6 +20,8 @@ from app.__main__ import cli
 from app.adapters.accounts.gotrue_errors import REFUSALS
 from app.core.http.error_responses import CODES
 from app.settings import Settings
+from tests.conftest import MakeKey
+from tests.examples.conftest import server_url as server_url
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -230,3 +238,74 @@ def test_decision_index_lists_every_page_with_its_title_and_status() -> None:
     assert [(f"{number}. {title}", name, status) for number, name, title, status in listed] == [
         (header["title"], name, header["status"]) for name, header in headers.items() if header
     ]
+
+
+# ---------------------------------------------------------------- code on the pages
+
+
+BLOCK = re.compile(r"(?:Save this as `(?P<file>\S+)`:\n\n)?```(?P<language>\w+)\n(?P<code>.*?)```", re.DOTALL)
+ADDRESS = "http://127.0.0.1:8000"
+NEEDS_A_TERMINAL = re.compile(r"^(make|npm|pip) |^\S+=\S+ .*make run", re.MULTILINE)
+LANGUAGES = ["python", *(["javascript"] if shutil.which("node") else [])]
+COMMANDS = {"python": sys.executable, "javascript": "node", "sh": "sh"}
+SUFFIXES = {"python": ".py", "javascript": ".mjs", "sh": ".sh"}
+
+
+def code_blocks(page: Path, language: str) -> list[str]:
+    return [block["code"] for block in BLOCK.finditer(page.read_text()) if block["language"] == language]
+
+
+async def run_code(language: str, code: str, folder: Path, server: str, **environment: str) -> str:
+    """What it prints."""
+    program = folder / f"program{SUFFIXES[language]}"
+    program.write_text(code.replace(ADDRESS, server).replace(".venv/bin/python", sys.executable))
+    alone = {"MEM0_TELEMETRY": "False", "MEM0_DIR": str(folder), **environment}
+    process = await asyncio.create_subprocess_exec(
+        COMMANDS[language], str(program), cwd=folder, env={**os.environ, **alone}, stdout=PIPE, stderr=PIPE
+    )
+    async with asyncio.timeout(60):
+        output, errors = await process.communicate()
+    assert (process.returncode, errors.decode()) == (0, "")
+    return output.decode()
+
+
+def script_of(page: Path, folder: Path, server: str) -> str:
+    """The commands that a reader types on this page, with the files saved that it tells the reader to save."""
+    commands = []
+    for block in BLOCK.finditer(page.read_text()):
+        if block["file"]:
+            (folder / block["file"]).write_text(block["code"].replace(ADDRESS, server))
+        elif block["language"] == "sh" and not NEEDS_A_TERMINAL.search(block["code"]):
+            commands.append(block["code"])
+    return "set -e\n" + "\n".join(commands).replace("you@example.com", f"{uuid.uuid4().hex[:12]}@example.com")
+
+
+async def test_readme_steps_work_and_work_again(server_url: str, tmp_path: Path) -> None:
+    steps = script_of(ROOT / "README.md", tmp_path, server_url)
+    for _ in range(2):
+        output = await run_code("sh", steps, tmp_path, server_url)
+        assert output.startswith("I am allergic to peanuts ")
+        assert "- I moved to Lisbon in May." in re.sub(r"\(\S+\) ", "", output)
+
+
+async def test_tutorial_steps_work_and_work_again(server_url: str, tmp_path: Path) -> None:
+    steps = script_of(DOCS / "tutorial.md", tmp_path, server_url)
+    for _ in range(2):
+        lines = (await run_code("sh", steps, tmp_path, server_url)).splitlines()
+        assert lines[0] == "I am allergic to peanuts"
+        assert lines[1].startswith("SUCCEEDED ")
+        assert "My name is Anna and I live in Porto." in lines[1]
+        nothing_queued = lines.index("None")
+        in_work_profile = lines[nothing_queued - 1]
+        assert "My manager is called Ines." in in_work_profile
+        assert "Lisbon" not in in_work_profile
+        assert "Memories deleted successfully!" in lines[-1]
+        assert not any("party" in line for line in lines)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_integration_programs_run(server_url: str, make_key: MakeKey, language: str, tmp_path: Path) -> None:
+    key = (await make_key()).key
+    for code in code_blocks(DOCS / "integration.md", language):
+        output = await run_code(language, code, tmp_path, server_url, KEEPSAKE_API_KEY=key)
+        assert "SUCCEEDED" in output or "event: done" in output
