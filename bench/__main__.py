@@ -1,4 +1,4 @@
-"""Every measurement, one after the other and quickly: `python -m bench`. Each by itself has more to choose from."""
+"""Runs every benchmark quickly, one after the other: `python -m bench`. Each module has options of its own."""
 
 import subprocess
 import sys

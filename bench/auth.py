@@ -1,7 +1,7 @@
-"""What knowing who asks costs: `python -m bench.auth`.
+"""The cost of authentication: `python -m bench.auth`.
 
-CPU of the server process for each request that does nothing, over real HTTP on loopback, by a person with a JWT and by
-an application with an API key, beside a bare FastAPI under the same uvicorn. The last line is one JSON object.
+CPU of the server process per no-op request over HTTP on loopback, with a JWT and with an API key, beside a bare FastAPI
+under the same uvicorn. The last line is one JSON object.
 """
 
 import argparse
@@ -51,7 +51,7 @@ class Server:
         return times.user + times.system
 
 
-# ---------------------------------------------------------------- the servers, in processes of their own
+# ---------------------------------------------------------------- servers, each in its own process
 
 
 async def hello() -> dict[str, str]:
@@ -69,7 +69,7 @@ async def run_bare() -> None:
     await run(app, "")
 
 
-async def run_house() -> None:
+async def run_keepsake() -> None:
     settings = Settings(_env_file=None)
     configure_logging(settings.log_level, as_json=False)
     async with open_resources(settings) as resources:
@@ -80,7 +80,7 @@ async def run_house() -> None:
 
 
 async def run(app: FastAPI, key: str) -> None:
-    """As app/serve.py does."""
+    """Starts uvicorn the way app/serve.py does."""
     door = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off")
     print(json.dumps({"port": door.getsockname()[1], "key": key}), file=sys.stderr, flush=True)
@@ -105,11 +105,11 @@ def serving(which: str, data_dir: Path) -> Iterator[Server]:
         child.communicate()
 
 
-# ---------------------------------------------------------------- asking
+# ---------------------------------------------------------------- requests
 
 
-async def ask_often(server: Server, credential: str, requests: int) -> float:
-    """Milliseconds of CPU for each request."""
+async def send_requests(server: Server, credential: str, requests: int) -> float:
+    """Milliseconds of CPU per request."""
     lines = ["GET /nothing HTTP/1.1", "Host: bench", f"Authorization: Bearer {credential}", "", ""]
     request = "\r\n".join(lines).encode()
     before = server.cpu()
@@ -135,34 +135,34 @@ def sign_up(server: Server) -> str:
     return token
 
 
-async def measure(house: Server, bare: Server, requests: int, rounds: int) -> dict[str, float]:
-    """The three take turns, so that a busy moment of the machine hits them alike; the median of the rounds counts."""
-    who = {"bare": (bare, "nobody"), "jwt": (house, sign_up(house)), "key": (house, house.key)}
+async def measure(keepsake: Server, bare: Server, requests: int, rounds: int) -> dict[str, float]:
+    """The servers take turns, so that a busy moment of the machine affects each. The median round counts."""
+    who = {"bare": (bare, "nobody"), "jwt": (keepsake, sign_up(keepsake)), "key": (keepsake, keepsake.key)}
     figures: dict[str, list[float]] = {name: [] for name in who}
     for server, credential in who.values():
-        await ask_often(server, credential, 200)
+        await send_requests(server, credential, 200)
     for _ in range(rounds):
         for name, (server, credential) in who.items():
-            figures[name].append(await ask_often(server, credential, requests))
+            figures[name].append(await send_requests(server, credential, requests))
     return {name: round(statistics.median(found), 3) for name, found in figures.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--serve", choices=["bare", "house"], help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=["bare", "keepsake"], help=argparse.SUPPRESS)
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     if options.serve:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run_bare() if options.serve == "bare" else run_house())
+            runner.run(run_bare() if options.serve == "bare" else run_keepsake())
         return
     with (
         tempfile.TemporaryDirectory(prefix="keepsake-bench-") as folder,
-        serving("house", Path(folder)) as house,
+        serving("keepsake", Path(folder)) as keepsake,
         serving("bare", Path(folder)) as bare,
     ):
-        found = asyncio.run(measure(house, bare, options.requests, options.rounds))
+        found = asyncio.run(measure(keepsake, bare, options.requests, options.rounds))
     for name, milliseconds in found.items():
         target = f"   target < {TARGETS[name]} ms" if name in TARGETS else ""
         print(f"{name:5} {milliseconds:6.3f} ms of CPU a request{target}")

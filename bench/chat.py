@@ -1,8 +1,8 @@
-"""Many conversations at once: is every turn answered, stored once and never mixed up, and what do we add to the wait?
+"""Many conversations at once: every turn is answered, stored once and never mixed up; measures the latency we add.
 
-`python -m bench.chat` starts a server on a folder of its own and a model that says a word every 50 ms and fails every
-twentieth time. Our own overhead is the time until the model is asked and, after its first word, until that is here: the
-model notes both, on the same clock.
+`python -m bench.chat` starts a server with its own data folder and a model that sends a word every 50 ms and fails one
+request in twenty. Our own overhead is the time until the model receives the request, plus the time from its first word
+until the client has it. The model records both on the same clock.
 """
 
 import argparse
@@ -122,7 +122,7 @@ def serving(folder: Path, words: int) -> Iterator[tuple[str, int]]:
 
 @dataclass
 class Person:
-    """Who talks, in one conversation over one connection."""
+    """One person in one conversation over one connection."""
 
     client: httpx.AsyncClient
     session: str
@@ -154,7 +154,7 @@ async def converse(client: httpx.AsyncClient, turns: int, number: int, figures: 
 
 
 async def say(person: Person, name: str, figures: Figures) -> str | None:
-    """Sent again with the same key until it is answered, as a client does."""
+    """Repeats the message with the same key until it is answered, as a client does."""
     for attempt in range(TRIES):
         answer = await say_once(person, name, figures)
         if answer is not None:
@@ -195,7 +195,9 @@ async def measure(address: str, pid: int, conversations: int, turns: int, words:
         async with asyncio.TaskGroup() as group:
             for number in range(conversations):
                 group.create_task(converse(client, turns, number, figures))
-                await asyncio.sleep(words * TOKEN_SECONDS / conversations)  # nobody waits for the others to begin
+                await asyncio.sleep(
+                    words * TOKEN_SECONDS / conversations
+                )  # The conversations start independently of each other.
         watching.cancel()
     return figures
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from app.memory.ledger.new_memory import Kind, NewMemory
+from app.memory.ledger import Kind, NewMemory
+from app.memory.origin import Origin
 
 
 class Turn(TypedDict):
@@ -39,7 +40,7 @@ class Conversation(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A memory, and the turns that count as found with it."""
+    """A memory, and the turns that count as found when it is found."""
 
     memory: NewMemory
     turns: frozenset[str]
@@ -62,7 +63,7 @@ def episodes(conversation: Conversation) -> list[Evidence]:
             content=spoken(turn),
             kind=Kind.EPISODE,
             context=_before(turns, place),
-            run_id=turn["session"],
+            origin=Origin(run_id=turn["session"]),
             created_at=said_at(turn["at"]),
         )
         found.append(Evidence(memory, frozenset([turn["id"]])))
@@ -70,7 +71,7 @@ def episodes(conversation: Conversation) -> list[Evidence]:
 
 
 def facts(conversation: Conversation) -> list[Evidence]:
-    """With the words they came from as context, and the turn before those, as extraction from a conversation has."""
+    """Facts with the turns they came from as context, as extraction stores them."""
     turns = conversation["turns"]
     places = {turn["id"]: place for place, turn in enumerate(turns)}
     dates = {turn["session"]: turn["at"] for turn in turns}
@@ -80,7 +81,7 @@ def facts(conversation: Conversation) -> list[Evidence]:
         memory = NewMemory(
             content=observation["text"],
             context="\n".join(_with_turn_before(turns, place) for place in sources) or None,
-            run_id=observation["session"],
+            origin=Origin(run_id=observation["session"]),
             created_at=said_at(dates[observation["session"]]),
         )
         found.append(Evidence(memory, frozenset(observation["evidence"])))

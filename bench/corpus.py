@@ -1,4 +1,4 @@
-"""A town's worth of made-up memories: 250 people, one of whom remembers a tenth of everything."""
+"""A generated corpus of memories: 250 users, one of whom owns a tenth of it."""
 
 import itertools
 import random
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from app.api_keys.issue import issue_key
 from app.core.resources import Resources
-from app.memory.ledger.new_memory import NewMemory
+from app.memory.ledger import NewMemory
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
 from app.profiles.repository import ProfileRepository
@@ -23,46 +23,46 @@ WHEN = ["last spring", "on a Monday", "before the wedding", "after the storm", "
 
 
 def sentences(seed: int) -> Iterator[str]:
-    """All different, in an order of their own."""
+    """Distinct sentences in a fixed order."""
     parts = list(itertools.product(PEOPLE, DID, THINGS, PLACES, WHEN))
     random.Random(seed).shuffle(parts)
     return (f"{who} {did} {thing} in {place} {when}" for who, did, thing, place, when in parts)
 
 
 @dataclass(frozen=True)
-class Town:
+class Namespaces:
     large: Namespace
     small: tuple[Namespace, ...]
 
 
-async def found_town(resources: Resources) -> Town:
+async def create_namespaces(resources: Resources) -> Namespaces:
     key = await issue_key(resources.database, resources.key_pepper, name="bench", project_id=None)
     grant = await resources.keys.find(key)
     assert grant is not None
-    homes = [await move_in(resources, grant.project_id, f"person {n}") for n in range(NAMESPACES + 1)]
-    return Town(homes[0], tuple(homes[1:]))
+    namespaces = [await create_namespace(resources, grant.project_id, f"person {n}") for n in range(NAMESPACES + 1)]
+    return Namespaces(namespaces[0], tuple(namespaces[1:]))
 
 
-async def move_in(resources: Resources, project_id: uuid.UUID, user_id: str) -> Namespace:
+async def create_namespace(resources: Resources, project_id: uuid.UUID, user_id: str) -> Namespace:
     async with resources.database.transaction(project_id) as tx:
         profile = await ProfileRepository(tx, project_id).default_of(user_id)
     return Namespace(project_id, user_id, profile.id)
 
 
 class Corpus:
-    """Grows through the public API. Its texts come from one pool, embedded once: a speaker's name, which is not
-    embedded, makes each different, so that what takes time here is not the model."""
+    """Grows through the public API. Its texts come from one pool that is embedded once: a speaker's name, which is
+    not embedded, makes each text unique, so that the model does not dominate the time."""
 
-    def __init__(self, town: Town) -> None:
-        self._town = town
+    def __init__(self, namespaces: Namespaces) -> None:
+        self._namespaces = namespaces
         self._pool = list(itertools.islice(sentences(1), POOL))
-        self._size = dict.fromkeys([town.large, *town.small], 0)
+        self._size = dict.fromkeys([namespaces.large, *namespaces.small], 0)
 
     async def grow(self, resources: Resources, total: int) -> None:
-        await self._fill(resources, self._town.large, total // 10)
-        for namespace in self._town.small:
+        await self._fill(resources, self._namespaces.large, total // 10)
+        for namespace in self._namespaces.small:
             await self._fill(resources, namespace, (total - total // 10) // NAMESPACES)
-        await resources.index_queue.settled(self._town.large.project_id, None)
+        await resources.index_queue.wait_until_indexed(self._namespaces.large.project_id, None)
 
     async def _fill(self, resources: Resources, namespace: Namespace, size: int) -> None:
         while (have := self._size[namespace]) < size:

@@ -1,4 +1,4 @@
-"""What it costs to embed: `python -m bench.embedding [--original FILE]`.
+"""The cost of an embedding: `python -m bench.embedding [--original FILE]`.
 
 With the file that the shipped model was made from, that one is measured in turn with it and as it had to be run: each
 text alone, because its scales are taken over a batch.
@@ -52,7 +52,7 @@ def imported(pool: ThreadPoolExecutor, embed: Embed, texts: Sequence[str]) -> No
 
 
 def cost(embed: Embed, texts: Sequence[str]) -> tuple[float, float]:
-    """CPU and wall time, in milliseconds for each text."""
+    """CPU and wall time in milliseconds per text."""
     cpu, wall = time.process_time(), time.perf_counter()
     embed(texts)
     spent = time.process_time() - cpu, time.perf_counter() - wall

@@ -1,4 +1,4 @@
-"""One namespace in memory: exact cosines, and BM25 as the indexes do it. What ranking can do without an engine."""
+"""One namespace in memory with exact cosines and BM25: the quality of ranking without an engine."""
 
 import math
 from collections import defaultdict
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from app.adapters.vectors.bm25 import document_terms, query_terms
 from app.core.ports import Embedder, Purpose
 from app.memory.indexing.indexed_text import embedding_text, keyword_text, query_text
-from app.memory.ledger.new_memory import NewMemory
-from app.memory.recall.features import Found
+from app.memory.ledger import NewMemory
+from app.memory.recall.features import RankingInput
 
 Floats = NDArray[np.float64]
 
@@ -28,11 +28,11 @@ class ExactNamespace:
 
     @classmethod
     async def remember(cls, embedder: Embedder, memories: Sequence[NewMemory]) -> "ExactNamespace":
-        texts = [embedding_text(memory.content, memory.context, memory.created_at) for memory in memories]
+        texts = [embedding_text(memory.content) for memory in memories]
         return cls(memories, np.array(await embedder.embed(texts)))
 
-    async def candidates(self, embedder: Embedder, question: str, limit: int) -> list[Found]:
-        """The nearest by meaning and the best by words, each with both scores, as the indexes say."""
+    async def candidates(self, embedder: Embedder, question: str, limit: int) -> list[RankingInput]:
+        """The best candidates by meaning and by words, each with both scores, as the indexes return them."""
         vector = (await embedder.embed([query_text(question)], Purpose.QUERY))[0]
         near = self._vectors @ np.array(vector)
         words = self._bm25(question)
@@ -53,9 +53,9 @@ class ExactNamespace:
         return scores
 
 
-def as_found(memory: NewMemory, similarity: float, bm25: float | None) -> Found:
+def as_found(memory: NewMemory, similarity: float, bm25: float | None) -> RankingInput:
     assert memory.created_at is not None
-    return Found(
+    return RankingInput(
         id=memory.id,
         similarity=similarity,
         bm25=bm25,
@@ -63,7 +63,7 @@ def as_found(memory: NewMemory, similarity: float, bm25: float | None) -> Found:
         role=memory.role,
         content=memory.content,
         context=memory.context,
-        run_id=memory.run_id,
+        run_id=memory.origin.run_id,
         created_at=memory.created_at,
         importance=memory.importance,
     )

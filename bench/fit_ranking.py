@@ -1,4 +1,4 @@
-"""Fit the weights of app/memory/ranking.py, and judge them by conversations they were not fitted on.
+"""Fits the weights of app/memory/recall/ranking.py and evaluates them on conversations they were not fitted on.
 
 `python -m bench.fit_ranking --data FILE` prints evidence recall with each conversation judged by weights of the others,
 the same without each group of features, and the weights fitted on all of them.
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.adapters.models.onnx import OnnxEmbedder
-from app.memory.ledger.new_memory import Kind
-from app.memory.recall.features import FEATURES, measure
+from app.memory.ledger import Kind
+from app.memory.recall.features import FEATURES, compute_features
 from bench.conversations import load, memories
 from bench.exact import ExactNamespace
 
@@ -60,7 +60,7 @@ async def gather(path: Path, kind: Kind, limit: int) -> list[Case]:
         for asked in conversation["questions"]:
             found = await namespace.candidates(embedder, asked["question"], limit)
             covers = [turns[each.id] for each in found]
-            table = measure(asked["question"], found)
+            table = compute_features(asked["question"], found)
             cases.append(Case(conversation["id"], frozenset(asked["evidence"]), covers, table))
     await embedder.close()
     return cases
@@ -74,7 +74,7 @@ def fit(cases: Sequence[Case]) -> Floats:
     weights: Floats = np.zeros(len(FEATURES))
     for _ in range(30):
         step = _newton_step(usable, weights, spread)
-        # A full step can overshoot far from the best weights.
+        # Far from the optimum a full step can overshoot.
         while np.abs(step).max() > 1e-6 and _loss(usable, weights - step, spread) > _loss(usable, weights, spread):
             step = step / 2
         weights = weights - step
@@ -106,7 +106,7 @@ def _newton_step(usable: Sequence[tuple[Floats, Floats]], weights: Floats, sprea
 
 
 def calibrate(cases: Sequence[Case], weights: Floats) -> tuple[float, float]:
-    """Scale and base that make the score a chance, were as much evidence as noise among the candidates."""
+    """Scale and base that turn the score into a probability, assuming as much evidence as noise."""
     logits = np.concatenate([case.table @ weights for case in cases])
     hits = np.concatenate([case.hits for case in cases])
     share = np.where(hits > 0, 0.5 / hits.sum(), 0.5 / (1 - hits).sum())
@@ -120,7 +120,7 @@ def calibrate(cases: Sequence[Case], weights: Floats) -> tuple[float, float]:
 
 
 def judge_unseen(cases: Sequence[Case]) -> float:
-    """Mean recall, each conversation judged by the weights of the others."""
+    """Mean recall, each conversation evaluated with weights fitted on the others."""
     recalls: list[float] = []
     for name in sorted({case.conversation for case in cases}):
         weights = fit([case for case in cases if case.conversation != name])

@@ -39,7 +39,7 @@ Ranges: TypeAlias = Sequence[tuple[float, float]]
 
 
 class Original:
-    """The weights. Those of a layer's six products have no names of their own, but an order."""
+    """The weights. Those of a layer's six products have no names and are identified by their order."""
 
     def __init__(self, path: Path) -> None:
         graph = load(str(path)).graph
@@ -61,7 +61,7 @@ class Original:
 
 
 class Graph:
-    """The model as it is shipped, activations in whole numbers. What is added returns the name of its result."""
+    """The shipped model with integer activations. Every method returns the name of its result."""
 
     def __init__(self, original: Original, ranges: Ranges) -> None:
         self.original = original
@@ -83,7 +83,7 @@ class Graph:
         return output
 
     def quantized(self, values: str) -> tuple[str, ...]:
-        """With what it takes to read them: step and zero."""
+        """Quantized values with their step and zero point."""
         low, high = next(self._ranges)
         step = (high - low) / STEPS
         scale = self.constant(f"{values}_step", np.array(step, np.float32))
@@ -97,7 +97,7 @@ class Graph:
         return self.add("MatMulIntegerToFloat", values, right, step, scale, zero, "", self.kept(bias) if bias else "")
 
     def model(self, result: str, watched: Sequence[str] = ()) -> ModelProto:
-        """The watched are results, too."""
+        """Watched values are outputs as well."""
         self.nodes.append(helper.make_node("Identity", [result], ["last_hidden_state"]))
         inputs = [tensor("input_ids", TensorProto.INT64), tensor("attention_mask", TensorProto.INT32)]
         outputs = [tensor("last_hidden_state", TensorProto.FLOAT, DIMENSIONS)]
@@ -108,7 +108,7 @@ class Graph:
 
 
 class FloatGraph(Graph):
-    """The same without rounding, to see how far the activations reach."""
+    """The same graph without rounding, to measure the range of the activations."""
 
     def __init__(self, original: Original) -> None:
         super().__init__(original, ())
@@ -135,7 +135,7 @@ def encode(graph: Graph) -> str:
 
 
 def embed(graph: Graph) -> str:
-    """A word's vector and that of its place, in which the type of the text is contained: there is only one."""
+    """The word and position embeddings. The token type is always the same and is part of the position."""
     words = "m.embeddings.word_embeddings.weight"
     found = graph.add("Gather", graph.kept(f"{words}_quantized"), "input_ids")
     word = graph.add("DequantizeLinear", found, graph.kept(f"{words}_scale"), graph.kept(f"{words}_zero_point"))
@@ -173,7 +173,7 @@ def normalise(graph: Graph, values: str, prefix: str) -> str:
 
 
 def texts() -> Iterator[str]:
-    """Made-up memories, the lines of our own documents, and these as a whole, cut where the model stops reading."""
+    """Generated memories, lines of our documents, and whole documents cut at the length the model reads."""
     yield from itertools.islice(sentences(5), SENTENCES)
     for path in sorted(DOCS.rglob("*.md")):
         document = path.read_text()
@@ -191,7 +191,7 @@ def pieces() -> Iterator[list[int]]:
 
 
 def calibrate(original: Original) -> Ranges:
-    """Rounded, so that another processor's last digits change nothing."""
+    """Rounded, so that the last digits of another processor change nothing."""
     graph = FloatGraph(original)
     model = graph.model(encode(graph), graph.watched)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""How fast the whole service is over HTTP: `python -m bench.http [--memories 100000]`.
+"""The speed of the whole service over HTTP: `python -m bench.http [--memories 100000]`.
 
 One server process as `python -m app serve` starts it, only its rate limits raised; every question and every added text
 is new to it, so each is embedded. CPU is that of the server and its Postgres for each request. The last line is one
@@ -24,10 +24,10 @@ import uvloop
 
 from app.api_keys.issue import issue_key
 from app.core.observability.logging import configure_logging
-from app.memory.categories.categorize import categorize
+from app.memory.categories.categorize import categorize_memories
 from app.settings import Settings
 from app.wiring import open_resources
-from bench.corpus import Corpus, Town, found_town, sentences
+from bench.corpus import Corpus, Namespaces, create_namespaces, sentences
 from bench.load import drive, request
 
 PLENTY = {f"RATE_LIMIT_{who}": "100000000/minute" for who in ("AUTH", "USER", "PROJECT", "GLOBAL", "CHAT")}
@@ -41,7 +41,7 @@ Figures = dict[str, dict[str, float]]
 
 @dataclass(frozen=True)
 class Kind:
-    """One sort of request, and what tells that its answer is right."""
+    """One kind of request, with a check that its response is right."""
 
     name: str
     requests: Callable[[str, "People"], Iterator[bytes]]
@@ -108,14 +108,16 @@ KINDS = (
 
 
 async def fill(folder: Path, memories: int) -> None:
-    """Until nothing is left to do in the background for what was filled in."""
+    """Waits until the background work for the inserted data is done."""
     async with open_resources(Settings(_env_file=None, data_dir=folder)) as resources:
-        town: Town = await found_town(resources)
-        await Corpus(town).grow(resources, memories)
-        while await categorize(resources, town.large.project_id):
+        namespaces: Namespaces = await create_namespaces(resources)
+        await Corpus(namespaces).grow(resources, memories)
+        while await categorize_memories(resources, namespaces.large.project_id):
             pass
-        key = await issue_key(resources.database, resources.key_pepper, name="http", project_id=town.large.project_id)
-    people = People(key, str(town.large.user_id), [str(each.user_id) for each in town.small])
+        key = await issue_key(
+            resources.database, resources.key_pepper, name="http", project_id=namespaces.large.project_id
+        )
+    people = People(key, str(namespaces.large.user_id), [str(each.user_id) for each in namespaces.small])
     (folder / FILLED).write_text(json.dumps(asdict(people)))
 
 
@@ -140,12 +142,12 @@ def wait_for_port(child: "subprocess.Popen[bytes]", log: Path) -> int:
 
 
 def cpu(server: psutil.Process, folder: Path) -> tuple[float, float]:
-    """Seconds spent so far by the server and by its Postgres."""
+    """CPU seconds used so far by the server and by its Postgres."""
     return spent(server), sum(spent(each) for each in postgres_of(folder))
 
 
 def spent(process: psutil.Process) -> float:
-    """Nothing by one that has just ended, as Postgres's autovacuum does."""
+    """Zero for a process that has just ended, such as an autovacuum worker."""
     try:
         times = process.cpu_times()
     except psutil.NoSuchProcess:
@@ -158,7 +160,7 @@ def postgres_of(folder: Path) -> list[psutil.Process]:
     return [psutil.Process(main), *psutil.Process(main).children()]
 
 
-# ---------------------------------------------------------------- all of it
+# ---------------------------------------------------------------- main
 
 
 async def measure(folder: Path, log: Path, kinds: Sequence[Kind], seconds: float) -> Figures:

@@ -1,4 +1,4 @@
-"""How fast the embedded index is: `python -m bench.index [MEMORIES] [FOLDER]`.
+"""The speed of the embedded index: `python -m bench.index [MEMORIES] [FOLDER]`.
 
 A tenth of the memories is in one namespace, the rest in 200.
 """
@@ -46,7 +46,7 @@ async def timed(work: Callable[[], Awaitable[object]], rounds: int = ROUNDS) -> 
 
 
 async def fill(index: QdrantEdgeIndex, memories: int) -> float:
-    """Memories a second, in the batches in which they come from the ledger."""
+    """Memories per second, in the batches that the ledger sends."""
     large = entries("large", memories // 10)
     batches: list[Sequence[IndexEntry]] = [large[at : at + BATCH] for at in range(0, len(large), BATCH)]
     batches += [entries(f"n{n % NAMESPACES}", BATCH) for n in range((memories - len(large)) // BATCH)]
@@ -65,8 +65,8 @@ async def search(index: QdrantEdgeIndex, label: str, name: str, count: int) -> N
     def pick() -> SearchScope:
         return scope(f"{name}{random.randrange(count)}" if count else name)
 
-    both = await timed(lambda: index.candidates(pick(), random.choice(VECTORS), said(), 50))
-    dense = await timed(lambda: index.similar(pick(), random.choice(VECTORS), 50))
+    both = await timed(lambda: index.find_candidates(pick(), random.choice(VECTORS), said(), 50))
+    dense = await timed(lambda: index.find_similar(pick(), random.choice(VECTORS), 50))
     print(f"{label}: both p50 {both[0]:.2f} p95 {both[1]:.2f} ms, dense alone p50 {dense[0]:.2f} ms")
 
 
@@ -77,7 +77,7 @@ async def main(memories: int, folder: Path) -> None:
     print(f"one insert: p50 {one[0]:.2f} p95 {one[1]:.2f} ms")
     await searches(index, "not optimized")
     for _ in range(2):
-        settled = await timed(index.settle, 1)
+        settled = await timed(index.run_housekeeping, 1)
         print(f"pause of settle: {settled[0]:.0f} ms")
     await searches(index, "optimized")
     await index.close()

@@ -1,4 +1,4 @@
-"""Requests over plain sockets, many connections at once: what asks must cost less than what answers."""
+"""Requests over plain sockets on many connections: the client must cost less than the server."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Load:
-    """What came of it."""
+    """The result of a run."""
 
     per_second: float
     p50: float
@@ -35,7 +35,7 @@ def spell(method: str, path: str, headers: Mapping[str, str], body: object = Non
 async def drive(
     port: int, requests: Iterator[bytes], connections: int, seconds: float, check: Callable[[bytes], bool]
 ) -> Load:
-    """As fast as they are answered, each connection one after the other; the first answer that is wrong ends it."""
+    """Sends requests as fast as they are answered, one at a time per connection, until one is wrong."""
     taken: list[float] = []
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
@@ -67,7 +67,7 @@ async def answer(reader: asyncio.StreamReader) -> bytes:
 
 
 async def streamed(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """The pieces of an answer as they come; none if it is not a stream."""
+    """The parts of a streamed response as they arrive; none if it is not a stream."""
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     if b"transfer-encoding: chunked" not in head:
         await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))

@@ -29,9 +29,10 @@ def shared_class_names(trees: dict[Path, ast.Module]) -> int:
 def sql_constants(trees: dict[Path, ast.Module]) -> Iterator[str]:
     for tree in trees.values():
         for node in tree.body:
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-                if ast.unparse(node.value.func) == "text":
-                    yield ast.unparse(node.targets[0])
+            if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
+                continue
+            if ast.unparse(node.value.func) == "text":
+                yield ast.unparse(node.targets[0])
 
 
 def largest_folder(trees: dict[Path, ast.Module]) -> tuple[Path, int]:
