@@ -240,6 +240,16 @@ def test_decision_index_lists_every_page_with_its_title_and_status() -> None:
     ]
 
 
+def test_decision_on_row_effects_lists_every_trigger_and_every_job() -> None:
+    sources = "\n".join(path.read_text() for path in (ROOT / "app").rglob("*.py"))
+    migrations = "\n".join(path.read_text() for path in (ROOT / "supabase" / "migrations").glob("*.sql"))
+    jobs = set(re.findall(r"@tasks\.task\(\s*name=\"([\w.]+)\"", sources))
+    triggers = set(re.findall(r"^create (?:constraint )?trigger (\w+)", migrations, re.MULTILINE))
+    page = (DECISIONS / "0011-row-effects.md").read_text()
+    assert set(re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \|", page, re.MULTILINE)) == jobs
+    assert set(re.findall(r"^\| [^|]+ \| `(\w+)` \|", page, re.MULTILINE)) == triggers
+
+
 # ---------------------------------------------------------------- code on the pages
 
 
