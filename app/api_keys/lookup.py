@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.api_keys.key import hash_key, parse_key
-from app.core.background_tasks import stop
+from app.core.background_tasks import stop_task
 from app.core.database.database import Database
 from app.core.ports import KeyGrant
 
@@ -38,7 +38,7 @@ class StoredKeys:
 
     async def find(self, credential: str) -> KeyGrant | None:
         key = parse_key(credential)
-        row = await self._database.ask(RESOLVE_KEY_SQL, {"prefix": key.prefix}) if key else None
+        row = await self._database.call_private(RESOLVE_KEY_SQL, {"prefix": key.prefix}) if key else None
         if key is None or row is None:
             return None
         given = hash_key(key.whole, self._pepper)
@@ -69,5 +69,5 @@ class StoredKeys:
 
     async def close(self) -> None:
         if self._writer:
-            await stop(self._writer)
+            await stop_task(self._writer)
         await self._write()

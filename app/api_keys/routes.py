@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from app.api_keys.models import ApiKey
 from app.api_keys.repository import ApiKeyRepository
 from app.api_keys.schemas import ApiKeyCreate, ApiKeyIssued, ApiKeyPatch, ApiKeyRead, ApiKeyRotate
-from app.core.database.pagination import Cursor, Limit, Page, Rows
+from app.core.database.pagination import Cursor, Limit, Page, PageRows
 from app.core.errors import Forbidden
 from app.core.http.schemas import Done
 from app.core.resources import ResourcesDep
@@ -47,7 +47,7 @@ async def create_key(body: ApiKeyCreate, caller: KeyWriter, tx: Transaction, res
 
 
 @router.get("", response_model=Page[ApiKeyRead])
-async def list_keys(caller: KeyReader, tx: Transaction, limit: Limit = 50, cursor: Cursor = None) -> Rows[ApiKey]:
+async def list_keys(caller: KeyReader, tx: Transaction, limit: Limit = 50, cursor: Cursor = None) -> PageRows[ApiKey]:
     """Lists the keys of the project, without their secrets."""
     return await ApiKeyRepository(tx, caller.project_id).page(limit, cursor)
 

@@ -76,11 +76,11 @@ async def identify(request: Request) -> Caller:
     try:
         caller = await _resolve(resources, request)
     except Unauthorized:
-        await resources.limits.admit_stranger(client_address(request))
+        await resources.limits.admit_unauthenticated(client_address(request))
         raise
     request.state.allowance = await resources.limits.admit_request(caller.name, str(caller.project_id))
     request.state.caller = caller
-    resources.presence.note(caller.name)
+    resources.active_users.record(caller.name)
     return caller
 
 
@@ -105,7 +105,7 @@ async def _resolve_account(resources: Resources, token: str, wanted: UUID | None
     claims = await resources.tokens.verify(token)
     found = await _find_membership(resources, claims, wanted)
     if found is None and wanted is None:
-        await resources.enter_project(claims.subject, claims.email)
+        await resources.provision_account(claims.subject, claims.email)
         found = await _find_membership(resources, claims, wanted)
     if found is None:
         raise Forbidden("You are not a member of this project. Leave X-Project-Id out, or see GET /v1/projects.")
@@ -125,7 +125,7 @@ async def _find_membership(
     resources: Resources, claims: TokenClaims, wanted: UUID | None
 ) -> tuple[UUID, UUID, str] | None:
     values = {"account": claims.subject, "session": claims.session_id, "wanted": wanted}
-    row = await resources.database.ask(RESOLVE_ACCOUNT_SQL, values)
+    row = await resources.database.call_private(RESOLVE_ACCOUNT_SQL, values)
     if row is None or not row.session_live:
         raise Unauthorized("This session has ended. Sign in again.")
     return (row.project_id, row.organization_id, row.role) if row.project_id else None
@@ -184,7 +184,7 @@ Admin = Annotated[Caller, _needs(Scope.ADMIN)]
 
 async def require_person(caller: CallerDep) -> Caller:
     if caller.account_id is None:
-        raise Forbidden("This route requires a signed-in account. An API key belongs to a project, not to a person.")
+        raise Forbidden("This requires a person who is signed in. An API key belongs to a project, not to a person.")
     return caller
 
 

@@ -3,24 +3,28 @@
 import datetime as dt
 import hashlib
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 from uuid import UUID
 
 from app.core.errors import BadRequest
 from app.core.ports import Role
 from app.core.storable_text import storable
-from app.memory.ledger import Kind, Memory, NewMemory
+from app.memory.ledger import ATTRIBUTES, WRITTEN_FIELDS, Kind, Memory, NewMemory
+from app.memory.origin import ENTITY_FIELDS, Origin
 
 FOREIGN_ID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "keepsake:foreign-memory")
 MAX_ID_LENGTH = 500
-ENTITY_FIELDS = ("user_id", "agent_id", "app_id", "run_id")
+EXPORT_NAMES = {"content": "memory", "expires_on": "expiration_date"}
+# A message belongs to this instance, so the memory's reference to it is not exported.
+EXPORTED_FIELDS = {
+    name: EXPORT_NAMES.get(name, name) for name in (*ENTITY_FIELDS, *WRITTEN_FIELDS) if name != "source_message_id"
+}
 # Fields that have a column. All other fields of a line are kept in the metadata of the memory.
 KNOWN_FIELDS = {
-    *("id", "memory", "data", "text", "hash", "metadata", "created_at", "updated_at", "score", "expiration_date"),
-    *("categories", "kind", "role", "context", "importance", "immutable", "profile", "archived_at", "replaced_by"),
-    *("access_count", "accessed_at", "session_id", "vector", "text_lemmatized", "attributed_to", *ENTITY_FIELDS),
+    *("data", "text", "hash", "score", "profile", "session_id", "vector", "text_lemmatized", "attributed_to"),
+    *EXPORTED_FIELDS.values(),
 }
 PAYLOAD_FIELDS = {
     *("data", "hash", "created_at", "updated_at", "text_lemmatized", "role", "actor_id", "attributed_to"),
@@ -28,7 +32,6 @@ PAYLOAD_FIELDS = {
 }
 MAX_ACCESS_COUNT = 2**31 - 1
 IGNORED_FIELDS = {"vector", "score", "text_lemmatized"}
-LATER_FIELDS = ("archived_at", "replaced_by", "access_count", "accessed_at")
 Line = Mapping[str, Any]
 
 
@@ -38,34 +41,13 @@ class ImportedMemory:
     user_id: str | None
     profile: str | None
     """The name of a profile that is not the default one."""
-    later: dict[str, object]
-    """Fields that only a memory which already existed can have."""
 
 
 def memory_line(row: Memory, profile: str | None) -> dict[str, object]:
     return {
-        "id": row.id,
-        "memory": row.content,
+        **{exported: getattr(row, ATTRIBUTES[name]) for name, exported in EXPORTED_FIELDS.items()},
         "hash": hashlib.md5(row.content.encode(), usedforsecurity=False).hexdigest(),
-        "user_id": row.user_id,
-        "agent_id": row.agent_id,
-        "app_id": row.app_id,
-        "run_id": row.run_id,
         "profile": profile,
-        "metadata": row.metadata_,
-        "categories": row.categories,
-        "kind": row.kind,
-        "role": row.role,
-        "context": row.context,
-        "importance": row.importance,
-        "immutable": row.immutable,
-        "expiration_date": row.expires_on,
-        "archived_at": row.archived_at,
-        "replaced_by": row.replaced_by,
-        "access_count": row.access_count,
-        "accessed_at": row.accessed_at,
-        "created_at": row.created_at,
-        "updated_at": row.updated_at,
     }
 
 
@@ -82,25 +64,15 @@ def read_line(line: Line, number: int, default_user: str | None) -> ImportedMemo
         raise BadRequest(f"Line {number} of the file names no user. Choose one with --user-id.")
     try:
         new = NewMemory(
-            content=content, id=memory_id_of(flat, content), **entity, **_content_fields(flat), **_time_fields(flat)
+            content=content,
+            id=memory_id_of(flat, content),
+            origin=Origin(**entity),
+            **_role_and_metadata(flat),
+            **_other_fields(flat),
         )
-        later = _later_fields(flat)
     except (ValueError, TypeError, OverflowError):
         raise BadRequest(f"Line {number} of the file has an invalid date, kind, number or character.") from None
-    return ImportedMemory(new, user_id, str(flat["profile"]) if flat.get("profile") else None, later)
-
-
-def _later_fields(flat: Line) -> dict[str, object]:
-    given = {name: flat[name] for name in LATER_FIELDS if flat.get(name)}
-    readers: dict[str, Callable[[Any], object]] = {
-        "archived_at": read_time,
-        "replaced_by": lambda value: UUID(str(value)),
-        "access_count": lambda count: check_range(int(count), MAX_ACCESS_COUNT),
-        "accessed_at": lambda times: [read_time(each) for each in times],
-    }
-    for name, value in given.items():
-        readers[name](value)
-    return given
+    return ImportedMemory(new, user_id, str(flat["profile"]) if flat.get("profile") else None)
 
 
 def _check_storable(flat: Line, number: int) -> None:
@@ -130,30 +102,21 @@ def memory_id_of(flat: Line, content: str) -> UUID:
         return uuid.uuid5(FOREIGN_ID_NAMESPACE, given)
 
 
-def _content_fields(flat: Line) -> dict[str, Any]:
+def _role_and_metadata(flat: Line) -> dict[str, Any]:
     extra = {name: value for name, value in flat.items() if name not in KNOWN_FIELDS and value is not None}
     role = str(flat.get("role") or flat.get("attributed_to") or "user")
     if role not in set(Role):
         extra["role"] = role  # a role that we do not have, such as `tool`, is kept as metadata
     return {
         "metadata": {**extra, **(flat.get("metadata") or {})},
-        "kind": Kind(flat.get("kind") or "fact"),
         "role": Role(role) if role in set(Role) else Role.USER,
-        "context": flat.get("context"),
-        "categories": tuple(map(str, flat["categories"])) if flat.get("categories") is not None else None,
-        "importance": check_range(float(flat["importance"]), 1) if flat.get("importance") is not None else None,
-        "immutable": bool(flat.get("immutable")),
     }
 
 
-def _time_fields(flat: Line) -> dict[str, Any]:
-    expires = flat.get("expiration_date")
-    created = read_time(flat.get("created_at"))
-    return {
-        "created_at": created,
-        "updated_at": read_time(flat.get("updated_at")) or created,
-        "expires_on": dt.date.fromisoformat(str(expires)[:10]) if expires else None,
-    }
+def _other_fields(flat: Line) -> dict[str, Any]:
+    given = {name: flat.get(EXPORTED_FIELDS[name]) for name in FIELD_READERS}
+    values = {name: FIELD_READERS[name](value) for name, value in given.items() if value not in (None, "")}
+    return {"updated_at": values.get("created_at"), **values}
 
 
 def check_range(value: float, maximum: float) -> float:
@@ -169,3 +132,21 @@ def read_time(value: object) -> dt.datetime | None:
         return dt.datetime.fromtimestamp(value, dt.UTC)
     read = dt.datetime.fromisoformat(str(value))
     return read if read.tzinfo else read.replace(tzinfo=dt.UTC)
+
+
+TYPE_READERS: dict[object, Callable[[Any], object]] = {
+    Kind: Kind,
+    bool: bool,
+    int: lambda count: check_range(int(count), MAX_ACCESS_COUNT),
+    float | None: lambda number: check_range(float(number), 1),
+    str | None: lambda text: text,
+    UUID | None: lambda value: UUID(str(value)),
+    dt.date | None: lambda day: dt.date.fromisoformat(str(day)[:10]),
+    dt.datetime | None: read_time,
+    Sequence[str] | None: lambda names: tuple(map(str, names)),
+    Sequence[dt.datetime]: lambda times: tuple(map(read_time, times)),
+}
+FIELD_READERS = {
+    name: TYPE_READERS[get_type_hints(NewMemory)[name]]
+    for name in EXPORTED_FIELDS.keys() & set(WRITTEN_FIELDS) - {"id", "content", "metadata", "role"}
+}

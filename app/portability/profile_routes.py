@@ -13,16 +13,16 @@ from app.identity.transaction import caller_transaction
 from app.memory.copy_profile import copy_memories
 from app.memory.namespace import Namespace
 from app.profiles.repository import ProfileRepository
-from app.profiles.schemas import Copied, ProfileCopy
+from app.profiles.schemas import CopiedMemories, ProfileCopy
 from app.sessions.models import Session
-from app.sessions.window import windows_of
+from app.sessions.window import window_store
 
 router = APIRouter(prefix="/v1/profiles", tags=["profiles"])
 DELETE_EVENTS_OF_NAMESPACE_SQL = text("delete from events where project_id = :project_id and namespace = :namespace")
 
 
 @router.post("/{profile_id}/copy")
-async def copy_profile(profile_id: UUID, body: ProfileCopy, caller: ProfileWriter, resources: ResourcesDep) -> Copied:
+async def copy_profile(profile_id: UUID, body: ProfileCopy, caller: ProfileWriter, resources: ResourcesDep) -> CopiedMemories:
     """Copies the memories of a profile to another profile of the same user.
 
     Memories that the other profile already has are not copied, but counted in `already_there`.
@@ -33,7 +33,7 @@ async def copy_profile(profile_id: UUID, body: ProfileCopy, caller: ProfileWrite
     if source.id == target.id:
         raise BadRequest("A profile cannot be copied into itself. Name another profile as `to_profile_id`.")
     copied, known = await copy_memories(resources, _namespace(caller, source.user_id, source.id), target.id)
-    return Copied(copied=copied, already_there=known)
+    return CopiedMemories(copied=copied, already_there=known)
 
 
 @router.delete("/{profile_id}")
@@ -47,7 +47,7 @@ async def delete_profile(profile_id: UUID, caller: ProfileWriter, resources: Res
         namespace = _namespace(caller, profile.user_id, profile_id)
         await profiles.remove(profile_id)
         await tx.execute(DELETE_EVENTS_OF_NAMESPACE_SQL, {"project_id": caller.project_id, "namespace": str(namespace)})
-    await windows_of(resources).forget(*session_ids)
+    await window_store(resources).delete(*session_ids)
     return Done(message="Profile deleted, with its memories and sessions")
 
 

@@ -24,13 +24,6 @@ from app.profiles.models import Profile
 from app.profiles.repository import ProfileRepository
 
 SELECT_EXISTING_MEMORIES_SQL = text("select id, project_id from memories where id = any(:ids)")
-UPDATE_IMPORTED_MEMORIES_SQL = text("""
-update memories m set archived_at = g.archived_at, replaced_by = g.replaced_by,
-  access_count = coalesce(g.access_count, 0), accessed_at = coalesce(g.accessed_at, '{}')
-from jsonb_to_recordset(cast(:later as jsonb))
-  as g (id uuid, archived_at timestamptz, replaced_by uuid, access_count integer, accessed_at timestamptz[])
-where m.project_id = :project_id and m.id = g.id
-""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +117,6 @@ async def _write_all(tx: AsyncSession, project_id: UUID, batch: Sequence[Importe
         namespace = await _find_namespace(tx, project_id, user_id, profile)
         mine = [each.new for each in fresh.values() if (each.user_id, each.profile) == (user_id, profile)]
         await repository.add_all(namespace, mine, deduplicate=False)
-    later = [{"id": str(each.new.id), **each.later} for each in fresh.values() if each.later]
-    if later:
-        await tx.execute(UPDATE_IMPORTED_MEMORIES_SQL, {"project_id": project_id, "later": json.dumps(later)})
     return len(fresh)
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Select, delete, func, literal, select, uni
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.database.pagination import Rows
+from app.core.database.pagination import PageRows
 from app.core.errors import Conflict, Forbidden, NotFound
 from app.identity.caller import Caller
 from app.projects.models import Organization, OrganizationMember, Project, ProjectMember
@@ -63,7 +63,7 @@ class OrganizationMemberRepository:
             OrganizationMember.created_at,
         ).where(OrganizationMember.organization_id == self.organization_id)
 
-    async def page(self, limit: int, cursor: str | None) -> Rows[ProjectRow]:
+    async def page(self, limit: int, cursor: str | None) -> PageRows[ProjectRow]:
         await self._check_access()
         return await read_page(self.tx, self.rows, limit, cursor)
 
@@ -139,7 +139,7 @@ class ProjectMemberRepository:
         )
         return union_all(own, through_organization)
 
-    async def page(self, limit: int, cursor: str | None) -> Rows[ProjectRow]:
+    async def page(self, limit: int, cursor: str | None) -> PageRows[ProjectRow]:
         project = await ProjectRepository(self.tx, self.caller).get(self.project_id)
         if project.role == USER:
             raise Forbidden("End users of a project cannot list its members.")

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from app.core.database.pagination import Cursor, Limit, Page, Rows
+from app.core.database.pagination import Cursor, Limit, Page, PageRows
 from app.core.http.schemas import Done
 from app.core.resources import ResourcesDep
 from app.identity.caller import Person
@@ -28,7 +28,7 @@ project_members = APIRouter(prefix="/v1/projects/{project_id}/members", tags=["p
 @organization_members.get("", response_model=Page[MemberRead])
 async def list_organization_members(
     organization_id: UUID, caller: Person, tx: SystemTransaction, limit: Limit = 50, cursor: Cursor = None
-) -> Rows[ProjectRow]:
+) -> PageRows[ProjectRow]:
     """Lists the members of an organization."""
     return await OrganizationMemberRepository(tx, caller, organization_id).page(limit, cursor)
 
@@ -39,7 +39,7 @@ async def add_organization_member(
 ) -> ProjectRow:
     """Adds an existing account by its e-mail address. It joins all projects of the organization."""
     return await OrganizationMemberRepository(tx, caller, organization_id).add(
-        body.email, body.role, shared=resources.values.shared
+        body.email, body.role, shared=resources.config.shared
     )
 
 
@@ -63,7 +63,7 @@ async def remove_organization_member(
 @project_members.get("", response_model=Page[ProjectMemberRead])
 async def list_project_members(
     project_id: UUID, caller: Reader, tx: SystemTransaction, limit: Limit = 50, cursor: Cursor = None
-) -> Rows[ProjectRow]:
+) -> PageRows[ProjectRow]:
     """Lists the members of a project. `inherited` marks those who are only members of its organization."""
     return await ProjectMemberRepository(tx, caller, project_id).page(limit, cursor)
 
@@ -74,7 +74,7 @@ async def add_project_member(
 ) -> ProjectRow:
     """Adds an existing account by its e-mail address. It joins this project only."""
     return await ProjectMemberRepository(tx, caller, project_id).add(
-        body.email, body.role, shared=resources.values.shared
+        body.email, body.role, shared=resources.config.shared
     )
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import FromClause, Row, Select, case, delete, func, literal, nul
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.database.pagination import Rows, read_cursor
+from app.core.database.pagination import PageRows, read_cursor
 from app.core.database.repository import cut_page
 from app.core.errors import Forbidden, NotFound
 from app.identity.caller import Caller
@@ -17,7 +17,7 @@ OWNER, USER = "OWNER", "USER"
 ProjectRow = Row[Any]
 
 
-async def read_page(tx: AsyncSession, query: Select[Any], limit: int, cursor: str | None) -> Rows[ProjectRow]:
+async def read_page(tx: AsyncSession, query: Select[Any], limit: int, cursor: str | None) -> PageRows[ProjectRow]:
     """Read a page, newest first, from a query with the columns `id` and `created_at`."""
     rows = query.subquery()
     position = tuple_(rows.c.created_at, rows.c.id)
@@ -48,7 +48,7 @@ class OrganizationRepository:
             .where(OrganizationMember.account_id == self.account_id)
         )
 
-    async def page(self, limit: int, cursor: str | None) -> Rows[ProjectRow]:
+    async def page(self, limit: int, cursor: str | None) -> PageRows[ProjectRow]:
         return await read_page(self.tx, self.rows, limit, cursor)
 
     async def get(self, organization_id: UUID, *, owner: bool = False) -> ProjectRow:
@@ -121,7 +121,7 @@ class ProjectRepository:
             shown[1].label("description"),
         ).join(accessible, accessible.c.project_id == Project.id)
 
-    async def page(self, limit: int, cursor: str | None) -> Rows[ProjectRow]:
+    async def page(self, limit: int, cursor: str | None) -> PageRows[ProjectRow]:
         return await read_page(self.tx, self.rows, limit, cursor)
 
     async def get(self, project_id: UUID, *, owner: bool = False) -> ProjectRow:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from app.core.database.pagination import Cursor, Limit, Page, Rows
+from app.core.database.pagination import Cursor, Limit, Page, PageRows
 from app.core.http.schemas import Done
 from app.identity.caller import Person
 from app.identity.transaction import SystemTransaction
@@ -28,7 +28,7 @@ organizations = APIRouter(prefix="/v1/organizations", tags=["organizations"])
 @projects.get("", response_model=Page[ProjectRead])
 async def list_projects(
     caller: Reader, tx: SystemTransaction, limit: Limit = 50, cursor: Cursor = None
-) -> Rows[ProjectRow]:
+) -> PageRows[ProjectRow]:
     """Lists the projects that you are a member of, with your role. An API key sees its own project."""
     return await ProjectRepository(tx, caller).page(limit, cursor)
 
@@ -64,7 +64,7 @@ async def delete_project(project_id: UUID, caller: Person, tx: SystemTransaction
 @organizations.get("", response_model=Page[OrganizationRead])
 async def list_organizations(
     caller: Person, tx: SystemTransaction, limit: Limit = 50, cursor: Cursor = None
-) -> Rows[ProjectRow]:
+) -> PageRows[ProjectRow]:
     """Lists the organizations that you are a member of."""
     return await OrganizationRepository(tx, caller).page(limit, cursor)
 

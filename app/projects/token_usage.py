@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from app.core.database.database import Written
+from app.core.database.database import TextStatement
 from app.core.ports import ChatMessage, ModelOptions, Token, Usage
 from app.core.resources import Resources
 
@@ -18,7 +18,7 @@ on conflict (project_id, month) do update set prompt_tokens = token_usage.prompt
 """)
 
 
-def usage_statement(project_id: UUID, usage: Usage, *, turns: int = 0) -> Written:
+def usage_statement(project_id: UUID, usage: Usage, *, turns: int = 0) -> TextStatement:
     values = {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens, "turns": turns}
     return ADD_TOKEN_USAGE_SQL, {"project_id": project_id, **values}
 
@@ -32,5 +32,5 @@ async def ask_model(
         if isinstance(piece, Token):
             words.append(piece.text)
         elif piece != Usage():
-            await resources.database.at_once(project_id, None, usage_statement(project_id, piece))
+            await resources.database.pipeline(project_id, None, usage_statement(project_id, piece))
     return "".join(words)

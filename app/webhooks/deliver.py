@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import NotDelivered
-from app.core.jobs import JobContext, TryAgain, defer, resources_of, tasks
+from app.core.jobs import JobContext, RetryWithBackoff, defer, resources_of, tasks
 from app.core.resources import Resources
 from app.webhooks.models import DeliveryStatus, EventType, Webhook, WebhookDelivery
 from app.webhooks.repository import DeliveryRepository, PendingDelivery, WebhookRepository
@@ -44,7 +44,7 @@ async def deliver(resources: Resources, project_id: UUID, delivery_id: UUID) -> 
     body, timestamp = to_json(pending.body), int(time.time())
     headers = webhook_headers(list(pending.secrets), delivery_id, pending.delivery.event_type, timestamp, body)
     try:
-        status = await resources.courier.post(pending.webhook.url, headers, body)
+        status = await resources.webhook_client.post(pending.webhook.url, headers, body)
     except NotDelivered as error:
         await _record_failure(resources, pending, error)
     else:
@@ -109,7 +109,7 @@ async def _record_success(resources: Resources, pending: PendingDelivery, status
 
 async def _record_failure(resources: Resources, pending: PendingDelivery, error: NotDelivered) -> None:
     delivery, webhook = pending.delivery, pending.webhook
-    first = resources.values.webhook_retry_seconds
+    first = resources.config.webhook_retry_seconds
     attempts = delivery.attempts + 1
     wait = min(MAX_RETRY_SECONDS, first * 3 ** (attempts - 1))
     cooldown = dt.timedelta(seconds=min(MAX_COOLDOWN_SECONDS, first * 2 ** min(webhook.failures, 10)))
@@ -146,6 +146,6 @@ async def redeliver(tx: AsyncSession, delivery: WebhookDelivery) -> None:
     await queue_delivery(tx, delivery)
 
 
-@tasks.task(name="webhooks.deliver", queue=QUEUE, pass_context=True, retry=TryAgain(SQLAlchemyError))
+@tasks.task(name="webhooks.deliver", queue=QUEUE, pass_context=True, retry=RetryWithBackoff(SQLAlchemyError))
 async def deliver_one(context: JobContext, project_id: str, delivery_id: str) -> None:
     await deliver(resources_of(context), UUID(project_id), UUID(delivery_id))

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from app.adapters.webhook_client import HttpCourier, Resolve
+from app.adapters.webhook_client import HttpWebhookClient, Resolve
 from app.core.errors import NotDelivered
-from tests.webhooks.receiver import BABBLES, HANGS, REDIRECTS, Receiver, open_receiver
+from tests.webhooks.receiver import ENDLESS, HANGS, REDIRECTS, Receiver, open_receiver
 
 
 def answers(*each: Sequence[str]) -> Resolve:
@@ -21,9 +21,9 @@ def answers(*each: Sequence[str]) -> Resolve:
 
 
 @asynccontextmanager
-async def sending(resolve: Resolve | None = None, *, allow_private: bool = False) -> AsyncIterator[HttpCourier]:
+async def sending(resolve: Resolve | None = None, *, allow_private: bool = False) -> AsyncIterator[HttpWebhookClient]:
     named = {"resolve": resolve} if resolve else {}
-    courier = HttpCourier(allow_private=allow_private, timeout_seconds=0.5, **named)
+    courier = HttpWebhookClient(allow_private=allow_private, timeout_seconds=0.5, **named)
     yield courier
     await courier.close()
 
@@ -39,7 +39,7 @@ async def test_a_name_that_leads_to_loopback_is_refused(receiver: Receiver) -> N
     async with sending(answers(["127.0.0.1"])) as courier:
         with pytest.raises(NotDelivered, match="private network"):
             await courier.post(f"http://inside.example:{port}", {}, b"{}")
-    assert receiver.asked == 0
+    assert receiver.requests == 0
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]"])
@@ -48,7 +48,7 @@ async def test_no_way_of_writing_loopback_is_let_through(host: str, receiver: Re
     async with sending() as courier:
         with pytest.raises(NotDelivered):
             await courier.post(f"http://{host}:{port}", {}, b"{}")
-    assert receiver.asked == 0
+    assert receiver.requests == 0
 
 
 async def test_one_private_address_among_public_ones_is_refused(receiver: Receiver) -> None:
@@ -92,11 +92,11 @@ async def test_what_is_no_success_is_not_delivered(
         with pytest.raises(NotDelivered, match=reason) as refused:
             await courier.post(receiver.url, {}, b"{}")
     assert refused.value.status == status
-    assert receiver.asked == 1
+    assert receiver.requests == 1
 
 
 async def test_an_answer_is_not_read_to_its_end(receiver: Receiver) -> None:
-    receiver.usual = BABBLES
+    receiver.usual = ENDLESS
     async with sending(allow_private=True) as courier:
         assert await courier.post(receiver.url, {}, b"{}") == 200
 

@@ -17,8 +17,8 @@ from app.identity.scopes import DEFAULT_FOR_KEYS, EVERYTHING
 from tests.conftest import MakeKey, SignUp, open_client
 
 KEYS = "/v1/api-keys"
-SECRETS = text("select secret_hash, previous_hash, name from api_keys where id = :id")
-LAST_USED = text("select last_used_at from api_keys where id = :id")
+SELECT_SECRETS_SQL = text("select secret_hash, previous_hash, name from api_keys where id = :id")
+SELECT_LAST_USED_SQL = text("select last_used_at from api_keys where id = :id")
 
 
 async def create(client: httpx.AsyncClient, **body: object) -> dict[str, Any]:
@@ -35,7 +35,7 @@ async def works(app: FastAPI, key: str) -> bool:
     return answer.status_code == 200
 
 
-async def test_a_key_is_shown_once_and_works_in_every_spelling(app: FastAPI, client: httpx.AsyncClient) -> None:
+async def test_key_is_shown_once_and_works_in_every_header(app: FastAPI, client: httpx.AsyncClient) -> None:
     made = await create(client)
     key = made["key"]
     assert key.startswith(made["prefix"] + "_")
@@ -53,16 +53,16 @@ async def test_a_key_is_shown_once_and_works_in_every_spelling(app: FastAPI, cli
     assert not [answer for answer in shown if secret in answer.text or "hash" in answer.text]
 
 
-async def test_only_a_hash_is_kept(client: httpx.AsyncClient, database: Database, make_key: MakeKey) -> None:
+async def test_key_is_stored_as_a_hash_only(client: httpx.AsyncClient, database: Database, make_key: MakeKey) -> None:
     holder = await make_key()
     made = await create(holder.client)
     async with database.transaction(holder.project_id) as tx:
-        row = (await tx.execute(SECRETS, {"id": made["id"]})).one()
+        row = (await tx.execute(SELECT_SECRETS_SQL, {"id": made["id"]})).one()
     assert made["key"].encode() not in bytes(row.secret_hash)
     assert len(row.secret_hash) == 32
 
 
-async def test_nobody_grants_what_they_lack(make_key: MakeKey) -> None:
+async def test_caller_cannot_grant_scopes_it_lacks(make_key: MakeKey) -> None:
     weak = (await make_key("keys:write", "keys:read", "memories:read")).client
     strong = await create((await make_key()).client, scopes=sorted(EVERYTHING))
 
@@ -77,12 +77,12 @@ async def test_nobody_grants_what_they_lack(make_key: MakeKey) -> None:
     assert [answer.text for answer in refused if "ks_" in answer.text] == []
 
 
-async def test_no_key_is_made_that_can_do_nothing(make_key: MakeKey) -> None:
+async def test_key_without_any_scope_is_refused(make_key: MakeKey) -> None:
     refused = await (await make_key("keys:write")).client.post(KEYS, json={"name": "x"})
     assert (refused.status_code, "`scopes`" in refused.json()["detail"]) == (403, True)
 
 
-async def test_scopes_act_from_the_next_request_on(app: FastAPI, client: httpx.AsyncClient) -> None:
+async def test_scope_change_acts_on_the_next_request(app: FastAPI, client: httpx.AsyncClient) -> None:
     made = await create(client, scopes=["projects:read", "profiles:read"])
     assert await works(app, made["key"])
     assert (await client.patch(f"{KEYS}/{made['id']}", json={"scopes": ["profiles:read"]})).status_code == 200
@@ -103,7 +103,7 @@ async def test_scopes_act_from_the_next_request_on(app: FastAPI, client: httpx.A
         ({"name": "x", "expires_at": "9999-12-31T23:59:59-23:59"}, "expires_at"),
     ],
 )
-async def test_a_key_that_makes_no_sense_is_refused(
+async def test_invalid_key_attributes_are_refused(
     client: httpx.AsyncClient, body: dict[str, object], field: str
 ) -> None:
     answer = await client.post(KEYS, json=body)
@@ -111,16 +111,16 @@ async def test_a_key_that_makes_no_sense_is_refused(
     assert field in answer.json()["detail"]
 
 
-async def test_a_key_ends_when_it_expires(app: FastAPI, client: httpx.AsyncClient, make_key: MakeKey) -> None:
+async def test_key_expires(app: FastAPI, client: httpx.AsyncClient, make_key: MakeKey) -> None:
     now = dt.datetime.now(dt.UTC)
     assert not await works(app, (await make_key(expires_at=now - dt.timedelta(seconds=1))).key)
     assert await works(app, (await make_key(expires_at=now + dt.timedelta(minutes=1))).key)
-    # An offset that Postgres itself would not take.
+    # A time zone offset that Postgres does not accept.
     far = await create(client, expires_at="2120-01-01T00:00:00+23:30")
     assert dt.datetime.fromisoformat(far["expires_at"]) == dt.datetime.fromisoformat("2120-01-01T00:00:00+23:30")
 
 
-async def test_rotating_leaves_the_old_secret_for_the_overlap_and_no_longer(
+async def test_rotation_keeps_the_old_secret_for_the_overlap(
     app: FastAPI, make_key: MakeKey, database: Database
 ) -> None:
     holder = await make_key()
@@ -138,7 +138,7 @@ async def test_rotating_leaves_the_old_secret_for_the_overlap_and_no_longer(
     assert [await works(app, second["key"]), await works(app, third["key"])] == [False, True]
 
 
-async def test_an_expired_key_is_not_rotated_back_to_life(make_key: MakeKey, database: Database) -> None:
+async def test_expired_key_cannot_be_rotated(make_key: MakeKey, database: Database) -> None:
     holder = await make_key()
     made = await create(holder.client)
     async with database.transaction(holder.project_id) as tx:
@@ -148,7 +148,7 @@ async def test_an_expired_key_is_not_rotated_back_to_life(make_key: MakeKey, dat
     assert "expired" in answer.json()["detail"]
 
 
-async def test_revoking_acts_at_once_and_for_good(app: FastAPI, client: httpx.AsyncClient) -> None:
+async def test_revocation_is_immediate_and_permanent(app: FastAPI, client: httpx.AsyncClient) -> None:
     made = await create(client)
     assert await works(app, made["key"])
     rotated = (await client.post(f"{KEYS}/{made['id']}/rotate")).json()
@@ -164,28 +164,26 @@ async def test_revoking_acts_at_once_and_for_good(app: FastAPI, client: httpx.As
 
 
 @pytest.mark.parametrize("header", [{"X-API-Key": "m0-abc"}, {"Authorization": "Token m0-abc"}])
-async def test_a_key_from_elsewhere_is_told_how_ours_begin(
-    anonymous: httpx.AsyncClient, header: dict[str, str]
-) -> None:
+async def test_foreign_key_gets_a_hint_about_our_prefix(anonymous: httpx.AsyncClient, header: dict[str, str]) -> None:
     refused = await anonymous.get("/v1/ping/", headers=header)
     assert (refused.status_code, "ks_" in refused.json()["detail"]) == (401, True)
 
 
-async def test_keys_of_another_project_do_not_exist(client: httpx.AsyncClient, sign_up: SignUp) -> None:
+async def test_keys_of_another_project_are_404(client: httpx.AsyncClient, sign_up: SignUp) -> None:
     made = await create(client)
-    stranger = (await sign_up()).client
-    assert made["id"] not in (await stranger.get(KEYS)).text
+    outsider = (await sign_up()).client
+    assert made["id"] not in (await outsider.get(KEYS)).text
     answers = [
-        await stranger.get(f"{KEYS}/{made['id']}"),
-        await stranger.delete(f"{KEYS}/{made['id']}"),
-        await stranger.post(f"{KEYS}/{made['id']}/rotate"),
+        await outsider.get(f"{KEYS}/{made['id']}"),
+        await outsider.delete(f"{KEYS}/{made['id']}"),
+        await outsider.post(f"{KEYS}/{made['id']}/rotate"),
     ]
     assert [answer.status_code for answer in answers] == [404, 404, 404]
 
 
 @pytest_asyncio.fixture
 async def keys(resources: Resources) -> AsyncIterator[StoredKeys]:
-    """A finder of the test's own, whose writer runs when the test says so."""
+    """A separate finder, which writes the last use only when the test calls it."""
     keys = StoredKeys(resources.database, resources.key_pepper)
     yield keys
     await keys.close()
@@ -193,7 +191,7 @@ async def keys(resources: Resources) -> AsyncIterator[StoredKeys]:
 
 async def last_used(database: Database, project_id: uuid.UUID, key_id: uuid.UUID) -> dt.datetime | None:
     async with database.transaction(project_id) as tx:
-        moment: dt.datetime | None = await tx.scalar(LAST_USED, {"id": key_id})
+        moment: dt.datetime | None = await tx.scalar(SELECT_LAST_USED_SQL, {"id": key_id})
     return moment
 
 
@@ -204,7 +202,7 @@ async def test_last_use_is_written_later_and_at_most_once_a_minute(
     grant = await keys.find(holder.key)
     assert grant is not None
     where = (database, holder.project_id, grant.key_id)
-    assert await last_used(*where) is None, "a request does not wait for it"
+    assert await last_used(*where) is None, "a request does not wait for the write"
     await keys.write_last_used()
     first = await last_used(*where)
     assert first is not None
@@ -221,7 +219,7 @@ async def test_last_use_is_written_later_and_at_most_once_a_minute(
     assert later >= first
 
 
-async def test_a_wrong_key_is_no_use(database: Database, make_key: MakeKey, keys: StoredKeys) -> None:
+async def test_wrong_key_does_not_count_as_a_use(database: Database, make_key: MakeKey, keys: StoredKeys) -> None:
     holder = await make_key()
     other = await make_key()
     mixed = other.key[:15] + holder.key[15:]

@@ -1,4 +1,4 @@
-"""What every Identity does: ours over its own routes, and a GoTrue that respx plays."""
+"""The contract of the Identity port: the embedded provider over its own routes, and a GoTrue played by respx."""
 
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -34,29 +34,29 @@ from tests.identity.local.conftest import (
 
 
 @dataclass
-class House:
+class IdentityFixture:
     identity: Identity
     token_hash: Callable[[], Awaitable[str]]
-    """Of the link that was mailed last."""
+    """The token hash of the last link that was sent."""
 
 
 @pytest_asyncio.fixture(params=["local", "supabase"])
-async def house(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[House]:
-    async for made in open_house(request.param, database, autoconfirm=True):
+async def provided(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[IdentityFixture]:
+    async for made in open_identity_fixture(request.param, database, autoconfirm=True):
         yield made
 
 
 @pytest_asyncio.fixture(params=["local", "supabase"])
-async def mailing(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[House]:
-    """A house in which addresses are confirmed by mail."""
-    async for made in open_house(request.param, database, autoconfirm=False):
+async def mailing(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[IdentityFixture]:
+    """A provider that confirms addresses by e-mail."""
+    async for made in open_identity_fixture(request.param, database, autoconfirm=False):
         yield made
 
 
-async def open_house(kind: str, database: Database, *, autoconfirm: bool) -> AsyncIterator[House]:
+async def open_identity_fixture(kind: str, database: Database, *, autoconfirm: bool) -> AsyncIterator[IdentityFixture]:
     if kind == "local":
         provider = build_provider(database, autoconfirm=autoconfirm)
-        yield House(
+        yield IdentityFixture(
             GoTrueIdentity(ISSUER, provider.http, publishable_key=SECRET, secret_key=SECRET), provider.token_hash
         )
         await close_provider(provider)
@@ -69,12 +69,12 @@ async def open_house(kind: str, database: Database, *, autoconfirm: bool) -> Asy
     with respx.mock:
         respx.route().mock(side_effect=played.answer)
         async with httpx.AsyncClient() as http:
-            yield House(GoTrueIdentity(URL, http, publishable_key="sb_p", secret_key="sb_s"), token_hash)
+            yield IdentityFixture(GoTrueIdentity(URL, http, publishable_key="sb_p", secret_key="sb_s"), token_hash)
 
 
 @pytest.fixture
-def identity(house: House) -> Identity:
-    return house.identity
+def identity(provided: IdentityFixture) -> Identity:
+    return provided.identity
 
 
 async def refused(call: Awaitable[object]) -> tuple[int, str, str]:
@@ -89,7 +89,7 @@ async def signed_up(identity: Identity, email: str | None = None) -> SignedIn:
     return made
 
 
-async def test_whoever_signs_up_can_sign_in_and_is_the_same(identity: Identity) -> None:
+async def test_signed_up_account_can_sign_in(identity: Identity) -> None:
     email = new_email()
     first = await signed_up(identity, email.upper())
     second = await identity.sign_in(email, PASSWORD, ip="203.0.113.7")
@@ -100,7 +100,7 @@ async def test_whoever_signs_up_can_sign_in_and_is_the_same(identity: Identity) 
     assert second.expires_in == 3600
 
 
-async def test_a_wrong_password_and_an_unknown_address_sound_the_same(identity: Identity) -> None:
+async def test_wrong_password_and_unknown_address_have_the_same_error(identity: Identity) -> None:
     email = new_email()
     await signed_up(identity, email)
     wrong = await refused(identity.sign_in(email, "not the password"))
@@ -109,30 +109,30 @@ async def test_a_wrong_password_and_an_unknown_address_sound_the_same(identity: 
     assert wrong[:2] == (401, "invalid_credentials")
 
 
-async def test_an_address_has_one_account(identity: Identity) -> None:
+async def test_address_has_one_account(identity: Identity) -> None:
     email = new_email()
     await signed_up(identity, email)
     assert (await refused(identity.sign_up(email, PASSWORD, {})))[:2] == (409, "user_already_exists")
 
 
-async def test_a_weak_password_is_refused_with_advice(identity: Identity) -> None:
+async def test_weak_password_is_refused_with_advice(identity: Identity) -> None:
     status, code, sentence = await refused(identity.sign_up(new_email(), "short", {}))
     assert (status, code) == (422, "weak_password")
     assert "longer" in sentence
 
 
-async def test_a_refresh_token_gives_a_new_session_of_the_same_person(identity: Identity) -> None:
+async def test_refresh_token_returns_a_new_session_of_the_account(identity: Identity) -> None:
     first = await signed_up(identity)
     second = await identity.refresh(first.refresh_token)
     assert second.account.id == first.account.id
     assert second.refresh_token != first.refresh_token
 
 
-async def test_an_unknown_refresh_token_is_refused(identity: Identity) -> None:
+async def test_unknown_refresh_token_is_refused(identity: Identity) -> None:
     assert (await refused(identity.refresh("no-such-token")))[:2] == (401, "refresh_token_not_found")
 
 
-async def test_a_person_who_signed_out_is_nobody_and_the_others_stay(identity: Identity) -> None:
+async def test_sign_out_ends_only_its_own_session(identity: Identity) -> None:
     ana, ben = await signed_up(identity), await signed_up(identity)
     await identity.sign_out(ana.access_token, SignOutScope.LOCAL)
     assert (await refused(identity.get_account(ana.access_token)))[:2] == (401, "session_not_found")
@@ -140,50 +140,50 @@ async def test_a_person_who_signed_out_is_nobody_and_the_others_stay(identity: I
     assert (await identity.get_account(ben.access_token)).id == ben.account.id
 
 
-async def test_metadata_is_merged_and_null_takes_away(identity: Identity) -> None:
+async def test_metadata_is_merged_and_null_removes_a_key(identity: Identity) -> None:
     ana = await signed_up(identity)
     await identity.update_account(ana.access_token, AccountChange(metadata={"town": "Graz"}))
     await identity.update_account(ana.access_token, AccountChange(metadata={"name": None}))
     assert (await identity.get_account(ana.access_token)).metadata == {"town": "Graz"}
 
 
-async def test_a_changed_password_is_the_one_that_counts(identity: Identity) -> None:
+async def test_changed_password_replaces_the_old_one(identity: Identity) -> None:
     ana = await signed_up(identity)
     await identity.update_account(ana.access_token, AccountChange(password="another fine password"))
     assert (await refused(identity.sign_in(ana.account.email, PASSWORD)))[0] == 401
     assert (await identity.sign_in(ana.account.email, "another fine password")).account.id == ana.account.id
 
 
-async def test_the_same_password_is_no_change(identity: Identity) -> None:
+async def test_same_password_is_refused(identity: Identity) -> None:
     ana = await signed_up(identity)
     change = AccountChange(password=PASSWORD)
     assert (await refused(identity.update_account(ana.access_token, change)))[:2] == (422, "same_password")
 
 
-async def test_one_persons_change_leaves_the_other_alone(identity: Identity) -> None:
+async def test_account_change_does_not_affect_other_accounts(identity: Identity) -> None:
     ana, ben = await signed_up(identity), await signed_up(identity)
     await identity.update_account(ana.access_token, AccountChange(metadata={"only": "ana"}))
     assert (await identity.get_account(ben.access_token)).metadata == {"name": "Ana"}
 
 
-async def test_recovering_leads_back_in_without_the_password(house: House) -> None:
-    ana = await signed_up(house.identity)
-    await house.identity.recover(ana.account.email)
-    back = await house.identity.verify(MailKind.RECOVERY, MailedLink(await house.token_hash()))
+async def test_recovery_signs_in_without_the_password(provided: IdentityFixture) -> None:
+    ana = await signed_up(provided.identity)
+    await provided.identity.recover(ana.account.email)
+    back = await provided.identity.verify(MailKind.RECOVERY, MailedLink(await provided.token_hash()))
     assert back is not None
     assert back.account.id == ana.account.id
 
 
-async def test_recovering_or_resending_says_nothing_about_strangers(identity: Identity) -> None:
+async def test_recovery_and_resend_do_not_reveal_unknown_addresses(identity: Identity) -> None:
     await identity.recover(new_email())
     await identity.resend(ResendKind.SIGNUP, new_email())
 
 
-async def test_a_link_that_was_never_sent_opens_nothing(identity: Identity) -> None:
+async def test_unknown_link_is_refused(identity: Identity) -> None:
     assert (await refused(identity.verify(MailKind.SIGNUP, MailedLink("0" * 56))))[:2] == (403, "otp_expired")
 
 
-async def test_where_mails_confirm_nobody_is_in_before_they_followed_the_link(mailing: House) -> None:
+async def test_unconfirmed_account_cannot_sign_in(mailing: IdentityFixture) -> None:
     email = new_email()
     made = await mailing.identity.sign_up(email, PASSWORD, {})
     assert isinstance(made, Account)
@@ -195,7 +195,7 @@ async def test_where_mails_confirm_nobody_is_in_before_they_followed_the_link(ma
     assert (await mailing.identity.sign_in(email, PASSWORD)).account.confirmed_at is not None
 
 
-async def test_where_mails_confirm_a_taken_address_looks_new(mailing: House) -> None:
+async def test_sign_up_with_a_taken_address_looks_new(mailing: IdentityFixture) -> None:
     email = new_email()
     first = await mailing.identity.sign_up(email, PASSWORD, {})
     assert isinstance(first, Account)
@@ -205,7 +205,7 @@ async def test_where_mails_confirm_a_taken_address_looks_new(mailing: House) -> 
     assert again.id != first.id
 
 
-async def test_an_administrator_makes_finds_lists_and_deletes(identity: Identity) -> None:
+async def test_admin_can_create_find_list_and_delete_accounts(identity: Identity) -> None:
     email, wanted = new_email(), uuid.uuid4()
     made = await identity.admin_create(email, password=PASSWORD, account_id=wanted)
     assert made.id == wanted
@@ -221,16 +221,16 @@ async def test_an_administrator_makes_finds_lists_and_deletes(identity: Identity
     assert (await refused(identity.sign_in(email, PASSWORD)))[0] == 401
 
 
-async def test_an_administrator_cannot_take_an_address_twice(identity: Identity) -> None:
+async def test_admin_cannot_create_an_address_twice(identity: Identity) -> None:
     email = new_email()
     await identity.admin_create(email)
     assert (await refused(identity.admin_create(email)))[:2] == (409, "email_exists")
 
 
-async def test_deleting_nobody_says_so(identity: Identity) -> None:
+async def test_deleting_an_unknown_account_is_404(identity: Identity) -> None:
     assert (await refused(identity.admin_delete(uuid.uuid4())))[:2] == (404, "user_not_found")
 
 
-async def test_beyond_the_last_page_there_is_nobody(identity: Identity) -> None:
+async def test_page_after_the_last_is_empty(identity: Identity) -> None:
     assert await identity.admin_list(100_000, 100) == []
     assert await identity.admin_find(new_email()) is None

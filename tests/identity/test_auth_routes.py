@@ -1,4 +1,4 @@
-"""/v1/auth through HTTP, where accounts live with us and where they live in Supabase."""
+"""/v1/auth over HTTP, with the embedded identity provider and with Supabase."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -31,20 +31,20 @@ from tests.identity.local.conftest import (
     new_email,
 )
 
-SHOWN = {"access_token", "refresh_token", "token_type", "expires_in", "user"}
+SESSION_FIELDS = {"access_token", "refresh_token", "token_type", "expires_in", "user"}
 NEW_PASSWORD = "another fine password"
 
 
-def open_door(app: FastAPI, ip: str | None = None) -> httpx.AsyncClient:
-    """From an address of its own: the provider counts what each address asks for."""
-    somewhere = ip or str(IPv6Address(uuid.uuid4().int))
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False, client=(somewhere, 1))
+def open_client_at(app: FastAPI, ip: str | None = None) -> httpx.AsyncClient:
+    """Each client has an IP address of its own, because the provider counts requests per address."""
+    address = ip or str(IPv6Address(uuid.uuid4().int))
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False, client=(address, 1))
     return httpx.AsyncClient(transport=transport, base_url="http://test", timeout=30)
 
 
 @pytest_asyncio.fixture
 async def anonymous(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    async with open_door(app) as client:
+    async with open_client_at(app) as client:
         yield client
 
 
@@ -57,19 +57,19 @@ async def mailing(database: Database) -> AsyncIterator[Provider]:
 
 @pytest_asyncio.fixture
 async def confirming(mailing: Provider, resources: Resources) -> AsyncIterator[httpx.AsyncClient]:
-    """The app of a house that confirms addresses by mail."""
+    """The app of an installation that confirms addresses by e-mail."""
     identity = GoTrueIdentity(ISSUER, mailing.http, publishable_key=SECRET, secret_key=SECRET)
-    tokens = Verifier([local_issuer(mailing.house.keys, ISSUER)])
-    async with open_door(create_app(replace(resources, identity=identity, tokens=tokens))) as client:
+    tokens = Verifier([local_issuer(mailing.identity.keys, ISSUER)])
+    async with open_client_at(create_app(replace(resources, identity=identity, tokens=tokens))) as client:
         yield client
 
 
 @pytest_asyncio.fixture
 async def supabase(resources: Resources) -> AsyncIterator[httpx.AsyncClient]:
-    """The app of a house whose accounts live in Supabase."""
+    """The app of an installation with accounts in Supabase."""
     async with httpx.AsyncClient() as http:
         identity = GoTrueIdentity(URL, http, publishable_key="sb_p", secret_key="sb_s")
-        async with open_door(create_app(replace(resources, identity=identity)), "203.0.113.9") as client:
+        async with open_client_at(create_app(replace(resources, identity=identity)), "203.0.113.9") as client:
             yield client
 
 
@@ -77,33 +77,31 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-# ---------------------------------------------------------------- sign up, in and out
+# Sign-up, sign-in and sign-out
 
 
-async def test_a_sign_up_is_signed_in_at_once(anonymous: httpx.AsyncClient) -> None:
+async def test_sign_up_returns_a_session(anonymous: httpx.AsyncClient) -> None:
     email = new_email()
     body = {"email": email, "password": PASSWORD, "metadata": {"name": "Ana"}}
     response = await anonymous.post("/v1/auth/signup", json=body)
     assert response.status_code == 200
     answer = response.json()
-    assert set(answer) >= SHOWN
+    assert set(answer) >= SESSION_FIELDS
     assert (answer["token_type"], answer["expires_in"]) == ("bearer", 3600)
     assert answer["user"]["email"] == email
     me = await anonymous.get("/v1/auth/me", headers=bearer(answer["access_token"]))
     assert (me.json()["id"], me.json()["metadata"]) == (answer["user"]["id"], {"name": "Ana"})
 
 
-async def test_whoever_signed_up_logs_in_with_any_spelling_of_the_address(
-    sign_up: SignUp, anonymous: httpx.AsyncClient
-) -> None:
+async def test_login_ignores_case_and_spaces_of_the_address(sign_up: SignUp, anonymous: httpx.AsyncClient) -> None:
     ana = await sign_up()
     response = await anonymous.post("/v1/auth/login", json={"email": f" {ana.email.upper()} ", "password": PASSWORD})
     assert response.status_code == 200
-    assert set(response.json()) >= SHOWN
+    assert set(response.json()) >= SESSION_FIELDS
     assert response.json()["user"]["id"] == str(ana.account_id)
 
 
-async def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(
+async def test_login_answers_wrong_passwords_and_unknown_addresses_alike(
     sign_up: SignUp, anonymous: httpx.AsyncClient
 ) -> None:
     ana = await sign_up()
@@ -114,7 +112,9 @@ async def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(
     assert wrong.json()["code"] == "invalid_credentials"
 
 
-async def test_a_taken_address_is_409_and_a_weak_password_422(sign_up: SignUp, anonymous: httpx.AsyncClient) -> None:
+async def test_sign_up_with_a_taken_address_is_409_and_with_a_weak_password_422(
+    sign_up: SignUp, anonymous: httpx.AsyncClient
+) -> None:
     ana = await sign_up()
     taken = await anonymous.post("/v1/auth/signup", json={"email": ana.email, "password": PASSWORD})
     assert (taken.status_code, taken.json()["code"]) == (409, "user_already_exists")
@@ -124,7 +124,7 @@ async def test_a_taken_address_is_409_and_a_weak_password_422(sign_up: SignUp, a
 
 
 @pytest.mark.parametrize("password", ["ä" * 37, "x" * 73, "nul\0inside", "\N{GRINNING FACE}" * 19])
-async def test_a_password_bcrypt_cannot_hash_is_a_clear_error_and_at_login_just_wrong(
+async def test_password_that_bcrypt_cannot_hash_is_422_at_sign_up_and_401_at_login(
     password: str, anonymous: httpx.AsyncClient
 ) -> None:
     body = {"email": new_email(), "password": password}
@@ -150,7 +150,7 @@ async def test_a_password_bcrypt_cannot_hash_is_a_clear_error_and_at_login_just_
     ],
     ids=lambda body: repr(body[:60]),
 )
-async def test_a_body_that_makes_no_sense_is_422_with_a_sentence(body: bytes, anonymous: httpx.AsyncClient) -> None:
+async def test_invalid_body_is_422_with_a_sentence(body: bytes, anonymous: httpx.AsyncClient) -> None:
     headers = {"Content-Type": "application/json"}
     response = await anonymous.post("/v1/auth/signup", content=body, headers=headers)
     assert response.status_code == 422
@@ -158,17 +158,17 @@ async def test_a_body_that_makes_no_sense_is_422_with_a_sentence(body: bytes, an
     assert "correct horse" not in response.text
 
 
-async def test_a_refresh_gives_new_tokens_and_spends_the_old_one(sign_up: SignUp, anonymous: httpx.AsyncClient) -> None:
+async def test_refresh_returns_new_tokens(sign_up: SignUp, anonymous: httpx.AsyncClient) -> None:
     ana = await sign_up()
     body = {"refresh_token": ana.tokens["refresh_token"]}
     answer = (await anonymous.post("/v1/auth/refresh", json=body)).json()
-    assert set(answer) >= SHOWN
+    assert set(answer) >= SESSION_FIELDS
     assert answer["refresh_token"] != ana.tokens["refresh_token"]
     unknown = await anonymous.post("/v1/auth/refresh", json={"refresh_token": "never issued"})
     assert (unknown.status_code, unknown.json()["code"]) == (401, "refresh_token_not_found")
 
 
-async def test_logging_out_acts_at_once_and_answers_with_json(sign_up: SignUp, anonymous: httpx.AsyncClient) -> None:
+async def test_logout_acts_immediately_and_returns_json(sign_up: SignUp, anonymous: httpx.AsyncClient) -> None:
     ana = await sign_up()
     response = await ana.client.post("/v1/auth/logout")
     assert response.status_code == 200
@@ -181,7 +181,7 @@ async def test_logging_out_acts_at_once_and_answers_with_json(sign_up: SignUp, a
 @pytest.mark.parametrize(
     ("scope", "mine", "other"), [("local", 401, 200), ("others", 200, 401), ("global", 401, 401), (None, 401, 200)]
 )
-async def test_logging_out_ends_the_sessions_it_names(
+async def test_logout_ends_the_sessions_of_its_scope(
     scope: str | None, mine: int, other: int, sign_up: SignUp, anonymous: httpx.AsyncClient
 ) -> None:
     ana = await sign_up()
@@ -192,12 +192,10 @@ async def test_logging_out_ends_the_sessions_it_names(
     assert elsewhere.status_code == other
 
 
-# ---------------------------------------------------------------- mails
+# E-mails
 
 
-async def test_where_mails_confirm_a_sign_up_is_202_until_the_link_was_followed(
-    confirming: httpx.AsyncClient, mailing: Provider
-) -> None:
+async def test_sign_up_is_202_until_the_address_is_confirmed(confirming: httpx.AsyncClient, mailing: Provider) -> None:
     body = {"email": new_email(), "password": PASSWORD}
     made = await confirming.post("/v1/auth/signup", json=body)
     assert made.status_code == 202
@@ -209,13 +207,13 @@ async def test_where_mails_confirm_a_sign_up_is_202_until_the_link_was_followed(
     proof = {"type": "signup", "token_hash": await mailing.token_hash()}
     opened = await confirming.post("/v1/auth/verify", json=proof)
     assert opened.status_code == 200
-    assert set(opened.json()) >= SHOWN
+    assert set(opened.json()) >= SESSION_FIELDS
     again = await confirming.post("/v1/auth/verify", json=proof)
     assert (again.status_code, again.json()["code"]) == (403, "otp_expired")
     assert (await confirming.post("/v1/auth/login", json=body)).status_code == 200
 
 
-async def test_a_typed_code_confirms_too(confirming: httpx.AsyncClient, mailing: Provider) -> None:
+async def test_typed_code_confirms_the_address(confirming: httpx.AsyncClient, mailing: Provider) -> None:
     email = new_email()
     await confirming.post("/v1/auth/signup", json={"email": email, "password": PASSWORD})
     proof = {"type": "signup", "email": email, "token": await mailing.code()}
@@ -225,13 +223,13 @@ async def test_a_typed_code_confirms_too(confirming: httpx.AsyncClient, mailing:
 @pytest.mark.parametrize(
     "proof", [{}, {"email": "a@b.co"}, {"token": "1"}, {"token_hash": "x", "email": "a@b.co", "token": "1"}], ids=repr
 )
-async def test_a_proof_is_a_link_or_a_code(proof: dict[str, str], anonymous: httpx.AsyncClient) -> None:
+async def test_verify_requires_a_link_or_a_code(proof: dict[str, str], anonymous: httpx.AsyncClient) -> None:
     response = await anonymous.post("/v1/auth/verify", json={"type": "signup", **proof})
     assert response.status_code == 422
     assert "token_hash" in response.json()["detail"]
 
 
-async def test_a_lost_password_is_replaced_by_way_of_the_mail(confirming: httpx.AsyncClient, mailing: Provider) -> None:
+async def test_recovery_email_allows_a_new_password(confirming: httpx.AsyncClient, mailing: Provider) -> None:
     email = new_email()
     await confirming.post("/v1/auth/signup", json={"email": email, "password": PASSWORD})
     await confirming.post("/v1/auth/verify", json={"type": "signup", "token_hash": await mailing.token_hash()})
@@ -246,14 +244,14 @@ async def test_a_lost_password_is_replaced_by_way_of_the_mail(confirming: httpx.
     assert (await confirming.post("/v1/auth/login", json=body)).status_code == 200
 
 
-async def test_a_change_of_address_needs_both_mails(confirming: httpx.AsyncClient, mailing: Provider) -> None:
+async def test_email_change_needs_both_confirmations(confirming: httpx.AsyncClient, mailing: Provider) -> None:
     old, new = new_email(), new_email()
     await confirming.post("/v1/auth/signup", json={"email": old, "password": PASSWORD})
     proof = {"type": "signup", "token_hash": await mailing.token_hash()}
     headers = bearer((await confirming.post("/v1/auth/verify", json=proof)).json()["access_token"])
     changed = (await confirming.patch("/v1/auth/me", json={"email": new}, headers=headers)).json()
     assert (changed["email"], changed["new_email"]) == (old, new)
-    await mailing.house.outbox.drain()
+    await mailing.identity.outbox.drain()
     links = [httpx.URL(mail.link).params["token"] for mail in mailing.mailbox.mails[-2:]]
     half = await confirming.post("/v1/auth/verify", json={"type": "email_change", "token_hash": links[0]})
     assert half.status_code == 202
@@ -263,7 +261,7 @@ async def test_a_change_of_address_needs_both_mails(confirming: httpx.AsyncClien
 
 
 @pytest.mark.parametrize("path", ["recover", "resend"])
-async def test_asking_for_a_mail_answers_alike_for_everybody(
+async def test_email_requests_are_answered_alike_for_known_and_unknown_addresses(
     path: str, sign_up: SignUp, anonymous: httpx.AsyncClient
 ) -> None:
     ana = await sign_up()
@@ -275,10 +273,10 @@ async def test_asking_for_a_mail_answers_alike_for_everybody(
     assert {response.status_code for response in again} == {200}
 
 
-# ---------------------------------------------------------------- one's own account
+# The own account
 
 
-async def test_a_person_changes_what_is_theirs(sign_up: SignUp, anonymous: httpx.AsyncClient) -> None:
+async def test_account_can_be_changed(sign_up: SignUp, anonymous: httpx.AsyncClient) -> None:
     ana, moved = await sign_up(), new_email()
     changes = {"email": moved, "password": NEW_PASSWORD, "current_password": PASSWORD, "metadata": {"town": "Graz"}}
     changed = await ana.client.patch("/v1/auth/me", json=changes)
@@ -288,7 +286,7 @@ async def test_a_person_changes_what_is_theirs(sign_up: SignUp, anonymous: httpx
     assert (await anonymous.post("/v1/auth/login", json=body)).json()["user"]["id"] == str(ana.account_id)
 
 
-async def test_a_change_that_cannot_be_made_says_why(sign_up: SignUp) -> None:
+async def test_invalid_account_change_has_a_specific_error(sign_up: SignUp) -> None:
     ana, ben = await sign_up(), await sign_up()
 
     async def refused(**changes: object) -> tuple[int, str]:
@@ -302,7 +300,7 @@ async def test_a_change_that_cannot_be_made_says_why(sign_up: SignUp) -> None:
     assert await refused(email=ben.email) == (409, "email_exists")
 
 
-async def test_an_api_key_is_nobody_with_an_account(client: httpx.AsyncClient) -> None:
+async def test_api_key_cannot_use_account_routes(client: httpx.AsyncClient) -> None:
     answers = [
         await client.get("/v1/auth/me"),
         await client.delete("/v1/auth/me"),
@@ -311,7 +309,7 @@ async def test_an_api_key_is_nobody_with_an_account(client: httpx.AsyncClient) -
     assert {response.status_code for response in answers} == {403}
 
 
-async def test_deleting_the_account_takes_everything_that_was_only_its_own(
+async def test_account_deletion_erases_its_own_projects_only(
     sign_up: SignUp, anonymous: httpx.AsyncClient, database: Database
 ) -> None:
     ana, ben = await sign_up(), await sign_up()
@@ -327,15 +325,13 @@ async def test_deleting_the_account_takes_everything_that_was_only_its_own(
     assert (await anonymous.post("/v1/auth/signup", json={"email": ana.email, "password": PASSWORD})).status_code == 200
 
 
-async def test_nothing_is_erased_where_the_account_could_not_be_deleted_afterwards(
-    sign_up: SignUp, resources: Resources
-) -> None:
+async def test_account_deletion_erases_nothing_without_admin_access(sign_up: SignUp, resources: Resources) -> None:
     ana = await sign_up()
     assert resources.identity_app
     transport = httpx.ASGITransport(app=resources.identity_app)
     async with httpx.AsyncClient(transport=transport) as http:
-        powerless = GoTrueIdentity("http://identity.local", http, publishable_key="sb_publishable")
-        client = open_door(create_app(replace(resources, identity=powerless)))
+        without_admin = GoTrueIdentity("http://identity.local", http, publishable_key="sb_publishable")
+        client = open_client_at(create_app(replace(resources, identity=without_admin)))
         refused = await client.delete("/v1/auth/me", headers=bearer(ana.tokens["access_token"]))
         await client.aclose()
     assert (refused.status_code, refused.json()["code"]) == (503, "secret_key_missing")
@@ -343,7 +339,7 @@ async def test_nothing_is_erased_where_the_account_could_not_be_deleted_afterwar
     assert [project["id"] for project in projects] == [str(ana.project_id)]
 
 
-# ---------------------------------------------------------------- limits
+# Rate limits
 
 LIMITED = [
     ("POST", "/v1/auth/signup", {"email": "a@b.co", "password": "x"}),
@@ -358,24 +354,24 @@ LIMITED = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), LIMITED)
-async def test_each_route_stops_whoever_asks_too_often_and_nobody_else(
+async def test_auth_routes_are_rate_limited_per_ip_address(
     method: str, path: str, body: dict[str, object], resources: Resources, sign_up: SignUp
 ) -> None:
-    values = replace(resources.values, auth_limit="3/minute")
-    app, headers = create_app(replace(resources, values=values)), bearer((await sign_up()).tokens["access_token"])
-    async with open_door(app, "198.51.100.77") as hasty, open_door(app, "198.51.100.78") as other:
-        answers = [await hasty.request(method, path, json=body, headers=headers) for _ in range(4)]
+    values = replace(resources.config, auth_limit="3/minute")
+    app, headers = create_app(replace(resources, config=values)), bearer((await sign_up()).tokens["access_token"])
+    async with open_client_at(app, "198.51.100.77") as limited, open_client_at(app, "198.51.100.78") as other:
+        answers = [await limited.request(method, path, json=body, headers=headers) for _ in range(4)]
         assert 429 not in [response.status_code for response in answers[:3]]
         assert (answers[3].status_code, answers[3].json()["code"]) == (429, "rate_limited")
         assert int(answers[3].headers["Retry-After"]) > 0
         assert (await other.request(method, path, json=body, headers=headers)).status_code != 429
 
 
-# ---------------------------------------------------------------- Supabase
+# Supabase
 
 
 @respx.mock
-async def test_with_supabase_the_same_calls_have_the_same_shapes(
+async def test_supabase_responses_have_the_same_shapes(
     supabase: httpx.AsyncClient, anonymous: httpx.AsyncClient
 ) -> None:
     played = PlayedGoTrue()
@@ -396,20 +392,20 @@ async def test_with_supabase_the_same_calls_have_the_same_shapes(
 
 
 @respx.mock
-async def test_with_supabase_a_mail_it_will_not_send_yet_tells_nothing(supabase: httpx.AsyncClient) -> None:
+async def test_supabase_email_limit_is_not_revealed(supabase: httpx.AsyncClient) -> None:
     respx.post(f"{URL}/recover").mock(return_value=refusal(429, "over_email_send_rate_limit", "after 42 seconds"))
     assert (await supabase.post("/v1/auth/recover", json={"email": new_email()})).status_code == 200
 
 
 @respx.mock
-async def test_with_supabase_the_callers_address_reaches_it(supabase: httpx.AsyncClient) -> None:
+async def test_supabase_receives_the_ip_address_of_the_client(supabase: httpx.AsyncClient) -> None:
     route = respx.post(f"{URL}/token").mock(return_value=refusal(400, "invalid_credentials"))
     await supabase.post("/v1/auth/login", json={"email": new_email(), "password": "x"})
     assert route.calls.last.request.headers["Sb-Forwarded-For"] == "203.0.113.9"
 
 
 @respx.mock
-async def test_with_supabase_away_the_answer_is_503_in_our_shape_and_no_log_holds_what_was_sent(
+async def test_unavailable_supabase_is_503_and_logs_no_content(
     supabase: httpx.AsyncClient,
 ) -> None:
     respx.post(f"{URL}/token").mock(side_effect=httpx.ConnectError("down"))

@@ -1,4 +1,4 @@
-"""Nothing verifies but what a trusted issuer signed for a person who signed in."""
+"""Only tokens that a trusted issuer signed for an account are accepted."""
 
 import base64
 import json
@@ -57,7 +57,7 @@ async def check(token: str) -> Claims:
     return await verify(token, ISSUERS)
 
 
-async def test_a_good_token_says_who_and_which_session() -> None:
+async def test_valid_token_returns_account_and_session() -> None:
     claims = await check(sign(good_claims()))
     assert (claims.subject, claims.session_id, claims.issuer) == (SUBJECT, SESSION, ISSUER)
     assert claims.email == "ada@example.com"
@@ -100,12 +100,12 @@ async def test_a_good_token_says_who_and_which_session() -> None:
         {"role": ...},
     ],
 )
-async def test_a_token_that_says_anything_else_is_refused(changes: dict[str, object]) -> None:
+async def test_token_with_wrong_claims_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(InvalidToken):
         await check(sign(good_claims(**changes)))
 
 
-async def test_the_service_keys_of_old_projects_are_no_persons() -> None:
+async def test_service_keys_of_older_projects_are_refused() -> None:
     issuers = [Issuer("supabase", StaticKeys([SHARED]), frozenset({"HS256"}))]
     for role in ("anon", "service_role"):
         key = {"iss": "supabase", "ref": "abc", "role": role, "iat": 1, "exp": 4_000_000_000}
@@ -113,14 +113,14 @@ async def test_the_service_keys_of_old_projects_are_no_persons() -> None:
             await verify(sign(key, SHARED), issuers)
 
 
-async def test_clocks_may_differ_by_half_a_minute() -> None:
+async def test_token_times_allow_a_clock_difference_of_30_seconds() -> None:
     now = int(time.time())
     await check(sign(good_claims(exp=now - 20)))
     await check(sign(good_claims(iat=now + 20)))
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "HS256", "ES384", "", None, 5, ["ES256"]])
-async def test_an_unsigned_token_or_another_algorithm_is_refused(algorithm: object) -> None:
+async def test_unsigned_token_and_other_algorithms_are_refused(algorithm: object) -> None:
     header = encode({"alg": algorithm, "typ": "JWT", "kid": KEY["kid"]})
     for signature in ("", encode(b"x" * 64)):
         with pytest.raises(InvalidToken):
@@ -128,7 +128,7 @@ async def test_an_unsigned_token_or_another_algorithm_is_refused(algorithm: obje
 
 
 def public_bytes() -> list[bytes]:
-    """Everything a forger could take for the shared secret: the public key in all its spellings."""
+    """The public key in every encoding that a forger could use as a shared secret."""
     key = jose_jwk.construct(dict(PUBLIC), "ES256").prepared_key
     info, pem = serialization.PublicFormat.SubjectPublicKeyInfo, serialization.Encoding.PEM
     point = serialization.PublicFormat.UncompressedPoint
@@ -145,7 +145,7 @@ def public_bytes() -> list[bytes]:
 
 @pytest.mark.parametrize("secret", public_bytes(), ids=["pem", "der", "ssh", "point", "jwk", "x", "empty"])
 @pytest.mark.parametrize("claimed", ["HS256", "ES256"])
-async def test_the_public_key_is_no_shared_secret(secret: bytes, claimed: str) -> None:
+async def test_public_key_cannot_be_used_as_a_shared_secret(secret: bytes, claimed: str) -> None:
     shared = {"kty": "oct", "k": encode(secret)}
     signing_input = f"{encode({'alg': claimed, 'typ': 'JWT', 'kid': KEY['kid']})}.{encode(good_claims())}"
     signature = jose_jwk.construct(shared, "HS256").sign(signing_input.encode())
@@ -153,27 +153,27 @@ async def test_the_public_key_is_no_shared_secret(secret: bytes, claimed: str) -
         await check(f"{signing_input}.{encode(signature)}")
 
 
-async def test_a_key_inside_the_token_is_not_believed() -> None:
+async def test_key_inside_the_token_is_ignored() -> None:
     other = new_key()
     for header in ({"jwk": dict(public_half(other))}, {"jku": "http://evil.example"}, {"x5u": "http://evil.example"}):
         with pytest.raises(InvalidToken):
             await check(sign(good_claims(), {**other, "kid": KEY["kid"]}, **header))
 
 
-async def test_a_demanded_extension_is_refused() -> None:
+async def test_critical_extension_is_refused() -> None:
     for crit in (["b64"], [], "exp"):
         with pytest.raises(InvalidToken):
             await check(sign(good_claims(), crit=crit))
 
 
 @pytest.mark.parametrize("kid", [None, "unknown", 5, ["a"], ""])
-async def test_without_a_known_key_id_nothing_verifies(kid: object) -> None:
+async def test_token_without_a_known_key_id_is_refused(kid: object) -> None:
     header = {"alg": "ES256", "typ": "JWT", "kid": kid}
     with pytest.raises(InvalidToken):
         await check(jws.sign(good_claims(), dict(KEY), headers=header, algorithm="ES256"))
 
 
-async def test_each_issuers_tokens_verify_with_its_own_keys_only() -> None:
+async def test_issuer_keys_verify_only_tokens_of_that_issuer() -> None:
     other_key = new_key()
     other = Issuer("https://ref.supabase.co/auth/v1", StaticKeys([public_half(other_key)]))
     issuers = [*ISSUERS, other]
@@ -185,7 +185,7 @@ async def test_each_issuers_tokens_verify_with_its_own_keys_only() -> None:
         await verify(sign(good_claims(), other_key), issuers)
 
 
-async def test_an_old_projects_shared_secret_verifies_alone() -> None:
+async def test_shared_secret_must_be_the_only_key_of_its_issuer() -> None:
     issuers = [Issuer(ISSUER, StaticKeys([SHARED]), frozenset({"HS256"}))]
     for headers in ({}, {"kid": "any"}):
         assert (await verify(sign(good_claims(), SHARED, **headers), issuers)).subject == SUBJECT
@@ -196,7 +196,7 @@ async def test_an_old_projects_shared_secret_verifies_alone() -> None:
             Issuer(ISSUER, StaticKeys([SHARED]), frozenset(mixed))
 
 
-async def test_a_key_of_another_family_in_the_set_is_never_used() -> None:
+async def test_key_of_another_algorithm_family_is_never_used() -> None:
     shared = {**SHARED, "kid": "shared"}
     issuers = [Issuer(ISSUER, StaticKeys([PUBLIC, shared]))]
     await verify(sign(good_claims()), issuers)
@@ -204,20 +204,20 @@ async def test_a_key_of_another_family_in_the_set_is_never_used() -> None:
         await verify(sign(good_claims(), shared), issuers)
 
 
-async def test_a_key_that_does_not_say_what_it_is_for_is_never_used() -> None:
+async def test_key_without_an_algorithm_is_never_used() -> None:
     unnamed = {name: value for name, value in PUBLIC.items() if name != "alg"}
     with pytest.raises(InvalidToken):
         await verify(sign(good_claims()), [Issuer(ISSUER, StaticKeys([unnamed]))])
 
 
-def test_an_issuer_has_one_set_of_keys() -> None:
+def test_issuer_cannot_be_listed_twice() -> None:
     with pytest.raises(ConfigurationError):
         Verifier([*ISSUERS, *ISSUERS])
 
 
 @given(st.data())
 @settings(max_examples=300, deadline=None)
-async def test_no_change_of_a_token_verifies(data: st.DataObject) -> None:
+async def test_changed_token_is_refused(data: st.DataObject) -> None:
     token = sign(good_claims())
     at = data.draw(st.integers(0, len(token) - 1))
     put = data.draw(st.characters() | st.sampled_from("ABab01-_.="))
@@ -230,7 +230,7 @@ async def test_no_change_of_a_token_verifies(data: st.DataObject) -> None:
         claims = await check(changed)
     except InvalidToken:
         return
-    # The last character of a base64 part carries unused bits: another spelling of the very same bytes.
+    # The last character of a base64 part has unused bits, so a changed text can encode the same bytes.
     assert claims == await check(token)
     assert decoded(changed) == decoded(token)
 
@@ -252,7 +252,7 @@ json_values = st.recursive(
     st.binary(max_size=80),
 )
 @settings(max_examples=300, deadline=None)
-async def test_whatever_is_sent_is_refused_and_never_breaks(header: object, claims: object, signature: bytes) -> None:
+async def test_random_token_parts_are_refused(header: object, claims: object, signature: bytes) -> None:
     with pytest.raises(InvalidToken):
         await check(f"{encode(header)}.{encode(claims)}.{encode(signature)}")
 
@@ -262,8 +262,8 @@ async def test_whatever_is_sent_is_refused_and_never_breaks(header: object, clai
     json_values,
 )
 @settings(max_examples=300, deadline=None)
-async def test_whatever_an_issuer_signs_is_understood_or_refused(name: str, value: object) -> None:
-    """The signature is good, so only our own reading of the claims stands between an odd value and a crash."""
+async def test_random_signed_claims_are_accepted_or_refused_cleanly(name: str, value: object) -> None:
+    """The signature is valid, so only our reading of the claims protects against odd values."""
     signing_input = f"{encode({'alg': 'ES256', 'kid': KEY['kid']})}.{encode(good_claims(**{name: value}))}"
     signature = jose_jwk.construct(dict(KEY), "ES256").sign(signing_input.encode())
     try:
@@ -275,7 +275,7 @@ async def test_whatever_an_issuer_signs_is_understood_or_refused(name: str, valu
 
 @given(st.text() | st.from_regex(r"[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*"))
 @settings(max_examples=300, deadline=None)
-async def test_any_text_is_refused(token: str) -> None:
+async def test_random_text_is_refused(token: str) -> None:
     with pytest.raises(Unauthorized):
         await Verifier(ISSUERS).verify(token)
 
@@ -287,44 +287,44 @@ async def test_hostile_json_is_refused(part: bytes) -> None:
             await check(token)
 
 
-async def test_an_endless_token_is_refused_unread() -> None:
+async def test_oversized_token_is_refused_before_it_is_parsed() -> None:
     with pytest.raises(InvalidToken):
         await check(sign(good_claims(filler="x" * 40_000)))
 
 
-async def test_a_known_token_is_not_verified_twice_but_expires() -> None:
+async def test_verifier_caches_a_token_until_it_expires() -> None:
     keys = CountingKeys()
     verifier = Verifier([Issuer(ISSUER, keys)])
     token = sign(good_claims())
     assert await verifier.verify(token) == await verifier.verify(token)
-    assert keys.asked == 1
-    nearly = sign(good_claims(exp=int(time.time()) - 5))
-    await verifier.verify(nearly)
-    await verifier.verify(nearly)
-    assert keys.asked == 3
+    assert keys.lookups == 1
+    expired = sign(good_claims(exp=int(time.time()) - 5))
+    await verifier.verify(expired)
+    await verifier.verify(expired)
+    assert keys.lookups == 3
 
 
-async def test_a_purge_forgets_tokens_and_keys_and_the_memory_is_bounded() -> None:
+async def test_verifier_purge_drops_tokens_and_keys_and_the_cache_is_bounded() -> None:
     keys = CountingKeys()
     verifier = Verifier([Issuer(ISSUER, keys)], remember=2)
     tokens = [sign(good_claims(email=f"{number}@example.com")) for number in range(3)]
     for token in tokens:
         await verifier.verify(token)
     await verifier.verify(tokens[2])
-    assert keys.asked == 3
+    assert keys.lookups == 3
     await verifier.verify(tokens[0])
-    assert keys.asked == 4
+    assert keys.lookups == 4
     verifier.purge()
     await verifier.verify(tokens[0])
-    assert (keys.asked, keys.purged) == (5, 1)
+    assert (keys.lookups, keys.purged) == (5, 1)
 
 
 class CountingKeys:
     def __init__(self) -> None:
-        self.asked = self.purged = 0
+        self.lookups = self.purged = 0
 
     async def find(self, kid: str | None) -> Jwk | None:
-        self.asked += 1
+        self.lookups += 1
         return PUBLIC
 
     def purge(self) -> None:

@@ -1,6 +1,6 @@
-"""Somebody's application with mem0's own library in it, in a process of its own: `python mem0_library.py CONFIG COUNT`.
+"""An application that uses mem0's own library, run in a separate process: `python mem0_library.py CONFIG COUNT`.
 
-It adds, updates and deletes as such an application does, and prints the id of every memory that its store holds then.
+It adds, updates and deletes memories, and prints the ids of all memories in its store.
 """
 
 import json
@@ -33,8 +33,8 @@ def fill(memory: Memory, count: int) -> None:
         message = {"role": ROLES[number % 3], "content": f"Number {number} is about tea ☕\nand “cake”  "}
         named = {"name": "Ben"} if number % 7 == 0 else {}
         more = {"metadata": METADATA[number % 4], "expiration_date": EXPIRY[number % 5]}
-        whose = OWNERS[number % 6]
-        [added] = memory.add([{**message, **named}], infer=False, **whose, **more)["results"]
+        owner = OWNERS[number % 6]
+        [added] = memory.add([{**message, **named}], infer=False, **owner, **more)["results"]
         change(memory, added["id"], number)
     for _ in range(2):
         memory.add("The same words, twice", user_id="anna", infer=False)

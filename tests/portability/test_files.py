@@ -1,4 +1,4 @@
-"""Memories out of a project into a file and into another, and in from what mem0's open-source library has."""
+"""Export to a file, import into another project, and import from mem0's open-source library."""
 
 import datetime as dt
 import json
@@ -18,16 +18,16 @@ from app.portability.restore import ImportResult, import_memories
 from tests.conftest import MakeKey, SignUp
 
 
-def silent(done: int, total: int) -> None:
+def ignore_progress(done: int, total: int) -> None:
     assert done <= total
 
 
-def of_mem0(number: int) -> dict[str, Any]:
-    """As `Memory.get_all()` gives it."""
+def mem0_memory(number: int) -> dict[str, Any]:
+    """A memory in the format of `Memory.get_all()`."""
     return {
         "id": str(uuid.uuid4()),
         "memory": f"Likes tea number {number} ☕",
-        "hash": "not looked at",
+        "hash": "ignored",
         "metadata": {"place": number, "nested": {"deep": [1, None, "ü"]}} if number % 2 else None,
         "created_at": f"2024-07-{number % 28 + 1:02}T01:02:03.456789-07:00",
         "updated_at": f"2024-08-{number % 28 + 1:02}T01:02:03+00:00" if number % 3 else None,
@@ -38,19 +38,19 @@ def of_mem0(number: int) -> dict[str, Any]:
     }
 
 
-def written(path: Path) -> dict[str, dict[str, Any]]:
+def read_export(path: Path) -> dict[str, dict[str, Any]]:
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     return {line["id"]: line for line in lines}
 
 
-async def test_a_thousand_memories_of_mem0_come_in_and_go_out_whole(
+async def test_mem0_memories_survive_import_and_export_unchanged(
     database: Database, project_id: uuid.UUID, tmp_path: Path
 ) -> None:
-    theirs = [of_mem0(number) for number in range(1000)]
+    theirs = [mem0_memory(number) for number in range(1000)]
     (tmp_path / "mem0.json").write_text(json.dumps({"results": theirs}))
-    assert await import_memories(database, project_id, tmp_path / "mem0.json", silent) == ImportResult(1000, 0)
-    assert await export_memories(database, project_id, tmp_path / "out.jsonl", silent) == 1000
-    ours = written(tmp_path / "out.jsonl")
+    assert await import_memories(database, project_id, tmp_path / "mem0.json", ignore_progress) == ImportResult(1000, 0)
+    assert await export_memories(database, project_id, tmp_path / "out.jsonl", ignore_progress) == 1000
+    ours = read_export(tmp_path / "out.jsonl")
     for each in theirs:
         found = ours[each["id"]]
         assert found["memory"] == each["memory"]
@@ -66,14 +66,14 @@ def same_moment(one: str, other: str) -> bool:
     return dt.datetime.fromisoformat(one) == dt.datetime.fromisoformat(other)
 
 
-async def test_a_second_import_changes_nothing(database: Database, project_id: uuid.UUID, tmp_path: Path) -> None:
+async def test_second_import_changes_nothing(database: Database, project_id: uuid.UUID, tmp_path: Path) -> None:
     source = tmp_path / "mem0.json"
-    source.write_text(json.dumps([of_mem0(number) for number in range(20)]))
-    assert await import_memories(database, project_id, source, silent) == ImportResult(20, 0)
-    assert await import_memories(database, project_id, source, silent) == ImportResult(0, 20)
+    source.write_text(json.dumps([mem0_memory(number) for number in range(20)]))
+    assert await import_memories(database, project_id, source, ignore_progress) == ImportResult(20, 0)
+    assert await import_memories(database, project_id, source, ignore_progress) == ImportResult(0, 20)
 
 
-async def test_points_of_a_vector_store_are_read_too(
+async def test_vector_store_points_can_be_imported(
     client: httpx.AsyncClient, database: Database, project_id: uuid.UUID, tmp_path: Path
 ) -> None:
     point = {
@@ -82,13 +82,13 @@ async def test_points_of_a_vector_store_are_read_too(
         "payload": {"data": "Likes tea", "hash": "x", "created_at": "2024-07-01T00:00:00", "user_id": "a", "mood": 7},
     }
     (tmp_path / "points.jsonl").write_text(json.dumps(point) + "\n")
-    await import_memories(database, project_id, tmp_path / "points.jsonl", silent)
+    await import_memories(database, project_id, tmp_path / "points.jsonl", ignore_progress)
     found = (await client.get(f"/v1/memories/{point['id']}/")).json()
     assert (found["memory"], found["metadata"], found["user_id"]) == ("Likes tea", {"mood": 7}, "a")
     assert found["created_at"].startswith("2024-07-01T00:00:00")
 
 
-async def test_metadata_in_a_point_may_be_called_as_anything_of_ours(
+async def test_point_metadata_can_have_the_names_of_our_fields(
     database: Database, project_id: uuid.UUID, tmp_path: Path
 ) -> None:
     own = {
@@ -101,14 +101,14 @@ async def test_metadata_in_a_point_may_be_called_as_anything_of_ours(
     }
     point = {"id": str(uuid.uuid4()), "payload": {"data": "Likes tea", "user_id": "a", "role": "tool", **own}}
     (tmp_path / "points.json").write_text(json.dumps({"points": [point]}))
-    await import_memories(database, project_id, tmp_path / "points.json", silent)
-    await export_memories(database, project_id, tmp_path / "out.jsonl", silent)
-    [found] = written(tmp_path / "out.jsonl").values()
+    await import_memories(database, project_id, tmp_path / "points.json", ignore_progress)
+    await export_memories(database, project_id, tmp_path / "out.jsonl", ignore_progress)
+    [found] = read_export(tmp_path / "out.jsonl").values()
     assert (found["memory"], found["metadata"]) == ("Likes tea", {**own, "role": "tool"})
     assert (found["kind"], found["role"], found["profile"]) == ("fact", "user", None)
 
 
-async def test_an_export_goes_into_another_project_of_the_same_house(
+async def test_export_can_be_imported_into_another_project(
     client: httpx.AsyncClient,
     database: Database,
     project_id: uuid.UUID,
@@ -117,24 +117,24 @@ async def test_an_export_goes_into_another_project_of_the_same_house(
     resources: Resources,
     tmp_path: Path,
 ) -> None:
-    said = {"messages": "I like tea", "user_id": "anna", "infer": False, "metadata": {"a": 1}, "immutable": True}
-    await client.post("/v3/memories/add/", json={**said, "expiration_date": "2199-01-01"})
+    message = {"messages": "I like tea", "user_id": "anna", "infer": False, "metadata": {"a": 1}, "immutable": True}
+    await client.post("/v3/memories/add/", json={**message, "expiration_date": "2199-01-01"})
     work = (await client.post("/v1/profiles", json={"user_id": "anna", "name": "Work"})).json()
     more = {"messages": "I use Rust", "user_id": "anna", "infer": False, "profile_id": work["id"]}
     await client.post("/v3/memories/add/", json=more)
     first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
-    await export_memories(database, project_id, first, silent)
+    await export_memories(database, project_id, first, ignore_progress)
     other = (await sign_up()).project_id
     for expected in (ImportResult(2, 0), ImportResult(0, 2)):
-        assert await import_memories(database, other, first, silent) == expected
-    await export_memories(database, other, second, silent)
-    before, after = written(first).values(), written(second).values()
+        assert await import_memories(database, other, first, ignore_progress) == expected
+    await export_memories(database, other, second, ignore_progress)
+    before, after = read_export(first).values(), read_export(second).values()
     assert [{**each, "id": None} for each in before] == [{**each, "id": None} for each in after]
     assert {each["profile"] for each in after} == {None, "Work"}
     await sweep(resources, older_than_seconds=0)
     there = (await make_key(project=other)).client
-    asked = {"query": "tea", "filters": {"user_id": "anna"}}
-    [found] = (await there.post("/v3/memories/search/", json=asked)).json()["results"][:1]
+    request = {"query": "tea", "filters": {"user_id": "anna"}}
+    [found] = (await there.post("/v3/memories/search/", json=request)).json()["results"][:1]
     assert found["memory"] == "I like tea"
 
 
@@ -162,33 +162,35 @@ async def test_an_export_goes_into_another_project_of_the_same_house(
         ('{"memory": "x", "user_id": "a", "importance": 5}', "number"),
         ('{"memory": "x", "user_id": "a", "access_count": 1e12}', "number"),
         ('{"memory": "x", "user_id": "a", "accessed_at": ["soon"]}', "date"),
-        ('{"memory": "x", "user_id": "a", "replaced_by": "y"}', "cannot be read"),
+        ('{"memory": "x", "user_id": "a", "replaced_by": "y"}', "invalid"),
     ],
 )
-async def test_a_line_that_cannot_be_read_leaves_nothing_half_done(
+async def test_invalid_line_imports_nothing(
     lines: str, reason: str, database: Database, project_id: uuid.UUID, tmp_path: Path
 ) -> None:
     (tmp_path / "wrong.jsonl").write_text(lines)
     with pytest.raises(BadRequest, match=reason):
-        await import_memories(database, project_id, tmp_path / "wrong.jsonl", silent)
-    assert await export_memories(database, project_id, tmp_path / "out.jsonl", silent) == 0
+        await import_memories(database, project_id, tmp_path / "wrong.jsonl", ignore_progress)
+    assert await export_memories(database, project_id, tmp_path / "out.jsonl", ignore_progress) == 0
 
 
-async def test_a_user_named_beside_the_file_owns_what_is_nobodys(
+async def test_default_user_owns_memories_without_an_owner(
     database: Database, project_id: uuid.UUID, tmp_path: Path
 ) -> None:
     (tmp_path / "in.jsonl").write_text('{"memory": "Likes tea"}\n{"memory": "Likes it hot", "agent_id": "bot"}\n')
-    await import_memories(database, project_id, tmp_path / "in.jsonl", silent, user_id="anna")
-    await export_memories(database, project_id, tmp_path / "out.jsonl", silent)
-    found = {each["memory"]: each["user_id"] for each in written(tmp_path / "out.jsonl").values()}
+    await import_memories(database, project_id, tmp_path / "in.jsonl", ignore_progress, user_id="anna")
+    await export_memories(database, project_id, tmp_path / "out.jsonl", ignore_progress)
+    found = {each["memory"]: each["user_id"] for each in read_export(tmp_path / "out.jsonl").values()}
     assert found == {"Likes tea": "anna", "Likes it hot": None}
 
 
-async def test_an_export_is_for_its_owners_eyes(database: Database, project_id: uuid.UUID, tmp_path: Path) -> None:
-    await export_memories(database, project_id, tmp_path / "out.jsonl", silent)
+async def test_export_file_is_private(database: Database, project_id: uuid.UUID, tmp_path: Path) -> None:
+    await export_memories(database, project_id, tmp_path / "out.jsonl", ignore_progress)
     assert (tmp_path / "out.jsonl").stat().st_mode & 0o077 == 0
 
 
-async def test_an_export_into_no_folder_says_so(database: Database, project_id: uuid.UUID, tmp_path: Path) -> None:
+async def test_export_into_a_missing_folder_is_refused(
+    database: Database, project_id: uuid.UUID, tmp_path: Path
+) -> None:
     with pytest.raises(BadRequest, match=r"There is no folder .*\. Create it"):
-        await export_memories(database, project_id, tmp_path / "nowhere" / "out.jsonl", silent)
+        await export_memories(database, project_id, tmp_path / "nowhere" / "out.jsonl", ignore_progress)

@@ -1,4 +1,4 @@
-"""From mem0's own library, unchanged and with its own store, into ours, as docs/operations.md says, and out again."""
+"""Move memories from mem0's own library and store into Keepsake as docs/operations.md describes, and export them."""
 
 import datetime as dt
 import json
@@ -21,12 +21,12 @@ ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "operations.md"
 APPLICATION = Path(__file__).parent / "mem0_library.py"
 OPENS = "Memory()"
-WHOSE = ("user_id", "agent_id", "run_id")
+ENTITY_FIELDS = ("user_id", "agent_id", "run_id")
 Rows = dict[str, dict[str, Any]]
 
 
-def of_mem0(folder: Path, models: ModelServer) -> dict[str, Any]:
-    """How somebody configures mem0: its default store and its default provider, here with a folder and an address."""
+def mem0_config(folder: Path, models: ModelServer) -> dict[str, Any]:
+    """A configuration of mem0 with its default store and provider, a local folder and a local address."""
     openai = {"model": "any", "api_key": "any", "openai_base_url": models.url}
     return {
         "vector_store": {
@@ -40,18 +40,23 @@ def of_mem0(folder: Path, models: ModelServer) -> dict[str, Any]:
 
 
 def run(folder: Path, *arguments: str | Path, at: Path | None = None, **variables: str) -> str:
-    """mem0 keeps its own things in `folder`, tells nobody, and finds no model to download."""
-    alone = {"MEM0_DIR": str(folder / "mem0"), "MEM0_TELEMETRY": "False", "HF_HUB_OFFLINE": "1"}
-    words = [sys.executable, *map(str, arguments)]
+    """Run without telemetry and model downloads, with the files of mem0 in `folder`."""
+    environment = {"MEM0_DIR": str(folder / "mem0"), "MEM0_TELEMETRY": "False", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, *map(str, arguments)]
     done = subprocess.run(
-        words, cwd=at or folder, env={**os.environ, **alone, **variables}, capture_output=True, text=True, check=False
+        command,
+        cwd=at or folder,
+        env={**os.environ, **environment, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def printed_script(config: dict[str, Any]) -> str:
-    """The one in the docs, with this application's configuration where it says to put one's own."""
+    """The script from the documentation, with the configuration of this application."""
     [script] = [code for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL) if "get_all" in code]
     assert script.count(OPENS) == 1
     return str(script.replace(OPENS, f"Memory.from_config({config!r})"))
@@ -65,7 +70,7 @@ def by_id(rows: list[dict[str, Any]]) -> Rows:
 
 def move(folder: Path, models: ModelServer, postgres: EmbeddedPostgres, project_id: uuid.UUID, count: int) -> None:
     models.extraction(Facts("User moved to Lisbon", "Assistant was told", attributed_to="assistant"))
-    config = of_mem0(folder, models)
+    config = mem0_config(folder, models)
     (folder / "config.json").write_text(json.dumps(config))
     stored = json.loads(run(folder, APPLICATION, folder / "config.json", str(count)))
     (folder / "dump.py").write_text(printed_script(config))
@@ -77,26 +82,26 @@ def move(folder: Path, models: ModelServer, postgres: EmbeddedPostgres, project_
     ours_is = {"DATA_DIR": str(folder / "ours"), "DATABASE_URL": postgres.url("keepsake_app")}
     ours_is["ADMIN_DATABASE_URL"] = postgres.url("postgres")
     project = ("--project", str(project_id))
-    said = run(folder, "-m", "app", "import", folder / "mem0.json", *project, at=ROOT, **ours_is)
-    assert f"Imported {len(theirs)} memories" in said
+    output = run(folder, "-m", "app", "import", folder / "mem0.json", *project, at=ROOT, **ours_is)
+    assert f"Imported {len(theirs)} memories" in output
     run(folder, "-m", "app", "export", folder / "out.jsonl", *project, at=ROOT, **ours_is)
     ours = by_id([json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()])
     assert set(ours) == set(theirs)
     for memory_id, each in theirs.items():
-        check_whole(each, ours[memory_id])
+        check_complete(each, ours[memory_id])
 
 
-def check_whole(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
-    """Everything mem0 says of a memory has its place here: what has none of its own is metadata."""
-    plain = ("memory", "hash", *WHOSE)
+def check_complete(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    """Every field of a memory of mem0 is a field or metadata here."""
+    plain = ("memory", "hash", *ENTITY_FIELDS)
     assert {name: ours[name] for name in plain} == {name: theirs.get(name) for name in plain}
     assert moments(ours) == moments(theirs)
     assert ours["expiration_date"] == theirs.get("expiration_date")
-    said_by = theirs.get("role") or theirs.get("attributed_to")
-    assert said_by in (ours["role"], ours["metadata"].get("role"))
-    besides = {"actor_id": theirs["actor_id"]} if "actor_id" in theirs else {}
-    unlike = {"role": said_by} if said_by != ours["role"] else {}
-    assert ours["metadata"] == {**(theirs["metadata"] or {}), **besides, **unlike}
+    role = theirs.get("role") or theirs.get("attributed_to")
+    assert role in (ours["role"], ours["metadata"].get("role"))
+    extra = {"actor_id": theirs["actor_id"]} if "actor_id" in theirs else {}
+    other_role = {"role": role} if role != ours["role"] else {}
+    assert ours["metadata"] == {**(theirs["metadata"] or {}), **extra, **other_role}
     known = {"id", "created_at", "updated_at", "expiration_date", "role", "attributed_to", "actor_id", "metadata"}
     assert set(theirs) <= {*known, *plain}
 
@@ -106,7 +111,7 @@ def moments(row: dict[str, Any]) -> list[dt.datetime]:
 
 
 @pytest.mark.parametrize("count", [200, pytest.param(1000, marks=pytest.mark.long)])
-def test_what_mem0s_own_library_holds_comes_in_and_goes_out_whole(
+def test_mem0_library_memories_survive_import_and_export_unchanged(
     count: int, tmp_path: Path, model_server: ModelServer, postgres: EmbeddedPostgres, project_id: uuid.UUID
 ) -> None:
     move(tmp_path, model_server, postgres, project_id, count)

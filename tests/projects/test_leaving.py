@@ -1,4 +1,4 @@
-"""An account that is deleted, and what it had in somebody else's project."""
+"""The data of a deleted account in projects of other owners."""
 
 import uuid
 from typing import Any
@@ -12,7 +12,7 @@ from app.projects.provisioning import erase_account_data
 from tests.conftest import SignUp
 from tests.rows import TABLES_OF_A_PROJECT, Corner, fill_in, make_project
 
-WITH_USERS = text(
+SELECT_TABLES_WITH_USERS_SQL = text(
     "select table_name from information_schema.columns"
     " where table_schema = 'public' and column_name = 'user_id' order by table_name"
 )
@@ -23,7 +23,7 @@ async def rows_of(tx: AsyncSession, table: str, project_id: uuid.UUID, user_id: 
     return int(await tx.scalar(query, {"project": project_id, "user": user_id}) or 0)
 
 
-async def test_nothing_of_an_end_user_stays_in_a_project_that_stays(
+async def test_account_erasure_removes_all_rows_of_an_end_user_in_other_projects(
     resources: Resources, postgres: EmbeddedPostgres
 ) -> None:
     engine = create_async_engine(postgres.url("postgres"))
@@ -35,11 +35,11 @@ async def test_nothing_of_an_end_user_stays_in_a_project_that_stays(
         leaving = Corner(project, str(account), account_id=account)
         await fill_in(tx, leaving)
         await fill_in(tx, Corner(project, "anna"))
-        # Of a project it was never in, whose application happens to use the same id.
+        # A project without the account, whose application uses the same user id.
         await fill_in(tx, Corner(elsewhere, str(account)))
     await erase_account_data(resources.database, account)
     async with AsyncSession(engine) as tx:
-        tables = list(await tx.scalars(WITH_USERS))
+        tables = list(await tx.scalars(SELECT_TABLES_WITH_USERS_SQL))
         assert set(tables) <= set(await tx.scalars(TABLES_OF_A_PROJECT))
         assert len(tables) > 8
         for table in tables:
@@ -51,15 +51,15 @@ async def test_nothing_of_an_end_user_stays_in_a_project_that_stays(
     await engine.dispose()
 
 
-async def test_deleting_the_account_empties_its_place_in_another_project(sign_up: SignUp) -> None:
-    owner, guest = await sign_up(), await sign_up()
-    member = {"email": guest.email, "role": "USER"}
+async def test_account_deletion_removes_its_memories_in_another_project(sign_up: SignUp) -> None:
+    owner, member_account = await sign_up(), await sign_up()
+    member = {"email": member_account.email, "role": "USER"}
     assert (await owner.client.post(f"/v1/projects/{owner.project_id}/members", json=member)).status_code == 201
     there = {"X-Project-Id": str(owner.project_id)}
-    said = {"messages": "I live in Rome", "infer": False}
-    assert (await guest.client.post("/v3/memories/add/", json=said, headers=there)).status_code == 200
-    theirs: dict[str, Any] = {"filters": {"user_id": str(guest.account_id)}}
+    message = {"messages": "I live in Rome", "infer": False}
+    assert (await member_account.client.post("/v3/memories/add/", json=message, headers=there)).status_code == 200
+    theirs: dict[str, Any] = {"filters": {"user_id": str(member_account.account_id)}}
     assert (await owner.client.post("/v3/memories/", json=theirs)).json()["count"] == 1
-    assert (await guest.client.delete("/v1/auth/me")).status_code == 200
+    assert (await member_account.client.delete("/v1/auth/me")).status_code == 200
     assert (await owner.client.post("/v3/memories/", json=theirs)).json()["count"] == 0
-    assert (await owner.client.get(f"/v2/entities/user/{guest.account_id}/")).status_code == 404
+    assert (await owner.client.get(f"/v2/entities/user/{member_account.account_id}/")).status_code == 404

@@ -5,30 +5,30 @@ import pytest
 
 from tests.conftest import SignedUp, SignUp
 
-NOBODY = "nobody-of-this-name@example.com"
+UNKNOWN_EMAIL = "unknown@example.com"
 
 
-async def test_whoever_signs_up_owns_a_personal_organization(owner: SignedUp, organization: str) -> None:
+async def test_new_account_owns_a_personal_organization(owner: SignedUp, organization: str) -> None:
     found = (await owner.client.get(organization)).json()
     assert (found["role"], found["personal"]) == ("OWNER", True)
     [member] = (await owner.client.get(f"{organization}/members")).json()["results"]
     assert (member["account_id"], member["email"], member["role"]) == (str(owner.account_id), owner.email, "OWNER")
 
 
-async def test_an_organization_is_made_renamed_and_deleted_with_its_projects(owner: SignedUp) -> None:
+async def test_organization_can_be_created_renamed_and_deleted_with_its_projects(owner: SignedUp) -> None:
     made = await owner.client.post("/v1/organizations", json={"name": "Firm"})
     assert made.status_code == 201
     assert (made.json()["role"], made.json()["personal"]) == ("OWNER", False)
-    place = f"/v1/organizations/{made.json()['id']}"
+    path = f"/v1/organizations/{made.json()['id']}"
     project = await owner.client.post("/v1/projects", json={"name": "Shop", "organization_id": made.json()["id"]})
-    assert (await owner.client.patch(place, json={"name": "Company"})).json()["name"] == "Company"
-    assert (await owner.client.patch(place, json={"name": None})).json()["name"] == "Company"
-    assert (await owner.client.delete(place)).status_code == 200
-    assert (await owner.client.get(place)).status_code == 404
+    assert (await owner.client.patch(path, json={"name": "Company"})).json()["name"] == "Company"
+    assert (await owner.client.patch(path, json={"name": None})).json()["name"] == "Company"
+    assert (await owner.client.delete(path)).status_code == 200
+    assert (await owner.client.get(path)).status_code == 404
     assert (await owner.client.get(f"/v1/projects/{project.json()['id']}")).status_code == 404
 
 
-async def test_members_of_an_organization_enter_its_projects(
+async def test_organization_members_can_access_its_projects(
     owner: SignedUp, other: SignedUp, organization: str, project: str
 ) -> None:
     assert (await other.client.get(project)).status_code == 404
@@ -43,24 +43,24 @@ async def test_members_of_an_organization_enter_its_projects(
     assert (await other.client.get(project)).status_code == 404
 
 
-async def test_an_address_is_found_however_it_is_spelled(owner: SignedUp, other: SignedUp, organization: str) -> None:
+async def test_member_address_ignores_case(owner: SignedUp, other: SignedUp, organization: str) -> None:
     added = await owner.client.post(f"{organization}/members", json={"email": other.email.upper()})
     assert added.json()["account_id"] == str(other.account_id)
 
 
-async def test_nobody_is_added_who_has_not_signed_up(owner: SignedUp, organization: str) -> None:
-    refused = await owner.client.post(f"{organization}/members", json={"email": NOBODY})
+async def test_member_must_have_an_account(owner: SignedUp, organization: str) -> None:
+    refused = await owner.client.post(f"{organization}/members", json={"email": UNKNOWN_EMAIL})
     assert refused.status_code == 404
     assert "sign up first" in refused.json()["detail"]
 
 
-async def test_nobody_is_added_twice(owner: SignedUp, other: SignedUp, organization: str) -> None:
+async def test_member_cannot_be_added_twice(owner: SignedUp, other: SignedUp, organization: str) -> None:
     for expected in (201, 409):
         response = await owner.client.post(f"{organization}/members", json={"email": other.email})
         assert response.status_code == expected
 
 
-async def test_a_reader_sees_members_and_changes_nothing(owner: SignedUp, other: SignedUp, organization: str) -> None:
+async def test_reader_can_list_members_but_change_nothing(owner: SignedUp, other: SignedUp, organization: str) -> None:
     await owner.client.post(f"{organization}/members", json={"email": other.email})
     members = (await other.client.get(f"{organization}/members")).json()["results"]
     assert {member["account_id"] for member in members} == {str(owner.account_id), str(other.account_id)}
@@ -75,7 +75,7 @@ async def test_a_reader_sees_members_and_changes_nothing(owner: SignedUp, other:
         assert response.status_code == 403, (method, path)
 
 
-async def test_somebody_elses_organization_is_not_found(owner: SignedUp, other: SignedUp, organization: str) -> None:
+async def test_organization_of_others_is_404(owner: SignedUp, other: SignedUp, organization: str) -> None:
     for method, path, body in (
         ("GET", "", None),
         ("PATCH", "", {"name": "Mine"}),
@@ -90,14 +90,16 @@ async def test_somebody_elses_organization_is_not_found(owner: SignedUp, other: 
         assert response.status_code == 404, (method, path)
 
 
-async def test_a_stranger_is_no_member(owner: SignedUp, other: SignedUp, organization: str) -> None:
-    for stranger in (str(other.account_id), uuid.uuid4()):
-        place = f"{organization}/members/{stranger}"
-        assert (await owner.client.patch(place, json={"role": "READER"})).status_code == 404
-        assert (await owner.client.delete(place)).status_code == 404
+async def test_account_outside_the_organization_is_not_a_member(
+    owner: SignedUp, other: SignedUp, organization: str
+) -> None:
+    for outsider in (str(other.account_id), uuid.uuid4()):
+        path = f"{organization}/members/{outsider}"
+        assert (await owner.client.patch(path, json={"role": "READER"})).status_code == 404
+        assert (await owner.client.delete(path)).status_code == 404
 
 
-async def test_the_last_owner_stays(owner: SignedUp, other: SignedUp, organization: str) -> None:
+async def test_last_owner_cannot_leave_or_become_a_reader(owner: SignedUp, other: SignedUp, organization: str) -> None:
     await owner.client.post(f"{organization}/members", json={"email": other.email})
     me = f"{organization}/members/{owner.account_id}"
     for response in (await owner.client.delete(me), await owner.client.patch(me, json={"role": "READER"})):
@@ -108,14 +110,14 @@ async def test_the_last_owner_stays(owner: SignedUp, other: SignedUp, organizati
     assert (await owner.client.get(organization)).status_code == 404
 
 
-async def test_a_reader_may_leave(owner: SignedUp, other: SignedUp, organization: str) -> None:
+async def test_reader_can_leave(owner: SignedUp, other: SignedUp, organization: str) -> None:
     await owner.client.post(f"{organization}/members", json={"email": other.email})
     assert (await other.client.delete(f"{organization}/members/{other.account_id}")).status_code == 200
     assert (await other.client.get(organization)).status_code == 404
 
 
 @pytest.mark.parametrize("_again", range(3))
-async def test_of_two_owners_who_leave_at_once_one_stays(
+async def test_concurrently_leaving_owners_leave_one_owner(
     owner: SignedUp, other: SignedUp, organization: str, _again: int
 ) -> None:
     await owner.client.post(f"{organization}/members", json={"email": other.email, "role": "OWNER"})
@@ -125,7 +127,7 @@ async def test_of_two_owners_who_leave_at_once_one_stays(
     assert sorted(response.status_code for response in left) == [200, 409]
 
 
-async def test_a_list_of_members_comes_in_pages(owner: SignedUp, organization: str, sign_up: SignUp) -> None:
+async def test_members_are_listed_in_pages(owner: SignedUp, organization: str, sign_up: SignUp) -> None:
     added = [await sign_up() for _ in range(3)]
     for member in added:
         await owner.client.post(f"{organization}/members", json={"email": member.email})

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from tests.conftest import SignedUp, open_client
 
-NOBODY = "nobody-of-this-name@example.com"
+UNKNOWN_EMAIL = "unknown@example.com"
 
 
 async def members(client: httpx.AsyncClient, project: str) -> dict[str, tuple[str, bool]]:
@@ -14,9 +14,7 @@ async def members(client: httpx.AsyncClient, project: str) -> dict[str, tuple[st
     return {member["account_id"]: (member["role"], member["inherited"]) for member in found}
 
 
-async def test_whoever_enters_through_the_organization_is_listed_as_inherited(
-    owner: SignedUp, other: SignedUp, project: str
-) -> None:
+async def test_organization_members_are_listed_as_inherited(owner: SignedUp, other: SignedUp, project: str) -> None:
     added = await owner.client.post(f"{project}/members", json={"email": other.email, "role": "USER"})
     assert added.status_code == 201
     assert added.json()["email"] == other.email
@@ -26,23 +24,23 @@ async def test_whoever_enters_through_the_organization_is_listed_as_inherited(
     }
 
 
-async def test_the_strongest_role_counts(owner: SignedUp, other: SignedUp, project: str, organization: str) -> None:
+async def test_strongest_role_applies(owner: SignedUp, other: SignedUp, project: str, organization: str) -> None:
     await owner.client.post(f"{project}/members", json={"email": other.email, "role": "USER"})
     await owner.client.post(f"{organization}/members", json={"email": other.email, "role": "READER"})
     assert (await members(owner.client, project))[str(other.account_id)] == ("READER", False)
     assert (await other.client.get(project)).json()["role"] == "READER"
 
 
-@pytest.mark.parametrize("door", ["organization", "project", "mem0's organization", "mem0's project"])
-async def test_whoever_is_let_in_before_their_first_request_has_a_place_of_their_own(
-    door: str, owner: SignedUp, organization: str, project: str, anonymous: httpx.AsyncClient, app: FastAPI
+@pytest.mark.parametrize("route", ["organization", "project", "mem0's organization", "mem0's project"])
+async def test_added_member_has_an_own_project_first(
+    route: str, owner: SignedUp, organization: str, project: str, anonymous: httpx.AsyncClient, app: FastAPI
 ) -> None:
     body = {"email": f"{uuid.uuid4().hex}@example.com", "password": "correct horse"}
     token = (await anonymous.post("/v1/auth/signup", json=body)).json()["access_token"]
     theirs = f"/api/v1/orgs/organizations/{organization.rpartition('/')[2]}/"
     where = {"organization": organization, "project": project, "mem0's organization": theirs.rstrip("/")}
-    slash = "/" if door.startswith("mem0") else ""
-    path = where.get(door, f"{theirs}projects/{owner.project_id}") + f"/members{slash}"
+    slash = "/" if route.startswith("mem0") else ""
+    path = where.get(route, f"{theirs}projects/{owner.project_id}") + f"/members{slash}"
     added = await owner.client.post(path, json={"email": body["email"], "role": "READER"})
     assert added.status_code == 201, added.text
     async with open_client(app, token) as newcomer:
@@ -52,7 +50,7 @@ async def test_whoever_is_let_in_before_their_first_request_has_a_place_of_their
 
 
 @pytest.mark.parametrize("role", ["OWNER", "READER", "USER"])
-async def test_a_role_is_changed_and_acts_at_once(role: str, owner: SignedUp, other: SignedUp, project: str) -> None:
+async def test_role_change_acts_immediately(role: str, owner: SignedUp, other: SignedUp, project: str) -> None:
     await owner.client.post(f"{project}/members", json={"email": other.email, "role": "READER"})
     changed = await owner.client.patch(f"{project}/members/{other.account_id}", json={"role": role})
     assert changed.json()["role"] == role
@@ -61,7 +59,7 @@ async def test_a_role_is_changed_and_acts_at_once(role: str, owner: SignedUp, ot
     assert renamed.status_code == (200 if role == "OWNER" else 403)
 
 
-async def test_whoever_is_removed_is_out_at_once(owner: SignedUp, other: SignedUp, project: str) -> None:
+async def test_member_removal_acts_immediately(owner: SignedUp, other: SignedUp, project: str) -> None:
     await owner.client.post(f"{project}/members", json={"email": other.email})
     here = {"X-Project-Id": str(owner.project_id)}
     assert (await other.client.get("/v1/projects", headers=here)).status_code == 200
@@ -71,26 +69,28 @@ async def test_whoever_is_removed_is_out_at_once(owner: SignedUp, other: SignedU
 
 
 @pytest.mark.parametrize("role", ["OWNER", "READER", "USER"])
-async def test_everybody_may_leave(role: str, owner: SignedUp, other: SignedUp, project: str) -> None:
+async def test_project_member_can_leave(role: str, owner: SignedUp, other: SignedUp, project: str) -> None:
     await owner.client.post(f"{project}/members", json={"email": other.email, "role": role})
     assert (await other.client.delete(f"{project}/members/{other.account_id}")).status_code == 200
     assert (await other.client.get(project)).status_code == 404
 
 
-async def test_an_inherited_membership_is_changed_where_it_comes_from(owner: SignedUp, project: str) -> None:
+async def test_inherited_membership_can_only_be_changed_in_the_organization(owner: SignedUp, project: str) -> None:
     me = f"{project}/members/{owner.account_id}"
     for response in (await owner.client.delete(me), await owner.client.patch(me, json={"role": "READER"})):
         assert response.status_code == 409
         assert "organization" in response.json()["detail"]
 
 
-async def test_nobody_is_added_twice_or_without_an_account(owner: SignedUp, other: SignedUp, project: str) -> None:
-    for email, expected in ((other.email, 201), (other.email, 409), (NOBODY, 404)):
+async def test_project_member_cannot_be_added_twice_or_without_an_account(
+    owner: SignedUp, other: SignedUp, project: str
+) -> None:
+    for email, expected in ((other.email, 201), (other.email, 409), (UNKNOWN_EMAIL, 404)):
         response = await owner.client.post(f"{project}/members", json={"email": email})
         assert response.status_code == expected
 
 
-async def test_readers_and_end_users_change_nothing(owner: SignedUp, other: SignedUp, project: str) -> None:
+async def test_readers_and_end_users_cannot_change_members(owner: SignedUp, other: SignedUp, project: str) -> None:
     await owner.client.post(f"{project}/members", json={"email": other.email, "role": "READER"})
     assert set(await members(other.client, project)) == {str(owner.account_id), str(other.account_id)}
     for role in ("READER", "USER"):
@@ -104,7 +104,7 @@ async def test_readers_and_end_users_change_nothing(owner: SignedUp, other: Sign
             assert response.status_code == 403, (role, method)
 
 
-async def test_somebody_elses_members_are_not_found(owner: SignedUp, other: SignedUp, project: str) -> None:
+async def test_members_of_other_projects_are_404(owner: SignedUp, other: SignedUp, project: str) -> None:
     for method, path, body in (
         ("GET", "", None),
         ("POST", "", {"email": other.email}),
@@ -116,9 +116,7 @@ async def test_somebody_elses_members_are_not_found(owner: SignedUp, other: Sign
         assert response.status_code == 404, (method, path)
 
 
-async def test_a_key_with_every_scope_runs_the_members_of_its_project(
-    client: httpx.AsyncClient, other: SignedUp
-) -> None:
+async def test_key_with_all_scopes_can_manage_members(client: httpx.AsyncClient, other: SignedUp) -> None:
     [own] = (await client.get("/v1/projects")).json()["results"]
     project = f"/v1/projects/{own['id']}"
     added = await client.post(f"{project}/members", json={"email": other.email, "role": "USER"})
@@ -127,10 +125,8 @@ async def test_a_key_with_every_scope_runs_the_members_of_its_project(
     assert (await client.delete(f"{project}/members/{other.account_id}")).status_code == 200
 
 
-async def test_a_key_that_may_change_projects_may_not_make_owners(
-    owner: SignedUp, other: SignedUp, project: str
-) -> None:
-    """Whoever can make owners can make keys with every scope."""
+async def test_key_that_can_change_projects_cannot_add_owners(owner: SignedUp, other: SignedUp, project: str) -> None:
+    """An owner can create keys with all scopes, so only admin keys may add owners."""
     scopes = ["projects:read", "projects:write"]
     key = (await owner.client.post("/v1/api-keys", json={"name": "Key", "scopes": scopes})).json()["key"]
     refused = await owner.client.post(

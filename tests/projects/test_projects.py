@@ -13,13 +13,13 @@ async def names(client: httpx.AsyncClient) -> list[str]:
     return [found["name"] for found in (await client.get("/v1/projects")).json()["results"]]
 
 
-async def test_whoever_signs_up_owns_one_project(owner: SignedUp, project: str) -> None:
+async def test_new_account_owns_one_project(owner: SignedUp, project: str) -> None:
     [found] = (await owner.client.get("/v1/projects")).json()["results"]
     assert (found["role"], found["id"]) == ("OWNER", str(owner.project_id))
     assert (await owner.client.get(project)).json() == found
 
 
-async def test_a_project_is_made_in_the_personal_organization(owner: SignedUp, organization: str) -> None:
+async def test_project_is_created_in_the_personal_organization_by_default(owner: SignedUp, organization: str) -> None:
     response = await owner.client.post("/v1/projects", json={"name": " Shop ", "description": "Sells"})
     assert response.status_code == 201
     made = response.json()
@@ -28,13 +28,15 @@ async def test_a_project_is_made_in_the_personal_organization(owner: SignedUp, o
     assert await names(owner.client) == ["Shop", "My project"]
 
 
-async def test_a_project_is_made_in_the_organization_named(owner: SignedUp) -> None:
+async def test_project_is_created_in_the_requested_organization(owner: SignedUp) -> None:
     made = (await owner.client.post("/v1/organizations", json={"name": "Firm"})).json()
     response = await owner.client.post("/v1/projects", json={"name": "Shop", "organization_id": made["id"]})
     assert response.json()["organization_id"] == made["id"]
 
 
-async def test_nobody_makes_projects_for_somebody_else(owner: SignedUp, other: SignedUp, organization: str) -> None:
+async def test_project_creation_requires_an_owner_of_the_organization(
+    owner: SignedUp, other: SignedUp, organization: str
+) -> None:
     wanted = {"name": "Mine", "organization_id": organization.rpartition("/")[2]}
     assert (await other.client.post("/v1/projects", json=wanted)).status_code == 404
     await owner.client.post(f"{organization}/members", json={"email": other.email, "role": "READER"})
@@ -43,7 +45,7 @@ async def test_nobody_makes_projects_for_somebody_else(owner: SignedUp, other: S
     assert "owner" in refused.json()["detail"]
 
 
-async def test_a_project_is_worked_in_by_naming_it(owner: SignedUp) -> None:
+async def test_project_header_selects_the_project(owner: SignedUp) -> None:
     made = (await owner.client.post("/v1/projects", json={"name": "Shop"})).json()
     key = await owner.client.post("/v1/api-keys", json={"name": "Key"}, headers={"X-Project-Id": made["id"]})
     with_key = {"Authorization": f"Token {key.json()['key']}"}
@@ -51,7 +53,7 @@ async def test_a_project_is_worked_in_by_naming_it(owner: SignedUp) -> None:
     assert found["id"] == made["id"]
 
 
-async def test_a_list_of_projects_comes_in_pages(owner: SignedUp) -> None:
+async def test_projects_are_listed_in_pages(owner: SignedUp) -> None:
     for number in range(4):
         await owner.client.post("/v1/projects", json={"name": f"P{number}"})
     seen, cursor = [], ""
@@ -64,7 +66,7 @@ async def test_a_list_of_projects_comes_in_pages(owner: SignedUp) -> None:
     assert seen == ["P3", "P2", "P1", "P0", "My project"]
 
 
-async def test_a_project_is_renamed_and_described(owner: SignedUp, project: str) -> None:
+async def test_project_name_and_description_can_be_changed(owner: SignedUp, project: str) -> None:
     before = (await owner.client.get(project)).json()
     after = (await owner.client.patch(project, json={"name": "New", "description": "Sells"})).json()
     assert (after["name"], after["description"]) == ("New", "Sells")
@@ -75,14 +77,14 @@ async def test_a_project_is_renamed_and_described(owner: SignedUp, project: str)
 
 
 @pytest.mark.parametrize("body", [{"name": ""}, {"name": " "}, {"name": "a\x00b"}, {"name": "x" * 201}, {}])
-async def test_a_project_needs_a_name(owner: SignedUp, body: dict[str, str]) -> None:
+async def test_project_requires_a_valid_name(owner: SignedUp, body: dict[str, str]) -> None:
     assert (await owner.client.post("/v1/projects", json=body)).status_code == 422
 
 
-async def test_an_owner_changes_a_project_while_working_in_another(
+async def test_owner_can_change_a_project_while_acting_in_another(
     owner: SignedUp, other: SignedUp, project: str
 ) -> None:
-    """Working as a reader somewhere must not take away what one owns elsewhere."""
+    """The role in the current project does not limit the rights in other projects."""
     await owner.client.post(f"{project}/members", json={"email": other.email, "role": "READER"})
     here = {"X-Project-Id": str(owner.project_id)}
     own = f"/v1/projects/{other.project_id}"
@@ -90,21 +92,21 @@ async def test_an_owner_changes_a_project_while_working_in_another(
     assert (await other.client.patch(project, json={"name": "Mine"}, headers=here)).status_code == 403
 
 
-async def test_somebody_elses_project_is_not_found(owner: SignedUp, other: SignedUp, project: str) -> None:
+async def test_project_of_others_is_404(owner: SignedUp, other: SignedUp, project: str) -> None:
     for method, body in (("GET", None), ("PATCH", {"name": "Mine"}), ("DELETE", None)):
         response = await other.client.request(method, project, json=body)
         assert response.status_code == 404, method
     assert await names(owner.client) == ["My project"]
 
 
-async def test_a_reader_sees_a_project_and_changes_nothing(owner: SignedUp, other: SignedUp, project: str) -> None:
+async def test_reader_can_read_a_project_but_not_change_it(owner: SignedUp, other: SignedUp, project: str) -> None:
     await owner.client.post(f"{project}/members", json={"email": other.email, "role": "READER"})
     assert (await other.client.get(project)).json()["role"] == "READER"
     assert (await other.client.patch(project, json={"name": "Mine"})).status_code == 403
     assert (await other.client.delete(project)).status_code == 403
 
 
-async def test_an_end_user_sees_what_a_project_is_called(owner: SignedUp, other: SignedUp, project: str) -> None:
+async def test_end_user_sees_only_the_name_of_a_project(owner: SignedUp, other: SignedUp, project: str) -> None:
     await owner.client.patch(project, json={"description": "For us only"})
     await owner.client.post(f"{project}/members", json={"email": other.email, "role": "USER"})
     seen = (await other.client.get(project)).json()
@@ -113,7 +115,7 @@ async def test_an_end_user_sees_what_a_project_is_called(owner: SignedUp, other:
     assert (await other.client.get(f"{project}/members")).status_code == 403
 
 
-async def test_an_end_user_does_not_make_organizations(owner: SignedUp, other: SignedUp, project: str) -> None:
+async def test_end_user_cannot_create_organizations(owner: SignedUp, other: SignedUp, project: str) -> None:
     await owner.client.post(f"{project}/members", json={"email": other.email, "role": "USER"})
     here = {"X-Project-Id": str(owner.project_id)}
     refused = await other.client.post("/v1/organizations", json={"name": "Mine"}, headers=here)
@@ -121,7 +123,7 @@ async def test_an_end_user_does_not_make_organizations(owner: SignedUp, other: S
     assert (await other.client.post("/v1/organizations", json={"name": "Mine"})).status_code == 201
 
 
-async def test_a_deleted_project_is_gone_with_its_keys(owner: SignedUp) -> None:
+async def test_project_deletion_removes_its_keys(owner: SignedUp) -> None:
     made = (await owner.client.post("/v1/projects", json={"name": "Shop"})).json()
     here = {"X-Project-Id": made["id"]}
     key = (await owner.client.post("/v1/api-keys", json={"name": "Key"}, headers=here)).json()["key"]
@@ -132,9 +134,7 @@ async def test_a_deleted_project_is_gone_with_its_keys(owner: SignedUp) -> None:
     assert await names(owner.client) == ["My project"]
 
 
-async def test_whoever_deletes_their_last_project_gets_a_fresh_one(
-    owner: SignedUp, project: str, organization: str
-) -> None:
+async def test_account_without_a_project_gets_a_new_one(owner: SignedUp, project: str, organization: str) -> None:
     assert (await owner.client.delete(project)).status_code == 200
     [found] = (await owner.client.get("/v1/projects")).json()["results"]
     assert found["id"] not in project
@@ -142,7 +142,7 @@ async def test_whoever_deletes_their_last_project_gets_a_fresh_one(
     assert len((await owner.client.get("/v1/organizations")).json()["results"]) == 1
 
 
-async def test_an_api_key_sees_and_changes_its_own_project_only(
+async def test_api_key_can_read_and_change_its_own_project_only(
     client: httpx.AsyncClient, owner: SignedUp, project: str
 ) -> None:
     [own] = (await client.get("/v1/projects")).json()["results"]
@@ -152,7 +152,7 @@ async def test_an_api_key_sees_and_changes_its_own_project_only(
     assert (await client.patch(project, json={"name": "New"})).status_code == 404
 
 
-async def test_an_api_key_neither_makes_nor_deletes_projects(client: httpx.AsyncClient) -> None:
+async def test_api_key_cannot_create_or_delete_projects(client: httpx.AsyncClient) -> None:
     [own] = (await client.get("/v1/projects")).json()["results"]
     for response in (
         await client.post("/v1/projects", json={"name": "More"}),
@@ -163,7 +163,7 @@ async def test_an_api_key_neither_makes_nor_deletes_projects(client: httpx.Async
         assert "signed in" in response.json()["detail"]
 
 
-async def test_settings_are_merged_and_stay_in_their_project(database: Database, project_id: uuid.UUID) -> None:
+async def test_settings_are_merged_and_isolated_per_project(database: Database, project_id: uuid.UUID) -> None:
     async with database.transaction(project_id) as tx:
         settings = SettingsRepository(tx, project_id)
         assert await settings.get() == {}
@@ -177,7 +177,7 @@ async def test_settings_are_merged_and_stay_in_their_project(database: Database,
         assert unchanged == {"decay": False, "words": "Ü"}
 
 
-async def test_the_first_project_stays_the_first(owner: SignedUp) -> None:
+async def test_default_project_does_not_change(owner: SignedUp) -> None:
     for number in range(8):
         assert (await owner.client.post("/v1/projects", json={"name": f"Later {number}"})).status_code == 201
     assert (await owner.client.get("/v1/ping/")).json()["project_id"] == str(owner.project_id)

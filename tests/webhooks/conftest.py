@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest_asyncio
 
-from app.adapters.webhook_client import HttpCourier
+from app.adapters.webhook_client import HttpWebhookClient
 from app.core.resources import Resources
 from app.main import create_app
 from app.worker import run_jobs
@@ -19,32 +19,32 @@ EVERYTHING = ["memory_add", "memory_update", "memory_delete", "memory_categorize
 
 
 @dataclass
-class House:
-    """A fresh project of a house that may send webhooks to loopback, quickly again after a failure."""
+class WebhookProject:
+    """A new project whose webhooks may reach loopback, with a short retry delay."""
 
     client: httpx.AsyncClient
-    place: uuid.UUID
+    project_uuid: uuid.UUID
     resources: Resources
     key: str
 
     @property
     def project_id(self) -> str:
-        return str(self.place)
+        return str(self.project_uuid)
 
     def jobs(self) -> AbstractAsyncContextManager[object]:
         return run_jobs(self.resources, concurrency=2, look_every_seconds=0.2)
 
     async def hook(self, url: str, *events: str) -> dict[str, Any]:
-        wanted = {"url": url, "name": "Hook", "event_types": list(events) or EVERYTHING}
-        made = await self.client.post(f"/api/v1/webhooks/projects/{self.project_id}/", json=wanted)
+        body = {"url": url, "name": "Hook", "event_types": list(events) or EVERYTHING}
+        made = await self.client.post(f"/api/v1/webhooks/projects/{self.project_id}/", json=body)
         assert made.status_code == 201, made.text
-        found: dict[str, Any] = made.json()
-        return found
+        webhook: dict[str, Any] = made.json()
+        return webhook
 
     async def remember(self, *texts: str) -> list[str]:
         messages = [{"role": "user", "content": text} for text in texts]
-        wanted = {"messages": messages, "user_id": "anna", "infer": False}
-        added = await self.client.post("/v3/memories/add/", json=wanted)
+        body = {"messages": messages, "user_id": "anna", "infer": False}
+        added = await self.client.post("/v3/memories/add/", json=body)
         assert added.status_code == 200, added.text
         return [each["id"] for each in added.json()["results"]]
 
@@ -60,23 +60,25 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield receiver
 
 
-def courier(resources: Resources, courier: HttpCourier, *, allow_private: bool) -> Resources:
-    values = replace(resources.values, webhook_allow_private=allow_private, webhook_retry_seconds=0.05)
-    return replace(resources, courier=courier, values=values)
+def with_webhook_client(resources: Resources, webhook_client: HttpWebhookClient, *, allow_private: bool) -> Resources:
+    config = replace(resources.config, webhook_allow_private=allow_private, webhook_retry_seconds=0.05)
+    return replace(resources, webhook_client=webhook_client, config=config)
 
 
-OpenHouse = Callable[..., Awaitable[House]]
+OpenWebhookProject = Callable[..., Awaitable[WebhookProject]]
 
 
 @pytest_asyncio.fixture
-async def open_house(resources: Resources, make_key: MakeKey) -> AsyncIterator[OpenHouse]:
+async def open_webhook_project(resources: Resources, make_key: MakeKey) -> AsyncIterator[OpenWebhookProject]:
     opened: list[httpx.AsyncClient] = []
 
-    async def make(carrier: HttpCourier, *, allow_private: bool = True, project: uuid.UUID | None = None) -> House:
-        own = courier(resources, carrier, allow_private=allow_private)
+    async def make(
+        webhook_client: HttpWebhookClient, *, allow_private: bool = True, project: uuid.UUID | None = None
+    ) -> WebhookProject:
+        own = with_webhook_client(resources, webhook_client, allow_private=allow_private)
         holder = await make_key(project=project)
         opened.append(open_client(create_app(own), holder.key))
-        return House(opened[-1], holder.project_id, own, holder.key)
+        return WebhookProject(opened[-1], holder.project_id, own, holder.key)
 
     yield make
     for client in opened:
@@ -84,19 +86,19 @@ async def open_house(resources: Resources, make_key: MakeKey) -> AsyncIterator[O
 
 
 @pytest_asyncio.fixture
-async def house(open_house: OpenHouse) -> AsyncIterator[House]:
-    carrier = HttpCourier(allow_private=True, timeout_seconds=0.5)
-    yield await open_house(carrier)
-    await carrier.close()
+async def hooks(open_webhook_project: OpenWebhookProject) -> AsyncIterator[WebhookProject]:
+    webhook_client = HttpWebhookClient(allow_private=True, timeout_seconds=0.5)
+    yield await open_webhook_project(webhook_client)
+    await webhook_client.close()
 
 
 async def until(met: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not met():  # noqa: ASYNC110  # what is waited for happens in other processes
+        while not met():  # noqa: ASYNC110  # the condition depends on other processes
             await asyncio.sleep(0.02)
 
 
 async def until_async(met: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(20):
-        while not await met():  # noqa: ASYNC110  # the same
+        while not await met():  # noqa: ASYNC110  # as above
             await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback that does what the test says: takes, fails, hangs, redirects, babbles."""
+"""A webhook receiver on loopback that accepts, fails, hangs, redirects or answers endlessly, as a test needs."""
 
 import asyncio
 import json
@@ -8,20 +8,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-HANGS, REDIRECTS, BABBLES = "hangs", "redirects", "babbles"
+HANGS, REDIRECTS, ENDLESS = "hangs", "redirects", "endless"
 
 
 @dataclass
 class Receiver:
     url: str = ""
     next: deque[int | str] = field(default_factory=deque)
-    """What the next requests get; 200 after that."""
+    """How the next requests are answered. Later ones get `usual`."""
     usual: int | str = 200
-    taken: list[dict[str, Any]] = field(default_factory=list)
-    """The bodies of those that were answered with 200."""
+    accepted: list[dict[str, Any]] = field(default_factory=list)
+    """The bodies of all requests that were answered with 200."""
     headers: list[dict[str, str]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
-    asked: int = 0
+    requests: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -35,13 +35,13 @@ class Receiver:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
-        self.asked += 1
+        self.requests += 1
         behaviour = self.next.popleft() if self.next else self.usual
         if behaviour == HANGS:
             await reader.read()
             return
         if behaviour == 200:
-            self.taken.append(json.loads(body))
+            self.accepted.append(json.loads(body))
             self.headers.append(headers)
             self.bodies.append(body)
         writer.write(reply(behaviour, self.url))
@@ -51,7 +51,7 @@ class Receiver:
 def reply(behaviour: int | str, url: str) -> bytes:
     if behaviour == REDIRECTS:
         return f"HTTP/1.1 307 Moved\r\nLocation: {url}elsewhere\r\nContent-Length: 0\r\n\r\n".encode()
-    if behaviour == BABBLES:
+    if behaviour == ENDLESS:
         return b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n" + b"x" * 100_000
     return f"HTTP/1.1 {behaviour} Word\r\nContent-Length: 0\r\n\r\n".encode()
 

@@ -20,7 +20,7 @@ async def using(url: str, key: str = "sb_publishable_for_tests") -> AsyncIterato
         yield await acreate_client(url, key, options)
 
 
-async def test_a_whole_life_through_the_async_client(provider: Provider) -> None:
+async def test_async_client_runs_all_account_flows(provider: Provider) -> None:
     email = new_email()
     async with serving(provider) as url, using(url) as client:
         signed_up = await client.auth.sign_up({"email": email, "password": PASSWORD})
@@ -44,19 +44,19 @@ async def test_a_whole_life_through_the_async_client(provider: Provider) -> None
         await client.auth.sign_in_with_password({"email": email, "password": "another fine password"})
 
 
-async def test_the_admin_part_works_with_the_secret_key(provider: Provider) -> None:
-    async with serving(provider) as url, using(url, SECRET) as holder, using(url) as stranger:
-        admin = holder.auth.admin
+async def test_admin_client_works_with_the_secret_key(provider: Provider) -> None:
+    async with serving(provider) as url, using(url, SECRET) as owner, using(url) as anonymous:
+        admin = owner.auth.admin
         user = (await admin.create_user({"email": new_email(), "password": PASSWORD})).user
         assert user.id in {found.id for found in await admin.list_users()}
         await admin.delete_user(user.id)
         with pytest.raises(AuthApiError) as refused:
-            await stranger.auth.admin.list_users()
+            await anonymous.auth.admin.list_users()
         assert refused.value.code == "not_admin"
 
 
-async def test_the_plain_client_with_its_own_defaults_signs_up_and_in(provider: Provider) -> None:
-    """Its default flow sends a PKCE challenge along, which a provider without redirects may ignore."""
+async def test_sync_client_with_default_options_signs_up_and_in(provider: Provider) -> None:
+    """The default flow of the client sends a PKCE challenge, which a provider without redirects may ignore."""
 
     def live(url: str) -> str | None:
         email = new_email()
@@ -69,3 +69,12 @@ async def test_the_plain_client_with_its_own_defaults_signs_up_and_in(provider: 
 
     async with serving(provider) as url:
         assert await asyncio.to_thread(live, url)
+
+
+async def test_clients_do_not_share_sessions(provider: Provider) -> None:
+    """The reason why the app creates one client per operation."""
+    alice, bob = provider.client(), provider.client()
+    await alice.sign_up({"email": new_email(), "password": PASSWORD})
+    await bob.sign_up({"email": new_email(), "password": PASSWORD})
+    await alice.update_user({"data": {"name": "Alice"}})
+    assert (await bob.get_user()).user.user_metadata == {}  # type: ignore[union-attr]

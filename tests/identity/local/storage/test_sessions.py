@@ -6,13 +6,7 @@ from supabase_auth.errors import AuthApiError
 from supabase_auth.types import Session
 
 from app.core.database.database import Database
-from tests.identity.local.conftest import PASSWORD, SECRET, MakeProvider, Provider, new_email
-
-
-async def signed_in(provider: Provider, email: str | None = None) -> Session:
-    answer = await provider.client().sign_up({"email": email or new_email(), "password": PASSWORD})
-    assert answer.session is not None
-    return answer.session
+from tests.identity.local.conftest import PASSWORD, MakeProvider, Provider, new_email, open_session
 
 
 async def refresh(provider: Provider, token: str) -> Session:
@@ -22,26 +16,26 @@ async def refresh(provider: Provider, token: str) -> Session:
 
 
 async def session_id(provider: Provider, session: Session) -> str:
-    return str((await provider.house.tokens.verify(session.access_token)).session_id)
+    return str((await provider.identity.tokens.verify(session.access_token)).session_id)
 
 
-async def make_old(database: Database, account_id: str) -> None:
-    """As if the grace period were over."""
+async def expire_grace_period(database: Database, account_id: str) -> None:
+    """Simulate the end of the grace period."""
     async with database.system() as tx:
         statement = "update auth.refresh_tokens set updated_at = now() - interval '11 seconds' where user_id = :id"
         await tx.execute(text(statement), {"id": account_id})
 
 
-async def test_refreshing_rotates_within_the_same_session(provider: Provider) -> None:
-    first = await signed_in(provider)
+async def test_refresh_rotates_the_token_within_the_session(provider: Provider) -> None:
+    first = await open_session(provider)
     second = await refresh(provider, first.refresh_token)
     assert second.refresh_token != first.refresh_token
     assert await session_id(provider, second) == await session_id(provider, first)
     assert second.user.id == first.user.id
 
 
-async def test_the_tables_do_not_hold_usable_tokens(provider: Provider, database: Database) -> None:
-    session = await refresh(provider, (await signed_in(provider)).refresh_token)
+async def test_tables_store_no_usable_refresh_tokens(provider: Provider, database: Database) -> None:
+    session = await refresh(provider, (await open_session(provider)).refresh_token)
     async with database.system() as tx:
         query = "select token, parent from auth.refresh_tokens where user_id = :id"
         rows = (await tx.execute(text(query), {"id": session.user.id})).all()
@@ -49,24 +43,24 @@ async def test_the_tables_do_not_hold_usable_tokens(provider: Provider, database
     assert session.refresh_token not in {value for row in rows for value in row}
 
 
-async def test_a_token_used_twice_within_seconds_gets_the_active_one(provider: Provider) -> None:
-    first = await signed_in(provider)
+async def test_refresh_token_used_twice_within_seconds_gets_the_active_one(provider: Provider) -> None:
+    first = await open_session(provider)
     second = await refresh(provider, first.refresh_token)
     again = await refresh(provider, first.refresh_token)
     assert again.refresh_token == second.refresh_token
 
 
-async def test_the_parent_of_the_active_token_is_good_even_later(provider: Provider, database: Database) -> None:
-    first = await signed_in(provider)
+async def test_parent_of_the_active_refresh_token_stays_valid(provider: Provider, database: Database) -> None:
+    first = await open_session(provider)
     second = await refresh(provider, first.refresh_token)
-    await make_old(database, first.user.id)
+    await expire_grace_period(database, first.user.id)
     assert (await refresh(provider, first.refresh_token)).refresh_token == second.refresh_token
 
 
-async def test_an_older_token_ends_the_whole_session(provider: Provider, database: Database) -> None:
-    first = await signed_in(provider)
+async def test_older_refresh_token_ends_the_session(provider: Provider, database: Database) -> None:
+    first = await open_session(provider)
     third = await refresh(provider, (await refresh(provider, first.refresh_token)).refresh_token)
-    await make_old(database, first.user.id)
+    await expire_grace_period(database, first.user.id)
     with pytest.raises(AuthApiError) as refused:
         await refresh(provider, first.refresh_token)
     assert (refused.value.status, refused.value.code) == (400, "refresh_token_already_used")
@@ -78,13 +72,13 @@ async def test_an_older_token_ends_the_whole_session(provider: Provider, databas
     assert refused.value.code == "session_not_found"
 
 
-async def test_refreshing_many_times_at_once_gives_one_token(provider: Provider) -> None:
-    first = await signed_in(provider)
+async def test_concurrent_refreshes_return_one_token(provider: Provider) -> None:
+    first = await open_session(provider)
     answers = await asyncio.gather(*(refresh(provider, first.refresh_token) for _ in range(4)))
     assert len({answer.refresh_token for answer in answers}) == 1
 
 
-async def test_unknown_missing_and_expired_refresh_tokens_are_told_apart(
+async def test_unknown_missing_and_expired_refresh_tokens_have_different_errors(
     make_provider: MakeProvider, database: Database
 ) -> None:
     provider = await make_provider(session_seconds=60)
@@ -97,7 +91,7 @@ async def test_unknown_missing_and_expired_refresh_tokens_are_told_apart(
         assert answer.json()["error_code"] == "refresh_token_not_found", token
     missing = await provider.http.post("/token?grant_type=refresh_token", json={})
     assert missing.json()["error_code"] == "validation_failed"
-    session = await signed_in(provider)
+    session = await open_session(provider)
     async with database.system() as tx:
         ended = text("update auth.sessions set not_after = now() where user_id = :id")
         await tx.execute(ended, {"id": session.user.id})
@@ -112,21 +106,21 @@ async def test_unknown_missing_and_expired_refresh_tokens_are_told_apart(
 @pytest.mark.parametrize(
     ("scope", "this_lives", "other_lives"), [("local", False, True), ("others", True, False), ("global", False, False)]
 )
-async def test_signing_out_acts_at_once_and_only_as_far_as_asked(
+async def test_sign_out_immediately_ends_the_sessions_of_its_scope(
     provider: Provider, scope: str, this_lives: bool, other_lives: bool
 ) -> None:
     email = new_email()
-    this = await signed_in(provider, email)
+    this = await open_session(provider, email)
     other = (await provider.client().sign_in_with_password({"email": email, "password": PASSWORD})).session
-    stranger = await signed_in(provider)
+    unrelated = await open_session(provider)
     assert other is not None
     await provider.client().admin.sign_out(this.access_token, scope)  # type: ignore[arg-type]
-    assert await lives(provider, this) is this_lives
-    assert await lives(provider, other) is other_lives
-    assert await lives(provider, stranger)
+    assert await is_active(provider, this) is this_lives
+    assert await is_active(provider, other) is other_lives
+    assert await is_active(provider, unrelated)
 
 
-async def lives(provider: Provider, session: Session) -> bool:
+async def is_active(provider: Provider, session: Session) -> bool:
     try:
         await provider.client().get_user(session.access_token)
         await refresh(provider, session.refresh_token)
@@ -135,8 +129,8 @@ async def lives(provider: Provider, session: Session) -> bool:
     return True
 
 
-async def test_signing_out_twice_or_nowhere_is_an_error(provider: Provider) -> None:
-    session = await signed_in(provider)
+async def test_second_sign_out_and_unknown_scope_are_errors(provider: Provider) -> None:
+    session = await open_session(provider)
     with pytest.raises(AuthApiError) as refused:
         await provider.client().admin.sign_out(session.access_token, "everything")  # type: ignore[arg-type]
     assert refused.value.status == 400
@@ -144,29 +138,3 @@ async def test_signing_out_twice_or_nowhere_is_an_error(provider: Provider) -> N
     with pytest.raises(AuthApiError) as refused:
         await provider.client().admin.sign_out(session.access_token)
     assert (refused.value.status, refused.value.code) == (403, "session_not_found")
-
-
-async def test_without_a_persons_token_nobody_is_anybody(provider: Provider) -> None:
-    assert (await provider.http.get("/user")).status_code == 401
-    keyed = await provider.http.get("/user", headers={"apikey": SECRET, "Authorization": f"Bearer {SECRET}"})
-    assert (keyed.status_code, keyed.json()["error_code"]) == (401, "no_authorization")
-    with pytest.raises(AuthApiError) as refused:
-        await provider.client().get_user("not.a.token")
-    assert (refused.value.status, refused.value.code) == (403, "bad_jwt")
-
-
-async def test_an_account_that_is_gone_is_not_found(provider: Provider) -> None:
-    session = await signed_in(provider)
-    await provider.client().admin.delete_user(session.user.id)
-    with pytest.raises(AuthApiError) as refused:
-        await provider.client().get_user(session.access_token)
-    assert (refused.value.status, refused.value.code) == (403, "user_not_found")
-
-
-async def test_one_clients_session_is_never_anothers(provider: Provider) -> None:
-    """The app makes a client per operation; this is why."""
-    alice, bob = provider.client(), provider.client()
-    await alice.sign_up({"email": new_email(), "password": PASSWORD})
-    await bob.sign_up({"email": new_email(), "password": PASSWORD})
-    await alice.update_user({"data": {"name": "Alice"}})
-    assert (await bob.get_user()).user.user_metadata == {}  # type: ignore[union-attr]

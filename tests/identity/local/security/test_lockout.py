@@ -7,8 +7,8 @@ from app.identity.local.errors import IdentityError
 from app.identity.local.security.lockout import Lockout, LockoutLimits
 
 
-class FarAway(InProcessShortTerm):
-    """Short-term memory with a network in between: others get a turn during each call."""
+class RemoteShortTerm(InProcessShortTerm):
+    """Short-term memory behind a network: other tasks run during each call."""
 
     async def get(self, key: str) -> bytes | None:
         value = await super().get(key)
@@ -23,13 +23,13 @@ class Clock:
         return self.now
 
 
-async def test_counting_loses_nothing_when_memory_is_far_away() -> None:
-    lockout = Lockout(FarAway(), LockoutLimits(guesses_per_account=5, free_guesses=100))
+async def test_lockout_counts_concurrent_guesses_in_remote_memory() -> None:
+    lockout = Lockout(RemoteShortTerm(), LockoutLimits(guesses_per_account=5, free_guesses=100))
     answers = await asyncio.gather(*(lockout.guess("ada", "192.0.2.1") for _ in range(20)), return_exceptions=True)
     assert sum(answer is None for answer in answers) == 5
 
 
-async def test_a_lockout_ends_and_says_when() -> None:
+async def test_lockout_ends_and_says_when() -> None:
     clock = Clock()
     limits = LockoutLimits(guesses_per_account=1, guess_window_seconds=900)
     lockout = Lockout(InProcessShortTerm(clock=clock), limits, clock)
@@ -43,14 +43,14 @@ async def test_a_lockout_ends_and_says_when() -> None:
     await lockout.guess("ada", "192.0.2.1")
 
 
-async def test_right_guesses_do_not_use_up_an_offices_address() -> None:
+async def test_correct_guesses_do_not_count_against_an_ip_address() -> None:
     lockout = Lockout(InProcessShortTerm(), LockoutLimits(guesses_per_address=2))
     for number in range(10):
         await lockout.guess(f"person {number}", "192.0.2.1")
         await lockout.guessed_right(f"person {number}", "192.0.2.1")
 
 
-async def test_answers_slow_down_before_they_stop() -> None:
+async def test_wrong_guesses_are_delayed_before_they_are_refused() -> None:
     lockout = Lockout(InProcessShortTerm(), LockoutLimits(free_guesses=1, slowest_seconds=0.05))
     await lockout.guess("ada", "192.0.2.1")
     slow = asyncio.create_task(lockout.guess("ada", "192.0.2.1"))

@@ -21,7 +21,7 @@ from app.identity.tokens import InvalidToken, verify
 from tests.identity.test_tokens import ISSUER, good_claims
 
 
-def test_keys_are_made_once_and_readable_by_nobody_else(tmp_path: Path) -> None:
+def test_keys_are_created_once_and_readable_by_the_owner_only(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     first, secret = load_or_create_keys(folder), load_or_create_secret(folder)
     assert load_or_create_keys(folder) == first
@@ -32,34 +32,42 @@ def test_keys_are_made_once_and_readable_by_nobody_else(tmp_path: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {KEYS_FILE, SECRET_FILE}
 
 
-def test_a_file_left_open_to_others_is_closed(tmp_path: Path) -> None:
+def test_key_file_readable_by_others_is_made_private(tmp_path: Path) -> None:
     load_or_create_keys(tmp_path)
     (tmp_path / KEYS_FILE).chmod(0o644)
     load_or_create_keys(tmp_path)
     assert stat.S_IMODE((tmp_path / KEYS_FILE).stat().st_mode) == 0o600
 
 
-def test_those_who_start_together_agree(tmp_path: Path) -> None:
-    """Threads stand for processes: the lock belongs to the opened folder, which each opens for itself."""
+def test_concurrent_starts_share_one_key(tmp_path: Path) -> None:
+    """Threads stand for processes: each opens the folder itself, and the lock belongs to the open folder."""
     with ThreadPoolExecutor(8) as together:
         found = together.map(load_or_create_keys, [tmp_path] * 16)
     assert len({keys.current["kid"] for keys in found}) == 1
 
 
 KEY = new_key()
-SPOILT = ["", "{", "[]", "{}", "5", '["key"]']
-SPOILT += [json.dumps({**KEY, **spoilt}) for spoilt in ({"d": "AAAA"}, {"alg": "HS256"}, {"kid": 5})]
-SPOILT += [json.dumps({name: value for name, value in KEY.items() if name != lost}) for lost in ("d", "kid", "x")]
 
 
-@pytest.mark.parametrize("text", SPOILT, ids=range(len(SPOILT)))
-def test_a_spoilt_file_stops_the_start_with_a_sentence(tmp_path: Path, text: str) -> None:
+INVALID_FILES = ["", "{", "[]", "{}", "5", '["key"]']
+
+
+INVALID_FILES += [json.dumps({**KEY, **changes}) for changes in ({"d": "AAAA"}, {"alg": "HS256"}, {"kid": 5})]
+
+
+INVALID_FILES += [
+    json.dumps({name: value for name, value in KEY.items() if name != missing}) for missing in ("d", "kid", "x")
+]
+
+
+@pytest.mark.parametrize("text", INVALID_FILES, ids=range(len(INVALID_FILES)))
+def test_invalid_key_file_stops_the_start(tmp_path: Path, text: str) -> None:
     (tmp_path / KEYS_FILE).write_text(text)
     with pytest.raises(ConfigurationError, match="DATA_DIR"):
         load_or_create_keys(tmp_path)
 
 
-async def test_a_rotated_key_signs_and_the_old_one_still_verifies(tmp_path: Path) -> None:
+async def test_rotated_key_signs_and_the_old_one_still_verifies(tmp_path: Path) -> None:
     old = load_or_create_keys(tmp_path)
     save_keys(tmp_path, SigningKeys((new_key(), *old.keys)))
     both = load_or_create_keys(tmp_path)
@@ -70,8 +78,8 @@ async def test_a_rotated_key_signs_and_the_old_one_still_verifies(tmp_path: Path
         await verify(both.sign(good_claims()), [local_issuer(old, ISSUER)])
 
 
-def test_a_key_of_supabases_own_tool_can_be_used() -> None:
-    """`supabase gen signing-key --algorithm ES256` prints one key; its file holds a list."""
+def test_key_of_the_supabase_cli_can_be_used() -> None:
+    """`supabase gen signing-key --algorithm ES256` prints one key; its key file contains a list."""
     key = new_key()
     assert parse_keys(json.dumps(key)) == parse_keys(json.dumps([key]))
     assert key["key_ops"] == ["sign", "verify"]

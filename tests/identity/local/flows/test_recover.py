@@ -1,0 +1,47 @@
+import pytest
+from supabase_auth.errors import AuthApiError
+
+from tests.identity.local.conftest import PASSWORD, MakeProvider, Provider, new_email, sign_up_unconfirmed
+
+
+async def test_recovery_signs_in_and_allows_a_new_password(provider: Provider) -> None:
+    email = new_email()
+    await provider.client().sign_up({"email": email, "password": PASSWORD})
+    await provider.client().reset_password_for_email(email, {"redirect_to": "http://app.test/new"})
+    assert (await provider.link()).params["redirect_to"] == "http://app.test/new"
+    client = provider.client()
+    answer = await client.verify_otp({"token_hash": await provider.token_hash(), "type": "recovery"})
+    assert answer.session is not None
+    await client.update_user({"password": "another fine password"})
+    await provider.client().sign_in_with_password({"email": email, "password": "another fine password"})
+
+
+async def test_recovery_of_an_unknown_address_sends_nothing(provider: Provider) -> None:
+    await provider.client().reset_password_for_email(new_email())
+    await provider.identity.outbox.drain()
+    assert provider.mailbox.mails == []
+
+
+async def test_emails_are_limited_alike_for_known_and_unknown_addresses(make_provider: MakeProvider) -> None:
+    provider = await make_provider(mail_interval_seconds=60)
+    known = new_email()
+    await provider.client().sign_up({"email": known, "password": PASSWORD})
+    for email in (known, new_email()):
+        await provider.client().reset_password_for_email(email)
+        with pytest.raises(AuthApiError, match="only request this after") as refused:
+            await provider.client().reset_password_for_email(email)
+        assert (refused.value.status, refused.value.code) == (429, "over_email_send_rate_limit")
+
+
+async def test_confirmation_can_be_resent_until_it_is_used(mailing: Provider) -> None:
+    email = new_email()
+    await sign_up_unconfirmed(mailing, email)
+    await mailing.client().resend({"type": "signup", "email": email})
+    await mailing.client().verify_otp({"token_hash": await mailing.token_hash(), "type": "signup"})
+    assert len(mailing.mailbox.mails) == 2
+    await mailing.client().resend({"type": "signup", "email": email})
+    await mailing.client().resend({"type": "signup", "email": new_email()})
+    await mailing.identity.outbox.drain()
+    assert len(mailing.mailbox.mails) == 2
+    refused = await mailing.http.post("/resend", json={"type": "recovery", "email": email})
+    assert refused.status_code == 400
