@@ -124,7 +124,7 @@ def string_constants(tree: ast.Module) -> dict[str, str]:
 def code_nodes(node: ast.AST) -> Iterator[ast.expr]:
     if isinstance(node, ast.Call):
         yield from (keyword.value for keyword in node.keywords if keyword.arg == "code")
-        place = {"answer": 2, "IdentityError": 1}.get(getattr(node.func, "id", ""))
+        place = {"error_response": 2, "IdentityError": 1}.get(getattr(node.func, "id", ""))
         yield from node.args[place : place + 1] if place else []
     elif isinstance(node, ast.ClassDef):
         for line in node.body:
