@@ -10,7 +10,7 @@ from app.chat.routes import router as chat
 from app.chat.usage.routes import router as usage
 from app.core.http import error_responses as rendering
 from app.core.http.health_routes import router as core
-from app.core.http.middleware import AroundEveryRequest
+from app.core.http.middleware import RequestMiddleware
 from app.core.resources import Resources
 from app.gateways.mem0.entities.routes import router as memory_entities
 from app.gateways.mem0.events.routes import router as memory_events
@@ -60,25 +60,25 @@ def create_app(resources: Resources) -> FastAPI:
         redoc_url=None,
     )
     app.state.resources = resources
-    app.state.auth_limit = resources.values.auth_limit
+    app.state.auth_limit = resources.config.auth_limit
     rendering.install(app)
     for router in ROUTERS:
         app.include_router(router)
     if resources.identity_app:
         app.mount("/auth/v1", resources.identity_app)
-    readable = partial(
+    with_cors = partial(
         CORSMiddleware,
-        allow_origins=resources.values.cors_origins,
+        allow_origins=resources.config.cors_origins,
         allow_methods=["*"],
         allow_headers=["*"],
         expose_headers=EXPOSED,
         max_age=600,
     )
-    app.add_middleware(readable)
+    app.add_middleware(with_cors)
     app.add_middleware(
-        AroundEveryRequest,
-        timeout_seconds=resources.values.request_timeout_seconds,
-        max_body_bytes=resources.values.max_body_bytes,
-        dressed=readable,
+        RequestMiddleware,
+        timeout_seconds=resources.config.request_timeout_seconds,
+        max_body_bytes=resources.config.max_body_bytes,
+        with_cors=with_cors,
     )
     return app

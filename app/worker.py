@@ -8,14 +8,15 @@ import procrastinate
 import structlog
 from procrastinate.exceptions import ConnectorException
 
-from app.core.background_tasks import stop
-from app.core.jobs import count_outcome, open_queue, rescue_stalled
+from app.core.background_tasks import stop_task
+from app.core.jobs import count_outcome, open_queue, requeue_stalled
 from app.core.resources import Resources
-from app.gateways.mem0.exports import delete_old_exports
-from app.memory.categories.categorize import categorize_left_behind, categorize_project
-from app.memory.indexing.repair import sweep
+from app.gateways.mem0.jobs import delete_old_exports
+from app.memory.categories.jobs import categorize_left_behind, categorize_project
+from app.memory.indexing import sweep
+from app.memory.indexing.jobs import reindex, remove_orphans_daily, sweep_every_minute
 from app.memory.ledger.jobs import delete_old_events_daily
-from app.memory.user_profiles.request import portray_those_due
+from app.memory.user_profiles.jobs import refresh_periodically
 from app.webhooks.deliver import QUEUE
 from app.webhooks.jobs import delete_old_deliveries
 
@@ -23,8 +24,11 @@ log = structlog.get_logger()
 DEFERRED_ELSEWHERE = (
     categorize_left_behind,
     categorize_project,
+    sweep_every_minute,
+    remove_orphans_daily,
+    reindex,
     delete_old_events_daily,
-    portray_those_due,
+    refresh_periodically,
     delete_old_deliveries,
     delete_old_exports,
 )
@@ -52,7 +56,7 @@ async def run_jobs(
             yield working
         finally:
             for task in (sweeping, rescuing, telling, working):
-                await stop(task)
+                await stop_task(task)
 
 
 async def _work(app: procrastinate.App, resources: Resources, concurrency: int, queue: str, look_every: float) -> None:
@@ -71,7 +75,7 @@ async def _work(app: procrastinate.App, resources: Resources, concurrency: int, 
 async def _rescue(app: procrastinate.App) -> None:
     while True:
         try:
-            if count := await rescue_stalled(app):
+            if count := await requeue_stalled(app):
                 log.warning("jobs.rescued", count=count)
         except ConnectorException as error:
             log.warning("jobs.rescue_failed", exc_info=error)

@@ -24,7 +24,7 @@ from app.core.ports import Purpose, SearchScope
 from app.core.resources import Resources
 from app.memory.ledger import NewMemory
 from app.memory.namespace import Namespace
-from app.memory.recall.search import Question, recall
+from app.memory.recall import Question, recall
 from app.memory.remember import remember
 from app.settings import Settings
 from app.wiring import open_resources

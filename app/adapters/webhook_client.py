@@ -57,7 +57,7 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         return addresses
 
 
-class HttpCourier:
+class HttpWebhookClient:
     def __init__(
         self, *, allow_private: bool = False, timeout_seconds: float = 10, resolve: Resolve = look_up, at_once: int = 16
     ) -> None:

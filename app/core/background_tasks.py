@@ -29,7 +29,7 @@ class Background:
             await asyncio.wait(self._tasks, timeout=10)
 
 
-async def stop(task: "asyncio.Task[T]", *, ask_again_seconds: float = ASK_AGAIN_SECONDS) -> None:
+async def stop_task(task: "asyncio.Task[T]", *, ask_again_seconds: float = ASK_AGAIN_SECONDS) -> None:
     """Ask it until it ends. Before Python 3.12 `wait_for`, in which pools wait for a connection, can lose the request
     to stop; whoever then waited for the end waited forever. What ended it by itself is raised."""
     while not task.done():

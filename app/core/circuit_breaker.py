@@ -1,4 +1,4 @@
-"""Two ways to protect a system that others share: stop asking while it is down, and let only so many ask at once."""
+"""Protects a shared upstream system: a circuit breaker, and a limit on concurrent requests with a bounded queue."""
 
 import asyncio
 import math
@@ -10,20 +10,20 @@ from enum import StrEnum
 from app.core.errors import Unavailable
 
 
-class State(StrEnum):
+class BreakerState(StrEnum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
 
 
-class Breaker:
-    """Opens after failures in a row; after a rest one caller may try, and what happens to it decides for all."""
+class CircuitBreaker:
+    """Opens after consecutive failures. After a rest it admits one caller, whose result closes it or opens it again."""
 
     def __init__(
         self, name: str, *, failures: int = 5, rest_seconds: float = 15, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._name = name
-        self._most = failures
+        self._max_failures = failures
         self._rest = rest_seconds
         self._clock = clock
         self._failures = 0
@@ -31,17 +31,17 @@ class Breaker:
         self._trying = False
 
     @property
-    def state(self) -> State:
+    def state(self) -> BreakerState:
         if self._opened_at is None:
-            return State.CLOSED
-        return State.HALF_OPEN if self._trying or self._rested() else State.OPEN
+            return BreakerState.CLOSED
+        return BreakerState.HALF_OPEN if self._trying or self._rested() else BreakerState.OPEN
 
     def admit(self) -> None:
-        """Raises Unavailable while open. Who is admitted says what became of it: one of the three methods below."""
+        """Raises Unavailable while open. An admitted caller reports the result with one of the next three methods."""
         if self._opened_at is None:
             return
         if self._trying or not self._rested():
-            raise unavailable(f"{self._name} is not answering; try again shortly.", self._remaining())
+            raise unavailable(f"{self._name} does not respond. Try again shortly.", self._remaining())
         self._trying = True
 
     def succeeded(self) -> None:
@@ -51,12 +51,12 @@ class Breaker:
 
     def failed(self) -> None:
         self._failures += 1
-        if self._trying or self._failures >= self._most:
+        if self._trying or self._failures >= self._max_failures:
             self._opened_at = self._clock()
         self._trying = False
 
-    def left(self) -> None:
-        """Nothing was learnt: the caller went away, or was told to wait by a system that is well."""
+    def cancelled(self) -> None:
+        """The call says nothing about the system: the caller was cancelled, or a working system asked it to wait."""
         self._trying = False
 
     def _rested(self) -> bool:
@@ -66,13 +66,13 @@ class Breaker:
         return (self._opened_at or 0) + self._rest - self._clock()
 
 
-class Gate:
-    """So many at once; so many more may wait for their turn, for so long; the rest hear it at once."""
+class ConcurrencyLimit:
+    """Admits `at_once` callers and lets `waiting` more wait for at most `patience_seconds`. Refuses the rest."""
 
     def __init__(self, name: str, *, at_once: int, waiting: int, patience_seconds: float = 60) -> None:
         self._name = name
         self._free = asyncio.Semaphore(at_once)
-        self._most_waiting = waiting
+        self._max_waiting = waiting
         self._patience = patience_seconds
         self.waiting = 0
 
@@ -85,7 +85,7 @@ class Gate:
             self._free.release()
 
     async def _wait(self) -> None:
-        if self._free.locked() and self.waiting >= self._most_waiting:
+        if self._free.locked() and self.waiting >= self._max_waiting:
             raise self._busy()
         self.waiting += 1
         try:
@@ -97,7 +97,7 @@ class Gate:
             self.waiting -= 1
 
     def _busy(self) -> Unavailable:
-        return unavailable(f"{self._name} has too much to do; try again shortly.", 5)
+        return unavailable(f"{self._name} has too many requests in progress. Try again shortly.", 5)
 
 
 def unavailable(detail: str, retry_after: float) -> Unavailable:

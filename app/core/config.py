@@ -1,10 +1,10 @@
-"""What features may know of the settings: plain values, no secrets, chosen by wiring."""
+"""The settings that features may read: plain values without secrets, built by `wiring`."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Values:
+class Config:
     base_url: str
     auth_limit: str = "30/minute"
     recall_candidates: int = 50
@@ -14,18 +14,18 @@ class Values:
     request_timeout_seconds: float = 60
     development: bool = False
     context_tokens: int = 8000
-    """What a prompt may come to, beside the answer."""
+    """The longest prompt, without the answer."""
     answer_tokens: int = 1024
     recalled_memories: int = 8
     recall_threshold: float = 0.1
     has_model: bool = False
-    """Without one nothing can be put in short, and what the offline responder says teaches nothing."""
+    """Whether a language model is configured. Without one nothing is summarized, and answers are not remembered."""
     lease_renewed_seconds: float = 10
-    """How often whoever answers in a session says that it still does."""
+    """How often a running turn renews its lease on the session."""
     events_kept_days: int = 30
     shared: bool = False
-    """Whether accounts enter one project together, or each its own."""
+    """Whether new accounts join one shared project instead of getting one each."""
     webhook_allow_private: bool = False
-    """Whether receivers may be in the server's own network."""
+    """Whether webhook receivers may be in the server's own network."""
     webhook_retry_seconds: float = 30
-    """How long after a first failure it is tried again; later ones wait longer and longer."""
+    """The delay after the first failed delivery; it grows with each further failure."""

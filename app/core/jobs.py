@@ -13,7 +13,7 @@ from procrastinate.tasks import Task
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.database.database import Written
+from app.core.database.database import TextStatement
 from app.core.observability.metrics import JOBS
 from app.core.resources import Resources
 
@@ -21,23 +21,25 @@ from app.core.resources import Resources
 tasks = procrastinate.App(connector=procrastinate.PsycopgConnector())
 JobContext = procrastinate.JobContext
 STALLED_SECONDS = 30
-DEFER = text("""
+DEFER_JOB_SQL = text("""
 select jobs.procrastinate_defer_jobs_v1(array[row(cast(:queue as varchar), cast(:task as varchar),
   cast(:priority as integer), cast(:lock as text), null, cast(:arguments as jsonb),
   now() + make_interval(secs => cast(:seconds as double precision)))::jobs.procrastinate_job_to_defer_v1])
 """)
 
 
-def deferral(task: Task[Any, Any, Any], *, lock: str | None = None, in_seconds: float = 0, **arguments: Any) -> Written:
+def defer_statement(
+    task: Task[Any, Any, Any], *, lock: str | None = None, in_seconds: float = 0, **arguments: Any
+) -> TextStatement:
     """Writes a job. Jobs that share a lock run one at a time, in order. Arguments are ids, never content."""
     values = {"queue": task.queue, "task": task.name, "priority": task.priority, "lock": lock}
-    return DEFER, {**values, "arguments": json.dumps(arguments), "seconds": in_seconds or None}
+    return DEFER_JOB_SQL, {**values, "arguments": json.dumps(arguments), "seconds": in_seconds or None}
 
 
 async def defer(
     tx: AsyncSession, task: Task[Any, Any, Any], *, lock: str | None = None, in_seconds: float = 0, **arguments: Any
 ) -> None:
-    await tx.execute(*deferral(task, lock=lock, in_seconds=in_seconds, **arguments))
+    await tx.execute(*defer_statement(task, lock=lock, in_seconds=in_seconds, **arguments))
 
 
 @asynccontextmanager
@@ -76,7 +78,7 @@ def resources_of(context: JobContext) -> Resources:
     return resources
 
 
-class TryAgain(procrastinate.BaseRetryStrategy):
+class RetryWithBackoff(procrastinate.BaseRetryStrategy):
     """Later and later, with some chance in it, and no sooner than the error itself asks for."""
 
     def __init__(self, *errors: type[Exception], first_seconds: float = 2, longest_seconds: float = 3600) -> None:
@@ -92,7 +94,7 @@ class TryAgain(procrastinate.BaseRetryStrategy):
         return procrastinate.RetryDecision(retry_in={"seconds": max(1, round(max(asked, backoff)))})
 
 
-async def rescue_stalled(app: procrastinate.App) -> int:
+async def requeue_stalled(app: procrastinate.App) -> int:
     """Jobs whose worker died in the middle go back into the queue."""
     stalled = list(await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS))
     for job in stalled:

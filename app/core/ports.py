@@ -140,19 +140,19 @@ class Extractor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """One memory as the index holds it: derived from the ledger, never the truth, and without readable metadata."""
+    """One memory as the index stores it: derived from the ledger, and without readable metadata."""
 
     id: UUID
     project_id: UUID
     namespace: str
     vector: Vector
     text: str
-    """For BM25 only; an index need not give it back."""
+    """For BM25 only. An index does not have to return it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchScope:
-    """Where to look. `namespaces` None means the whole project; `only` narrows to rows a filter has already chosen."""
+    """Where to search. `namespaces` None means the whole project; `only` restricts the search to these memories."""
 
     project_id: UUID
     namespaces: tuple[str, ...] | None
@@ -162,9 +162,9 @@ class SearchScope:
 class Candidate(NamedTuple):
     id: UUID
     similarity: float | None
-    """Cosine similarity, -1 to 1; None when only the words matched."""
+    """Cosine similarity, -1 to 1; None if only the words matched."""
     bm25: float | None
-    """BM25 with word statistics inside the scope; None when only the meaning matched."""
+    """BM25 with word statistics of the scope alone; None if only the meaning matched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,47 +174,48 @@ class IndexedId:
 
 
 class VectorIndex(Protocol):
-    """Dense and BM25 candidates within a scope. Every acknowledged write survives a crash."""
+    """Dense and BM25 search within a scope. Every acknowledged write survives a crash."""
 
     async def upsert(self, entries: Sequence[IndexEntry]) -> None: ...
 
     async def remove(self, ids: Sequence[UUID]) -> None: ...
 
-    async def candidates(
+    async def find_candidates(
         self, scope: SearchScope, vector: Vector | Awaitable[Vector], text: str, limit: int
     ) -> list[Candidate]:
-        """The union of the `limit` nearest by meaning and the `limit` best by words, each with both scores if known.
-        A vector still to come is waited for as late as possible: words are looked up while a model reads."""
+        """The `limit` nearest by meaning and the `limit` best by words, merged, with both scores where known.
+
+        The index awaits the vector as late as possible, so that it can search for words while the model embeds."""
         ...
 
-    async def similar(self, scope: SearchScope, vector: Vector, limit: int) -> list[Candidate]:
-        """The nearest by meaning alone."""
+    async def find_similar(self, scope: SearchScope, vector: Vector, limit: int) -> list[Candidate]:
+        """The `limit` nearest by meaning alone."""
         ...
 
-    async def vectors(self, project_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Vector]:
-        """Of those of the ids that the index holds for this project."""
+    async def load_vectors(self, project_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Vector]:
+        """The vectors of those ids that the index holds for this project."""
         ...
 
-    async def present(self, ids: Sequence[UUID]) -> set[UUID]:
+    async def find_existing(self, ids: Sequence[UUID]) -> set[UUID]:
         """Those of the ids that the index holds."""
         ...
 
-    def walk(self, batch: int = 1000) -> AsyncIterator[list[IndexedId]]:
+    def iterate_entries(self, batch: int = 1000) -> AsyncIterator[list[IndexedId]]:
         """Every entry, in batches, for repair."""
         ...
 
     async def count(self) -> int: ...
 
-    async def made_by(self) -> tuple[str, int] | None:
-        """Name and dimensions of the embedder whose vectors are here; None while the index is empty and unmarked."""
+    async def built_with(self) -> tuple[str, int] | None:
+        """Name and dimensions of the embedder that made the vectors; None while the index is empty and unmarked."""
         ...
 
-    async def rebuild(self, embedder: str, dimensions: int) -> "IndexRebuild":
-        """Start a second, empty index beside this one, to be filled and swapped in."""
+    async def start_rebuild(self, embedder: str, dimensions: int) -> "IndexRebuild":
+        """Create a second, empty index beside this one, to be filled and swapped in."""
         ...
 
-    async def settle(self) -> None:
-        """Housekeeping in idle moments: short steps, never a long pause."""
+    async def run_housekeeping(self) -> None:
+        """Called while the indexer is idle: short steps, never a long pause."""
         ...
 
     async def healthy(self) -> bool: ...
@@ -226,48 +227,49 @@ class IndexRebuild(Protocol):
     async def upsert(self, entries: Sequence[IndexEntry]) -> None: ...
 
     async def swap(self) -> None:
-        """Searches go to the new index from here on; the old one is removed."""
+        """Direct searches to the new index and remove the old one."""
         ...
 
     async def abandon(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class ToIndex:
-    """A version of a memory, as it was committed."""
+class IndexUpsert:
+    """One committed version of a memory."""
 
     id: UUID
     project_id: UUID
     namespace: str
     content: str
     context: str | None
-    said_at: dt.datetime
+    created_at: dt.datetime
     version: dt.datetime
 
 
 @dataclass(frozen=True, slots=True)
-class ToRemove:
+class IndexRemoval:
     id: UUID
     project_id: UUID
     namespace: str
 
 
-Change = ToIndex | ToRemove
+IndexChange = IndexUpsert | IndexRemoval
 
 
 class IndexQueue(Protocol):
-    """The way from the ledger into the index, for what has been committed."""
+    """Takes committed changes from the ledger to the index."""
 
-    async def put(self, changes: Sequence[Change], *, said: bool = False) -> None:
-        """`said` in a turn of conversation, which is at hand for the next one anyway."""
+    async def put(self, changes: Sequence[IndexChange], *, from_chat: bool = False) -> None:
+        """`from_chat`: the changes come from a chat turn, whose words the next turn has in its window anyway."""
         ...
 
-    async def settled(self, project_id: UUID, namespaces: Sequence[str] | None, *, said: bool = True) -> None:
-        """Returns when nothing that was put before is still on its way for these namespaces, what was said included
-        or not."""
+    async def wait_until_indexed(
+        self, project_id: UUID, namespaces: Sequence[str] | None, *, include_chat: bool = True
+    ) -> None:
+        """Return once every change that was put for these namespaces before this call is in the index."""
         ...
 
-    def waiting(self) -> int: ...
+    def waiting_count(self) -> int: ...
 
 
 # ---------------------------------------------------------------- short-term memory
@@ -300,7 +302,7 @@ class Counters(Protocol):
 # ---------------------------------------------------------------- webhooks
 
 
-class Courier(Protocol):
+class WebhookClient(Protocol):
     """Takes a webhook to its receiver and says with which status it was taken; raises NotDelivered."""
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int: ...

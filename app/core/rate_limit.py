@@ -1,6 +1,6 @@
-"""How often somebody may ask. Limits on sign-in are slowapi's; those on every request are counted in one go.
+"""Rate limits. slowapi limits sign-in; the limits of every request are counted together in one call.
 
-Both read limits in the grammar of `limits` ("30/minute"). Counters that are away let the request through.
+Both read limits in the grammar of `limits` ("30/minute"). While the counters are unavailable, requests are allowed.
 """
 
 import math
@@ -18,7 +18,7 @@ from app.core.ports import Counters
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class RateLimit:
     name: str
     amount: int
     seconds: int
@@ -26,7 +26,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """The tightest of the limits that applied, for the X-RateLimit headers."""
+    """What is left of the limit that is nearest to its end, for the X-RateLimit headers."""
 
     limit: int
     remaining: int
@@ -40,60 +40,63 @@ class Allowance:
         }
 
 
-def read_limit(name: str, text: str) -> Limit:
+def read_limit(name: str, text: str) -> RateLimit:
     try:
         item = limits.parse(text)
         if item.amount < 1:
             raise ValueError
     except ValueError:
         raise ConfigurationError(
-            f"{name.upper()} is not a limit: write a number and a period, such as 30/minute"
+            f"{name.upper()} is not a rate limit. Write a number and a period, such as 30/minute."
         ) from None
-    return Limit(name.removeprefix("rate_limit_"), item.amount, item.get_expiry())
+    return RateLimit(name.removeprefix("rate_limit_"), item.amount, item.get_expiry())
 
 
 class RateLimits:
-    def __init__(self, counters: Counters, *, user: Limit, project: Limit, everyone: Limit, chat: Limit) -> None:
+    def __init__(
+        self, counters: Counters, *, user: RateLimit, project: RateLimit, everyone: RateLimit, chat: RateLimit
+    ) -> None:
         self._counters = counters
         self._user, self._project, self._everyone, self._chat = user, project, everyone, chat
-        self._stranger = replace(user, name="stranger")
+        self._unauthenticated = replace(user, name="unauthenticated")
 
     async def admit_request(self, user: str, project: str) -> Allowance | None:
         return await self._admit([(self._user, user), (self._project, project), (self._everyone, "")])
 
-    async def admit_stranger(self, address: str) -> None:
-        """Whoever has no valid credential; not part of everybody's limit, or anyone could use that up for all."""
-        await self._admit([(self._stranger, address)])
+    async def admit_unauthenticated(self, address: str) -> None:
+        """Unauthenticated requests are limited per IP address. They do not count towards the global limit, which anyone
+        could otherwise use up for all callers."""
+        await self._admit([(self._unauthenticated, address)])
 
     async def admit_chat(self, user: str) -> Allowance | None:
         return await self._admit([(self._chat, user)])
 
-    async def _admit(self, checks: Sequence[tuple[Limit, str]]) -> Allowance | None:
-        windows = [(f"{limit.name}:{whose}", limit.seconds) for limit, whose in checks]
+    async def _admit(self, checks: Sequence[tuple[RateLimit, str]]) -> Allowance | None:
+        windows = [(f"{limit.name}:{key}", limit.seconds) for limit, key in checks]
         try:
             counts = await self._counters.hit(windows)
         except OSError:
             LIMITS_UNAVAILABLE.inc()
             return None
-        standing = [stand(limit, count) for (limit, _), count in zip(checks, counts, strict=True)]
-        for (limit, _), count, allowance in zip(checks, counts, standing, strict=True):
+        allowances = [allowance_after(limit, count) for (limit, _), count in zip(checks, counts, strict=True)]
+        for (limit, _), count, allowance in zip(checks, counts, allowances, strict=True):
             if count > limit.amount:
-                raise refuse(limit.name, allowance)
-        return min(standing, key=lambda allowance: allowance.remaining)
+                raise too_many_requests(limit.name, allowance)
+        return min(allowances, key=lambda allowance: allowance.remaining)
 
     async def close(self) -> None:
         await self._counters.close()
 
 
-def stand(limit: Limit, count: int) -> Allowance:
+def allowance_after(limit: RateLimit, count: int) -> Allowance:
     left = limit.seconds - math.floor(time.time()) % limit.seconds
     return Allowance(limit.amount, max(0, limit.amount - count), left)
 
 
-def refuse(name: str, allowance: Allowance) -> TooManyRequests:
+def too_many_requests(name: str, allowance: Allowance) -> TooManyRequests:
     THROTTLED.labels(name).inc()
     return TooManyRequests(
-        f"Too many requests: the limit is {allowance.limit}, wait {allowance.reset_seconds} s and try again",
+        f"Rate limit of {allowance.limit} requests exceeded. Retry after {allowance.reset_seconds} seconds.",
         headers={"Retry-After": str(max(1, allowance.reset_seconds)), **allowance.headers()},
     )
 
@@ -103,7 +106,7 @@ def client_address(request: Request) -> str:
 
 
 def _address_and_limit(request: Request) -> str:
-    """slowapi hands this key to the limit itself, which is how a setting reaches a decorator."""
+    """slowapi passes this key to `auth_limit`, so a setting can determine the limit of a decorator."""
     return f"{request.app.state.auth_limit}|{client_address(request)}"
 
 
@@ -111,6 +114,6 @@ def auth_limit(key: str) -> str:
     return key.partition("|")[0]
 
 
-# Counted in each process, on purpose: this one protects the processor from password hashing, and needs no Redis for it.
+# Counted per process on purpose: this limit protects the CPU from password hashing and does not need Redis.
 limiter = Limiter(key_func=_address_and_limit, key_style="endpoint")
 limit_sign_in = limiter.limit(auth_limit)

@@ -1,4 +1,4 @@
-"""What a running process holds: built once by wiring, closed once."""
+"""The resources of a process: opened once by `wiring`, closed once."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,11 +9,10 @@ from cryptography.fernet import Fernet
 from fastapi import Depends, FastAPI, Request
 
 from app.core.background_tasks import Background
-from app.core.config import Values
+from app.core.config import Config
 from app.core.database.database import Database
-from app.core.observability.active_users import Presence
+from app.core.observability.active_users import ActiveUsers
 from app.core.ports import (
-    Courier,
     Embedder,
     Extractor,
     Identity,
@@ -23,27 +22,28 @@ from app.core.ports import (
     ShortTerm,
     TokenVerifier,
     VectorIndex,
+    WebhookClient,
 )
 from app.core.rate_limit import RateLimits
-from app.core.ttl_cache import Brief
+from app.core.ttl_cache import TtlCache
 
 Check = Callable[[], Awaitable[bool]]
 
 
 @dataclass(frozen=True)
 class Resources:
-    values: Values
+    config: Config
     database: Database
     tokens: TokenVerifier
     keys: KeyFinder
     key_pepper: bytes = field(repr=False)
     identity: Identity
     identity_app: FastAPI | None
-    """Our own provider's routes; None where accounts live in Supabase."""
-    enter_project: Callable[[UUID, str], Awaitable[None]]
-    """Gives an account seen for the first time its place: an organization of its own, or the shared project."""
+    """The routes of the embedded identity provider; None with Supabase."""
+    provision_account: Callable[[UUID, str], Awaitable[None]]
+    """Gives a new account its project: one in an organization of its own, or the shared one."""
     erase_account: Callable[[UUID], Awaitable[None]]
-    """Takes away what only this account owns, before the account itself goes."""
+    """Deletes the data that only this account owns, before the account itself is deleted."""
     limits: RateLimits
     embedder: Embedder
     index: VectorIndex
@@ -51,12 +51,12 @@ class Resources:
     extractor: Extractor
     llm: LanguageModel
     short_term: ShortTerm
-    courier: Courier
+    webhook_client: WebhookClient
     window_key: bytes = field(repr=False, default_factory=Fernet.generate_key)
-    """Lives in this process and nowhere else: what it encrypts ends with it."""
-    presence: Presence = field(default_factory=Presence)
+    """Encrypts the short-term memory of incognito sessions. It never leaves the process and ends with it."""
+    active_users: ActiveUsers = field(default_factory=ActiveUsers)
     background: Background = field(default_factory=Background)
-    brief: Brief = field(default_factory=Brief)
+    cache: TtlCache = field(default_factory=TtlCache)
     checks: Mapping[str, Check] = field(default_factory=dict)
     essential: frozenset[str] = frozenset({"database"})
     gauges: Sequence[Callable[[], Awaitable[None]]] = ()

@@ -1,28 +1,28 @@
-"""What is asked for with every request and seldom changes: known for a few seconds, then asked again."""
+"""A cache for values that every request needs and that seldom change."""
 
 import time
 from collections.abc import Awaitable, Callable, Hashable
 
-SECONDS = 5.0
-MOST = 10_000
+TTL_SECONDS = 5.0
+MAX_ENTRIES = 10_000
 
 
-class Brief:
-    """Another process may have changed it meanwhile: only for what may be a few seconds late."""
+class TtlCache:
+    """Not invalidated across processes: only for values that may be a few seconds out of date."""
 
-    def __init__(self, *, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, seconds: float = TTL_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._clock = clock
-        self._known: dict[Hashable, tuple[float, bool]] = {}
+        self._entries: dict[Hashable, tuple[float, bool]] = {}
 
-    async def ask(self, key: Hashable, load: Callable[[], Awaitable[bool]]) -> bool:
-        found = self._known.get(key)
-        if found is None or found[0] < self._clock():
-            if len(self._known) >= MOST:
-                self._known.clear()
-            found = (self._clock() + self._seconds, await load())
-            self._known[key] = found
-        return found[1]
+    async def get_or_load(self, key: Hashable, load: Callable[[], Awaitable[bool]]) -> bool:
+        entry = self._entries.get(key)
+        if entry is None or entry[0] < self._clock():
+            if len(self._entries) >= MAX_ENTRIES:
+                self._entries.clear()
+            entry = (self._clock() + self._seconds, await load())
+            self._entries[key] = entry
+        return entry[1]
 
-    def forget(self, key: Hashable) -> None:
-        self._known.pop(key, None)
+    def invalidate(self, key: Hashable) -> None:
+        self._entries.pop(key, None)

@@ -6,16 +6,16 @@ from functools import partial
 
 from app.adapters.in_process import InProcessCounters, InProcessShortTerm
 from app.adapters.redis import RedisCounters, RedisShortTerm, connect_redis
-from app.adapters.webhook_client import HttpCourier
+from app.adapters.webhook_client import HttpWebhookClient
 from app.api_keys.lookup import StoredKeys
-from app.core.config import Values
+from app.core.config import Config
 from app.core.database.database import Database
 from app.core.ports import Counters, ShortTerm
 from app.core.rate_limit import RateLimits, read_limit
 from app.core.resources import Resources
 from app.identity.local.app import create_identity_app
 from app.identity.tokens import Verifier
-from app.projects.provisioning import provision_account, erase_account_data
+from app.projects.provisioning import erase_account_data, provision_account
 from app.settings import Settings, SignupMode
 from app.wiring.accounts import (
     identity_http,
@@ -59,18 +59,18 @@ async def open_resources(
         keys.start()
         stack.push_async_callback(keys.close)
         yield Resources(
-            values=plain_values(settings),
+            config=build_config(settings),
             database=database,
             tokens=Verifier(token_issuers(settings, local, http)),
             keys=keys,
             key_pepper=pepper(secret),
             identity=open_identity_client(settings, local, http, secret),
             identity_app=identity_app,
-            enter_project=partial(provision_account, database, shared=settings.signup_mode is SignupMode.SHARED),
+            provision_account=partial(provision_account, database, shared=settings.signup_mode is SignupMode.SHARED),
             erase_account=partial(erase_account_data, database),
             limits=rate_limits(settings, counters),
             short_term=short_term,
-            courier=open_courier(settings, stack),
+            webhook_client=open_webhook_client(settings, stack),
             embedder=embedder,
             index=index,
             index_queue=index_queue,
@@ -105,10 +105,10 @@ def open_short_term(settings: Settings, stack: AsyncExitStack) -> tuple[Counters
     return RedisCounters(client), RedisShortTerm(client)
 
 
-def open_courier(settings: Settings, stack: AsyncExitStack) -> HttpCourier:
-    courier = HttpCourier(allow_private=settings.webhook_allow_private)
-    stack.push_async_callback(courier.close)
-    return courier
+def open_webhook_client(settings: Settings, stack: AsyncExitStack) -> HttpWebhookClient:
+    client = HttpWebhookClient(allow_private=settings.webhook_allow_private)
+    stack.push_async_callback(client.close)
+    return client
 
 
 def rate_limits(settings: Settings, counters: Counters) -> RateLimits:
@@ -122,8 +122,8 @@ def rate_limits(settings: Settings, counters: Counters) -> RateLimits:
     )
 
 
-def plain_values(settings: Settings) -> Values:
-    return Values(
+def build_config(settings: Settings) -> Config:
+    return Config(
         shared=settings.signup_mode is SignupMode.SHARED,
         base_url=settings.base_url,
         auth_limit=settings.rate_limit_auth,

@@ -17,11 +17,11 @@ from app.core.errors import ConfigurationError
 from app.core.observability.metrics import MODEL_BREAKER
 from app.core.ports import Embedder, Extractor, LanguageModel, VectorIndex
 from app.core.resources import Check
-from app.memory.indexing.indexer import Indexer
+from app.memory.indexing import Indexer
 from app.settings import Settings, VectorStore
 from app.wiring.secrets import has_model, speaks_openai
 
-Look = Callable[[], Awaitable[None]]
+GaugeUpdate = Callable[[], Awaitable[None]]
 
 
 async def open_embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:
@@ -43,7 +43,7 @@ async def open_index(
 ) -> VectorIndex:
     index = await choose_index(settings, database, embedder)
     stack.push_async_callback(index.close)
-    made_by = await index.made_by()
+    made_by = await index.built_with()
     if made_by not in (None, (embedder.name, embedder.dimensions)) and not rebuilding:
         raise ConfigurationError(
             f"The index was made by {made_by[0] if made_by else ''}, but EMBEDDER now means {embedder.name}:"
@@ -73,7 +73,7 @@ def open_index_queue(stack: AsyncExitStack, database: Database, embedder: Embedd
 
 def open_models(
     settings: Settings, stack: AsyncExitStack
-) -> tuple[LanguageModel, Extractor, dict[str, Check], list[Look]]:
+) -> tuple[LanguageModel, Extractor, dict[str, Check], list[GaugeUpdate]]:
     """The model that people talk with, the one that extracts, and how to see whether the first is well."""
     if not has_model(settings):
         return OfflineModel(), OfflineExtractor(), {}, []

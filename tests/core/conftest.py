@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from app.core.observability.logging import configure_logging
 from app.core.resources import Resources
 from app.main import create_app
-from tests.conftest import client_of
+from tests.conftest import open_client
 
 MakeApp = Callable[..., FastAPI]
 
@@ -21,7 +21,7 @@ def make_app(resources: Resources) -> MakeApp:
     """The whole app with other settings, on the same resources."""
 
     def make(**values: object) -> FastAPI:
-        return create_app(dataclasses.replace(resources, values=dataclasses.replace(resources.values, **values)))
+        return create_app(dataclasses.replace(resources, config=dataclasses.replace(resources.config, **values)))
 
     return make
 
@@ -34,7 +34,7 @@ def own(make_app: MakeApp) -> FastAPI:
 
 @pytest_asyncio.fixture
 async def visitor(own: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(own) as client:
+    async with open_client(own) as client:
         yield client
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.core.background_tasks import stop
+from app.core.background_tasks import stop_task
 
 
 async def test_what_did_not_hear_that_it_should_stop_is_told_again() -> None:
@@ -23,7 +23,7 @@ async def test_what_did_not_hear_that_it_should_stop_is_told_again() -> None:
 
     task = asyncio.create_task(deaf_at_first())
     await asyncio.sleep(0)
-    await asyncio.wait_for(stop(task, ask_again_seconds=0.01), 5)
+    await asyncio.wait_for(stop_task(task, ask_again_seconds=0.01), 5)
     assert heard == 2
     assert task.cancelled()
 
@@ -42,7 +42,7 @@ async def test_who_is_slow_to_end_is_given_time() -> None:
 
     task = asyncio.create_task(puts_things_away())
     await asyncio.sleep(0)
-    await stop(task)
+    await stop_task(task)
     assert asked == 1
 
 
@@ -53,4 +53,4 @@ async def test_what_ended_it_by_itself_is_not_kept_quiet() -> None:
     task = asyncio.create_task(fails())
     await asyncio.wait([task])
     with pytest.raises(OSError, match="the disk is full"):
-        await stop(task)
+        await stop_task(task)

@@ -11,10 +11,10 @@ from app.adapters.in_process import InProcessCounters
 from app.core.errors import ConfigurationError, TooManyRequests
 from app.core.observability.metrics import REGISTRY
 from app.core.ports import Counters
-from app.core.rate_limit import Limit, RateLimits, read_limit
+from app.core.rate_limit import RateLimit, RateLimits, read_limit
 from app.core.resources import Resources
 from app.main import create_app
-from tests.conftest import PASSWORD, MakeKey, SignUp, client_of
+from tests.conftest import PASSWORD, MakeKey, SignUp, open_client
 from tests.core.conftest import MakeApp
 
 PLENTY = 1_000_000
@@ -32,8 +32,14 @@ class Away:
 
 def limits_of(counters: Counters | None = None, **amounts: int) -> RateLimits:
     """A day's worth, so that no window ends in the middle of a test."""
-    each = {name: Limit(name, amounts.get(name, PLENTY), 86400) for name in ("user", "project", "everyone", "chat")}
-    return RateLimits(counters or InProcessCounters(), **each)
+    each = {name: RateLimit(name, amounts.get(name, PLENTY), 86400) for name in ("user", "project", "everyone", "chat")}
+    return RateLimits(
+        counters or InProcessCounters(),
+        user=each["user"],
+        project=each["project"],
+        everyone=each["everyone"],
+        chat=each["chat"],
+    )
 
 
 def limited(resources: Resources, **amounts: int) -> FastAPI:
@@ -41,7 +47,7 @@ def limited(resources: Resources, **amounts: int) -> FastAPI:
 
 
 async def ask(app: FastAPI, credential: str, times: int = 1) -> list[httpx.Response]:
-    async with client_of(app, credential) as client:
+    async with open_client(app, credential) as client:
         return [await client.get("/v1/projects") for _ in range(times)]
 
 
@@ -71,7 +77,7 @@ async def test_each_answer_says_how_much_is_left(resources: Resources, make_key:
     assert [first.headers["X-RateLimit-Remaining"], second.headers["X-RateLimit-Remaining"]] == ["1", "0"]
     assert first.headers["X-RateLimit-Limit"] == "2"
     assert_refused(third, 2)
-    assert "wait" in third.json()["detail"]
+    assert "Retry after" in third.json()["detail"]
 
 
 async def test_a_user_has_a_limit_of_their_own(resources: Resources, make_key: MakeKey, sign_up: SignUp) -> None:
@@ -106,19 +112,19 @@ async def test_who_has_no_valid_credential_is_limited_by_address_and_takes_nobod
     resources: Resources, make_key: MakeKey
 ) -> None:
     app = limited(resources, user=3, everyone=2)
-    before = throttled("stranger")
+    before = throttled("unauthenticated")
     holder = await make_key()
     forged = [await ask(app, credential) for credential in ("nonsense", holder.key[:-1] + "x", "a.b.c", "nonsense")]
     assert [statuses(answers) for answers in forged] == [[401], [401], [401], [429]]
     assert_refused(forged[-1][0], 3)
-    assert throttled("stranger") == before + 1
+    assert throttled("unauthenticated") == before + 1
     assert statuses(await ask(app, holder.key, 2)) == [200, 200]
 
 
 async def test_chat_turns_have_a_limit_for_each_user(resources: Resources, make_key: MakeKey) -> None:
     holder = await make_key()
     body = {"message": "Hello", "user_id": "ana"}
-    async with client_of(limited(resources, chat=2), holder.key) as client:
+    async with open_client(limited(resources, chat=2), holder.key) as client:
         answers = [await client.post("/v1/chat", json=body) for _ in range(3)]
         assert statuses(answers) == [200, 200, 429]
         assert_refused(answers[2], 2)
@@ -150,13 +156,13 @@ async def test_counters_that_are_away_let_everybody_through_and_that_is_counted(
 
 @pytest.mark.parametrize("words", ["", "often", "5", "0/minute", "-1/minute", "30/fortnight", "minute/30"])
 def test_what_is_no_limit_is_refused_by_its_name(words: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"^RATE_LIMIT_USER is not a limit"):
+    with pytest.raises(ConfigurationError, match=r"^RATE_LIMIT_USER is not a rate limit"):
         read_limit("rate_limit_user", words)
 
 
 def test_limits_are_read_as_people_write_them() -> None:
-    assert read_limit("rate_limit_user", "30/minute") == Limit("user", 30, 60)
-    assert read_limit("rate_limit_chat", "5 per 2 hours") == Limit("chat", 5, 7200)
+    assert read_limit("rate_limit_user", "30/minute") == RateLimit("user", 30, 60)
+    assert read_limit("rate_limit_chat", "5 per 2 hours") == RateLimit("chat", 5, 7200)
 
 
 async def test_a_refusal_is_raised_by_the_tightest_limit() -> None:
@@ -176,7 +182,7 @@ async def test_every_sign_in_route_is_limited_by_itself(make_app: MakeApp, sign_
     """slowapi passes over a route in silence when its decorator stands in the wrong place."""
     app = make_app(auth_limit="2/day")
     token = (await sign_up()).tokens["access_token"]
-    async with client_of(app, token) as client:
+    async with open_client(app, token) as client:
         paths = app.openapi()["paths"]
         routes = [(m.upper(), p) for p, methods in paths.items() if p.startswith("/v1/auth/") for m in methods]
         assert len(routes) >= 9

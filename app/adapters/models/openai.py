@@ -18,7 +18,7 @@ from openai.types.chat import ChatCompletion
 
 from app.adapters.models.errors import Trouble, bad_status, no_answer, pause, unreadable
 from app.adapters.models.text_chunks import cut, join
-from app.core.circuit_breaker import Breaker, Gate, State
+from app.core.circuit_breaker import CircuitBreaker, ConcurrencyLimit, BreakerState
 from app.core.errors import AppError, ConfigurationError, Unavailable, UpstreamFailed
 from app.core.ports import ChatMessage, ModelOptions, Purpose, Token, Usage, Vector
 
@@ -70,8 +70,8 @@ class Endpoint:
             max_retries=0,  # counted, spaced and told to the breaker here
             http_client=http or openai.DefaultAsyncHttpxClient(limits=limits),
         )
-        self.breaker = Breaker(who, rest_seconds=connection.rest_seconds)
-        self.gate = Gate(
+        self.breaker = CircuitBreaker(who, rest_seconds=connection.rest_seconds)
+        self.gate = ConcurrencyLimit(
             who, at_once=connection.at_once, waiting=connection.waiting, patience_seconds=connection.timeout_seconds
         )
         self._who, self._prefix, self._tries = who, prefix, connection.tries
@@ -95,7 +95,7 @@ class Endpoint:
         except (openai.OpenAIError, json.JSONDecodeError) as error:
             return self.judge(error)
         except (asyncio.CancelledError, AppError):
-            self.breaker.left()
+            self.breaker.cancelled()
             raise
         self.breaker.succeeded()
         return result
@@ -105,7 +105,7 @@ class Endpoint:
         if trouble.down:
             self.breaker.failed()
         else:
-            self.breaker.left()
+            self.breaker.cancelled()
         return trouble
 
 
@@ -145,7 +145,7 @@ class OpenAIModel:
         self._probed: tuple[float, bool] = (-PROBE_SECONDS, False)
 
     @property
-    def breaker_state(self) -> State:
+    def breaker_state(self) -> BreakerState:
         return self._endpoint.breaker.state
 
     @property
@@ -187,7 +187,7 @@ class OpenAIModel:
 
     async def healthy(self) -> bool:
         """Whether the endpoint answers at all, asked at most every half minute and never while the breaker is open."""
-        if self.breaker_state is State.OPEN:
+        if self.breaker_state is BreakerState.OPEN:
             return False
         if time.monotonic() - self._probed[0] > PROBE_SECONDS:
             self._probed = (time.monotonic(), await self._probe())

@@ -1,4 +1,4 @@
-"""The one place that opens transactions. Nothing else in the house calls commit()."""
+"""Opens every transaction. No other module commits."""
 
 import datetime as dt
 import json
@@ -21,33 +21,33 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import DateTime
 from sqlalchemy.util import greenlet_spawn
 
-from app.core.database.pipeline import Asked, Wire
+from app.core.database.pipeline import BoundStatement, PipelineConnection
 
 RUNTIME_ROLE = "keepsake_app"
 STATEMENT_TIMEOUT = "15s"
-# Supavisor hands out another connection for each transaction, which knows nothing of statements prepared before.
+# Supavisor may use another connection for each transaction, where statements prepared earlier do not exist.
 TRANSACTION_POOLER_PORT = 6543
 SEARCH_PATH = "public,jobs,extensions"
-# A plan is kept until somebody counts the table anew: one made while it was empty must use its indexes, too.
-ENTER = text(
+# Postgres caches plans until the table is analyzed: a plan made while the table was empty must use its indexes, too.
+SET_SCOPE_SQL = text(
     "select set_config('role', :role, true), set_config('request.jwt.claims', :claims, true),"
     " set_config('statement_timeout', :timeout, true), set_config('enable_seqscan', 'off', true),"
     " set_config('jit', 'off', true)"
 )
 POSTGRES = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
-SYSTEM: tuple[str, Mapping[str, object]] = ("keepsake_system", {"role": "keepsake_system"})
-NO_WAIT = text("select set_config('synchronous_commit', 'off', true)")
+SYSTEM_SCOPE: tuple[str, Mapping[str, object]] = ("keepsake_system", {"role": "keepsake_system"})
+DISABLE_SYNCHRONOUS_COMMIT_SQL = text("select set_config('synchronous_commit', 'off', true)")
 Driver = psycopg.AsyncConnection[Any]
 Statement = tuple[ClauseElement, Mapping[str, object]]
-Written = tuple[TextClause, Mapping[str, object]]
-"""A statement in SQL of our own."""
+TextStatement = tuple[TextClause, Mapping[str, object]]
+"""A statement written as SQL text."""
 
 
 class Model(DeclarativeBase):
     """Base of every table."""
 
     metadata = MetaData(schema="public")
-    # What the database fills in comes back with the statement: asking later would need a round trip nobody awaits.
+    # Statements return server defaults: loading them later would need awaited I/O on attribute access.
     __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012  # SQLAlchemy declares it as an instance variable
     type_annotation_map: ClassVar = {dt.datetime: DateTime(timezone=True)}
 
@@ -62,23 +62,23 @@ class ProjectModel(Model):
 
 
 class Database:
-    """Postgres as the runtime role, which owns nothing and may do nothing until a transaction says for whom it acts.
+    """Postgres as the runtime role, which owns nothing and has no rights until a transaction sets its scope.
 
-    The driver begins no transaction by itself: each is begun here, in the round trip that says for whom it acts. What
-    every request asks goes to the driver without SQLAlchemy in between, which takes three times as long.
+    The driver runs in autocommit mode: each transaction begins in the round trip that sets its scope. Frequent
+    statements bypass SQLAlchemy, which takes three times as long.
     """
 
     def __init__(self, url: str, *, pool_size: int = 10, pool_timeout: float = 30) -> None:
         self.url = url
         self._pooled = make_url(url).port == TRANSACTION_POOLER_PORT
-        self._wires: WeakKeyDictionary[Driver, Wire] = WeakKeyDictionary()
+        self._pipelines: WeakKeyDictionary[Driver, PipelineConnection] = WeakKeyDictionary()
         self.engine = create_async_engine(
             url,
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=pool_timeout,
-            pool_use_lifo=True,  # the one used last has its plans and its tables at hand, in Postgres and in the caches
-            pool_reset_on_return=None,  # whoever takes a connection ends what it began
+            pool_use_lifo=True,  # the connection used last has warm plans and catalog caches
+            pool_reset_on_return=None,  # transactions always end before their connection is returned
             hide_parameters=True,
             connect_args={
                 "autocommit": True,
@@ -92,88 +92,91 @@ class Database:
     async def transaction(
         self, project_id: uuid.UUID, user_id: str | None = None, account_id: uuid.UUID | None = None
     ) -> AsyncIterator[AsyncSession]:
-        """One short transaction in which Postgres shows one project's rows, or one user's in it, and nothing else."""
-        async with self._open(*member(project_id, user_id, account_id)) as tx:
+        """A short transaction in which only the rows of one project, or of one user in it, are visible."""
+        async with self._open(*project_scope(project_id, user_id, account_id)) as tx:
             yield tx
 
-    async def at_once(self, project_id: uuid.UUID, user_id: str | None, *statements: Statement) -> Sequence[Any]:
-        """What `transaction` does with statements that need nothing from each other, in one round trip; the rows of
-        the last, as named tuples. Between two synchronisations Postgres takes what it is sent as one transaction."""
-        return await self._at_once(*member(project_id, user_id), *statements)
+    async def pipeline(self, project_id: uuid.UUID, user_id: str | None, *statements: Statement) -> Sequence[Any]:
+        """Run independent statements in one transaction and one round trip, scoped as in `transaction`. Returns the
+        rows of the last one as named tuples."""
+        return await self._pipeline(*project_scope(project_id, user_id), *statements)
 
-    async def together(self, tx: AsyncSession, *statements: Statement) -> Sequence[Any]:
-        """The same within a transaction that is open already."""
-        with _as_ours():
-            return await (await self._wire_under(tx)).ask(*(_spelled(*each) for each in statements))
+    async def pipeline_in(self, tx: AsyncSession, *statements: Statement) -> Sequence[Any]:
+        """The same inside an open transaction."""
+        with _driver_errors_as_sqlalchemy():
+            return await (await self._pipeline_of_transaction(tx)).execute(*(_bind(*each) for each in statements))
 
-    async def system_at_once(self, *statements: Statement) -> Sequence[Any]:
-        """What `system` does, in one round trip. For what may be lost to a power cut, since it can be found out again:
-        nobody waits for the disk."""
-        return await self._at_once(*SYSTEM, (NO_WAIT, {}), *statements)
+    async def system_pipeline_unsynced(self, *statements: Statement) -> Sequence[Any]:
+        """The same, scoped as in `system` and without synchronous commit: only for data that can be rebuilt after a
+        power failure."""
+        return await self._pipeline(*SYSTEM_SCOPE, (DISABLE_SYNCHRONOUS_COMMIT_SQL, {}), *statements)
 
-    async def read_out(
+    async def fetch_text(
         self, project_id: uuid.UUID, user_id: str | None, statement: Statement
     ) -> Sequence[Sequence[bytes | None]]:
-        """One statement whose answer may be large, in one round trip, as Postgres writes it."""
-        async with self._wire() as wire:
-            return await wire.read_out(_spelled(*_enter(*member(project_id, user_id))), _spelled(*statement))
+        """Run one statement with a large result in one round trip. Values are in Postgres' text format."""
+        async with self._checkout() as connection:
+            scope = _scope_statement(*project_scope(project_id, user_id))
+            return await connection.fetch_text(_bind(*scope), _bind(*statement))
 
-    async def _at_once(self, role: str, claims: Mapping[str, object], *statements: Statement) -> Sequence[Any]:
-        async with self._wire() as wire:
-            return await wire.ask(*(_spelled(*each) for each in (_enter(role, claims), *statements)))
+    async def call_private(self, sql: str, values: Mapping[str, object]) -> Any | None:
+        """Run one statement in one round trip without a scope, to call a `private` function that the runtime role may
+        execute. Returns the first row."""
+        async with self._checkout() as connection:
+            rows = await connection.execute(_bind(_parse(sql), values))
+        return rows[0] if rows else None
+
+    async def _pipeline(self, role: str, claims: Mapping[str, object], *statements: Statement) -> Sequence[Any]:
+        async with self._checkout() as connection:
+            return await connection.execute(*(_bind(*each) for each in (_scope_statement(role, claims), *statements)))
 
     @asynccontextmanager
     async def system(self) -> AsyncIterator[AsyncSession]:
-        """For work that belongs to no project: accounts, sign-up, sweeps. Sees ids and states, never what was said."""
-        async with self._open(*SYSTEM) as tx:
+        """For work outside of projects: accounts, sign-up, sweeps. Ids and states are visible, content is not."""
+        async with self._open(*SYSTEM_SCOPE) as tx:
             yield tx
 
     @asynccontextmanager
     async def _open(self, role: str, claims: Mapping[str, object]) -> AsyncIterator[AsyncSession]:
         async with self._sessions.begin() as tx:
-            with _as_ours():
-                await (await self._wire_under(tx)).ask((b"begin", ()), _spelled(*_enter(role, claims)))
+            with _driver_errors_as_sqlalchemy():
+                connection = await self._pipeline_of_transaction(tx)
+                await connection.execute((b"begin", ()), _bind(*_scope_statement(role, claims)))
             yield tx
 
-    async def ask(self, sql: str, values: Mapping[str, object]) -> Any | None:
-        """One statement in one round trip as the bare runtime role: for the `private` functions open to it."""
-        async with self._wire() as wire:
-            rows = await wire.ask(_spelled(_read(sql), values))
-        return rows[0] if rows else None
-
     @asynccontextmanager
-    async def _wire(self) -> AsyncIterator[Wire]:
-        """To a connection of the pool. It does not go back with an answer still to come."""
-        with _as_ours():
-            lent = await greenlet_spawn(self._pool().connect)
-        driver = _driver_behind(lent)
+    async def _checkout(self) -> AsyncIterator[PipelineConnection]:
+        """Borrow a connection from the pool. It is discarded if it is returned with a result still pending."""
+        with _driver_errors_as_sqlalchemy():
+            pooled = await greenlet_spawn(self._pool().connect)
+        driver = _driver_of(pooled)
         try:
-            with _as_ours():
-                yield self._wire_of(driver)
+            with _driver_errors_as_sqlalchemy():
+                yield self._pipeline_of_driver(driver)
         finally:
             if driver.closed or driver.info.transaction_status != TransactionStatus.IDLE:
-                await greenlet_spawn(lent.invalidate)
-            lent.close()
+                await greenlet_spawn(pooled.invalidate)
+            pooled.close()
 
-    async def _wire_under(self, tx: AsyncSession) -> Wire:
+    async def _pipeline_of_transaction(self, tx: AsyncSession) -> PipelineConnection:
         connection = (await tx.connection()).sync_connection
         assert connection is not None
-        return self._wire_of(_driver_behind(connection.connection))
+        return self._pipeline_of_driver(_driver_of(connection.connection))
 
-    def _wire_of(self, driver: Driver) -> Wire:
-        wire = self._wires.get(driver)
-        if wire is None:
-            wire = self._wires[driver] = Wire(driver, prepares=not self._pooled)
-        return wire
+    def _pipeline_of_driver(self, driver: Driver) -> PipelineConnection:
+        pipeline = self._pipelines.get(driver)
+        if pipeline is None:
+            pipeline = self._pipelines[driver] = PipelineConnection(driver, prepares=not self._pooled)
+        return pipeline
 
     async def healthy(self) -> bool:
         try:
-            return await self.ask("select 1", {}) is not None
+            return await self.call_private("select 1", {}) is not None
         except SQLAlchemyError:
             return False
 
     def pool_state(self) -> tuple[int, int]:
-        """How many connections there may be, and how many are in use."""
+        """The size of the pool and the number of connections in use."""
         pool = self._pool()
         return pool.size(), pool.checkedout()
 
@@ -186,10 +189,10 @@ class Database:
         await self.engine.dispose()
 
 
-def member(
+def project_scope(
     project_id: uuid.UUID, user_id: str | None, account_id: uuid.UUID | None = None
 ) -> tuple[str, Mapping[str, object]]:
-    """For whom Postgres is to act: one project, or one user in it."""
+    """The role and claims of a transaction that acts for one project, or for one user in it."""
     claims = {
         "role": "authenticated",
         "sub": str(account_id) if account_id else None,
@@ -198,42 +201,42 @@ def member(
     return "authenticated", claims
 
 
-def entry(role: str, claims: Mapping[str, object]) -> Mapping[str, object]:
+def scope_values(role: str, claims: Mapping[str, object]) -> Mapping[str, object]:
     return {"role": role, "claims": json.dumps(claims), "timeout": STATEMENT_TIMEOUT}
 
 
-def _enter(role: str, claims: Mapping[str, object]) -> Statement:
-    return ENTER, entry(role, claims)
+def _scope_statement(role: str, claims: Mapping[str, object]) -> Statement:
+    return SET_SCOPE_SQL, scope_values(role, claims)
 
 
-def _driver_behind(lent: PoolProxiedConnection) -> Driver:
-    driver = lent.driver_connection
+def _driver_of(pooled: PoolProxiedConnection) -> Driver:
+    driver = pooled.driver_connection
     assert isinstance(driver, psycopg.AsyncConnection)
     return driver
 
 
 @contextmanager
-def _as_ours() -> Iterator[None]:
-    """The driver's errors as SQLAlchemy tells them, so that there is one kind to answer. Values are in none of them."""
+def _driver_errors_as_sqlalchemy() -> Iterator[None]:
+    """Raise the driver's errors as SQLAlchemy's, so that callers handle one kind. Messages contain no values."""
     try:
         yield
     except psycopg.Error as error:
-        raise DBAPIError.instance("at_once", None, error, psycopg.Error, hide_parameters=True) from error
+        raise DBAPIError.instance("pipeline", None, error, psycopg.Error, hide_parameters=True) from error
 
 
-def _spelled(statement: ClauseElement, values: Mapping[str, object]) -> Asked:
-    sql, named, constants = _compiled(statement)
-    return sql, [values[name] if name in values else constants[name] for name in named]
+def _bind(statement: ClauseElement, values: Mapping[str, object]) -> BoundStatement:
+    sql, names, constants = _compile(statement)
+    return sql, [values[name] if name in values else constants[name] for name in names]
 
 
 @lru_cache(maxsize=256)
-def _compiled(statement: ClauseElement) -> tuple[bytes, Sequence[str], Mapping[str, object]]:
-    """As Postgres reads it, the names of its values in order, and those that are part of the statement itself."""
+def _compile(statement: ClauseElement) -> tuple[bytes, Sequence[str], Mapping[str, object]]:
+    """The SQL for Postgres, the names of its parameters in order, and the values that the statement itself contains."""
     compiled = statement.compile(dialect=POSTGRES)
     assert isinstance(compiled, SQLCompiler)
     return str(compiled).encode(), compiled.positiontup or (), compiled.params
 
 
 @lru_cache(maxsize=256)
-def _read(sql: str) -> ClauseElement:
+def _parse(sql: str) -> ClauseElement:
     return text(sql)

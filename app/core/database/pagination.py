@@ -1,4 +1,4 @@
-"""Pages by cursor: the place of the last row seen, not a number of rows to skip."""
+"""Cursor pagination: a cursor is the position of the last row of a page, not a number of rows to skip."""
 
 import base64
 import binascii
@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict
 from app.core.errors import BadRequest
 
 T = TypeVar("T")
-Limit = Annotated[int, Query(ge=1, le=200, description="How many at most")]
-Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before")]
+Limit = Annotated[int, Query(ge=1, le=200, description="The maximum number of results.")]
+Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the previous page.")]
 
 
-class Placed(Protocol):
+class CursorRow(Protocol):
     @property
     def id(self) -> UUID: ...
     @property
@@ -26,7 +26,7 @@ class Placed(Protocol):
 
 
 class Page(BaseModel, Generic[T]):
-    """A page as a client sees it."""
+    """A page in a response."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -35,14 +35,14 @@ class Page(BaseModel, Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Rows(Generic[T]):
-    """A page as a repository gives it."""
+class PageRows(Generic[T]):
+    """A page returned by a repository."""
 
     results: Sequence[T]
     next: str | None = None
 
 
-def write_cursor(row: Placed) -> str:
+def write_cursor(row: CursorRow) -> str:
     return base64.urlsafe_b64encode(f"{row.created_at.isoformat()}|{row.id}".encode()).decode().rstrip("=")
 
 
@@ -53,7 +53,7 @@ def read_cursor(cursor: str) -> tuple[dt.datetime, UUID]:
         created_at = dt.datetime.fromisoformat(moment)
         if created_at.tzinfo is None:
             raise ValueError
-        # Postgres refuses some offsets that Python takes.
+        # Postgres refuses some offsets that Python accepts.
         return created_at.astimezone(dt.UTC), UUID(row_id)
     except (ValueError, binascii.Error, OverflowError):
-        raise BadRequest("`cursor` is not one of ours: pass the `next` of the page before, unchanged") from None
+        raise BadRequest("`cursor` is invalid. Pass the `next` of the previous page unchanged.") from None

@@ -1,7 +1,7 @@
-"""Several statements and their answers in one round trip, in libpq's own terms.
+"""Several statements and their results in one round trip, through libpq's pipeline mode.
 
-Every request asks four times, and psycopg's cursors take three times as long. How a value is written, and an answer
-read, is still psycopg's doing.
+Every request sends about four statements, and psycopg's cursors take three times as long. psycopg still converts
+parameters and result rows.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import selectors
 from collections import namedtuple
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.adapt import PyFormat, Transformer
@@ -18,114 +18,120 @@ from psycopg.errors import InvalidSqlStatementName, error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 
-Asked = tuple[bytes, Sequence[object]]
-"""SQL with `$1`, `$2` and so on, and what they stand for."""
-Prepared = tuple[bytes, tuple[int, ...]]
-"""SQL and the types of its values: Postgres plans each pair by itself."""
-Fresh = tuple[Prepared, bytes]
-"""With the name it is given."""
-Receive = Callable[[], Awaitable[list[PGresult]]]
-MOST_PREPARED = 100
-LARGE = 16_384
-"""Bytes. Beside the work that so much makes, planning is little; and a plan that is kept may be from an empty table."""
+BoundStatement = tuple[bytes, Sequence[object]]
+"""SQL with the placeholders `$1`, `$2` and so on, and their values."""
+StatementKey = tuple[bytes, tuple[int, ...]]
+"""SQL and the types of its parameters. Postgres plans each combination separately."""
+ReceiveResults = Callable[[], Awaitable[list[PGresult]]]
+MAX_PREPARED = 100
+MAX_PREPARED_BYTES = 16_384
+"""Statements with more parameter data are not prepared: the cost of planning is negligible for them, and a cached plan
+may have been made while the table was empty."""
 TEXT, BINARY = 0, 1
 
 
-class Wire:
-    """One connection, which one caller has at a time. Whoever leaves in the middle closes it."""
+class NewlyPrepared(NamedTuple):
+    key: StatementKey
+    name: bytes
+
+
+class PipelineConnection:
+    """Sends pipelines over one connection, for one caller at a time. A caller that is cancelled in the middle closes
+    the connection."""
 
     def __init__(self, driver: psycopg.AsyncConnection[Any], *, prepares: bool) -> None:
         self._connection = driver.pgconn
-        self._values = Transformer.from_context(driver)
-        self._names: dict[Prepared, bytes] = {}
+        self._converter = Transformer.from_context(driver)
+        self._names: dict[StatementKey, bytes] = {}
         self._numbers = itertools.count()
-        self._most_prepared = MOST_PREPARED if prepares else 0
+        self._max_prepared = MAX_PREPARED if prepares else 0
 
-    async def ask(self, *asked: Asked) -> list[Any]:
-        """The rows of the last, as named tuples. Between two synchronisations Postgres takes what it is sent as one
-        transaction."""
-        result = await self._tell(asked, BINARY, self._receive)
+    async def execute(self, *statements: BoundStatement) -> list[Any]:
+        """Run the statements and return the rows of the last one as named tuples. Postgres runs everything between two
+        synchronisation points in one transaction."""
+        result = await self._run(statements, BINARY, self._receive)
         if not result.nfields:
             return []
-        self._values.set_pgresult(result)
+        self._converter.set_pgresult(result)
         columns = tuple([result.fname(column) or b"" for column in range(result.nfields)])
-        return self._values.load_rows(0, result.ntuples, _row(columns))
+        return self._converter.load_rows(0, result.ntuples, _row_factory(columns))
 
-    async def read_out(self, *asked: Asked) -> list[list[bytes | None]]:
-        """The rows of the last, which may be large, as Postgres writes them. A thread reads them in one go: the event
-        loop would be woken for every eight kilobytes."""
-        result = await self._tell(asked, TEXT, self._receive_in_thread)
+    async def fetch_text(self, *statements: BoundStatement) -> list[list[bytes | None]]:
+        """Run the statements and return the rows of the last one in Postgres' text format.
+
+        For large results: a thread reads them, because the event loop would be woken for every eight kilobytes."""
+        result = await self._run(statements, TEXT, self._receive_in_thread)
         return [[result.get_value(row, column) for column in range(result.nfields)] for row in range(result.ntuples)]
 
-    async def _tell(self, asked: Sequence[Asked], form: int, receive: Receive) -> PGresult:
-        alone = self._connection.transaction_status == TransactionStatus.IDLE
+    async def _run(self, statements: Sequence[BoundStatement], form: int, receive: ReceiveResults) -> PGresult:
+        outside_transaction = self._connection.transaction_status == TransactionStatus.IDLE
         try:
-            return await self._converse(asked, form, receive)
+            return await self._run_once(statements, form, receive)
         except InvalidSqlStatementName:
-            # psycopg deallocates everything after a rollback. Of what was asked nothing has happened, so it can again.
+            # psycopg deallocates all prepared statements after a rollback. Nothing was executed, so try again.
             self._names.clear()
-            if not alone:
+            if not outside_transaction:
                 raise
             if self._connection.transaction_status != TransactionStatus.IDLE:
-                await self._converse([(b"rollback", ())], BINARY, self._receive)
-            return await self._converse(asked, form, receive)
+                await self._run_once([(b"rollback", ())], BINARY, self._receive)
+            return await self._run_once(statements, form, receive)
 
-    async def _converse(self, asked: Sequence[Asked], form: int, receive: Receive) -> PGresult:
+    async def _run_once(self, statements: Sequence[BoundStatement], form: int, receive: ReceiveResults) -> PGresult:
         results = None
         try:
             self._connection.enter_pipeline_mode()
-            fresh = [self._send(*each, form) for each in asked]
+            prepared = [self._send(*statement, form) for statement in statements]
             self._connection.pipeline_sync()
             await self._flush()
             results = await receive()
         finally:
             if results is None:
-                self._connection.finish()  # nobody knows what is still to come
+                self._connection.finish()  # results may still be on the way, so the connection cannot be used again
         self._connection.exit_pipeline_mode()
-        return self._last(results, fresh)
+        self._remember_prepared(prepared, results)
+        return _last_result(results)
 
-    def _send(self, sql: bytes, values: Sequence[object], form: int) -> Fresh | None:
-        """What is prepared by this, and under which name, if anything is."""
-        dumped = self._values.dump_sequence(values, [PyFormat.AUTO] * len(values))
-        types, forms = self._values.types or (), self._values.formats
-        large = sum(map(len, filter(None, dumped))) >= LARGE
-        name, fresh = (None, None) if large else self._prepare((sql, types))
+    def _send(self, sql: bytes, values: Sequence[object], form: int) -> NewlyPrepared | None:
+        """Send one statement. Returns how it was prepared if this is the first time."""
+        dumped = self._converter.dump_sequence(values, [PyFormat.AUTO] * len(values))
+        types, forms = self._converter.types or (), self._converter.formats
+        large = sum(map(len, filter(None, dumped))) >= MAX_PREPARED_BYTES
+        name, new = (None, None) if large else self._prepare((sql, types))
         if name is None:
             self._connection.send_query_params(sql, dumped, types, forms, form)
         else:
             self._connection.send_query_prepared(name, dumped, forms, form)
-        return fresh
+        return new
 
-    def _prepare(self, wanted: Prepared) -> tuple[bytes | None, Fresh | None]:
-        known = self._names.get(wanted)
-        if known or len(self._names) >= self._most_prepared:
+    def _prepare(self, key: StatementKey) -> tuple[bytes | None, NewlyPrepared | None]:
+        known = self._names.get(key)
+        if known or len(self._names) >= self._max_prepared:
             return known, None
-        name = f"wire_{next(self._numbers)}".encode()
-        self._connection.send_prepare(name, *wanted)
-        return name, (wanted, name)
+        name = f"pipeline_{next(self._numbers)}".encode()
+        self._connection.send_prepare(name, *key)
+        return name, NewlyPrepared(key, name)
 
-    def _last(self, results: Sequence[PGresult], fresh: Sequence[Fresh | None]) -> PGresult:
-        """The answer to what was asked last. What was prepared on the way stays so, whatever failed after it."""
-        left = iter(results)
-        for each in fresh:
-            if each is not None and next(left).status == ExecStatus.COMMAND_OK:
-                self._names[each[0]] = each[1]
-            next(left)
-        for result in results:
-            if result.status == ExecStatus.FATAL_ERROR:
-                raise error_from_result(result)
-        return results[-1]
+    def _remember_prepared(self, prepared: Sequence[NewlyPrepared | None], results: Sequence[PGresult]) -> None:
+        """Results arrive in the order of sending: for each statement that of its preparation, if it was prepared, then
+        its own. A statement stays prepared even if a later one of the pipeline fails."""
+        position = 0
+        for new in prepared:
+            if new is not None:
+                if results[position].status == ExecStatus.COMMAND_OK:
+                    self._names[new.key] = new.name
+                position += 1
+            position += 1
 
     async def _flush(self) -> None:
         loop = asyncio.get_running_loop()
         while self._connection.flush():
-            await _once(self._connection.socket, loop.add_writer, loop.remove_writer)
+            await _wait_for_socket(self._connection.socket, loop.add_writer, loop.remove_writer)
 
     async def _receive(self) -> list[PGresult]:
         loop = asyncio.get_running_loop()
         results: list[PGresult] = []
-        for _ in _received(self._connection, results):
-            await _once(self._connection.socket, loop.add_reader, loop.remove_reader)
+        for _ in _append_results(self._connection, results):
+            await _wait_for_socket(self._connection.socket, loop.add_reader, loop.remove_reader)
         return results
 
     async def _receive_in_thread(self) -> list[PGresult]:
@@ -133,12 +139,19 @@ class Wire:
         try:
             return await asyncio.shield(reading)
         finally:
-            # Whoever stops waiting does not take the connection from under the thread.
+            # When the caller is cancelled, the thread must finish before the connection is closed.
             await asyncio.wait([reading])
 
 
-def _received(connection: PGconn, results: list[PGresult]) -> Iterator[None]:
-    """Everything up to the synchronisation; a pause whenever there is nothing to read yet."""
+def _last_result(results: Sequence[PGresult]) -> PGresult:
+    for result in results:
+        if result.status == ExecStatus.FATAL_ERROR:
+            raise error_from_result(result)
+    return results[-1]
+
+
+def _append_results(connection: PGconn, results: list[PGresult]) -> Iterator[None]:
+    """Append every result up to the synchronisation point. Yields whenever there is nothing to read yet."""
     while True:
         while connection.is_busy():
             yield
@@ -157,13 +170,13 @@ def _read_to_end(connection: PGconn) -> list[PGresult]:
     results: list[PGresult] = []
     with selectors.DefaultSelector() as selector:
         selector.register(connection.socket, selectors.EVENT_READ)
-        for _ in _received(connection, results):
+        for _ in _append_results(connection, results):
             selector.select()
     return results
 
 
-async def _once(socket: int, add: Callable[..., Any], remove: Callable[[int], Any]) -> None:
-    """Until it can be read from, or written to."""
+async def _wait_for_socket(socket: int, add: Callable[..., Any], remove: Callable[[int], Any]) -> None:
+    """Wait until the socket is readable or writable. `add` and `remove` are the event loop's methods for either."""
     waiting = asyncio.get_running_loop().create_future()
 
     def wake() -> None:
@@ -179,7 +192,7 @@ async def _once(socket: int, add: Callable[..., Any], remove: Callable[[int], An
 
 
 @lru_cache(maxsize=512)
-def _row(columns: tuple[bytes, ...]) -> Callable[[Sequence[Any]], Any]:
+def _row_factory(columns: tuple[bytes, ...]) -> Callable[[Sequence[Any]], Any]:
     named: Any = namedtuple("Row", [name.decode() for name in columns], rename=True)  # type: ignore[misc]  # only known here
     make: Callable[[Sequence[Any]], Any] = named._make
     return make

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database.database import ProjectModel
-from app.core.database.pagination import Placed, Rows, read_cursor, write_cursor
+from app.core.database.pagination import CursorRow, PageRows, read_cursor, write_cursor
 from app.core.errors import Conflict, NotFound
 
 M = TypeVar("M", bound=ProjectModel)
@@ -19,10 +19,10 @@ class Repository(Generic[M]):
     model: type[M]
     noun: str
     taken: str | None = None
-    """What to say where another row has what must be its own."""
+    """The error message if a unique value is already taken."""
 
     def __init__(self, tx: AsyncSession, project_id: UUID, user_id: str | None = None) -> None:
-        """`user_id` narrows to one user's rows, for models that have that column."""
+        """`user_id` restricts the repository to one user's rows, for models with that column."""
         self.tx = tx
         self.project_id = project_id
         self.user_id = user_id
@@ -69,21 +69,21 @@ class Repository(Generic[M]):
             await self.tx.flush()
         except IntegrityError as error:
             if getattr(error.orig, "sqlstate", None) == "23503":
-                raise NotFound(f"This {self.noun} refers to something that does not exist") from error
-            raise Conflict(self.taken or f"There already is such a {self.noun}") from error
+                raise NotFound(f"This {self.noun} refers to an object that does not exist.") from error
+            raise Conflict(self.taken or f"This {self.noun} already exists.") from error
 
-    async def page(self, limit: int, cursor: str | None = None, *where: ColumnElement[bool]) -> Rows[M]:
+    async def page(self, limit: int, cursor: str | None = None, *where: ColumnElement[bool]) -> PageRows[M]:
         """Newest first."""
         columns = self.model.__table__.c
-        place = tuple_(columns.created_at, columns.id)
+        position = tuple_(columns.created_at, columns.id)
         query = self.rows.where(*where).order_by(columns.created_at.desc(), columns.id.desc()).limit(limit + 1)
         if cursor:
-            query = query.where(place < read_cursor(cursor))
+            query = query.where(position < read_cursor(cursor))
         return cut_page(list(await self.tx.scalars(query)), limit)
 
 
-def cut_page(rows: Sequence[Any], limit: int) -> Rows[Any]:
-    """Rows were asked for with one more than the limit: its presence says that there is a next page."""
-    kept = rows[:limit]
-    last: Placed | None = kept[-1] if len(rows) > limit else None
-    return Rows(kept, write_cursor(last) if last else None)
+def cut_page(rows: Sequence[Any], limit: int) -> PageRows[Any]:
+    """`rows` contains one row more than the limit if there is a next page."""
+    page = rows[:limit]
+    last: CursorRow | None = page[-1] if len(rows) > limit else None
+    return PageRows(page, write_cursor(last) if last else None)

@@ -1,4 +1,4 @@
-"""Whether the house is alive and ready, what its figures are, and a plain welcome."""
+"""Liveness, readiness, metrics and the welcome page of the API."""
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
@@ -10,7 +10,7 @@ from app.core.observability.metrics import ACTIVE_USERS, JOBS_WAITING, POOL_IN_U
 from app.core.resources import Resources, ResourcesDep
 
 router = APIRouter(tags=["health"])
-JOBS_BY_STATUS = text("""
+COUNT_JOBS_BY_STATUS_SQL = text("""
 select status.name, count(j.id) from unnest(array['todo', 'doing', 'failed']) as status (name)
 left join jobs.procrastinate_jobs j on j.status::text = status.name group by status.name
 """)
@@ -40,33 +40,33 @@ async def welcome() -> Welcome:
 
 @router.get("/v1/health")
 async def health() -> Health:
-    """The process is alive. Says nothing of what it depends on: see /v1/ready."""
+    """Reports that the process is alive. See `/v1/ready` for its dependencies."""
     return Health()
 
 
 @router.get("/v1/ready", responses={503: {"model": Readiness}})
 async def ready(resources: ResourcesDep) -> JSONResponse:
-    """Each dependency by name. 503 while one that requests cannot do without is away."""
-    checks = {name: ("ok" if await check() else "away") for name, check in resources.checks.items()}
-    broken = any(checks[name] != "ok" for name in resources.essential)
-    state = "not ready" if broken else "ready" if all(value == "ok" for value in checks.values()) else "degraded"
-    return JSONResponse(Readiness(status=state, checks=checks).model_dump(), 503 if broken else 200)
+    """Reports the state of each dependency. The status is 503 while a required dependency is unavailable."""
+    checks = {name: ("ok" if await check() else "unavailable") for name, check in resources.checks.items()}
+    not_ready = any(checks[name] != "ok" for name in resources.essential)
+    state = "not ready" if not_ready else "ready" if all(value == "ok" for value in checks.values()) else "degraded"
+    return JSONResponse(Readiness(status=state, checks=checks).model_dump(), 503 if not_ready else 200)
 
 
 @router.get("/metrics", response_class=Response)
 async def metrics(resources: ResourcesDep) -> Response:
-    """In the format of Prometheus. Figures and route templates only."""
-    await observe(resources)
+    """Returns metrics in the format of Prometheus. Labels are route templates and fixed words."""
+    await update_gauges(resources)
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
 
-async def observe(resources: Resources) -> None:
+async def update_gauges(resources: Resources) -> None:
     size, in_use = resources.database.pool_state()
     POOL_SIZE.set(size)
     POOL_IN_USE.set(in_use)
-    ACTIVE_USERS.set(resources.presence.count())
+    ACTIVE_USERS.set(resources.active_users.count())
     async with resources.database.system() as tx:
-        for status, count in await tx.execute(JOBS_BY_STATUS):
+        for status, count in await tx.execute(COUNT_JOBS_BY_STATUS_SQL):
             JOBS_WAITING.labels(status).set(count)
-    for look in resources.gauges:
-        await look()
+    for update_gauge in resources.gauges:
+        await update_gauge()

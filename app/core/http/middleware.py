@@ -1,4 +1,4 @@
-"""Around every request: an id, a time limit, safe headers, one log line, and figures for /metrics."""
+"""Gives every request an id, a time limit, a size limit, security headers, one log line and metrics."""
 
 import asyncio
 import re
@@ -12,13 +12,13 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core.http.error_responses import TOO_LARGE, answer, render_unexpected
+from app.core.http.error_responses import TOO_LARGE, error_response, render_unexpected
 from app.core.observability.logging import request_id
 from app.core.observability.metrics import IN_FLIGHT, LATENCY, REQUESTS
 
 log = structlog.get_logger()
-GIVEN_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
-SAFE_HEADERS = (
+CLIENT_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
+SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -28,14 +28,14 @@ SAFE_HEADERS = (
 CONTENT_SECURITY = b"default-src 'none'; frame-ancestors 'none'"
 
 
-class AroundEveryRequest:
-    """`dressed` puts on an answer of our own what those of the app get further inside: a browser reads none without."""
+class RequestMiddleware:
+    """`with_cors` adds CORS headers to responses created here, which bypass CORSMiddleware."""
 
     def __init__(
-        self, app: ASGIApp, *, timeout_seconds: float, max_body_bytes: int, dressed: Callable[[ASGIApp], ASGIApp]
+        self, app: ASGIApp, *, timeout_seconds: float, max_body_bytes: int, with_cors: Callable[[ASGIApp], ASGIApp]
     ) -> None:
         self._app = app
-        self._dressed = dressed
+        self._with_cors = with_cors
         self._timeout = timeout_seconds
         self._max_body = max_body_bytes
 
@@ -44,35 +44,37 @@ class AroundEveryRequest:
             await self._app(scope, receive, send)
             return
         collapse_slashes(scope)
-        visit = Visit(scope, send)
-        token = request_id.set(visit.id)
+        request = RequestScope(scope, send)
+        token = request_id.set(request.id)
         IN_FLIGHT.inc()
         try:
-            await self._answer(visit, scope, receive)
+            await self._answer(request, scope, receive)
         finally:
             IN_FLIGHT.dec()
             request_id.reset(token)
-            visit.report()
+            request.report()
 
-    async def _answer(self, visit: "Visit", scope: Scope, receive: Receive) -> None:
+    async def _answer(self, request: "RequestScope", scope: Scope, receive: Receive) -> None:
         if declared_size(scope) > self._max_body:
-            await self._dressed(answer(413, TOO_LARGE, "too_large"))(scope, receive, visit.send)
+            await self._with_cors(error_response(413, TOO_LARGE, "too_large"))(scope, receive, request.send)
             return
         receive = limit_body(receive, self._max_body)
         try:
             async with asyncio.timeout(self._timeout) as limit:
-                # Once an answer has begun it may take its time: a stream is not late.
-                visit.on_start = lambda: limit.reschedule(None)
-                await self._app(scope, receive, visit.send)
-        except Exception as error:  # the last resort: whatever it is, the client gets our shape
-            if visit.status:
+                # The limit ends with the start of the response, because a stream may take longer.
+                request.on_start = lambda: limit.reschedule(None)
+                await self._app(scope, receive, request.send)
+        except Exception as error:  # the last resort, so that the client gets an error of the documented form
+            if request.status:
                 raise
-            visit.on_start = lambda: None
+            request.on_start = lambda: None
             if limit.expired():
-                reply = answer(504, "This took too long and was stopped: ask for less at once", "timed_out")
+                reply = error_response(
+                    504, "The request took too long and was stopped. Request less at once.", "timed_out"
+                )
             else:
                 reply = await render_unexpected(Request(scope), error)
-            await self._dressed(reply)(scope, receive, visit.send)
+            await self._with_cors(reply)(scope, receive, request.send)
 
 
 def declared_size(scope: Scope) -> int:
@@ -80,38 +82,38 @@ def declared_size(scope: Scope) -> int:
     return int(declared) if declared.isdigit() else 0
 
 
-def limit_body(receive: Receive, most: int) -> Receive:
-    """For bodies that come in pieces and do not say how many."""
+def limit_body(receive: Receive, max_bytes: int) -> Receive:
+    """Also limits chunked bodies, which have no Content-Length."""
     received = 0
 
-    async def receive_some() -> Message:
+    async def receive_limited() -> Message:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
-        if received > most:
+        if received > max_bytes:
             raise HTTPException(413)
         return message
 
-    return receive_some
+    return receive_limited
 
 
-class Visit:
-    """One request on its way through."""
+class RequestScope:
+    """The state of one request."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-        self.id = given if GIVEN_ID.match(given) else uuid.uuid4().hex
+        client_id = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        self.id = client_id if CLIENT_REQUEST_ID.match(client_id) else uuid.uuid4().hex
         self.scope = scope
         self.status = 0
         self.on_start: Callable[[], None] = lambda: None
         self._send = send
-        self._began = time.perf_counter()
-        self._first_byte = 0.0
+        self._started_at = time.perf_counter()
+        self._first_byte_at = 0.0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self._first_byte = time.perf_counter()
+            self._first_byte_at = time.perf_counter()
             self.on_start()
             self._add_headers(message)
         await self._send(message)
@@ -120,7 +122,7 @@ class Visit:
         message.setdefault("headers", [])
         headers = MutableHeaders(raw=message["headers"])
         present = {name for name, _ in message["headers"]}
-        message["headers"].extend(pair for pair in SAFE_HEADERS if pair[0] not in present)
+        message["headers"].extend(pair for pair in SECURITY_HEADERS if pair[0] not in present)
         message["headers"].append((b"x-request-id", self.id.encode()))
         if b"content-security-policy" not in present:
             message["headers"].append((b"content-security-policy", CONTENT_SECURITY))
@@ -130,7 +132,7 @@ class Visit:
 
     def report(self) -> None:
         route = getattr(self.scope.get("route"), "path", "unmatched")
-        seconds = (self._first_byte or time.perf_counter()) - self._began
+        seconds = (self._first_byte_at or time.perf_counter()) - self._started_at
         method = self.scope["method"]
         REQUESTS.labels(method, route, str(self.status)).inc()
         LATENCY.labels(route).observe(seconds)
@@ -138,7 +140,7 @@ class Visit:
 
 
 def collapse_slashes(scope: Scope) -> None:
-    """mem0's clients ask for `//v1/…` when their host was given with a slash at its end."""
+    """mem0's clients request `//v1/…` if their host was configured with a slash at the end."""
     if scope["path"].startswith("//"):
         scope["path"] = "/" + scope["path"].lstrip("/")
         scope["raw_path"] = b"/" + scope.get("raw_path", b"").lstrip(b"/")

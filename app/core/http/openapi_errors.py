@@ -1,67 +1,69 @@
-"""What the OpenAPI document says of failures: the one shape they all have, wherever each can happen."""
+"""Describes error responses and credentials in the OpenAPI document."""
 
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
-MEANINGS = {
-    "401": "No credential, or one that is not valid",
-    "403": "The credential does not reach this far",
-    "404": "There is no such thing for this caller",
-    "413": "The body is larger than MAX_BODY_BYTES",
-    "422": "Something in the request cannot be used: `detail` says what",
-    "429": "Too often: wait for `Retry-After` seconds",
+DESCRIPTIONS = {
+    "401": "The credential is missing or invalid.",
+    "403": "This credential lacks the required scope.",
+    "404": "The caller has no object with this id.",
+    "413": "The request body is larger than `MAX_BODY_BYTES`.",
+    "422": "The request is invalid. `detail` says what to change.",
+    "429": "Rate limit exceeded. Retry after the number of seconds in `Retry-After`.",
 }
 KEY_HEADER, PROJECT_HEADER = "X-API-Key", "X-Project-Id"
-BY_KEY = {"type": "apiKey", "in": "header", "name": KEY_HEADER, "description": "An API key"}
-PROJECT = {
+API_KEY_SCHEME = {"type": "apiKey", "in": "header", "name": KEY_HEADER, "description": "An API key."}
+PROJECT_PARAMETER = {
     "name": PROJECT_HEADER,
     "in": "header",
     "required": False,
     "schema": {"type": "string", "format": "uuid"},
-    "description": "Which of your projects; else your first",
+    "description": "The project to act in. Defaults to your first project.",
 }
 
 
 class Problem(BaseModel):
-    detail: str = Field(description="One sentence: what is wrong and what to change")
-    code: str = Field(description="One word for programs")
-    request_id: str | None = Field(description="What to tell the operator")
+    detail: str = Field(description="What is wrong and what to change.")
+    code: str = Field(description="A stable error code for programs.")
+    request_id: str | None = Field(
+        description="The id to give to the operator. It is also in the header `X-Request-ID`."
+    )
 
 
-def document_problems(app: FastAPI) -> None:
-    plain = app.openapi
+def document_errors(app: FastAPI) -> None:
+    generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            describe(plain())
-        return plain()
+            describe_errors(generate())
+        return generate()
 
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend its document
+    app.openapi = openapi  # type: ignore[method-assign]  # the documented way to extend it
 
 
-def describe(document: dict[str, Any]) -> None:
+def describe_errors(document: dict[str, Any]) -> None:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Problem"] = Problem.model_json_schema()
-    document["components"].setdefault("securitySchemes", {})["APIKeyHeader"] = BY_KEY
+    document["components"].setdefault("securitySchemes", {})["APIKeyHeader"] = API_KEY_SCHEME
     for path, methods in document["paths"].items():
         for operation in methods.values():
             describe_credentials(operation)
-            for status in possible(path, operation):
-                operation["responses"][status] = problem(status)
+            for status in possible_errors(path, operation):
+                operation["responses"][status] = problem_response(status)
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
 
 
 def describe_credentials(operation: dict[str, Any]) -> None:
-    """What every protected route takes besides the bearer token that FastAPI knows of."""
+    """Adds the API key and the project header. FastAPI itself documents only the bearer token."""
     if operation.get("security"):
         operation["security"].append({"APIKeyHeader": []})
-        operation.setdefault("parameters", []).append(PROJECT)
+        operation.setdefault("parameters", []).append(PROJECT_PARAMETER)
 
 
-def possible(path: str, operation: dict[str, Any]) -> set[str]:
+def possible_errors(path: str, operation: dict[str, Any]) -> set[str]:
     found = {"422"} if "422" in operation["responses"] else set()
     if operation.get("security"):
         found |= {"401", "403", "429"}
@@ -72,6 +74,6 @@ def possible(path: str, operation: dict[str, Any]) -> set[str]:
     return found | ({"413"} if "requestBody" in operation else set())
 
 
-def problem(status: str) -> dict[str, Any]:
+def problem_response(status: str) -> dict[str, Any]:
     shape = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    return {"description": MEANINGS[status], "content": {"application/json": shape}}
+    return {"description": DESCRIPTIONS[status], "content": {"application/json": shape}}

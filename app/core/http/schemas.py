@@ -2,6 +2,6 @@ from pydantic import BaseModel
 
 
 class Done(BaseModel):
-    """The answer where there is nothing to show. Never an empty body: mem0's clients parse every success as JSON."""
+    """A response without an object. The body is not empty, because mem0's clients parse every success as JSON."""
 
     message: str

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from app.adapters.models.errors import bad_status, pause
 from app.adapters.models.openai import Connection, OpenAIModel, open_embedder
-from app.core.circuit_breaker import State
+from app.core.circuit_breaker import BreakerState
 from app.core.errors import AppError, ConfigurationError, TimedOut, TooLarge, Unavailable, UpstreamFailed
 from app.core.ports import ChatMessage, ModelOptions, Role, Token, Usage
 from tests.model_server import Drops, Fails, Hangs, ModelServer, Raw, Refuses, Says, model_server
@@ -249,7 +249,7 @@ async def test_failures_in_a_row_open_the_breaker_and_a_success_closes_it(
     model_server.chat(*[Fails(500)] * 5)
     for _ in range(5):
         await fail(model)
-    assert model.breaker_state is State.OPEN
+    assert model.breaker_state is BreakerState.OPEN
     assert not await model.healthy()
     assert "not answering" in (await fail(model)).detail
     assert len(model_server.requests) == 5
@@ -276,7 +276,7 @@ async def test_being_asked_to_wait_does_not_open_the_breaker(make: Make, model_s
     model_server.chat(*[Fails(429, retry_after="60")] * 10)
     for _ in range(10):
         await fail(model)
-    assert model.breaker_state is State.CLOSED
+    assert model.breaker_state is BreakerState.CLOSED
 
 
 async def test_only_so_many_ask_at_once_and_only_so_many_wait(make: Make, model_server: ModelServer) -> None:

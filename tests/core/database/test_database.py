@@ -13,7 +13,7 @@ from app.core.database.database import Database
 from app.core.jobs import defer, tasks
 from app.core.resources import Resources
 from app.main import create_app
-from tests.conftest import MakeKey, client_of
+from tests.conftest import MakeKey, open_client
 
 COUNT = text("select count(*) from projects where id = :id")
 
@@ -27,13 +27,13 @@ async def test_a_project_sees_itself_and_no_other(database: Database, project_id
 
 async def test_forgetting_to_say_for_whom_fails_closed(database: Database, project_id: uuid.UUID) -> None:
     with pytest.raises(ProgrammingError, match="permission denied"):
-        await database.ask("select count(*) from projects", {})
+        await database.call_private("select count(*) from projects", {})
 
 
 async def test_the_role_ends_with_the_transaction(database: Database, project_id: uuid.UUID) -> None:
     async with database.transaction(project_id) as tx:
         assert await tx.scalar(text("select current_user")) == "authenticated"
-    row = await database.ask("select current_user, current_setting('request.jwt.claims', true)", {})
+    row = await database.call_private("select current_user, current_setting('request.jwt.claims', true)", {})
     assert row is not None
     assert row[0] == "keepsake_app"
     assert not row[1]
@@ -46,7 +46,7 @@ async def test_many_callers_take_turns_on_few_connections(postgres: EmbeddedPost
 
     async def request() -> int:
         nonlocal most
-        await database.ask("select 1", {})
+        await database.call_private("select 1", {})
         async with database.transaction(project_id) as tx:
             most = max(most, database.pool_state()[1])
             found: int | None = await tx.scalar(COUNT, {"id": project_id})
@@ -68,7 +68,7 @@ async def test_many_requests_over_http_take_turns_on_few_connections(
     database = Database(postgres.url("keepsake_app"), pool_size=5, pool_timeout=20)
     keys = StoredKeys(database, resources.key_pepper)
     app = create_app(dataclasses.replace(resources, database=database, keys=keys))
-    async with client_of(app, holder.key) as client, asyncio.timeout(60):
+    async with open_client(app, holder.key) as client, asyncio.timeout(60):
         body = {"user_id": "ana"}
         made = [client.post("/v1/profiles", json={**body, "name": str(n)}) for n in range(32)]
         read = [client.get("/v1/profiles", params=body) for _ in range(32)]
@@ -83,7 +83,7 @@ async def test_a_pool_that_is_used_up_is_told_and_not_waited_for_forever(
     holder = await make_key()
     database = Database(postgres.url("keepsake_app"), pool_size=1, pool_timeout=0.05)
     app = create_app(dataclasses.replace(resources, database=database))
-    async with client_of(app, holder.key) as client:
+    async with open_client(app, holder.key) as client:
         async with database.transaction(project_id):
             busy = await client.get("/v1/projects")
         assert busy.status_code == 503
@@ -110,7 +110,7 @@ async def test_nothing_of_a_caller_stays_on_the_connection(postgres: EmbeddedPos
     async with database.system() as tx:
         role, claims, _ = (await tx.execute(WHO)).one()
         assert (role, json.loads(claims)) == ("keepsake_system", {"role": "keepsake_system"})
-    bare = await database.ask(str(WHO), {})
+    bare = await database.call_private(str(WHO), {})
     assert bare is not None
     assert (bare[0], bare[1] or "") == ("keepsake_app", "")
     assert connection == same == bare[2], "all on one connection, or this shows nothing"

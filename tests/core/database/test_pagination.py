@@ -32,7 +32,7 @@ def test_a_cursor_leads_back_to_its_row(created_at: dt.datetime, row_id: uuid.UU
 
 @given(st.text(max_size=200))
 def test_whatever_is_no_cursor_of_ours_is_a_bad_request(anything: str) -> None:
-    with pytest.raises(BadRequest, match="pass the `next` of the page before"):
+    with pytest.raises(BadRequest, match="Pass the `next` of the previous page"):
         read_cursor(anything)
 
 

@@ -1,4 +1,4 @@
-"""The wire under whatever is asked at once: prepared or not, large, cut off, left in the middle."""
+"""The connection under whatever is asked at once: prepared or not, large, cut off, left in the middle."""
 
 import asyncio
 import uuid
@@ -11,8 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
-from app.core.database.database import Database
-from app.core.database.pipeline import MOST_PREPARED, Wire
+from app.core.database.database import Database, Statement
+from app.core.database.pipeline import MAX_PREPARED, PipelineConnection
 
 PREPARED = b"select count(*) as many from pg_prepared_statements"
 ECHO = text("select cast(:words as text) as words")
@@ -27,70 +27,70 @@ async def driver(postgres: EmbeddedPostgres) -> AsyncIterator[Driver]:
 
 
 async def test_a_statement_is_prepared_once_for_each_kind_of_values(driver: Driver) -> None:
-    wire = Wire(driver, prepares=True)
+    connection = PipelineConnection(driver, prepares=True)
     for value in (1, 2, 3, "a", "b", None):
-        await wire.ask((b"select $1 as value", [value]))
-    assert (await wire.ask((PREPARED, ())))[0].many == 3
+        await connection.execute((b"select $1 as value", [value]))
+    assert (await connection.execute((PREPARED, ())))[0].many == 3
 
 
 async def test_statements_without_end_are_prepared_up_to_a_point(driver: Driver) -> None:
-    wire = Wire(driver, prepares=True)
-    for number in range(MOST_PREPARED + 20):
-        assert (await wire.ask((f"select {number} as number".encode(), ())))[0].number == number
-    assert (await wire.ask((PREPARED, ())))[0].many == MOST_PREPARED
+    connection = PipelineConnection(driver, prepares=True)
+    for number in range(MAX_PREPARED + 20):
+        assert (await connection.execute((f"select {number} as number".encode(), ())))[0].number == number
+    assert (await connection.execute((PREPARED, ())))[0].many == MAX_PREPARED
 
 
 async def test_behind_a_transaction_pooler_nothing_is_prepared(driver: Driver) -> None:
-    wire = Wire(driver, prepares=False)
-    assert (await wire.ask((b"select $1::int as n", [1]), (b"select $1::int as n", [2])))[0].n == 2
-    assert (await wire.ask((PREPARED, ())))[0].many == 0
+    connection = PipelineConnection(driver, prepares=False)
+    assert (await connection.execute((b"select $1::int as n", [1]), (b"select $1::int as n", [2])))[0].n == 2
+    assert (await connection.execute((PREPARED, ())))[0].many == 0
 
 
 async def test_what_was_prepared_may_be_deallocated(driver: Driver) -> None:
-    wire = Wire(driver, prepares=True)
+    connection = PipelineConnection(driver, prepares=True)
     for statements in ([(b"select 1 as n", ())], [(b"begin", ()), (b"select 1 as n", ())]):
-        await wire.ask(*statements)
+        await connection.execute(*statements)
         await driver.execute("rollback")
         await driver.execute("deallocate all")
-        assert (await wire.ask(*statements))[0].n == 1
+        assert (await connection.execute(*statements))[0].n == 1
 
 
-async def test_what_fails_leaves_the_wire_as_it_was(driver: Driver) -> None:
-    wire = Wire(driver, prepares=True)
+async def test_what_fails_leaves_the_connection_as_it_was(driver: Driver) -> None:
+    connection = PipelineConnection(driver, prepares=True)
     for _ in range(3):
         with pytest.raises(psycopg.errors.DivisionByZero):
-            await wire.ask((b"select 1 as n", ()), (b"select 1 / $1::int", [0]), (b"select 2 as n", ()))
+            await connection.execute((b"select 1 as n", ()), (b"select 1 / $1::int", [0]), (b"select 2 as n", ()))
         with pytest.raises(psycopg.errors.SyntaxError):
-            await wire.ask((b"selekt", ()))
-        assert (await wire.ask((b"select 2 as n", ())))[0].n == 2
+            await connection.execute((b"selekt", ()))
+        assert (await connection.execute((b"select 2 as n", ())))[0].n == 2
 
 
 async def test_words_of_any_length_go_both_ways(database: Database, project_id: uuid.UUID) -> None:
     words = "Grüße, 世界 " * 300_000
-    (row,) = await database.at_once(project_id, None, (ECHO, {"words": words}))
+    (row,) = await database.pipeline(project_id, None, (ECHO, {"words": words}))
     assert row.words == words
-    ((read,),) = await database.read_out(project_id, None, (ECHO, {"words": words}))
+    ((read,),) = await database.fetch_text(project_id, None, (ECHO, {"words": words}))
     assert (read or b"").decode() == words
 
 
 async def test_a_connection_that_is_lost_fails_once(postgres: EmbeddedPostgres, project_id: uuid.UUID) -> None:
     database = Database(postgres.url("keepsake_app"), pool_size=1)
-    for ask in (database.at_once, database.read_out):
-        pid = await database.ask("select pg_backend_pid()", {})
+    for ask in (database.pipeline, database.fetch_text):
+        pid = await database.call_private("select pg_backend_pid()", {})
         with psycopg.connect(postgres.url("postgres").replace("+psycopg", "")) as other:
             other.execute("select pg_terminate_backend(%s)", pid)
         with pytest.raises(OperationalError):
             await ask(project_id, None, (ECHO, {"words": ""}))
-        assert await database.ask("select 1", {}) == (1,)
+        assert await database.call_private("select 1", {}) == (1,)
     await database.close()
 
 
 async def test_whoever_stops_waiting_for_much_leaves_the_rest_whole(database: Database, project_id: uuid.UUID) -> None:
-    much = (text("select repeat('x', 20000000) as words, pg_sleep(0.02)"), {})
+    much: Statement = (text("select repeat('x', 20000000) as words, pg_sleep(0.02)"), {})
     for _ in range(5):
-        asking = asyncio.create_task(database.read_out(project_id, None, much))
+        asking = asyncio.create_task(database.fetch_text(project_id, None, much))
         await asyncio.sleep(0.01)
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
-    assert await database.ask("select 1", {}) == (1,)
+    assert await database.call_private("select 1", {}) == (1,)
     assert database.pool_state()[1] == 0

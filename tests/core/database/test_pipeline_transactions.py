@@ -21,46 +21,46 @@ FAIL = text("select 1 / 0")
 
 
 async def count(database: Database, project_id: uuid.UUID) -> int:
-    (row,) = await database.at_once(project_id, None, (COUNT, {}))
+    (row,) = await database.pipeline(project_id, None, (COUNT, {}))
     return int(row.events)
 
 
 async def test_it_acts_for_one_project_and_user_with_a_time_limit(database: Database, project_id: uuid.UUID) -> None:
     for _ in range(5):  # the driver prepares a statement that it meets again
-        (row,) = await database.at_once(project_id, "ann", (WHO, {}))
+        (row,) = await database.pipeline(project_id, "ann", (WHO, {}))
         assert row == ("authenticated", {"project_id": str(project_id), "user_id": "ann"}, "15s")
 
 
 async def test_the_connection_goes_back_without_role_and_claims(database: Database, project_id: uuid.UUID) -> None:
-    await database.at_once(project_id, None, (WHO, {}))
-    left = await database.ask("select current_user, current_setting('request.jwt.claims', true)", {})
+    await database.pipeline(project_id, None, (WHO, {}))
+    left = await database.call_private("select current_user, current_setting('request.jwt.claims', true)", {})
     assert tuple(left or ()) == ("keepsake_app", "")
 
 
 async def test_rows_of_another_project_can_be_neither_seen_nor_written(
     database: Database, project_id: uuid.UUID
 ) -> None:
-    await database.at_once(project_id, None, (NOTE, {"project_id": project_id}))
+    await database.pipeline(project_id, None, (NOTE, {"project_id": project_id}))
     assert await count(database, project_id) == 1
     assert await count(database, uuid.uuid4()) == 0
     with pytest.raises(ProgrammingError, match="row-level security"):
-        await database.at_once(uuid.uuid4(), None, (NOTE, {"project_id": project_id}))
+        await database.pipeline(uuid.uuid4(), None, (NOTE, {"project_id": project_id}))
 
 
 async def test_all_of_it_is_kept_or_nothing(database: Database, project_id: uuid.UUID) -> None:
     note = (NOTE, {"project_id": project_id})
     for statements in ([note, (FAIL, {})], [(FAIL, {}), note], [note, (FAIL, {}), note]):
         with pytest.raises(DBAPIError, match="division by zero"):
-            await database.at_once(project_id, None, *statements)
+            await database.pipeline(project_id, None, *statements)
     assert await count(database, project_id) == 0
-    assert [row.project_id for row in await database.at_once(project_id, None, note, note)] == [project_id]
+    assert [row.project_id for row in await database.pipeline(project_id, None, note, note)] == [project_id]
     assert await count(database, project_id) == 2
 
 
 async def test_the_values_of_a_failed_statement_are_in_no_error(database: Database, project_id: uuid.UUID) -> None:
     secret = "a secret of somebody's"
     with pytest.raises(DBAPIError) as failure:
-        await database.at_once(project_id, None, (text("select cast(:words as text), 1 / 0"), {"words": secret}))
+        await database.pipeline(project_id, None, (text("select cast(:words as text), 1 / 0"), {"words": secret}))
     assert secret not in str(failure.value)
 
 

@@ -98,7 +98,7 @@ async def test_no_address_is_answered_with_what_one_looks_like(anonymous: httpx.
     refused = await anonymous.post("/v1/auth/signup", json={"email": email, "password": "correct horse"})
     assert (refused.status_code, refused.json()["detail"]) == (
         422,
-        "`email`: takes an e-mail address, such as you@example.com",
+        "`email`: must be an e-mail address, such as you@example.com",
     )
 
 
@@ -127,12 +127,12 @@ async def test_whatever_goes_wrong_has_our_shape_and_leaves_no_word_in_the_log(
     answer = await visitor.post("/boom", json={"said": SECRET})
     assert answer.status_code == 500
     assert answer.json() == {
-        "detail": "Something went wrong on our side: tell the operator this request_id",
+        "detail": "The server failed unexpectedly. Give this request_id to the operator.",
         "code": "internal_error",
         "request_id": answer.headers["X-Request-ID"],
     }
     logged = capfd.readouterr()
-    assert "RuntimeError at test_rendering.py" in logged.out
+    assert "RuntimeError at test_error_responses.py" in logged.out
     assert "ValueError" in logged.out
     assert answer.headers["X-Request-ID"] in logged.out
     assert "4711" not in logged.out + logged.err
@@ -161,15 +161,15 @@ def database_error(kind: type[psycopg.Error]) -> exc.DBAPIError:
     [
         (database_error(psycopg.errors.DiskFull), 503, "disk is full"),
         (database_error(psycopg.errors.QueryCanceled), 504, "took too long"),
-        (database_error(psycopg.OperationalError), 503, "does not answer"),
+        (database_error(psycopg.OperationalError), 503, "does not respond"),
         (exc.TimeoutError("QueuePool limit"), 503, "busy"),
         (exc.DataError("insert", {}, psycopg.errors.UntranslatableCharacter(SECRET)), 422, "cannot be stored"),
         (exc.DataError("insert", {}, psycopg.DataError(SECRET)), 422, "cannot be stored"),
-        (exc.DataError("insert", {}, psycopg.errors.DivisionByZero(SECRET)), 500, "on our side"),
-        (exc.IntegrityError("insert", {}, psycopg.errors.ForeignKeyViolation(SECRET)), 409, "at the same moment"),
-        (exc.IntegrityError("insert", {}, psycopg.errors.UniqueViolation(SECRET)), 409, "at the same moment"),
-        (exc.IntegrityError("insert", {}, psycopg.errors.CheckViolation(SECRET)), 500, "on our side"),
-        (database_error(psycopg.errors.UndefinedTable), 500, "on our side"),
+        (exc.DataError("insert", {}, psycopg.errors.DivisionByZero(SECRET)), 500, "failed unexpectedly"),
+        (exc.IntegrityError("insert", {}, psycopg.errors.ForeignKeyViolation(SECRET)), 409, "at the same time"),
+        (exc.IntegrityError("insert", {}, psycopg.errors.UniqueViolation(SECRET)), 409, "at the same time"),
+        (exc.IntegrityError("insert", {}, psycopg.errors.CheckViolation(SECRET)), 500, "failed unexpectedly"),
+        (database_error(psycopg.errors.UndefinedTable), 500, "failed unexpectedly"),
     ],
 )
 def test_what_a_database_says_becomes_a_sentence_of_ours(error: Exception, status: int, word: str) -> None:

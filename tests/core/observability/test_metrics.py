@@ -1,6 +1,6 @@
 import httpx
 
-from app.core.observability.active_users import LATELY_SECONDS, Presence
+from app.core.observability.active_users import ACTIVE_SECONDS, ActiveUsers
 
 
 async def test_metrics_say_how_the_house_does_without_naming_anybody(client: httpx.AsyncClient) -> None:
@@ -19,10 +19,10 @@ async def test_metrics_say_how_the_house_does_without_naming_anybody(client: htt
 
 def test_whoever_was_here_lately_counts_once_and_not_forever() -> None:
     now = [0.0]
-    presence = Presence(clock=lambda: now[0])
+    active_users = ActiveUsers(clock=lambda: now[0])
     for name in ("ada", "bob", "ada"):
-        presence.note(name)
-    assert presence.count() == 2
-    now[0] = LATELY_SECONDS + 1
-    presence.note("bob")
-    assert presence.count() == 1
+        active_users.record(name)
+    assert active_users.count() == 2
+    now[0] = ACTIVE_SECONDS + 1
+    active_users.record("bob")
+    assert active_users.count() == 1
