@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from app.adapters.in_process import InProcessCounters
 from app.core.errors import TimedOut, Unavailable, UpstreamFailed
 from app.core.ports import Embedder, Purpose, Vector
-from app.core.rate_limit import Limit, RateLimits
+from app.core.rate_limit import RateLimit, RateLimits
 from app.core.resources import Resources
 from app.main import create_app
 
@@ -33,10 +33,10 @@ def with_request_limit(resources: Resources, *, requests: int) -> FastAPI:
     """The same application with a limit of requests per caller and hour."""
     limits = RateLimits(
         InProcessCounters(),
-        user=Limit("user", requests, 3600),
-        project=Limit("project", MANY, 60),
-        everyone=Limit("global", MANY, 60),
-        chat=Limit("chat", MANY, 60),
+        user=RateLimit("user", requests, 3600),
+        project=RateLimit("project", MANY, 60),
+        everyone=RateLimit("global", MANY, 60),
+        chat=RateLimit("chat", MANY, 60),
     )
     return create_app(replace(resources, limits=limits))
 
