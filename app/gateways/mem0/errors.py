@@ -1,4 +1,4 @@
-"""mem0's API answers 400 to whatever cannot be read, where FastAPI would answer 422."""
+"""mem0's API responds with 400 to an invalid request, where FastAPI would respond with 422."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -6,37 +6,31 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
 
 from app.core.errors import BadRequest
-from app.core.http.error_responses import say_what_is_wrong
+from app.core.http.error_responses import describe_validation_error
+from app.core.http.openapi_errors import Problem
 
-
-class Problem(BaseModel):
-    """Every answer that is not a success."""
-
-    detail: str
-    code: str
-    request_id: str | None
-
-
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "Something in the request cannot be read, or asks for what cannot be"},
-    401: {"model": Problem, "description": "No credential, or one that is not valid"},
-    403: {"model": Problem, "description": "This credential may not do that"},
-    404: {"model": Problem, "description": "There is no such thing in this project"},
-    429: {"model": Problem, "description": "Too many requests; `Retry-After` says how many seconds to wait"},
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "The request is invalid; `detail` says what to change."},
+    401: {"model": Problem, "description": "The credential is missing or invalid."},
+    403: {"model": Problem, "description": "This credential lacks the required scope."},
+    404: {"model": Problem, "description": "No such object in this project."},
+    429: {
+        "model": Problem,
+        "description": "Rate limit exceeded. Retry after the number of seconds in `Retry-After`.",
+    },
 }
 
 
-class PlainRefusals(APIRoute):
+class Mem0Route(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
-        async def handle_plainly(request: Request) -> Response:
+        async def handle_with_bad_request(request: Request) -> Response:
             try:
                 return await handle(request)
             except RequestValidationError as error:
-                raise BadRequest(say_what_is_wrong(error), code="invalid_request") from None
+                raise BadRequest(describe_validation_error(error), code="invalid_request") from None
 
-        return handle_plainly
+        return handle_with_bad_request

@@ -1,4 +1,4 @@
-"""What mem0's Platform has besides memories."""
+"""The routes of mem0's Platform API that are not about single memories."""
 
 from fastapi import APIRouter
 
@@ -9,5 +9,5 @@ from app.gateways.mem0.user_profiles import router as user_profiles
 from app.gateways.mem0.webhooks.routes import router as webhooks
 
 router = APIRouter()
-for part in (organizations, projects, webhooks, exports, user_profiles):
-    router.include_router(part)
+for each in (organizations, projects, webhooks, exports, user_profiles):
+    router.include_router(each)

@@ -1,37 +1,39 @@
-"""JSON as it leaves: written once, straight from plain values, without checking again what we made ourselves."""
+"""Responses that are serialized once, from plain values, without validating what this server has produced itself."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import Request
+from fastapi.responses import JSONResponse
 from pydantic_core import to_json
 
-Answer = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
-class Json(Response):
-    media_type = "application/json"
-
+class FastJson(JSONResponse):
     def render(self, content: object) -> bytes:
         return content if isinstance(content, bytes) else to_json(content)
 
 
-def envelope(
+def page_of_results(
     request: Request, page: int, size: int, count: int, results: Sequence[Mapping[str, object]], **more: object
-) -> Answer:
-    """One page of a list, with the absolute addresses of its neighbours."""
+) -> JsonObject:
+    return {**page_links(request, page, size, count), **more, "results": results}
+
+
+def page_of_json(request: Request, page: int, size: int, count: int, results: bytes) -> bytes:
+    """The same, for a list of results that Postgres has serialized already."""
+    links = to_json(page_links(request, page, size, count))
+    return links.removesuffix(b"}") + b',"results":' + results + b"}"
+
+
+def page_links(request: Request, page: int, size: int, count: int) -> JsonObject:
+    """The total count, and the absolute URLs of the next and the previous page."""
     return {
         "count": count,
         "next": page_url(request, page + 1, size) if page * size < count else None,
         "previous": page_url(request, page - 1, size) if page > 1 else None,
-        **more,
-        "results": results,
     }
-
-
-def written_envelope(request: Request, page: int, size: int, count: int, results: bytes) -> bytes:
-    """The same around a list that is written already."""
-    return to_json(envelope(request, page, size, count, []))[:-3] + results + b"}"
 
 
 def page_url(request: Request, page: int, size: int) -> str:

@@ -1,4 +1,4 @@
-"""mem0's user profiles: /v2/profiles/… and /v2/entities/user/…/profile/. In the house they are called portraits."""
+"""mem0's user profiles: /v2/profiles/… and /v2/entities/user/…/profile/."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -11,59 +11,71 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from app.core.errors import BadRequest
 from app.core.resources import ResourcesDep
 from app.core.storable_text import no_nul
-from app.gateways.mem0.entities.entities import read_name
-from app.gateways.mem0.errors import REFUSALS, PlainRefusals
+from app.gateways.mem0.entities.entities import check_entity_id
+from app.gateways.mem0.errors import ERROR_RESPONSES, Mem0Route
+from app.gateways.mem0.project_check import parse_uuid
 from app.identity.caller import MemoryReader, MemoryWriter, ProjectReader, ProjectWriter
 from app.identity.transaction import Transaction
-from app.memory.ledger.models import MemoryEvent
-from app.memory.user_profiles.generate import INSUFFICIENT
-from app.memory.user_profiles.profile_schema import Shape, check_schema, read_settings
-from app.memory.user_profiles.repository import PortraitJob, PortraitJobRepository
-from app.memory.user_profiles.request import Asked, Seen, ask_for, ask_for_sample, see_portrait
+from app.memory.ledger import MemoryEvent
+from app.memory.user_profiles import (
+    INSUFFICIENT,
+    RequestedProfiles,
+    Shape,
+    UserProfileJob,
+    UserProfileJobRepository,
+    UserProfileState,
+    check_schema,
+    read_settings,
+    read_user_profile,
+    request_sample,
+    request_user_profile,
+)
 from app.projects.repository import SettingsRepository
 
-router = APIRouter(tags=["mem0: user profiles"], responses=REFUSALS, route_class=PlainRefusals)
-JOBS = "/v2/profiles/jobs/"
-Words = Annotated[str, Field(max_length=20_000), AfterValidator(no_nul)]
-Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
-Status = Literal["pending", "running", "succeeded", "partially_succeeded", "failed"]
+router = APIRouter(tags=["User profiles"], responses=ERROR_RESPONSES, route_class=Mem0Route)
+JOBS_PATH = "/v2/profiles/jobs/"
+Text = Annotated[str, Field(max_length=20_000), AfterValidator(no_nul)]
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
+JobStatus = Literal["pending", "running", "succeeded", "partially_succeeded", "failed"]
 
 
-class OfUsers(BaseModel):
+class UserProfileOptions(BaseModel):
     model_config = ConfigDict(populate_by_name=True, extra="forbid")
 
-    shape: Shape | None = Field(None, alias="schema", description="A JSON schema; null for one property per category")
-    custom_instructions: Words | None = None
+    shape: Shape | None = Field(
+        None, alias="schema", description="A JSON schema. null generates one property for each category."
+    )
+    custom_instructions: Text | None = None
 
 
-class OfEntities(BaseModel):
+class EntityProfileOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    user: OfUsers = OfUsers()
+    user: UserProfileOptions = UserProfileOptions()
 
 
-class SettingsChange(BaseModel):
+class ProfileSettingsUpdate(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     enabled: bool | None = None
-    entities: OfEntities = OfEntities()
+    entities: EntityProfileOptions = EntityProfileOptions()
 
 
-class ShownOfUsers(BaseModel):
+class UserProfileOptionsRead(BaseModel):
     model_config = ConfigDict(populate_by_name=True)
 
     shape: Shape | None = Field(alias="schema")
     custom_instructions: str | None
 
 
-class ShownSettings(BaseModel):
+class ProfileSettingsRead(BaseModel):
     enabled: bool
     capabilities: dict[str, Any]
-    entities: dict[Literal["user"], ShownOfUsers]
+    entities: dict[Literal["user"], UserProfileOptionsRead]
 
 
-class ProfileShown(BaseModel):
-    profile: Shape = Field(description="Empty unless `status` is succeeded, or there is one from before")
+class UserProfileRead(BaseModel):
+    profile: Shape = Field(description="The last generated profile. Empty if there is none.")
     status: Literal["succeeded", "pending", "failed", "not_enabled", "insufficient_data"]
     entity_type: Literal["user"] = "user"
     entity_id: str
@@ -73,16 +85,16 @@ class ProfileShown(BaseModel):
     note: str | None = None
 
 
-class JobAsked(BaseModel):
+class ProfileJobCreate(BaseModel):
     operation: Literal["trigger", "sample"]
     entity_type: Literal["user"] = "user"
-    entity_id: Words | None = Field(None, description="Whose profile: for `trigger`")
-    limit: int = Field(3, ge=1, le=10, description="How many users: for `sample`")
+    entity_id: Text | None = Field(None, description="For `trigger`: the user to generate a profile for.")
+    limit: int = Field(3, ge=1, le=10, description="For `sample`: the number of users.")
 
 
-class JobStarted(BaseModel):
+class ProfileJobStarted(BaseModel):
     job_id: UUID
-    status: Status
+    status: JobStatus
     status_url: str
     operation: str
     entity_type: Literal["user"] = "user"
@@ -93,139 +105,140 @@ class JobStarted(BaseModel):
     entity_ids: list[str]
 
 
-class JobProgress(BaseModel):
+class ProfileJobProgress(BaseModel):
     id: UUID
     operation: str
     entity_type: Literal["user"] = "user"
-    status: Status
+    status: JobStatus
     total: int
     enumeration_complete: bool = True
     completed: int
     succeeded: int
     failed: int
-    skipped: int = Field(description="Too little was known of them, or they were erased meanwhile")
+    skipped: int = Field(description="Users with too few memories, and users that were erased meanwhile.")
     errors: list[str]
 
 
-class JobShown(BaseModel):
-    job: JobProgress
+class ProfileJobRead(BaseModel):
+    job: ProfileJobProgress
 
 
 @router.get("/v2/profiles/settings/")
-async def get_profile_settings(caller: ProjectReader, tx: Transaction, resources: ResourcesDep) -> ShownSettings:
-    return shown(await SettingsRepository(tx, caller.project_id).get(), by_model=resources.llm.name != "offline")
+async def get_profile_settings(caller: ProjectReader, tx: Transaction, resources: ResourcesDep) -> ProfileSettingsRead:
+    """Get the project's settings for user profiles."""
+    settings = await SettingsRepository(tx, caller.project_id).get()
+    return render_settings(settings, by_model=resources.llm.name != "offline")
 
 
 @router.post("/v2/profiles/settings/")
 async def update_profile_settings(
-    body: SettingsChange, caller: ProjectWriter, tx: Transaction, resources: ResourcesDep
-) -> ShownSettings:
-    """Only what is sent is changed; null takes a schema or instructions away."""
+    body: ProfileSettingsUpdate, caller: ProjectWriter, tx: Transaction, resources: ResourcesDep
+) -> ProfileSettingsRead:
+    """Update the settings that are sent. null removes a schema or instructions."""
     if body.model_extra:
-        raise BadRequest(f"Unsupported settings: {min(body.model_extra)[:100]}. It takes enabled, and entities.user")
-    changes = changes_in(body)
+        raise BadRequest(
+            f"Unsupported settings: {min(body.model_extra)[:100]}. Supported are enabled and entities.user"
+        )
+    changes = read_changes(body)
     settings = SettingsRepository(tx, caller.project_id)
-    kept = await settings.change(**changes) if changes else await settings.get()
-    return shown(kept, by_model=resources.llm.name != "offline")
+    updated = await settings.change(**changes) if changes else await settings.get()
+    return render_settings(updated, by_model=resources.llm.name != "offline")
 
 
-def changes_in(body: SettingsChange) -> dict[str, object]:
+def read_changes(body: ProfileSettingsUpdate) -> dict[str, object]:
     sent = body.entities.user.model_fields_set
     if body.entities.user.shape is not None:
         check_schema(body.entities.user.shape)
     enabled = {"profiles_enabled": body.enabled} if body.enabled is not None else {}
     schema = {"profiles_schema": body.entities.user.shape} if "shape" in sent else {}
-    more = {"profiles_instructions": body.entities.user.custom_instructions} if "custom_instructions" in sent else {}
-    return {**enabled, **schema, **more}
+    text = body.entities.user.custom_instructions
+    instructions = {"profiles_instructions": text} if "custom_instructions" in sent else {}
+    return {**enabled, **schema, **instructions}
 
 
-def shown(settings: Mapping[str, Any], *, by_model: bool) -> ShownSettings:
-    kept = read_settings(settings)
-    user = ShownOfUsers(shape=kept.schema, custom_instructions=kept.instructions)
+def render_settings(settings: Mapping[str, Any], *, by_model: bool) -> ProfileSettingsRead:
+    current = read_settings(settings)
+    user = UserProfileOptionsRead(shape=current.schema, custom_instructions=current.instructions)
     capabilities = {"entity_types": ["user"], "operations": ["trigger", "sample"], "language_model": by_model}
-    return ShownSettings(enabled=kept.enabled, capabilities=capabilities, entities={"user": user})
+    return ProfileSettingsRead(enabled=current.enabled, capabilities=capabilities, entities={"user": user})
 
 
 @router.get("/v2/entities/user/{user_id:path}/profile/")
-async def get_user_profile(user_id: str, caller: MemoryReader, tx: Transaction) -> ProfileShown:
-    whose = caller.act_for(read_name(user_id))
-    return as_profile(whose, await see_portrait(tx, caller, whose))
+async def get_user_profile(user_id: str, caller: MemoryReader, tx: Transaction) -> UserProfileRead:
+    """Get the structured summary of what is remembered about one user."""
+    user_id = caller.act_for(check_entity_id(user_id))
+    return render_profile(user_id, await read_user_profile(tx, caller, user_id))
 
 
-def as_profile(user_id: str, seen: Seen) -> ProfileShown:
-    made, last = seen.portrait, seen.last
-    return ProfileShown(
-        profile=made.content if made else {},
-        status=seen.status,
+def render_profile(user_id: str, state: UserProfileState) -> UserProfileRead:
+    profile, last_event = state.user_profile, state.last_event
+    return UserProfileRead(
+        profile=profile.content if profile else {},
+        status=state.status,
         entity_id=user_id,
-        updated_at=made.updated_at.isoformat() if made else None,
-        generation_count=made.generation_count if made else 0,
-        error=last.error if last and seen.status == "failed" else None,
-        note=made.note if made else None,
+        updated_at=profile.updated_at.isoformat() if profile else None,
+        generation_count=profile.generation_count if profile else 0,
+        error=last_event.error if last_event and state.status == "failed" else None,
+        note=profile.note if profile else None,
     )
 
 
-@router.post(JOBS, status_code=202)
+@router.post(JOBS_PATH, status_code=202)
 async def start_profile_job(
-    body: JobAsked, caller: MemoryWriter, tx: Transaction, idempotency_key: Key = None
-) -> JobStarted:
-    """`trigger` makes one user's profile, `sample` those of a few users; both are kept."""
+    body: ProfileJobCreate, caller: MemoryWriter, tx: Transaction, idempotency_key: IdempotencyKey = None
+) -> ProfileJobStarted:
+    """Generate profiles in the background: of one user with `trigger`, of a few users with `sample`. All are stored."""
     key = idempotency_key or str(uuid.uuid4())
     if body.operation == "sample":
-        return as_started(await ask_for_sample(tx, caller, body.limit, key))
-    return as_started(await ask_for(tx, caller, caller.act_for(read_name(body.entity_id or "")), key))
+        return render_started_job(await request_sample(tx, caller, body.limit, key))
+    user_id = caller.act_for(check_entity_id(body.entity_id or ""))
+    return render_started_job(await request_user_profile(tx, caller, user_id, key))
 
 
-def as_started(asked: Asked) -> JobStarted:
-    users = [event.user_id for event in asked.events if event.user_id is not None]
-    return JobStarted(
-        job_id=asked.job.id,
-        status=progress(asked.job, asked.events).status,
-        status_url=f"{JOBS}{asked.job.id}/",
-        operation=asked.job.operation,
-        entity_count_reserved=len(asked.job.event_ids),
-        event_id=asked.job.event_ids[0] if asked.job.operation == "trigger" else None,
-        replayed=asked.replayed,
-        sampled=len(asked.job.event_ids),
+def render_started_job(requested: RequestedProfiles) -> ProfileJobStarted:
+    users = [event.user_id for event in requested.events if event.user_id is not None]
+    return ProfileJobStarted(
+        job_id=requested.job.id,
+        status=job_progress(requested.job, requested.events).status,
+        status_url=f"{JOBS_PATH}{requested.job.id}/",
+        operation=requested.job.operation,
+        entity_count_reserved=len(requested.job.event_ids),
+        event_id=requested.job.event_ids[0] if requested.job.operation == "trigger" else None,
+        replayed=requested.replayed,
+        sampled=len(requested.job.event_ids),
         entity_ids=users,
     )
 
 
-@router.get(JOBS + "{job_id}/")
-async def get_profile_job(job_id: str, caller: MemoryReader, tx: Transaction) -> JobShown:
-    jobs = PortraitJobRepository(tx, caller.project_id, caller.user_id)
-    job = await jobs.get(read_job_id(job_id))
-    return JobShown(job=progress(job, await jobs.events_of(job)))
+@router.get(JOBS_PATH + "{job_id}/")
+async def get_profile_job(job_id: str, caller: MemoryReader, tx: Transaction) -> ProfileJobRead:
+    """Get the progress of a job that generates user profiles."""
+    jobs = UserProfileJobRepository(tx, caller.project_id, caller.user_id)
+    job = await jobs.get(parse_uuid(job_id, "a job"))
+    return ProfileJobRead(job=job_progress(job, await jobs.events_of(job)))
 
 
-def read_job_id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise BadRequest("The id of a job is a UUID, such as 550e8400-e29b-41d4-a716-446655440000") from None
-
-
-def progress(job: PortraitJob, events: Sequence[MemoryEvent]) -> JobProgress:
+def job_progress(job: UserProfileJob, events: Sequence[MemoryEvent]) -> ProfileJobProgress:
     total, failed = len(job.event_ids), sum(event.status == "FAILED" for event in events)
     done = [event for event in events if event.status == "SUCCEEDED"]
-    poor = sum(event.request.get("outcome") == INSUFFICIENT for event in done)
-    skipped = poor + total - len(events)
-    completed = len(done) + failed + total - len(events)
+    insufficient = sum(event.request.get("outcome") == INSUFFICIENT for event in done)
+    erased = total - len(events)
+    completed = len(done) + failed + erased
     begun = completed > 0 or any(event.status == "RUNNING" for event in events)
-    return JobProgress(
+    return ProfileJobProgress(
         id=job.id,
         operation=job.operation,
-        status=status_of(total, completed, failed, begun=begun),
+        status=job_status(total, completed, failed, begun=begun),
         total=total,
         completed=completed,
-        succeeded=len(done) - poor,
+        succeeded=len(done) - insufficient,
         failed=failed,
-        skipped=skipped,
+        skipped=insufficient + erased,
         errors=sorted({event.error for event in events if event.error}),
     )
 
 
-def status_of(total: int, completed: int, failed: int, *, begun: bool) -> Status:
+def job_status(total: int, completed: int, failed: int, *, begun: bool) -> JobStatus:
     if completed < total:
         return "running" if begun else "pending"
     if failed:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from app.core.jobs import defer
 from app.core.resources import Resources
-from app.gateways.mem0.exports import tidy_exports
+from app.gateways.mem0.jobs import delete_old_exports
 from app.worker import run_jobs
 from tests.conftest import KeyHolder, MakeKey, SignUp
 from tests.gateways.mem0.conftest import Connect
@@ -21,7 +21,8 @@ ANNAS = {"user_id": "anna"}
 
 async def test_an_export_is_shaped_by_its_schema(connect: Connect, make_key: MakeKey) -> None:
     mem0 = await connect((await make_key()).key)
-    for number, more in enumerate(({"city": "Paris", "tags": ["a"]}, {"city": "Rome", "tags": "b"})):
+    places: list[dict[str, object]] = [{"city": "Paris", "tags": ["a"]}, {"city": "Rome", "tags": "b"}]
+    for number, more in enumerate(places):
         said = {"user_id": "anna", "infer": False, "metadata": more, "timestamp": 1_700_000_000 + number}
         await asyncio.to_thread(mem0.add, f"I live in {more['city']}", **said)
     made = await asyncio.to_thread(mem0.create_memory_export, schema=SCHEMA, filters=ANNAS)
@@ -63,7 +64,7 @@ async def test_an_export_is_kept_for_a_week(make_key: MakeKey, resources: Resour
     assert (await fetch(old)).status_code == 200
     async with run_jobs(resources, concurrency=1, look_every_seconds=0.1), asyncio.timeout(20):
         async with resources.database.system() as tx:
-            await defer(tx, tidy_exports, timestamp=0)
+            await defer(tx, delete_old_exports, timestamp=0)
         while (await fetch(old)).status_code != 404:  # noqa: ASYNC110  # a job takes it away
             await asyncio.sleep(0.05)
     assert (await fetch(young)).status_code == 200

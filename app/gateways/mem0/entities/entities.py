@@ -7,34 +7,34 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import BadRequest, Forbidden
 from app.core.resources import Resources
-from app.gateways.mem0.memories.delete import forget_scope
-from app.gateways.mem0.responses import Answer
+from app.gateways.mem0.memories.delete import DeletionScope, delete_scope
+from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
 from app.identity.transaction import caller_transaction
-from app.memory.entities import COLUMNS, EntityRepository, Type
-from app.memory.filters.tree import OneOf
+from app.memory.entities import ENTITY_COLUMNS, EntityRepository, EntityType
+from app.memory.filters import OneOf
 from app.profiles.repository import ProfileRepository
 
-SPELLINGS: dict[str, Type] = {
-    **{name: name for name in COLUMNS},
-    **{f"{name}s": name for name in COLUMNS},
-    **{f"{name}_id": name for name in COLUMNS},
+ENTITY_TYPES: dict[str, EntityType] = {
+    **{name: name for name in ENTITY_COLUMNS},
+    **{f"{name}s": name for name in ENTITY_COLUMNS},
+    **{f"{name}_id": name for name in ENTITY_COLUMNS},
 }
 
 
-def read_type(text: str) -> Type:
-    if text not in SPELLINGS:
-        raise BadRequest("Invalid entity type: there are user, agent, app and run")
-    return SPELLINGS[text]
+def parse_entity_type(text: str) -> EntityType:
+    if text not in ENTITY_TYPES:
+        raise BadRequest("Invalid entity type. Use user, agent, app or run")
+    return ENTITY_TYPES[text]
 
 
-def read_name(text: str) -> str:
+def check_entity_id(text: str) -> str:
     if not 1 <= len(text) <= 500 or "\0" in text:
-        raise BadRequest("The name of an entity has 1 to 500 characters, none of them NUL")
+        raise BadRequest("The name of an entity has 1 to 500 characters and contains no NUL")
     return text
 
 
-def as_entity(row: Row[Any], caller: Caller) -> Answer:
+def render_entity(row: Row[Any], caller: Caller) -> JsonObject:
     return {
         "id": str(row.number),
         "name": row.entity_id,
@@ -49,39 +49,39 @@ def as_entity(row: Row[Any], caller: Caller) -> Answer:
     }
 
 
-def totals(rows: Sequence[Row[Any]]) -> dict[str, int]:
-    return {f"total_{kind}s": sum(row.type == kind for row in rows) for kind in COLUMNS}
+def count_by_type(rows: Sequence[Row[Any]]) -> dict[str, int]:
+    return {f"total_{kind}s": sum(row.type == kind for row in rows) for kind in ENTITY_COLUMNS}
 
 
 async def describe_entity(
     tx: AsyncSession,
     caller: Caller,
-    kind: Type,
+    kind: EntityType,
     name: str,
     display_name: str | None,
     metadata: Mapping[str, object],
 ) -> Row[Any]:
-    """A user described is a user seen, who gets the default profile."""
+    """Describing a user that is not known yet creates the user's default profile."""
     if kind == "user":
         caller.act_for(name)
         await ProfileRepository(tx, caller.project_id).default_of(name)
     elif caller.user_id is not None:
-        raise Forbidden(f"You are signed in as an end user: an {kind} belongs to the whole project")
+        raise Forbidden(f"End users cannot describe an {kind}, because it belongs to the whole project")
     entities = EntityRepository(tx, caller.project_id)
     await entities.describe(kind, name, display_name, metadata)
-    return await entities.one(kind, name)
+    return await entities.get_entity(kind, name)
 
 
-async def forget_entity(resources: Resources, caller: Caller, kind: Type, name: str) -> uuid.UUID:
-    """With every memory of theirs, in whatever profile, and what was said about them.
+async def delete_entity_memories(resources: Resources, caller: Caller, kind: EntityType, name: str) -> uuid.UUID:
+    """Delete the description of an entity and its memories in all profiles.
 
-    Nobody of that name is no error: a client that deletes all entities in turn meets some whose last memory has just
-    gone with another's.
+    An unknown entity is no error: when a client deletes all entities in turn, some lose their last memory before their
+    turn, because it belonged to another entity as well.
     """
     async with caller_transaction(resources.database, caller) as tx:
         await EntityRepository(tx, caller.project_id).forget(kind, name)
-    return await forget_scope(resources, caller, of_entity(kind, name), "*", "DELETE_USER")
+    return await delete_scope(resources, caller, DeletionScope(entity_filter(kind, name), "*"), "DELETE_USER")
 
 
-def of_entity(kind: Type, name: str) -> OneOf:
+def entity_filter(kind: EntityType, name: str) -> OneOf:
     return OneOf(f"{kind}_id", (name,))

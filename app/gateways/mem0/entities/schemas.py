@@ -5,33 +5,33 @@ from pydantic import AfterValidator, BaseModel, StringConstraints
 
 from app.core.storable_text import no_nul
 from app.gateways.mem0.memories.message_schemas import Metadata
-from app.gateways.mem0.memories.schemas import Name
+from app.gateways.mem0.memories.schemas import EntityId
 
 
-class Described(BaseModel):
-    """A second time replaces what was said the first time."""
+class EntityDescription(BaseModel):
+    """Replaces an earlier description."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(no_nul)] | None = None
     metadata: Metadata | None = None
 
 
-class UserCreate(Described):
-    user_id: Name
+class UserCreate(EntityDescription):
+    user_id: EntityId
 
 
-class AgentCreate(Described):
-    agent_id: Name
+class AgentCreate(EntityDescription):
+    agent_id: EntityId
 
 
-class AppCreate(Described):
-    app_id: Name
+class AppCreate(EntityDescription):
+    app_id: EntityId
 
 
-class RunCreate(Described):
-    run_id: Name
+class RunCreate(EntityDescription):
+    run_id: EntityId
 
 
-class EntityShown(BaseModel):
+class EntityRead(BaseModel):
     id: str
     name: str
     type: Literal["user", "agent", "app", "run"]
@@ -52,7 +52,7 @@ class EntityPage(BaseModel):
     total_agents: int
     total_apps: int
     total_runs: int
-    results: list[EntityShown]
+    results: list[EntityRead]
 
 
 class EntityNames(BaseModel):

@@ -7,33 +7,33 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import BadRequest
-from app.gateways.mem0.responses import Answer
-from app.memory.filters.parse import read_moment
-from app.memory.ledger.models import Memory, MemoryEvent
+from app.gateways.mem0.responses import JsonObject
+from app.memory.filters import parse_moment
+from app.memory.ledger import Memory, MemoryEvent
 
-ABOUT = ("user_id", "agent_id", "app_id", "run_id", "profile_id", "deleted")
+PAYLOAD_FIELDS = ("user_id", "agent_id", "app_id", "run_id", "profile_id", "deleted")
 
 
-def between(start: str | None, end: str | None) -> list[ColumnElement[bool]]:
-    first, last = _day(start, "start_date"), _day(end, "end_date")
+def created_between(start: str | None, end: str | None) -> list[ColumnElement[bool]]:
+    first, last = _parse_day(start, "start_date"), _parse_day(end, "end_date")
     conditions = [MemoryEvent.created_at >= first] if first else []
     if last:
         conditions.append(MemoryEvent.created_at <= dt.datetime.combine(last, dt.time.max, dt.UTC))
     return conditions
 
 
-def _day(text: str | None, name: str) -> dt.datetime | None:
+def _parse_day(text: str | None, name: str) -> dt.datetime | None:
     if not text:
         return None
     try:
-        when = read_moment(text)
+        when = parse_moment(text)
         return dt.datetime(when.year, when.month, when.day, tzinfo=dt.UTC)
     except ValueError:
-        raise BadRequest(f"{name} is a day such as 2026-01-31") from None
+        raise BadRequest(f"`{name}` is a date such as 2026-01-31") from None
 
 
-async def words_of(tx: AsyncSession, project_id: UUID, events: Iterable[MemoryEvent]) -> dict[str, str]:
-    """The words as they are now. A deleted memory has none, wherever it once was named."""
+async def load_contents(tx: AsyncSession, project_id: UUID, events: Iterable[MemoryEvent]) -> dict[str, str]:
+    """The current contents of the memories that the events name. Deleted memories are missing."""
     ids = {result["id"] for event in events for result in event.results}
     if not ids:
         return {}
@@ -41,7 +41,7 @@ async def words_of(tx: AsyncSession, project_id: UUID, events: Iterable[MemoryEv
     return {str(row.id): row.content for row in await tx.execute(query)}
 
 
-def as_event(event: MemoryEvent, words: dict[str, str]) -> Answer:
+def render_event(event: MemoryEvent, contents: dict[str, str]) -> JsonObject:
     return {
         "id": event.id,
         "event_type": event.event_type,
@@ -49,7 +49,7 @@ def as_event(event: MemoryEvent, words: dict[str, str]) -> Answer:
         "payload": _payload(event),
         "metadata": event.request.get("metadata") or {},
         "results": [
-            {"id": result["id"], "event": result["event"], "data": {"memory": words.get(result["id"])}}
+            {"id": result["id"], "event": result["event"], "data": {"memory": contents.get(result["id"])}}
             for result in event.results
         ],
         "note": event.note,
@@ -64,10 +64,10 @@ def as_event(event: MemoryEvent, words: dict[str, str]) -> Answer:
 
 
 def _payload(event: MemoryEvent) -> dict[str, Any]:
-    """What was asked; the messages themselves are kept only until they are dealt with."""
-    asked = {name: event.request[name] for name in ABOUT if event.request.get(name) is not None}
+    """The attributes of the request. Its messages are deleted when they have been processed."""
+    attributes = {name: event.request[name] for name in PAYLOAD_FIELDS if event.request.get(name) is not None}
     messages = {"messages": event.messages} if event.messages is not None else {}
-    return {**({"user_id": event.user_id} if event.user_id else {}), **asked, **messages}
+    return {**({"user_id": event.user_id} if event.user_id else {}), **attributes, **messages}
 
 
 def _latency(event: MemoryEvent) -> float | None:

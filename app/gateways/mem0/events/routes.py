@@ -1,68 +1,62 @@
-"""/v1/event/ and /v1/events/: what became of a request. /v1/memories/events/: every change of every memory."""
+"""/v1/event/ and /v1/events/: the outcome of requests. /v1/memories/events/: the changes of all memories."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 
-from app.core.errors import BadRequest
-from app.gateways.mem0.errors import REFUSALS, PlainRefusals
-from app.gateways.mem0.events.render import as_event, between, words_of
-from app.gateways.mem0.memories.render import as_history
-from app.gateways.mem0.memories.schemas import EventPage, EventShown, HistoryPage
-from app.gateways.mem0.responses import Json, envelope
+from app.gateways.mem0.errors import ERROR_RESPONSES, Mem0Route
+from app.gateways.mem0.events.render import created_between, load_contents, render_event
+from app.gateways.mem0.memories.render import render_history
+from app.gateways.mem0.memories.schemas import EventPage, EventRead, HistoryPage
+from app.gateways.mem0.project_check import parse_uuid
+from app.gateways.mem0.responses import FastJson, page_of_results
 from app.identity.caller import MemoryReader
 from app.identity.transaction import Transaction
-from app.memory.ledger.events import EventRepository, HistoryRepository
-from app.memory.ledger.models import MemoryEvent
+from app.memory.ledger import EventRepository, HistoryRepository, MemoryEvent
 
-router = APIRouter(prefix="/v1", tags=["events"], responses=REFUSALS, route_class=PlainRefusals)
+router = APIRouter(prefix="/v1", tags=["Events"], responses=ERROR_RESPONSES, route_class=Mem0Route)
 PageNumber = Annotated[int, Query(ge=1, le=10_000_000)]
 PageSize = Annotated[int, Query(ge=1, le=100)]
-Word = Annotated[str, Query(pattern=r"^[A-Za-z_]{1,30}$")] | None
+EventWord = Annotated[str, Query(pattern=r"^[A-Za-z_]{1,30}$")] | None
 
 
-@router.get("/event/{event_id}/", responses={200: {"model": EventShown}}, response_class=Json)
-async def get_event(event_id: str, caller: MemoryReader, tx: Transaction) -> Json:
-    """PENDING, RUNNING, FAILED (with `error`) or SUCCEEDED; no results means that nothing was worth remembering."""
-    event = await EventRepository(tx, caller.project_id, caller.user_id).read(read_event_id(event_id))
-    return Json(as_event(event, await words_of(tx, caller.project_id, [event])))
+@router.get("/event/{event_id}/", responses={200: {"model": EventRead}}, response_class=FastJson)
+async def get_event(event_id: str, caller: MemoryReader, tx: Transaction) -> FastJson:
+    """Get the outcome of a request: PENDING, RUNNING, SUCCEEDED, or FAILED with an `error`.
+
+    SUCCEEDED without results means that the messages contained nothing worth remembering.
+    """
+    event = await EventRepository(tx, caller.project_id, caller.user_id).get(parse_uuid(event_id, "an event"))
+    return FastJson(render_event(event, await load_contents(tx, caller.project_id, [event])))
 
 
-def read_event_id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise BadRequest("The id of an event is a UUID, such as 550e8400-e29b-41d4-a716-446655440000") from None
-
-
-@router.get("/events/", responses={200: {"model": EventPage}}, response_class=Json)
+@router.get("/events/", responses={200: {"model": EventPage}}, response_class=FastJson)
 async def list_events(
     request: Request,
     caller: MemoryReader,
     tx: Transaction,
-    event_type: Annotated[Word, Query(description="ADD, UPDATE, DELETE, DELETE_ALL or DELETE_USER")] = None,
-    status: Word = None,
+    event_type: Annotated[EventWord, Query(description="ADD, UPDATE, DELETE, DELETE_ALL or DELETE_USER.")] = None,
+    status: EventWord = None,
     start_date: str | None = None,
     end_date: str | None = None,
     page: PageNumber = 1,
     page_size: PageSize = 50,
-) -> Json:
-    """Newest first."""
-    where = between(start_date, end_date)
+) -> FastJson:
+    """List the events of the project, newest first."""
+    where = created_between(start_date, end_date)
     if event_type:
         where.append(MemoryEvent.event_type == event_type.upper())
     if status:
         where.append(MemoryEvent.status == status.upper())
-    count, rows = await EventRepository(tx, caller.project_id, caller.user_id).part(where, page, page_size)
-    words = await words_of(tx, caller.project_id, rows)
-    return Json(envelope(request, page, page_size, count, [as_event(row, words) for row in rows]))
+    count, rows = await EventRepository(tx, caller.project_id, caller.user_id).numbered_page(where, page, page_size)
+    contents = await load_contents(tx, caller.project_id, rows)
+    return FastJson(page_of_results(request, page, page_size, count, [render_event(row, contents) for row in rows]))
 
 
-@router.get("/memories/events/", responses={200: {"model": HistoryPage}}, response_class=Json)
-async def list_changes(
+@router.get("/memories/events/", responses={200: {"model": HistoryPage}}, response_class=FastJson)
+async def list_memory_changes(
     request: Request, caller: MemoryReader, tx: Transaction, page: PageNumber = 1, page_size: PageSize = 100
-) -> Json:
-    """What happened to memories, newest first."""
-    count, rows = await HistoryRepository(tx, caller.project_id, caller.user_id).part(page, page_size)
-    return Json(envelope(request, page, page_size, count, [as_history(row, None) for row in rows]))
+) -> FastJson:
+    """List the changes of all memories, newest first."""
+    count, rows = await HistoryRepository(tx, caller.project_id, caller.user_id).numbered_page(page, page_size)
+    return FastJson(page_of_results(request, page, page_size, count, [render_history(row, None) for row in rows]))

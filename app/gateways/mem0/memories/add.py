@@ -1,97 +1,102 @@
-"""Add: word for word and at once, or what is worth remembering, found by a durable job."""
+"""Add memories: verbatim at once, or as facts that a durable job extracts."""
 
 from collections.abc import Sequence
 
 from app.core.errors import BadRequest
 from app.core.ports import Role
 from app.core.resources import Resources
-from app.gateways.mem0.memories.addressing import Identity, find_home, home_of, identity_of
-from app.gateways.mem0.memories.message_schemas import Said
+from app.gateways.mem0.memories.addressing import read_origin, resolve_known_namespace, resolve_namespace
+from app.gateways.mem0.memories.message_schemas import IncomingMessage
 from app.gateways.mem0.memories.schemas import AddMemories
-from app.gateways.mem0.project_check import check_place
-from app.gateways.mem0.responses import Answer
+from app.gateways.mem0.project_check import check_project_matches
+from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
 from app.identity.transaction import caller_transaction
-from app.memory.extraction.instructions import Called
-from app.memory.ledger.new_memory import Kind, NewMemory, Outcome, Remembered
+from app.memory.ledger import CallInstructions, Kind, NewMemory, Outcome, Remembered
+from app.memory.origin import Origin
 from app.memory.remember import Conversation, queue_extraction, remember
 
-QUEUED = "Memory processing has been queued for background execution"
-ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT}
-INSTRUCTED = {"system": Role.SYSTEM, "developer": Role.SYSTEM, **ROLES}
-"""What a tool returned is nobody's words."""
+STORED_ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT}
+# System messages inform the extraction but are not stored. The output of tools is ignored.
+READ_ROLES = {"system": Role.SYSTEM, "developer": Role.SYSTEM, **STORED_ROLES}
 
 
-async def add_memories(resources: Resources, caller: Caller, asked: AddMemories) -> Answer:
-    check_place(caller, asked)
-    identity = identity_of(asked.identity, asked.filters)
-    said = [message for message in asked.messages if message.text.strip() and message.role in INSTRUCTED]
-    if not said:
-        raise BadRequest("There is nothing to remember: `messages` holds no text of a user or an assistant")
-    return await (_queue if asked.infer else _keep)(resources, caller, asked, identity, said)
+async def add_memories(resources: Resources, caller: Caller, request: AddMemories) -> JsonObject:
+    check_project_matches(caller, request)
+    origin = read_origin(request.origin, request.filters)
+    messages = [message for message in request.messages if message.text.strip() and message.role in READ_ROLES]
+    if not messages:
+        raise BadRequest("`messages` contains no text of a user or an assistant, so there is nothing to remember")
+    add = _queue_extraction if request.infer else _store_verbatim
+    return await add(resources, caller, request, origin, messages)
 
 
-async def _queue(
-    resources: Resources, caller: Caller, asked: AddMemories, identity: Identity, said: Sequence[Said]
-) -> Answer:
+async def _queue_extraction(
+    resources: Resources, caller: Caller, request: AddMemories, origin: Origin, messages: Sequence[IncomingMessage]
+) -> JsonObject:
     async with caller_transaction(resources.database, caller) as tx:
-        namespace, whose = await home_of(tx, caller, identity, asked.profile_id)
-        event_id = await queue_extraction(tx, namespace, as_conversation(asked, whose, said))
-    return {"message": QUEUED, "status": "PENDING", "event_id": event_id}
+        namespace, origin = await resolve_namespace(tx, caller, origin, request.profile_id)
+        event_id = await queue_extraction(tx, namespace, build_conversation(request, origin, messages))
+    return {
+        "message": "Memory processing has been queued for background execution",
+        "status": "PENDING",
+        "event_id": event_id,
+    }
 
 
-def as_conversation(asked: AddMemories, whose: Identity, said: Sequence[Said]) -> Conversation:
+def build_conversation(request: AddMemories, origin: Origin, messages: Sequence[IncomingMessage]) -> Conversation:
     return Conversation(
-        messages=[{"role": INSTRUCTED[each.role], "content": each.text} for each in said],
-        agent_id=whose.agent_id,
-        app_id=whose.app_id,
-        run_id=whose.run_id,
-        metadata=asked.metadata or {},
-        instructions=Called(asked.custom_instructions, asked.agent_custom_instructions, asked.includes, asked.excludes),
-        categories=asked.custom_categories,
-        expires_on=asked.expiration_date,
-        immutable=asked.immutable,
-        said_at=asked.timestamp,
+        messages=[{"role": READ_ROLES[message.role], "content": message.text} for message in messages],
+        origin=origin,
+        metadata=request.metadata or {},
+        instructions=CallInstructions(
+            own=request.custom_instructions,
+            agents=request.agent_custom_instructions,
+            includes=request.includes,
+            excludes=request.excludes,
+        ),
+        categories=request.custom_categories,
+        expires_on=request.expiration_date,
+        immutable=request.immutable,
+        said_at=request.timestamp,
     )
 
 
-async def _keep(
-    resources: Resources, caller: Caller, asked: AddMemories, identity: Identity, said: Sequence[Said]
-) -> Answer:
-    namespace, whose = await find_home(resources.database, caller, identity, asked.profile_id)
-    new = as_memories(asked, whose, said)
-    added = await remember(resources, namespace, new, categories=asked.custom_categories)
+async def _store_verbatim(
+    resources: Resources, caller: Caller, request: AddMemories, origin: Origin, messages: Sequence[IncomingMessage]
+) -> JsonObject:
+    namespace, origin = await resolve_known_namespace(resources.database, caller, origin, request.profile_id)
+    new = build_episodes(request, origin, messages)
+    added = await remember(resources, namespace, new, categories=request.custom_categories)
     return {
         "message": "Memories stored successfully",
         "status": "SUCCEEDED",
         "event_id": added.event_id,
-        "results": [as_result(each) for each in added.results],
+        "results": [render_added(result) for result in added.results],
     }
 
 
-def as_memories(asked: AddMemories, whose: Identity, said: Sequence[Said]) -> list[NewMemory]:
-    """System messages instruct an assistant: they are nothing to remember. Each turn knows the one before it."""
-    turns = [(ROLES[each.role], each.text) for each in said if each.role in ROLES]
-    before = [None, *(text for _, text in turns)]
+def build_episodes(request: AddMemories, origin: Origin, messages: Sequence[IncomingMessage]) -> list[NewMemory]:
+    """One episode for each message of a user or an assistant, each with the message before it as context."""
+    turns = [(STORED_ROLES[message.role], message.text) for message in messages if message.role in STORED_ROLES]
+    contexts = [None, *(text for _, text in turns)]
     return [
         NewMemory(
             content=text,
             kind=Kind.EPISODE,
             role=role,
-            context=earlier,
-            agent_id=whose.agent_id,
-            app_id=whose.app_id,
-            run_id=whose.run_id,
-            metadata=asked.metadata or {},
-            immutable=asked.immutable,
-            expires_on=asked.expiration_date,
-            created_at=asked.timestamp,
+            context=context,
+            origin=origin,
+            metadata=request.metadata or {},
+            immutable=request.immutable,
+            expires_on=request.expiration_date,
+            created_at=request.timestamp,
             input=({"role": role, "content": text},),
         )
-        for (role, text), earlier in zip(turns, before, strict=False)
+        for (role, text), context in zip(turns, contexts, strict=False)
     ]
 
 
-def as_result(result: Remembered) -> Answer:
+def render_added(result: Remembered) -> JsonObject:
     event = "ADD" if result.outcome is Outcome.ADDED else "NONE"
     return {"id": result.id, "data": {"memory": result.content}, "event": event}

@@ -1,7 +1,8 @@
-"""Forget what a scope says: never more, and never everything because something could not be read."""
+"""Delete memories: one, or all in a scope. A parameter that cannot be read never widens the scope."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from fastapi import Request
@@ -10,72 +11,88 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import BadRequest, NotFound
 from app.core.resources import Resources
-from app.gateways.mem0.memories.addressing import ProfileChoice, Sought, about, names_only, seek
+from app.gateways.mem0.memories.addressing import (
+    ProfileChoice,
+    ResolvedScope,
+    has_only_entity_ids,
+    resolve_scope,
+    restrict_to_caller,
+)
 from app.identity.caller import Caller
 from app.identity.transaction import caller_transaction
-from app.memory.edit import Caretaker
-from app.memory.filters.entity_scope import EntityScope, entity_scope, has_positive_entity
-from app.memory.filters.parse import parse_filters
-from app.memory.filters.tree import ENTITY_FIELDS, And, Filter, Or, Present
+from app.memory.edit import Owner
+from app.memory.filters import And, EntityScope, Filter, Or, Present, entity_scope, has_positive_entity, parse_filters
 from app.memory.forget import forget_where
-from app.memory.ledger.models import Memory, MemoryEvent
-from app.memory.ledger.repository import MemoryRepository, record_event
+from app.memory.ledger import EventRequest, Memory, MemoryEvent, MemoryRepository, record_event
 from app.memory.namespace import Namespace
+from app.memory.origin import ENTITY_FIELDS
 
-# What a client may send along without meaning anything by it here.
-SILENT = {"org_id", "project_id", "version", "output_format", "async_mode", "enable_graph", "source", "profile_id"}
-ON_TOP = (*ENTITY_FIELDS, "filters", "metadata")
-EVERYTHING = Or(tuple(Present(field) for field in ENTITY_FIELDS))
-"""Every memory belongs to at least one of them."""
-EVENT_FIELDS: dict[str, ColumnElement[str]] = {
+# Parameters that clients send without effect on what is deleted; `profile_id` is read separately.
+IGNORED = {"org_id", "project_id", "version", "output_format", "async_mode", "enable_graph", "source", "profile_id"}
+ACCEPTED = (*ENTITY_FIELDS, "filters", "metadata")
+EVENT_COLUMNS: dict[str, ColumnElement[str]] = {
     "user_id": MemoryEvent.__table__.c.user_id,
     **{field: MemoryEvent.request[field].astext for field in ENTITY_FIELDS[1:]},
 }
 
 
-def read_scope(request: Request) -> Filter:
-    """All that the query string asks for, together. A word we do not know might have meant less, so it is refused."""
-    given = {name: value for name, value in request.query_params.multi_items() if name not in SILENT}
-    if unknown := given.keys() - set(ON_TOP):
-        raise BadRequest(f"delete_all does not take `{min(unknown)[:40]}`: it takes {', '.join(ON_TOP)}")
+@dataclass(frozen=True, slots=True)
+class DeletionScope:
+    filter: Filter
+    profile: ProfileChoice
+    everything: bool = False
+
+
+def read_deletion_scope(request: Request, profile: ProfileChoice) -> DeletionScope:
+    """All conditions of the query string together. An unknown one might narrow the scope, so it is refused."""
+    given = {name: value for name, value in request.query_params.multi_items() if name not in IGNORED}
+    if unknown := given.keys() - set(ACCEPTED):
+        raise BadRequest(f"delete_all does not accept `{min(unknown)[:40]}`. It accepts {', '.join(ACCEPTED)}")
     if len(request.query_params.multi_items()) != len(request.query_params):
-        raise BadRequest("Each parameter of delete_all can be given once")
+        raise BadRequest("Send each parameter of delete_all only once")
     if not all(value.strip() for value in given.values()):
-        raise BadRequest("A parameter of delete_all is empty: leave it out if it is not meant")
+        raise BadRequest("A parameter of delete_all is empty. Omit it if it is not meant")
     if given == dict.fromkeys(ENTITY_FIELDS, "*"):
-        return EVERYTHING  # mem0's way to say so, which read as conditions would mean what belongs to all four
-    found = And(tuple(parse_filters(value if name == "filters" else {name: value}) for name, value in given.items()))
-    if not has_positive_entity(found):
-        raise BadRequest("Say what to delete: name at least one of user_id, agent_id, app_id and run_id")
-    return found
+        return everything_scope(profile)
+    conditions = And(
+        tuple(parse_filters(value if name == "filters" else {name: value}) for name, value in given.items())
+    )
+    if not has_positive_entity(conditions):
+        raise BadRequest("delete_all requires at least one of user_id, agent_id, app_id and run_id")
+    return DeletionScope(conditions, profile)
 
 
-async def forget_scope(
-    resources: Resources, caller: Caller, found: Filter, profile: ProfileChoice, event_type: str = "DELETE_ALL"
+def everything_scope(profile: ProfileChoice) -> DeletionScope:
+    """mem0 writes "everything" as four stars. As ordinary conditions they would need a memory to have all four ids."""
+    any_entity = Or(tuple(Present(field) for field in ENTITY_FIELDS))
+    return DeletionScope(any_entity, "*" if profile is None else profile, everything=True)
+
+
+async def delete_scope(
+    resources: Resources, caller: Caller, scope: DeletionScope, event_type: str = "DELETE_ALL"
 ) -> UUID:
-    everything = found is EVERYTHING
-    found = about(caller, found)
-    sought = await seek(resources.database, caller, found, "*" if everything and profile is None else profile)
-    if everything or names_only(found):
+    requested = restrict_to_caller(caller, scope.filter)
+    resolved = await resolve_scope(resources.database, caller, requested, scope.profile)
+    if scope.everything or has_only_entity_ids(requested):
         async with caller_transaction(resources.database, caller) as tx:
-            await stop_extraction(tx, caller, sought, entity_scope(found))
-    who = Caretaker(caller.project_id, caller.user_id)
-    gone = [] if sought.namespaces == () else await forget_where(resources, who, sought.where())
-    return await note(resources, caller, event_type, {"deleted": len(gone)})
+            await cancel_extractions(tx, caller, resolved, entity_scope(requested))
+    owner = Owner(caller.project_id, caller.user_id)
+    deleted = [] if resolved.namespaces == () else await forget_where(resources, owner, resolved.where())
+    return await record_deletion(resources, caller, event_type, EventRequest(deleted=len(deleted)))
 
 
-async def stop_extraction(tx: AsyncSession, caller: Caller, sought: Sought, scope: EntityScope) -> None:
-    """What was said and not yet remembered, or could not be, is meant too."""
+async def cancel_extractions(tx: AsyncSession, caller: Caller, resolved: ResolvedScope, entities: EntityScope) -> None:
+    """Delete the events in the scope that still hold messages: they wait for extraction, or it failed."""
     where: list[ColumnElement[bool]] = [MemoryEvent.messages.is_not(None)]
-    for field, ids in zip(ENTITY_FIELDS, (scope.user_ids, scope.agent_ids, scope.app_ids, scope.run_ids), strict=True):
+    for field, ids in entities.items():
         if ids is not None:
-            where.append(EVENT_FIELDS[field].in_(ids))
-    if sought.namespaces is not None:
-        where.append(MemoryEvent.namespace.in_([str(each) for each in sought.namespaces]))
+            where.append(EVENT_COLUMNS[field].in_(ids))
+    if resolved.namespaces is not None:
+        where.append(MemoryEvent.namespace.in_([str(namespace) for namespace in resolved.namespaces]))
     await tx.execute(delete(MemoryEvent).where(MemoryEvent.project_id == caller.project_id, *where))
 
 
-async def note(resources: Resources, caller: Caller, event_type: str, request: Mapping[str, object]) -> UUID:
+async def record_deletion(resources: Resources, caller: Caller, event_type: str, request: EventRequest) -> UUID:
     event_id = uuid.uuid4()
     namespace = Namespace(caller.project_id, caller.user_id)
     async with caller_transaction(resources.database, caller) as tx:
@@ -83,27 +100,27 @@ async def note(resources: Resources, caller: Caller, event_type: str, request: M
     return event_id
 
 
-async def forget_one(resources: Resources, caller: Caller, memory_id: UUID, *, linked: bool) -> int:
-    """How many went besides: with `linked`, the older memories that this one had replaced."""
-    who = Caretaker(caller.project_id, caller.user_id)
+async def delete_one(resources: Resources, caller: Caller, memory_id: UUID, *, linked: bool) -> int:
+    """Return how many memories were deleted besides: with `linked`, the older ones that this memory had replaced."""
+    owner = Owner(caller.project_id, caller.user_id)
     async with caller_transaction(resources.database, caller) as tx:
-        await MemoryRepository(tx, caller.project_id, caller.user_id).locked(memory_id)
+        await MemoryRepository(tx, caller.project_id, caller.user_id).lock(memory_id)
     where = or_(Memory.id == memory_id, Memory.replaced_by == memory_id) if linked else Memory.id == memory_id
-    gone = await forget_where(resources, who, [where])
-    await note_each(resources, caller, "DELETE", gone)
-    return len(gone) - 1
+    deleted = await forget_where(resources, owner, [where])
+    await record_memory_events(resources, caller, "DELETE", deleted)
+    return len(deleted) - 1
 
 
-async def note_each(resources: Resources, caller: Caller, event_type: str, ids: Sequence[UUID]) -> None:
-    results = [{"id": str(each), "event": event_type} for each in ids]
+async def record_memory_events(resources: Resources, caller: Caller, event_type: str, ids: Sequence[UUID]) -> None:
+    results = [{"id": str(memory_id), "event": event_type} for memory_id in ids]
     namespace = Namespace(caller.project_id, caller.user_id)
     async with caller_transaction(resources.database, caller) as tx:
         await record_event(tx, namespace, uuid.uuid4(), event_type, done=True, results=results)
 
 
-async def check_all_there(tx: AsyncSession, caller: Caller, ids: Sequence[UUID]) -> None:
+async def lock_existing(tx: AsyncSession, caller: Caller, ids: Sequence[UUID]) -> None:
     repository = MemoryRepository(tx, caller.project_id, caller.user_id)
     query = select(Memory.id).where(*repository.mine(), Memory.id.in_(ids)).order_by(Memory.id).with_for_update()
-    there = set(await tx.scalars(query))
-    if missing := [each for each in ids if each not in there]:
+    existing = set(await tx.scalars(query))
+    if missing := [memory_id for memory_id in ids if memory_id not in existing]:
         raise NotFound(f"There is no memory {missing[0]}: nothing was changed")

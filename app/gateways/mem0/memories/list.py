@@ -1,8 +1,9 @@
-"""List: the memories that a filter leaves, newest first, page by page."""
+"""List the memories that match a filter, newest first, in numbered pages."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from pydantic_core import to_json
 from sqlalchemy import (
@@ -24,134 +25,149 @@ from sqlalchemy import (
 
 from app.core.errors import BadRequest
 from app.core.resources import Resources
-from app.gateways.mem0.memories.addressing import about, seek
-from app.gateways.mem0.memories.render import AS_JSON, pick
-from app.gateways.mem0.memories.schemas import MOST_ON_A_PAGE, ListMemories, Sifted
-from app.gateways.mem0.project_check import check_place
-from app.gateways.mem0.responses import Answer
+from app.gateways.mem0.memories.addressing import ResolvedScope, resolve_scope, restrict_to_caller
+from app.gateways.mem0.memories.render import MEMORY_JSON_SQL, pick_fields
+from app.gateways.mem0.memories.schemas import MAX_PAGE_SIZE, FilteredRequest, ListMemories
+from app.gateways.mem0.project_check import check_project_matches
+from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
 from app.identity.transaction import caller_transaction
-from app.memory.filters.parse import parse_filters
-from app.memory.filters.tree import And, Filter, NotSuperseded
-from app.memory.ledger.models import Memory, visible
+from app.memory.filters import And, Filter, NotSuperseded, parse_filters
+from app.memory.ledger import Memory, visible
 from app.memory.namespace import Namespace
+from app.memory.origin import ENTITY_FIELDS
 
-WRITTEN: ColumnElement[str] = func.string_agg(literal_column(AS_JSON), ",")
+MAX_PAGE = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PageRequest:
     page: int = 1
     size: int = 100
 
+    @property
+    def offset(self) -> int:
+        return (self.page - 1) * self.size
+
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class MemoryList:
     count: int
-    """Of all pages."""
-    written: bytes = b"[]"
-    """The memories of this page, as JSON."""
+    """The number of matches on all pages."""
+    json: bytes = b"[]"
+    """The memories of this page."""
 
-    def shown(self) -> list[Answer]:
-        memories: list[Answer] = json.loads(self.written)
+    def memories(self) -> list[JsonObject]:
+        memories: list[JsonObject] = json.loads(self.json)
         return memories
 
 
-def choose_part(asked: ListMemories, page: int | None, size: int | None) -> Part:
-    """What the query string says wins over the body."""
-    chosen = page if page is not None else asked.page if asked.page is not None else 1
-    many = size if size is not None else asked.page_size if asked.page_size is not None else 100
-    if chosen < 1 or not 1 <= many <= MOST_ON_A_PAGE:
-        raise BadRequest(f"Pages are counted from 1, and page_size goes from 1 to {MOST_ON_A_PAGE}")
-    if chosen > 10_000_000:
-        raise BadRequest("There is no such page")
-    return Part(chosen, many)
+def choose_page(request: ListMemories, page: int | None, size: int | None) -> PageRequest:
+    """The query string takes precedence over the body."""
+    number = page if page is not None else request.page if request.page is not None else 1
+    length = size if size is not None else request.page_size if request.page_size is not None else 100
+    if number < 1 or not 1 <= length <= MAX_PAGE_SIZE:
+        raise BadRequest(f"`page` starts at 1, and `page_size` is between 1 and {MAX_PAGE_SIZE}")
+    if number > MAX_PAGE:
+        raise BadRequest(f"`page` is at most {MAX_PAGE}")
+    return PageRequest(number, length)
 
 
-def sift(asked: Sifted) -> Filter:
-    """Every condition of the request, wherever in it they stand."""
-    given = parse_filters(asked.filters)
-    more: list[Filter] = []
-    if asked.metadata:
-        more.append(parse_filters({"metadata": asked.metadata}))
-    if asked.categories:
-        more.append(parse_filters({"categories": asked.categories}))
-    if asked.latest_only:
-        more.append(NotSuperseded())
-    return And((given, *more)) if more else given
+def request_filter(request: FilteredRequest) -> Filter:
+    """All conditions of a request, including those outside `filters`."""
+    conditions = [parse_filters(request.filters)]
+    if request.metadata:
+        conditions.append(parse_filters({"metadata": request.metadata}))
+    if request.categories:
+        conditions.append(parse_filters({"categories": request.categories}))
+    if request.latest_only:
+        conditions.append(NotSuperseded())
+    return join_conditions(conditions)
 
 
-def sift_list(asked: ListMemories) -> Filter:
-    raw = {"gte": asked.start_date or None, "lte": asked.end_date or None}
-    days = {operator: day for operator, day in raw.items() if day is not None}
-    more = [parse_filters({"created_at": days})] if days else []
-    if asked.keywords:
-        more.append(parse_filters({"keywords": asked.keywords}))
-    return And((sift(asked), *more)) if more else sift(asked)
+def list_filter(request: ListMemories) -> Filter:
+    conditions = [request_filter(request)]
+    bounds = {"gte": request.start_date, "lte": request.end_date}
+    if days := {operator: day for operator, day in bounds.items() if day}:
+        conditions.append(parse_filters({"created_at": days}))
+    if request.keywords:
+        conditions.append(parse_filters({"keywords": request.keywords}))
+    return join_conditions(conditions)
 
 
-def no_ids_on_top(asked: Sifted) -> None:
-    for field in ("user_id", "agent_id", "app_id", "run_id"):
-        if getattr(asked, field) is not None:
-            raise BadRequest(f'{field} does not belong on top here: send filters={{"{field}": "…"}}')
+def join_conditions(conditions: Sequence[Filter]) -> Filter:
+    return And(tuple(conditions)) if len(conditions) > 1 else conditions[0]
 
 
-async def list_memories(resources: Resources, caller: Caller, asked: ListMemories, part: Part) -> Listed:
-    check_place(caller, asked)
-    no_ids_on_top(asked)
-    found = about(caller, sift_list(asked))
-    sought = await seek(resources.database, caller, found, asked.profile_id)
-    if sought.namespaces == ():
-        return Listed(0)
-    values: dict[str, object] = {"size": part.size, "skipped": (part.page - 1) * part.size}
-    if sought.filter is None and sought.namespaces is not None:
-        return await _read_out(resources, caller, sought.namespaces, values, show_expired=asked.show_expired)
-    query = page_of([*visible(show_expired=asked.show_expired), *sought.where()])
+def refuse_ids_outside_filters(request: FilteredRequest) -> None:
+    for field in ENTITY_FIELDS:
+        if getattr(request, field) is not None:
+            raise BadRequest(f'{field} is not accepted at the top level. Send filters={{"{field}": "…"}}')
+
+
+async def list_memories(resources: Resources, caller: Caller, request: ListMemories, page: PageRequest) -> MemoryList:
+    check_project_matches(caller, request)
+    refuse_ids_outside_filters(request)
+    scope = await resolve_scope(
+        resources.database, caller, restrict_to_caller(caller, list_filter(request)), request.profile_id
+    )
+    if scope.namespaces == ():
+        return MemoryList(0)
+    if scope.namespaces is not None and scope.filter is None:
+        return await _list_namespaces(resources, caller, scope.namespaces, page, show_expired=request.show_expired)
+    return await _list_filtered(resources, caller, scope, page, show_expired=request.show_expired)
+
+
+async def _list_filtered(
+    resources: Resources, caller: Caller, scope: ResolvedScope, page: PageRequest, *, show_expired: bool
+) -> MemoryList:
+    statement = page_statement([*visible(show_expired=show_expired), *scope.where()])
     async with caller_transaction(resources.database, caller) as tx:
-        row = (await tx.execute(query, {"project_id": caller.project_id, **values})).one()
-    return Listed(row.total, f"[{row.written or ''}]".encode())
+        row = (await tx.execute(statement, _page_parameters(caller, page))).one()
+    return MemoryList(row.total, f"[{row.memories or ''}]".encode())
 
 
-async def _read_out(
-    resources: Resources,
-    caller: Caller,
-    namespaces: Sequence[Namespace],
-    values: Mapping[str, object],
-    *,
-    show_expired: bool,
-) -> Listed:
-    names = [str(each) for each in namespaces]
-    whose = {"namespace": names[0]} if len(names) == 1 else {"namespaces": names}
-    asked = (PLAIN[len(names) == 1, show_expired], {**values, "project_id": caller.project_id, **whose})
-    ((many, written),) = await resources.database.read_out(caller.project_id, caller.user_id, asked)
-    return Listed(int(many or 0), b"[%s]" % (written or b""))
+async def _list_namespaces(
+    resources: Resources, caller: Caller, namespaces: Sequence[Namespace], page: PageRequest, *, show_expired: bool
+) -> MemoryList:
+    """All memories of the namespaces: the most common list, and a single round trip."""
+    names = [str(namespace) for namespace in namespaces]
+    statement = namespaces_statement(single=len(names) == 1, show_expired=show_expired)
+    selected = {"namespace": names[0]} if len(names) == 1 else {"namespaces": names}
+    parameters = {**_page_parameters(caller, page), **selected}
+    ((total, memories),) = await resources.database.fetch_text(
+        caller.project_id, caller.user_id, (statement, parameters)
+    )
+    return MemoryList(int(total or 0), b"[%s]" % (memories or b""))
 
 
-def page_of(where: Sequence[ColumnElement[bool]]) -> Select[int, str]:
-    """How many there are in all, and one page of them, written by Postgres."""
+def _page_parameters(caller: Caller, page: PageRequest) -> dict[str, object]:
+    return {"project_id": caller.project_id, "size": page.size, "skipped": page.offset}
+
+
+@cache
+def namespaces_statement(*, single: bool, show_expired: bool) -> Select[int, str]:
+    """In a single namespace Postgres reads the newest memories from an index; in several it has to sort them."""
+    if single:
+        namespace = Memory.namespace == bindparam("namespace", type_=Text)
+    else:
+        namespace = Memory.namespace == any_(bindparam("namespaces", type_=ARRAY(Text)))
+    return page_statement([namespace, *visible(show_expired=show_expired)])
+
+
+def page_statement(where: Sequence[ColumnElement[bool]]) -> Select[int, str]:
+    """The total number of matches, and one page of them as the text between the brackets of a JSON array."""
     conditions = [Memory.project_id == bindparam("project_id"), *where]
     size, skipped = bindparam("size", type_=Integer), bindparam("skipped", type_=BigInteger)
-    newest = select(Memory.__table__).where(*conditions).order_by(Memory.created_at.desc(), Memory.id.desc())
-    page = newest.limit(size).offset(skipped).subquery("page")
-    part = select(func.count().label("many"), WRITTEN.label("written")).select_from(page).subquery("part")
-    every = select(func.count()).select_from(Memory).where(*conditions).scalar_subquery()
-    # A page that is not full is the last, and counting everything is only needed before it, or beyond it.
-    last = and_(part.c.many < size, or_(part.c.many > 0, skipped == 0))
-    return select(case((last, skipped + part.c.many), else_=every).label("total"), part.c.written)
+    newest_first = select(Memory.__table__).where(*conditions).order_by(Memory.created_at.desc(), Memory.id.desc())
+    rows = newest_first.limit(size).offset(skipped).subquery("page")
+    memories = func.string_agg(literal_column(MEMORY_JSON_SQL), ",").label("memories")
+    page = select(func.count().label("length"), memories).select_from(rows).subquery("part")
+    # A page that is not full is the last one, so its end is the total. Only other pages need a count.
+    is_last = and_(page.c.length < size, or_(page.c.length > 0, skipped == 0))
+    count = select(func.count()).select_from(Memory).where(*conditions).scalar_subquery()
+    return select(case((is_last, skipped + page.c.length), else_=count).label("total"), page.c.memories)
 
 
-WHOSE = {
-    True: Memory.namespace == bindparam("namespace", type_=Text),
-    False: Memory.namespace == any_(bindparam("namespaces", type_=ARRAY(Text))),
-}
-"""Of one namespace Postgres reads the newest from an index; of several it reads and sorts them all."""
-PLAIN = {
-    (one, expired): page_of([WHOSE[one], *visible(show_expired=expired)])
-    for one in (False, True)
-    for expired in (False, True)
-}
-"""The commonest list has no condition but whose it is: put into words once."""
-
-
-def chosen(listed: Listed, fields: Sequence[str] | None) -> bytes:
-    return to_json([pick(each, fields) for each in listed.shown()]) if fields else listed.written
+def select_fields(listed: MemoryList, fields: Sequence[str] | None) -> bytes:
+    return to_json([pick_fields(memory, fields) for memory in listed.memories()]) if fields else listed.json

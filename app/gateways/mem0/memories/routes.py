@@ -1,69 +1,81 @@
-"""/v3/memories/, /v1/memories/{id}/ and what goes with them: mem0's Platform API, which is our memory API."""
+"""/v3/memories/, /v1/memories/{id}/ and related routes of mem0's Platform API, which is the API for memories here."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
 from app.core.resources import ResourcesDep
-from app.gateways.mem0.errors import REFUSALS, PlainRefusals
+from app.gateways.mem0.errors import ERROR_RESPONSES, Mem0Route
 from app.gateways.mem0.memories.add import add_memories
-from app.gateways.mem0.memories.delete import forget_one, forget_scope, read_scope
-from app.gateways.mem0.memories.list import choose_part, chosen, list_memories
-from app.gateways.mem0.memories.read import history_of, look_up, measure, summarize
-from app.gateways.mem0.memories.render import as_memory
+from app.gateways.mem0.memories.delete import delete_one, delete_scope, read_deletion_scope
+from app.gateways.mem0.memories.list import choose_page, list_memories, select_fields
+from app.gateways.mem0.memories.read import read_history, read_memory, read_stats, summarize
+from app.gateways.mem0.memories.render import MemoryRead, render_memory
 from app.gateways.mem0.memories.schemas import (
-    Added,
     AddMemories,
-    ChangeMemory,
-    DeleteAll,
-    Deleted,
-    FeedbackShown,
-    GiveFeedback,
-    HistoryShown,
+    AddResponse,
+    DeleteAllQuery,
+    DeleteResponse,
+    EventAccepted,
+    FeedbackCreate,
+    FeedbackRead,
+    HistoryEntry,
     ListMemories,
     MemoryPage,
-    MemoryShown,
-    Placed,
-    Pong,
+    MemoryUpdate,
+    PingResponse,
+    ProjectReference,
+    ProjectStats,
     SearchMemories,
     SearchResults,
-    Started,
-    Stats,
-    Summarize,
-    Summary,
+    SummaryRead,
+    SummaryRequest,
 )
 from app.gateways.mem0.memories.search import search_memories
-from app.gateways.mem0.memories.update import change_one
-from app.gateways.mem0.project_check import check_place, read_memory_id
-from app.gateways.mem0.responses import Json, written_envelope
+from app.gateways.mem0.memories.update import update_one
+from app.gateways.mem0.project_check import check_project_matches, parse_memory_id
+from app.gateways.mem0.responses import FastJson, page_of_json
 from app.identity.caller import CallerDep, MemoryReader, MemoryWriter
 from app.identity.transaction import Transaction
-from app.memory.ledger.feedback import FeedbackRepository
+from app.memory.ledger import FeedbackRepository
 
-router = APIRouter(tags=["memories"], responses=REFUSALS, route_class=PlainRefusals)
-PageNumber = Annotated[int | None, Query(description="Wins over the body")]
+router = APIRouter(tags=["Memories"], responses=ERROR_RESPONSES, route_class=Mem0Route)
+PageNumber = Annotated[int | None, Query(description="Takes precedence over the body.")]
 
 
-@router.post("/v3/memories/search/", responses={200: {"model": SearchResults}}, response_class=Json)
-async def search(body: SearchMemories, caller: MemoryReader, resources: ResourcesDep) -> Json:
-    """By meaning and by words, best first."""
-    return Json({"results": await search_memories(resources, caller, body)})
+@router.post(
+    "/v3/memories/search/",
+    responses={200: {"model": SearchResults}},
+    response_class=FastJson,
+    operation_id="search_memories",
+)
+async def search(body: SearchMemories, caller: MemoryReader, resources: ResourcesDep) -> FastJson:
+    """Find memories by meaning and by keywords, best match first."""
+    return FastJson({"results": await search_memories(resources, caller, body)})
 
 
 @router.get("/v1/ping/")
-async def ping(caller: CallerDep, org_id: str | None = None, project_id: str | None = None) -> Pong:
-    """Whether this credential is good, and for which project."""
-    check_place(caller, Placed(org_id=org_id, project_id=project_id))
-    return Pong(org_id=str(caller.organization_id), project_id=str(caller.project_id), user_email=caller.email)
+async def ping(caller: CallerDep, org_id: str | None = None, project_id: str | None = None) -> PingResponse:
+    """Check that the credential is valid, and return its organization and project."""
+    check_project_matches(caller, ProjectReference(org_id=org_id, project_id=project_id))
+    return PingResponse(org_id=str(caller.organization_id), project_id=str(caller.project_id), user_email=caller.email)
 
 
-@router.post("/v3/memories/add/", responses={200: {"model": Added}}, response_class=Json)
-async def add(body: AddMemories, caller: MemoryWriter, resources: ResourcesDep) -> Json:
-    """Remember a conversation. `infer: true` answers at once, and the event says what was found worth remembering."""
-    return Json(await add_memories(resources, caller, body))
+@router.post(
+    "/v3/memories/add/", responses={200: {"model": AddResponse}}, response_class=FastJson, operation_id="add_memories"
+)
+async def add(body: AddMemories, caller: MemoryWriter, resources: ResourcesDep) -> FastJson:
+    """Remember a conversation.
+
+    With `infer: true` (the default) the status is PENDING: facts are extracted in the background, and the event shows
+    the result. With `infer: false` every message is stored verbatim before the response.
+    """
+    return FastJson(await add_memories(resources, caller, body))
 
 
-@router.post("/v3/memories/", responses={200: {"model": MemoryPage}}, response_class=Json)
+@router.post(
+    "/v3/memories/", responses={200: {"model": MemoryPage}}, response_class=FastJson, operation_id="list_memories"
+)
 async def list_page(
     request: Request,
     body: ListMemories,
@@ -71,70 +83,83 @@ async def list_page(
     resources: ResourcesDep,
     page: PageNumber = None,
     page_size: PageNumber = None,
-) -> Json:
-    """Newest first. In the default profile of whomever the filters name, unless `profile_id` says otherwise."""
-    part = choose_part(body, page, page_size)
-    listed = await list_memories(resources, caller, body, part)
-    return Json(written_envelope(request, part.page, part.size, listed.count, chosen(listed, body.fields)))
+) -> FastJson:
+    """List the memories that match the filters, newest first.
+
+    Searches the default profile of each user, unless `profile_id` names another one or is `*`.
+    """
+    requested = choose_page(body, page, page_size)
+    listed = await list_memories(resources, caller, body, requested)
+    results = select_fields(listed, body.fields)
+    return FastJson(page_of_json(request, requested.page, requested.size, listed.count, results))
 
 
 @router.delete("/v1/memories/")
-async def delete_all(
-    request: Request, caller: MemoryWriter, resources: ResourcesDep, scope: Annotated[DeleteAll, Query()]
-) -> Started:
-    """Everything that all the conditions together name. No condition, or one that cannot be read, deletes nothing."""
-    check_place(caller, scope)
-    event_id = await forget_scope(resources, caller, read_scope(request), scope.profile_id)
-    return Started(message="Memories deleted successfully!", event_id=event_id)
+async def delete_all_memories(
+    request: Request, caller: MemoryWriter, resources: ResourcesDep, query: Annotated[DeleteAllQuery, Query()]
+) -> EventAccepted:
+    """Delete the memories that meet all conditions.
+
+    A request without a condition, or with one that cannot be read, is refused and deletes nothing. `*` for all four
+    ids deletes every memory of the project.
+    """
+    check_project_matches(caller, query)
+    event_id = await delete_scope(resources, caller, read_deletion_scope(request, query.profile_id))
+    return EventAccepted(message="Memories deleted successfully!", event_id=event_id)
 
 
-@router.get("/v1/memories/{memory_id}/history/", responses={200: {"model": list[HistoryShown]}}, response_class=Json)
-async def get_history(memory_id: str, caller: MemoryReader, tx: Transaction) -> Json:
-    """Oldest first. Of a deleted memory it says that there was one, and no word of it."""
-    return Json(await history_of(tx, caller, read_memory_id(memory_id)))
+@router.get(
+    "/v1/memories/{memory_id}/history/", responses={200: {"model": list[HistoryEntry]}}, response_class=FastJson
+)
+async def get_memory_history(memory_id: str, caller: MemoryReader, tx: Transaction) -> FastJson:
+    """List the changes of one memory, oldest first. The history of a deleted memory contains none of its words."""
+    return FastJson(await read_history(tx, caller, parse_memory_id(memory_id)))
 
 
-@router.get("/v1/memories/{memory_id}/", responses={200: {"model": MemoryShown}}, response_class=Json)
-async def get_memory(memory_id: str, caller: MemoryReader, tx: Transaction) -> Json:
-    """Whether it has expired or not."""
-    return Json(await look_up(tx, caller, read_memory_id(memory_id)))
+@router.get("/v1/memories/{memory_id}/", responses={200: {"model": MemoryRead}}, response_class=FastJson)
+async def get_memory(memory_id: str, caller: MemoryReader, tx: Transaction) -> FastJson:
+    """Get one memory, also if it has expired."""
+    return FastJson(await read_memory(tx, caller, parse_memory_id(memory_id)))
 
 
-@router.put("/v1/memories/{memory_id:path}/", responses={200: {"model": MemoryShown}}, response_class=Json)
-async def update_memory(memory_id: str, body: ChangeMemory, caller: MemoryWriter, resources: ResourcesDep) -> Json:
-    """What is not sent stays as it is; `expiration_date: null` takes the expiry away."""
-    check_place(caller, body)
-    return Json(as_memory(await change_one(resources, caller, read_memory_id(memory_id), body)))
+@router.put("/v1/memories/{memory_id:path}/", responses={200: {"model": MemoryRead}}, response_class=FastJson)
+async def update_memory(memory_id: str, body: MemoryUpdate, caller: MemoryWriter, resources: ResourcesDep) -> FastJson:
+    """Update the fields that are sent. `expiration_date: null` removes the expiration date."""
+    check_project_matches(caller, body)
+    return FastJson(render_memory(await update_one(resources, caller, parse_memory_id(memory_id), body)))
 
 
 @router.delete("/v1/memories/{memory_id:path}/", response_model_exclude_none=True)
 async def delete_memory(
     memory_id: str, caller: MemoryWriter, resources: ResourcesDep, delete_linked: bool = False
-) -> Deleted:
-    """`delete_linked` takes the older memories along that this one had replaced."""
-    besides = await forget_one(resources, caller, read_memory_id(memory_id), linked=delete_linked)
-    return Deleted(message="Memory deleted successfully!", cascade_count=besides if delete_linked else None)
+) -> DeleteResponse:
+    """Delete one memory. With `delete_linked`, also delete the older memories that it had replaced."""
+    linked = await delete_one(resources, caller, parse_memory_id(memory_id), linked=delete_linked)
+    return DeleteResponse(message="Memory deleted successfully!", cascade_count=linked if delete_linked else None)
 
 
 @router.post("/v1/feedback/")
-async def give_feedback(body: GiveFeedback, caller: MemoryWriter, tx: Transaction) -> FeedbackShown:
-    """One opinion for each memory; a null takes it back."""
-    check_place(caller, body)
-    memory_id = read_memory_id(body.memory_id)
-    opinions = FeedbackRepository(tx, caller.project_id, caller.user_id)
+async def give_feedback(body: FeedbackCreate, caller: MemoryWriter, tx: Transaction) -> FeedbackRead:
+    """Rate a memory. Each memory has one rating; null removes it."""
+    check_project_matches(caller, body)
+    memory_id = parse_memory_id(body.memory_id)
+    feedback = FeedbackRepository(tx, caller.project_id, caller.user_id)
     if body.feedback is None:
-        await opinions.take_back(memory_id)
-        return FeedbackShown(id=None, feedback=None, feedback_reason=None)
-    kept = await opinions.give(memory_id, body.feedback, body.feedback_reason)
-    return FeedbackShown(id=kept, feedback=body.feedback, feedback_reason=body.feedback_reason)
+        await feedback.remove(memory_id)
+        return FeedbackRead(id=None, feedback=None, feedback_reason=None)
+    feedback_id = await feedback.put(memory_id, body.feedback, body.feedback_reason)
+    return FeedbackRead(id=feedback_id, feedback=body.feedback, feedback_reason=body.feedback_reason)
 
 
 @router.post("/v1/summary/")
-async def get_summary(caller: MemoryReader, resources: ResourcesDep, body: Summarize | None = None) -> Summary:
-    """The newest memories of the scope in one text, and how many there are of each category."""
-    return await summarize(resources, caller, body or Summarize())
+async def get_memory_summary(
+    caller: MemoryReader, resources: ResourcesDep, body: SummaryRequest | None = None
+) -> SummaryRead:
+    """Get the newest memories in one text, and the number of memories in each category."""
+    return await summarize(resources, caller, body or SummaryRequest())
 
 
 @router.get("/v1/stats/")
-async def get_stats(caller: MemoryReader, tx: Transaction) -> Stats:
-    return await measure(tx, caller)
+async def get_project_stats(caller: MemoryReader, tx: Transaction) -> ProjectStats:
+    """Count the memories, entities and requests of the project."""
+    return await read_stats(tx, caller)

@@ -1,4 +1,4 @@
-"""What mem0's Platform API takes and gives, and what we add: `profile_id` everywhere."""
+"""Requests and responses of mem0's Platform API. `profile_id` is an addition of this server."""
 
 import datetime as dt
 from typing import Annotated, Any, Literal
@@ -7,15 +7,17 @@ from uuid import UUID
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from app.core.storable_text import no_nul
-from app.gateways.mem0.memories.addressing import Identity, ProfileChoice
-from app.gateways.mem0.memories.message_schemas import Messages, Metadata, Words
-from app.memory.filters.parse import read_moment
+from app.gateways.mem0.memories.addressing import ProfileChoice
+from app.gateways.mem0.memories.message_schemas import Messages, MessageText, Metadata
+from app.gateways.mem0.memories.render import MemoryRead
+from app.memory.filters import parse_moment
+from app.memory.origin import Origin
 
-MOST_AT_ONCE = 1000
-MOST_ON_A_PAGE = 1000
+MAX_BATCH_SIZE = 1000
+MAX_PAGE_SIZE = 1000
 
 
-def _not_a_star(name: str) -> str:
+def _not_a_pattern(name: str) -> str:
     if name == "*":
         raise ValueError("is a name, not a pattern")
     return name
@@ -25,32 +27,35 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _moment(value: object) -> object:
+def _read_timestamp(value: object) -> object:
     if value is None or isinstance(value, dt.datetime):
         return value
     try:
-        when = read_moment(value)
+        when = parse_moment(value)
     except (ValueError, OverflowError, OSError):
         raise ValueError("takes seconds since 1970, a date, or a time such as 2026-01-31T09:30:00Z") from None
     return when if isinstance(when, dt.datetime) else dt.datetime.combine(when, dt.time(), dt.UTC)
 
 
-Name = Annotated[
+EntityId = Annotated[
     str,
     BeforeValidator(_as_text),
     StringConstraints(min_length=1, max_length=500),
     AfterValidator(no_nul),
-    AfterValidator(_not_a_star),
+    AfterValidator(_not_a_pattern),
 ]
-Moment = Annotated[dt.datetime, BeforeValidator(_moment)]
+Timestamp = Annotated[dt.datetime, BeforeValidator(_read_timestamp)]
 Instructions = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(no_nul)]
-Filters = Annotated[Any, Field(description="mem0's filters, such as {'user_id': 'alice'} or {'AND': […]}")]
-ProfileOf = Annotated[ProfileChoice, Field(description="One profile; `*` for all; each user's default if left out")]
-Fields = Annotated[list[str], Field(max_length=100, description="Only these keys of each memory")]
+Filters = Annotated[Any, Field(description="Filters of mem0, such as {'user_id': 'alice'} or {'AND': […]}.")]
+ProfileSelection = Annotated[
+    ProfileChoice,
+    Field(description="A profile, or `*` for all profiles. Defaults to the default profile of each user."),
+]
+Fields = Annotated[list[str], Field(max_length=100, description="Return only these fields of each memory.")]
 
 
-class Placed(BaseModel):
-    """Older clients say in each call which organization and project they mean; it must be the credential's own."""
+class ProjectReference(BaseModel):
+    """Older clients name their organization and project in each call. Both must be the credential's own."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -58,137 +63,121 @@ class Placed(BaseModel):
     project_id: str | None = None
 
 
-class AddMemories(Placed):
+class AddMemories(ProjectReference):
     messages: Messages
-    user_id: Name | None = None
-    agent_id: Name | None = None
-    app_id: Name | None = None
-    run_id: Name | None = Field(None, validation_alias=AliasChoices("run_id", "session_id"))
+    user_id: EntityId | None = None
+    agent_id: EntityId | None = None
+    app_id: EntityId | None = None
+    run_id: EntityId | None = Field(None, validation_alias=AliasChoices("run_id", "session_id"))
     filters: Filters = None
-    profile_id: UUID | None = Field(None, description="Where to write; the user's default profile if left out")
-    infer: bool = Field(True, description="Find what is worth remembering; false keeps every message word for word")
+    profile_id: UUID | None = Field(
+        None, description="The profile to write to. Defaults to the user's default profile."
+    )
+    infer: bool = Field(
+        True, description="true extracts facts in the background; false stores every message verbatim, at once."
+    )
     metadata: Metadata | None = None
-    expiration_date: dt.date | None = Field(None, description="Shown through this day, in UTC")
+    expiration_date: dt.date | None = Field(None, description="The last day, in UTC, on which the memory is returned.")
     immutable: bool = False
-    timestamp: Moment | None = Field(None, description="When it was said; now if left out")
+    timestamp: Timestamp | None = Field(None, description="When the messages were sent. Defaults to now.")
     custom_instructions: Instructions | None = None
     agent_custom_instructions: Instructions | None = None
     custom_categories: list[dict[str, str]] | None = Field(None, max_length=200)
-    includes: Instructions | None = Field(None, description="Remember only this")
-    excludes: Instructions | None = Field(None, description="Remember anything but this")
+    includes: Instructions | None = Field(None, description="What to remember, and nothing else.")
+    excludes: Instructions | None = Field(None, description="What not to remember.")
 
     @property
-    def identity(self) -> Identity:
-        return Identity(self.user_id, self.agent_id, self.app_id, self.run_id)
+    def origin(self) -> Origin:
+        return Origin(user_id=self.user_id, agent_id=self.agent_id, app_id=self.app_id, run_id=self.run_id)
 
 
-class Sifted(Placed):
-    """What listing and searching share."""
+class FilteredRequest(ProjectReference):
+    """The fields that listing and searching share."""
 
     filters: Filters = None
-    profile_id: ProfileOf = None
+    profile_id: ProfileSelection = None
     metadata: Metadata | None = None
     categories: list[str] | None = Field(None, max_length=200)
     fields: Fields | None = None
     show_expired: bool = False
     latest_only: bool = False
-    user_id: Any = Field(None, description="Not here: ids belong inside `filters`", exclude=True)
+    user_id: Any = Field(None, description="Not accepted here. Send ids inside `filters`.", exclude=True)
     agent_id: Any = Field(None, exclude=True)
     app_id: Any = Field(None, exclude=True)
     run_id: Any = Field(None, exclude=True)
 
 
-class ListMemories(Sifted):
-    start_date: str | None = Field(None, description="Made on this day or later")
-    end_date: str | None = Field(None, description="Made on this day or earlier")
+class ListMemories(FilteredRequest):
+    start_date: str | None = Field(None, description="Created on this day or later.")
+    end_date: str | None = Field(None, description="Created on this day or earlier.")
     keywords: str | None = Field(None, max_length=1000)
     page: int | None = None
     page_size: int | None = None
 
 
-class SearchMemories(Sifted):
-    query: Annotated[Words, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
+class SearchMemories(FilteredRequest):
+    query: Annotated[MessageText, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
     top_k: int = Field(10, ge=1, le=1000, validation_alias=AliasChoices("top_k", "limit"))
-    threshold: float | None = Field(None, ge=0, le=1, description="Least score; 0 lets everything pass, 0.1 by default")
-    rerank: bool = Field(False, description="Accepted; our ranking is always the full one")
-    keyword_search: bool = Field(False, description="Accepted; words are always searched beside meaning")
-    reference_date: Moment | None = Field(None, description="The moment the question is about; now if left out")
-    explain: bool = Field(False, description="Give each score's parts as `score_breakdown`")
+    threshold: float | None = Field(None, ge=0, le=1, description="The minimum score. Defaults to 0.1; 0 accepts all.")
+    rerank: bool = Field(False, description="Accepted without effect: results are always ranked fully.")
+    keyword_search: bool = Field(False, description="Accepted without effect: keywords are always searched.")
+    reference_date: Timestamp | None = Field(None, description="The time that the query refers to. Defaults to now.")
+    explain: bool = Field(False, description="Return the parts of each score as `score_breakdown`.")
 
 
-class ChangeMemory(Placed):
-    text: Annotated[Words, StringConstraints(min_length=1)] | None = None
-    metadata: Metadata | None = Field(None, description="Replaces the metadata; stays as it is if left out")
-    expiration_date: dt.date | None = Field(None, description="null takes the expiry away")
-    timestamp: Moment | None = None
+class MemoryUpdate(ProjectReference):
+    text: Annotated[MessageText, StringConstraints(min_length=1)] | None = None
+    metadata: Metadata | None = Field(None, description="Replaces the metadata. Omit it to keep the current value.")
+    expiration_date: dt.date | None = Field(None, description="null removes the expiration date.")
+    timestamp: Timestamp | None = None
 
 
-class BatchChange(BaseModel):
+class BatchUpdateItem(BaseModel):
     memory_id: str
-    text: Annotated[Words, StringConstraints(min_length=1)] | None = None
+    text: Annotated[MessageText, StringConstraints(min_length=1)] | None = None
     metadata: Metadata | None = None
 
 
-class BatchUpdate(Placed):
-    memories: list[BatchChange]
+class BatchUpdate(ProjectReference):
+    memories: list[BatchUpdateItem]
 
 
-class BatchId(BaseModel):
+class BatchDeleteItem(BaseModel):
     memory_id: str
 
 
-class BatchDelete(Placed):
-    memories: list[BatchId]
+class BatchDelete(ProjectReference):
+    memories: list[BatchDeleteItem]
 
 
-class GiveFeedback(Placed):
+class FeedbackCreate(ProjectReference):
     memory_id: str
-    feedback: Literal["POSITIVE", "NEGATIVE", "VERY_NEGATIVE"] | None = Field(None, description="null takes it back")
+    feedback: Literal["POSITIVE", "NEGATIVE", "VERY_NEGATIVE"] | None = Field(
+        None, description="null removes the feedback."
+    )
     feedback_reason: Annotated[str, StringConstraints(max_length=10_000), AfterValidator(no_nul)] | None = None
 
 
-class Summarize(Sifted):
-    """Nobody named means everything that the caller may see: the whole project, or a person's own."""
+class SummaryRequest(FilteredRequest):
+    """Without filters, everything that the caller can access: the whole project, or an account's own memories."""
 
 
-class DeleteAll(Placed):
-    """At least one id. All conditions hold together; `*` stands for any."""
+class DeleteAllQuery(ProjectReference):
+    """At least one id is required. A memory must meet all conditions; `*` matches any id."""
 
     user_id: str | None = None
     agent_id: str | None = None
     app_id: str | None = None
     run_id: str | None = None
-    filters: str | None = Field(None, description="A JSON object, or what Python's str() makes of a dict")
-    metadata: str | None = Field(None, description="The same, for metadata")
-    profile_id: ProfileOf = None
+    filters: str | None = Field(None, description="A JSON object, or the result of Python's str() for a dict.")
+    metadata: str | None = Field(None, description="The same format, for metadata.")
+    profile_id: ProfileSelection = None
 
 
-# ---------------------------------------------------------------- answers
+# ---------------------------------------------------------------- responses
 
 
-class MemoryShown(BaseModel):
-    id: UUID
-    memory: str
-    user_id: str | None
-    agent_id: str | None
-    app_id: str | None
-    run_id: str | None
-    session_id: str | None = Field(description="The same as run_id")
-    profile_id: UUID | None
-    metadata: dict[str, Any] | None
-    categories: list[str] | None
-    created_at: dt.datetime
-    updated_at: dt.datetime
-    expiration_date: dt.date | None
-    structured_attributes: dict[str, Any]
-    immutable: bool
-    kind: Literal["fact", "episode"]
-    replaced_by: UUID | None
-    synthesized: bool
-    lifecycle_state: str
-
-
-class MemoryFound(MemoryShown):
+class MemorySearchResult(MemoryRead):
     score: float
     score_breakdown: dict[str, float] | None = None
 
@@ -197,43 +186,43 @@ class MemoryPage(BaseModel):
     count: int
     next: str | None
     previous: str | None
-    results: list[MemoryShown]
+    results: list[MemoryRead]
 
 
 class SearchResults(BaseModel):
-    results: list[MemoryFound]
+    results: list[MemorySearchResult]
 
 
-class ResultWords(BaseModel):
-    memory: str | None = Field(description="null once the memory is deleted")
+class EventResultData(BaseModel):
+    memory: str | None = Field(description="null after the memory was deleted.")
 
 
-class ResultShown(BaseModel):
+class EventResult(BaseModel):
     id: UUID
     event: str
-    data: ResultWords
+    data: EventResultData
 
 
-class Added(BaseModel):
-    """`results` only for what was kept word for word; otherwise see /v1/event/{event_id}/."""
+class AddResponse(BaseModel):
+    """`results` is present for `infer: false`. Otherwise get the outcome from /v1/event/{event_id}/."""
 
     message: str
     event_id: UUID
     status: Literal["PENDING", "SUCCEEDED"]
-    results: list[ResultShown] | None = None
+    results: list[EventResult] | None = None
 
 
-class Deleted(BaseModel):
+class DeleteResponse(BaseModel):
     message: str
     cascade_count: int | None = None
 
 
-class Started(BaseModel):
+class EventAccepted(BaseModel):
     message: str
     event_id: UUID
 
 
-class HistoryShown(BaseModel):
+class HistoryEntry(BaseModel):
     id: UUID
     memory_id: UUID
     input: list[dict[str, Any]] | None
@@ -255,22 +244,22 @@ class HistoryPage(BaseModel):
     count: int
     next: str | None
     previous: str | None
-    results: list[HistoryShown]
+    results: list[HistoryEntry]
 
 
-class EventShown(BaseModel):
+class EventRead(BaseModel):
     id: UUID
     event_type: str
     status: Literal["PENDING", "RUNNING", "FAILED", "SUCCEEDED"]
     payload: dict[str, Any]
     metadata: dict[str, Any]
-    results: list[ResultShown]
+    results: list[EventResult]
     note: str | None
     created_at: dt.datetime
     updated_at: dt.datetime
     started_at: dt.datetime | None
     completed_at: dt.datetime | None
-    latency: float | None = Field(description="Milliseconds from start to end")
+    latency: float | None = Field(description="Milliseconds from start to completion.")
     graph_status: str | None = None
     error: str | None = None
 
@@ -279,29 +268,29 @@ class EventPage(BaseModel):
     count: int
     next: str | None
     previous: str | None
-    results: list[EventShown]
+    results: list[EventRead]
 
 
-class FeedbackShown(BaseModel):
+class FeedbackRead(BaseModel):
     id: UUID | None
     feedback: str | None
     feedback_reason: str | None
 
 
-class Summary(BaseModel):
+class SummaryRead(BaseModel):
     summary: str
     count: int
     categories: dict[str, int]
 
 
-class Pong(BaseModel):
+class PingResponse(BaseModel):
     status: Literal["ok"] = "ok"
     org_id: str
     project_id: str
     user_email: str | None
 
 
-class Stats(BaseModel):
+class ProjectStats(BaseModel):
     total_memories: int
     total_retrieval_events: int
     total_add_events: int

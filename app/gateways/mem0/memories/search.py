@@ -1,47 +1,46 @@
-"""Search: a question in words, within whatever the filters leave."""
+"""Search the memories that match a filter, by meaning and by keywords."""
 
 from app.core.resources import Resources
-from app.gateways.mem0.memories.addressing import about, seek
-from app.gateways.mem0.memories.list import no_ids_on_top, sift
-from app.gateways.mem0.memories.render import as_memory, pick
+from app.gateways.mem0.memories.addressing import resolve_scope, restrict_to_caller
+from app.gateways.mem0.memories.list import refuse_ids_outside_filters, request_filter
+from app.gateways.mem0.memories.render import pick_fields, render_memory
 from app.gateways.mem0.memories.schemas import SearchMemories
-from app.gateways.mem0.project_check import check_place
-from app.gateways.mem0.responses import Answer
+from app.gateways.mem0.project_check import check_project_matches
+from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
-from app.memory.recall.decay import decays, recall_fading
-from app.memory.recall.recall import Question, Recalled, reading, recall
+from app.memory.recall import Question, Recalled, decay_enabled, embed_query, recall, recall_with_decay
 
-THRESHOLD = 0.1
+DEFAULT_THRESHOLD = 0.1
 
 
 async def search_memories(
-    resources: Resources, caller: Caller, asked: SearchMemories, *, threshold: float = THRESHOLD
-) -> list[Answer]:
-    check_place(caller, asked)
-    no_ids_on_top(asked)
-    found = about(caller, sift(asked))
-    async with reading(resources.embedder, asked.query) as vector:
-        sought = await seek(resources.database, caller, found, asked.profile_id)
-        if sought.namespaces == ():
+    resources: Resources, caller: Caller, request: SearchMemories, *, threshold: float = DEFAULT_THRESHOLD
+) -> list[JsonObject]:
+    check_project_matches(caller, request)
+    refuse_ids_outside_filters(request)
+    requested = restrict_to_caller(caller, request_filter(request))
+    async with embed_query(resources.embedder, request.query) as vector:
+        scope = await resolve_scope(resources.database, caller, requested, request.profile_id)
+        if scope.namespaces == ():
             return []
         question = Question(
             project_id=caller.project_id,
-            text=asked.query,
-            namespaces=sought.namespaces,
-            top_k=asked.top_k,
-            threshold=threshold if asked.threshold is None else asked.threshold,
-            filter=sought.filter,
-            show_expired=asked.show_expired,
-            at=asked.reference_date,
+            text=request.query,
+            namespaces=scope.namespaces,
+            top_k=request.top_k,
+            threshold=threshold if request.threshold is None else request.threshold,
+            filter=scope.filter,
+            show_expired=request.show_expired,
+            at=request.reference_date,
             user_id=caller.user_id,
         )
-        ask = recall_fading if await decays(resources, caller.project_id) else recall
-        return [as_found(each, asked) for each in await ask(resources, question, vector)]
+        search = recall_with_decay if await decay_enabled(resources, caller.project_id) else recall
+        return [render_result(recalled, request) for recalled in await search(resources, question, vector)]
 
 
-def as_found(recalled: Recalled, asked: SearchMemories) -> Answer:
-    shown = as_memory(recalled.memory)
-    shown["score"] = min(1.0, max(0.0, recalled.score))
-    if asked.explain:
-        shown["score_breakdown"] = recalled.parts
-    return pick(shown, asked.fields)
+def render_result(recalled: Recalled, request: SearchMemories) -> JsonObject:
+    memory = render_memory(recalled.memory)
+    memory["score"] = min(1.0, max(0.0, recalled.score))
+    if request.explain:
+        memory["score_breakdown"] = recalled.parts
+    return pick_fields(memory, request.fields)

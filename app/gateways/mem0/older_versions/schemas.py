@@ -1,17 +1,17 @@
-"""The older shapes: what they say beside what today's do."""
+"""Requests and responses of versions 1 and 2, as differences from version 3."""
 
 from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from app.gateways.mem0.memories.render import MemoryRead
 from app.gateways.mem0.memories.schemas import (
     AddMemories,
-    MemoryFound,
     MemoryPage,
-    MemoryShown,
-    Placed,
-    ProfileOf,
+    MemorySearchResult,
+    ProfileSelection,
+    ProjectReference,
     SearchMemories,
 )
 
@@ -19,40 +19,42 @@ from app.gateways.mem0.memories.schemas import (
 class AddV1(AddMemories):
     output_format: str | None = None
     version: str | None = None
-    async_mode: bool = Field(True, description="Accepted; `infer` alone decides what is done at once")
+    async_mode: bool = Field(
+        True, description="Accepted without effect: only `infer` decides whether memories are stored at once."
+    )
 
 
-class Queued(BaseModel):
+class QueuedEvent(BaseModel):
     message: str
     status: Literal["PENDING", "SUCCEEDED"]
     event_id: UUID
 
 
-class QueuedResults(BaseModel):
+class AddResultsV1(BaseModel):
     results: list[Any]
     relations: list[Any]
 
 
-class SearchOld(SearchMemories):
-    """Version 1 takes ids on top, version 2 inside `filters`."""
+class OldSearch(SearchMemories):
+    """Version 1 takes ids at the top level, version 2 inside `filters`."""
 
     output_format: str | None = None
 
 
-class FoundResults(BaseModel):
-    results: list[MemoryFound]
+class SearchResultsV1(BaseModel):
+    results: list[MemorySearchResult]
     relations: list[Any]
 
 
-class ListV1(Placed):
-    """All conditions hold together. Lists are written with commas."""
+class ListV1(ProjectReference):
+    """A memory must meet all conditions. Lists are separated by commas."""
 
     user_id: str | None = None
     agent_id: str | None = None
     app_id: str | None = None
     run_id: str | None = None
     filters: str | None = None
-    profile_id: ProfileOf = None
+    profile_id: ProfileSelection = None
     metadata: str | None = None
     categories: str | None = None
     fields: str | None = None
@@ -64,5 +66,5 @@ class ListV1(Placed):
     page_size: str | None = None
 
 
-Listing = list[MemoryShown] | MemoryPage
-Found = list[MemoryFound] | FoundResults
+OldListResponse = list[MemoryRead] | MemoryPage
+OldSearchResponse = list[MemorySearchResult] | SearchResultsV1

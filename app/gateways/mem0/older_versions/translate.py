@@ -1,4 +1,4 @@
-"""What older clients ask, in today's words."""
+"""Translate requests of older clients to version 3, and responses back."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,42 +7,42 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from app.core.errors import BadRequest, NotFound
-from app.gateways.mem0.memories.list import Part
+from app.gateways.mem0.memories.list import PageRequest
 from app.gateways.mem0.memories.schemas import ListMemories, SearchMemories
-from app.gateways.mem0.older_versions.schemas import ListV1, SearchOld
-from app.gateways.mem0.responses import Answer
-from app.memory.filters.parse import unwritten
-from app.memory.filters.tree import ENTITIES
+from app.gateways.mem0.older_versions.schemas import ListV1, OldSearch
+from app.gateways.mem0.responses import JsonObject
+from app.memory.filters import parse_object_text
+from app.memory.origin import ENTITY_FIELDS
 
 V1_1 = "v1.1"
-MOST_LISTED = 10_000
-"""Where an older client asks for no page, it means everything."""
+MAX_UNPAGED = 10_000
+"""Older clients that ask for no page expect all memories."""
 
 
-def conditions(asked: ListV1 | SearchOld) -> dict[str, Any] | None:
-    """Ids on top and filters, all together."""
-    parts: list[object] = [{field: value} for field in ENTITIES if (value := getattr(asked, field)) is not None]
-    filters = unwritten(asked.filters, "filters") if isinstance(asked.filters, str) else asked.filters
+def combined_filters(request: ListV1 | OldSearch) -> dict[str, Any] | None:
+    """Join the ids of the top level and the filters."""
+    parts: list[object] = [{field: value} for field in ENTITY_FIELDS if (value := getattr(request, field)) is not None]
+    filters = parse_object_text(request.filters, "filters") if isinstance(request.filters, str) else request.filters
     if filters:
         parts.append(filters)
     return {"AND": parts} if parts else None
 
 
-def as_listing(asked: ListV1) -> ListMemories:
-    metadata = unwritten(asked.metadata, "metadata") if asked.metadata else None
+def to_list_request(request: ListV1) -> ListMemories:
+    metadata = parse_object_text(request.metadata, "metadata") if request.metadata else None
     if metadata is not None and not isinstance(metadata, dict):
-        raise BadRequest('metadata takes an object, such as {"topic": "food"}')
-    same = ("org_id", "project_id", "profile_id", "keywords", "start_date", "end_date", "show_expired")
+        raise BadRequest('`metadata` takes an object, such as {"topic": "food"}')
+    unchanged = ("org_id", "project_id", "profile_id", "keywords", "start_date", "end_date", "show_expired")
     values = {
-        **{name: getattr(asked, name) for name in same},
-        "filters": conditions(asked),
+        **{name: getattr(request, name) for name in unchanged},
+        "filters": combined_filters(request),
         "metadata": metadata,
-        "categories": _split(asked.categories),
-        "fields": _split(asked.fields),
+        "categories": _split(request.categories),
+        "fields": _split(request.fields),
     }
     try:
         return ListMemories.model_validate(values)
-    except ValidationError as error:  # what stood in the query string breaks the limits of what it means
+    except ValidationError as error:  # a value of the query string exceeds a limit of version 3
         raise RequestValidationError(error.errors()) from None
 
 
@@ -50,22 +50,24 @@ def _split(text: str | None) -> list[str] | None:
     return [part.strip() for part in text.split(",") if part.strip()] if text else None
 
 
-def as_search(asked: SearchOld) -> SearchMemories:
-    """Ids on top were how version 1 named whose memories it meant."""
-    translated: SearchMemories = asked.model_copy(update={"filters": conditions(asked), **dict.fromkeys(ENTITIES)})
+def to_search_request(request: OldSearch) -> SearchMemories:
+    """Version 1 sends ids at the top level, which version 3 refuses."""
+    translated: SearchMemories = request.model_copy(
+        update={"filters": combined_filters(request), **dict.fromkeys(ENTITY_FIELDS)}
+    )
     return translated
 
 
-def choose_old_part(page: str | None, size: str | None) -> Part:
-    """Pages only where both are given, as these clients have it."""
+def choose_old_page(page: str | None, size: str | None) -> PageRequest:
+    """Older clients get pages only if they send both parameters."""
     if page is None or size is None:
-        return Part(1, MOST_LISTED)
+        return PageRequest(1, MAX_UNPAGED)
     if not (page.isdecimal() and size.isdecimal() and 0 < int(page) < 10**7 and 0 < int(size) <= 1000):
         raise NotFound("Invalid page.")
-    return Part(int(page), int(size))
+    return PageRequest(int(page), int(size))
 
 
-def as_queued(added: Mapping[str, Any], output_format: str | None) -> Answer | list[Answer]:
-    done = list(added["results"]) if "results" in added else None
-    results = done if done is not None else [{key: added[key] for key in ("message", "status", "event_id")}]
+def to_old_add_response(added: Mapping[str, Any], output_format: str | None) -> JsonObject | list[JsonObject]:
+    queued = [{name: added[name] for name in ("message", "status", "event_id")}]
+    results = list(added["results"]) if "results" in added else queued
     return {"results": results, "relations": []} if output_format == V1_1 else results

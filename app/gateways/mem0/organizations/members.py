@@ -1,4 +1,4 @@
-"""Members by their e-mail addresses, as mem0's clients name them."""
+"""Members by e-mail address, as mem0's clients name them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.gateways.mem0.organizations.schemas import MemberInput, MemberDetails, MemberList
+from app.gateways.mem0.organizations.schemas import MemberDetails, MemberInput, MemberList
 from app.projects.member_repository import OrganizationMemberRepository, ProjectMemberRepository, find_account
 from app.projects.repository import ProjectRow
 
@@ -19,19 +19,19 @@ async def list_all_members(members: Members) -> MemberList:
 
 
 async def list_members_without_check(tx: AsyncSession, rows: Select[Any]) -> list[MemberDetails]:
-    """For a place whose door was passed already."""
+    """For callers whose right to see the members was checked before."""
     return render_members((await tx.execute(rows)).all())
 
 
-def render_members(found: Sequence[ProjectRow]) -> list[MemberDetails]:
+def render_members(rows: Sequence[ProjectRow]) -> list[MemberDetails]:
     return [
-        MemberDetails(user_id=str(each.account_id), username=each.email or "", email=each.email or "", role=each.role)
-        for each in found
+        MemberDetails(user_id=str(row.account_id), username=row.email or "", email=row.email or "", role=row.role)
+        for row in rows
     ]
 
 
-async def change_member(members: Members, wanted: MemberInput) -> None:
-    await members.change(await find_account(members.tx, wanted.email), wanted.role)
+async def change_member(members: Members, member: MemberInput) -> None:
+    await members.change(await find_account(members.tx, member.email), member.role)
 
 
 async def remove_member(members: Members, email: str) -> None:

@@ -1,4 +1,4 @@
-"""/api/v1/webhooks/…: whom a project tells of what happens to its memories, signed, and with a log of every telling."""
+"""/api/v1/webhooks/…: signed notifications about changes of memories, with a log of deliveries."""
 
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -30,30 +30,30 @@ from app.webhooks.models import Webhook, WebhookDelivery
 from app.webhooks.repository import DeliveryRepository, WebhookRepository
 from app.webhooks.sign import derive_secret
 
-router = APIRouter(prefix="/api/v1/webhooks", tags=["mem0: webhooks"], responses=ERROR_RESPONSES, route_class=Mem0Route)
+router = APIRouter(prefix="/api/v1/webhooks", tags=["Webhooks"], responses=ERROR_RESPONSES, route_class=Mem0Route)
 
 
 def webhook_repository(tx: AsyncSession, caller: Caller) -> WebhookRepository:
-    """How a project is run is nothing for its end users."""
+    """End users of a project cannot see or change its webhooks."""
     if caller.user_id is not None:
-        raise NotFound("There are no webhooks here: they belong to whoever runs this project")
+        raise NotFound("No webhooks: only members of the project can see them")
     return WebhookRepository(tx, caller.project_id)
 
 
 def check_project(caller: Caller, project_id: UUID) -> None:
     if project_id != caller.project_id:
-        raise NotFound(f"There is no project {project_id} here: name the one your credential works in")
+        raise NotFound(f"There is no project {project_id}. Use the project of your credential")
 
 
 def check_receiver_url(resources: Resources, url: str) -> None:
-    """The early word on what can be seen without asking anybody. What a name leads to is checked at each delivery."""
-    if resources.values.webhook_allow_private:
+    """Check what the URL itself shows. The address that its host resolves to is checked at each delivery."""
+    if resources.config.webhook_allow_private:
         return
     parts = urlsplit(url)
     if parts.scheme != "https":
-        raise BadRequest("Webhooks are sent over https: they carry what people said")
+        raise BadRequest("Webhooks require an https URL, because they carry personal data")
     if not may_be_public(parts.hostname or ""):
-        raise BadRequest("Webhooks are not sent into the server's own network: name a public address")
+        raise BadRequest("Webhooks cannot be sent to the server's own network. Use a public address")
 
 
 def render_with_secret(resources: Resources, row: Webhook) -> WebhookCreated:
@@ -63,15 +63,16 @@ def render_with_secret(resources: Resources, row: Webhook) -> WebhookCreated:
 
 @router.get("/projects/{project_id}/")
 async def list_webhooks(project_id: UUID, caller: ProjectReader, tx: Transaction) -> list[WebhookRead]:
+    """List the webhooks of a project."""
     check_project(caller, project_id)
-    return [render_webhook(each) for each in await webhook_repository(tx, caller).all()]
+    return [render_webhook(webhook) for webhook in await webhook_repository(tx, caller).all()]
 
 
 @router.post("/projects/{project_id}/", status_code=201)
 async def create_webhook(
     project_id: UUID, body: WebhookCreate, caller: ProjectWriter, tx: Transaction, resources: ResourcesDep
 ) -> WebhookCreated:
-    """`secret` is in this answer and never again."""
+    """Create a webhook. The response contains `secret`. It is shown only once."""
     check_project(caller, project_id)
     check_receiver_url(resources, body.url)
     row = await webhook_repository(tx, caller).add(**body.model_dump())
@@ -80,6 +81,7 @@ async def create_webhook(
 
 @router.get("/{webhook_id}/")
 async def get_webhook(webhook_id: UUID, caller: ProjectReader, tx: Transaction) -> WebhookRead:
+    """Get one webhook."""
     return render_webhook(await webhook_repository(tx, caller).get(webhook_id))
 
 
@@ -87,7 +89,7 @@ async def get_webhook(webhook_id: UUID, caller: ProjectReader, tx: Transaction) 
 async def update_webhook(
     webhook_id: UUID, body: WebhookPatch, caller: ProjectWriter, tx: Transaction, resources: ResourcesDep
 ) -> Done:
-    """What is not sent stays. Started again, it gets what was still waiting."""
+    """Update the fields that are sent. A resumed webhook receives the deliveries that were waiting."""
     sent = body.model_dump(exclude_none=True)
     active = sent.pop("is_active", None)
     if body.url:
@@ -105,33 +107,35 @@ async def update_webhook(
 
 @router.delete("/{webhook_id}/")
 async def delete_webhook(webhook_id: UUID, caller: ProjectWriter, tx: Transaction) -> Done:
-    """With its log. What was still to be delivered is not."""
+    """Delete a webhook, its log and its waiting deliveries."""
     await webhook_repository(tx, caller).delete(webhook_id)
     return Done(message="Webhook deleted successfully")
 
 
 @router.post("/{webhook_id}/secret/")
-async def rotate_secret(
+async def rotate_webhook_secret(
     webhook_id: UUID, caller: ProjectWriter, tx: Transaction, resources: ResourcesDep
 ) -> WebhookCreated:
-    """A new secret. For a day every delivery carries a signature by the old one too."""
+    """Create a new secret. For a day, deliveries are signed with the old one as well."""
     return render_with_secret(resources, await webhook_repository(tx, caller).rotate(webhook_id))
 
 
 @router.get("/{webhook_id}/deliveries/")
-async def list_deliveries(
+async def list_webhook_deliveries(
     webhook_id: UUID, caller: ProjectReader, tx: Transaction, limit: Limit = 50, cursor: Cursor = None
 ) -> DeliveryPage:
-    """Newest first, for a month back."""
+    """List the deliveries of the last month, newest first."""
     await webhook_repository(tx, caller).get(webhook_id)
-    mine = WebhookDelivery.webhook_id == webhook_id
-    page = await DeliveryRepository(tx, caller.project_id).page(limit, cursor, mine)
-    return DeliveryPage(results=[render_delivery(each) for each in page.results], next=page.next)
+    of_webhook = WebhookDelivery.webhook_id == webhook_id
+    page = await DeliveryRepository(tx, caller.project_id).page(limit, cursor, of_webhook)
+    return DeliveryPage(results=[render_delivery(delivery) for delivery in page.results], next=page.next)
 
 
 @router.post("/{webhook_id}/deliveries/{delivery_id}/redeliver/")
-async def redeliver_delivery(webhook_id: UUID, delivery_id: UUID, caller: ProjectWriter, tx: Transaction) -> DeliveryRead:
-    """Once more, at once, whatever became of it before."""
+async def redeliver_webhook(
+    webhook_id: UUID, delivery_id: UUID, caller: ProjectWriter, tx: Transaction
+) -> DeliveryRead:
+    """Send a delivery again now, regardless of its status."""
     await webhook_repository(tx, caller).get(webhook_id)
     deliveries = DeliveryRepository(tx, caller.project_id)
     delivery = await deliveries.get(delivery_id)

@@ -1,4 +1,4 @@
-"""Webhooks as mem0's clients send and expect them, and what ours have besides: a secret and a log."""
+"""Webhooks in mem0's API, with two additions: a secret and a log of deliveries."""
 
 import datetime as dt
 from typing import Annotated
@@ -8,26 +8,26 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from app.core.storable_text import no_nul
 from app.projects.schemas import Name
-from app.webhooks.models import EventType, DeliveryStatus, Webhook, WebhookDelivery
+from app.webhooks.models import DeliveryStatus, EventType, Webhook, WebhookDelivery
 
 
-def _usable(url: str) -> str:
+def _check_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.port == 0:
-        raise ValueError("is the address of your receiver, such as https://example.com/hook")
+        raise ValueError("must be the URL of your receiver, such as https://example.com/hook")
     if not url.isascii() or any(letter.isspace() or ord(letter) < 32 for letter in url):
-        raise ValueError("must not hold blanks, or letters that an address cannot hold")
+        raise ValueError("must not contain spaces or characters that a URL cannot contain")
     return url
 
 
-def _each_once(events: list[EventType]) -> list[EventType]:
+def _unique(events: list[EventType]) -> list[EventType]:
     return list(dict.fromkeys(events))
 
 
 Url = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(no_nul), AfterValidator(_usable)
+    str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(no_nul), AfterValidator(_check_url)
 ]
-Events = Annotated[list[EventType], Field(min_length=1, max_length=20), AfterValidator(_each_once)]
+Events = Annotated[list[EventType], Field(min_length=1, max_length=20), AfterValidator(_unique)]
 
 
 class WebhookCreate(BaseModel):
@@ -40,7 +40,9 @@ class WebhookPatch(BaseModel):
     url: Url | None = None
     name: Name | None = None
     event_types: Events | None = None
-    is_active: bool | None = Field(None, description="False pauses it; true starts again, with what is still waiting")
+    is_active: bool | None = Field(
+        None, description="false pauses the webhook; true resumes it with the deliveries that wait."
+    )
 
 
 class WebhookRead(BaseModel):
@@ -50,7 +52,7 @@ class WebhookRead(BaseModel):
     event_types: list[str]
     owner: str | None
     is_active: bool
-    paused_at: dt.datetime | None = Field(description="When it was paused, by you or after failing for days")
+    paused_at: dt.datetime | None = Field(description="When it was paused: by a client, or after failing for days.")
     failing_since: dt.datetime | None
     project: str
     created_at: dt.datetime
@@ -58,7 +60,7 @@ class WebhookRead(BaseModel):
 
 
 class WebhookCreated(WebhookRead):
-    secret: str = Field(description="To check signatures with; in this answer and never again")
+    secret: str = Field(description="The key to verify signatures with. It is shown only once.")
 
 
 class DeliveryRead(BaseModel):

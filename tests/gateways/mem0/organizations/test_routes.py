@@ -80,7 +80,8 @@ async def test_instructions_may_be_a_list(owner: SignedUp, project: str) -> None
 
 
 async def test_a_category_without_a_name_is_refused(owner: SignedUp, project: str) -> None:
-    for wrong in ([{}], [""], [{"a": "b", "c": "d"}], "food", [7]):
+    refusals: tuple[object, ...] = ([{}], [""], [{"a": "b", "c": "d"}], "food", [7])
+    for wrong in refusals:
         refused = await owner.client.patch(project, json={"custom_categories": wrong})
         assert refused.status_code == 400, wrong
         assert isinstance(refused.json()["detail"], str)
