@@ -168,6 +168,17 @@ def test_documented_command_exists(page: Path) -> None:
         assert {word for word in re.findall(r"(?<=\s)--[a-z-]+", rest) if word != "--help"} <= known, name
 
 
+def test_operations_page_lists_exactly_the_commands_that_exist() -> None:
+    commands = get_command(cli).commands  # type: ignore[attr-defined]  # a group
+    names = {
+        f"{name} {second}" if second else name
+        for name, command in commands.items()
+        for second in getattr(command, "commands", [""])
+    }
+    section = (DOCS / "operations.md").read_text().partition("## Commands")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)) == names
+
+
 @each_page
 def test_documented_make_target_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
