@@ -278,12 +278,12 @@ async def test_wrong_key_is_reported(mem0: Mem0) -> None:
 async def test_errors_reach_the_client_as_our_sentences(mem0: Mem0) -> None:
     unknown = str(uuid.uuid4())
     refusals = [
-        (("list",), "filters must name"),
-        (("search", "tea"), "filters must name"),
+        (("list",), "Filters must name"),
+        (("search", "tea"), "Filters must name"),
         (("search", "tea", *HERS, "--top-k", "1001"), "top_k"),
-        (("list", *HERS, "--page-size", "1001"), "from 1 to 1000"),
+        (("list", *HERS, "--page-size", "1001"), "between 1 and 1000"),
         (("list", *HERS, "--after", "yesterday"), "created_at"),
-        (("add", "hi"), "Say whose memory this is"),
+        (("add", "hi"), "This memory has no owner"),
         (("add", "hi", *HERS, "--custom-categories", '["drinks"]'), "custom_categories"),
         (("get", "nonsense"), "Bad request"),
         (("delete", "nonsense"), "Bad request"),

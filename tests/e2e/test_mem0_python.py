@@ -385,18 +385,18 @@ async def test_errors_reach_the_client_as_our_sentences(mem0: Mem0) -> None:
     refusals: list[tuple[str, tuple[str, ...], dict[str, Any], str]] = [
         ("update", (fixed,), {"text": "x"}, "stored as immutable"),
         ("update", (fixed,), {"metadata": {"bad": "\0"}}, "NUL"),
-        ("add", ("hi",), {}, "Say whose memory this is"),
+        ("add", ("hi",), {}, "This memory has no owner"),
         ("add", ("hi",), {"user_id": "a", "filters": {"user_id": "b"}}, "one user_id"),
         ("add", ("hi",), {"user_id": "a", "expiration_date": "soon"}, "expiration_date"),
         ("add", ("",), {"user_id": "a"}, "nothing to remember"),
-        ("get_all", (), {}, "filters must name"),
+        ("get_all", (), {}, "Filters must name"),
         ("get_all", (), {"filters": {"colour": "red"}}, "not a field of filters"),
-        ("get_all", (), {"filters": {"NOT": ALICE}}, "not only by exclusion"),
-        ("get_all", (), {"filters": ALICE, "page": 0}, "Pages are counted from 1"),
-        ("get_all", (), {"filters": ALICE, "page_size": 1001}, "from 1 to 1000"),
+        ("get_all", (), {"filters": {"NOT": ALICE}}, "not only inside a NOT"),
+        ("get_all", (), {"filters": ALICE, "page": 0}, "`page` starts at 1"),
+        ("get_all", (), {"filters": ALICE, "page_size": 1001}, "between 1 and 1000"),
         ("search", ("x",), {"filters": ALICE, "top_k": 0}, "top_k"),
         ("search", ("x",), {"filters": ALICE, "top_k": 1001}, "top_k"),
-        ("search", ("x",), {"filters": ALICE, "project_id": "another"}, "no such project"),
+        ("search", ("x",), {"filters": ALICE, "project_id": "another"}, "No such project"),
     ]
     for method, args, more, sentence in refusals:
         with pytest.raises((ValidationError, MemoryNotFoundError)) as refused:

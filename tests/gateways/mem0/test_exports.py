@@ -62,7 +62,7 @@ async def test_an_export_is_kept_for_a_week(make_key: MakeKey, resources: Resour
         return await holder.client.post("/v1/exports/get/", json={"memory_export_id": export})
 
     assert (await fetch(old)).status_code == 200
-    async with run_jobs(resources, concurrency=1, look_every_seconds=0.1), asyncio.timeout(20):
+    async with run_jobs(resources, concurrency=1, poll_seconds=0.1), asyncio.timeout(20):
         async with resources.database.system() as tx:
             await defer(tx, delete_old_exports, timestamp=0)
         while (await fetch(old)).status_code != 404:  # noqa: ASYNC110  # a job takes it away

@@ -115,7 +115,7 @@ async def test_the_client_manages_members(mem0: MemoryClient, sign_up: SignUp) -
     await asyncio.to_thread(mem0.project.add_member, colleague.email, "READER")
     [member] = (await asyncio.to_thread(mem0.project.get_members))["members"]
     assert (member["username"], member["role"]) == (colleague.email, "READER")
-    with pytest.raises(ValidationError, match="already is a member"):
+    with pytest.raises(ValidationError, match="already a member"):
         await asyncio.to_thread(mem0.project.add_member, colleague.email, "READER")
     await asyncio.to_thread(mem0.project.update_member, colleague.email, "OWNER")
     [member] = (await asyncio.to_thread(mem0.project.get_members))["members"]
@@ -125,7 +125,7 @@ async def test_the_client_manages_members(mem0: MemoryClient, sign_up: SignUp) -
 
 
 async def test_whoever_never_signed_up_cannot_become_a_member(mem0: MemoryClient) -> None:
-    with pytest.raises(MemoryNotFoundError, match="signed up"):
+    with pytest.raises(MemoryNotFoundError, match="must sign up first"):
         await asyncio.to_thread(mem0.project.add_member, "never.signed.up@example.com", "READER")
 
 
