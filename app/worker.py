@@ -8,63 +8,67 @@ import procrastinate
 import structlog
 from procrastinate.exceptions import ConnectorException
 
+import app.chat.summary.jobs
+import app.gateways.mem0.jobs
+import app.memory.categories.jobs
+import app.memory.extraction.jobs
+import app.memory.indexing.jobs
+import app.memory.ledger.jobs
+import app.memory.user_profiles.jobs
+import app.webhooks.jobs
 from app.core.background_tasks import stop_task
 from app.core.jobs import count_outcome, open_queue, requeue_stalled
 from app.core.resources import Resources
-from app.gateways.mem0.jobs import delete_old_exports
-from app.memory.categories.jobs import categorize_left_behind, categorize_project
 from app.memory.indexing import sweep
-from app.memory.indexing.jobs import reindex, remove_orphans_daily, sweep_every_minute
-from app.memory.ledger.jobs import delete_old_events_daily
-from app.memory.user_profiles.jobs import refresh_periodically
-from app.webhooks.deliver import QUEUE
-from app.webhooks.jobs import delete_old_deliveries
 
 log = structlog.get_logger()
-DEFERRED_ELSEWHERE = (
-    categorize_left_behind,
-    categorize_project,
-    sweep_every_minute,
-    remove_orphans_daily,
-    reindex,
-    delete_old_events_daily,
-    refresh_periodically,
-    delete_old_deliveries,
-    delete_old_exports,
+JOB_MODULES = (
+    app.chat.summary.jobs,
+    app.gateways.mem0.jobs,
+    app.memory.categories.jobs,
+    app.memory.extraction.jobs,
+    app.memory.indexing.jobs,
+    app.memory.ledger.jobs,
+    app.memory.user_profiles.jobs,
+    app.webhooks.jobs,
 )
-"""Known to the queue because they are imported: nobody here defers them."""
-RESCUE_EVERY_SECONDS = 15
-LOOK_EVERY_SECONDS = 5.0
-SWEEP_FIRST_SECONDS = 5.0
-WEBHOOKS_AT_ONCE = 8
-"""Beside the other jobs: a receiver that hangs must not hold them up."""
+"""Importing these modules registers their tasks. A worker runs only registered tasks."""
+REQUEUE_EVERY_SECONDS = 15
+POLL_SECONDS = 5.0
+MAX_FIRST_SWEEP_SECONDS = 5.0
+WEBHOOK_CONCURRENCY = 8
+"""Webhooks have workers of their own, so that a receiver that hangs does not delay other jobs."""
 
 
 @asynccontextmanager
 async def run_jobs(
-    resources: Resources, *, concurrency: int, look_every_seconds: float = LOOK_EVERY_SECONDS
+    resources: Resources, *, concurrency: int, poll_seconds: float = POLL_SECONDS
 ) -> AsyncIterator[asyncio.Task[None]]:
-    """Works until the block ends; then running jobs get a moment, and what is left goes back into the queue."""
-    async with open_queue(resources.database.url, pool_size=concurrency + WEBHOOKS_AT_ONCE + 4) as app:
-        sweeping = asyncio.create_task(sweep(resources, older_than_seconds=0))
-        # Long enough for what a crash left. After a restore there is more, which must not keep anybody waiting.
-        await asyncio.wait([sweeping], timeout=SWEEP_FIRST_SECONDS)
-        working = asyncio.create_task(_work(app, resources, concurrency, "default", look_every_seconds))
-        telling = asyncio.create_task(_work(app, resources, WEBHOOKS_AT_ONCE, QUEUE, look_every_seconds))
-        rescuing = asyncio.create_task(_rescue(app))
+    """Run jobs until the block ends. Running jobs then get five seconds to finish; the rest are queued again."""
+    async with open_queue(resources.database.url, pool_size=concurrency + WEBHOOK_CONCURRENCY + 4) as queue:
+        first_sweep = asyncio.create_task(sweep(resources, older_than_seconds=0))
+        # Enough for what a crash left unindexed. After a restore there is more, and jobs must not wait for it.
+        await asyncio.wait([first_sweep], timeout=MAX_FIRST_SWEEP_SECONDS)
+        work = asyncio.create_task(_work(queue, resources, concurrency, "default", poll_seconds))
+        webhooks = asyncio.create_task(
+            _work(queue, resources, WEBHOOK_CONCURRENCY, app.webhooks.jobs.QUEUE, poll_seconds)
+        )
+        requeueing = asyncio.create_task(_requeue_stalled_jobs(queue))
         try:
-            yield working
+            yield work
         finally:
-            for task in (sweeping, rescuing, telling, working):
+            for task in (first_sweep, requeueing, webhooks, work):
                 await stop_task(task)
 
 
-async def _work(app: procrastinate.App, resources: Resources, concurrency: int, queue: str, look_every: float) -> None:
-    await app.run_worker_async(
-        queues=[queue],
+async def _work(
+    queue: procrastinate.App, resources: Resources, concurrency: int, name: str, poll_seconds: float
+) -> None:
+    await queue.run_worker_async(
+        queues=[name],
         concurrency=concurrency,
         install_signal_handlers=False,
-        fetch_job_polling_interval=look_every,
+        fetch_job_polling_interval=poll_seconds,
         delete_jobs="successful",
         shutdown_graceful_timeout=5,
         additional_context={"resources": resources},
@@ -72,11 +76,11 @@ async def _work(app: procrastinate.App, resources: Resources, concurrency: int, 
     )
 
 
-async def _rescue(app: procrastinate.App) -> None:
+async def _requeue_stalled_jobs(queue: procrastinate.App) -> None:
     while True:
         try:
-            if count := await requeue_stalled(app):
+            if count := await requeue_stalled(queue):
                 log.warning("jobs.rescued", count=count)
         except ConnectorException as error:
             log.warning("jobs.rescue_failed", exc_info=error)
-        await asyncio.sleep(RESCUE_EVERY_SECONDS)
+        await asyncio.sleep(REQUEUE_EVERY_SECONDS)

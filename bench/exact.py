@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from app.adapters.vectors.bm25 import document_terms, query_terms
 from app.core.ports import Embedder, Purpose
-from app.memory.indexing.indexed_text import embedding_text, keyword_text, query_text
+from app.memory.indexing import embedding_text, keyword_text, query_text
 from app.memory.ledger import NewMemory
-from app.memory.recall.features import RankingInput
+from app.memory.recall import RankingInput
 
 Floats = NDArray[np.float64]
 

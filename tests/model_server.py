@@ -126,7 +126,7 @@ class Sent:
         return self._begins("Sort memories into categories. These are")
 
     @property
-    def is_portrait(self) -> bool:
+    def is_user_profile(self) -> bool:
         """Asks for somebody's user profile: a job of whichever test switched these on."""
         return self._begins("Fill in this JSON schema")
 
@@ -183,11 +183,11 @@ class ModelServer:
     def conversations(self) -> list[dict[str, Any]]:
         """The bodies of the chat requests alone."""
         chats = [sent for sent in self.requests if sent.path.endswith("/completions")]
-        return [sent.body for sent in chats if not (sent.is_extraction or sent.is_sorting or sent.is_portrait)]
+        return [sent.body for sent in chats if not (sent.is_extraction or sent.is_sorting or sent.is_user_profile)]
 
     @property
-    def portraits(self) -> list[dict[str, Any]]:
-        return [sent.body for sent in self.requests if sent.is_portrait]
+    def user_profiles(self) -> list[dict[str, Any]]:
+        return [sent.body for sent in self.requests if sent.is_user_profile]
 
     @property
     def extractions(self) -> list[dict[str, Any]]:

@@ -1,5 +1,3 @@
-"""Change and forget: the ledger in one transaction, the index right after."""
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,42 +8,41 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import BadRequest
 from app.core.resources import Resources
-from app.memory.indexing.changes import as_change
-from app.memory.ledger.models import Memory
-from app.memory.ledger.new_memory import content_hash
-from app.memory.ledger.repository import MemoryRepository
+from app.memory.indexing import upsert_for_row
+from app.memory.ledger import Memory, MemoryRepository, content_hash
 
 
 @dataclass(frozen=True, slots=True)
-class Caretaker:
-    """Who changes: a project, narrowed to one user where the caller is pinned to one."""
+class Owner:
+    """Whose memories a call may change: a project's, or only one user's if the caller is limited to one."""
 
     project_id: UUID
     user_id: str | None = None
 
 
-async def change_memory(resources: Resources, who: Caretaker, memory_id: UUID, values: Mapping[str, Any]) -> Memory:
-    """`values` may hold content, metadata, expires_on, updated_at. What is not named stays as it is."""
-    async with resources.database.transaction(who.project_id, who.user_id) as tx:
-        memory = await apply_change(tx, who, memory_id, values)
-    await resources.index_queue.put([as_change(memory)])
+async def change_memory(resources: Resources, owner: Owner, memory_id: UUID, values: Mapping[str, Any]) -> Memory:
+    """Change one memory in the ledger, then in the index."""
+    async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
+        memory = await apply_change(tx, owner, memory_id, values)
+    await resources.index_queue.put([upsert_for_row(memory)])
     return memory
 
 
-async def apply_change(tx: AsyncSession, who: Caretaker, memory_id: UUID, values: Mapping[str, Any]) -> Memory:
-    repository = MemoryRepository(tx, who.project_id, who.user_id)
-    memory = await repository.locked(memory_id)
+async def apply_change(tx: AsyncSession, owner: Owner, memory_id: UUID, values: Mapping[str, Any]) -> Memory:
+    """`values` may hold content, metadata, expires_on and updated_at; a missing one leaves the field as it is."""
+    repository = MemoryRepository(tx, owner.project_id, owner.user_id)
+    memory = await repository.lock(memory_id)
     if memory.immutable:
         raise BadRequest("This memory was stored as immutable: it can be deleted, but not changed", code="immutable")
-    old = memory.content
+    old_content = memory.content
     memory.content = values.get("content", memory.content)
     memory.metadata_ = values.get("metadata", memory.metadata_)
     if "expires_on" in values:
         memory.expires_on = values["expires_on"]
-    memory.hash = content_hash(memory.content, memory.agent_id, memory.app_id, memory.run_id)
+    memory.hash = content_hash(memory.content, memory.origin)
     memory.updated_at = values.get("updated_at") or func.clock_timestamp()
     memory.state = "pending"
     await repository.flush()
-    await repository.note_change(memory, old)
+    await repository.record_update(memory, old_content)
     await tx.refresh(memory)
     return memory

@@ -1,35 +1,33 @@
-"""Users, agents, apps and runs: they exist as soon as a memory names them, or because somebody described them."""
+"""Users, agents, apps and runs. An entity exists once a memory names it or a client describes it."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sqlalchemy import Row, delete, func, text
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
 from app.core.database.database import ProjectModel
 from app.core.database.repository import Repository
 from app.core.errors import NotFound
-from app.memory.ledger.models import Memory
+from app.memory.ledger import Json, Memory
 
-Type = Literal["user", "agent", "app", "run"]
-COLUMNS: dict[Type, InstrumentedAttribute[str | None]] = {
-    "user": Memory.user_id,
-    "agent": Memory.agent_id,
-    "app": Memory.app_id,
-    "run": Memory.run_id,
+EntityType = Literal["user", "agent", "app", "run"]
+ENTITY_TYPES: tuple[EntityType, ...] = get_args(EntityType)
+ENTITY_COLUMNS: dict[EntityType, InstrumentedAttribute[str | None]] = {
+    entity_type: getattr(Memory, f"{entity_type}_id") for entity_type in ENTITY_TYPES
 }
-NAMED = " union all ".join(
-    f"select '{name}' as type, {name}_id as entity_id, count(*) as total, min(created_at) as first,"  # noqa: S608
-    f" max(updated_at) as last from memories where project_id = :project_id and {name}_id is not null"
-    f" and (cast(:type as text) is null or :type = '{name}') and (cast(:name as text) is null or {name}_id = :name)"
-    f" group by {name}_id"
-    for name in COLUMNS
+_NAMED = " union all ".join(
+    f"select '{entity_type}' as type, {column.key} as entity_id, count(*) as total, min(created_at) as first,"  # noqa: S608
+    f" max(updated_at) as last from memories where project_id = :project_id and {column.key} is not null"
+    f" and (cast(:type as text) is null or :type = '{entity_type}')"
+    f" and (cast(:name as text) is null or {column.key} = :name) group by {column.key}"
+    for entity_type, column in ENTITY_COLUMNS.items()
 )
-# Each has a number because old clients delete by number: taken from the name, so that nothing must keep it.
-LIST = text(f"""
-with named as ({NAMED}), described as (
+# The number is for old clients, which delete by number: derived from the name, so that it need not be stored.
+SELECT_ENTITIES_SQL = text(f"""
+with named as ({_NAMED}), described as (
   select * from entities where project_id = :project_id
     and (cast(:type as text) is null or type = :type) and (cast(:name as text) is null or entity_id = :name)
 ), found as (
@@ -44,7 +42,7 @@ from found order by updated_at desc, type, entity_id
 
 
 class Entity(ProjectModel):
-    """What is said about an entity besides its memories."""
+    """The description of an entity; its memories name it by `entity_id`."""
 
     __tablename__ = "entities"
 
@@ -52,7 +50,7 @@ class Entity(ProjectModel):
     type: Mapped[str]
     entity_id: Mapped[str]
     display_name: Mapped[str | None]
-    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB(none_as_null=True), default=dict)
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", Json, default=dict)
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
@@ -61,33 +59,36 @@ class EntityRepository(Repository[Entity]):
     model = Entity
     noun = "entity"
 
-    async def everyone(self, kind: Type | None = None, name: str | None = None) -> Sequence[Row[Any]]:
+    async def find_entities(self, kind: EntityType | None = None, name: str | None = None) -> Sequence[Row[Any]]:
         values = {"project_id": self.project_id, "type": kind, "name": name}
-        return (await self.tx.execute(LIST, values)).all()
+        return (await self.tx.execute(SELECT_ENTITIES_SQL, values)).all()
 
-    async def one(self, kind: Type, name: str) -> Row[Any]:
-        for row in await self.everyone(kind, name):
+    async def get_entity(self, kind: EntityType, name: str) -> Row[Any]:
+        for row in await self.find_entities(kind, name):
             return row
-        raise NotFound(f"There is no such {kind}: nothing was ever remembered under this name")
+        raise NotFound(f"There is no such {kind}: no memory and no description has this name")
 
-    async def by_number(self, kind: Type, number: int) -> str:
-        for row in await self.everyone(kind):
+    async def get_name(self, kind: EntityType, number: int) -> str:
+        for row in await self.find_entities(kind):
             if row.number == number:
                 return str(row.entity_id)
         raise NotFound(f"There is no {kind} with this number: see GET /v1/entities/")
 
-    async def describe(self, kind: Type, name: str, display_name: str | None, metadata: Mapping[str, object]) -> None:
-        said = {"display_name": display_name, "metadata": dict(metadata)}
-        whose = name if kind == "user" else None
-        table = Entity.__table__
+    async def describe(
+        self, kind: EntityType, name: str, display_name: str | None, metadata: Mapping[str, object]
+    ) -> None:
+        description = {"display_name": display_name, "metadata": dict(metadata)}
+        user_id = name if kind == "user" else None
+        columns = Entity.__table__.c
         row = insert(Entity).values(
-            {table.c[column]: value for column, value in said.items()}
-            | {table.c.project_id: self.project_id, table.c.user_id: whose, table.c.type: kind, table.c.entity_id: name}
+            {columns[column]: value for column, value in description.items()}
+            | {columns.project_id: self.project_id, columns.user_id: user_id}
+            | {columns.type: kind, columns.entity_id: name}
         )
-        again = row.on_conflict_do_update(
-            index_elements=["project_id", "type", "entity_id"], set_={**said, "updated_at": func.now()}
+        upsert = row.on_conflict_do_update(
+            index_elements=["project_id", "type", "entity_id"], set_={**description, "updated_at": func.now()}
         )
-        await self.tx.execute(again)
+        await self.tx.execute(upsert)
 
-    async def forget(self, kind: Type, name: str) -> None:
+    async def forget(self, kind: EntityType, name: str) -> None:
         await self.tx.execute(delete(Entity).where(*self.mine(), Entity.type == kind, Entity.entity_id == name))

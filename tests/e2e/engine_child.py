@@ -11,7 +11,7 @@ from uuid import UUID
 
 from app.core.observability.logging import configure_logging
 from app.core.resources import Resources
-from app.memory.edit import Caretaker, change_memory
+from app.memory.edit import Owner, change_memory
 from app.memory.forget import forget
 from app.memory.namespace import Namespace
 from app.settings import Settings
@@ -39,7 +39,7 @@ async def live(resources: Resources, home: Namespace, changes: int, seed: int, w
         elif pick < 0.8:
             memory_id = chance.choice(mine)
             tell("try", memory_id, words)
-            await change_memory(resources, Caretaker(home.project_id), memory_id, {"content": words})
+            await change_memory(resources, Owner(home.project_id), memory_id, {"content": words})
             tell("set", memory_id, words)
         else:
             memory_id = mine.pop(chance.randrange(len(mine)))

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import CursorResult, Row, select, text
 
 from app.core.ports import IndexEntry, VectorIndex
 from app.core.resources import Resources
-from app.memory.ledger.models import Memory, MemoryEvent, MemoryHistory
-from app.memory.ledger.new_memory import NewMemory
+from app.memory.ledger import Memory, MemoryEvent, MemoryHistory, NewMemory
 from app.memory.namespace import Namespace
-from app.memory.recall.recall import Question, Recalled, recall
+from app.memory.recall import Question, Recalled, recall
 from app.memory.remember import remember
 from app.profiles.repository import ProfileRepository
 
@@ -82,7 +81,7 @@ async def execute(resources: Resources, home: Namespace, sql: str, **values: Any
 async def as_system(resources: Resources, sql: str, **values: Any) -> Sequence[Row[Any]]:
     async with resources.database.system() as tx:
         found = await tx.execute(text(sql), values)
-        return found.all() if found.returns_rows else []
+        return found.all() if isinstance(found, CursorResult) and found.returns_rows else []
 
 
 async def put_vector(resources: Resources, home: Namespace, words: str, memory_id: UUID | None = None) -> UUID:
@@ -94,5 +93,5 @@ async def put_vector(resources: Resources, home: Namespace, words: str, memory_i
 
 
 async def settled(resources: Resources, home: Namespace) -> VectorIndex:
-    await resources.index_queue.settled(home.project_id, None)
+    await resources.index_queue.wait_until_indexed(home.project_id, None)
     return resources.index

@@ -8,28 +8,25 @@ import pytest
 from app.core.errors import BadRequest
 from app.core.ports import Candidate, Role, SearchScope
 from app.core.resources import Resources
-from app.memory.edit import Caretaker, change_memory
+from app.memory.edit import Owner, change_memory
 from app.memory.forget import forget
-from app.memory.indexing.repair import load_for_index
-from app.memory.ledger.new_memory import Kind, NewMemory, Outcome
+from app.memory.indexing import load_upserts
+from app.memory.ledger import Kind, NewMemory, Outcome
 from app.memory.namespace import Namespace
+from app.memory.origin import Origin
 from app.memory.remember import remember
 from tests.memory.namespaces import ask, contents, event_of, history_of, keep, move_in, row_of, settled
 
 LANGUAGES = ["Ich wohne in Köln 🏰", "私は東京に住んでいます", "أحب القهوة", "Я люблю чай", "मुझे चाय पसंद है"]
 
 
-async def test_what_is_said_is_kept_word_for_word_with_all_that_belongs_to_it(
-    resources: Resources, home: Namespace
-) -> None:
+async def test_remember_stores_content_and_attributes_unchanged(resources: Resources, home: Namespace) -> None:
     new = NewMemory(
         "  My cat's name is\tMio\n",
         kind=Kind.EPISODE,
         role=Role.ASSISTANT,
         context="What is its name?",
-        agent_id="a",
-        app_id="b",
-        run_id="c",
+        origin=Origin(agent_id="a", app_id="b", run_id="c"),
         metadata={"deep": {"list": [1, None, "ü"]}, "": 0, "big": 10**20, "no": False},
         categories=("pets",),
         importance=0.25,
@@ -52,14 +49,12 @@ async def test_what_is_said_is_kept_word_for_word_with_all_that_belongs_to_it(
 
 
 @pytest.mark.parametrize("said", LANGUAGES)
-async def test_it_is_kept_and_found_in_the_language_it_was_said_in(
-    resources: Resources, home: Namespace, said: str
-) -> None:
+async def test_remember_stores_and_finds_any_language(resources: Resources, home: Namespace, said: str) -> None:
     await keep(resources, home, *LANGUAGES)
     assert contents(await ask(resources, home, said))[0] == said
 
 
-async def test_the_event_of_what_was_added_names_it(resources: Resources, home: Namespace) -> None:
+async def test_event_of_remember_names_the_memories(resources: Resources, home: Namespace) -> None:
     first = await remember(resources, home, [NewMemory("I like tea")])
     both = await remember(resources, home, [NewMemory("I like tea"), NewMemory("I like cake")])
     event = await event_of(resources, home, both.event_id)
@@ -71,9 +66,7 @@ async def test_the_event_of_what_was_added_names_it(resources: Resources, home: 
     ]
 
 
-async def test_the_same_words_again_are_reported_as_a_duplicate_of_the_first(
-    resources: Resources, home: Namespace
-) -> None:
+async def test_repeated_content_is_reported_as_duplicate_of_the_first(resources: Resources, home: Namespace) -> None:
     (first,) = await keep(resources, home, "I like tea")
     again = await remember(resources, home, [NewMemory(" I  like tea ")])
     assert [(each.id, each.outcome, each.content) for each in again.results] == [
@@ -83,26 +76,24 @@ async def test_the_same_words_again_are_reported_as_a_duplicate_of_the_first(
 
 
 @pytest.mark.parametrize("other", [{"agent_id": "a"}, {"app_id": "a"}, {"run_id": "a"}])
-async def test_the_same_words_of_somebody_else_are_no_duplicate(
+async def test_same_content_of_another_origin_is_not_a_duplicate(
     resources: Resources, home: Namespace, other: dict[str, str]
 ) -> None:
     (first,) = await keep(resources, home, "I like tea")
-    (second,) = await keep(resources, home, "I like tea", **other)
+    (second,) = await keep(resources, home, "I like tea", origin=Origin(**other))
     elsewhere = await move_in(resources, home.project_id, "ben")
     (third,) = await keep(resources, elsewhere, "I like tea")
     assert len({first, second, third}) == 3
 
 
-async def test_an_expired_memory_does_not_stand_in_the_way_of_the_same_words(
-    resources: Resources, home: Namespace
-) -> None:
+async def test_expired_memory_does_not_block_the_same_content(resources: Resources, home: Namespace) -> None:
     yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
     (first,) = await keep(resources, home, "I like tea", expires_on=yesterday)
     (second,) = await keep(resources, home, "I like tea")
     assert first != second
 
 
-async def test_words_given_twice_at_once_are_kept_once(resources: Resources, home: Namespace) -> None:
+async def test_content_repeated_in_one_call_is_stored_once(resources: Resources, home: Namespace) -> None:
     new = [NewMemory(words) for words in ("I like tea", "I like cake", "I like tea")]
     added = await remember(resources, home, new)
     assert [each.id for each in added.results] == [new[0].id, new[1].id, new[0].id]
@@ -110,24 +101,24 @@ async def test_words_given_twice_at_once_are_kept_once(resources: Resources, hom
     assert len(await ask(resources, home, "What do I like?")) == 2
 
 
-async def test_everything_is_kept_twice_where_that_is_asked_for(resources: Resources, home: Namespace) -> None:
+async def test_remember_without_deduplication_stores_every_memory(resources: Resources, home: Namespace) -> None:
     added = await remember(resources, home, [NewMemory("Yes"), NewMemory("Yes")], deduplicate=False)
     assert [each.outcome for each in added.results] == [Outcome.ADDED, Outcome.ADDED]
 
 
-async def test_of_many_who_say_the_same_at_once_one_is_kept(resources: Resources, home: Namespace) -> None:
+async def test_concurrent_calls_with_the_same_content_store_it_once(resources: Resources, home: Namespace) -> None:
     added = await asyncio.gather(*(keep(resources, home, "I like tea", f"I am number {n % 3}") for n in range(24)))
     assert len({ids[0] for ids in added}) == 1
     assert len({ids[1] for ids in added}) == 3
     assert len(await ask(resources, home, "tea")) == 4
 
 
-async def test_nothing_to_remember_is_no_mistake(resources: Resources, home: Namespace) -> None:
+async def test_remember_of_nothing_succeeds(resources: Resources, home: Namespace) -> None:
     added = await remember(resources, home, [])
     assert (await event_of(resources, home, added.event_id)).results == []
 
 
-async def test_what_was_added_is_found_by_the_next_search(resources: Resources, home: Namespace) -> None:
+async def test_next_search_finds_what_was_added(resources: Resources, home: Namespace) -> None:
     for number in range(30):
         await keep(resources, home, f"My lucky number is {number}")
         assert contents(await ask(resources, home, f"lucky number {number}", top_k=1)) == [
@@ -135,11 +126,9 @@ async def test_what_was_added_is_found_by_the_next_search(resources: Resources, 
         ]
 
 
-async def test_the_history_tells_what_happened_and_forgets_the_words_of_what_is_gone(
-    resources: Resources, home: Namespace
-) -> None:
+async def test_history_keeps_events_but_no_content_of_deleted_memories(resources: Resources, home: Namespace) -> None:
     (memory_id,) = await keep(resources, home, "I like tea", input=({"role": "user", "content": "I like tea"},))
-    await change_memory(resources, Caretaker(home.project_id), memory_id, {"content": "I like coffee"})
+    await change_memory(resources, Owner(home.project_id), memory_id, {"content": "I like coffee"})
     told = [(each.event, each.old_memory, each.new_memory) for each in await history_of(resources, home, memory_id)]
     assert told == [("ADD", None, "I like tea"), ("UPDATE", "I like tea", "I like coffee")]
     assert await forget(resources, home, [memory_id]) == [memory_id]
@@ -148,9 +137,9 @@ async def test_the_history_tells_what_happened_and_forgets_the_words_of_what_is_
     assert {(each.old_memory, each.new_memory, each.input, each.metadata_) for each in left} == {(None,) * 4}
 
 
-async def test_a_changed_memory_is_found_by_its_new_words_only(resources: Resources, home: Namespace) -> None:
+async def test_changed_memory_is_found_by_its_new_content_only(resources: Resources, home: Namespace) -> None:
     (memory_id, _) = await keep(resources, home, "I keep bees", "I own a red car")
-    await change_memory(resources, Caretaker(home.project_id), memory_id, {"content": "I fly gliders"})
+    await change_memory(resources, Owner(home.project_id), memory_id, {"content": "I fly gliders"})
     assert contents(await ask(resources, home, "gliders", top_k=1)) == ["I fly gliders"]
     best = (await ask(resources, home, "I fly gliders", top_k=1))[0]
     assert best.memory.id == memory_id
@@ -160,17 +149,17 @@ async def test_a_changed_memory_is_found_by_its_new_words_only(resources: Resour
 
 async def similar(resources: Resources, home: Namespace, words: str) -> list[Candidate]:
     (vector,) = await resources.embedder.embed([words])
-    return await (await settled(resources, home)).similar(SearchScope(home.project_id, (str(home),)), vector, 10)
+    return await (await settled(resources, home)).find_similar(SearchScope(home.project_id, (str(home),)), vector, 10)
 
 
-async def test_an_immutable_memory_can_be_forgotten_but_not_changed(resources: Resources, home: Namespace) -> None:
+async def test_immutable_memory_can_be_deleted_but_not_changed(resources: Resources, home: Namespace) -> None:
     (memory_id,) = await keep(resources, home, "I like tea", immutable=True)
     with pytest.raises(BadRequest, match="immutable"):
-        await change_memory(resources, Caretaker(home.project_id), memory_id, {"content": "I like coffee"})
+        await change_memory(resources, Owner(home.project_id), memory_id, {"content": "I like coffee"})
     assert await forget(resources, home, [memory_id]) == [memory_id]
 
 
-async def test_a_memory_can_be_seen_through_the_day_it_expires_on(resources: Resources, home: Namespace) -> None:
+async def test_memory_is_visible_through_its_expiry_day(resources: Resources, home: Namespace) -> None:
     today = dt.datetime.now(dt.UTC).date()
     await keep(resources, home, "I have until today", expires_on=today)
     await keep(resources, home, "I had until yesterday", expires_on=today - dt.timedelta(days=1))
@@ -178,13 +167,11 @@ async def test_a_memory_can_be_seen_through_the_day_it_expires_on(resources: Res
     assert len(await ask(resources, home, "until", show_expired=True)) == 2
 
 
-async def test_many_adds_changes_and_removals_at_once_leave_ledger_and_index_agreed(
-    resources: Resources, home: Namespace
-) -> None:
+async def test_ledger_and_index_agree_after_concurrent_changes(resources: Resources, home: Namespace) -> None:
     async def live(number: int) -> uuid.UUID | None:
         (memory_id,) = await keep(resources, home, f"Thing {number} of mine")
         words = {"content": f"Changed thing {number}"}
-        who = Caretaker(home.project_id)
+        who = Owner(home.project_id)
         await asyncio.gather(*(change_memory(resources, who, memory_id, words) for _ in range(2)))
         if number % 3:
             return memory_id
@@ -198,7 +185,7 @@ async def test_many_adds_changes_and_removals_at_once_leave_ledger_and_index_agr
     assert {row.state for row in rows if row} == {"indexed"}
 
 
-async def test_a_caller_who_leaves_keeps_nobody_waiting(resources: Resources, home: Namespace) -> None:
+async def test_cancelled_calls_do_not_block_later_ones(resources: Resources, home: Namespace) -> None:
     for _ in range(20):
         adding = asyncio.create_task(keep(resources, home, f"I said {uuid.uuid4()}"))
         await asyncio.sleep(0.001)
@@ -210,7 +197,7 @@ async def test_a_caller_who_leaves_keeps_nobody_waiting(resources: Resources, ho
 
 
 @pytest.mark.parametrize("where", ["content", "metadata"])
-async def test_what_postgres_cannot_store_is_refused_with_a_sentence(client: httpx.AsyncClient, where: str) -> None:
+async def test_text_that_postgres_cannot_store_is_refused(client: httpx.AsyncClient, where: str) -> None:
     words = "nul \x00 in it"
     message = {"role": "user", "content": words if where == "content" else "fine"}
     body = {"messages": [message], "user_id": "ann", "infer": False}
@@ -220,13 +207,11 @@ async def test_what_postgres_cannot_store_is_refused_with_a_sentence(client: htt
     assert "NUL" in answer.json()["detail"]
 
 
-async def test_a_vector_that_is_put_later_than_a_newer_version_does_not_stay(
-    resources: Resources, home: Namespace
-) -> None:
-    """Two processes, or two requests, can overtake each other between the commit and the index."""
+async def test_index_replaces_a_vector_older_than_the_memory(resources: Resources, home: Namespace) -> None:
+    """Two processes or requests can overtake each other between the commit and the index."""
     (memory_id,) = await keep(resources, home, "I keep bees")
-    old = (await load_for_index(resources, home.project_id, [memory_id]))[0]
-    await change_memory(resources, Caretaker(home.project_id), memory_id, {"content": "I fly gliders"})
+    old = (await load_upserts(resources.database, home.project_id, [memory_id]))[0]
+    await change_memory(resources, Owner(home.project_id), memory_id, {"content": "I fly gliders"})
     await settled(resources, home)
     await resources.index_queue.put([old])
     best = (await similar(resources, home, "I fly gliders"))[0]
@@ -234,12 +219,10 @@ async def test_a_vector_that_is_put_later_than_a_newer_version_does_not_stay(
     assert (best.similarity or 0) > 0.95
 
 
-async def test_a_vector_that_is_put_after_its_memory_was_forgotten_does_not_stay(
-    resources: Resources, home: Namespace
-) -> None:
+async def test_index_removes_a_vector_added_after_its_memory_was_deleted(resources: Resources, home: Namespace) -> None:
     (memory_id,) = await keep(resources, home, "I keep bees")
-    old = (await load_for_index(resources, home.project_id, [memory_id]))[0]
+    old = (await load_upserts(resources.database, home.project_id, [memory_id]))[0]
     await forget(resources, home, [memory_id])
     await settled(resources, home)
     await resources.index_queue.put([old])
-    assert await (await settled(resources, home)).present([memory_id]) == set()
+    assert await (await settled(resources, home)).find_existing([memory_id]) == set()

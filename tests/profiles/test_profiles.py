@@ -1,4 +1,4 @@
-"""Profiles: named sets of memories of one user, of which exactly one is the default, whatever happens at once."""
+"""Profiles: named sets of memories of one user. Exactly one is the default, also under concurrent writes."""
 
 import asyncio
 import random
@@ -10,9 +10,10 @@ import pytest
 import pytest_asyncio
 
 from app.core.resources import Resources
-from app.memory.ledger.new_memory import Kind, NewMemory
+from app.memory.ledger import Kind, NewMemory
 from app.memory.namespace import Namespace
-from app.memory.recall.recall import Question, recall
+from app.memory.origin import Origin
+from app.memory.recall import Question, recall
 from app.memory.remember import remember
 from tests.conftest import KeyHolder, MakeKey, SignUp
 
@@ -38,12 +39,12 @@ async def default_of(client: httpx.AsyncClient, user_id: str = "ann") -> str:
     return found
 
 
-async def test_a_user_seen_for_the_first_time_has_a_default(client: httpx.AsyncClient) -> None:
+async def test_new_user_has_a_default_profile(client: httpx.AsyncClient) -> None:
     [profile] = await profiles_of(client)
     assert (profile["name"], profile["is_default"]) == ("Default", True)
 
 
-async def test_a_profile_is_described_renamed_and_given_a_persona(client: httpx.AsyncClient) -> None:
+async def test_profile_can_be_described_renamed_and_given_a_persona(client: httpx.AsyncClient) -> None:
     profile = await create(client, "Work", description="The office", persona="Be brief.")
     assert (profile["name"], profile["description"], profile["persona"]) == ("Work", "The office", "Be brief.")
     path = f"/v1/profiles/{profile['id']}"
@@ -52,7 +53,7 @@ async def test_a_profile_is_described_renamed_and_given_a_persona(client: httpx.
     assert (await client.get(path)).json() == changed
 
 
-async def test_the_first_is_the_default_and_another_can_take_its_place(client: httpx.AsyncClient) -> None:
+async def test_first_profile_is_the_default_until_another_is_chosen(client: httpx.AsyncClient) -> None:
     first = await create(client, "Home")
     assert first["is_default"] is True
     second = await create(client, "Work")
@@ -63,21 +64,21 @@ async def test_the_first_is_the_default_and_another_can_take_its_place(client: h
     assert await default_of(client) == second["id"]
 
 
-async def test_a_name_is_taken_once_for_each_user(client: httpx.AsyncClient) -> None:
+async def test_profile_name_is_unique_for_each_user(client: httpx.AsyncClient) -> None:
     await create(client, "Home")
     answer = await client.post("/v1/profiles", json={"name": "Home", "user_id": "ann"})
     assert answer.status_code == 409
-    assert "choose another `name`" in answer.json()["detail"]
+    assert "Choose another `name`" in answer.json()["detail"]
     await create(client, "Home", user_id="bob")
 
 
 @pytest.mark.parametrize("wrong", [{"name": " "}, {"name": "x" * 201}, {"name": "a\0b"}, {"persona": "x" * 20_001}])
-async def test_an_unusable_profile_is_refused(wrong: Json, client: httpx.AsyncClient) -> None:
+async def test_unusable_profile_is_refused(wrong: Json, client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/profiles", json={"name": "Home", "user_id": "ann", **wrong})
     assert answer.status_code == 422
 
 
-async def test_the_last_profile_stays_and_a_default_is_handed_on(client: httpx.AsyncClient) -> None:
+async def test_last_profile_cannot_be_deleted_and_the_default_moves_to_the_oldest(client: httpx.AsyncClient) -> None:
     oldest, second, third = [await create(client, name) for name in ("A", "B", "C")]
     await client.post(f"/v1/profiles/{third['id']}/default")
     assert (await client.delete(f"/v1/profiles/{third['id']}")).status_code == 200
@@ -89,7 +90,7 @@ async def test_the_last_profile_stays_and_a_default_is_handed_on(client: httpx.A
     assert await default_of(client) == second["id"]
 
 
-async def test_another_users_profile_is_not_there(sign_up: SignUp, make_key: MakeKey) -> None:
+async def test_profile_of_another_account_is_not_found(sign_up: SignUp, make_key: MakeKey) -> None:
     ann, bob = await sign_up(), await sign_up()
     profile = (await ann.client.post("/v1/profiles", json={"name": "Mine"})).json()
     path = f"/v1/profiles/{profile['id']}"
@@ -101,7 +102,7 @@ async def test_another_users_profile_is_not_there(sign_up: SignUp, make_key: Mak
         assert (await client.post(f"{path}/copy", json={"to_profile_id": str(uuid.uuid4())})).status_code == 404
 
 
-async def test_fifty_writers_at_once_leave_exactly_one_default(client: httpx.AsyncClient) -> None:
+async def test_fifty_concurrent_writers_leave_exactly_one_default(client: httpx.AsyncClient) -> None:
     ids = [(await create(client, f"P{number}"))["id"] for number in range(10)]
     chance = random.Random(4)
 
@@ -120,19 +121,19 @@ async def test_fifty_writers_at_once_leave_exactly_one_default(client: httpx.Asy
         assert await default_of(client)
 
 
-async def test_a_user_seen_by_fifty_at_once_gets_one_default(client: httpx.AsyncClient) -> None:
+async def test_fifty_concurrent_first_requests_create_one_default(client: httpx.AsyncClient) -> None:
     await asyncio.gather(*(profiles_of(client, "new") for _ in range(50)))
     assert len(await profiles_of(client, "new")) == 1
 
 
-async def test_of_fifty_who_delete_the_last_two_one_profile_is_left(client: httpx.AsyncClient) -> None:
+async def test_fifty_concurrent_deletions_leave_one_profile(client: httpx.AsyncClient) -> None:
     ids = [(await create(client, name))["id"] for name in ("A", "B")]
     answers = await asyncio.gather(*(client.delete(f"/v1/profiles/{ids[number % 2]}") for number in range(50)))
     assert {answer.status_code for answer in answers} <= {200, 404, 409}
     assert len(await profiles_of(client)) == 1
 
 
-async def test_adding_to_a_profile_that_is_being_deleted_is_no_failure(client: httpx.AsyncClient) -> None:
+async def test_adding_to_a_profile_during_its_deletion_does_not_fail(client: httpx.AsyncClient) -> None:
     await create(client, "Stays")
     for turn in range(8):
         goes = (await create(client, f"Goes {turn}"))["id"]
@@ -145,9 +146,7 @@ async def test_adding_to_a_profile_that_is_being_deleted_is_no_failure(client: h
 # ---------------------------------------------------------------- memories
 
 
-async def test_a_copy_takes_memories_along_as_they_are_and_doubles_none(
-    make_key: MakeKey, resources: Resources
-) -> None:
+async def test_copy_keeps_memories_as_they_are_and_skips_duplicates(make_key: MakeKey, resources: Resources) -> None:
     key = await make_key()
     source, target = await create(key.client, "Source"), await create(key.client, "Target")
     at = Namespace(key.project_id, "ann", uuid.UUID(source["id"]))
@@ -157,7 +156,7 @@ async def test_a_copy_takes_memories_along_as_they_are_and_doubles_none(
         at,
         [
             NewMemory("I like tea", metadata={"cup": "blue"}),
-            NewMemory("We met in Rome", kind=Kind.EPISODE, run_id="r1"),
+            NewMemory("We met in Rome", kind=Kind.EPISODE, origin=Origin(run_id="r1")),
         ],
     )
     await remember(resources, there, [NewMemory("I like tea")])
@@ -175,7 +174,7 @@ async def test_a_copy_takes_memories_along_as_they_are_and_doubles_none(
     assert (copied.kind, copied.run_id, copied.created_at) == ("episode", "r1", original.created_at)
 
 
-async def test_a_copy_of_many_leaves_none_behind(make_key: MakeKey, resources: Resources) -> None:
+async def test_copy_includes_every_memory(make_key: MakeKey, resources: Resources) -> None:
     key = await make_key()
     source, target = await create(key.client, "Source"), await create(key.client, "Target")
     at = Namespace(key.project_id, "ann", uuid.UUID(source["id"]))
@@ -185,14 +184,14 @@ async def test_a_copy_of_many_leaves_none_behind(make_key: MakeKey, resources: R
 
 
 @pytest.mark.parametrize(("to", "status"), [("itself", 400), ("another user's", 404)])
-async def test_a_copy_needs_another_profile_of_the_same_user(to: str, status: int, client: httpx.AsyncClient) -> None:
+async def test_copy_needs_another_profile_of_the_same_user(to: str, status: int, client: httpx.AsyncClient) -> None:
     profile, other = await create(client, "Mine"), await create(client, "Theirs", user_id="bob")
     target = profile["id"] if to == "itself" else other["id"]
     answer = await client.post(f"/v1/profiles/{profile['id']}/copy", json={"to_profile_id": target})
     assert answer.status_code == status
 
 
-async def test_a_deleted_profile_takes_its_memories_and_sessions_along(key: KeyHolder, resources: Resources) -> None:
+async def test_deleting_a_profile_deletes_its_memories_and_sessions(key: KeyHolder, resources: Resources) -> None:
     await create(key.client, "Kept")
     gone = await create(key.client, "Gone")
     namespace = Namespace(key.project_id, "ann", uuid.UUID(gone["id"]))

@@ -125,7 +125,7 @@ class ProfileJobRead(BaseModel):
 
 @router.get("/v2/profiles/settings/")
 async def get_profile_settings(caller: ProjectReader, tx: Transaction, resources: ResourcesDep) -> ProfileSettingsRead:
-    """Get the project's settings for user profiles."""
+    """Returns the project's settings for user profiles."""
     settings = await SettingsRepository(tx, caller.project_id).get()
     return render_settings(settings, by_model=resources.llm.name != "offline")
 
@@ -134,7 +134,7 @@ async def get_profile_settings(caller: ProjectReader, tx: Transaction, resources
 async def update_profile_settings(
     body: ProfileSettingsUpdate, caller: ProjectWriter, tx: Transaction, resources: ResourcesDep
 ) -> ProfileSettingsRead:
-    """Update the settings that are sent. null removes a schema or instructions."""
+    """Updates the settings that are sent. null removes a schema or instructions."""
     if body.model_extra:
         raise BadRequest(
             f"Unsupported settings: {min(body.model_extra)[:100]}. Supported are enabled and entities.user"
@@ -165,7 +165,7 @@ def render_settings(settings: Mapping[str, Any], *, by_model: bool) -> ProfileSe
 
 @router.get("/v2/entities/user/{user_id:path}/profile/")
 async def get_user_profile(user_id: str, caller: MemoryReader, tx: Transaction) -> UserProfileRead:
-    """Get the structured summary of what is remembered about one user."""
+    """Returns the structured summary of what is remembered about one user."""
     user_id = caller.act_for(check_entity_id(user_id))
     return render_profile(user_id, await read_user_profile(tx, caller, user_id))
 
@@ -187,7 +187,7 @@ def render_profile(user_id: str, state: UserProfileState) -> UserProfileRead:
 async def start_profile_job(
     body: ProfileJobCreate, caller: MemoryWriter, tx: Transaction, idempotency_key: IdempotencyKey = None
 ) -> ProfileJobStarted:
-    """Generate profiles in the background: of one user with `trigger`, of a few users with `sample`. All are stored."""
+    """Generates profiles in the background: of one user with `trigger`, of a few users with `sample`."""
     key = idempotency_key or str(uuid.uuid4())
     if body.operation == "sample":
         return render_started_job(await request_sample(tx, caller, body.limit, key))
@@ -212,7 +212,7 @@ def render_started_job(requested: RequestedProfiles) -> ProfileJobStarted:
 
 @router.get(JOBS_PATH + "{job_id}/")
 async def get_profile_job(job_id: str, caller: MemoryReader, tx: Transaction) -> ProfileJobRead:
-    """Get the progress of a job that generates user profiles."""
+    """Returns the progress of a job that generates user profiles."""
     jobs = UserProfileJobRepository(tx, caller.project_id, caller.user_id)
     job = await jobs.get(parse_uuid(job_id, "a job"))
     return ProfileJobRead(job=job_progress(job, await jobs.events_of(job)))

@@ -1,0 +1,6 @@
+"""Extraction: the facts that a language model, or rules without one, find in a conversation."""
+
+from app.memory.extraction.extract import run_extraction
+from app.memory.extraction.jobs import extract
+
+__all__ = ["extract", "run_extraction"]

@@ -18,7 +18,7 @@ from app.core.ports import (
 )
 from app.core.resources import Resources
 from app.memory.extraction.instructions import resolve_instructions
-from app.memory.indexing.changes import upserts_for_added
+from app.memory.indexing import upserts_for_added
 from app.memory.ledger import MemoryRepository
 from app.memory.ledger.add import event_result
 from app.memory.ledger.memory import Kind, NewMemory

@@ -1,0 +1,33 @@
+"""mem0's filter grammar: reading it, translating it to SQL, and finding out which entities it names."""
+
+from app.memory.filters.entity_scope import EntityScope, entity_scope, has_positive_entity
+from app.memory.filters.parse import parse_filters, parse_moment, parse_object_text
+from app.memory.filters.tree import (
+    And,
+    Filter,
+    InDefaultProfile,
+    Not,
+    NotSuperseded,
+    OneOf,
+    Or,
+    Present,
+    to_sql,
+)
+
+__all__ = [
+    "And",
+    "EntityScope",
+    "Filter",
+    "InDefaultProfile",
+    "Not",
+    "NotSuperseded",
+    "OneOf",
+    "Or",
+    "Present",
+    "entity_scope",
+    "has_positive_entity",
+    "parse_filters",
+    "parse_moment",
+    "parse_object_text",
+    "to_sql",
+]

@@ -1,27 +1,20 @@
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from app.memory.filters.tree import (
-    ENTITIES,
     And,
     Filter,
     OneOf,
     Or,
     Present,
 )
+from app.memory.origin import ENTITY_FIELDS
 
-
-@dataclass(frozen=True, slots=True)
-class EntityScope:
-    """The only ids a matching memory can have; None where any, or none at all, will do."""
-
-    user_ids: frozenset[str] | None
-    agent_ids: frozenset[str] | None
-    app_ids: frozenset[str] | None
-    run_ids: frozenset[str] | None
+EntityScope = Mapping[str, frozenset[str] | None]
+"""For each entity field the only ids that a matching memory can have; None if it can have any or none."""
 
 
 def entity_scope(found: Filter) -> EntityScope:
-    return EntityScope(*(_pinned(found, field) for field in ENTITIES))
+    return {field: _pinned(found, field) for field in ENTITY_FIELDS}
 
 
 def _pinned(found: Filter, field: str) -> frozenset[str] | None:
@@ -42,7 +35,7 @@ def has_positive_entity(found: Filter) -> bool:
     """Whether every memory that can match is named by a user, agent, app or run, `*` included, and not by exclusion."""
     match found:
         case OneOf(field) | Present(field):
-            return field in ENTITIES
+            return field in ENTITY_FIELDS
         case And(parts):
             return any(map(has_positive_entity, parts))
         case Or(parts):

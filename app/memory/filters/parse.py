@@ -19,6 +19,7 @@ from app.memory.filters.tree import (
     CategoryContains,
     Compare,
     Comparison,
+    ContentContains,
     Filter,
     InCategory,
     MetadataContains,
@@ -27,7 +28,6 @@ from app.memory.filters.tree import (
     OneOf,
     Or,
     Present,
-    Says,
 )
 
 ALIASES = {
@@ -57,7 +57,7 @@ LONGEST_WRITTEN = 100_000
 
 def parse_filters(raw: object) -> Filter:
     """None and an empty object ask for nothing in particular, which is And(())."""
-    given = unwritten(raw, "filters") if isinstance(raw, str) else raw
+    given = parse_object_text(raw, "filters") if isinstance(raw, str) else raw
     if _measure(given, "filters") > MOST_VALUES:
         raise BadRequest(f"filters may hold {MOST_VALUES} values at most")
     if given is None or given == {}:
@@ -72,7 +72,7 @@ def negate(part: Filter) -> Filter:
     return part.part if isinstance(part, Not) else Not(part)
 
 
-def unwritten(written: str, where: str) -> object:
+def parse_object_text(written: str, where: str) -> object:
     """From a query string: JSON, or what `str()` made of a dict, which is what mem0's Python client sends."""
     if len(written) > LONGEST_WRITTEN:
         raise BadRequest(f"{where} may have {LONGEST_WRITTEN} characters at most")
@@ -178,7 +178,7 @@ def _listed(words: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FieldType:
     """What conditions on a field look like. `bare` is the operator that a plain value stands for."""
 
     bare: str
@@ -186,7 +186,7 @@ class Kind:
     read: Callable[[str, str, object], Filter]
 
 
-def _clauses(field: str, value: object, kind: Kind) -> list[tuple[str, object]]:
+def _clauses(field: str, value: object, kind: FieldType) -> list[tuple[str, object]]:
     if isinstance(value, list):
         value = {"in": value}
     elif not isinstance(value, dict):
@@ -198,7 +198,7 @@ def _clauses(field: str, value: object, kind: Kind) -> list[tuple[str, object]]:
     return list(value.items())
 
 
-def _condition(field: str, kind: Kind, op: str, operand: object) -> Filter:
+def _condition(field: str, kind: FieldType, op: str, operand: object) -> Filter:
     if op in NEGATED:
         return negate(kind.read(field, NEGATED[op], operand))
     return kind.read(field, op, operand)
@@ -230,7 +230,7 @@ def _read_entity(field: str, op: str, operand: object) -> Filter:
 
 def _read_words(field: str, op: str, operand: object) -> Filter:
     texts = _texts(field, op, operand)
-    return OneOf(field, texts) if op in ("eq", "in") else Says(texts[0], any_case=op == "icontains")
+    return OneOf(field, texts) if op in ("eq", "in") else ContentContains(texts[0], any_case=op == "icontains")
 
 
 def _read_search(field: str, op: str, operand: object) -> Filter:
@@ -238,7 +238,7 @@ def _read_search(field: str, op: str, operand: object) -> Filter:
     words = _text(field, op, operand).split()
     if not words:
         raise BadRequest(f"{field} takes at least one word")
-    return _all([Says(word, any_case=True) for word in words])
+    return _all([ContentContains(word, any_case=True) for word in words])
 
 
 def _read_category(field: str, op: str, operand: object) -> Filter:
@@ -267,7 +267,7 @@ def _read_date(field: str, op: str, operand: object) -> Filter:
 def _moments(field: str, op: str, value: object) -> tuple[dt.date, dt.date]:
     """From the first to the last instant that the value stands for."""
     try:
-        when = read_moment(value)
+        when = parse_moment(value)
     except (ValueError, OverflowError, OSError):
         raise BadRequest(
             f"{field} {op} takes a date such as 2026-01-31, a time such as 2026-01-31T09:30:00Z, or seconds since 1970"
@@ -280,7 +280,7 @@ def _moments(field: str, op: str, value: object) -> tuple[dt.date, dt.date]:
     return dt.datetime.combine(when, dt.time.min, dt.UTC), dt.datetime.combine(when, dt.time.max, dt.UTC)
 
 
-def read_moment(value: object) -> dt.date:
+def parse_moment(value: object) -> dt.date:
     """A day or a moment: a date, a time (in UTC unless it says otherwise), seconds since 1970. Else a ValueError."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return dt.datetime.fromtimestamp(value, dt.UTC)
@@ -294,8 +294,8 @@ def read_moment(value: object) -> dt.date:
 
 
 COMPARISONS: dict[str, Comparison] = {"gt": "gt", "gte": "gte", "lt": "lt", "lte": "lte"}
-ENTITY = Kind("eq", ("eq", "ne", "in", "nin"), _read_entity)
-DATE = Kind("eq", ("eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"), _read_date)
+ENTITY = FieldType("eq", ("eq", "ne", "in", "nin"), _read_entity)
+DATE = FieldType("eq", ("eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"), _read_date)
 FIELDS = {
     "user_id": ENTITY,
     "agent_id": ENTITY,
@@ -305,11 +305,11 @@ FIELDS = {
     "updated_at": DATE,
     "timestamp": DATE,
     "expiration_date": DATE,
-    "text": Kind("eq", ("eq", "ne", "in", "nin", "contains", "icontains"), _read_words),
-    "categories": Kind("in", ("in", "nin", "contains"), _read_category),
-    "keywords": Kind("icontains", ("contains", "icontains"), _read_words),
-    "keywords_search": Kind("icontains", ("icontains",), _read_search),
-    "memory_ids": Kind("in", ("in", "nin"), _read_ids),
+    "text": FieldType("eq", ("eq", "ne", "in", "nin", "contains", "icontains"), _read_words),
+    "categories": FieldType("in", ("in", "nin", "contains"), _read_category),
+    "keywords": FieldType("icontains", ("contains", "icontains"), _read_words),
+    "keywords_search": FieldType("icontains", ("icontains",), _read_search),
+    "memory_ids": FieldType("in", ("in", "nin"), _read_ids),
 }
 
 
@@ -318,7 +318,7 @@ FIELDS = {
 
 def _metadata(value: object) -> Filter:
     if isinstance(value, str):
-        value = unwritten(value, "metadata")
+        value = parse_object_text(value, "metadata")
         _measure(value, "metadata")
     if not isinstance(value, dict) or not value:
         raise BadRequest('metadata takes an object with at least one key, such as {"topic": "food"}')

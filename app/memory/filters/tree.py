@@ -17,10 +17,9 @@ from sqlalchemy import ColumnElement, SQLColumnExpression, Text, and_, cast, exi
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.memory.ledger.models import Memory
+from app.memory.ledger import Memory
 from app.profiles.models import Profile
 
-ENTITIES = ("user_id", "agent_id", "app_id", "run_id")
 Comparison = Literal["gt", "gte", "lt", "lte"]
 COMPARE: dict[Comparison, Callable[[Any, Any], ColumnElement[bool]]] = {
     "gt": operator.gt,
@@ -66,7 +65,7 @@ class Compare:
 
 
 @dataclass(frozen=True, slots=True)
-class Says:
+class ContentContains:
     """The memory's own words contain this text."""
 
     text: str
@@ -101,12 +100,12 @@ class MetadataContains:
 
 
 @dataclass(frozen=True, slots=True)
-class OfDefaultProfile:
+class InDefaultProfile:
     """Of a user's default profile, or of no user at all: what a question that names no user may see."""
 
 
 @dataclass(frozen=True, slots=True)
-class Latest:
+class NotSuperseded:
     """Not replaced by a newer memory."""
 
 
@@ -117,13 +116,13 @@ Filter = (
     | Present
     | OneOf
     | Compare
-    | Says
+    | ContentContains
     | InCategory
     | CategoryContains
     | MetadataIs
     | MetadataContains
-    | OfDefaultProfile
-    | Latest
+    | InDefaultProfile
+    | NotSuperseded
 )
 
 
@@ -180,7 +179,7 @@ def _(found: Compare) -> ColumnElement[bool]:
 
 
 @to_sql.register
-def _(found: Says) -> ColumnElement[bool]:
+def _(found: ContentContains) -> ColumnElement[bool]:
     return _has_within(Memory.content, found.text, any_case=found.any_case)
 
 
@@ -212,13 +211,13 @@ def _(found: MetadataContains) -> ColumnElement[bool]:
 
 
 @to_sql.register
-def _(_: OfDefaultProfile) -> ColumnElement[bool]:
+def _(_: InDefaultProfile) -> ColumnElement[bool]:
     default = exists().where(Profile.id == Memory.profile_id, Profile.is_default)
     return or_(Memory.profile_id.is_(None), default)
 
 
 @to_sql.register
-def _(_: Latest) -> ColumnElement[bool]:
+def _(_: NotSuperseded) -> ColumnElement[bool]:
     return Memory.replaced_by.is_(None)
 
 

@@ -1,37 +1,43 @@
-"""What was written, and what the index is to hear of it once it is committed."""
+"""The changes that the index receives for rows of the ledger."""
 
 import datetime as dt
 from collections.abc import Sequence
 
-from app.core.ports import Change, ToIndex
-from app.memory.ledger.models import Memory
-from app.memory.ledger.new_memory import NewMemory, Remembered
+from app.core.ports import IndexChange, IndexUpsert
+from app.memory.ledger import Memory, NewMemory, Remembered
 from app.memory.namespace import Namespace
 
 
-def changes_of(
-    namespace: Namespace, new: Sequence[NewMemory], found: Sequence[tuple[Remembered, dt.datetime | None]]
-) -> list[Change]:
-    """Of those that were added, in order."""
+def upserts_for_added(
+    namespace: Namespace, new: Sequence[NewMemory], outcomes: Sequence[tuple[Remembered, dt.datetime | None]]
+) -> list[IndexChange]:
+    """One upsert for each new row, in order; duplicates have no version and change nothing."""
     return [
-        to_index(namespace, memory, version)
-        for memory, (_, version) in zip(new, found, strict=True)
+        upsert_for_new(namespace, memory, version)
+        for memory, (_, version) in zip(new, outcomes, strict=True)
         if version is not None
     ]
 
 
-def to_index(namespace: Namespace, memory: NewMemory, version: dt.datetime) -> ToIndex:
-    said_at = memory.created_at or version
-    return ToIndex(memory.id, namespace.project_id, str(namespace), memory.content, memory.context, said_at, version)
+def upsert_for_new(namespace: Namespace, memory: NewMemory, version: dt.datetime) -> IndexUpsert:
+    return IndexUpsert(
+        id=memory.id,
+        project_id=namespace.project_id,
+        namespace=str(namespace),
+        content=memory.content,
+        context=memory.context,
+        created_at=memory.created_at or version,
+        version=version,
+    )
 
 
-def as_change(memory: Memory) -> ToIndex:
-    return ToIndex(
-        memory.id,
-        memory.project_id,
-        memory.namespace,
-        memory.content,
-        memory.context,
-        memory.created_at,
-        memory.updated_at,
+def upsert_for_row(memory: Memory) -> IndexUpsert:
+    return IndexUpsert(
+        id=memory.id,
+        project_id=memory.project_id,
+        namespace=memory.namespace,
+        content=memory.content,
+        context=memory.context,
+        created_at=memory.created_at,
+        version=memory.updated_at,
     )

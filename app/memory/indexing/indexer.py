@@ -1,7 +1,7 @@
-"""From the ledger into the index, after the commit: embedded in batches, in order, and swept up after a crash.
+"""The indexer: takes committed changes from the ledger to the index, in batches and in order.
 
-A row is acknowledged once it is committed. Whoever searches the namespace next waits until its new rows are indexed,
-so what was added is found, while many small adds share the cost of embedding.
+A row is acknowledged once it is committed. The next search of its namespace waits until the row is indexed, so that
+it finds what was added, while many small additions share the cost of embedding. What a crash leaves is swept up.
 """
 
 import asyncio
@@ -13,142 +13,141 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core.background_tasks import stop
+from app.core.background_tasks import stop_task
 from app.core.database.database import Database
 from app.core.errors import AppError
-from app.core.ports import Change, Embedder, IndexEntry, ToIndex, ToRemove, VectorIndex
+from app.core.ports import Embedder, IndexChange, IndexEntry, IndexRemoval, IndexUpsert, VectorIndex
+from app.memory.indexing.changes import upsert_for_row
 from app.memory.indexing.indexed_text import embedding_text, keyword_text
-from app.memory.indexing.queue import Backlog
-from app.memory.ledger.repository import MemoryRepository
+from app.memory.indexing.queue import ChangeQueue
+from app.memory.ledger import MemoryRepository
 
 log = structlog.get_logger()
-BATCH = 32
-MOST_WAITING = 4096
-SETTLE_SECONDS = 5.0
-MARK = text("""
+BATCH_SIZE = 32
+MAX_WAITING = 4096
+IDLE_SECONDS = 5.0
+MARK_INDEXED_SQL = text("""
 update memories set state = 'indexed'
 from unnest(cast(:ids as uuid[]), cast(:versions as timestamptz[])) as done (id, version)
 where memories.id = done.id and memories.updated_at = done.version
 returning memories.id
 """)
-REMOVED = text("delete from vector_removals where memory_id = any(:ids)")
+DELETE_VECTOR_REMOVALS_SQL = text("delete from vector_removals where memory_id = any(:ids)")
 
 
 class Indexer:
-    """One queue and one worker in each process. Between processes, and where two changes of one memory overtook each
-    other on the way here, the ledger decides: whatever is not its latest version any more is looked up again."""
+    """One queue and one worker in each process.
+
+    The ledger decides which version counts: where two changes of one memory overtook each other, in this process or
+    between processes, the indexer loads the latest version and indexes that.
+    """
 
     def __init__(
-        self, database: Database, embedder: Embedder, index: VectorIndex, *, settle_seconds: float = SETTLE_SECONDS
+        self, database: Database, embedder: Embedder, index: VectorIndex, *, idle_seconds: float = IDLE_SECONDS
     ) -> None:
         self._database = database
         self._embedder = embedder
         self._index = index
-        self._settle_seconds = settle_seconds
-        self._backlog = Backlog()
+        self._idle_seconds = idle_seconds
+        self._queue = ChangeQueue()
         self._worker: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._worker = asyncio.create_task(self._work())
-        self._worker.add_done_callback(self._start_again)
+        self._worker.add_done_callback(self._restart)
 
-    async def put(self, changes: Sequence[Change], *, said: bool = False) -> None:
-        """Then waits while too much is waiting: the faster side slows down. Whoever leaves meanwhile loses nothing."""
-        self._backlog.put(changes, said=said)
-        await self._backlog.shrunk(MOST_WAITING)
+    async def put(self, changes: Sequence[IndexChange], *, from_chat: bool = False) -> None:
+        """Waits while the queue is too long, which slows the writer down. A cancelled caller loses no change."""
+        self._queue.put(changes, from_chat=from_chat)
+        await self._queue.wait_for_room(MAX_WAITING)
 
-    async def settled(self, project_id: UUID, namespaces: Sequence[str] | None, *, said: bool = True) -> None:
-        await self._backlog.settled(project_id, namespaces, said=said)
+    async def wait_until_indexed(
+        self, project_id: UUID, namespaces: Sequence[str] | None, *, include_chat: bool = True
+    ) -> None:
+        await self._queue.wait_until_done(project_id, namespaces, include_chat=include_chat)
 
-    def waiting(self) -> int:
-        return len(self._backlog)
+    def waiting_count(self) -> int:
+        return len(self._queue)
 
     async def close(self) -> None:
         if self._worker is None:
             return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._backlog.empty(), timeout=10)
-        await stop(self._worker)
+            await asyncio.wait_for(self._queue.wait_until_empty(), timeout=10)
+        await stop_task(self._worker)
 
-    def _start_again(self, ended: asyncio.Task[None]) -> None:
-        """Whatever ended it, searches wait for this worker. What it dropped is still pending in the ledger."""
+    def _restart(self, ended: asyncio.Task[None]) -> None:
+        """Searches wait for the worker, so it never stays down. A dropped batch is still pending in the ledger."""
         if not ended.cancelled() and (error := ended.exception()):
             log.error("memory.indexer_ended", exc_info=error)
             self.start()
 
     async def _work(self) -> None:
         while True:
-            batch = await self._backlog.take(BATCH, self._settle_seconds)
+            batch = await self._queue.take_batch(BATCH_SIZE, self._idle_seconds)
             try:
-                await (self._apply(batch) if batch else self._index.settle())
+                await (self._apply(batch) if batch else self._index.run_housekeeping())
             except (AppError, OSError, SQLAlchemyError) as error:
-                # The rows stay pending in the ledger: the sweep comes back to them.
+                # The rows stay pending in the ledger, and the sweep indexes them later.
                 log.warning("memory.indexing_failed", count=len(batch), exc_info=error)
             finally:
-                await self._backlog.done(batch)
+                await self._queue.mark_done(batch)
 
-    async def _apply(self, batch: Sequence[Change]) -> None:
-        last = latest(batch)
-        fresh = [change for change in last if isinstance(change, ToIndex)]
-        gone = [change.id for change in last if isinstance(change, ToRemove)]
-        await index_all(self._embedder, self._index, fresh)
-        await self._index.remove(gone)
-        overtaken = await self._note(fresh, gone)
-        if overtaken:
-            await self._catch_up(overtaken)
+    async def _apply(self, batch: Sequence[IndexChange]) -> None:
+        changes = latest_changes(batch)
+        upserts = [change for change in changes if isinstance(change, IndexUpsert)]
+        removed = [change.id for change in changes if isinstance(change, IndexRemoval)]
+        if upserts:
+            await self._index.upsert(await build_entries(self._embedder, upserts))
+        await self._index.remove(removed)
+        outdated = await self._record(upserts, removed)
+        if outdated:
+            await self._apply(await self._load_current(outdated))
 
-    async def _note(self, fresh: Sequence[ToIndex], gone: Sequence[UUID]) -> list[ToIndex]:
-        """Tells the ledger, and returns what is no longer as it was indexed."""
-        # Neither needs to outlive a power cut: the sweep would do it again.
-        if gone:
-            await self._database.system_at_once((REMOVED, {"ids": list(gone)}))
-        if not fresh:
+    async def _record(self, upserts: Sequence[IndexUpsert], removed: Sequence[UUID]) -> list[IndexUpsert]:
+        """Record in the ledger what was indexed, and return the upserts whose memory has changed since."""
+        # Neither statement has to survive a power cut: the sweep would repeat the work.
+        if removed:
+            await self._database.system_pipeline_unsynced((DELETE_VECTOR_REMOVALS_SQL, {"ids": list(removed)}))
+        if not upserts:
             return []
-        done = {"ids": [change.id for change in fresh], "versions": [change.version for change in fresh]}
-        marked = {row.id for row in await self._database.system_at_once((MARK, done))}
-        return [change for change in fresh if change.id not in marked]
+        done = {"ids": [change.id for change in upserts], "versions": [change.version for change in upserts]}
+        marked = {row.id for row in await self._database.system_pipeline_unsynced((MARK_INDEXED_SQL, done))}
+        return [change for change in upserts if change.id not in marked]
 
-    async def _catch_up(self, overtaken: Sequence[ToIndex]) -> None:
-        now: list[Change] = []
-        for project_id in {change.project_id for change in overtaken}:
-            ids = [change.id for change in overtaken if change.project_id == project_id]
-            now += await load_versions(self._database, project_id, ids)
-        there = {change.id for change in now}
-        now += [ToRemove(each.id, each.project_id, each.namespace) for each in overtaken if each.id not in there]
-        await self._apply(now)
+    async def _load_current(self, outdated: Sequence[IndexUpsert]) -> list[IndexChange]:
+        """The current version of each memory, or its removal if the row is gone."""
+        current: list[IndexChange] = []
+        for project_id in {change.project_id for change in outdated}:
+            ids = [change.id for change in outdated if change.project_id == project_id]
+            current += await load_upserts(self._database, project_id, ids)
+        existing = {change.id for change in current}
+        gone = [change for change in outdated if change.id not in existing]
+        return [*current, *(IndexRemoval(change.id, change.project_id, change.namespace) for change in gone)]
 
 
-def latest(batch: Sequence[Change]) -> list[Change]:
-    """Of each memory the version that was committed last; what is removed stays removed."""
-    last: dict[UUID, Change] = {}
+def latest_changes(batch: Sequence[IndexChange]) -> list[IndexChange]:
+    """The version of each memory that was committed last; a removal is final."""
+    latest: dict[UUID, IndexChange] = {}
     for change in batch:
-        known = last.get(change.id)
-        newer = isinstance(change, ToRemove) or (isinstance(known, ToIndex) and known.version <= change.version)
+        known = latest.get(change.id)
+        newer = isinstance(change, IndexRemoval) or (isinstance(known, IndexUpsert) and known.version <= change.version)
         if known is None or newer:
-            last[change.id] = change
-    return list(last.values())
+            latest[change.id] = change
+    return list(latest.values())
 
 
-async def load_versions(database: Database, project_id: UUID, ids: Sequence[UUID]) -> list[ToIndex]:
-    """As they are now."""
+async def load_upserts(database: Database, project_id: UUID, ids: Sequence[UUID]) -> list[IndexUpsert]:
+    """The memories as they are in the ledger now."""
     async with database.transaction(project_id) as tx:
-        memories = await MemoryRepository(tx, project_id).many(ids)
-    return [
-        ToIndex(each.id, project_id, each.namespace, each.content, each.context, each.created_at, each.updated_at)
-        for each in memories
-    ]
+        memories = await MemoryRepository(tx, project_id).find_all(ids)
+    return [upsert_for_row(memory) for memory in memories]
 
 
-async def index_all(embedder: Embedder, index: VectorIndex, fresh: Sequence[ToIndex]) -> None:
-    if fresh:
-        await index.upsert(await as_entries(embedder, fresh))
-
-
-async def as_entries(embedder: Embedder, fresh: Sequence[ToIndex]) -> list[IndexEntry]:
-    texts = [embedding_text(each.content, each.context, each.said_at) for each in fresh]
-    vectors = await embedder.embed(texts)
-    words_of_all = [keyword_text(each.content, each.context, each.said_at) for each in fresh]
+async def build_entries(embedder: Embedder, upserts: Sequence[IndexUpsert]) -> list[IndexEntry]:
+    vectors = await embedder.embed([embedding_text(each.content) for each in upserts])
+    keywords = [keyword_text(each.content, each.context, each.created_at) for each in upserts]
     return [
         IndexEntry(each.id, each.project_id, each.namespace, vector, words)
-        for each, vector, words in zip(fresh, vectors, words_of_all, strict=True)
+        for each, vector, words in zip(upserts, vectors, keywords, strict=True)
     ]

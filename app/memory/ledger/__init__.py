@@ -1,0 +1,58 @@
+"""The ledger: memories, their history, and the events that changed them."""
+
+from app.memory.ledger.add import Outcome, Remembered, RememberResult, add_statements, read_outcome
+from app.memory.ledger.event_retention import delete_old_events
+from app.memory.ledger.events import (
+    CallInstructions,
+    EventRepository,
+    EventRequest,
+    HistoryRepository,
+    event_statement,
+    record_event,
+)
+from app.memory.ledger.feedback import FeedbackRepository
+from app.memory.ledger.memory import (
+    ATTRIBUTES,
+    FIELDS,
+    WRITTEN_FIELDS,
+    Json,
+    Kind,
+    Memory,
+    NewMemory,
+    SearchRow,
+    content_hash,
+    visible,
+)
+from app.memory.ledger.models import MemoryEvent, MemoryHistory
+from app.memory.ledger.repository import DeletedMemories, MemoryRepository, access_count_statements
+
+__all__ = [
+    "ATTRIBUTES",
+    "FIELDS",
+    "WRITTEN_FIELDS",
+    "CallInstructions",
+    "DeletedMemories",
+    "EventRepository",
+    "EventRequest",
+    "FeedbackRepository",
+    "HistoryRepository",
+    "Json",
+    "Kind",
+    "Memory",
+    "MemoryEvent",
+    "MemoryHistory",
+    "MemoryRepository",
+    "NewMemory",
+    "Outcome",
+    "RememberResult",
+    "Remembered",
+    "SearchRow",
+    "access_count_statements",
+    "add_statements",
+    "content_hash",
+    "delete_old_events",
+    "event_statement",
+    "read_outcome",
+    "record_event",
+    "visible",
+]

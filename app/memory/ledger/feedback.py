@@ -1,5 +1,3 @@
-"""What people thought of a memory: one opinion each, taken back with a null."""
-
 import datetime as dt
 import uuid
 
@@ -12,6 +10,8 @@ from app.memory.ledger.repository import MemoryRepository
 
 
 class Feedback(ProjectModel):
+    """One opinion on one memory."""
+
     __tablename__ = "feedback"
 
     user_id: Mapped[str | None]
@@ -26,15 +26,15 @@ class FeedbackRepository(Repository[Feedback]):
     model = Feedback
     noun = "feedback"
 
-    async def give(self, memory_id: uuid.UUID, feedback: str, reason: str | None) -> uuid.UUID:
-        """The memory's lock makes sure that two who speak at once leave one opinion."""
-        memory = await MemoryRepository(self.tx, self.project_id, self.user_id).locked(memory_id)
-        given: Feedback | None = await self.tx.scalar(self.rows.where(Feedback.memory_id == memory_id))
-        opinion = {"feedback": feedback, "reason": reason}
-        if given is not None:
-            return (await self.update(given.id, **opinion)).id
-        return (await self.add(user_id=memory.user_id, memory_id=memory_id, **opinion)).id
+    async def put(self, memory_id: uuid.UUID, feedback: str, reason: str | None) -> uuid.UUID:
+        """Locking the memory makes sure that two requests at once leave one row."""
+        memory = await MemoryRepository(self.tx, self.project_id, self.user_id).lock(memory_id)
+        existing: Feedback | None = await self.tx.scalar(self.rows.where(Feedback.memory_id == memory_id))
+        values = {"feedback": feedback, "reason": reason}
+        if existing is not None:
+            return (await self.update(existing.id, **values)).id
+        return (await self.add(user_id=memory.user_id, memory_id=memory_id, **values)).id
 
-    async def take_back(self, memory_id: uuid.UUID) -> None:
+    async def remove(self, memory_id: uuid.UUID) -> None:
         await MemoryRepository(self.tx, self.project_id, self.user_id).get(memory_id)
         await self.tx.execute(delete(Feedback).where(*self.mine(), Feedback.memory_id == memory_id))

@@ -1,0 +1,20 @@
+"""Recall: the memories that fit a question, ranked. Search, ranking and decay."""
+
+from app.memory.recall.decay import decay_enabled, recall_with_decay
+from app.memory.recall.features import FEATURES, RankingInput, compute_features
+from app.memory.recall.ranking import rank
+from app.memory.recall.search import Question, Recalled, embed_query, load_visible, recall
+
+__all__ = [
+    "FEATURES",
+    "Question",
+    "RankingInput",
+    "Recalled",
+    "compute_features",
+    "decay_enabled",
+    "embed_query",
+    "load_visible",
+    "rank",
+    "recall",
+    "recall_with_decay",
+]

@@ -1,4 +1,4 @@
-"""What is known of each candidate of a question, as numbers: one row each, one column per name in FEATURES."""
+"""The features of candidates that ranking weighs: one row for each candidate, one column for each name in FEATURES."""
 
 import datetime as dt
 import re
@@ -10,88 +10,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.ports import Role
-from app.memory.indexing.indexed_text import split_speaker
-from app.memory.ledger.new_memory import Kind
+from app.memory.indexing import split_speaker
+from app.memory.ledger import Kind
 
 Floats = NDArray[np.float64]
-STEPS = (-2, -1, 1, 2)
-AROUND = ("two_before", "before", "after", "two_after")
+NEIGHBOURS = ("two_before", "before", "after", "two_after")
 FEATURES = (
     "similarity",
-    *(f"similarity_{place}" for place in AROUND),
+    *(f"similarity_{neighbour}" for neighbour in NEIGHBOURS),
     "bm25",
-    *(f"bm25_{place}" for place in AROUND),
+    *(f"bm25_{neighbour}" for neighbour in NEIGHBOURS),
     "subject",
     "month",
     "asks",
     "answers",
 )
 UNRELATED = 0.0
-"""Similarity of what is not there, or was not near enough to be a candidate."""
+"""The similarity of a turn that is no candidate."""
 MONTHS = (
     "january february march april may june july august september october november december".split()  # noqa: SIM905
 )
 NAME = re.compile(r"\b[^\W\d_a-z]\w+")
 WORD = re.compile(r"\w+")
-# `may` is a month only where it is written like one.
+# Capitalized, because `may` is more often a verb.
 MONTH = re.compile(rf"\b(?:{'|'.join(month.title() for month in MONTHS)})\b")
 NOT_NAMES = frozenset(
-    [
-        "What",
-        "When",
-        "Where",
-        "Which",
-        "Who",
-        "Whom",
-        "Whose",
-        "Why",
-        "How",
-        "Did",
-        "Does",
-        "Do",
-        "Is",
-        "Are",
-        "Was",
-        "Were",
-        "Has",
-        "Have",
-        "Had",
-        "Can",
-        "Could",
-        "Would",
-        "Will",
-        "Should",
-        "Might",
-        "May",
-        "The",
-        "This",
-        "That",
-        "These",
-        "Those",
-        "In",
-        "On",
-        "At",
-        "For",
-        "From",
-        "With",
-        "And",
-        "But",
-        "If",
-        "It",
-        "Its",
-        "They",
-        "We",
-        "You",
-        "He",
-        "She",
-    ]
+    "What When Where Which Who Whom Whose Why How Did Does Do Is Are Was Were Has Have Had Can Could Would Will Should"
+    " Might May The This That These Those In On At For From With And But If It Its They We You He She".split()  # noqa: SIM905
 )
-ME = frozenset("i me my mine myself we us our".split())  # noqa: SIM905
-YOU = frozenset("you your yours yourself".split())  # noqa: SIM905
+"""Words that questions begin with, and therefore write with a capital letter."""
+FIRST_PERSON = frozenset("i me my mine myself we us our".split())  # noqa: SIM905
+SECOND_PERSON = frozenset("you your yours yourself".split())  # noqa: SIM905
 
 
-class Found(NamedTuple):
-    """A candidate of the index with what the ledger knows of it."""
+class RankingInput(NamedTuple):
+    """A candidate of the index, with the columns of the ledger that ranking reads."""
 
     id: UUID
     similarity: float | None
@@ -105,7 +58,7 @@ class Found(NamedTuple):
     importance: float | None = None
 
 
-def measure(question: str, found: Sequence[Found]) -> Floats:
+def compute_features(question: str, found: Sequence[RankingInput]) -> Floats:
     table = np.zeros((len(found), len(FEATURES)))
     if not found:
         return table
@@ -113,39 +66,40 @@ def measure(question: str, found: Sequence[Found]) -> Floats:
     table[:, 5] = [each.bm25 or 0.0 for each in found]
     table[:, 10:] = _wording(question, found)
     if any(each.context and each.kind == Kind.EPISODE for each in found):
-        around = _around(found)
-        table[:, 1:5] = _of_neighbours(table[:, 0], around, UNRELATED)
-        table[:, 6:10] = _of_neighbours(table[:, 5], around, 0.0)
+        neighbours = _neighbour_rows(found)
+        table[:, 1:5] = _values_of_neighbours(table[:, 0], neighbours, missing=UNRELATED)
+        table[:, 6:10] = _values_of_neighbours(table[:, 5], neighbours, missing=0.0)
     return table
 
 
-def _similarities(found: Sequence[Found]) -> list[float]:
-    """What only the words found is at most as near as the farthest that the meaning found."""
-    floor = min([each.similarity for each in found if each.similarity is not None], default=UNRELATED)
-    return [floor if each.similarity is None else each.similarity for each in found]
+def _similarities(found: Sequence[RankingInput]) -> list[float]:
+    """A candidate that only the words found counts as similar as the least similar one that the meaning found."""
+    lowest = min([each.similarity for each in found if each.similarity is not None], default=UNRELATED)
+    return [lowest if each.similarity is None else each.similarity for each in found]
 
 
-def _around(found: Sequence[Found]) -> NDArray[np.intp]:
-    """Per candidate the places of its neighbours in the conversation: its context is the turn before it.
+def _neighbour_rows(found: Sequence[RankingInput]) -> NDArray[np.intp]:
+    """The rows of each candidate's neighbours in the conversation: one line for each name in NEIGHBOURS.
 
-    A neighbour that is no candidate has the place after the last.
+    The context of an episode is the content of the turn before it, which links the two. A neighbour that is no
+    candidate gets the row `missing`, one past the last; the neighbours of `missing` are `missing` themselves.
     """
-    absent = len(found)
-    places = {(each.run_id, each.content): place for place, each in enumerate(found)}
-    before, after = np.full(absent + 1, absent), np.full(absent + 1, absent)
-    for place, each in enumerate(found):
+    missing = len(found)
+    row_of_turn = {(each.run_id, each.content): row for row, each in enumerate(found)}
+    before, after = np.full(missing + 1, missing), np.full(missing + 1, missing)
+    for row, each in enumerate(found):
         if each.kind == Kind.EPISODE and each.context:
-            previous = places.get((each.run_id, each.context), absent)
-            before[place], after[previous] = previous, place
-    after[absent] = absent
-    return np.stack([before[before], before, after, after[after]])[:, :absent]
+            previous = row_of_turn.get((each.run_id, each.context), missing)
+            before[row], after[previous] = previous, row
+    after[missing] = missing
+    return np.stack([before[before], before, after, after[after]])[:, :missing]
 
 
-def _of_neighbours(values: Floats, around: NDArray[np.intp], absent: float) -> Floats:
-    return np.append(values, absent)[around].T
+def _values_of_neighbours(values: Floats, neighbours: NDArray[np.intp], *, missing: float) -> Floats:
+    return np.append(values, missing)[neighbours].T
 
 
-def _wording(question: str, found: Sequence[Found]) -> list[tuple[bool, ...]]:
+def _wording(question: str, found: Sequence[RankingInput]) -> list[tuple[bool, ...]]:
     subjects = _subjects(question)
     months = {MONTHS.index(month.lower()) + 1 for month in MONTH.findall(question)}
     return [
@@ -160,18 +114,18 @@ def _wording(question: str, found: Sequence[Found]) -> list[tuple[bool, ...]]:
 
 
 def _subjects(question: str) -> set[str]:
-    """Whom a question asks about: those it names, and the one whose role says `I` or `you` in it."""
+    """Who a question is about: the names in it, the user for `I` and the assistant for `you`."""
     subjects = {name.lower() for name in NAME.findall(question) if name not in NOT_NAMES}
     words = set(WORD.findall(question.lower()))
-    if words & ME:
+    if words & FIRST_PERSON:
         subjects.add(Role.USER)
-    if words & YOU:
+    if words & SECOND_PERSON:
         subjects.add(Role.ASSISTANT)
     return subjects
 
 
-def _subject(each: Found) -> str:
-    """Who speaks, or whom a fact begins with; whoever has no name is their role."""
+def _subject(each: RankingInput) -> str:
+    """Who speaks in an episode, or the first word of a fact; the role if there is no name."""
     speaker, _ = split_speaker(each.content)
     if speaker is None and each.kind == Kind.EPISODE:
         return each.role

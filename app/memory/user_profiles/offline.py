@@ -1,41 +1,44 @@
-"""A portrait without a language model: no word in it is anybody's but the person's own."""
+"""Fill a user profile without a language model: every value is quoted from metadata or from a memory."""
 
 from collections.abc import Mapping, Sequence
 
 from app.core.ports import SearchScope
 from app.core.resources import Resources
-from app.memory.categories.taxonomy import ENOUGH
-from app.memory.ledger.models import Memory
+from app.memory.categories import MIN_SIMILARITY
+from app.memory.ledger import Memory
 from app.memory.namespace import Namespace
-from app.memory.user_profiles.profile_schema import Shape, fit, kinds_of
+from app.memory.user_profiles.profile_schema import Shape, fit_to_schema, kinds_of
 
-OFFLINE = (
-    "No language model is configured: each property holds what metadata says under its name, or the person's own"
-    " words of the category of that name, or else those most like its description."
+OFFLINE_NOTE = (
+    "No language model is configured. Each property quotes the metadata of the same name, the memories of the category"
+    " of the same name, or the memories closest to its description."
 )
-MOST_IN_A_LIST = 10
-MOST_ALIKE = 5
+MAX_LIST_ITEMS = 10
+MAX_SIMILAR = 5
 
 
-async def by_likeness(resources: Resources, namespace: Namespace, schema: Shape, memories: Sequence[Memory]) -> Shape:
-    found = {name: known(name, wanted, memories) for name, wanted in schema["properties"].items()}
-    bare = [name for name, value in found.items() if value is None and takes_words(schema["properties"][name])]
-    alike = await _alike(resources, namespace, {name: schema["properties"][name] for name in bare}, memories)
-    return fit({**found, **alike}, schema)
+async def fill_from_memories(
+    resources: Resources, namespace: Namespace, schema: Shape, memories: Sequence[Memory]
+) -> Shape:
+    values = {name: quote(name, wanted, memories) for name, wanted in schema["properties"].items()}
+    empty = {
+        name: wanted for name, wanted in schema["properties"].items() if values[name] is None and accepts_text(wanted)
+    }
+    return fit_to_schema({**values, **await _find_similar(resources, namespace, empty, memories)}, schema)
 
 
-def known(name: str, wanted: Shape, memories: Sequence[Memory]) -> object:
-    """What metadata holds under this name, then the words of the category of this name; most important first."""
-    values = [value for each in memories if (value := each.metadata_.get(name)) is not None]
-    words = [each.content for each in memories if name in (each.categories or ())]
+def quote(name: str, wanted: Shape, memories: Sequence[Memory]) -> object:
+    """The metadata of this name, or else the memories of the category of this name; the most important come first."""
+    values = [value for memory in memories if (value := memory.metadata_.get(name)) is not None]
+    texts = [memory.content for memory in memories if name in (memory.categories or ())]
     if is_list(wanted):
-        flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
-        unique = [item for place, item in enumerate(flat or words) if item not in (flat or words)[:place]]
-        return unique[:MOST_IN_A_LIST] or None
-    return next(iter(values or (words if takes_words(wanted) else [])), None)
+        flat = [item for value in values for item in (value if isinstance(value, list) else [value])] or texts
+        unique = [item for place, item in enumerate(flat) if item not in flat[:place]]
+        return unique[:MAX_LIST_ITEMS] or None
+    return next(iter(values or (texts if accepts_text(wanted) else [])), None)
 
 
-def takes_words(wanted: Shape) -> bool:
+def accepts_text(wanted: Shape) -> bool:
     if is_list(wanted):
         return may_be_text(wanted.get("items") or {})
     return may_be_text(wanted) and "enum" not in wanted
@@ -50,18 +53,18 @@ def may_be_text(wanted: Shape) -> bool:
     return not kinds or "string" in kinds
 
 
-async def _alike(
+async def _find_similar(
     resources: Resources, namespace: Namespace, wanted: Mapping[str, Shape], memories: Sequence[Memory]
 ) -> Shape:
     if not wanted:
         return {}
-    await resources.index_queue.settled(namespace.project_id, [str(namespace)])
-    scope = SearchScope(namespace.project_id, (str(namespace),), tuple(each.id for each in memories))
-    says = [f"{name.replace('_', ' ')}: {shape['description']}" for name, shape in wanted.items()]
-    words = {each.id: each.content for each in memories}
+    await resources.index_queue.wait_until_indexed(namespace.project_id, [str(namespace)])
+    scope = SearchScope(namespace.project_id, (str(namespace),), tuple(memory.id for memory in memories))
+    descriptions = [f"{name.replace('_', ' ')}: {shape['description']}" for name, shape in wanted.items()]
+    texts = {memory.id: memory.content for memory in memories}
     found: Shape = {}
-    for (name, shape), vector in zip(wanted.items(), await resources.embedder.embed(says), strict=True):
-        near = await resources.index.similar(scope, vector, MOST_ALIKE)
-        close = [words[each.id] for each in near if (each.similarity or 0) >= ENOUGH and each.id in words]
+    for (name, shape), vector in zip(wanted.items(), await resources.embedder.embed(descriptions), strict=True):
+        nearest = await resources.index.find_similar(scope, vector, MAX_SIMILAR)
+        close = [texts[each.id] for each in nearest if (each.similarity or 0) >= MIN_SIMILARITY and each.id in texts]
         found[name] = (close if is_list(shape) else close[0]) if close else None
     return found

@@ -1,4 +1,4 @@
-"""What a model makes of a conversation, with a real server behind OpenAI's API and the worker running."""
+"""Extraction with a language model: a real server behind OpenAI's API, and a running worker."""
 
 import asyncio
 import datetime as dt
@@ -20,9 +20,11 @@ from app.chat.usage.usage import read_usage
 from app.core.errors import Unavailable
 from app.core.ports import Embedder, Extraction, ExtractionRequest, Purpose, Vector
 from app.core.resources import Resources
-from app.memory.extraction.extract import MOST_TRIES, run_extraction
-from app.memory.ledger.models import MemoryEvent
+from app.memory.extraction import run_extraction
+from app.memory.ledger import MemoryEvent
+from app.memory.ledger.run_event import MAX_ATTEMPTS
 from app.memory.namespace import Namespace
+from app.memory.origin import Origin
 from app.memory.remember import Conversation, queue_extraction
 from app.settings import Settings
 from app.wiring import open_resources
@@ -43,8 +45,8 @@ from tests.memory.namespaces import (
 from tests.model_server import Behaviour, Drops, Facts, Fails, Hangs, Held, ModelServer, Raw, Refuses, Says
 
 
-class Unforeseen:
-    name = "unforeseen"
+class BrokenExtractor:
+    name = "broken"
 
     async def extract(self, request: ExtractionRequest) -> Extraction:
         raise KeyError(self.name)
@@ -54,28 +56,26 @@ class Unforeseen:
 
 
 @dataclass
-class Away:
-    """An embedder that cannot be reached."""
-
+class UnavailableEmbedder:
     embedder: Embedder
 
     def __post_init__(self) -> None:
         self.name, self.dimensions = self.embedder.name, self.embedder.dimensions
 
     async def embed(self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT) -> list[Vector]:
-        raise Unavailable("The embedder is away")
+        raise Unavailable("The embedder is unavailable")
 
     async def close(self) -> None:
         """Nothing is held."""
 
 
 JOB = "select status, attempts, scheduled_at, args from jobs.procrastinate_jobs where task_name = 'memory.extract'"
-HURRY = "update jobs.procrastinate_jobs set scheduled_at = now() where status = 'todo' and args ->> 'event_id' = :id"
+RUN_NOW = "update jobs.procrastinate_jobs set scheduled_at = now() where status = 'todo' and args ->> 'event_id' = :id"
 
 
 @pytest_asyncio.fixture(scope="module")
 async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Resources]:
-    """With a database of its own: its worker meets no other test's jobs."""
+    """With a database of its own, so that its worker finds no jobs of other tests."""
     folder: Path = tmp_path_factory.mktemp("extraction")
     async with open_resources(Settings(_env_file=None, data_dir=folder)) as resources:
         yield resources
@@ -106,26 +106,26 @@ async def ann(house: Resources) -> Namespace:
     return await move_in(house, await new_project(house))
 
 
-async def say(resources: Resources, home: Namespace, *words: str, **values: Any) -> UUID:
+async def queue_messages(resources: Resources, home: Namespace, *words: str, **values: Any) -> UUID:
     messages = [{"role": "user", "content": each} for each in words]
     async with resources.database.transaction(home.project_id, home.user_id) as tx:
         return await queue_extraction(tx, home, Conversation(messages, **values))
 
 
 @asynccontextmanager
-async def working(resources: Resources) -> AsyncIterator[None]:
-    async with run_jobs(resources, concurrency=4, look_every_seconds=0.05):
+async def running_worker(resources: Resources) -> AsyncIterator[None]:
+    async with run_jobs(resources, concurrency=4, poll_seconds=0.05):
         yield
 
 
-async def worked(resources: Resources, home: Namespace, *words: str, **values: Any) -> MemoryEvent:
-    event_id = await say(resources, home, *words, **values)
-    async with working(resources):
+async def extract_now(resources: Resources, home: Namespace, *words: str, **values: Any) -> MemoryEvent:
+    event_id = await queue_messages(resources, home, *words, **values)
+    async with running_worker(resources):
         return await ended(resources, home, event_id)
 
 
-async def put_off(resources: Resources, home: Namespace, event_id: UUID) -> float:
-    """Seconds until the next try, once a first one has failed."""
+async def wait_for_retry(resources: Resources, home: Namespace, event_id: UUID) -> float:
+    """Wait until an attempt has failed. Returns the seconds until the next one."""
     async with asyncio.timeout(20):
         while True:
             rows = [row for row in await as_system(resources, JOB) if row.args["event_id"] == str(event_id)]
@@ -135,17 +135,17 @@ async def put_off(resources: Resources, home: Namespace, event_id: UUID) -> floa
             await asyncio.sleep(0.02)
 
 
-# ---------------------------------------------------------------- what comes of it
+# ---------------------------------------------------------------- results and failures
 
 
-async def test_facts_become_memories_with_what_belongs_to_them(
+async def test_facts_become_memories_with_the_attributes_of_the_request(
     engine: Resources, ann: Namespace, server: ModelServer
 ) -> None:
     server.extraction(Facts("User likes green tea", "User lives in Köln"))
     said_at = dt.datetime(2024, 5, 1, 12, tzinfo=dt.UTC)
-    event = await worked(
+    event = await extract_now(
         *(engine, ann, "I like green tea and live in Köln"),
-        **{"run_id": "r", "metadata": {"a": 1}, "said_at": said_at, "immutable": True},
+        **{"origin": Origin(run_id="r"), "metadata": {"a": 1}, "said_at": said_at, "immutable": True},
     )
     assert event.status == "SUCCEEDED"
     assert (event.messages, event.error, event.note) == (None, None, None)
@@ -161,25 +161,23 @@ async def test_facts_become_memories_with_what_belongs_to_them(
     ]
 
 
-async def test_what_the_model_read_and_wrote_is_paid_for_by_the_project(
-    engine: Resources, ann: Namespace, server: ModelServer
-) -> None:
+async def test_tokens_are_counted_for_the_project(engine: Resources, ann: Namespace, server: ModelServer) -> None:
     server.extraction(Raw("prose"), Facts("User likes tea"))
-    assert (await worked(engine, ann, "I like tea")).status == "SUCCEEDED"
+    assert (await extract_now(engine, ann, "I like tea")).status == "SUCCEEDED"
     async with engine.database.transaction(ann.project_id) as tx:
         spent = await read_usage(tx, ann.project_id)
-    assert (spent["prompt_tokens"], spent["turns"]) == (22, 0), "asked twice"
+    assert (spent["prompt_tokens"], spent["turns"]) == (22, 0), "two requests"
     assert spent["completion_tokens"]
 
 
-async def test_fenced_facts_are_read_too(engine: Resources, ann: Namespace, server: ModelServer) -> None:
+async def test_facts_in_a_code_fence_are_read(engine: Resources, ann: Namespace, server: ModelServer) -> None:
     server.extraction(Facts("User likes tea", fenced=True))
-    assert (await worked(engine, ann, "I like tea")).status == "SUCCEEDED"
+    assert (await extract_now(engine, ann, "I like tea")).status == "SUCCEEDED"
     assert contents(await ask(engine, ann, "tea")) == ["User likes tea"]
 
 
-async def test_nothing_worth_remembering_is_a_success_without_results(engine: Resources, ann: Namespace) -> None:
-    event = await worked(engine, ann, "Hello!")
+async def test_no_facts_is_a_success_without_results(engine: Resources, ann: Namespace) -> None:
+    event = await extract_now(engine, ann, "Hello!")
     assert (event.status, event.results, event.error) == ("SUCCEEDED", [], None)
 
 
@@ -188,13 +186,13 @@ async def test_nothing_worth_remembering_is_a_success_without_results(engine: Re
     [Raw("User likes tea"), Raw('{"memory": [{"text"'), Raw('{"facts": "tea"}'), Raw("[]"), Refuses(), Says()],
     ids=["prose", "cut off", "another shape", "a list", "refusal", "silence"],
 )
-async def test_nonsense_is_a_failure_with_a_reason_and_never_an_empty_success(
+async def test_unusable_answer_is_a_failure_with_a_reason(
     engine: Resources, ann: Namespace, server: ModelServer, behaviour: Behaviour
 ) -> None:
     server.always(behaviour, extraction=True)
-    event_id = await say(engine, ann, "I like tea")
-    async with working(engine):
-        event = await hurried(engine, ann, event_id)
+    event_id = await queue_messages(engine, ann, "I like tea")
+    async with running_worker(engine):
+        event = await run_without_delay(engine, ann, event_id)
     assert event.status == "FAILED"
     assert event.error
     assert "tea" not in event.error
@@ -202,7 +200,7 @@ async def test_nonsense_is_a_failure_with_a_reason_and_never_an_empty_success(
     assert await ask(engine, ann, "tea") == []
 
 
-async def asked(server: ModelServer) -> None:
+async def wait_for_request(server: ModelServer) -> None:
     async with asyncio.timeout(10):
         while True:
             if server.extractions:
@@ -210,7 +208,7 @@ async def asked(server: ModelServer) -> None:
             await asyncio.sleep(0.01)
 
 
-async def over(resources: Resources, event_id: UUID) -> None:
+async def wait_for_job(resources: Resources, event_id: UUID) -> None:
     async with asyncio.timeout(20):
         while True:
             rows = [row for row in await as_system(resources, JOB) if row.args["event_id"] == str(event_id)]
@@ -219,81 +217,79 @@ async def over(resources: Resources, event_id: UUID) -> None:
             await asyncio.sleep(0.02)
 
 
-async def hurried(resources: Resources, home: Namespace, event_id: UUID) -> MemoryEvent:
-    """Every further try as soon as it is put off, until the event has ended."""
+async def run_without_delay(resources: Resources, home: Namespace, event_id: UUID) -> MemoryEvent:
+    """Run every further attempt at once, until the event has ended."""
     ending = asyncio.create_task(ended(resources, home, event_id, seconds=40))
     while not ending.done():
-        await as_system(resources, HURRY, id=str(event_id))
+        await as_system(resources, RUN_NOW, id=str(event_id))
         await asyncio.sleep(0.02)
     return await ending
 
 
 @pytest.mark.parametrize("behaviour", [Fails(500), Hangs(), Drops(), Fails(429, retry_after="1")], ids=str)
-async def test_what_may_pass_is_tried_again(
+async def test_transient_failures_are_retried(
     engine: Resources, ann: Namespace, server: ModelServer, behaviour: Behaviour
 ) -> None:
     server.extraction(behaviour, Facts("User likes tea"))
-    event_id = await say(engine, ann, "I like tea")
-    async with working(engine):
-        assert await put_off(engine, ann, event_id) < 20
+    event_id = await queue_messages(engine, ann, "I like tea")
+    async with running_worker(engine):
+        assert await wait_for_retry(engine, ann, event_id) < 20
         assert (await event_of(engine, ann, event_id)).status == "RUNNING"
-        event = await hurried(engine, ann, event_id)
+        event = await run_without_delay(engine, ann, event_id)
     assert event.status == "SUCCEEDED"
     assert contents(await ask(engine, ann, "tea")) == ["User likes tea"]
     assert len(server.extractions) == 2
 
 
-async def test_a_model_that_says_when_to_come_back_is_not_asked_sooner(
-    engine: Resources, ann: Namespace, server: ModelServer
-) -> None:
+async def test_retry_respects_retry_after_of_the_model(engine: Resources, ann: Namespace, server: ModelServer) -> None:
     server.extraction(Fails(429, retry_after="300"))
-    event_id = await say(engine, ann, "I like tea")
-    async with working(engine):
-        assert 280 < await put_off(engine, ann, event_id) < 330
+    event_id = await queue_messages(engine, ann, "I like tea")
+    async with running_worker(engine):
+        assert 280 < await wait_for_retry(engine, ann, event_id) < 330
 
 
-async def test_tries_come_to_an_end_and_the_event_says_why(
+async def test_attempts_are_limited_and_the_event_has_a_reason(
     engine: Resources, ann: Namespace, server: ModelServer
 ) -> None:
     server.always(Fails(429, retry_after="20"), extraction=True)
-    event_id = await say(engine, ann, "I like tea")
-    async with working(engine):
-        event = await hurried(engine, ann, event_id)
+    event_id = await queue_messages(engine, ann, "I like tea")
+    async with running_worker(engine):
+        event = await run_without_delay(engine, ann, event_id)
     assert event.status == "FAILED"
     assert event.error
-    assert len(server.extractions) == MOST_TRIES + 1
+    assert len(server.extractions) == MAX_ATTEMPTS + 1
 
 
 # ---------------------------------------------------------------- duplicates
 
 
-async def test_a_fact_that_is_known_is_reported_as_such(engine: Resources, ann: Namespace, server: ModelServer) -> None:
+async def test_known_fact_is_reported_as_none(engine: Resources, ann: Namespace, server: ModelServer) -> None:
     same, alike = await keep(engine, ann, "User likes green tea", "User lives in Köln")
     server.extraction(Facts("User likes green tea", "User lives in Köln.", "User plays chess"))
-    event = await worked(engine, ann, "I like green tea, live in Köln and play chess")
+    event = await extract_now(engine, ann, "I like green tea, live in Köln and play chess")
     outcome = {each["id"]: each["event"] for each in event.results}
     assert {outcome[str(same)], outcome[str(alike)]} == {"NONE"}
     assert sorted(outcome.values()) == ["ADD", "NONE", "NONE"]
     assert len(await ask(engine, ann, "User")) == 3
 
 
-async def test_a_fact_said_twice_in_one_answer_is_kept_once(
+async def test_fact_repeated_in_one_answer_is_stored_once(
     engine: Resources, ann: Namespace, server: ModelServer
 ) -> None:
     server.extraction(Facts("User likes tea", "User likes tea"))
-    await worked(engine, ann, "Tea, tea")
+    await extract_now(engine, ann, "Tea, tea")
     assert contents(await ask(engine, ann, "tea")) == ["User likes tea"]
 
 
-# ---------------------------------------------------------------- one at a time, once, and in order
+# ---------------------------------------------------------------- order and repetition
 
 
-async def test_a_namespace_has_one_extraction_at_a_time_and_in_order(
+async def test_extractions_of_a_namespace_run_one_at_a_time_in_order(
     engine: Resources, ann: Namespace, server: ModelServer
 ) -> None:
     server.always(Says('{"mem', 'ory": []}', delay=0.03), extraction=True)
-    ids = [await say(engine, ann, f"Sentence number {n}") for n in range(5)]
-    async with working(engine):
+    ids = [await queue_messages(engine, ann, f"Sentence number {n}") for n in range(5)]
+    async with running_worker(engine):
         events = [await ended(engine, ann, each) for each in ids]
     spans = [(each.started_at, each.completed_at) for each in events]
     assert all(one[1] <= other[0] for one, other in pairwise(spans) if one[1] and other[0])
@@ -301,102 +297,102 @@ async def test_a_namespace_has_one_extraction_at_a_time_and_in_order(
     assert [f"Sentence number {n}" in words for n, words in enumerate(prompts)] == [True] * 5
 
 
-async def test_a_failed_try_lets_no_later_words_overtake_it(
+async def test_failed_attempt_is_not_overtaken_by_later_messages(
     engine: Resources, ann: Namespace, server: ModelServer
 ) -> None:
     server.extraction(Fails(500))
-    first = await say(engine, ann, "I moved to Rome")
-    second = await say(engine, ann, "I moved to Oslo")
-    async with working(engine):
-        await put_off(engine, ann, first)
+    first = await queue_messages(engine, ann, "I moved to Rome")
+    second = await queue_messages(engine, ann, "I moved to Oslo")
+    async with running_worker(engine):
+        await wait_for_retry(engine, ann, first)
         await asyncio.sleep(0.3)
         assert (await event_of(engine, ann, second)).status == "PENDING"
-        await hurried(engine, ann, second)
+        await run_without_delay(engine, ann, second)
     assert ["Rome" in str(body["messages"]) for body in server.extractions] == [True, True, False]
 
 
-async def test_namespaces_do_not_wait_for_each_other(engine: Resources, ann: Namespace, server: ModelServer) -> None:
+async def test_namespaces_do_not_block_each_other(engine: Resources, ann: Namespace, server: ModelServer) -> None:
     ben = await move_in(engine, ann.project_id, "ben")
     server.extraction(Fails(429, retry_after="300"))
-    waiting = await say(engine, ann, "I like tea")
-    async with working(engine):
-        await put_off(engine, ann, waiting)
-        assert (await ended(engine, ben, await say(engine, ben, "I like tea"))).status == "SUCCEEDED"
+    waiting = await queue_messages(engine, ann, "I like tea")
+    async with running_worker(engine):
+        await wait_for_retry(engine, ann, waiting)
+        assert (await ended(engine, ben, await queue_messages(engine, ben, "I like tea"))).status == "SUCCEEDED"
 
 
-async def test_a_job_whose_worker_died_is_done_once_more_and_its_facts_are_kept_once(
+async def test_job_of_a_dead_worker_runs_again_and_stores_facts_once(
     engine: Resources, ann: Namespace, server: ModelServer
 ) -> None:
     server.always(Facts("User likes tea"), extraction=True)
-    event_id = await say(engine, ann, "I like tea")
+    event_id = await queue_messages(engine, ann, "I like tea")
     await as_system(
         *(engine, "update jobs.procrastinate_jobs set status = 'doing' where args ->> 'event_id' = :id"),
         id=str(event_id),
     )
-    async with working(engine):
+    async with running_worker(engine):
         assert (await ended(engine, ann, event_id)).status == "SUCCEEDED"
     assert contents(await ask(engine, ann, "tea")) == ["User likes tea"]
     assert len(server.extractions) == 1
 
 
-async def test_a_job_that_is_run_again_after_its_end_does_nothing(
+async def test_finished_job_that_runs_again_does_nothing(
     engine: Resources, ann: Namespace, server: ModelServer
 ) -> None:
     server.extraction(Facts("User likes tea"))
-    event = await worked(engine, ann, "I like tea")
+    event = await extract_now(engine, ann, "I like tea")
     await run_extraction(engine, ann.project_id, event.id, 0)
     assert len(server.extractions) == 1
     assert (await event_of(engine, ann, event.id)).results == event.results
 
 
-async def test_an_event_that_was_deleted_meanwhile_leaves_nothing(
-    engine: Resources, ann: Namespace, server: ModelServer
-) -> None:
+async def test_deleted_event_leaves_no_memories(engine: Resources, ann: Namespace, server: ModelServer) -> None:
     deleted = threading.Event()
     server.always(Held(deleted, Facts("User likes tea")), extraction=True)
-    event_id = await say(engine, ann, "I like tea")
-    async with working(engine):
-        await asked(server)
+    event_id = await queue_messages(engine, ann, "I like tea")
+    async with running_worker(engine):
+        await wait_for_request(server)
         await execute(engine, ann, "delete from events where id = :id", id=event_id)
         deleted.set()
-        await over(engine, event_id)
+        await wait_for_job(engine, event_id)
     assert (await settled(engine, ann)) is not None
     assert await ask(engine, ann, "tea") == []
 
 
-async def test_words_and_job_are_written_together_or_not_at_all(engine: Resources, ann: Namespace) -> None:
+async def test_messages_and_job_are_written_in_one_transaction(engine: Resources, ann: Namespace) -> None:
     with pytest.raises(ZeroDivisionError):
-        await say_and_fail(engine, ann)
+        await queue_and_fail(engine, ann)
     jobs = [row for row in await as_system(engine, JOB) if row.args["project_id"] == str(ann.project_id)]
     assert jobs == []
 
 
-async def say_and_fail(resources: Resources, home: Namespace) -> None:
+async def queue_and_fail(resources: Resources, home: Namespace) -> None:
     async with resources.database.transaction(home.project_id) as tx:
         await queue_extraction(tx, home, Conversation([{"role": "user", "content": "I like tea"}]))
         raise ZeroDivisionError
 
 
-async def test_without_a_model_the_event_says_so(house: Resources, ann: Namespace) -> None:
-    event = await worked(house, ann, "I live in Köln. What about you?")
+async def test_event_notes_that_no_model_is_configured(house: Resources, ann: Namespace) -> None:
+    event = await extract_now(house, ann, "I live in Köln. What about you?")
     assert event.status == "SUCCEEDED"
     assert event.note
     assert "No language model" in event.note
     assert contents(await ask(house, ann, "Köln")) == ["I live in Köln."]
 
 
-async def test_a_failure_nobody_foresaw_is_an_event_that_failed(engine: Resources, ann: Namespace) -> None:
-    broken = replace(engine, extractor=Unforeseen())
-    event = await worked(broken, ann, "I like tea")
+async def test_unexpected_exception_fails_the_event(engine: Resources, ann: Namespace) -> None:
+    broken = replace(engine, extractor=BrokenExtractor())
+    event = await extract_now(broken, ann, "I like tea")
     assert event.status == "FAILED"
     assert event.error
 
 
-async def test_an_index_that_is_away_is_waited_for(engine: Resources, ann: Namespace, server: ModelServer) -> None:
+async def test_extraction_waits_for_an_unavailable_embedder(
+    engine: Resources, ann: Namespace, server: ModelServer
+) -> None:
     server.always(Facts("User likes tea"), extraction=True)
-    broken = replace(engine, embedder=Away(engine.embedder))
-    event_id = await say(broken, ann, "I like tea")
-    async with working(broken):
-        await put_off(broken, ann, event_id)
-    async with working(engine):
-        assert (await hurried(engine, ann, event_id)).status == "SUCCEEDED"
+    broken = replace(engine, embedder=UnavailableEmbedder(engine.embedder))
+    event_id = await queue_messages(broken, ann, "I like tea")
+    async with running_worker(broken):
+        await wait_for_retry(broken, ann, event_id)
+    async with running_worker(engine):
+        assert (await run_without_delay(engine, ann, event_id)).status == "SUCCEEDED"

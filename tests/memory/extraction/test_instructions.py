@@ -1,55 +1,67 @@
-"""Instructions: the call's own before the project's, each speaker by theirs, all the way to the model's prompt."""
+"""Instructions of a call and of its project, from the request to the extractor."""
 
+import json
 import uuid
 
 import httpx
 import pytest
 
 from app.core.resources import Resources
-from app.memory.extraction.extract import _as_request, _begin
-from app.memory.extraction.instructions import KEEP_LANGUAGE, Called, read_called, resolve
+from app.memory.extraction.extract import build_extraction_request
+from app.memory.extraction.instructions import KEEP_LANGUAGE, resolve_instructions
+from app.memory.ledger import CallInstructions, EventRequest
+from app.memory.ledger.run_event import begin_event
+from app.memory.origin import Origin
 
-USER, AGENT, BOTH = (
-    {"user_id": "anna", "agent_id": None},
-    {"user_id": None, "agent_id": "bot"},
-    {"user_id": "anna", "agent_id": "bot"},
-)
+USER, AGENT, BOTH = Origin(user_id="anna"), Origin(agent_id="bot"), Origin(user_id="anna", agent_id="bot")
 PROJECT = {"custom_instructions": "P", "agent_custom_instructions": "A"}
 
 
 @pytest.mark.parametrize(
-    ("called", "settings", "who", "expected"),
+    ("called", "settings", "origin", "expected"),
     [
-        (Called(), {}, USER, None),
-        (Called(), PROJECT, USER, "P"),
-        (Called(own="C"), PROJECT, USER, "C"),
-        (Called(own=""), PROJECT, USER, None),
-        (Called(agents="D"), PROJECT, USER, "P"),
-        (Called(), PROJECT, AGENT, "A"),
-        (Called(), {"custom_instructions": "P"}, AGENT, "P"),
-        (Called(agents="D"), PROJECT, AGENT, "D"),
-        (Called(), PROJECT, BOTH, "For what the user says: P\nFor what the assistant says: A"),
-        (Called(), {"custom_instructions": "P"}, BOTH, "P"),
-        (Called(includes="I", excludes="E"), {}, USER, "Remember only: I\nDo not remember: E"),
-        (Called(includes="I"), PROJECT, USER, "P\nRemember only: I"),
-        (Called(), {"multilingual": True}, USER, KEEP_LANGUAGE),
-        (Called(), {"multilingual": False}, USER, None),
+        (CallInstructions(), {}, USER, None),
+        (CallInstructions(), PROJECT, USER, "P"),
+        (CallInstructions(own="C"), PROJECT, USER, "C"),
+        (CallInstructions(own=""), PROJECT, USER, None),
+        (CallInstructions(agents="D"), PROJECT, USER, "P"),
+        (CallInstructions(), PROJECT, AGENT, "A"),
+        (CallInstructions(), {"custom_instructions": "P"}, AGENT, "P"),
+        (CallInstructions(agents="D"), PROJECT, AGENT, "D"),
+        (CallInstructions(), PROJECT, BOTH, "For what the user says: P\nFor what the assistant says: A"),
+        (CallInstructions(), {"custom_instructions": "P"}, BOTH, "P"),
+        (CallInstructions(includes="I", excludes="E"), {}, USER, "Remember only: I\nDo not remember: E"),
+        (CallInstructions(includes="I"), PROJECT, USER, "P\nRemember only: I"),
+        (CallInstructions(), {"multilingual": True}, USER, KEEP_LANGUAGE),
+        (CallInstructions(), {"multilingual": False}, USER, None),
     ],
 )
-def test_whose_instructions_count(
-    called: Called, settings: dict[str, object], who: dict[str, str | None], expected: str | None
+def test_instructions_of_call_and_project_are_combined(
+    called: CallInstructions, settings: dict[str, object], origin: Origin, expected: str | None
 ) -> None:
-    assert resolve(called, settings, **who) == expected  # type: ignore[arg-type]  # both of its keywords
+    assert resolve_instructions(called, settings, origin) == expected
 
 
-def test_what_a_call_said_is_kept_until_it_is_read() -> None:
-    called = Called("own", None, "", "not this")
-    assert read_called(called.as_request()) == called
-    assert read_called("as it once was kept") == Called(own="as it once was kept")
-    assert read_called(None) == Called()
+def test_instructions_of_a_call_survive_storage() -> None:
+    instructions = CallInstructions(own="own", includes="", excludes="not this")
+    stored = EventRequest(instructions=instructions).as_json()
+    assert json.loads(stored) == {"instructions": {"own": "own", "includes": "", "excludes": "not this"}}
+    assert EventRequest.model_validate_json(stored).instructions == instructions
 
 
-async def test_a_projects_instructions_reach_the_extractor(
+@pytest.mark.parametrize(
+    ("stored", "instructions"),
+    [
+        ({"instructions": "only food"}, CallInstructions(own="only food")),
+        ({"instructions": None}, CallInstructions()),
+        ({}, CallInstructions()),
+    ],
+)
+def test_instructions_of_older_events_are_read(stored: dict[str, object], instructions: CallInstructions) -> None:
+    assert EventRequest.model_validate(stored).instructions == instructions
+
+
+async def test_project_instructions_reach_the_extractor(
     client: httpx.AsyncClient, resources: Resources, project_id: uuid.UUID
 ) -> None:
     ping = (await client.get("/v1/ping/")).json()
@@ -57,13 +69,13 @@ async def test_a_projects_instructions_reach_the_extractor(
     await client.patch(project, json={"custom_instructions": "Only food", "multilingual": True})
     said = {"messages": "I like tea", "user_id": "anna", "includes": "drinks"}
     event = (await client.post("/v3/memories/add/", json=said)).json()["event_id"]
-    task = await _begin(resources, project_id, uuid.UUID(event))
-    assert task is not None
-    request = _as_request(resources, task)
+    running = await begin_event(resources.database, project_id, uuid.UUID(event))
+    assert running is not None
+    request = build_extraction_request(resources, running)
     assert request.instructions == f"Only food\n{KEEP_LANGUAGE}\nRemember only: drinks"
 
 
-async def test_memories_expire_when_the_project_says_so_unless_they_say_so_themselves(
+async def test_memories_expire_by_project_default_unless_the_call_says_otherwise(
     client: httpx.AsyncClient, project_id: uuid.UUID
 ) -> None:
     ping = (await client.get("/v1/ping/")).json()

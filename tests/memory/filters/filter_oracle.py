@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal
 
-from app.memory.ledger.models import Memory
+from app.memory.ledger import Memory
 
 NAMES = {
     "session_id": "run_id",

@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy.dialects import postgresql
 
 from app.core.errors import BadRequest
-from app.memory.filters.entity_scope import EntityScope, entity_scope, has_positive_entity
-from app.memory.filters.parse import parse_filters
+from app.memory.filters import entity_scope, has_positive_entity, parse_filters
 from app.memory.filters.tree import (
     And,
     CategoryContains,
     Compare,
+    ContentContains,
     Filter,
     InCategory,
     MetadataContains,
@@ -21,7 +21,6 @@ from app.memory.filters.tree import (
     OneOf,
     Or,
     Present,
-    Says,
     to_sql,
 )
 
@@ -144,12 +143,12 @@ def test_expiry_is_compared_by_the_day_in_utc(when: object) -> None:
         ({"text": "Tea"}, OneOf("text", ("Tea",))),
         ({"text": {"ne": "Tea"}}, Not(OneOf("text", ("Tea",)))),
         ({"text": {"in": ["Tea"]}}, OneOf("text", ("Tea",))),
-        ({"text": {"contains": "Tea"}}, Says("Tea", any_case=False)),
-        ({"text": {"icontains": "Tea"}}, Says("Tea", any_case=True)),
-        ({"keywords": "Tea"}, Says("Tea", any_case=True)),
-        ({"keywords": {"contains": "Tea"}}, Says("Tea", any_case=False)),
-        ({"keywords": {"icontains": "Tea"}}, Says("Tea", any_case=True)),
-        ({"keywords_search": " green  tea "}, And((Says("green", any_case=True), Says("tea", any_case=True)))),
+        ({"text": {"contains": "Tea"}}, ContentContains("Tea", any_case=False)),
+        ({"text": {"icontains": "Tea"}}, ContentContains("Tea", any_case=True)),
+        ({"keywords": "Tea"}, ContentContains("Tea", any_case=True)),
+        ({"keywords": {"contains": "Tea"}}, ContentContains("Tea", any_case=False)),
+        ({"keywords": {"icontains": "Tea"}}, ContentContains("Tea", any_case=True)),
+        ({"keywords_search": " green  tea "}, And((ContentContains("green", any_case=True), ContentContains("tea", any_case=True)))),
         ({"categories": {"in": ["food", "work"]}}, InCategory(("food", "work"))),
         ({"categories": ["food"]}, InCategory(("food",))),
         ({"categories": "food"}, InCategory(("food",))),
@@ -345,12 +344,17 @@ def test_a_long_key_is_not_repeated_in_full() -> None:
     ],
 )
 def test_the_users_a_filter_pins_down(raw: object, users: set[str] | None) -> None:
-    assert entity_scope(parse_filters(raw)).user_ids == users
+    assert entity_scope(parse_filters(raw))["user_id"] == users
 
 
 def test_each_kind_of_entity_is_pinned_on_its_own() -> None:
     scope = entity_scope(parse_filters({"agent_id": "bot", "appId": "shop", "session_id": "r1"}))
-    assert scope == EntityScope(None, frozenset({"bot"}), frozenset({"shop"}), frozenset({"r1"}))
+    assert scope == {
+        "user_id": None,
+        "agent_id": frozenset({"bot"}),
+        "app_id": frozenset({"shop"}),
+        "run_id": frozenset({"r1"}),
+    }
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,8 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database.database import Database
-from app.memory.filters.parse import parse_filters
-from app.memory.filters.tree import to_sql
-from app.memory.ledger.models import Memory
+from app.memory.filters import parse_filters, to_sql
+from app.memory.ledger import Memory
 from app.profiles.models import Profile
 from tests.memory.filters.filter_oracle import matches
 

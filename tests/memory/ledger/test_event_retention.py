@@ -1,4 +1,4 @@
-"""What is over is forgotten after a while. What is not, or is still needed, is not."""
+"""Finished events are deleted after a while; unfinished ones and those still needed are kept."""
 
 import asyncio
 from dataclasses import replace
@@ -9,8 +9,8 @@ import pytest
 
 from app.core.jobs import defer
 from app.core.resources import Resources
-from app.memory.ledger.event_retention import forget_events, forget_events_daily
-from app.memory.ledger.repository import record_event
+from app.memory.ledger import delete_old_events, record_event
+from app.memory.ledger.jobs import delete_old_events_daily
 from app.memory.namespace import Namespace
 from app.worker import run_jobs
 from tests.memory.namespaces import execute, move_in
@@ -34,7 +34,7 @@ async def event(
     status: str = "SUCCEEDED",
     event_type: str = "ADD",
 ) -> UUID:
-    """One that was begun and was over so many days ago."""
+    """An event that began and ended so many days ago."""
     event_id = uuid4()
     async with resources.database.transaction(home.project_id) as tx:
         await record_event(tx, home, event_id, event_type, done=True)
@@ -46,79 +46,79 @@ async def shown(client: httpx.AsyncClient) -> set[UUID]:
     return {UUID(each["id"]) for each in (await client.get("/v1/events/")).json()["results"]}
 
 
-async def test_what_was_over_a_month_ago_is_forgotten(
+async def test_events_finished_a_month_ago_are_deleted(
     client: httpx.AsyncClient, resources: Resources, home: Namespace
 ) -> None:
     for status in ("SUCCEEDED", "FAILED"):
         await event(resources, home, 32, 31, status=status)
     kept = {await event(resources, home, 29, 29), await event(resources, home, 32, 29, status="FAILED")}
-    await forget_events(resources)
+    await delete_old_events(resources)
     assert await shown(client) == kept
 
 
 @pytest.mark.parametrize("status", ["PENDING", "RUNNING"])
-async def test_what_is_not_over_is_kept_however_old_it_is(
+async def test_unfinished_events_are_kept_at_any_age(
     status: str, client: httpx.AsyncClient, resources: Resources, home: Namespace
 ) -> None:
     kept = {await event(resources, home, 400, over, status=status) for over in (None, 399)}
-    await forget_events(resources)
+    await delete_old_events(resources)
     assert await shown(client) == kept
 
 
-async def test_how_long_is_a_setting(client: httpx.AsyncClient, resources: Resources, home: Namespace) -> None:
+async def test_retention_period_is_a_setting(client: httpx.AsyncClient, resources: Resources, home: Namespace) -> None:
     kept = {await event(resources, home, 20_000, 20_000)}
-    await forget_events(replace(resources, values=replace(resources.values, events_kept_days=20_001)))
+    await delete_old_events(replace(resources, config=replace(resources.config, events_kept_days=20_001)))
     assert await shown(client) == kept
-    await forget_events(replace(resources, values=replace(resources.values, events_kept_days=19_999)))
+    await delete_old_events(replace(resources, config=replace(resources.config, events_kept_days=19_999)))
     assert await shown(client) == set()
 
 
-async def test_a_year_of_them_goes_little_by_little(
-    client: httpx.AsyncClient, resources: Resources, home: Namespace
-) -> None:
+async def test_events_are_deleted_in_batches(client: httpx.AsyncClient, resources: Resources, home: Namespace) -> None:
     for number in range(5):
         await event(resources, home, 300 + number, 300)
-    assert await forget_events(resources, at_once=2) >= 5
+    assert await delete_old_events(resources, batch_size=2) >= 5
     assert await shown(client) == set()
 
 
-async def test_what_came_of_it_stays(client: httpx.AsyncClient, resources: Resources, home: Namespace) -> None:
+async def test_memories_of_deleted_events_stay(
+    client: httpx.AsyncClient, resources: Resources, home: Namespace
+) -> None:
     said = {"messages": "I like tea", "user_id": "ann", "infer": False}
     [added] = (await client.post("/v3/memories/add/", json=said)).json()["results"]
     [old] = await shown(client)
     await execute(resources, home, AGED, id=old, status="SUCCEEDED", begun=31, over=31)
-    await forget_events(resources)
+    await delete_old_events(resources)
     assert (await client.get(f"/v1/event/{old}/")).status_code == 404
     assert (await client.get(f"/v1/memories/{added['id']}/")).json()["memory"] == "I like tea"
     [change] = (await client.get("/v1/memories/events/")).json()["results"]
     assert change["new_memory"] == "I like tea"
 
 
-async def test_how_the_last_user_profile_went_stays_known(
+async def test_last_user_profile_event_is_kept(
     client: httpx.AsyncClient, resources: Resources, home: Namespace, project_id: UUID
 ) -> None:
-    """It is shown, and says how many memories there must be before it is tried again."""
+    """Clients see it, and it decides when the user profile is generated again."""
     ben = await move_in(resources, project_id, "ben")
     await event(resources, home, 50, 50, event_type="PROFILE")
     last = {await event(resources, each, 40, 40, event_type="PROFILE", status="FAILED") for each in (home, ben)}
-    await forget_events(resources)
+    await delete_old_events(resources)
     assert await shown(client) == last
 
 
-async def test_a_job_that_is_known_still_counts_its_events(
+async def test_events_of_a_stored_job_are_kept(
     client: httpx.AsyncClient, resources: Resources, home: Namespace, project_id: UUID
 ) -> None:
     job = await event(resources, home, 50, 50, event_type="PROFILE")
     last = await event(resources, home, 40, 40, event_type="PROFILE")
     await execute(resources, home, JOB, project_id=project_id, key=str(job), id=job)
-    await forget_events(resources)
+    await delete_old_events(resources)
     assert await shown(client) == {job, last}
 
 
-async def test_it_is_done_by_a_job(client: httpx.AsyncClient, resources: Resources, home: Namespace) -> None:
+async def test_daily_job_deletes_old_events(client: httpx.AsyncClient, resources: Resources, home: Namespace) -> None:
     await event(resources, home, 31, 31)
-    async with run_jobs(resources, concurrency=1, look_every_seconds=0.1), asyncio.timeout(20):
+    async with run_jobs(resources, concurrency=1, poll_seconds=0.1), asyncio.timeout(20):
         async with resources.database.system() as tx:
-            await defer(tx, forget_events_daily, timestamp=0)
-        while await shown(client):  # noqa: ASYNC110  # a job takes it away
+            await defer(tx, delete_old_events_daily, timestamp=0)
+        while await shown(client):  # noqa: ASYNC110  # a job deletes it
             await asyncio.sleep(0.05)

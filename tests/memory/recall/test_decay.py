@@ -1,4 +1,4 @@
-"""Decay: what was used lately ranks higher, what was not fades, and nobody notices where it is off."""
+"""Decay: memories that were used lately rank higher, unused ones lower, and only where a project enables it."""
 
 import datetime as dt
 import uuid
@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.memory.ledger.models import Memory
-from app.memory.recall.decay import CEILING, FLOOR, factor, fade, pool
-from app.memory.recall.recall import Recalled
+from app.memory.ledger import SearchRow
+from app.memory.recall import Recalled
+from app.memory.recall.decay import MAX_FACTOR, MIN_FACTOR, apply_decay, candidate_pool_size, decay_factor
 
 NOW = dt.datetime(2026, 11, 21, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
@@ -18,49 +18,51 @@ ages = st.floats(0, 5000)
 
 
 @given(ages, st.lists(ages, max_size=40))
-def test_the_factor_stays_in_its_bounds(age: float, uses: list[float]) -> None:
-    assert FLOOR <= factor(NOW - age * DAY, sorted(NOW - use * DAY for use in uses), NOW) <= CEILING
+def test_decay_factor_stays_in_its_bounds(age: float, uses: list[float]) -> None:
+    assert MIN_FACTOR <= decay_factor(NOW - age * DAY, sorted(NOW - use * DAY for use in uses), NOW) <= MAX_FACTOR
 
 
-def test_what_is_new_is_left_alone_and_what_is_old_fades_to_the_floor() -> None:
-    assert factor(NOW, [], NOW) == 1.0
-    assert FLOOR < factor(NOW - 60 * DAY, [], NOW) < 0.6
-    assert abs(factor(NOW - 5000 * DAY, [], NOW) - FLOOR) < 0.001
+def test_decay_factor_is_one_for_new_and_minimal_for_old_memories() -> None:
+    assert decay_factor(NOW, [], NOW) == 1.0
+    assert MIN_FACTOR < decay_factor(NOW - 60 * DAY, [], NOW) < 0.6
+    assert abs(decay_factor(NOW - 5000 * DAY, [], NOW) - MIN_FACTOR) < 0.001
 
 
-def test_uses_lift_and_lately_more_than_long_ago() -> None:
+def test_decay_factor_grows_with_accesses_and_more_with_recent_ones() -> None:
     old = NOW - 400 * DAY
-    once, often = factor(old, [NOW - DAY], NOW), factor(old, [NOW - DAY] * 20, NOW)
-    assert factor(old, [], NOW) < factor(old, [NOW - 90 * DAY], NOW) < once < often
+    once, often = decay_factor(old, [NOW - DAY], NOW), decay_factor(old, [NOW - DAY] * 20, NOW)
+    assert decay_factor(old, [], NOW) < decay_factor(old, [NOW - 90 * DAY], NOW) < once < often
     assert often > 1.4
 
 
-def test_only_the_last_twenty_uses_count() -> None:
+def test_decay_factor_counts_only_the_latest_twenty_accesses() -> None:
     old, long_ago = NOW - 400 * DAY, [NOW - 300 * DAY] * 100
-    assert factor(old, [*long_ago, *[NOW] * 20], NOW) == factor(old, [NOW] * 20, NOW)
+    assert decay_factor(old, [*long_ago, *[NOW] * 20], NOW) == decay_factor(old, [NOW] * 20, NOW)
 
 
-def test_a_clock_that_was_ahead_does_no_harm() -> None:
-    assert factor(NOW + DAY, [NOW + DAY], NOW) <= CEILING
+def test_decay_factor_tolerates_dates_in_the_future() -> None:
+    assert decay_factor(NOW + DAY, [NOW + DAY], NOW) <= MAX_FACTOR
 
 
 def recalled(score: float, age: float, uses: int = 0) -> Recalled:
-    return Recalled(Memory(created_at=NOW - age * DAY, accessed_at=[NOW] * uses), score, {"similarity": 0.5})
+    row = SearchRow._make([None] * len(SearchRow._fields))
+    memory = row._replace(created_at=NOW - age * DAY, accessed_at=[NOW] * uses)
+    return Recalled(memory, score, {"similarity": 0.5})
 
 
-def test_fading_changes_the_order_and_keeps_the_score_within_one() -> None:
+def test_apply_decay_changes_the_order_and_keeps_scores_below_one() -> None:
     faded, used = recalled(0.7, 1000), recalled(0.68, 1000, 20)
-    found = fade([faded, used], 1, NOW)
+    found = apply_decay([faded, used], 1, NOW)
     assert [each.memory for each in found] == [used.memory]
     assert found[0].score == 1.0
     assert found[0].parts["decay"] > 1.4
 
 
-def test_the_pool_is_wider_than_what_is_asked_for() -> None:
-    assert (pool(1), pool(10), pool(100)) == (50, 50, 300)
+def test_candidate_pool_is_wider_than_top_k() -> None:
+    assert (candidate_pool_size(1), candidate_pool_size(10), candidate_pool_size(100)) == (50, 50, 300)
 
 
-async def test_a_projects_searches_fade_only_where_it_wants_that(
+async def test_search_applies_decay_only_where_the_project_enables_it(
     client: httpx.AsyncClient, project_id: uuid.UUID
 ) -> None:
     ping = (await client.get("/v1/ping/")).json()
@@ -71,7 +73,7 @@ async def test_a_projects_searches_fade_only_where_it_wants_that(
     await client.patch(project, json={"decay": True})
     faded = await score(client)
     assert faded < before * 0.5
-    assert await score(client) > faded, "having been found counts as a use"
+    assert await score(client) > faded, "being returned counts as an access"
     await client.patch(project, json={"decay": False})
     assert await score(client) == pytest.approx(before, rel=0.01)
 

@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.ports import Role
-from app.memory.indexing.indexed_text import embedding_text, keyword_text, query_text, split_speaker
-from app.memory.ledger.new_memory import Kind
-from app.memory.recall.features import FEATURES, Found, measure
+from app.memory.indexing import embedding_text, keyword_text, query_text, split_speaker
+from app.memory.ledger import Kind
+from app.memory.recall import FEATURES, RankingInput, compute_features
 from app.memory.recall.ranking import KindWeights, RankingWeights, importance, rank, recency
 
 NOW = dt.datetime(2024, 3, 1, tzinfo=dt.UTC)
-BASE = Found(UUID(int=1), 0.3, 2.0, Kind.EPISODE, Role.USER, "I went home", None, "run", NOW)
+BASE = RankingInput(UUID(int=1), 0.3, 2.0, Kind.EPISODE, Role.USER, "I went home", None, "run", NOW)
 scores = st.none() | st.floats(-1, 40, allow_nan=False)
 founds = st.builds(
-    Found,
+    RankingInput,
     id=st.uuids(),
     similarity=st.none() | st.floats(-1, 1),
     bm25=scores,
@@ -30,18 +30,18 @@ founds = st.builds(
 )
 
 
-def first(question: str, better: Found, worse: Found) -> bool:
+def first(question: str, better: RankingInput, worse: RankingInput) -> bool:
     worse = worse._replace(id=uuid4())
     return rank(question, [worse, better], NOW)[0].id == better.id
 
 
-def column(name: str, question: str, *found: Found) -> list[float]:
-    values: list[float] = measure(question, found)[:, FEATURES.index(name)].tolist()
+def column(name: str, question: str, *found: RankingInput) -> list[float]:
+    values: list[float] = compute_features(question, found)[:, FEATURES.index(name)].tolist()
     return values
 
 
 @given(st.text(max_size=60), st.lists(founds, max_size=12))
-def test_scores_are_chances_in_order_and_their_parts_explain_them(question: str, found: list[Found]) -> None:
+def test_scores_are_sorted_probabilities_and_their_parts_add_up(question: str, found: list[RankingInput]) -> None:
     ranked = rank(question, found, NOW)
     assert sorted(each.id for each in ranked) == sorted(each.id for each in found)
     assert [each.score for each in ranked] == sorted((each.score for each in ranked), reverse=True)
@@ -51,7 +51,7 @@ def test_scores_are_chances_in_order_and_their_parts_explain_them(question: str,
 
 
 @given(st.text(max_size=60), st.lists(founds, max_size=12), st.integers(1, 12))
-def test_a_limit_gives_the_first_of_the_same_order(question: str, found: list[Found], limit: int) -> None:
+def test_limit_returns_the_first_of_the_same_order(question: str, found: list[RankingInput], limit: int) -> None:
     assert rank(question, found, NOW, limit=limit) == rank(question, found, NOW)[:limit]
 
 
@@ -65,44 +65,44 @@ def test_a_limit_gives_the_first_of_the_same_order(question: str, found: list[Fo
         ("Where did I go?", BASE._replace(role=Role.USER)),
     ],
 )
-def test_what_answers_better_comes_first(question: str, better: Found) -> None:
+def test_better_answer_ranks_first(question: str, better: RankingInput) -> None:
     assert first(question, better, BASE._replace(role=Role.ASSISTANT))
 
 
-def test_the_month_asked_about_comes_first() -> None:
+def test_memory_of_the_month_in_the_question_ranks_first() -> None:
     assert first("What was in May?", BASE._replace(created_at=NOW.replace(month=5, year=2023)), BASE)
 
 
-def test_of_two_alike_the_newer_comes_first() -> None:
+def test_newer_of_two_equal_memories_ranks_first() -> None:
     assert first("Where?", BASE, BASE._replace(created_at=NOW - dt.timedelta(days=90)))
 
 
-def test_an_answer_comes_before_a_question() -> None:
+def test_answer_ranks_before_a_question() -> None:
     assert first("Where?", BASE, BASE._replace(content="Did you go home?"))
 
 
-def test_the_turns_around_are_found_by_the_context() -> None:
+def test_neighbours_are_linked_by_their_context() -> None:
     question = BASE._replace(content="Where to?", similarity=0.7)
     answer = BASE._replace(content="Home", context="Where to?", similarity=0.2)
     assert column("similarity_before", "?", question, answer) == [0.0, 0.7]
     assert column("similarity_after", "?", question, answer) == [0.2, 0.0]
 
 
-def test_the_turns_of_another_run_are_not_around() -> None:
+def test_turns_of_another_run_are_not_neighbours() -> None:
     question = BASE._replace(content="Where to?", similarity=0.7, run_id="other")
     answer = BASE._replace(content="Home", context="Where to?")
     assert column("similarity_before", "?", question, answer) == [0.0, 0.0]
 
 
-def test_what_only_the_words_found_is_no_nearer_than_the_farthest() -> None:
+def test_words_only_candidate_is_as_similar_as_the_least_similar() -> None:
     assert column("similarity", "?", BASE, BASE._replace(similarity=None)) == [0.3, 0.3]
 
 
-def test_a_verb_is_no_month() -> None:
+def test_verb_may_is_not_a_month() -> None:
     assert column("month", "What may I eat?", BASE._replace(created_at=NOW.replace(month=5))) == [0.0]
 
 
-def test_an_explicit_importance_wins_over_the_role() -> None:
+def test_explicit_importance_overrides_the_role() -> None:
     assert importance(BASE._replace(role=Role.SYSTEM, importance=0.9)) == 0.9
     assert importance(BASE) > importance(BASE._replace(role=Role.ASSISTANT))
     assert importance(BASE._replace(kind=Kind.FACT)) > importance(BASE)
@@ -117,23 +117,23 @@ def test_recency_halves_with_each_half_life(days: int, expected: float) -> None:
     ("question", "expected"),
     [("Where did I go?", [1, 0, 0]), ("What did you say?", [0, 1, 0]), ("Where is Ann?", [0, 0, 1]), ("Who?", [0] * 3)],
 )
-def test_a_question_is_about_whom_it_names_or_whose_i_and_you_it_says(question: str, expected: list[float]) -> None:
+def test_question_is_about_the_people_it_names_or_addresses(question: str, expected: list[float]) -> None:
     user, assistant = BASE, BASE._replace(role=Role.ASSISTANT)
     assert column("subject", question, user, assistant, BASE._replace(content="Ann: home")) == expected
 
 
-def test_weights_can_switch_a_part_off() -> None:
+def test_zero_weight_disables_a_part() -> None:
     weights = RankingWeights(importance=0, recency=0)
     parts = rank("Where?", [BASE._replace(importance=1.0)], NOW, weights)[0].parts
     assert parts["importance"] == parts["recency"] == 0
 
 
-def test_weights_of_another_length_are_refused() -> None:
+def test_weights_of_another_length_are_rejected() -> None:
     with pytest.raises(ValueError, match="one for each of similarity"):
         KindWeights(0, (1.0,))
 
 
-def test_a_default_threshold_keeps_what_is_near_and_hides_what_is_not() -> None:
+def test_default_threshold_keeps_near_and_hides_far_memories() -> None:
     old = NOW - dt.timedelta(days=900)
     near = BASE._replace(kind=Kind.FACT, similarity=0.6, bm25=None, created_at=old)
     unrelated = near._replace(similarity=0.05)
@@ -149,15 +149,15 @@ def test_a_default_threshold_keeps_what_is_near_and_hides_what_is_not() -> None:
         ("12:30 is fine", (None, "12:30 is fine")),
     ],
 )
-def test_a_speaker_is_what_stands_before_the_colon(content: str, expected: tuple[str | None, str]) -> None:
+def test_speaker_is_the_name_before_the_colon(content: str, expected: tuple[str | None, str]) -> None:
     assert split_speaker(content) == expected
 
 
-def test_a_vector_is_made_of_the_own_words_only() -> None:
-    assert embedding_text("Ann: I moved", "Bob: Any news?", NOW) == "I moved"
+def test_embedding_text_omits_speaker_and_context() -> None:
+    assert embedding_text("Ann: I moved") == "I moved"
 
 
-def test_words_are_found_with_speaker_context_and_date() -> None:
+def test_keyword_text_includes_speaker_context_and_date() -> None:
     assert keyword_text("Ann: I moved", "Bob: Any news?", NOW) == "1 March 2024\nBob: Any news?\nAnn: I moved"
 
 
@@ -170,5 +170,5 @@ def test_words_are_found_with_speaker_context_and_date() -> None:
         ("where did i park", "where did i park"),
     ],
 )
-def test_a_question_is_embedded_as_its_subject_would_say_it(question: str, expected: str) -> None:
+def test_query_text_replaces_the_subject_by_the_first_person(question: str, expected: str) -> None:
     assert query_text(question) == expected

@@ -1,4 +1,4 @@
-"""Whichever index finds the candidates, a filtered search returns what plain Python says it should."""
+"""With every index, a filtered search returns what the filter oracle says it should."""
 
 import datetime as dt
 import uuid
@@ -14,11 +14,11 @@ from sqlalchemy import select, text
 
 from app.adapters.models.onnx import OnnxEmbedder
 from app.core.resources import Resources
-from app.memory.filters.parse import parse_filters
-from app.memory.indexing.indexer import Indexer
-from app.memory.ledger.models import Memory
-from app.memory.ledger.new_memory import NewMemory
+from app.memory.filters import parse_filters
+from app.memory.indexing import Indexer
+from app.memory.ledger import Memory, NewMemory
 from app.memory.namespace import Namespace
+from app.memory.origin import Origin
 from app.memory.remember import remember
 from tests.contracts.vector_index import edge_store, empty_pgvector, pgvector_store, qdrant_store
 from tests.memory.filters.filter_oracle import matches
@@ -31,16 +31,16 @@ DAYS = [dt.date(2024, 2, 29), dt.date(2024, 3, 1), dt.date(9999, 12, 31)]
 ALLOWED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
 
-values = st.fixed_dictionaries(
-    {
-        "content": st.sampled_from(WORDS),
-        "agent_id": st.sampled_from([None, "a", "A", "1"]),
-        "run_id": st.sampled_from([None, "a", "b", "*"]),
-        "metadata": st.dictionaries(st.sampled_from(["k", "0", "a.b"]), st.sampled_from([1, True, "tea", None, []])),
-        "categories": st.sampled_from([None, (), ("tea",), ("Tea", "a_b")]),
-        "expires_on": st.sampled_from([None, *DAYS]),
-        "created_at": st.datetimes(dt.datetime(2024, 2, 28), dt.datetime(2024, 3, 2), timezones=st.just(dt.UTC)),
-    }
+new_memories = st.builds(
+    NewMemory,
+    content=st.sampled_from(WORDS),
+    origin=st.builds(
+        Origin, agent_id=st.sampled_from([None, "a", "A", "1"]), run_id=st.sampled_from([None, "a", "b", "*"])
+    ),
+    metadata=st.dictionaries(st.sampled_from(["k", "0", "a.b"]), st.sampled_from([1, True, "tea", None, []])),
+    categories=st.sampled_from([None, (), ("tea",), ("Tea", "a_b")]),
+    expires_on=st.sampled_from([None, *DAYS]),
+    created_at=st.datetimes(dt.datetime(2024, 2, 28), dt.datetime(2024, 3, 2), timezones=st.just(dt.UTC)),
 )
 
 
@@ -64,14 +64,14 @@ async def engine(resources: Resources, tmp_path: Path, request: pytest.FixtureRe
 
 @settings(max_examples=6, deadline=None, suppress_health_check=ALLOWED)
 @given(
-    given_memories=st.lists(values, min_size=5, max_size=12),
+    given_memories=st.lists(new_memories, min_size=5, max_size=12),
     given_filters=st.lists(filters, min_size=5, max_size=10),
 )
-async def test_a_search_returns_what_the_filter_means(
-    engine: Resources, home: Namespace, given_memories: list[dict[str, object]], given_filters: list[dict[str, object]]
+async def test_search_returns_what_the_filter_means(
+    engine: Resources, home: Namespace, given_memories: list[NewMemory], given_filters: list[dict[str, object]]
 ) -> None:
     run = uuid.uuid4().hex
-    new = [NewMemory(**{**each, "app_id": run}) for each in given_memories]  # type: ignore[arg-type]  # drawn by name
+    new = [replace(each, origin=replace(each.origin, app_id=run)) for each in given_memories]
     await remember(engine, home, new, deduplicate=False)
     rows = await visible_rows(engine, home, run)
     for given_filter in given_filters:

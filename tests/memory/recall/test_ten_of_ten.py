@@ -1,4 +1,4 @@
-"""However many memories there are in all and beside them, what belongs to a question is found, whole."""
+"""All memories that belong to a question are found, however many others surround them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,8 +8,8 @@ import pytest
 import pytest_asyncio
 
 from app.core.resources import Resources
-from app.memory.filters.parse import parse_filters
-from app.memory.ledger.new_memory import NewMemory
+from app.memory.filters import parse_filters
+from app.memory.ledger import NewMemory
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
 from app.settings import Settings
@@ -46,7 +46,7 @@ async def fill(resources: Resources, home: Namespace, size: int) -> None:
     [(100, 600), (1_000, 2_000), pytest.param(10_000, 100_000, marks=pytest.mark.long)],
     ids=["100", "1000", "10000 of 100000"],
 )
-async def test_all_ten_of_ten_are_found(house: Resources, size: int, total: int) -> None:
+async def test_recall_finds_all_ten_of_ten(house: Resources, size: int, total: int) -> None:
     project_id = await new_project(house)
     home, *others = [await move_in(house, project_id, f"person {n}") for n in range(10)]
     await fill(house, home, size)

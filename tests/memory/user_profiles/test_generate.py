@@ -1,4 +1,4 @@
-"""What a language model makes of what is remembered of one user, with a real server behind OpenAI's API."""
+"""User profiles from a language model, with a real server behind OpenAI's API."""
 
 import asyncio
 import json
@@ -18,10 +18,11 @@ from app.adapters.models.openai import Connection, OpenAIModel
 from app.core.errors import AppError
 from app.core.resources import Resources
 from app.main import create_app
+from app.memory.ledger.run_event import MAX_ATTEMPTS
 from app.memory.namespace import Namespace
-from app.memory.user_profiles.generate import MOST_BAD_ANSWERS, MOST_TRIES, portray
-from app.memory.user_profiles.profile_schema import check_schema, fit, read_answer, says_something
-from app.memory.user_profiles.request import DUE_AFTER, forget_old_jobs, refresh_portraits
+from app.memory.user_profiles.generate import MAX_UNUSABLE_ANSWERS, generate_user_profile
+from app.memory.user_profiles.jobs import REFRESH_AFTER, delete_old_jobs, refresh_user_profiles
+from app.memory.user_profiles.profile_schema import check_schema, fit_to_schema, has_content, parse_answer
 from tests.conftest import MakeKey
 from tests.memory.namespaces import execute, keep, move_in
 from tests.model_server import Behaviour, Drops, Fails, ModelServer, Raw, Says
@@ -45,7 +46,7 @@ def server(models: ModelServer) -> ModelServer:
 
 @pytest_asyncio.fixture
 async def house(resources: Resources, server: ModelServer) -> AsyncIterator[Resources]:
-    """Nobody works here but the test itself: it runs each job when it wants to."""
+    """Without a worker: each test runs the jobs itself."""
     model = OpenAIModel(Connection(base_url=server.url, tries=1, timeout_seconds=5), model="test-model")
     yield replace(resources, llm=model)
     await model.close()
@@ -69,64 +70,64 @@ async def home(house: Resources, project_id: UUID, client: httpx.AsyncClient) ->
     return await move_in(house, project_id)
 
 
-async def asked(client: httpx.AsyncClient) -> UUID:
+async def request_profile(client: httpx.AsyncClient) -> UUID:
     body = {"operation": "trigger", "entity_type": "user", "entity_id": "ann"}
     reply = await client.post("/v2/profiles/jobs/", json=body)
     assert reply.status_code == 202, reply.text
     return UUID(reply.json()["event_id"])
 
 
-async def seen(client: httpx.AsyncClient) -> dict[str, Any]:
+async def read_profile(client: httpx.AsyncClient) -> dict[str, Any]:
     profile: dict[str, Any] = (await client.get("/v2/entities/user/ann/profile/")).json()
     return profile
 
 
-async def made(house: Resources, client: httpx.AsyncClient, home: Namespace) -> dict[str, Any]:
-    await portray(house, home.project_id, await asked(client), 0)
-    return await seen(client)
+async def generate_now(house: Resources, client: httpx.AsyncClient, home: Namespace) -> dict[str, Any]:
+    await generate_user_profile(house, home.project_id, await request_profile(client), 0)
+    return await read_profile(client)
 
 
-# ---------------------------------------------------------------- what comes of it
+# ---------------------------------------------------------------- results and failures
 
 
-async def test_the_model_is_asked_for_the_schema_and_told_what_is_remembered(
+async def test_model_receives_schema_and_memories(
     house: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
 ) -> None:
     await keep(house, home, "I live in Rome", "I was born in 1990")
     await keep(house, await move_in(house, home.project_id, "bert"), "Bert's secret")
     server.chat(Says('Here it is: {"city": "Rome", ', '"age": 36, "more": 1}'))
-    profile = await made(house, client, home)
+    profile = await generate_now(house, client, home)
     assert profile["profile"] == {"city": "Rome", "age": 36}
     assert (profile["status"], profile["generation_count"], profile["note"]) == ("succeeded", 1, None)
-    (body,) = server.portraits
+    (body,) = server.user_profiles
     task, known = (message["content"] for message in body["messages"])
-    assert read_answer(task) == SCHEMA
+    assert parse_answer(task) == SCHEMA
     assert "Cities in English" in task
     assert sorted(each["memory"] for each in json.loads(known)) == ["I live in Rome", "I was born in 1990"]
 
 
-async def test_what_was_not_asked_for_that_way_is_null(
+async def test_value_that_does_not_fit_the_schema_is_null(
     house: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
 ) -> None:
     await keep(house, home, "I live in Rome")
     server.chat(Says('{"city": "Ro\\u0000me\\ud800", "age": "forty"}'))
-    assert (await made(house, client, home))["profile"] == {"city": "Rome", "age": None}
+    assert (await generate_now(house, client, home))["profile"] == {"city": "Rome", "age": None}
     server.chat(Says('{"city": null, "age": true}'))
-    profile = await made(house, client, home)
+    profile = await generate_now(house, client, home)
     assert (profile["status"], profile["profile"]) == ("insufficient_data", {})
 
 
 @pytest.mark.parametrize(
     ("behaviour", "tries", "reason"),
     [
-        (Raw("I cannot say."), MOST_BAD_ANSWERS, "not a JSON object"),
-        (Raw('["a list"]'), MOST_BAD_ANSWERS, "not a JSON object"),
+        (Raw("I cannot say."), MAX_UNUSABLE_ANSWERS, "not a JSON object"),
+        (Raw('["a list"]'), MAX_UNUSABLE_ANSWERS, "not a JSON object"),
         (Fails(401), 0, "refused this server's key"),
-        (Fails(500), MOST_TRIES, "The language model"),
-        (Drops(), MOST_TRIES, "The language model"),
+        (Fails(500), MAX_ATTEMPTS, "The language model"),
+        (Drops(), MAX_ATTEMPTS, "The language model"),
     ],
 )
-async def test_what_goes_wrong_is_an_event_that_failed_with_the_reason(
+async def test_failure_is_a_failed_event_with_a_reason(
     behaviour: Behaviour,
     tries: int,
     reason: str,
@@ -137,46 +138,46 @@ async def test_what_goes_wrong_is_an_event_that_failed_with_the_reason(
 ) -> None:
     await keep(house, home, "I live in Rome")
     server.chat(Says('{"city": "Rome"}'))
-    await made(house, client, home)
+    await generate_now(house, client, home)
     server.always(behaviour)
-    event_id = await asked(client)
+    event_id = await request_profile(client)
     for earlier in range(tries):
         with pytest.raises(AppError):
-            await portray(house, home.project_id, event_id, earlier)
-        assert (await seen(client))["status"] == "pending"
-    await portray(house, home.project_id, event_id, tries)
+            await generate_user_profile(house, home.project_id, event_id, earlier)
+        assert (await read_profile(client))["status"] == "pending"
+    await generate_user_profile(house, home.project_id, event_id, tries)
     event = (await client.get(f"/v1/event/{event_id}/")).json()
     assert (event["status"], reason in event["error"]) == ("FAILED", True), event["error"]
-    profile = await seen(client)
+    profile = await read_profile(client)
     assert (profile["status"], profile["error"]) == ("failed", event["error"])
-    assert profile["profile"] == {"city": "Rome", "age": None}, "the one from before stays"
+    assert profile["profile"] == {"city": "Rome", "age": None}, "the previous user profile stays"
 
 
-async def begun(server: ModelServer) -> None:
+async def wait_for_request(server: ModelServer) -> None:
     for _ in range(1000):
-        if server.portraits:
+        if server.user_profiles:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("the model was never asked")
 
 
-async def test_what_is_deleted_while_the_model_thinks_is_in_no_profile(
+async def test_memory_deleted_during_generation_is_in_no_user_profile(
     house: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
 ) -> None:
     (memory_id, _) = await keep(house, home, f"I live in {SECRET}", "I am 36 years old")
     server.chat(Says(f'{{"city": "{SECRET}"', ', "age": 36}', delay=0.3), Says('{"age": 36}'))
-    event_id = await asked(client)
-    thinking = asyncio.create_task(portray(house, home.project_id, event_id, 0))
-    await begun(server)
+    event_id = await request_profile(client)
+    thinking = asyncio.create_task(generate_user_profile(house, home.project_id, event_id, 0))
+    await wait_for_request(server)
     assert (await client.delete(f"/v1/memories/{memory_id}/")).status_code == 200
     with pytest.raises(AppError):
         await thinking
-    assert (await seen(client))["profile"] == {}
-    await portray(house, home.project_id, event_id, 1)
-    assert (await seen(client))["profile"] == {"city": None, "age": 36}
+    assert (await read_profile(client))["profile"] == {}
+    await generate_user_profile(house, home.project_id, event_id, 1)
+    assert (await read_profile(client))["profile"] == {"city": None, "age": 36}
 
 
-async def test_no_word_of_it_is_in_the_log_nor_in_a_job(
+async def test_log_and_job_contain_no_content(
     house: Resources,
     client: httpx.AsyncClient,
     home: Namespace,
@@ -185,9 +186,9 @@ async def test_no_word_of_it_is_in_the_log_nor_in_a_job(
 ) -> None:
     await keep(house, home, f"I live in {SECRET}")
     server.chat(Says(f'{{"city": "{SECRET}"}}'), Raw(SECRET))
-    assert (await made(house, client, home))["profile"]["city"] == SECRET
-    event_id = await asked(client)
-    await portray(house, home.project_id, event_id, MOST_TRIES)
+    assert (await generate_now(house, client, home))["profile"]["city"] == SECRET
+    event_id = await request_profile(client)
+    await generate_user_profile(house, home.project_id, event_id, MAX_ATTEMPTS)
     logged = "".join(capfd.readouterr())
     assert str(event_id) in logged
     assert SECRET not in logged
@@ -197,77 +198,75 @@ async def test_no_word_of_it_is_in_the_log_nor_in_a_job(
     assert json.loads(arguments or "{}") == {"project_id": str(home.project_id), "event_id": str(event_id)}
 
 
-async def test_an_event_that_is_done_is_not_done_again(
+async def test_finished_event_is_not_generated_again(
     house: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
 ) -> None:
     await keep(house, home, "I live in Rome")
     server.chat(Says('{"city": "Rome"}'))
-    event_id = await asked(client)
+    event_id = await request_profile(client)
     for _ in range(2):
-        await portray(house, home.project_id, event_id, 0)
-    await portray(house, home.project_id, uuid.uuid4(), 0)
-    assert len(server.portraits) == 1
+        await generate_user_profile(house, home.project_id, event_id, 0)
+    await generate_user_profile(house, home.project_id, uuid.uuid4(), 0)
+    assert len(server.user_profiles) == 1
 
 
-# ---------------------------------------------------------------- by itself
+# ---------------------------------------------------------------- periodic refresh
 
 
-async def waiting(client: httpx.AsyncClient) -> int:
+async def count_pending(client: httpx.AsyncClient) -> int:
     found = (await client.get("/v1/events/", params={"event_type": "PROFILE", "status": "PENDING"})).json()
     return int(found["count"])
 
 
-async def test_enough_new_memories_make_one_by_itself_once(
+async def test_enough_new_memories_request_one_user_profile(
     house: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
 ) -> None:
     server.always(Says('{"city": "Rome"}'))
-    await keep(house, home, *(f"I saw bird number {number}" for number in range(DUE_AFTER - 1)))
-    await refresh_portraits(house)
-    assert await waiting(client) == 0
+    await keep(house, home, *(f"I saw bird number {number}" for number in range(REFRESH_AFTER - 1)))
+    await refresh_user_profiles(house)
+    assert await count_pending(client) == 0
     await keep(house, home, "I live in Rome")
     for _ in range(2):
-        await refresh_portraits(house)
-        assert await waiting(client) == 1
+        await refresh_user_profiles(house)
+        assert await count_pending(client) == 1
     (event,) = (await client.get("/v1/events/", params={"event_type": "PROFILE"})).json()["results"]
-    await portray(house, home.project_id, UUID(event["id"]), 0)
-    assert (await seen(client))["status"] == "succeeded"
-    await refresh_portraits(house)
-    assert await waiting(client) == 0
+    await generate_user_profile(house, home.project_id, UUID(event["id"]), 0)
+    assert (await read_profile(client))["status"] == "succeeded"
+    await refresh_user_profiles(house)
+    assert await count_pending(client) == 0
 
 
-async def test_a_try_in_vain_is_not_repeated_until_there_is_more(
+async def test_insufficient_data_is_not_retried_before_more_memories(
     house: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
 ) -> None:
-    await keep(house, home, *(f"I saw bird number {number}" for number in range(DUE_AFTER)))
+    await keep(house, home, *(f"I saw bird number {number}" for number in range(REFRESH_AFTER)))
     server.always(Says('{"city": null}'))
-    assert (await made(house, client, home))["status"] == "insufficient_data"
-    await refresh_portraits(house)
-    assert await waiting(client) == 0
+    assert (await generate_now(house, client, home))["status"] == "insufficient_data"
+    await refresh_user_profiles(house)
+    assert await count_pending(client) == 0
 
 
-async def test_a_job_is_known_for_a_month(house: Resources, client: httpx.AsyncClient, home: Namespace) -> None:
+async def test_jobs_are_kept_for_a_month(house: Resources, client: httpx.AsyncClient, home: Namespace) -> None:
     await keep(house, home, "I live in Rome")
-    old, young = await asked(client), await asked(client)
+    old, young = await request_profile(client), await request_profile(client)
     older = (
         "update portrait_jobs set created_at = now() - interval '31 days' where event_ids = array[cast(:id as uuid)]"
     )
     await execute(house, home, older, id=old)
-    await forget_old_jobs(house)
+    await delete_old_jobs(house)
     async with house.database.transaction(home.project_id) as tx:
         left = list(await tx.scalars(text("select event_ids[1] from portrait_jobs")))
     assert left == [young]
 
 
-async def test_nothing_is_made_by_itself_where_it_is_switched_off(
-    house: Resources, client: httpx.AsyncClient, home: Namespace
-) -> None:
+async def test_disabled_project_is_not_refreshed(house: Resources, client: httpx.AsyncClient, home: Namespace) -> None:
     await client.post("/v2/profiles/settings/", json={"enabled": False})
-    await keep(house, home, *(f"I saw bird number {number}" for number in range(DUE_AFTER)))
-    await refresh_portraits(house)
-    assert await waiting(client) == 0
+    await keep(house, home, *(f"I saw bird number {number}" for number in range(REFRESH_AFTER)))
+    await refresh_user_profiles(house)
+    assert await count_pending(client) == 0
 
 
-# ---------------------------------------------------------------- without asking anybody
+# ---------------------------------------------------------------- pure functions
 
 
 @pytest.mark.parametrize(
@@ -286,8 +285,8 @@ async def test_nothing_is_made_by_itself_where_it_is_switched_off(
         ({}, [1, "a"], [1, "a"]),
     ],
 )
-def test_an_answer_is_held_against_the_schema(wanted: dict[str, Any], said: object, kept: object) -> None:
-    assert fit({"it": said, "more": 1}, {"properties": {"it": wanted}}) == {"it": kept}
+def test_answer_is_fitted_to_the_schema(wanted: dict[str, Any], said: object, kept: object) -> None:
+    assert fit_to_schema({"it": said, "more": 1}, {"properties": {"it": wanted}}) == {"it": kept}
 
 
 @pytest.mark.parametrize(
@@ -300,19 +299,19 @@ def test_an_answer_is_held_against_the_schema(wanted: dict[str, Any], said: obje
         ("", None),
     ],
 )
-def test_an_answer_is_read_wherever_the_object_stands(answer: str, read: object) -> None:
-    assert read_answer(answer) == read
+def test_answer_is_parsed_wherever_the_object_is(answer: str, read: object) -> None:
+    assert parse_answer(answer) == read
 
 
 @pytest.mark.parametrize(
     ("value", "says"),
     [({}, False), ({"a": None, "b": [], "c": "", "d": {"e": None}}, False), ({"a": False}, True), ({"a": 0}, True)],
 )
-def test_a_profile_says_something_or_is_not_enough(value: object, says: bool) -> None:
-    assert says_something(value) is says
+def test_profile_without_values_has_no_content(value: object, says: bool) -> None:
+    assert has_content(value) is says
 
 
-def test_a_schema_may_have_levels_but_not_endless_ones() -> None:
+def test_schema_depth_is_limited() -> None:
     schema: dict[str, Any] = {"properties": {"a": CITY}}
     for _ in range(4):
         schema = {"properties": {"a": {"type": "object", "description": "A", **schema}}}

@@ -43,7 +43,7 @@ async def list_entities(
     page: Annotated[int | None, Query(ge=1, le=MAX_PAGE)] = None,
     page_size: Annotated[int | None, Query(ge=1, le=200)] = None,
 ) -> FastJson:
-    """List the users, agents, apps and runs of the project.
+    """Lists the users, agents, apps and runs of the project.
 
     Without `page` and `page_size` the response contains all of them, as mem0's Python client expects.
     """
@@ -56,7 +56,7 @@ async def list_entities(
 
 @router.get("/v1/entities/filters/", responses={200: {"model": EntityNames}}, response_class=FastJson)
 async def list_entity_names(caller: MemoryReader, tx: Transaction) -> FastJson:
-    """List the ids of users, agents, apps and runs that filters can name."""
+    """Lists the ids of users, agents, apps and runs that filters can name."""
     rows = await EntityRepository(tx, caller.project_id).find_entities()
     return FastJson({f"{kind}_id": [row.entity_id for row in rows if row.type == kind] for kind in ENTITY_COLUMNS})
 
@@ -65,7 +65,7 @@ async def list_entity_names(caller: MemoryReader, tx: Transaction) -> FastJson:
 async def delete_entity_by_number(
     entity_type: str, entity_id: int, caller: MemoryWriter, resources: ResourcesDep, tx: Transaction
 ) -> EventAccepted:
-    """Delete an entity and its memories, by its numeric `id` in the list of entities (older form)."""
+    """Deletes an entity and its memories, by its numeric `id` in the list of entities (older form)."""
     kind = parse_entity_type(entity_type)
     name = await EntityRepository(tx, caller.project_id).get_name(kind, entity_id)
     return EventAccepted(message=DELETING, event_id=await delete_entity_memories(resources, caller, kind, name))
@@ -73,7 +73,7 @@ async def delete_entity_by_number(
 
 @router.get("/v2/entities/{entity_type}/{name:path}/", responses={200: {"model": EntityRead}}, response_class=FastJson)
 async def get_entity(entity_type: str, name: str, caller: MemoryReader, tx: Transaction) -> FastJson:
-    """Get one user, agent, app or run by its name."""
+    """Returns one user, agent, app or run by its name."""
     row = await EntityRepository(tx, caller.project_id).get_entity(
         parse_entity_type(entity_type), check_entity_id(name)
     )
@@ -82,32 +82,32 @@ async def get_entity(entity_type: str, name: str, caller: MemoryReader, tx: Tran
 
 @router.delete("/v2/entities/{entity_type}/{name:path}/")
 async def delete_entity(entity_type: str, name: str, caller: MemoryWriter, resources: ResourcesDep) -> EventAccepted:
-    """Delete an entity and its memories in all profiles."""
+    """Deletes an entity and its memories in all profiles."""
     event_id = await delete_entity_memories(resources, caller, parse_entity_type(entity_type), check_entity_id(name))
     return EventAccepted(message=DELETING, event_id=event_id)
 
 
 @router.post("/v1/users/", status_code=201, responses={201: {"model": EntityRead}}, response_class=FastJson)
 async def create_user(body: UserCreate, caller: MemoryWriter, tx: Transaction) -> FastJson:
-    """Describe a user: a display name and metadata. A second call replaces the first description."""
+    """Describes a user: a display name and metadata. A second call replaces the first description."""
     return await create_description(tx, caller, "user", body.user_id, body)
 
 
 @router.post("/v1/agents/", status_code=201, responses={201: {"model": EntityRead}}, response_class=FastJson)
 async def create_agent(body: AgentCreate, caller: MemoryWriter, tx: Transaction) -> FastJson:
-    """Describe an agent: a display name and metadata. A second call replaces the first description."""
+    """Describes an agent: a display name and metadata. A second call replaces the first description."""
     return await create_description(tx, caller, "agent", body.agent_id, body)
 
 
 @router.post("/v1/apps/", status_code=201, responses={201: {"model": EntityRead}}, response_class=FastJson)
 async def create_app(body: AppCreate, caller: MemoryWriter, tx: Transaction) -> FastJson:
-    """Describe an app: a display name and metadata. A second call replaces the first description."""
+    """Describes an app: a display name and metadata. A second call replaces the first description."""
     return await create_description(tx, caller, "app", body.app_id, body)
 
 
 @router.post("/v1/runs/", status_code=201, responses={201: {"model": EntityRead}}, response_class=FastJson)
 async def create_run(body: RunCreate, caller: MemoryWriter, tx: Transaction) -> FastJson:
-    """Describe a run: a display name and metadata. A second call replaces the first description."""
+    """Describes a run: a display name and metadata. A second call replaces the first description."""
     return await create_description(tx, caller, "run", body.run_id, body)
 
 

@@ -22,7 +22,7 @@ EventWord = Annotated[str, Query(pattern=r"^[A-Za-z_]{1,30}$")] | None
 
 @router.get("/event/{event_id}/", responses={200: {"model": EventRead}}, response_class=FastJson)
 async def get_event(event_id: str, caller: MemoryReader, tx: Transaction) -> FastJson:
-    """Get the outcome of a request: PENDING, RUNNING, SUCCEEDED, or FAILED with an `error`.
+    """Returns the outcome of a request: PENDING, RUNNING, SUCCEEDED, or FAILED with an `error`.
 
     SUCCEEDED without results means that the messages contained nothing worth remembering.
     """
@@ -42,7 +42,7 @@ async def list_events(
     page: PageNumber = 1,
     page_size: PageSize = 50,
 ) -> FastJson:
-    """List the events of the project, newest first."""
+    """Lists the events of the project, newest first."""
     where = created_between(start_date, end_date)
     if event_type:
         where.append(MemoryEvent.event_type == event_type.upper())
@@ -57,6 +57,6 @@ async def list_events(
 async def list_memory_changes(
     request: Request, caller: MemoryReader, tx: Transaction, page: PageNumber = 1, page_size: PageSize = 100
 ) -> FastJson:
-    """List the changes of all memories, newest first."""
+    """Lists the changes of all memories, newest first."""
     count, rows = await HistoryRepository(tx, caller.project_id, caller.user_id).numbered_page(page, page_size)
     return FastJson(page_of_results(request, page, page_size, count, [render_history(row, None) for row in rows]))

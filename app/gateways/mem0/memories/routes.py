@@ -50,13 +50,13 @@ PageNumber = Annotated[int | None, Query(description="Takes precedence over the 
     operation_id="search_memories",
 )
 async def search(body: SearchMemories, caller: MemoryReader, resources: ResourcesDep) -> FastJson:
-    """Find memories by meaning and by keywords, best match first."""
+    """Finds memories by meaning and by keywords, best match first."""
     return FastJson({"results": await search_memories(resources, caller, body)})
 
 
 @router.get("/v1/ping/")
 async def ping(caller: CallerDep, org_id: str | None = None, project_id: str | None = None) -> PingResponse:
-    """Check that the credential is valid, and return its organization and project."""
+    """Checks that the credential is valid, and returns its organization and project."""
     check_project_matches(caller, ProjectReference(org_id=org_id, project_id=project_id))
     return PingResponse(org_id=str(caller.organization_id), project_id=str(caller.project_id), user_email=caller.email)
 
@@ -65,7 +65,7 @@ async def ping(caller: CallerDep, org_id: str | None = None, project_id: str | N
     "/v3/memories/add/", responses={200: {"model": AddResponse}}, response_class=FastJson, operation_id="add_memories"
 )
 async def add(body: AddMemories, caller: MemoryWriter, resources: ResourcesDep) -> FastJson:
-    """Remember a conversation.
+    """Remembers a conversation.
 
     With `infer: true` (the default) the status is PENDING: facts are extracted in the background, and the event shows
     the result. With `infer: false` every message is stored verbatim before the response.
@@ -84,7 +84,7 @@ async def list_page(
     page: PageNumber = None,
     page_size: PageNumber = None,
 ) -> FastJson:
-    """List the memories that match the filters, newest first.
+    """Lists the memories that match the filters, newest first.
 
     Searches the default profile of each user, unless `profile_id` names another one or is `*`.
     """
@@ -98,7 +98,7 @@ async def list_page(
 async def delete_all_memories(
     request: Request, caller: MemoryWriter, resources: ResourcesDep, query: Annotated[DeleteAllQuery, Query()]
 ) -> EventAccepted:
-    """Delete the memories that meet all conditions.
+    """Deletes the memories that meet all conditions.
 
     A request without a condition, or with one that cannot be read, is refused and deletes nothing. `*` for all four
     ids deletes every memory of the project.
@@ -112,19 +112,19 @@ async def delete_all_memories(
     "/v1/memories/{memory_id}/history/", responses={200: {"model": list[HistoryEntry]}}, response_class=FastJson
 )
 async def get_memory_history(memory_id: str, caller: MemoryReader, tx: Transaction) -> FastJson:
-    """List the changes of one memory, oldest first. The history of a deleted memory contains none of its words."""
+    """Lists the changes of one memory, oldest first. The history of a deleted memory contains none of its words."""
     return FastJson(await read_history(tx, caller, parse_memory_id(memory_id)))
 
 
 @router.get("/v1/memories/{memory_id}/", responses={200: {"model": MemoryRead}}, response_class=FastJson)
 async def get_memory(memory_id: str, caller: MemoryReader, tx: Transaction) -> FastJson:
-    """Get one memory, also if it has expired."""
+    """Returns one memory, also if it has expired."""
     return FastJson(await read_memory(tx, caller, parse_memory_id(memory_id)))
 
 
 @router.put("/v1/memories/{memory_id:path}/", responses={200: {"model": MemoryRead}}, response_class=FastJson)
 async def update_memory(memory_id: str, body: MemoryUpdate, caller: MemoryWriter, resources: ResourcesDep) -> FastJson:
-    """Update the fields that are sent. `expiration_date: null` removes the expiration date."""
+    """Updates the fields that are sent. `expiration_date: null` removes the expiration date."""
     check_project_matches(caller, body)
     return FastJson(render_memory(await update_one(resources, caller, parse_memory_id(memory_id), body)))
 
@@ -133,14 +133,14 @@ async def update_memory(memory_id: str, body: MemoryUpdate, caller: MemoryWriter
 async def delete_memory(
     memory_id: str, caller: MemoryWriter, resources: ResourcesDep, delete_linked: bool = False
 ) -> DeleteResponse:
-    """Delete one memory. With `delete_linked`, also delete the older memories that it had replaced."""
+    """Deletes one memory. With `delete_linked`, it also deletes the older memories that it had replaced."""
     linked = await delete_one(resources, caller, parse_memory_id(memory_id), linked=delete_linked)
     return DeleteResponse(message="Memory deleted successfully!", cascade_count=linked if delete_linked else None)
 
 
 @router.post("/v1/feedback/")
 async def give_feedback(body: FeedbackCreate, caller: MemoryWriter, tx: Transaction) -> FeedbackRead:
-    """Rate a memory. Each memory has one rating; null removes it."""
+    """Rates a memory. Each memory has one rating; null removes it."""
     check_project_matches(caller, body)
     memory_id = parse_memory_id(body.memory_id)
     feedback = FeedbackRepository(tx, caller.project_id, caller.user_id)
@@ -155,11 +155,11 @@ async def give_feedback(body: FeedbackCreate, caller: MemoryWriter, tx: Transact
 async def get_memory_summary(
     caller: MemoryReader, resources: ResourcesDep, body: SummaryRequest | None = None
 ) -> SummaryRead:
-    """Get the newest memories in one text, and the number of memories in each category."""
+    """Returns the newest memories in one text, and the number of memories in each category."""
     return await summarize(resources, caller, body or SummaryRequest())
 
 
 @router.get("/v1/stats/")
 async def get_project_stats(caller: MemoryReader, tx: Transaction) -> ProjectStats:
-    """Count the memories, entities and requests of the project."""
+    """Counts the memories, entities and requests of the project."""
     return await read_stats(tx, caller)

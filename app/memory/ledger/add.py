@@ -1,0 +1,157 @@
+"""Add memories in one statement: new rows with their history, and for each duplicate the memory that exists."""
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, RowMapping, text
+
+from app.core.database.database import Statement, TextStatement
+from app.memory.ledger.events import EventRequest
+from app.memory.ledger.memory import FIELDS, WRITTEN_FIELDS, NewMemory, content_hash
+from app.memory.namespace import Namespace
+from app.memory.origin import ENTITY_FIELDS
+
+PROVIDED_FIELDS = ("namespace", "profile_id", "event_id", *ENTITY_FIELDS, *WRITTEN_FIELDS)
+_RECORD = ", ".join(f"{name} {FIELDS[name]}" for name in PROVIDED_FIELDS)
+_COLUMNS = ", ".join(name for name in PROVIDED_FIELDS if name not in ("created_at", "updated_at"))
+_ORIGIN = ", ".join(ENTITY_FIELDS)
+# Each row looks for its duplicate with an index lookup of its own: as a join, Postgres read a table that was not
+# analyzed yet from end to end for every row.
+_ADD = f"""
+with given as (
+  select record.*, decode(record.digest, 'hex') as hash
+  from jsonb_to_recordset(cast(:rows as jsonb)) as record
+    ({_RECORD}, digest text, input jsonb, deduplicate boolean, place integer, twin_of uuid)
+), existing as (
+  select given.place, found.id, found.content from given cross join lateral (
+    select m.id, m.content from memories m
+    where given.deduplicate and m.namespace = given.namespace and m.hash = given.hash and m.project_id = :project_id
+      and (m.expires_on is null or m.expires_on >= current_date) and m.archived_at is null
+    limit 1) found
+), added as (
+  insert into memories ({_COLUMNS}, project_id, hash, created_at, updated_at)
+  select {_COLUMNS}, :project_id, hash, coalesce(created_at, now()), coalesce(updated_at, created_at, now())
+  from given where twin_of is null and not exists (select from existing where existing.place = given.place)
+  returning id, updated_at
+), history as (
+  insert into memory_history (project_id, memory_id, {_ORIGIN}, event, new_memory, input, metadata, created_at)
+  select :project_id, id, {_ORIGIN}, 'ADD', content, input, metadata, coalesce(created_at, now())
+  from given where id in (select id from added)
+), outcome as (
+  select given.place, coalesce(existing.id, given.twin_of, given.id) as id, added.id is not null as added,
+    coalesce(existing.content, given.content) as content, added.updated_at
+  from given left join existing on existing.place = given.place left join added on added.id = given.id
+)"""  # noqa: S608  # only our own column names are put together
+ADD_MEMORIES_SQL = text(f"{_ADD} select * from outcome order by place")  # noqa: S608
+ADD_MEMORIES_WITH_EVENT_SQL = text(f"""{_ADD}, event as (
+  insert into events (id, project_id, user_id, namespace, event_type, status, request, results, started_at,
+    completed_at)
+  select :event_id, :project_id, :user_id, :namespace, 'ADD', 'SUCCEEDED', cast(:request as jsonb), coalesce(jsonb_agg(
+    jsonb_build_object('id', id, 'event', case when added then 'ADD' else 'NONE' end) order by place), '[]'),
+    now(), now()
+  from outcome
+) select * from outcome order by place""")  # noqa: S608
+# Of two requests that add the same memory at once, the second waits and then finds what the first wrote.
+LOCK_DUPLICATES_SQL = text("select pg_advisory_xact_lock(key) from unnest(cast(:keys as bigint[])) as key")
+LOCKS_PER_NAMESPACE = 16
+
+
+class Outcome(StrEnum):
+    ADDED = "ADD"
+    DUPLICATE = "DUPLICATE"
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """For a duplicate, `id` and `content` are those of the memory that exists already."""
+
+    id: UUID
+    outcome: Outcome
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class RememberResult:
+    event_id: UUID
+    results: Sequence[Remembered]
+
+
+def add_statements(
+    namespace: Namespace,
+    new: Sequence[NewMemory],
+    event_id: UUID,
+    *,
+    deduplicate: bool,
+    request: EventRequest | None = None,
+) -> list[Statement]:
+    """Add the memories and record the event; the last statement returns one outcome for each memory, in order."""
+    rows = build_rows(namespace, new, event_id, deduplicate=deduplicate)
+    values = {
+        "rows": rows_as_json(rows),
+        "request": (request or EventRequest()).as_json(),
+        "event_id": event_id,
+        "project_id": namespace.project_id,
+        "user_id": namespace.user_id,
+        "namespace": str(namespace),
+    }
+    return [*lock_statements(namespace, rows, deduplicate=deduplicate), (ADD_MEMORIES_WITH_EVENT_SQL, values)]
+
+
+def lock_statements(
+    namespace: Namespace, rows: Sequence[Mapping[str, object]], *, deduplicate: bool
+) -> list[TextStatement]:
+    return [(LOCK_DUPLICATES_SQL, {"keys": dedup_lock_keys(namespace, rows)})] if deduplicate else []
+
+
+def build_rows(
+    namespace: Namespace, new: Sequence[NewMemory], event_id: UUID | None, *, deduplicate: bool
+) -> list[dict[str, object]]:
+    """In order; a row that repeats an earlier one names it as its twin."""
+    rows = [_build_row(namespace, memory, event_id, deduplicate=deduplicate) for memory in new]
+    first_places: dict[object, int] = {}
+    for place, row in enumerate(rows):
+        first = first_places.setdefault(row["digest"], place) if deduplicate else place
+        row |= {"place": place, "twin_of": rows[first]["id"] if first < place else None}
+    return rows
+
+
+def _build_row(
+    namespace: Namespace, memory: NewMemory, event_id: UUID | None, *, deduplicate: bool
+) -> dict[str, object]:
+    origin = replace(memory.origin, user_id=namespace.user_id)
+    return {
+        "namespace": str(namespace),
+        "profile_id": namespace.profile_id,
+        "event_id": event_id,
+        **{name: getattr(origin, name) for name in ENTITY_FIELDS},
+        **{name: getattr(memory, name) for name in WRITTEN_FIELDS},
+        "digest": content_hash(memory.content, origin).hex(),
+        "input": memory.input or None,
+        "deduplicate": deduplicate,
+    }
+
+
+def rows_as_json(rows: Sequence[Mapping[str, object]]) -> str:
+    return json.dumps(rows, default=lambda value: dict(value) if isinstance(value, Mapping) else str(value))
+
+
+def dedup_lock_keys(namespace: Namespace, rows: Sequence[Mapping[str, object]]) -> list[int]:
+    """A few locks for each namespace, taken in ascending order, so that large additions need no more of them."""
+    first = int.from_bytes(hashlib.sha256(str(namespace).encode()).digest()[:7]) * LOCKS_PER_NAMESPACE
+    return sorted({first + int(str(row["digest"])[:2], 16) % LOCKS_PER_NAMESPACE for row in rows})
+
+
+def read_outcome(row: Row[Any] | RowMapping) -> tuple[Remembered, dt.datetime | None]:
+    """With the version of a new row that is to be indexed; a duplicate has none."""
+    outcome = Outcome.ADDED if row.added else Outcome.DUPLICATE
+    return Remembered(id=row.id, outcome=outcome, content=row.content), row.updated_at
+
+
+def event_result(remembered: Remembered) -> dict[str, object]:
+    return {"id": str(remembered.id), "event": "ADD" if remembered.outcome is Outcome.ADDED else "NONE"}

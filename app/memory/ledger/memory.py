@@ -1,0 +1,163 @@
+"""A memory in its three shapes: the row, the part of it that a search reads, and what a writer provides.
+
+This file is the list of a memory's fields. Statements, copies and exports are generated from it, so a new field needs
+a migration, this file and, if clients see it, `app/gateways/mem0/memories/render.py`
+(tests/memory/ledger/test_fields.py checks it).
+"""
+
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple, Self
+from uuid import UUID
+
+from sqlalchemy import REAL, ColumnElement, DateTime, SmallInteger, Text, func, or_
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.database.database import POSTGRES, ProjectModel
+from app.core.ports import Role
+from app.memory.origin import Origin
+
+Json = JSONB(none_as_null=True)
+
+
+class Kind(StrEnum):
+    FACT = "fact"
+    EPISODE = "episode"
+
+
+class Memory(ProjectModel):
+    """One memory in the ledger, from which its index entry is derived."""
+
+    __tablename__ = "memories"
+
+    user_id: Mapped[str | None] = mapped_column(Text)
+    profile_id: Mapped[uuid.UUID | None]
+    namespace: Mapped[str] = mapped_column(Text)
+    agent_id: Mapped[str | None] = mapped_column(Text)
+    app_id: Mapped[str | None] = mapped_column(Text)
+    run_id: Mapped[str | None] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(Text)
+    role: Mapped[str] = mapped_column(Text, default="user")
+    content: Mapped[str] = mapped_column(Text)
+    context: Mapped[str | None] = mapped_column(Text)
+    # SQLAlchemy reserves the attribute `metadata`.
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", Json, default=dict)
+    categories: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    importance: Mapped[float | None] = mapped_column(REAL)
+    hash: Mapped[bytes]
+    state: Mapped[str] = mapped_column(Text, default="pending")
+    immutable: Mapped[bool] = mapped_column(default=False)
+    expires_on: Mapped[dt.date | None]
+    archived_at: Mapped[dt.datetime | None]
+    replaced_by: Mapped[uuid.UUID | None]
+    access_count: Mapped[int] = mapped_column(default=0)
+    accessed_at: Mapped[list[dt.datetime]] = mapped_column(ARRAY(DateTime(timezone=True)), default=list)
+    source_message_id: Mapped[uuid.UUID | None]
+    event_id: Mapped[uuid.UUID | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    # No onupdate: counting an access does not change the memory.
+    updated_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    categorized_at: Mapped[dt.datetime | None] = mapped_column(deferred=True)
+    categorize_after: Mapped[dt.datetime | None] = mapped_column(deferred=True)
+    categorize_tries: Mapped[int] = mapped_column(SmallInteger, default=0, deferred=True)
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(user_id=self.user_id, agent_id=self.agent_id, app_id=self.app_id, run_id=self.run_id)
+
+
+class SearchRow(NamedTuple):
+    """What a search reads of a memory: enough to rank it and to show it."""
+
+    id: UUID
+    project_id: UUID
+    user_id: str | None
+    profile_id: UUID | None
+    agent_id: str | None
+    app_id: str | None
+    run_id: str | None
+    kind: str
+    role: str
+    content: str
+    context: str | None
+    metadata_json: str
+    categories: list[str] | None
+    importance: float | None
+    immutable: bool
+    expires_on: dt.date | None
+    archived_at: dt.datetime | None
+    replaced_by: UUID | None
+    accessed_at: list[dt.datetime]
+    created_at: dt.datetime
+    updated_at: dt.datetime
+
+    @property
+    def metadata_(self) -> dict[str, Any]:
+        """Parsed on access, since most of the rows that a search reads are not returned."""
+        metadata: dict[str, Any] = json.loads(self.metadata_json)
+        return metadata
+
+
+@dataclass(frozen=True, slots=True)
+class NewMemory:
+    """A memory before it is a row. The namespace that it is written to decides its user."""
+
+    content: str
+    kind: Kind = Kind.FACT
+    role: Role = Role.USER
+    context: str | None = None
+    """The turn before, for an episode: indexed with it, never shown as part of it."""
+    origin: Origin = field(default_factory=Origin)
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    categories: Sequence[str] | None = None
+    importance: float | None = None
+    immutable: bool = False
+    expires_on: dt.date | None = None
+    archived_at: dt.datetime | None = None
+    replaced_by: UUID | None = None
+    access_count: int = 0
+    accessed_at: Sequence[dt.datetime] = ()
+    created_at: dt.datetime | None = None
+    updated_at: dt.datetime | None = None
+    source_message_id: UUID | None = None
+    input: Sequence[Mapping[str, str]] = ()
+    """The messages that it was made from, kept in its history."""
+    id: UUID = field(default_factory=uuid.uuid4)
+
+    @classmethod
+    def copied_from(cls, memory: Memory) -> Self:
+        """The same memory under a new id, not archived and never accessed."""
+        values = {name: getattr(memory, ATTRIBUTES[name]) for name in WRITTEN_FIELDS if name not in NOT_COPIED}
+        return cls(**{**values, "kind": Kind(memory.kind), "role": Role(memory.role), "origin": memory.origin})
+
+
+FIELDS: dict[str, str] = {
+    column.name: column.type.compile(dialect=POSTGRES) for column in Memory.__table__.columns
+}
+"""Every column of `memories`, with its type in SQL."""
+ATTRIBUTES = {column.name: name for name, column in Memory.__mapper__.columns.items()}
+"""The attribute of `Memory` for each column."""
+WRITTEN_FIELDS = tuple(each.name for each in dataclasses.fields(NewMemory) if each.name in FIELDS)
+NOT_COPIED = {"id", "archived_at", "replaced_by", "access_count", "accessed_at"}
+
+
+def content_hash(content: str, origin: Origin) -> bytes:
+    """The same words from the same agent, app and run are the same memory."""
+    scope = "\x1f".join(part or "" for part in (origin.agent_id, origin.app_id, origin.run_id))
+    return hashlib.sha256(f"{scope}\x1e{' '.join(content.split())}".encode()).digest()
+
+
+def visible(*, show_expired: bool = False) -> list[ColumnElement[bool]]:
+    """The conditions of a memory that clients may see: through the day it expires on, in UTC."""
+    conditions: list[ColumnElement[bool]] = [Memory.archived_at.is_(None)]
+    if not show_expired:
+        today = func.date(func.timezone("UTC", func.now()))
+        conditions.append(or_(Memory.expires_on.is_(None), Memory.expires_on >= today))
+    return conditions

@@ -1,0 +1,217 @@
+"""Recall: candidates by meaning and by words, joined with the ledger's rows, ranked, and returned with their scores.
+
+The ledger decides what a client may see: an expired, deleted, archived or foreign memory is never returned, whatever
+the index holds.
+"""
+
+import asyncio
+import datetime as dt
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    cast,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    true,
+)
+
+from app.core.ports import Candidate, Embedder, Purpose, SearchScope, Vector
+from app.core.resources import Resources
+from app.memory.filters import Filter, to_sql
+from app.memory.indexing import query_text
+from app.memory.ledger import Memory, MemoryRepository, SearchRow, visible
+from app.memory.namespace import Namespace
+from app.memory.recall.features import RankingInput
+from app.memory.recall.ranking import RankingWeights, rank
+
+PREFILTER_LIMIT = 2000
+"""A filter that leaves at most this many rows is applied before the search, so that the search misses none of them."""
+MAX_CANDIDATES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    project_id: UUID
+    text: str
+    namespaces: tuple[Namespace, ...] | None
+    """None searches the whole project: for memories that belong to an agent, an app or a run only."""
+    top_k: int = 10
+    threshold: float = 0.0
+    filter: Filter | None = None
+    show_expired: bool = False
+    at: dt.datetime | None = None
+    """The moment that recency is measured from; None means now."""
+    user_id: str | None = None
+    in_conversation: bool = False
+    """The caller has the latest messages at hand, so recall does not wait until they are indexed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    memory: SearchRow
+    score: float
+    parts: dict[str, float] = field(default_factory=dict)
+
+
+async def load_visible(resources: Resources, namespace: Namespace, ids: Sequence[str]) -> list[Memory]:
+    """Those of the memories that a client may still see, in the order of the ids."""
+    async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:
+        repository = MemoryRepository(tx, namespace.project_id, namespace.user_id)
+        rows = {str(row.id): row for row in await repository.find_all([UUID(each) for each in ids], *visible())}
+    return [rows[each] for each in ids if each in rows]
+
+
+@asynccontextmanager
+async def embed_query(embedder: Embedder, question: str) -> AsyncIterator[Awaitable[Vector]]:
+    """Embeds the question in a task, while the caller does other work."""
+    task = asyncio.create_task(_embed(embedder, question))
+    task.add_done_callback(_consume_exception)
+    try:
+        yield task
+    finally:
+        task.cancel()
+
+
+async def _embed(embedder: Embedder, question: str) -> Vector:
+    return (await embedder.embed([query_text(question)], Purpose.QUERY))[0]
+
+
+def _consume_exception(task: asyncio.Task[Vector]) -> None:
+    """So that asyncio does not report it as never retrieved when the caller left before awaiting the vector."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def recall(
+    resources: Resources, question: Question, vector: Vector | Awaitable[Vector] | None = None
+) -> list[Recalled]:
+    """`vector` is the question's, if the caller has started `embed_query` already."""
+    if vector is None:
+        async with embed_query(resources.embedder, question.text) as embedding:
+            return await recall(resources, question, embedding)
+    names = tuple(str(namespace) for namespace in question.namespaces) if question.namespaces is not None else None
+    include_chat = not question.in_conversation
+    await resources.index_queue.wait_until_indexed(question.project_id, names, include_chat=include_chat)
+    best: list[Recalled] = []
+    async for scope, limit in _search_steps(resources, question, names):
+        candidates = await resources.index.find_candidates(scope, vector, question.text, limit)
+        rows = await _load_rows(resources, question, candidates, prefiltered=scope.only is not None)
+        best = _rank_rows(resources, question, candidates, rows)
+        if len(best) >= question.top_k or len(candidates) < limit:
+            break
+    return [each for each in best if each.score >= question.threshold]
+
+
+async def _search_steps(
+    resources: Resources, question: Question, names: tuple[str, ...] | None
+) -> AsyncIterator[tuple[SearchScope, int]]:
+    """One search among the rows of a narrow filter; for a wide one, searches for more and more candidates."""
+    limit = max(resources.config.recall_candidates, question.top_k)
+    only = await _prefilter_ids(resources, question, names) if question.filter or names is None else None
+    if only is not None:
+        yield SearchScope(question.project_id, names, only), max(limit, len(only))
+        return
+    while limit <= MAX_CANDIDATES:
+        yield SearchScope(question.project_id, names), limit
+        limit *= 4
+
+
+async def _prefilter_ids(
+    resources: Resources, question: Question, names: tuple[str, ...] | None
+) -> tuple[UUID, ...] | None:
+    """The rows that the filter leaves, or None if they are more than `PREFILTER_LIMIT`."""
+    async with resources.database.transaction(question.project_id, question.user_id) as tx:
+        query = select(Memory.id).where(*_conditions(question)).limit(PREFILTER_LIMIT + 1)
+        if names is not None:
+            query = query.where(Memory.namespace.in_(names))
+        ids = tuple(await tx.scalars(query))
+    return ids if len(ids) <= PREFILTER_LIMIT else None
+
+
+def _conditions(question: Question) -> list[ColumnElement[bool]]:
+    conditions = [Memory.project_id == question.project_id, *visible(show_expired=question.show_expired)]
+    if question.user_id is not None:
+        conditions.append(Memory.user_id == question.user_id)
+    if question.filter:
+        conditions.append(to_sql(question.filter))
+    return conditions
+
+
+async def _load_rows(
+    resources: Resources, question: Question, candidates: Sequence[Candidate], *, prefiltered: bool
+) -> dict[UUID, SearchRow]:
+    """The candidates that match and are visible. They are read whole: a second query for the best would take longer."""
+    if not candidates:
+        return {}
+    # As text: the driver would take as long to turn a list of UUIDs into an array as for the rest of the query.
+    ids = f"{{{','.join([str(each.id) for each in candidates])}}}"
+    values = {"ids": ids, "project_id": question.project_id, "user_id": question.user_id}
+    statement = (SEARCH_ROWS[question.show_expired], values)
+    answer = await resources.database.pipeline(question.project_id, question.user_id, statement)
+    rows = {row.id: row for row in map(SearchRow._make, answer)}
+    if question.filter is None or prefiltered:
+        return rows
+    async with resources.database.transaction(question.project_id, question.user_id) as tx:
+        matching = select(Memory.id).where(_is_one_of(list(rows)), *_conditions(question))
+        return {each: rows[each] for each in await tx.scalars(matching)}
+
+
+def _is_one_of(ids: Sequence[UUID]) -> ColumnElement[bool]:
+    """One array instead of one parameter for each id: the statement stays the same, so Postgres plans it once."""
+    return Memory.id == any_(literal(ids, ARRAY(Uuid)))
+
+
+def _search_rows(*, show_expired: bool) -> Select[Any]:
+    """A lateral subquery for each id: with a join, Postgres read the whole project of a table not yet analyzed."""
+    ids = cast(bindparam("ids", type_=Text), ARRAY(Uuid))
+    wanted = func.unnest(ids).table_valued("id").render_derived("wanted")
+    user_id = bindparam("user_id", type_=Text)
+    own = [Memory.project_id == bindparam("project_id"), or_(user_id.is_(None), Memory.user_id == user_id)]
+    memory = select(Memory).where(Memory.id == wanted.c.id, *own, *visible(show_expired=show_expired))
+    row = memory.correlate(wanted).limit(literal_column("1")).lateral("row")
+    # `metadata_json` stays text until it is read, since most candidates are not returned.
+    columns = [
+        cast(row.c.metadata, Text).label(name) if name == "metadata_json" else row.c[name] for name in SearchRow._fields
+    ]
+    return select(*columns).select_from(wanted.join(row, true()))
+
+
+SEARCH_ROWS = {show_expired: _search_rows(show_expired=show_expired) for show_expired in (False, True)}
+
+
+def _rank_rows(
+    resources: Resources, question: Question, candidates: Sequence[Candidate], rows: Mapping[UUID, SearchRow]
+) -> list[Recalled]:
+    inputs = [_ranking_input(each, rows[each.id]) for each in candidates if each.id in rows]
+    weights = RankingWeights(half_life_days=resources.config.recency_half_life_days)
+    ranked = rank(question.text, inputs, question.at or dt.datetime.now(dt.UTC), weights, question.top_k)
+    return [Recalled(rows[each.id], each.score, each.parts) for each in ranked]
+
+
+def _ranking_input(candidate: Candidate, row: SearchRow) -> RankingInput:
+    return RankingInput(
+        candidate.id,
+        candidate.similarity,
+        candidate.bm25,
+        row.kind,
+        row.role,
+        row.content,
+        row.context,
+        row.run_id,
+        row.created_at,
+        row.importance,
+    )
