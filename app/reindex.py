@@ -11,7 +11,8 @@ from sqlalchemy import Row, text
 from app.core.database.database import Database
 from app.core.errors import ConfigurationError
 from app.core.jobs import defer
-from app.memory.indexing.rebuild import LOOK, NAME, rebuild_index, reindex
+from app.memory.indexing import REBUILD_NAME, SELECT_REBUILD_PROGRESS_SQL, rebuild_index
+from app.memory.indexing.jobs import reindex
 from app.settings import Settings
 from app.wiring import open_resources, open_store
 
@@ -45,7 +46,7 @@ def served(data_dir: Path) -> bool:
 async def _ask_the_server(settings: Settings) -> None:
     async with open_store(settings) as database:
         async with database.system() as tx:
-            await tx.execute(text("delete from maintenance where name = :name"), {"name": NAME})
+            await tx.execute(text("delete from maintenance where name = :name"), {"name": REBUILD_NAME})
             await defer(tx, reindex)
         waiting = asyncio.create_task(_until_finished(settings, database))
         await _watch(database, waiting)
@@ -78,4 +79,4 @@ async def _watch(database: Database, work: "asyncio.Task[Any]") -> None:
 
 async def _look(database: Database) -> "Row[tuple[int, int, str]] | None":
     async with database.system() as tx:
-        return (await tx.execute(LOOK, {"name": NAME})).first()
+        return (await tx.execute(SELECT_REBUILD_PROGRESS_SQL, {"name": REBUILD_NAME})).first()

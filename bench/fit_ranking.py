@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from app.adapters.models.onnx import OnnxEmbedder
 from app.memory.ledger import Kind
-from app.memory.recall.features import FEATURES, compute_features
+from app.memory.recall import FEATURES, compute_features
 from bench.conversations import load, memories
 from bench.exact import ExactNamespace
 

@@ -24,7 +24,7 @@ import uvloop
 
 from app.api_keys.issue import issue_key
 from app.core.observability.logging import configure_logging
-from app.memory.categories.categorize import categorize_memories
+from app.memory.categories import categorize_memories
 from app.settings import Settings
 from app.wiring import open_resources
 from bench.corpus import Corpus, Namespaces, create_namespaces, sentences

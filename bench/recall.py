@@ -22,8 +22,7 @@ from app.core.ports import Embedder
 from app.core.resources import Resources
 from app.memory.ledger import Kind, NewMemory
 from app.memory.namespace import Namespace
-from app.memory.recall.ranking import rank
-from app.memory.recall.search import Question, recall
+from app.memory.recall import Question, rank, recall
 from app.memory.remember import remember as keep
 from app.profiles.repository import ProfileRepository
 from app.settings import Settings

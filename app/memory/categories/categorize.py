@@ -1,7 +1,7 @@
-"""Give memories their categories after they were written: by the model where there is one, else by similarity.
+"""Assign categories to memories after they are written: by the language model if there is one, else by similarity.
 
-One job for each project picks up whatever has none yet, so that adding stays as fast as it is. A model that says
-nothing usable is asked again later and later; a memory never fails for want of a category.
+One job for each project picks up the memories without categories, so that adding a memory stays fast. After an unusable
+answer the model is asked again, each time later; a memory never fails for want of a category.
 """
 
 import hashlib
@@ -19,180 +19,163 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import AppError
-from app.core.jobs import JobContext, resources_of, tasks
 from app.core.ports import ChatMessage, ModelOptions, Role, Vector
 from app.core.resources import Resources
-from app.memory.categories.taxonomy import Category, as_prompt, choose, read_answer, read_categories
+from app.memory.categories.taxonomy import Category, build_prompt, choose_by_similarity, parse_answer, parse_categories
 from app.projects.repository import SettingsRepository
 from app.projects.token_usage import ask_model
 
 log = structlog.get_logger()
-AT_ONCE = 200
-ASKED_AT_ONCE = 20
-MOST_ROUNDS = 10
-MOST_TRIES = 6
-SOON = 2.0
-KEPT_SECONDS = 3600
-WAITING = text("""
-select m.id, m.content, m.categorize_tries, e.request -> 'categories' as called
+BATCH_SIZE = 200
+MODEL_BATCH_SIZE = 20
+MAX_ROUNDS = 10
+MAX_TRIES = 6
+MIN_DELAY_SECONDS = 2.0
+CACHE_SECONDS = 3600
+SELECT_UNCATEGORIZED_SQL = text("""
+select m.id, m.content, m.categorize_tries, e.request -> 'categories' as of_call
 from memories m left join events e on e.project_id = m.project_id and e.id = m.event_id
 where m.project_id = :project_id and m.categories is null and m.categorized_at is null
   and (m.categorize_after is null or m.categorize_after <= now()) and (m.state = 'indexed' or :by_model)
 order by m.created_at limit :limit
 """)
-NEXT = text("""
+SELECT_SECONDS_TO_NEXT_SQL = text("""
 select greatest(extract(epoch from min(coalesce(categorize_after, now())) - now()), 0) from memories
 where project_id = :project_id and categories is null and categorized_at is null
 """)
-GIVE = text("""
+SET_CATEGORIES_SQL = text("""
 update memories m set categories = g.categories, categorized_at = now()
-from jsonb_to_recordset(cast(:given as jsonb)) as g (id uuid, categories text[])
+from jsonb_to_recordset(cast(:assigned as jsonb)) as g (id uuid, categories text[])
 where m.project_id = :project_id and m.id = g.id and m.categories is null
 """)
-POSTPONE = text("""
+POSTPONE_SQL = text("""
 update memories set categorize_tries = categorize_tries + 1,
   categorize_after = now() + make_interval(secs => least(21600, 30 * power(3, categorize_tries))),
-  categorized_at = case when categorize_tries + 1 >= :most then now() end
+  categorized_at = case when categorize_tries + 1 >= :max_tries then now() end
 where project_id = :project_id and id = any(:ids)
 """)
-WAKE = text("select private.wake_categorizer(:project_id, :seconds)")
-LEFT = text("""
-select distinct project_id from memories
-where categories is null and categorized_at is null and (categorize_after is null or categorize_after <= now())
-limit 1000
-""")
+DEFER_CATEGORIZATION_SQL = text("select private.wake_categorizer(:project_id, :seconds)")
 
 
 @dataclass(frozen=True, slots=True)
-class Bare:
-    """A memory without categories, and those it was to be given one of."""
-
+class UncategorizedMemory:
     id: UUID
     content: str
     categories: tuple[Category, ...]
+    """The categories to choose from."""
 
 
-Given = dict[UUID, list[str] | None]
-Floats: TypeAlias = NDArray[np.float32]
+Assignments: TypeAlias = dict[UUID, list[str] | None]
+"""The categories of each memory; None if the model's answer was not usable."""
+UnitVectors: TypeAlias = NDArray[np.float32]
 
 
-async def categorize(resources: Resources, project_id: UUID) -> int:
-    """How many were given categories. What is left, or comes later, is left to another job."""
+async def categorize_memories(resources: Resources, project_id: UUID) -> int:
+    """Returns how many memories were categorized. Another job takes those that remain or arrive later."""
     by_model, done = resources.llm.name != "offline", 0
-    for _ in range(MOST_ROUNDS):
-        if resources.index_queue.waiting() and not by_model:
+    for _ in range(MAX_ROUNDS):
+        if resources.index_queue.waiting_count() and not by_model:
             break
-        waiting = await _load(resources, project_id, by_model=by_model)
+        waiting = await _load_uncategorized(resources, project_id, by_model=by_model)
         if not waiting:
             break
         for _, group in groupby(waiting, key=lambda each: each.categories):
-            given = await (_ask if by_model else _compare)(resources, project_id, list(group))
-            done += await _store(resources, project_id, given)
-    await _come_back(resources, project_id)
+            assign = _assign_by_model if by_model else _assign_by_similarity
+            done += await _store(resources, project_id, await assign(resources, project_id, list(group)))
+    await _schedule_next(resources, project_id)
     return done
 
 
-async def _load(resources: Resources, project_id: UUID, *, by_model: bool) -> list[Bare]:
-    limit = ASKED_AT_ONCE if by_model else AT_ONCE
+async def _load_uncategorized(resources: Resources, project_id: UUID, *, by_model: bool) -> list[UncategorizedMemory]:
+    """Memories that choose from the same categories are adjacent."""
+    limit = MODEL_BATCH_SIZE if by_model else BATCH_SIZE
     async with resources.database.transaction(project_id) as tx:
         values = {"project_id": project_id, "by_model": by_model, "limit": limit}
-        rows = (await tx.execute(WAITING, values)).all()
+        rows = (await tx.execute(SELECT_UNCATEGORIZED_SQL, values)).all()
         settings = await SettingsRepository(tx, project_id).get() if rows else {}
-    usual = read_categories(settings.get("custom_categories"))
-    found = [Bare(row.id, row.content, read_categories(row.called) if row.called else usual) for row in rows]
-    return sorted(found, key=lambda each: [category.name for category in each.categories])
+    of_project = parse_categories(settings.get("custom_categories"))
+    memories = [
+        UncategorizedMemory(row.id, row.content, parse_categories(row.of_call) if row.of_call else of_project)
+        for row in rows
+    ]
+    return sorted(memories, key=lambda each: [category.name for category in each.categories])
 
 
-async def _store(resources: Resources, project_id: UUID, given: Given) -> int:
-    found = [{"id": str(each), "categories": names} for each, names in given.items() if names is not None]
-    without = [each for each, names in given.items() if names is None]
+async def _store(resources: Resources, project_id: UUID, assignments: Assignments) -> int:
+    assigned = [{"id": str(each), "categories": names} for each, names in assignments.items() if names is not None]
+    failed = [each for each, names in assignments.items() if names is None]
     async with resources.database.transaction(project_id) as tx:
-        await tx.execute(GIVE, {"project_id": project_id, "given": json.dumps(found)})
-        if without:
-            await tx.execute(POSTPONE, {"project_id": project_id, "ids": without, "most": MOST_TRIES})
-            log.warning("memory.not_categorized", project_id=str(project_id), count=len(without))
-    return len(found)
+        await tx.execute(SET_CATEGORIES_SQL, {"project_id": project_id, "assigned": json.dumps(assigned)})
+        if failed:
+            await tx.execute(POSTPONE_SQL, {"project_id": project_id, "ids": failed, "max_tries": MAX_TRIES})
+            log.warning("memory.not_categorized", project_id=str(project_id), count=len(failed))
+    return len(assigned)
 
 
-async def _come_back(resources: Resources, project_id: UUID) -> None:
+async def _schedule_next(resources: Resources, project_id: UUID) -> None:
     async with resources.database.transaction(project_id) as tx:
-        seconds = await tx.scalar(NEXT, {"project_id": project_id})
+        seconds = await tx.scalar(SELECT_SECONDS_TO_NEXT_SQL, {"project_id": project_id})
         if seconds is not None:
-            await _wake(tx, project_id, max(SOON, float(seconds)))
+            await schedule_categorization(tx, project_id, max(MIN_DELAY_SECONDS, float(seconds)))
 
 
-async def _wake(tx: AsyncSession, project_id: UUID, seconds: float) -> None:
-    await tx.execute(WAKE, {"project_id": project_id, "seconds": seconds})
+async def schedule_categorization(tx: AsyncSession, project_id: UUID, seconds: float) -> None:
+    await tx.execute(DEFER_CATEGORIZATION_SQL, {"project_id": project_id, "seconds": seconds})
 
 
 # ---------------------------------------------------------------- by a model
 
 
-async def _ask(resources: Resources, project_id: UUID, bare: Sequence[Bare]) -> Given:
-    """Nothing is open while the model thinks, and what it says wrong is nobody's mistake but its own."""
-    categories = bare[0].categories
-    task, given = as_prompt(categories, [each.content for each in bare])
-    messages = [ChatMessage(Role.SYSTEM, task), ChatMessage(Role.USER, given)]
+async def _assign_by_model(
+    resources: Resources, project_id: UUID, memories: Sequence[UncategorizedMemory]
+) -> Assignments:
+    """No transaction is open while the model answers. A failed call counts as an unusable answer."""
+    categories = memories[0].categories
+    task, data = build_prompt(categories, [each.content for each in memories])
+    messages = [ChatMessage(Role.SYSTEM, task), ChatMessage(Role.USER, data)]
     try:
-        options = ModelOptions(temperature=0, max_tokens=60 * len(bare) + 200)
+        options = ModelOptions(temperature=0, max_tokens=60 * len(memories) + 200)
         answer = await ask_model(resources, project_id, messages, options)
     except AppError:
         answer = ""
-    return dict(zip([each.id for each in bare], read_answer(answer, categories, len(bare)), strict=True))
+    return dict(zip([each.id for each in memories], parse_answer(answer, categories, len(memories)), strict=True))
 
 
 # ---------------------------------------------------------------- by similarity
 
 
-async def _compare(resources: Resources, project_id: UUID, bare: Sequence[Bare]) -> Given:
-    """The index has a vector of each memory already, which is nearer to some descriptions than to others."""
-    categories = bare[0].categories
-    described = await embed_once(resources, [words for each in categories for words in each.says])
-    held = await resources.index.vectors(project_id, [each.id for each in bare])
-    given: Given = {each.id: choose({}, categories) for each in bare}
-    for memory_id, nearness in zip(held, cosines(held.values(), described), strict=True):
-        given[memory_id] = choose(_best_of(categories, nearness), categories)
-    return given
+async def _assign_by_similarity(
+    resources: Resources, project_id: UUID, memories: Sequence[UncategorizedMemory]
+) -> Assignments:
+    """Compares the vectors in the index with those of the descriptions. A memory without a vector gets the fallback."""
+    categories = memories[0].categories
+    descriptions = await embed_cached(resources, [words for each in categories for words in each.descriptions])
+    vectors = await resources.index.load_vectors(project_id, [each.id for each in memories])
+    assigned: Assignments = {each.id: choose_by_similarity({}, categories) for each in memories}
+    for memory_id, similarities in zip(vectors, cosines(vectors.values(), descriptions), strict=True):
+        assigned[memory_id] = choose_by_similarity(_best_by_category(categories, similarities), categories)
+    return assigned
 
 
-def cosines(vectors: Collection[Vector], described: Floats) -> list[list[float]]:
-    rows = np.array(list(vectors), np.float32).reshape(len(vectors), described.shape[1])
+def cosines(vectors: Collection[Vector], descriptions: UnitVectors) -> list[list[float]]:
+    rows = np.array(list(vectors), np.float32).reshape(len(vectors), descriptions.shape[1])
     lengths = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    return (rows @ described.T / lengths).tolist()  # type: ignore[no-any-return]  # numpy does not say of what
+    return (rows @ descriptions.T / lengths).tolist()  # type: ignore[no-any-return]  # numpy types it as Any
 
 
-def _best_of(categories: Sequence[Category], nearness: Sequence[float]) -> dict[str, float]:
-    """Each category is as near as the nearest of its descriptions."""
-    left = iter(nearness)
-    return {each.name: max(islice(left, len(each.says)), default=0.0) for each in categories}
+def _best_by_category(categories: Sequence[Category], similarities: Sequence[float]) -> dict[str, float]:
+    """The similarity of each category is that of its most similar description."""
+    remaining = iter(similarities)
+    return {each.name: max(islice(remaining, len(each.descriptions)), default=0.0) for each in categories}
 
 
-async def embed_once(resources: Resources, texts: Sequence[str]) -> Floats:
-    """A row of length 1 for each. Descriptions stay the same: their vectors are kept for an hour."""
+async def embed_cached(resources: Resources, texts: Sequence[str]) -> UnitVectors:
+    """One row of length 1 for each text, cached for an hour because descriptions seldom change."""
     digest = hashlib.sha256("\x1f".join(texts).encode()).hexdigest()
     key = f"categories:{resources.embedder.name}:{digest}"
-    kept = await resources.short_term.get(key)
-    if kept is None:
+    cached = await resources.short_term.get(key)
+    if cached is None:
         rows = np.array(await resources.embedder.embed(texts), np.float32)
-        kept = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).tobytes()
-        await resources.short_term.set(key, kept, KEPT_SECONDS)
-    return np.frombuffer(kept, np.float32).reshape(len(texts), -1)
-
-
-# ---------------------------------------------------------------- jobs
-
-
-@tasks.task(name="memory.categorize", pass_context=True)
-async def categorize_project(context: JobContext, project_id: str) -> None:
-    """Deferred by the database itself, see supabase/migrations: once, however many memories are added meanwhile."""
-    await categorize(resources_of(context), UUID(project_id))
-
-
-@tasks.periodic(cron="*/5 * * * *")
-@tasks.task(name="memory.categorize_left", pass_context=True, queueing_lock="categorize_left", lock="categorize_left")
-async def categorize_left_behind(context: JobContext, timestamp: int) -> None:
-    """What was written in the very moment in which a job looked, and what a crash left."""
-    del timestamp
-    async with resources_of(context).database.system() as tx:
-        for project_id in list(await tx.scalars(LEFT)):
-            await _wake(tx, project_id, 0)
+        cached = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).tobytes()
+        await resources.short_term.set(key, cached, CACHE_SECONDS)
+    return np.frombuffer(cached, np.float32).reshape(len(texts), -1)

@@ -1,8 +1,8 @@
-"""What the index is given of a memory, and of a question: the words to embed, and the words for BM25.
+"""The text that is embedded and the text that BM25 counts, for a memory and for a question.
 
-A vector of the memory's own words finds more than one of several turns together, while BM25 finds more with the turn
-before: an answer seldom repeats the words of what it answers. Who speaks is for BM25 too: every turn of a conversation
-names the same few people, and a vector would mostly tell whose turn it is.
+Embedding a turn's own words alone recalls more than embedding several turns together, while BM25 gains from the turn
+before: an answer seldom repeats the words of its question. The speaker's name counts for BM25 only: every turn of a
+conversation names the same few people, so an embedding of it would mostly tell who speaks.
 """
 
 import datetime as dt
@@ -15,22 +15,21 @@ SUBJECT = re.compile(rf"\b((?i:{AUXILIARY})) [A-Z][a-z]+\b(?! [A-Z])")
 
 
 def split_speaker(content: str) -> tuple[str | None, str]:
-    """`Ann: I moved` is Ann's; a text without such a beginning is nobody's in particular."""
+    """`Ann: I moved` becomes Ann and `I moved`; a text without such a beginning has no speaker."""
     match = SPEAKER.match(content)
     return (match.group(1), content[match.end() :]) if match else (None, content)
 
 
-def embedding_text(content: str, context: str | None = None, said_at: dt.datetime | None = None) -> str:
-    del context, said_at
+def embedding_text(content: str) -> str:
     return split_speaker(content)[1]
 
 
-def keyword_text(content: str, context: str | None = None, said_at: dt.datetime | None = None) -> str:
-    """The date is in words, as a question would say it."""
-    date = f"{said_at.day} {said_at:%B %Y}" if said_at else ""
+def keyword_text(content: str, context: str | None = None, created_at: dt.datetime | None = None) -> str:
+    """The date is spelled out, as a question would spell it."""
+    date = f"{created_at.day} {created_at:%B %Y}" if created_at else ""
     return "\n".join(part for part in (date, context, content) if part)
 
 
 def query_text(question: str) -> str:
-    """For the embedding: people tell of themselves as `I`, whoever asks about them says a name."""
+    """The text to embed: memories say `I` and `my` where a question says a name."""
     return SUBJECT.sub(r"\1 I", POSSESSIVE.sub("my", question))

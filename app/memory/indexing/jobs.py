@@ -1,14 +1,16 @@
 from app.core.jobs import JobContext, resources_of, tasks
+from app.memory.indexing.rebuild import rebuild_index
 from app.memory.indexing.repair import remove_orphans, sweep
 
-LEFT_BEHIND_SECONDS = 30
+SWEEP_AFTER_SECONDS = 30
+"""Younger rows are still on their way through the queue."""
 
 
 @tasks.periodic(cron="* * * * *")
 @tasks.task(name="memory.sweep", pass_context=True, queueing_lock="memory.sweep", lock="memory.sweep")
-async def sweep_often(context: JobContext, timestamp: int) -> None:
+async def sweep_every_minute(context: JobContext, timestamp: int) -> None:
     del timestamp
-    await sweep(resources_of(context), older_than_seconds=LEFT_BEHIND_SECONDS)
+    await sweep(resources_of(context), older_than_seconds=SWEEP_AFTER_SECONDS)
 
 
 @tasks.periodic(cron="17 4 * * *")
@@ -16,3 +18,8 @@ async def sweep_often(context: JobContext, timestamp: int) -> None:
 async def remove_orphans_daily(context: JobContext, timestamp: int) -> None:
     del timestamp
     await remove_orphans(resources_of(context))
+
+
+@tasks.task(name="memory.reindex", pass_context=True, lock="memory.reindex", queueing_lock="memory.reindex")
+async def reindex(context: JobContext) -> None:
+    await rebuild_index(resources_of(context))

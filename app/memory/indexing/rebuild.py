@@ -1,4 +1,4 @@
-"""Make the index anew from the ledger, beside the one that serves, and swap at the end."""
+"""Rebuild: fills a new index from the ledger while the old one serves, and swaps them at the end."""
 
 import datetime as dt
 from collections.abc import AsyncIterator
@@ -7,80 +7,80 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from app.core.jobs import JobContext, resources_of, tasks
-from app.core.ports import ToIndex
+from app.core.ports import IndexUpsert
 from app.core.resources import Resources
-from app.memory.indexing.indexer import as_entries
-from app.memory.indexing.repair import by_project, index_missing, load_for_index, remove_orphans, sweep
+from app.memory.indexing.indexer import build_entries, load_upserts
+from app.memory.indexing.repair import by_project, mark_missing_pending, remove_orphans, sweep
 
-BATCH = 256
-NAME = "reindex"
-PAGE = text("select id, project_id from memories where id > :after order by id limit :batch")
-COUNT = text("select count(*) from memories")
-REPORT = text("""
+BATCH_SIZE = 256
+REBUILD_NAME = "reindex"
+SELECT_MEMORIES_PAGE_SQL = text("select id, project_id from memories where id > :after order by id limit :batch")
+COUNT_MEMORIES_SQL = text("select count(*) from memories")
+SELECT_NOW_SQL = text("select clock_timestamp()")
+SELECT_REBUILD_PROGRESS_SQL = text("select done, total, state from maintenance where name = :name")
+UPSERT_REBUILD_PROGRESS_SQL = text("""
 insert into maintenance (name, done, total, state) values (:name, :done, :total, :state)
 on conflict (name) do update
   set done = excluded.done, total = excluded.total, state = excluded.state, updated_at = now()
 """)
-NOW = text("select clock_timestamp()")
-# Changed while an index of another embedder was filled, which live writes do not follow.
-CHANGED = text("update memories set state = 'pending' where updated_at >= :started and state = 'indexed'")
-LOOK = text("select done, total, state from maintenance where name = :name")
+# Live writes do not reach a new index of another embedder.
+MARK_CHANGED_PENDING_SQL = text(
+    "update memories set state = 'pending' where updated_at >= :started and state = 'indexed'"
+)
 
 
 async def rebuild_index(resources: Resources) -> int:
-    """What is written meanwhile reaches both, or, where another embedder makes the new one, is gone over once more
-    after the swap, as is whatever slipped between."""
+    """Returns the number of memories in the new index.
+
+    Live writes reach both indexes. Where another embedder makes the new one they cannot, so whatever changed
+    meanwhile is indexed again after the swap.
+    """
     embedder = resources.embedder
     async with resources.database.system() as tx:
-        started, total = await tx.scalar(NOW), await tx.scalar(COUNT) or 0
-    await report(resources, 0, total, "running")
-    fresh = await resources.index.rebuild(embedder.name, embedder.dimensions)
+        started, total = await tx.scalar(SELECT_NOW_SQL), await tx.scalar(COUNT_MEMORIES_SQL) or 0
+    await record_progress(resources, 0, total, "running")
+    rebuild = await resources.index.start_rebuild(embedder.name, embedder.dimensions)
     done, swapped = 0, False
     try:
-        async for batch in _everything(resources):
-            await fresh.upsert(await as_entries(embedder, batch))
+        async for batch in _all_memories(resources):
+            await rebuild.upsert(await build_entries(embedder, batch))
             done += len(batch)
-            await report(resources, done, max(done, total), "running")
-        await fresh.swap()
+            await record_progress(resources, done, max(done, total), "running")
+        await rebuild.swap()
         swapped = True
     finally:
         if not swapped:
-            await fresh.abandon()
-            await report(resources, done, total, "failed")
+            await rebuild.abandon()
+            await record_progress(resources, done, total, "failed")
     await _repair(resources, started)
-    await report(resources, done, done, "finished")
+    await record_progress(resources, done, done, "finished")
     return done
 
 
 async def _repair(resources: Resources, started: dt.datetime | None) -> None:
-    """Removals of another process may have come back with what was filled in."""
+    """Filling the new index may also have restored what another process removed meanwhile."""
     async with resources.database.system() as tx:
-        await tx.execute(CHANGED, {"started": started})
-    await index_missing(resources)
+        await tx.execute(MARK_CHANGED_PENDING_SQL, {"started": started})
+    await mark_missing_pending(resources)
     await sweep(resources, older_than_seconds=0)
     await remove_orphans(resources)
 
 
-async def report(resources: Resources, done: int, total: int, state: str) -> None:
+async def record_progress(resources: Resources, done: int, total: int, state: str) -> None:
     async with resources.database.system() as tx:
-        await tx.execute(REPORT, {"name": NAME, "done": done, "total": total, "state": state})
+        values = {"name": REBUILD_NAME, "done": done, "total": total, "state": state}
+        await tx.execute(UPSERT_REBUILD_PROGRESS_SQL, values)
 
 
-async def _everything(resources: Resources) -> AsyncIterator[list[ToIndex]]:
+async def _all_memories(resources: Resources) -> AsyncIterator[list[IndexUpsert]]:
     after = UUID(int=0)
     while True:
         async with resources.database.system() as tx:
-            rows = (await tx.execute(PAGE, {"after": after, "batch": BATCH})).all()
+            rows = (await tx.execute(SELECT_MEMORIES_PAGE_SQL, {"after": after, "batch": BATCH_SIZE})).all()
         if not rows:
             return
         after = rows[-1].id
-        found: list[ToIndex] = []
+        batch: list[IndexUpsert] = []
         for project_id, group in groupby(sorted(rows, key=by_project), by_project):
-            found += await load_for_index(resources, project_id, [row.id for row in group])
-        yield found
-
-
-@tasks.task(name="memory.reindex", pass_context=True, lock="memory.reindex", queueing_lock="memory.reindex")
-async def reindex(context: JobContext) -> None:
-    await rebuild_index(resources_of(context))
+            batch += await load_upserts(resources.database, project_id, [row.id for row in group])
+        yield batch

@@ -1,4 +1,7 @@
-"""Repair: rows that never reached the index, and vectors whose rows are gone. Safe to run at any time, anywhere."""
+"""Repair: indexes rows that never reached the index and removes vectors whose rows are gone.
+
+Every function is safe to run at any time and in several processes at once.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from itertools import groupby
@@ -8,88 +11,85 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Row, TextClause, text
 
-from app.core.ports import IndexedId, ToIndex
+from app.core.ports import IndexedId
 from app.core.resources import Resources
-from app.memory.indexing.indexer import REMOVED, load_versions
+from app.memory.indexing.indexer import DELETE_VECTOR_REMOVALS_SQL, load_upserts
 
 log = structlog.get_logger()
-BATCH = 1000
-PENDING = text("""
+BATCH_SIZE = 1000
+SELECT_PENDING_PAGE_SQL = text("""
 select id, project_id from memories
 where state = 'pending' and updated_at < now() - make_interval(secs => :age) and id > :after order by id limit :batch
 """)
-REMOVALS = text("""
+SELECT_REMOVALS_PAGE_SQL = text("""
 select memory_id from vector_removals
 where created_at < now() - make_interval(secs => :age) and memory_id > :after order by memory_id limit :batch
 """)
-PRESENT = text("select id from memories where id = any(:ids)")
+SELECT_IDS_PAGE_SQL = text("select id from memories where id > :after order by id limit :batch")
+SELECT_EXISTING_IDS_SQL = text("select id from memories where id = any(:ids)")
+MARK_PENDING_SQL = text("update memories set state = 'pending' where id = any(:ids) and state = 'indexed'")
 
 
 async def sweep(resources: Resources, *, older_than_seconds: float) -> int:
-    """What a crash left between the commit and the index. Young rows are still on their ordinary way."""
-    found = await _index_pending(resources, older_than_seconds) + await _finish_removals(resources, older_than_seconds)
-    if found:
-        log.info("memory.swept", count=found)
-    return found
+    """Finish what a crash interrupted between the commit and the index. Younger rows are still in the queue."""
+    count = await _index_pending(resources, older_than_seconds) + await _finish_removals(resources, older_than_seconds)
+    if count:
+        log.info("memory.swept", count=count)
+    return count
 
 
 async def remove_orphans(resources: Resources) -> int:
-    """Vectors without rows. They never surface, but they take room."""
+    """Remove vectors without rows. No search returns them, but they take up space."""
     removed = 0
-    async for entries in resources.index.walk(BATCH):
+    async for entries in resources.index.iterate_entries(BATCH_SIZE):
         orphans = await _without_rows(resources, entries)
         await resources.index.remove(orphans)
         removed += len(orphans)
     return removed
 
 
-async def index_missing(resources: Resources) -> int:
-    """Rows marked as indexed that the index does not have: after it was lost or replaced."""
-    from_ledger = text("update memories set state = 'pending' where id = any(:ids) and state = 'indexed'")
-    missing, after = 0, UUID(int=0)
+async def mark_missing_pending(resources: Resources) -> int:
+    """Mark rows as pending that the index should have but has not: it was lost or replaced."""
+    count, after = 0, UUID(int=0)
     while True:
         async with resources.database.system() as tx:
-            page = text("select id from memories where id > :after order by id limit :batch")
-            ids = list(await tx.scalars(page, {"after": after, "batch": BATCH}))
+            ids = list(await tx.scalars(SELECT_IDS_PAGE_SQL, {"after": after, "batch": BATCH_SIZE}))
         if not ids:
-            return missing
+            return count
         after = ids[-1]
-        lost = set(ids) - await resources.index.present(ids)
-        missing += len(lost)
+        missing = set(ids) - await resources.index.find_existing(ids)
+        count += len(missing)
         async with resources.database.system() as tx:
-            await tx.execute(from_ledger, {"ids": list(lost)})
+            await tx.execute(MARK_PENDING_SQL, {"ids": list(missing)})
 
 
 async def _index_pending(resources: Resources, age: float) -> int:
-    """Page after page, as fast as the index takes them: after a restore that is everything."""
+    """Page after page, at the pace of the index: after a restore every row is pending."""
     count = 0
-    async for rows in _pages(resources, PENDING, age):
+    async for rows in _pages(resources, SELECT_PENDING_PAGE_SQL, age):
         for project_id, group in groupby(sorted(rows, key=by_project), by_project):
-            await resources.index_queue.put(await load_for_index(resources, project_id, [row.id for row in group]))
+            ids = [row.id for row in group]
+            await resources.index_queue.put(await load_upserts(resources.database, project_id, ids))
         count += len(rows)
     return count
 
 
-async def load_for_index(resources: Resources, project_id: UUID, ids: Sequence[UUID]) -> list[ToIndex]:
-    return await load_versions(resources.database, project_id, ids)
-
-
 async def _finish_removals(resources: Resources, age: float) -> int:
     count = 0
-    async for rows in _pages(resources, REMOVALS, age):
+    async for rows in _pages(resources, SELECT_REMOVALS_PAGE_SQL, age):
         ids = [row[0] for row in rows]
         await resources.index.remove(ids)
         async with resources.database.system() as tx:
-            await tx.execute(REMOVED, {"ids": ids})
+            await tx.execute(DELETE_VECTOR_REMOVALS_SQL, {"ids": ids})
         count += len(ids)
     return count
 
 
-async def _pages(resources: Resources, page: TextClause, age: float) -> AsyncIterator[Sequence[Row[Any]]]:
+async def _pages(resources: Resources, statement: TextClause, age: float) -> AsyncIterator[Sequence[Row[Any]]]:
     after = UUID(int=0)
     while True:
         async with resources.database.system() as tx:
-            rows = (await tx.execute(page, {"age": age, "after": after, "batch": BATCH})).all()
+            rows = (await tx.execute(statement, {"age": age, "after": after, "batch": BATCH_SIZE})).all()
         if not rows:
             return
         yield rows
@@ -104,5 +104,5 @@ def by_project(row: Row[Any]) -> UUID:
 async def _without_rows(resources: Resources, entries: Sequence[IndexedId]) -> list[UUID]:
     ids = [entry.id for entry in entries]
     async with resources.database.system() as tx:
-        present = set(await tx.scalars(PRESENT, {"ids": ids}))
-    return [each for each in ids if each not in present]
+        existing = set(await tx.scalars(SELECT_EXISTING_IDS_SQL, {"ids": ids}))
+    return [each for each in ids if each not in existing]

@@ -1,4 +1,4 @@
-"""Categories: given afterwards, by similarity or by a model, from the call's own, the project's, or the fifteen."""
+"""Categories are assigned after the write, by similarity or by a model, from the call's, project's or default list."""
 
 import json
 import uuid
@@ -13,12 +13,18 @@ from sqlalchemy import text
 from app.adapters.models.openai import Connection, OpenAIModel
 from app.core.database.database import Database
 from app.core.resources import Resources
-from app.memory.categories.categorize import categorize
-from app.memory.categories.taxonomy import DEFAULTS, as_prompt, choose, read_answer, read_categories
+from app.memory.categories import categorize_memories
+from app.memory.categories.taxonomy import (
+    DEFAULT_CATEGORIES,
+    build_prompt,
+    choose_by_similarity,
+    parse_answer,
+    parse_categories,
+)
 from app.projects.repository import SettingsRepository
 from tests.model_server import Fails, ModelServer, Raw
 
-NAMES = [each.name for each in DEFAULTS]
+NAMES = [each.name for each in DEFAULT_CATEGORIES]
 
 
 async def add(client: httpx.AsyncClient, *texts: str) -> list[str]:
@@ -31,24 +37,25 @@ async def categories(client: httpx.AsyncClient, memory: str) -> Any:
 
 
 async def settle(resources: Resources, project_id: uuid.UUID) -> None:
-    await resources.index_queue.settled(project_id, None)
+    await resources.index_queue.wait_until_indexed(project_id, None)
 
 
-def test_there_are_mem0s_fifteen() -> None:
-    assert len(DEFAULTS) == 15
+def test_default_categories_are_mem0s_fifteen() -> None:
+    assert len(DEFAULT_CATEGORIES) == 15
     assert {"personal_details", "professional_details", "milestones", "user_preferences", "misc"} <= set(NAMES)
 
 
-def test_a_projects_categories_replace_the_defaults() -> None:
-    assert [each.name for each in read_categories(["a", {"b": "bees"}])] == ["a", "b"]
-    for nothing in (None, [], "food"):
-        assert read_categories(nothing) == DEFAULTS
+def test_project_categories_replace_the_defaults() -> None:
+    assert [each.name for each in parse_categories(["a", {"b": "bees"}])] == ["a", "b"]
+    no_categories: tuple[object, ...] = (None, [], "food")
+    for nothing in no_categories:
+        assert parse_categories(nothing) == DEFAULT_CATEGORIES
 
 
-def test_what_is_near_to_nothing_is_misc_where_there_is_such_a_category() -> None:
-    assert choose({"food": 0.1}, DEFAULTS) == ["misc"]
-    assert choose({"food": 0.1}, read_categories(["food"])) == []
-    assert choose({"food": 0.6, "travel": 0.58, "music": 0.4}, DEFAULTS) == ["food", "travel"]
+def test_memory_similar_to_no_category_is_misc_if_misc_exists() -> None:
+    assert choose_by_similarity({"food": 0.1}, DEFAULT_CATEGORIES) == ["misc"]
+    assert choose_by_similarity({"food": 0.1}, parse_categories(["food"])) == []
+    assert choose_by_similarity({"food": 0.6, "travel": 0.58, "music": 0.4}, DEFAULT_CATEGORIES) == ["food", "travel"]
 
 
 @pytest.mark.parametrize(
@@ -63,17 +70,17 @@ def test_what_is_near_to_nothing_is_misc_where_there_is_such_a_category() -> Non
         ("", [None, None]),
     ],
 )
-def test_of_a_models_answer_only_what_makes_sense_is_used(answer: str, expected: list[list[str] | None]) -> None:
-    assert read_answer(answer, DEFAULTS, 2) == expected
+def test_parse_answer_keeps_only_known_categories(answer: str, expected: list[list[str] | None]) -> None:
+    assert parse_answer(answer, DEFAULT_CATEGORIES, 2) == expected
 
 
-def test_a_prompt_holds_every_category_and_the_memories_as_data() -> None:
-    task, given = as_prompt(read_categories([{"food": "what they eat"}]), ["Ignore this", "Likes tea"])
+def test_prompt_lists_every_category_and_the_memories_as_data() -> None:
+    task, given = build_prompt(parse_categories([{"food": "what they eat"}]), ["Ignore this", "Likes tea"])
     assert "- food: food: what they eat" in task
     assert json.loads(given) == {"1": "Ignore this", "2": "Likes tea"}
 
 
-async def test_a_memory_has_none_at_first_and_gets_them_by_similarity(
+async def test_memory_is_categorized_by_similarity_after_it_is_indexed(
     client: httpx.AsyncClient, resources: Resources, project_id: uuid.UUID
 ) -> None:
     eaten, played, named = (
@@ -84,13 +91,13 @@ async def test_a_memory_has_none_at_first_and_gets_them_by_similarity(
     soup, tennis, other = await add(client, eaten, played, named)
     assert await categories(client, soup) is None
     await settle(resources, project_id)
-    assert await categorize(resources, project_id) == 3
+    assert await categorize_memories(resources, project_id) == 3
     assert await categories(client, soup) == ["food"]
     assert await categories(client, tennis) == ["sports"]
     assert await categories(client, other) == ["misc"]
 
 
-async def test_a_projects_own_categories_are_used(
+async def test_categorization_uses_the_categories_of_the_project(
     client: httpx.AsyncClient, resources: Resources, project_id: uuid.UUID, database: Database
 ) -> None:
     async with database.transaction(project_id) as tx:
@@ -98,12 +105,12 @@ async def test_a_projects_own_categories_are_used(
         await SettingsRepository(tx, project_id).change(custom_categories=given)
     [tea, nothing] = await add(client, "I like tea", "The meeting code is blue")
     await settle(resources, project_id)
-    await categorize(resources, project_id)
+    await categorize_memories(resources, project_id)
     assert await categories(client, tea) == ["drinks"]
     assert await categories(client, nothing) == []
 
 
-async def test_a_calls_own_categories_win_over_the_projects(
+async def test_categories_of_a_call_override_those_of_the_project(
     client: httpx.AsyncClient, resources: Resources, project_id: uuid.UUID, database: Database
 ) -> None:
     async with database.transaction(project_id) as tx:
@@ -112,11 +119,11 @@ async def test_a_calls_own_categories_win_over_the_projects(
     added = (await client.post("/v3/memories/add/", json={"messages": "I like tea", **called})).json()
     tea = added["results"][0]["id"]
     await settle(resources, project_id)
-    await categorize(resources, project_id)
+    await categorize_memories(resources, project_id)
     assert await categories(client, tea) == ["drinks"]
 
 
-async def test_however_many_are_added_one_job_waits(
+async def test_many_added_memories_queue_one_job(
     client: httpx.AsyncClient, project_id: uuid.UUID, database: Database
 ) -> None:
     for number in range(5):
@@ -136,44 +143,44 @@ def with_model(resources: Resources, server: ModelServer) -> Resources:
     return replace(resources, llm=OpenAIModel(Connection(base_url=server.url), model="any"))
 
 
-async def test_a_model_sorts_where_there_is_one(
+async def test_categorization_asks_the_model_if_there_is_one(
     client: httpx.AsyncClient, resources: Resources, project_id: uuid.UUID, model_server: ModelServer
 ) -> None:
     own = with_model(resources, model_server)
     model_server.chat(Raw('{"1": ["family", "food"]}'))
     [tea] = await add(client, "My aunt likes tea")
-    assert await categorize(own, project_id) == 1
+    assert await categorize_memories(own, project_id) == 1
     assert await categories(client, tea) == ["family", "food"]
     await own.llm.close()
 
 
 @pytest.mark.parametrize("behaviour", [Raw("Sure! Here you go"), Raw('{"1": ["moon"]}'), Fails(400)])
-async def test_a_model_that_says_nothing_usable_is_asked_again_later(
+async def test_unusable_answer_is_asked_again_later(
     behaviour: Any, client: httpx.AsyncClient, resources: Resources, project_id: uuid.UUID, model_server: ModelServer
 ) -> None:
     own = with_model(resources, model_server)
     model_server.chat(behaviour)
     [tea] = await add(client, "I like tea")
-    assert await categorize(own, project_id) == 0
+    assert await categorize_memories(own, project_id) == 0
     assert await categories(client, tea) is None
     asked = len(model_server.requests)
-    assert await categorize(own, project_id) == 0
+    assert await categorize_memories(own, project_id) == 0
     assert len(model_server.requests) == asked, "not at once"
     async with own.database.transaction(project_id) as tx:
         await tx.execute(text("update memories set categorize_after = now()"))
     model_server.chat(Raw('{"1": ["food"]}'))
-    assert await categorize(own, project_id) == 1
+    assert await categorize_memories(own, project_id) == 1
     assert await categories(client, tea) == ["food"]
     await own.llm.close()
 
 
-async def test_after_many_tries_a_memory_is_left_without(
+async def test_memory_stays_uncategorized_after_the_last_try(
     client: httpx.AsyncClient, resources: Resources, project_id: uuid.UUID, model_server: ModelServer
 ) -> None:
     own = with_model(resources, model_server)
     [tea] = await add(client, "I like tea")
     for _ in range(7):
-        await categorize(own, project_id)
+        await categorize_memories(own, project_id)
         async with own.database.transaction(project_id) as tx:
             await tx.execute(text("update memories set categorize_after = now()"))
     assert len(model_server.requests) == 6
