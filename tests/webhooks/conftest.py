@@ -32,7 +32,7 @@ class WebhookProject:
         return str(self.project_uuid)
 
     def jobs(self) -> AbstractAsyncContextManager[object]:
-        return run_jobs(self.resources, concurrency=2, look_every_seconds=0.2)
+        return run_jobs(self.resources, concurrency=2, poll_seconds=0.2)
 
     async def hook(self, url: str, *events: str) -> dict[str, Any]:
         body = {"url": url, "name": "Hook", "event_types": list(events) or EVERYTHING}

@@ -25,7 +25,7 @@ from app.gateways.mem0.webhooks.schemas import (
 )
 from app.identity.caller import Caller, ProjectReader, ProjectWriter
 from app.identity.transaction import Transaction
-from app.webhooks.deliver import queue_delivery, redeliver
+from app.webhooks.jobs import queue_delivery, redeliver
 from app.webhooks.models import Webhook, WebhookDelivery
 from app.webhooks.repository import DeliveryRepository, WebhookRepository
 from app.webhooks.sign import derive_secret
@@ -63,7 +63,7 @@ def render_with_secret(resources: Resources, row: Webhook) -> WebhookCreated:
 
 @router.get("/projects/{project_id}/")
 async def list_webhooks(project_id: UUID, caller: ProjectReader, tx: Transaction) -> list[WebhookRead]:
-    """List the webhooks of a project."""
+    """Lists the webhooks of a project."""
     check_project(caller, project_id)
     return [render_webhook(webhook) for webhook in await webhook_repository(tx, caller).all()]
 
@@ -72,7 +72,7 @@ async def list_webhooks(project_id: UUID, caller: ProjectReader, tx: Transaction
 async def create_webhook(
     project_id: UUID, body: WebhookCreate, caller: ProjectWriter, tx: Transaction, resources: ResourcesDep
 ) -> WebhookCreated:
-    """Create a webhook. The response contains `secret`. It is shown only once."""
+    """Creates a webhook. The response contains `secret`. It is shown only once."""
     check_project(caller, project_id)
     check_receiver_url(resources, body.url)
     row = await webhook_repository(tx, caller).add(**body.model_dump())
@@ -81,7 +81,7 @@ async def create_webhook(
 
 @router.get("/{webhook_id}/")
 async def get_webhook(webhook_id: UUID, caller: ProjectReader, tx: Transaction) -> WebhookRead:
-    """Get one webhook."""
+    """Returns one webhook."""
     return render_webhook(await webhook_repository(tx, caller).get(webhook_id))
 
 
@@ -89,7 +89,7 @@ async def get_webhook(webhook_id: UUID, caller: ProjectReader, tx: Transaction) 
 async def update_webhook(
     webhook_id: UUID, body: WebhookPatch, caller: ProjectWriter, tx: Transaction, resources: ResourcesDep
 ) -> Done:
-    """Update the fields that are sent. A resumed webhook receives the deliveries that were waiting."""
+    """Updates the fields that are sent. A resumed webhook receives the deliveries that were waiting."""
     sent = body.model_dump(exclude_none=True)
     active = sent.pop("is_active", None)
     if body.url:
@@ -107,7 +107,7 @@ async def update_webhook(
 
 @router.delete("/{webhook_id}/")
 async def delete_webhook(webhook_id: UUID, caller: ProjectWriter, tx: Transaction) -> Done:
-    """Delete a webhook, its log and its waiting deliveries."""
+    """Deletes a webhook, its log and its waiting deliveries."""
     await webhook_repository(tx, caller).delete(webhook_id)
     return Done(message="Webhook deleted successfully")
 
@@ -116,7 +116,7 @@ async def delete_webhook(webhook_id: UUID, caller: ProjectWriter, tx: Transactio
 async def rotate_webhook_secret(
     webhook_id: UUID, caller: ProjectWriter, tx: Transaction, resources: ResourcesDep
 ) -> WebhookCreated:
-    """Create a new secret. For a day, deliveries are signed with the old one as well."""
+    """Creates a new secret. For a day, deliveries are signed with the old one as well."""
     return render_with_secret(resources, await webhook_repository(tx, caller).rotate(webhook_id))
 
 
@@ -124,7 +124,7 @@ async def rotate_webhook_secret(
 async def list_webhook_deliveries(
     webhook_id: UUID, caller: ProjectReader, tx: Transaction, limit: Limit = 50, cursor: Cursor = None
 ) -> DeliveryPage:
-    """List the deliveries of the last month, newest first."""
+    """Lists the deliveries of the last month, newest first."""
     await webhook_repository(tx, caller).get(webhook_id)
     of_webhook = WebhookDelivery.webhook_id == webhook_id
     page = await DeliveryRepository(tx, caller.project_id).page(limit, cursor, of_webhook)
@@ -135,7 +135,7 @@ async def list_webhook_deliveries(
 async def redeliver_webhook(
     webhook_id: UUID, delivery_id: UUID, caller: ProjectWriter, tx: Transaction
 ) -> DeliveryRead:
-    """Send a delivery again now, regardless of its status."""
+    """Sends a delivery again now, regardless of its status."""
     await webhook_repository(tx, caller).get(webhook_id)
     deliveries = DeliveryRepository(tx, caller.project_id)
     delivery = await deliveries.get(delivery_id)
