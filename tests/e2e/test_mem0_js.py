@@ -35,7 +35,7 @@ async def test_javascript_client_supports_every_call(
         serving(app) as url,
         serving(with_request_limit(resources, requests=4)) as limited,
         serving(with_failing_embedder(resources)) as failing,
-        run_jobs(resources, concurrency=1, look_every_seconds=0.05),
+        run_jobs(resources, concurrency=1, poll_seconds=0.05),
     ):
         memories, methods = await run("memories.mjs", url, *keys, limited, folder=tmp_path)
         platform, _ = await run("platform.mjs", url, *keys, failing, folder=tmp_path)

@@ -28,7 +28,7 @@ def pytest_report_header() -> list[str]:
 
 @pytest_asyncio.fixture(scope="module")
 async def server_url(app: FastAPI, resources: Resources) -> AsyncIterator[str]:
-    async with serving(app) as url, run_jobs(resources, concurrency=1, look_every_seconds=0.05):
+    async with serving(app) as url, run_jobs(resources, concurrency=1, poll_seconds=0.05):
         yield url
 
 
