@@ -251,14 +251,20 @@ def test_decision_index_lists_every_page_with_its_title_and_status() -> None:
     ]
 
 
-def test_decision_on_row_effects_lists_every_trigger_and_every_job() -> None:
-    sources = "\n".join(path.read_text() for path in (ROOT / "app").rglob("*.py"))
-    migrations = "\n".join(path.read_text() for path in (ROOT / "supabase" / "migrations").glob("*.sql"))
-    jobs = set(re.findall(r"@tasks\.task\(\s*name=\"([\w.]+)\"", sources))
-    triggers = set(re.findall(r"^create (?:constraint )?trigger (\w+)", migrations, re.MULTILINE))
-    page = (DECISIONS / "0011-row-effects.md").read_text()
-    assert set(re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \|", page, re.MULTILINE)) == jobs
-    assert set(re.findall(r"^\| [^|]+ \| `(\w+)` \|", page, re.MULTILINE)) == triggers
+def test_architecture_page_lists_every_trigger_with_its_file() -> None:
+    migrations = {path.name: path.read_text() for path in (ROOT / "supabase" / "migrations").glob("*.sql")}
+    triggers = set(re.findall(r"^create (?:constraint )?trigger (\w+)", "\n".join(migrations.values()), re.MULTILINE))
+    table = (DOCS / "architecture.md").read_text().split("<!-- triggers -->")[1].split("<!-- /triggers -->")[0]
+    rows = re.findall(r"^\| `(\w+)` \|.*\| `(\S+\.sql)` \|$", table, re.MULTILINE)
+    assert {trigger for trigger, _ in rows} == triggers
+    assert [file for _, file in rows if file not in migrations] == []
+
+
+def test_architecture_page_names_files_that_exist() -> None:
+    page = (DOCS / "architecture.md").read_text()
+    named = re.findall(r"`((?:app|core|tests|supabase)/[\w/.]+)`", page)
+    paths = [ROOT / "app" / path if path.startswith("core/") else ROOT / path for path in named]
+    assert [str(path) for path in paths if not path.exists()] == []
 
 
 # ---------------------------------------------------------------- code on the pages
