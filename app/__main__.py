@@ -3,36 +3,32 @@
 import asyncio
 import errno
 import signal
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 import uvloop
-from rich.progress import Progress
 
-from app.api_keys.issue import issue_key
-from app.backup import back_up
-from app.backup import restore as restore_from
 from app.core.errors import AppError, ConfigurationError
 from app.core.observability.logging import configure_logging
-from app.portability.export import export_memories, choose_project
-from app.portability.restore import import_memories
-from app.reindex import reindex_everything
-from app.serve import serve as run_server
-from app.serve import work_forever
+from app.lazy_import import lazy_import
+from app.listener import bind_socket
 from app.settings import LogFormat, Settings, load_settings
-from app.wiring import open_store
-from app.wiring.accounts import pepper_of
-from app.wiring.postgres import migrate_database
+from app.version import VERSION
+
+if TYPE_CHECKING:
+    from app import commands
+else:
+    commands = lazy_import("app.commands")
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-keys = typer.Typer(no_args_is_help=True, help="API keys, without a running server.")
+keys = typer.Typer(no_args_is_help=True, help="Manage API keys. The server does not have to run.")
 cli.add_typer(keys, name="keys")
 
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder for everything that is kept")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder for all data")]
+Project = Annotated[UUID | None, typer.Option("--project", help="The project, if there are several")]
 
 
 def prepare(**overrides: object) -> Settings:
@@ -47,7 +43,7 @@ def prepare(**overrides: object) -> Settings:
 def run(work: Coroutine[object, object, None]) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(until_asked_to_stop(work))
+            runner.run(cancel_on_signal(work))
     except asyncio.CancelledError:
         raise typer.Exit(130) from None
     except (ConfigurationError, AppError) as error:
@@ -56,12 +52,12 @@ def run(work: Coroutine[object, object, None]) -> None:
         raise stop(explain(error)) from None
 
 
-async def until_asked_to_stop(work: Coroutine[object, object, None]) -> None:
-    """From the first moment on, not only once serving: the database must not outlive us."""
-    working = asyncio.ensure_future(work)
+async def cancel_on_signal(work: Coroutine[object, object, None]) -> None:
+    """A signal must also stop the database that is started before the server serves."""
+    task = asyncio.ensure_future(work)
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, working.cancel)
-    await working
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    await task
 
 
 def explain(error: OSError) -> Exception:
@@ -75,14 +71,24 @@ def explain(error: OSError) -> Exception:
 
 
 def stop(error: Exception) -> typer.Exit:
-    """One sentence instead of a traceback: what is wrong is in the settings, not in the code."""
-    typer.secho(f"Keepsake cannot go on: {error}", fg="red", err=True)
+    """One sentence instead of a traceback: the cause is in the settings, not in the code."""
+    typer.secho(f"Error: {error}", fg="red", err=True)
     return typer.Exit(2)
 
 
+def print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"keepsake {VERSION}")
+        raise typer.Exit
+
+
 @cli.callback()
-def about() -> None:
-    """Keepsake: memory for AI applications, on a machine of your own."""
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit", callback=print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Keepsake: self-hosted memory for AI applications."""
 
 
 @cli.command()
@@ -91,107 +97,75 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Serve the API, with jobs running inside the process."""
-    run(run_server(prepare(host=host, port=port, data_dir=data_dir)))
+    """Serve the API. Jobs run in the same process."""
+    settings = prepare(host=host, port=port, data_dir=data_dir)
+    try:
+        listener = bind_socket(settings)
+    except ConfigurationError as error:
+        raise stop(error) from None
+    with listener:
+        run(commands.serve(settings, listener))
 
 
 @cli.command()
 def migrate(data_dir: DataDir = None) -> None:
-    """Bring the database up to date and say what was new."""
-
-    async def work() -> None:
-        applied = await migrate_database(prepare(data_dir=data_dir))
-        typer.echo(f"Applied {', '.join(applied)}" if applied else "The database is up to date")
-
-    run(work())
+    """Apply the migrations that are missing, and list them."""
+    run(commands.migrate(prepare(data_dir=data_dir)))
 
 
 @cli.command()
 def worker(data_dir: DataDir = None) -> None:
-    """Run background jobs in a process of its own, beside servers started with WORKER=false."""
-    run(work_forever(prepare(data_dir=data_dir)))
+    """Run background jobs in a process of their own, for servers started with WORKER=false."""
+    run(commands.work_forever(prepare(data_dir=data_dir)))
 
 
 @cli.command()
 def reindex(data_dir: DataDir = None) -> None:
-    """Make the index anew from the ledger, also while a server is serving from the old one."""
-    run(reindex_everything(prepare(data_dir=data_dir)))
+    """Rebuild the vector index from the database. A running server keeps using the old one until then."""
+    run(commands.reindex_everything(prepare(data_dir=data_dir)))
 
 
 @cli.command()
-def backup(file: Annotated[Path, typer.Argument(help="Where to write it")], data_dir: DataDir = None) -> None:
-    """Write everything that is kept into one file, also while serving."""
-    run(back_up(prepare(data_dir=data_dir), file))
-    typer.echo(f"Backed up to {file}: keep it safe, it opens every account")
+def backup(file: Annotated[Path, typer.Argument(help="File to write")], data_dir: DataDir = None) -> None:
+    """Write all data into one file. The server may be running."""
+    run(commands.back_up(prepare(data_dir=data_dir), file))
+    typer.echo(f"Backed up to {file}. Keep the file secret: it gives access to every account")
 
 
 @cli.command()
-def restore(file: Annotated[Path, typer.Argument(help="What `backup` has written")], data_dir: DataDir = None) -> None:
-    """Fill an empty DATA_DIR from a backup. The next start makes the index anew."""
-    run(restore_from(prepare(data_dir=data_dir), file))
+def restore(file: Annotated[Path, typer.Argument(help="File that `backup` wrote")], data_dir: DataDir = None) -> None:
+    """Fill an empty DATA_DIR from a backup. The next start rebuilds the vector index."""
+    run(commands.restore(prepare(data_dir=data_dir), file))
     typer.echo(f"Restored from {file}")
-
-
-Project = Annotated[UUID | None, typer.Option("--project", help="Which project, where there are several")]
 
 
 @cli.command("export")
 def export_file(
-    file: Annotated[Path, typer.Argument(help="Where to write it")], project: Project = None, data_dir: DataDir = None
+    file: Annotated[Path, typer.Argument(help="File to write")], project: Project = None, data_dir: DataDir = None
 ) -> None:
-    """Write every memory of a project into a file, one JSON object a line, also while serving."""
-
-    async def work() -> None:
-        async with open_store(prepare(data_dir=data_dir)) as database:
-            of = await choose_project(database, project)
-            with shown("Exporting") as report:
-                count = await export_memories(database, of, file, report)
-        typer.echo(f"Exported {count} memories to {file}")
-
-    run(work())
+    """Write every memory of a project into a file, one JSON object a line. The server may be running."""
+    run(commands.export_file(prepare(data_dir=data_dir), file, project))
 
 
 @cli.command("import")
 def import_file(
-    file: Annotated[Path, typer.Argument(help="What `export` has written, or mem0's own memories as JSON")],
+    file: Annotated[Path, typer.Argument(help="File that `export` wrote, or mem0's memories as JSON")],
     project: Project = None,
-    user_id: Annotated[str | None, typer.Option(help="Whose memories they are, where a line does not say")] = None,
+    user_id: Annotated[str | None, typer.Option(help="The user of memories that name none")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Read memories from a file, ids, times and metadata included. Those that are there already stay as they are."""
-
-    async def work() -> None:
-        async with open_store(prepare(data_dir=data_dir)) as database:
-            into = await choose_project(database, project)
-            with shown("Importing") as report:
-                done = await import_memories(database, into, file, report, user_id=user_id)
-        typer.echo(f"Imported {done.added} memories from {file}; {done.already_there} were there already")
-
-    run(work())
-
-
-@contextmanager
-def shown(what: str) -> Iterator[Callable[[int, int], None]]:
-    """How far it is, as a bar."""
-    with Progress() as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    """Add memories from a file, with their ids, times and metadata. Memories that exist already are not changed."""
+    run(commands.import_file(prepare(data_dir=data_dir), file, project, user_id))
 
 
 @keys.command("create")
 def create_key(
-    name: Annotated[str, typer.Argument(help="What the key is for")] = "command line",
-    project: Annotated[UUID | None, typer.Option(help="Its project; a project of its own is made if left out")] = None,
+    name: Annotated[str, typer.Argument(help="Name of the key")] = "command line",
+    project: Annotated[UUID | None, typer.Option(help="Project of the key; by default a new project")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Make an API key with every scope and print it, this once."""
-
-    async def work() -> None:
-        settings = prepare(data_dir=data_dir)
-        async with open_store(settings) as database:
-            typer.echo(await issue_key(database, pepper_of(settings), name=name, project_id=project))
-
-    run(work())
+    """Create an API key with every scope and print it. It is shown only once."""
+    run(commands.create_key(prepare(data_dir=data_dir), name, project))
 
 
 if __name__ == "__main__":

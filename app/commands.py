@@ -1,0 +1,55 @@
+"""What each command does. `app/__main__.py` declares the commands and imports this module when one of them runs."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import typer
+from rich.progress import Progress
+
+from app.api_keys.issue import issue_key
+from app.backup import back_up as back_up
+from app.backup import restore as restore
+from app.portability.export import choose_project, export_memories
+from app.portability.restore import import_memories
+from app.reindex import reindex_everything as reindex_everything
+from app.serve import serve as serve
+from app.serve import work_forever as work_forever
+from app.settings import Settings
+from app.wiring import open_store
+from app.wiring.accounts import pepper_of
+from app.wiring.postgres import migrate_database
+
+
+async def migrate(settings: Settings) -> None:
+    applied = await migrate_database(settings)
+    typer.echo(f"Applied {', '.join(applied)}" if applied else "The database is up to date")
+
+
+async def export_file(settings: Settings, file: Path, project: UUID | None) -> None:
+    async with open_store(settings) as database:
+        source = await choose_project(database, project)
+        with progress_bar("Exporting") as report:
+            count = await export_memories(database, source, file, report)
+    typer.echo(f"Exported {count} memories to {file}")
+
+
+async def import_file(settings: Settings, file: Path, project: UUID | None, user_id: str | None) -> None:
+    async with open_store(settings) as database:
+        target = await choose_project(database, project)
+        with progress_bar("Importing") as report:
+            done = await import_memories(database, target, file, report, user_id=user_id)
+    typer.echo(f"Imported {done.added} memories from {file}; {done.already_there} existed already")
+
+
+async def create_key(settings: Settings, name: str, project: UUID | None) -> None:
+    async with open_store(settings) as database:
+        typer.echo(await issue_key(database, pepper_of(settings), name=name, project_id=project))
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    with Progress() as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
