@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.core.errors import ConfigurationError
 
 SHORTEST_SECRET = 32
-# Alone the first ones do nothing, which whoever set them did not mean.
+# The first settings have no effect without the second one, so setting them alone is an error.
 COMPANIONS = {
     ("admin_database_url",): "database_url",
     ("supabase_publishable_key", "supabase_secret_key", "supabase_jwt_secret", "former_issuer"): "supabase_url",
@@ -43,7 +43,7 @@ class LogFormat(StrEnum):
 
 
 def _web_address(value: str | None) -> str | None:
-    """Without the slash at its end."""
+    """Checks an http or https address and removes a trailing slash."""
     if not value:
         return None
     if not _has_host(value, "http", "https"):
@@ -52,7 +52,7 @@ def _web_address(value: str | None) -> str | None:
 
 
 _NUMBERED = re.compile(r"^[^/]+//[^/?]+(/\d*)?(\?|$)")
-"""Redis' databases have numbers: another word there is passed over, and the first one taken."""
+"""Redis databases are numbered. The client would silently use database 0 for any other path."""
 
 
 def _redis_address(value: SecretStr | None) -> SecretStr | None:
@@ -63,7 +63,7 @@ def _redis_address(value: SecretStr | None) -> SecretStr | None:
 
 
 def _origins(values: list[str]) -> list[str]:
-    """A browser sends an origin without a path: one with a path would never be met."""
+    """Browsers send origins without a path, so an origin with a path would never match."""
     if not all(
         value == "*" or (_has_host(value, "http", "https") and urlsplit(value).path in ("", "/")) for value in values
     ):
@@ -101,7 +101,7 @@ def _long_enough(value: SecretStr | None) -> SecretStr | None:
 def _has_host(address: str, *schemes: str) -> bool:
     try:
         parts = urlsplit(address)
-        _ = parts.port  # raises where it is no number
+        _ = parts.port  # raises ValueError for a port that is not a number
     except ValueError:
         return False
     return parts.scheme in schemes and bool(parts.hostname) and not re.search(r"\s", address)
@@ -264,7 +264,7 @@ def load_settings(**overrides: object) -> Settings:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]).upper() if first["loc"] else "a setting"
         why = first["msg"].removeprefix("Value error, ")
-        raise ConfigurationError(f"{name} is not usable: {why}. See .env.example for what it may be") from None
+        raise ConfigurationError(f"{name} is invalid: {why}. See .env.example") from None
     _check_companions(settings)
     return settings
 
@@ -274,7 +274,7 @@ def _check_companions(settings: Settings) -> None:
         for name in names:
             if getattr(settings, name) and not getattr(settings, needed):
                 raise ConfigurationError(
-                    f"{name.upper()} does nothing without {needed.upper()}: set {needed.upper()} too, or leave it out"
+                    f"{name.upper()} has no effect without {needed.upper()}. Set {needed.upper()} too, or remove it"
                 )
     if settings.mail_confirm and not settings.smtp_host and not settings.development:
-        raise ConfigurationError("MAIL_CONFIRM needs SMTP_HOST: without a mail server nobody could confirm an address")
+        raise ConfigurationError("MAIL_CONFIRM requires SMTP_HOST: without a mail server no address can be confirmed")
