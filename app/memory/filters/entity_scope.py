@@ -1,12 +1,8 @@
+"""Which entities a filter is about."""
+
 from collections.abc import Mapping
 
-from app.memory.filters.tree import (
-    And,
-    Filter,
-    OneOf,
-    Or,
-    Present,
-)
+from app.memory.filters.tree import And, Filter, OneOf, Or, Present
 from app.memory.origin import ENTITY_FIELDS
 
 EntityScope = Mapping[str, frozenset[str] | None]
@@ -14,25 +10,26 @@ EntityScope = Mapping[str, frozenset[str] | None]
 
 
 def entity_scope(found: Filter) -> EntityScope:
-    return {field: _pinned(found, field) for field in ENTITY_FIELDS}
+    return {field: _possible_ids(found, field) for field in ENTITY_FIELDS}
 
 
-def _pinned(found: Filter, field: str) -> frozenset[str] | None:
+def _possible_ids(found: Filter, field: str) -> frozenset[str] | None:
+    """Conditions that must all hold narrow the ids down; alternatives restrict them only if every one does."""
     match found:
         case OneOf(of, values) if of == field:
             return frozenset(map(str, values))
         case And(parts):
-            sets = [pinned for part in parts if (pinned := _pinned(part, field)) is not None]
-            return frozenset.intersection(*sets) if sets else None
+            restrictions = [ids for part in parts if (ids := _possible_ids(part, field)) is not None]
+            return frozenset.intersection(*restrictions) if restrictions else None
         case Or(parts):
-            branches = [_pinned(part, field) for part in parts]
-            known = [pinned for pinned in branches if pinned is not None]
-            return frozenset().union(*known) if len(known) == len(branches) else None
+            branches = [_possible_ids(part, field) for part in parts]
+            restrictions = [ids for ids in branches if ids is not None]
+            return frozenset().union(*restrictions) if len(restrictions) == len(branches) else None
     return None
 
 
 def has_positive_entity(found: Filter) -> bool:
-    """Whether every memory that can match is named by a user, agent, app or run, `*` included, and not by exclusion."""
+    """Whether every match has a user, agent, app or run that the filter names (or `*`), and not just excludes."""
     match found:
         case OneOf(field) | Present(field):
             return field in ENTITY_FIELDS

@@ -1,8 +1,9 @@
-"""Read mem0's filter grammar into a tree, or say in one sentence what is wrong with it.
+"""Parse mem0's filter grammar into a tree, or raise an error that says what is wrong.
 
-Logical keys and their neighbours all hold (mem0's platform drops an OR beside an AND), and `NOT` with a list means none
-of it. A bare list means `in`; a bare date is that whole day in UTC. More than the platform takes: `nin`, `eq` on dates,
-null for "has none", bare `keywords` and `categories`, dotted `metadata.key`, several users in one `in`.
+A logical key and the keys beside it must all hold (mem0's platform drops an OR beside an AND), and `NOT` with a list
+means none of them. A bare list means `in`; a bare date means that whole day in UTC. Accepted beyond mem0's platform:
+`nin`, `eq` on dates, null for "has none", bare `keywords` and `categories`, dotted `metadata.key`, and several users in
+one `in`.
 """
 
 import ast
@@ -46,130 +47,137 @@ ALIASES = {
 LOGICAL = ("AND", "OR", "NOT")
 NEGATED = {"ne": "eq", "nin": "in"}
 KNOWN_OPERATORS = {"eq", "ne", "gt", "gte", "lt", "lte", "in", "nin", "contains", "icontains"}
-DEEPEST = 24
+MAX_DEPTH = 24
 """Lists and objects within each other: ten logical levels and what a condition needs."""
-MOST_VALUES = 10_000
-MOST_CONDITIONS = 500
-LONGEST_TEXT = 10_000
-LONGEST_WRITTEN = 100_000
+MAX_VALUES = 10_000
+MAX_CONDITIONS = 500
+MAX_TEXT_LENGTH = 10_000
+MAX_FILTER_LENGTH = 100_000
 """Of a whole filter in a query string."""
 
 
 def parse_filters(raw: object) -> Filter:
-    """None and an empty object ask for nothing in particular, which is And(())."""
+    """None and an empty object restrict nothing and become And(())."""
     given = parse_object_text(raw, "filters") if isinstance(raw, str) else raw
-    if _measure(given, "filters") > MOST_VALUES:
-        raise BadRequest(f"filters may hold {MOST_VALUES} values at most")
+    if _count_values(given, "filters") > MAX_VALUES:
+        raise BadRequest(f"filters can contain at most {MAX_VALUES} values.")
     if given is None or given == {}:
         return And(())
-    found = _group(given)
-    if _count(found) > MOST_CONDITIONS:
-        raise BadRequest(f"filters may hold {MOST_CONDITIONS} conditions at most")
+    found = _parse_object(given)
+    if _count_conditions(found) > MAX_CONDITIONS:
+        raise BadRequest(f"filters can contain at most {MAX_CONDITIONS} conditions.")
     return found
+
+
+def parse_object_text(text: str, where: str) -> object:
+    """Read a parameter of a query string: JSON, or the `str()` of a dict, which mem0's Python client sends."""
+    if len(text) > MAX_FILTER_LENGTH:
+        raise BadRequest(f"{where} can have at most {MAX_FILTER_LENGTH} characters.")
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(text)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+    raise BadRequest(f'{where} is not valid JSON. Send an object such as {{"user_id": "alice"}}.')
 
 
 def negate(part: Filter) -> Filter:
     return part.part if isinstance(part, Not) else Not(part)
 
 
-def parse_object_text(written: str, where: str) -> object:
-    """From a query string: JSON, or what `str()` made of a dict, which is what mem0's Python client sends."""
-    if len(written) > LONGEST_WRITTEN:
-        raise BadRequest(f"{where} may have {LONGEST_WRITTEN} characters at most")
-    for read in (json.loads, ast.literal_eval):
-        try:
-            return read(written)
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            continue
-    raise BadRequest(f'{where} cannot be read: send a JSON object such as {{"user_id": "alice"}}')
+# ---------------------------------------------------------------- limits
 
 
-def _measure(value: object, where: str, depth: int = 0) -> int:
-    """How many values there are, having made sure that each is JSON and none too deep or impossible to store."""
-    if depth > DEEPEST:
-        raise BadRequest(f"filters may be nested {DEEPEST} lists and objects deep at most")
+def _count_values(value: object, where: str, depth: int = 0) -> int:
+    """Counts the values, and checks that each is JSON, not nested too deep, and possible to store."""
+    if depth > MAX_DEPTH:
+        raise BadRequest(f"filters can nest lists and objects at most {MAX_DEPTH} levels deep.")
     if isinstance(value, dict):
-        return 1 + sum(_measure_entry(key, each, where, depth + 1) for key, each in value.items())
+        return 1 + sum(_count_entry(key, each, where, depth + 1) for key, each in value.items())
     if isinstance(value, list):
-        return 1 + sum(_measure(each, where, depth + 1) for each in value)
+        return 1 + sum(_count_values(each, where, depth + 1) for each in value)
     _check_scalar(value, where)
     return 1
 
 
-def _measure_entry(key: object, value: object, where: str, depth: int) -> int:
+def _count_entry(key: object, value: object, where: str, depth: int) -> int:
     if not isinstance(key, str):
-        raise BadRequest(f"Every key in {where} must be text")
-    _check_scalar(key, f"a key of {where}")
-    return _measure(value, _shown(key) if where == "filters" else f"{where}.{_shown(key)}", depth)
+        raise BadRequest(f"Every key in {where} must be a string.")
+    _check_scalar(key, f"A key of {where}")
+    return _count_values(value, _shorten(key) if where == "filters" else f"{where}.{_shorten(key)}", depth)
 
 
 def _check_scalar(value: object, where: str) -> None:
     if isinstance(value, str):
-        if len(value) > LONGEST_TEXT or "\0" in value or _broken(value):
-            raise BadRequest(f"{where} takes text of at most {LONGEST_TEXT} characters, all of them valid and none NUL")
+        if len(value) > MAX_TEXT_LENGTH or "\0" in value or _has_lone_surrogate(value):
+            raise BadRequest(f"{where} must be valid text without NUL, of at most {MAX_TEXT_LENGTH} characters.")
     elif isinstance(value, float) and not math.isfinite(value):
-        raise BadRequest(f"{where} takes finite numbers only")
+        raise BadRequest(f"{where} must be a finite number.")
     elif not isinstance(value, int | float | None):
-        raise BadRequest(f"{where} holds something that JSON does not have")
+        raise BadRequest(f"{where} contains a value that does not exist in JSON.")
 
 
-def _broken(text: str) -> bool:
-    """Half a surrogate pair can arrive in JSON, and cannot be written as UTF-8."""
+def _has_lone_surrogate(text: str) -> bool:
+    """JSON can carry half of a surrogate pair, which cannot be encoded as UTF-8."""
     return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _shown(key: str) -> str:
+def _shorten(key: str) -> str:
     return key if len(key) <= 40 else f"{key[:40]}…"
 
 
-def _count(found: Filter) -> int:
+def _count_conditions(found: Filter) -> int:
     match found:
         case And(parts) | Or(parts):
-            return sum(map(_count, parts))
+            return sum(map(_count_conditions, parts))
         case Not(part):
-            return _count(part)
+            return _count_conditions(part)
     return 1
 
 
-def _group(given: object) -> Filter:
+# ---------------------------------------------------------------- logic
+
+
+def _parse_object(given: object) -> Filter:
     if not isinstance(given, dict) or not given:
-        raise BadRequest('filters are objects with at least one condition, such as {"user_id": "alice"}')
-    return _all([_entry(key, value) for key, value in given.items()])
+        raise BadRequest('filters must be objects with at least one condition, such as {"user_id": "alice"}.')
+    return _all_of([_parse_entry(key, value) for key, value in given.items()])
 
 
-def _all(parts: list[Filter]) -> Filter:
+def _all_of(parts: list[Filter]) -> Filter:
     return parts[0] if len(parts) == 1 else And(tuple(parts))
 
 
-def _entry(key: str, value: object) -> Filter:
+def _parse_entry(key: str, value: object) -> Filter:
     if key in LOGICAL:
-        return _logical(key, value)
+        return _parse_logical(key, value)
     if key == "metadata":
-        return _metadata(value)
+        return _parse_metadata(value)
     if key.startswith("metadata."):
-        return _metadata_key(key.removeprefix("metadata."), value)
+        return _parse_metadata_key(key.removeprefix("metadata."), value)
     name = ALIASES.get(key, key)
     if name not in FIELDS:
         raise BadRequest(
-            f"'{_shown(key)}' is not a field of filters: there are {_listed([*LOGICAL, *FIELDS, 'metadata'])},"
-            " and keys of your own belong under metadata"
+            f"Unknown filter field '{_shorten(key)}'. Use {_enumerate([*LOGICAL, *FIELDS, 'metadata'])};"
+            " put keys of your own under metadata."
         )
-    kind = FIELDS[name]
-    return _all([_condition(name, kind, op, operand) for op, operand in _clauses(key, value, kind)])
+    field_type = FIELDS[name]
+    clauses = _clauses(key, value, field_type)
+    return _all_of([_parse_condition(name, field_type, op, operand) for op, operand in clauses])
 
 
-def _logical(key: str, value: object) -> Filter:
+def _parse_logical(key: str, value: object) -> Filter:
     parts = [value] if key == "NOT" and isinstance(value, dict) else value
     if not isinstance(parts, list) or not parts:
-        takes = "an object or a list" if key == "NOT" else "a list"
-        raise BadRequest(f"{key} takes {takes} with at least one condition")
-    groups = [_group(part) for part in parts]
+        expected = "an object or a list" if key == "NOT" else "a list"
+        raise BadRequest(f"{key} must be {expected} with at least one condition.")
+    operands = [_parse_object(part) for part in parts]
     if key == "NOT":
-        return negate(groups[0] if len(groups) == 1 else Or(tuple(groups)))
-    return _all(groups) if key == "AND" else Or(tuple(groups))
+        return negate(operands[0] if len(operands) == 1 else Or(tuple(operands)))
+    return _all_of(operands) if key == "AND" else Or(tuple(operands))
 
 
-def _listed(words: Iterable[str]) -> str:
+def _enumerate(words: Iterable[str]) -> str:
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else last
 
@@ -179,123 +187,129 @@ def _listed(words: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FieldType:
-    """What conditions on a field look like. `bare` is the operator that a plain value stands for."""
+    """What conditions on a field look like."""
 
-    bare: str
+    bare_operator: str
+    """The operator that a plain value stands for."""
     operators: tuple[str, ...]
-    read: Callable[[str, str, object], Filter]
+    parse: Callable[[str, str, object], Filter]
+    """From field, operator and operand. It is never called with a negated operator."""
 
 
-def _clauses(field: str, value: object, kind: FieldType) -> list[tuple[str, object]]:
+def _clauses(field: str, value: object, field_type: FieldType) -> list[tuple[str, object]]:
+    """Pairs of operator and operand, whichever of the short forms the client used."""
     if isinstance(value, list):
         value = {"in": value}
     elif not isinstance(value, dict):
-        value = {kind.bare: [value] if kind.bare == "in" else value}
-    unknown = [op for op in value if op not in kind.operators]
+        bare = field_type.bare_operator
+        value = {bare: [value] if bare == "in" else value}
+    unknown = [op for op in value if op not in field_type.operators]
     if unknown or not value:
-        said = f"the operator '{_shown(unknown[0])}'" if unknown else "an empty object"
-        raise BadRequest(f"{field} does not take {said}: it takes a plain value, {_listed(kind.operators)}")
+        rejected = f"the operator '{_shorten(unknown[0])}'" if unknown else "an empty object"
+        accepted = _enumerate(["a plain value", *field_type.operators])
+        raise BadRequest(f"{field} does not accept {rejected}. It accepts {accepted}.")
     return list(value.items())
 
 
-def _condition(field: str, kind: FieldType, op: str, operand: object) -> Filter:
+def _parse_condition(field: str, field_type: FieldType, op: str, operand: object) -> Filter:
     if op in NEGATED:
-        return negate(kind.read(field, NEGATED[op], operand))
-    return kind.read(field, op, operand)
+        return negate(field_type.parse(field, NEGATED[op], operand))
+    return field_type.parse(field, op, operand)
 
 
-def _listing(field: str, operand: object) -> list[object]:
+def _list(field: str, operand: object) -> list[object]:
     if not isinstance(operand, list):
-        raise BadRequest(f"{field} in takes a list")
+        raise BadRequest(f"{field} with `in` must be a list.")
     return operand
 
 
 def _texts(field: str, op: str, operand: object) -> tuple[str, ...]:
-    values = _listing(field, operand) if op == "in" else [operand]
+    values = _list(field, operand) if op == "in" else [operand]
     return tuple(_text(field, op, value) for value in values)
 
 
 def _text(field: str, op: str, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise BadRequest(f"{field} {op} takes text")
+        raise BadRequest(f"{field} with `{op}` must be text.")
     return str(value)
 
 
-def _read_entity(field: str, op: str, operand: object) -> Filter:
+def _parse_entity(field: str, op: str, operand: object) -> Filter:
     if operand is None:
         return Not(Present(field))
     values = _texts(field, op, operand)
     return Present(field) if "*" in values else OneOf(field, values)
 
 
-def _read_words(field: str, op: str, operand: object) -> Filter:
+def _parse_content(field: str, op: str, operand: object) -> Filter:
     texts = _texts(field, op, operand)
     return OneOf(field, texts) if op in ("eq", "in") else ContentContains(texts[0], any_case=op == "icontains")
 
 
-def _read_search(field: str, op: str, operand: object) -> Filter:
-    """Every word somewhere in the memory, in any order and any case."""
+def _parse_keywords_search(field: str, op: str, operand: object) -> Filter:
+    """Every word occurs in the memory, in any order and any case."""
     words = _text(field, op, operand).split()
     if not words:
-        raise BadRequest(f"{field} takes at least one word")
-    return _all([ContentContains(word, any_case=True) for word in words])
+        raise BadRequest(f"{field} must contain at least one word.")
+    return _all_of([ContentContains(word, any_case=True) for word in words])
 
 
-def _read_category(field: str, op: str, operand: object) -> Filter:
+def _parse_category(field: str, op: str, operand: object) -> Filter:
     texts = _texts(field, op, operand)
     return InCategory(texts) if op == "in" else CategoryContains(texts[0])
 
 
-def _read_ids(field: str, op: str, operand: object) -> Filter:
+def _parse_ids(field: str, op: str, operand: object) -> Filter:
     try:
         return OneOf(field, tuple(uuid.UUID(text) for text in _texts(field, op, operand)))
     except ValueError:
-        raise BadRequest(f"{field} takes ids of memories, which are UUIDs") from None
+        raise BadRequest(f"{field} must contain ids of memories, which are UUIDs.") from None
 
 
-def _read_date(field: str, op: str, operand: object) -> Filter:
+def _parse_date(field: str, op: str, operand: object) -> Filter:
     if op == "in":
-        return Or(tuple(_read_date(field, "eq", value) for value in _listing(field, operand)))
+        return Or(tuple(_parse_date(field, "eq", value) for value in _list(field, operand)))
     if op == "eq" and operand is None:
         return Not(Present(field))
-    first, last = _moments(field, op, operand)
+    first, last = _interval(field, op, operand)
     if op == "eq":
         return And((Compare(field, "gte", first), Compare(field, "lte", last)))
     return Compare(field, COMPARISONS[op], last if op in ("gt", "lte") else first)
 
 
-def _moments(field: str, op: str, value: object) -> tuple[dt.date, dt.date]:
-    """From the first to the last instant that the value stands for."""
+def _interval(field: str, op: str, value: object) -> tuple[dt.date, dt.date]:
+    """The first and the last instant that the value stands for: a date is a whole day, or one date of expiry."""
     try:
-        when = parse_moment(value)
+        moment = parse_moment(value)
     except (ValueError, OverflowError, OSError):
         raise BadRequest(
-            f"{field} {op} takes a date such as 2026-01-31, a time such as 2026-01-31T09:30:00Z, or seconds since 1970"
+            f"{field} with `{op}` must be a date such as 2026-01-31, a time such as 2026-01-31T09:30:00Z, or seconds"
+            " since 1970."
         ) from None
     if field == "expiration_date":
-        day = when.date() if isinstance(when, dt.datetime) else when
+        day = moment.date() if isinstance(moment, dt.datetime) else moment
         return day, day
-    if isinstance(when, dt.datetime):
-        return when, when
-    return dt.datetime.combine(when, dt.time.min, dt.UTC), dt.datetime.combine(when, dt.time.max, dt.UTC)
+    if isinstance(moment, dt.datetime):
+        return moment, moment
+    return dt.datetime.combine(moment, dt.time.min, dt.UTC), dt.datetime.combine(moment, dt.time.max, dt.UTC)
 
 
 def parse_moment(value: object) -> dt.date:
-    """A day or a moment: a date, a time (in UTC unless it says otherwise), seconds since 1970. Else a ValueError."""
+    """A date, a time (in UTC unless it has an offset), or seconds since 1970. Raises ValueError for anything else."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return dt.datetime.fromtimestamp(value, dt.UTC)
-    # Python also reads 20260131 and 2026W05, which are more likely somebody's mistake.
+    # Python also parses 20260131 and 2026W05, which are more likely mistakes.
     if not isinstance(value, str) or value[4:5] != "-":
         raise ValueError
     if len(value) <= len("2026-01-31"):
         return dt.date.fromisoformat(value)
-    when = dt.datetime.fromisoformat(value)
-    return when.astimezone(dt.UTC) if when.tzinfo else when.replace(tzinfo=dt.UTC)
+    moment = dt.datetime.fromisoformat(value)
+    return moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
 COMPARISONS: dict[str, Comparison] = {"gt": "gt", "gte": "gte", "lt": "lt", "lte": "lte"}
-ENTITY = FieldType("eq", ("eq", "ne", "in", "nin"), _read_entity)
-DATE = FieldType("eq", ("eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"), _read_date)
+ENTITY = FieldType("eq", ("eq", "ne", "in", "nin"), _parse_entity)
+DATE = FieldType("eq", ("eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"), _parse_date)
 FIELDS = {
     "user_id": ENTITY,
     "agent_id": ENTITY,
@@ -305,42 +319,41 @@ FIELDS = {
     "updated_at": DATE,
     "timestamp": DATE,
     "expiration_date": DATE,
-    "text": FieldType("eq", ("eq", "ne", "in", "nin", "contains", "icontains"), _read_words),
-    "categories": FieldType("in", ("in", "nin", "contains"), _read_category),
-    "keywords": FieldType("icontains", ("contains", "icontains"), _read_words),
-    "keywords_search": FieldType("icontains", ("icontains",), _read_search),
-    "memory_ids": FieldType("in", ("in", "nin"), _read_ids),
+    "text": FieldType("eq", ("eq", "ne", "in", "nin", "contains", "icontains"), _parse_content),
+    "categories": FieldType("in", ("in", "nin", "contains"), _parse_category),
+    "keywords": FieldType("icontains", ("contains", "icontains"), _parse_content),
+    "keywords_search": FieldType("icontains", ("icontains",), _parse_keywords_search),
+    "memory_ids": FieldType("in", ("in", "nin"), _parse_ids),
 }
 
 
 # ---------------------------------------------------------------- metadata
 
 
-def _metadata(value: object) -> Filter:
+def _parse_metadata(value: object) -> Filter:
     if isinstance(value, str):
         value = parse_object_text(value, "metadata")
-        _measure(value, "metadata")
+        _count_values(value, "metadata")
     if not isinstance(value, dict) or not value:
-        raise BadRequest('metadata takes an object with at least one key, such as {"topic": "food"}')
-    return _all([_metadata_key(key, each) for key, each in value.items()])
+        raise BadRequest('metadata must be an object with at least one key, such as {"topic": "food"}.')
+    return _all_of([_parse_metadata_key(key, each) for key, each in value.items()])
 
 
-def _metadata_key(key: str, value: object) -> Filter:
-    """An object with an operator in it is a clause; any other is a value, to be met exactly."""
+def _parse_metadata_key(key: str, value: object) -> Filter:
+    """An object with an operator in it is a condition; any other object is a value to equal."""
     clauses = value if isinstance(value, dict) and KNOWN_OPERATORS & value.keys() else {"eq": value}
-    return _all([_metadata_condition(key, op, operand) for op, operand in clauses.items()])
+    return _all_of([_parse_metadata_condition(key, op, operand) for op, operand in clauses.items()])
 
 
-def _metadata_condition(key: str, op: str, operand: object) -> Filter:
+def _parse_metadata_condition(key: str, op: str, operand: object) -> Filter:
     if op == "eq":
         return MetadataIs(key, json.dumps(operand))
     if op == "ne":
         return Not(MetadataIs(key, json.dumps(operand)))
+    field = f"metadata.{_shorten(key)}"
     if op != "contains":
-        raise BadRequest(
-            f"metadata.{_shown(key)} does not take the operator '{_shown(op)}':"
-            " it takes a plain value, eq, ne and contains"
-        )
+        rejected = f"the operator '{_shorten(op)}'"
+        raise BadRequest(f"{field} does not accept {rejected}. It accepts a plain value, eq, ne and contains.")
     if not isinstance(operand, str | int | float | None):
-        raise BadRequest(f"metadata.{_shown(key)} contains takes a text, a number, true, false or null")
+        raise BadRequest(f"{field} with `contains` must be text, a number, true, false or null.")
     return MetadataContains(key, operand)

@@ -1,6 +1,6 @@
-"""What a filter is, once read: a small tree, its translation to SQL, and whom it is about. Pure; every value is bound.
+"""A filter as a tree of conditions, and its translation to SQL. Pure; every value is a bound parameter.
 
-Each condition is true or not true of a memory, with nothing in between: a missing value and a null are the same, and
+A condition is true or not true of a memory, with nothing in between: a missing value and a null are the same, and
 `Not` is true of both.
 """
 
@@ -21,7 +21,7 @@ from app.memory.ledger import Memory
 from app.profiles.models import Profile
 
 Comparison = Literal["gt", "gte", "lt", "lte"]
-COMPARE: dict[Comparison, Callable[[Any, Any], ColumnElement[bool]]] = {
+COMPARISON_OPERATORS: dict[Comparison, Callable[[Any, Any], ColumnElement[bool]]] = {
     "gt": operator.gt,
     "gte": operator.ge,
     "lt": operator.lt,
@@ -41,7 +41,7 @@ class Or:
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """True of whatever the part is not true of, nulls included."""
+    """True where the part is not true, nulls included."""
 
     part: "Filter"
 
@@ -66,7 +66,7 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class ContentContains:
-    """The memory's own words contain this text."""
+    """The content of the memory contains this text."""
 
     text: str
     any_case: bool
@@ -79,7 +79,7 @@ class InCategory:
 
 @dataclass(frozen=True, slots=True)
 class CategoryContains:
-    """Part of the name of one of the categories, in any case."""
+    """The name of one of the categories contains this text, in any case."""
 
     text: str
 
@@ -88,12 +88,12 @@ class CategoryContains:
 class MetadataIs:
     key: str
     value: str
-    """As JSON, which tells 1 from "1" and from true."""
+    """As JSON, which distinguishes 1, "1" and true."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetadataContains:
-    """A text has it within, a list has it among its elements, anything else is it."""
+    """A text contains the value, a list has it as an element, any other value equals it."""
 
     key: str
     value: str | float | bool | None
@@ -101,12 +101,12 @@ class MetadataContains:
 
 @dataclass(frozen=True, slots=True)
 class InDefaultProfile:
-    """Of a user's default profile, or of no user at all: what a question that names no user may see."""
+    """In the default profile of a user, or of no user: the memories that a question without a user may see."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotSuperseded:
-    """Not replaced by a newer memory."""
+    """Not replaced by a newer memory, the opposite of superseded."""
 
 
 Filter = (
@@ -144,80 +144,80 @@ COLUMNS: dict[str, InstrumentedAttribute[Any]] = {
 
 @singledispatch
 def to_sql(found: Filter) -> ColumnElement[bool]:
-    """A condition on the columns of Memory; it may be null where the filter does not hold."""
+    """A condition on the columns of Memory. It can be null, instead of false, where the filter does not hold."""
     raise TypeError(type(found).__name__)
 
 
 @to_sql.register
-def _(found: And) -> ColumnElement[bool]:
+def _and_to_sql(found: And) -> ColumnElement[bool]:
     return and_(true(), *map(to_sql, found.parts))
 
 
 @to_sql.register
-def _(found: Or) -> ColumnElement[bool]:
+def _or_to_sql(found: Or) -> ColumnElement[bool]:
     return or_(false(), *map(to_sql, found.parts))
 
 
 @to_sql.register
-def _(found: Not) -> ColumnElement[bool]:
+def _not_to_sql(found: Not) -> ColumnElement[bool]:
     return to_sql(found.part).is_not(true())
 
 
 @to_sql.register
-def _(found: Present) -> ColumnElement[bool]:
+def _present_to_sql(found: Present) -> ColumnElement[bool]:
     return COLUMNS[found.field].is_not(None)
 
 
 @to_sql.register
-def _(found: OneOf) -> ColumnElement[bool]:
+def _one_of_to_sql(found: OneOf) -> ColumnElement[bool]:
     return COLUMNS[found.field].in_(found.values)
 
 
 @to_sql.register
-def _(found: Compare) -> ColumnElement[bool]:
-    return COMPARE[found.operator](COLUMNS[found.field], found.moment)
+def _compare_to_sql(found: Compare) -> ColumnElement[bool]:
+    return COMPARISON_OPERATORS[found.operator](COLUMNS[found.field], found.moment)
 
 
 @to_sql.register
-def _(found: ContentContains) -> ColumnElement[bool]:
-    return _has_within(Memory.content, found.text, any_case=found.any_case)
+def _content_contains_to_sql(found: ContentContains) -> ColumnElement[bool]:
+    return _contains(Memory.content, found.text, any_case=found.any_case)
 
 
 @to_sql.register
-def _(found: InCategory) -> ColumnElement[bool]:
+def _in_category_to_sql(found: InCategory) -> ColumnElement[bool]:
     overlap: ColumnElement[bool] = Memory.categories.overlap(list(found.names))
     return overlap
 
 
 @to_sql.register
-def _(found: CategoryContains) -> ColumnElement[bool]:
+def _category_contains_to_sql(found: CategoryContains) -> ColumnElement[bool]:
     category = func.unnest(Memory.categories).column_valued("category")
-    return exists().where(_has_within(category, found.text, any_case=True))
+    return exists().where(_contains(category, found.text, any_case=True))
 
 
 @to_sql.register
-def _(found: MetadataIs) -> ColumnElement[bool]:
+def _metadata_is_to_sql(found: MetadataIs) -> ColumnElement[bool]:
     value: ColumnElement[Any] = func.coalesce(Memory.metadata_[found.key], _json("null"))
     return value == _json(found.value)
 
 
 @to_sql.register
-def _(found: MetadataContains) -> ColumnElement[bool]:
+def _metadata_contains_to_sql(found: MetadataContains) -> ColumnElement[bool]:
     stored = Memory.metadata_[found.key]
     element: ColumnElement[bool] = stored.contains(_json(json.dumps(found.value)))
     if not isinstance(found.value, str):
         return element
-    return or_(element, and_(func.jsonb_typeof(stored) == "string", _has_within(stored.astext, found.value)))
+    return or_(element, and_(func.jsonb_typeof(stored) == "string", _contains(stored.astext, found.value)))
 
 
 @to_sql.register
-def _(_: InDefaultProfile) -> ColumnElement[bool]:
+def _in_default_profile_to_sql(_: InDefaultProfile) -> ColumnElement[bool]:
     default = exists().where(Profile.id == Memory.profile_id, Profile.is_default)
     return or_(Memory.profile_id.is_(None), default)
 
 
 @to_sql.register
-def _(_: NotSuperseded) -> ColumnElement[bool]:
+def _not_superseded_to_sql(_: NotSuperseded) -> ColumnElement[bool]:
     return Memory.replaced_by.is_(None)
 
 
@@ -225,16 +225,13 @@ def _json(value: str) -> ColumnElement[Any]:
     return cast(literal(value, Text), JSONB)
 
 
-def _has_within(text: SQLColumnExpression[str], part: str, *, any_case: bool = False) -> ColumnElement[bool]:
-    """`strpos`, because LIKE would find a pattern in what somebody meant literally."""
+def _contains(text: SQLColumnExpression[str], part: str, *, any_case: bool = False) -> ColumnElement[bool]:
+    """`strpos`, because LIKE would read the text as a pattern."""
     if any_case:
         return func.strpos(_folded(text), _folded(literal(part, Text))) > 0
     return func.strpos(text, part) > 0
 
 
 def _folded(text: SQLColumnExpression[str]) -> ColumnElement[str]:
-    """Up before down, so that the three sigmas, the long s and their like become one letter."""
+    """Upper case first, so that variants of a letter, such as the three sigmas and the long s, become one."""
     return func.lower(func.upper(text))
-
-
-# ---------------------------------------------------------------- whom it is about

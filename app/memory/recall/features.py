@@ -34,9 +34,11 @@ NAME = re.compile(r"\b[^\W\d_a-z]\w+")
 WORD = re.compile(r"\w+")
 # Capitalized, because `may` is more often a verb.
 MONTH = re.compile(rf"\b(?:{'|'.join(month.title() for month in MONTHS)})\b")
-QUESTION_WORDS = "What When Where Which Who Whom Whose Why How Did Does Do Is Are Was Were Has Have Had Can Could Would"
-OTHER_WORDS = "Will Should Might May The This That These Those In On At For From With And But If It Its They We You He She"
-NOT_NAMES = frozenset(f"{QUESTION_WORDS} {OTHER_WORDS}".split())
+OPENING_WORDS = (
+    "What When Where Which Who Whom Whose Why How Did Does Do Is Are Was Were Has Have Had Can Could Would Will Should"
+    " Might May The This That These Those In On At For From With And But If It Its They We You He She"
+)
+NOT_NAMES = frozenset(OPENING_WORDS.split())
 """Words that are capitalized because they begin a question."""
 FIRST_PERSON = frozenset("i me my mine myself we us our".split())  # noqa: SIM905
 SECOND_PERSON = frozenset("you your yours yourself".split())  # noqa: SIM905

@@ -1,4 +1,4 @@
-"""mem0's filter grammar evaluated in plain Python on what a caller sends: the judge of the translation to SQL."""
+"""mem0's filter grammar evaluated in plain Python, to compare with the translation to SQL."""
 
 import datetime as dt
 import json
@@ -88,7 +88,7 @@ def text_holds(stored: str, op: str, operand: object) -> bool:
 
 
 def fold(text: str) -> str:
-    """One letter for one letter, as Postgres does it: up where that is one letter, then down."""
+    """Postgres maps each letter to one letter: to upper case where that is a single letter, then to lower case."""
     raised = (each.upper() if len(each.upper()) == 1 else each for each in text)
     return "".join(each.lower()[0] for each in raised)
 
@@ -144,7 +144,7 @@ def metadata_clause_holds(metadata: Mapping[str, object], key: str, op: str, ope
 
 
 def same(one: object, other: object) -> bool:
-    """Equal as JSON: true is not 1, 1 is 1.0, and objects have no order."""
+    """Equal as JSON: true is not 1, 1 equals 1.0, and the order of keys does not matter."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, int | float) and isinstance(other, int | float):

@@ -1,4 +1,4 @@
-"""How each shape a client may send is read, what each refusal says, and whom a filter is about."""
+"""How filters are parsed, which errors they raise, and which entities they are about."""
 
 import datetime as dt
 import uuid
@@ -55,7 +55,7 @@ DAY = dt.date(2024, 3, 1)
         ("{'metadata': {'done': True, 'by': None}}", And((MetadataIs("done", "true"), MetadataIs("by", "null")))),
     ],
 )
-def test_logic_is_read_as_it_is_nested(raw: object, read: Filter) -> None:
+def test_logical_keys_are_parsed_as_they_are_nested(raw: object, read: Filter) -> None:
     assert parse_filters(raw) == read
 
 
@@ -79,7 +79,7 @@ def test_logic_is_read_as_it_is_nested(raw: object, read: Filter) -> None:
         ({"ne": "ann", "in": ["bob"]}, And((Not(ANN), OneOf("user_id", ("bob",))))),
     ],
 )
-def test_people_are_named_matched_or_excluded(given: object, read: Filter) -> None:
+def test_entity_conditions_name_match_or_exclude(given: object, read: Filter) -> None:
     assert parse_filters({"user_id": given}) == read
 
 
@@ -99,7 +99,7 @@ def test_people_are_named_matched_or_excluded(given: object, read: Filter) -> No
         ("keywordsSearch", "keywords_search"),
     ],
 )
-def test_the_typescript_clients_spelling_means_the_same(alias: str, field: str) -> None:
+def test_aliases_of_the_typescript_client_mean_the_same(alias: str, field: str) -> None:
     value = {"memory_ids": str(ID), "keywords_search": "tea"}.get(field, "2024-03-01")
     assert parse_filters({alias: value}) == parse_filters({field: value})
 
@@ -126,12 +126,12 @@ def test_the_typescript_clients_spelling_means_the_same(alias: str, field: str) 
         ),
     ],
 )
-def test_times_may_be_days_instants_or_seconds(given: object, read: Filter) -> None:
+def test_dates_are_days_times_or_seconds(given: object, read: Filter) -> None:
     assert parse_filters({"created_at": given}) == read
 
 
 @pytest.mark.parametrize("when", ["2024-03-01", "2024-03-01T23:00:00Z", "2024-03-02T01:00:00+02:00", 1709294400])
-def test_expiry_is_compared_by_the_day_in_utc(when: object) -> None:
+def test_expiration_date_is_compared_by_the_day_in_utc(when: object) -> None:
     assert parse_filters({"expiration_date": {"gt": when}}) == Compare("expiration_date", "gt", DAY)
 
 
@@ -148,7 +148,10 @@ def test_expiry_is_compared_by_the_day_in_utc(when: object) -> None:
         ({"keywords": "Tea"}, ContentContains("Tea", any_case=True)),
         ({"keywords": {"contains": "Tea"}}, ContentContains("Tea", any_case=False)),
         ({"keywords": {"icontains": "Tea"}}, ContentContains("Tea", any_case=True)),
-        ({"keywords_search": " green  tea "}, And((ContentContains("green", any_case=True), ContentContains("tea", any_case=True)))),
+        (
+            {"keywords_search": " green  tea "},
+            And((ContentContains("green", any_case=True), ContentContains("tea", any_case=True))),
+        ),
         ({"categories": {"in": ["food", "work"]}}, InCategory(("food", "work"))),
         ({"categories": ["food"]}, InCategory(("food",))),
         ({"categories": "food"}, InCategory(("food",))),
@@ -169,7 +172,7 @@ def test_expiry_is_compared_by_the_day_in_utc(when: object) -> None:
         ({"metadata.k.l": {"contains": 1}}, MetadataContains("k.l", 1)),
     ],
 )
-def test_each_field_has_its_own_conditions(raw: object, read: Filter) -> None:
+def test_field_conditions_depend_on_the_field(raw: object, read: Filter) -> None:
     assert parse_filters(raw) == read
 
 
@@ -184,15 +187,16 @@ def test_each_field_has_its_own_conditions(raw: object, read: Filter) -> None:
         {"metadata": {"said'--": {"contains": "said'--"}}},
     ],
 )
-def test_nothing_a_caller_wrote_is_part_of_the_statement(raw: object) -> None:
+def test_statement_contains_no_text_of_the_filter(raw: object) -> None:
     assert "said" not in str(to_sql(parse_filters(raw)).compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
 
 
 DATE_SENTENCE = (
-    "created_at gt takes a date such as 2026-01-31, a time such as 2026-01-31T09:30:00Z, or seconds since 1970"
+    "created_at with `gt` must be a date such as 2026-01-31, a time such as 2026-01-31T09:30:00Z, or seconds"
+    " since 1970."
 )
-OBJECT_SENTENCE = 'filters are objects with at least one condition, such as {"user_id": "alice"}'
-UNREADABLE = 'filters cannot be read: send a JSON object such as {"user_id": "alice"}'
+OBJECT_SENTENCE = 'filters must be objects with at least one condition, such as {"user_id": "alice"}.'
+UNREADABLE = 'filters is not valid JSON. Send an object such as {"user_id": "alice"}.'
 
 
 @pytest.mark.parametrize(
@@ -200,39 +204,42 @@ UNREADABLE = 'filters cannot be read: send a JSON object such as {"user_id": "al
     [
         (
             {"colour": "red"},
-            "'colour' is not a field of filters: there are AND, OR, NOT, user_id, agent_id, app_id, run_id, created_at,"
+            "Unknown filter field 'colour'. Use AND, OR, NOT, user_id, agent_id, app_id, run_id, created_at,"
             " updated_at, timestamp, expiration_date, text, categories, keywords, keywords_search, memory_ids and"
-            " metadata, and keys of your own belong under metadata",
+            " metadata; put keys of your own under metadata.",
         ),
         ([], OBJECT_SENTENCE),
         (7, OBJECT_SENTENCE),
         ({"OR": [{"user_id": "ann"}, {}]}, OBJECT_SENTENCE),
         ({"NOT": ["ann"]}, OBJECT_SENTENCE),
-        ({"OR": []}, "OR takes a list with at least one condition"),
-        ({"AND": {"user_id": "ann"}}, "AND takes a list with at least one condition"),
-        ({"NOT": []}, "NOT takes an object or a list with at least one condition"),
-        ({"NOT": "ann"}, "NOT takes an object or a list with at least one condition"),
+        ({"OR": []}, "OR must be a list with at least one condition."),
+        ({"AND": {"user_id": "ann"}}, "AND must be a list with at least one condition."),
+        ({"NOT": []}, "NOT must be an object or a list with at least one condition."),
+        ({"NOT": "ann"}, "NOT must be an object or a list with at least one condition."),
         ("", UNREADABLE),
         ("everything", UNREADABLE),
         ("__import__('os').getcwd()", UNREADABLE),
         ("[" * 50_000, UNREADABLE),
         ("-" * 50_000 + "1", UNREADABLE),
-        ("x" * 100_001, "filters may have 100000 characters at most"),
+        ("x" * 100_001, "filters can have at most 100000 characters."),
         (
             {"user_id": {">=": "ann"}},
-            "user_id does not take the operator '>=': it takes a plain value, eq, ne, in and nin",
+            "user_id does not accept the operator '>='. It accepts a plain value, eq, ne, in and nin.",
         ),
-        ({"user_id": {}}, "user_id does not take an empty object: it takes a plain value, eq, ne, in and nin"),
-        ({"user_id": {"in": "ann"}}, "user_id in takes a list"),
-        ({"user_id": {"in": [None]}}, "user_id in takes text"),
-        ({"user_id": True}, "user_id eq takes text"),
-        ({"userId": {"gt": "a"}}, "userId does not take the operator 'gt': it takes a plain value, eq, ne, in and nin"),
+        ({"user_id": {}}, "user_id does not accept an empty object. It accepts a plain value, eq, ne, in and nin."),
+        ({"user_id": {"in": "ann"}}, "user_id with `in` must be a list."),
+        ({"user_id": {"in": [None]}}, "user_id with `in` must be text."),
+        ({"user_id": True}, "user_id with `eq` must be text."),
+        (
+            {"userId": {"gt": "a"}},
+            "userId does not accept the operator 'gt'. It accepts a plain value, eq, ne, in and nin.",
+        ),
         (
             {"created_at": {"contains": "2024"}},
-            "created_at does not take the operator 'contains':"
-            " it takes a plain value, eq, ne, gt, gte, lt, lte, in and nin",
+            "created_at does not accept the operator 'contains'."
+            " It accepts a plain value, eq, ne, gt, gte, lt, lte, in and nin.",
         ),
-        ({"created_at": {"in": "2024-03-01"}}, "created_at in takes a list"),
+        ({"created_at": {"in": "2024-03-01"}}, "created_at with `in` must be a list."),
         ({"created_at": {"gt": "yesterday"}}, DATE_SENTENCE),
         ({"created_at": {"gt": "20240301"}}, DATE_SENTENCE),
         ({"created_at": {"gt": "2024-02-30"}}, DATE_SENTENCE),
@@ -242,36 +249,39 @@ UNREADABLE = 'filters cannot be read: send a JSON object such as {"user_id": "al
         ({"created_at": {"gt": "0001-01-01T00:00:00+14:00"}}, DATE_SENTENCE),
         (
             {"categories": {"eq": "food"}},
-            "categories does not take the operator 'eq': it takes a plain value, in, nin and contains",
+            "categories does not accept the operator 'eq'. It accepts a plain value, in, nin and contains.",
         ),
         (
             {"categories": {"ne": "food"}},
-            "categories does not take the operator 'ne': it takes a plain value, in, nin and contains",
+            "categories does not accept the operator 'ne'. It accepts a plain value, in, nin and contains.",
         ),
-        ({"categories": {"contains": ["food"]}}, "categories contains takes text"),
+        ({"categories": {"contains": ["food"]}}, "categories with `contains` must be text."),
         (
             {"keywords": {"eq": "tea"}},
-            "keywords does not take the operator 'eq': it takes a plain value, contains and icontains",
+            "keywords does not accept the operator 'eq'. It accepts a plain value, contains and icontains.",
         ),
-        ({"keywords_search": "  "}, "keywords_search takes at least one word"),
-        ({"memory_ids": ["m1"]}, "memory_ids takes ids of memories, which are UUIDs"),
-        ({"metadata": {}}, 'metadata takes an object with at least one key, such as {"topic": "food"}'),
-        ({"metadata": "k"}, 'metadata cannot be read: send a JSON object such as {"user_id": "alice"}'),
+        ({"keywords_search": "  "}, "keywords_search must contain at least one word."),
+        ({"memory_ids": ["m1"]}, "memory_ids must contain ids of memories, which are UUIDs."),
+        ({"metadata": {}}, 'metadata must be an object with at least one key, such as {"topic": "food"}.'),
+        ({"metadata": "k"}, 'metadata is not valid JSON. Send an object such as {"user_id": "alice"}.'),
         *(
             (
                 {"metadata": {"k": {op: [1]}}},
-                f"metadata.k does not take the operator '{op}': it takes a plain value, eq, ne and contains",
+                f"metadata.k does not accept the operator '{op}'. It accepts a plain value, eq, ne and contains.",
             )
             for op in ("in", "nin", "gt", "gte", "lt", "lte", "icontains")
         ),
         (
             {"metadata.k": {"eq": 1, "like": 2}},
-            "metadata.k does not take the operator 'like': it takes a plain value, eq, ne and contains",
+            "metadata.k does not accept the operator 'like'. It accepts a plain value, eq, ne and contains.",
         ),
-        ({"metadata": {"k": {"contains": [1]}}}, "metadata.k contains takes a text, a number, true, false or null"),
+        (
+            {"metadata": {"k": {"contains": [1]}}},
+            "metadata.k with `contains` must be text, a number, true, false or null.",
+        ),
     ],
 )
-def test_what_cannot_be_read_is_refused_with_the_reason(raw: object, sentence: str) -> None:
+def test_invalid_filter_is_rejected_with_the_reason(raw: object, sentence: str) -> None:
     with pytest.raises(BadRequest) as refusal:
         parse_filters(raw)
     assert refusal.value.detail == sentence
@@ -287,36 +297,36 @@ def nested(levels: int) -> object:
 @pytest.mark.parametrize(
     ("raw", "sentence"),
     [
-        ({"user_id": "a\0"}, "user_id takes text of at most 10000 characters, all of them valid and none NUL"),
-        ({"text": {"contains": "\ud83d"}}, "text.contains takes text of at most"),
-        ({"metadata": {"k": ["a" * 10_001]}}, "metadata.k takes text of at most"),
-        ({"metadata": {"a\0": 1}}, "a key of metadata takes text of at most"),
-        ({"metadata": {"k": float("nan")}}, "metadata.k takes finite numbers only"),
-        ('{"metadata": {"k": Infinity}}', "metadata.k takes finite numbers only"),
-        ("{'metadata': {'k': (1, 2)}}", "metadata.k holds something that JSON does not have"),
-        ({"metadata": "{'k': b'1'}"}, "metadata.k holds something that JSON does not have"),
-        ({"metadata": {1: 1}}, "Every key in metadata must be text"),
-        (nested(12), "filters may be nested 24 lists and objects deep at most"),
-        (nested(20_000), "filters may be nested 24 lists and objects deep at most"),
-        ({"memory_ids": [str(ID)] * 10_000}, "filters may hold 10000 values at most"),
-        ({"OR": [{"user_id": "ann"}] * 501}, "filters may hold 500 conditions at most"),
-        ({"keywords_search": "a " * 501}, "filters may hold 500 conditions at most"),
+        ({"user_id": "a\0"}, "user_id must be valid text without NUL, of at most 10000 characters."),
+        ({"text": {"contains": "\ud83d"}}, "text.contains must be valid text without NUL"),
+        ({"metadata": {"k": ["a" * 10_001]}}, "metadata.k must be valid text without NUL"),
+        ({"metadata": {"a\0": 1}}, "A key of metadata must be valid text without NUL"),
+        ({"metadata": {"k": float("nan")}}, "metadata.k must be a finite number."),
+        ('{"metadata": {"k": Infinity}}', "metadata.k must be a finite number."),
+        ("{'metadata': {'k': (1, 2)}}", "metadata.k contains a value that does not exist in JSON."),
+        ({"metadata": "{'k': b'1'}"}, "metadata.k contains a value that does not exist in JSON."),
+        ({"metadata": {1: 1}}, "Every key in metadata must be a string."),
+        (nested(12), "filters can nest lists and objects at most 24 levels deep."),
+        (nested(20_000), "filters can nest lists and objects at most 24 levels deep."),
+        ({"memory_ids": [str(ID)] * 10_000}, "filters can contain at most 10000 values."),
+        ({"OR": [{"user_id": "ann"}] * 501}, "filters can contain at most 500 conditions."),
+        ({"keywords_search": "a " * 501}, "filters can contain at most 500 conditions."),
     ],
     ids=lambda value: None if isinstance(value, str) else "raw",
 )
-def test_what_cannot_be_stored_or_would_cost_too_much_is_refused(raw: object, sentence: str) -> None:
+def test_filter_that_is_too_large_or_not_storable_is_rejected(raw: object, sentence: str) -> None:
     with pytest.raises(BadRequest) as refusal:
         parse_filters(raw)
     assert refusal.value.detail.startswith(sentence)
 
 
-def test_up_to_the_limits_everything_is_read() -> None:
+def test_filters_up_to_the_limits_are_accepted() -> None:
     assert parse_filters(nested(11)) == ANN
     assert parse_filters({"OR": [{"user_id": "ann"}] * 500}) == Or((ANN,) * 500)
     assert parse_filters({"user_id": "a" * 10_000}) == OneOf("user_id", ("a" * 10_000,))
 
 
-def test_a_long_key_is_not_repeated_in_full() -> None:
+def test_error_shortens_a_long_key() -> None:
     with pytest.raises(BadRequest) as refusal:
         parse_filters({"x" * 5000: 1})
     assert len(refusal.value.detail) < 400
@@ -343,11 +353,11 @@ def test_a_long_key_is_not_repeated_in_full() -> None:
         ({"user_id": "ann", "OR": [{"keywords": "tea"}, {"keywords": "cake"}]}, {"ann"}),
     ],
 )
-def test_the_users_a_filter_pins_down(raw: object, users: set[str] | None) -> None:
+def test_entity_scope_holds_the_possible_users(raw: object, users: set[str] | None) -> None:
     assert entity_scope(parse_filters(raw))["user_id"] == users
 
 
-def test_each_kind_of_entity_is_pinned_on_its_own() -> None:
+def test_entity_scope_restricts_each_field_separately() -> None:
     scope = entity_scope(parse_filters({"agent_id": "bot", "appId": "shop", "session_id": "r1"}))
     assert scope == {
         "user_id": None,
@@ -376,5 +386,5 @@ def test_each_kind_of_entity_is_pinned_on_its_own() -> None:
         ({"expiration_date": {"ne": None}}, False),
     ],
 )
-def test_a_filter_is_positive_when_every_match_is_somebodys(raw: object, positive: bool) -> None:
+def test_has_positive_entity_if_every_match_belongs_to_a_named_entity(raw: object, positive: bool) -> None:
     assert has_positive_entity(parse_filters(raw)) is positive

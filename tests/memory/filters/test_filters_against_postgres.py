@@ -1,4 +1,4 @@
-"""What Postgres answers is what plain Python answers, for any memories and any filters."""
+"""Postgres and the filter oracle agree on any memories and any filters."""
 
 import datetime as dt
 import json
@@ -185,7 +185,7 @@ PLAIN: Json = {
     given_memories=st.lists(memories, min_size=4, max_size=len(IDS)),
     given_filters=st.lists(filters, min_size=3, max_size=8),
 )
-async def test_postgres_agrees_with_python(
+async def test_postgres_agrees_with_the_filter_oracle(
     database: Database, project_id: uuid.UUID, given_memories: list[Json], given_filters: list[Json]
 ) -> None:
     async with database.transaction(project_id) as tx, tx.begin_nested() as point:
@@ -198,14 +198,14 @@ async def test_postgres_agrees_with_python(
 
 @settings(max_examples=30, deadline=None, suppress_health_check=ALLOWED)
 @given(given_filters=filters)
-def test_a_filter_reads_the_same_as_an_object_as_json_and_as_python(given_filters: Json) -> None:
+def test_filter_is_parsed_alike_as_object_as_json_and_as_python(given_filters: Json) -> None:
     tree = parse_filters(given_filters)
     assert parse_filters(json.dumps(given_filters)) == tree
     assert parse_filters(str(given_filters)) == tree
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles"])
-async def test_a_day_is_a_day_in_utc_wherever_the_database_thinks_it_is(
+async def test_day_is_a_day_in_utc_in_any_time_zone_of_the_database(
     database: Database, project_id: uuid.UUID, zone: str
 ) -> None:
     async with database.transaction(project_id) as tx, tx.begin_nested() as point:
