@@ -30,8 +30,8 @@ async def _check_exists(database: Database, project_id: UUID) -> UUID:
 async def create_project(database: Database, name: str) -> UUID:
     async with database.system() as tx:
         organization = await tx.scalar(insert(Organization).values(name=name).returning(Organization.id))
-        made: UUID | None = await tx.scalar(
+        project_id: UUID | None = await tx.scalar(
             insert(Project).values(organization_id=organization, name=name).returning(Project.id)
         )
-    assert made is not None
-    return made
+    assert project_id is not None
+    return project_id

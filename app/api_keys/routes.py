@@ -19,8 +19,8 @@ from app.identity.transaction import Transaction
 router = APIRouter(prefix="/v1/api-keys", tags=["API keys"])
 
 
-def choose_scopes(caller: Caller, wanted: list[Scope] | None) -> list[str]:
-    chosen = frozenset(wanted) if wanted else DEFAULT_FOR_KEYS & caller.scopes
+def choose_scopes(caller: Caller, requested: list[Scope] | None) -> list[str]:
+    chosen = frozenset(requested) if requested else DEFAULT_FOR_KEYS & caller.scopes
     if not chosen:
         raise Forbidden("You have none of the default scopes of a key. Name some of your own as `scopes`.")
     refuse_missing_scopes(caller, chosen)

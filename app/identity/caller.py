@@ -101,12 +101,12 @@ async def _resolve_key(resources: Resources, value: str) -> Caller:
     )
 
 
-async def _resolve_account(resources: Resources, token: str, wanted: UUID | None) -> Caller:
+async def _resolve_account(resources: Resources, token: str, requested: UUID | None) -> Caller:
     claims = await resources.tokens.verify(token)
-    found = await _find_membership(resources, claims, wanted)
-    if found is None and wanted is None:
+    found = await _find_membership(resources, claims, requested)
+    if found is None and requested is None:
         await resources.provision_account(claims.subject, claims.email)
-        found = await _find_membership(resources, claims, wanted)
+        found = await _find_membership(resources, claims, requested)
     if found is None:
         raise Forbidden("You are not a member of this project. Leave X-Project-Id out, or see GET /v1/projects.")
     project_id, organization_id, role = found
@@ -122,9 +122,9 @@ async def _resolve_account(resources: Resources, token: str, wanted: UUID | None
 
 
 async def _find_membership(
-    resources: Resources, claims: TokenClaims, wanted: UUID | None
+    resources: Resources, claims: TokenClaims, requested: UUID | None
 ) -> tuple[UUID, UUID, str] | None:
-    values = {"account": claims.subject, "session": claims.session_id, "wanted": wanted}
+    values = {"account": claims.subject, "session": claims.session_id, "wanted": requested}
     row = await resources.database.call_private(RESOLVE_ACCOUNT_SQL, values)
     if row is None or not row.session_live:
         raise Unauthorized("This session has ended. Sign in again.")

@@ -58,7 +58,7 @@ async def log_in(request: Request, body: Login, resources: ResourcesDep) -> Auth
 
 @router.post("/refresh")
 @limit_sign_in
-async def refresh(request: Request, body: Refresh, resources: ResourcesDep) -> AuthSessionRead:
+async def refresh_session(request: Request, body: Refresh, resources: ResourcesDep) -> AuthSessionRead:
     """Returns a new access token and a new refresh token. Each refresh token can be used once."""
     return AuthSessionRead.of(
         await resources.identity.refresh(body.refresh_token.get_secret_value(), ip=client_address(request))
@@ -81,7 +81,7 @@ async def log_out(
 
 @router.post("/recover")
 @limit_sign_in
-async def recover(request: Request, body: Recover, resources: ResourcesDep) -> Done:
+async def recover_account(request: Request, body: Recover, resources: ResourcesDep) -> Done:
     """Sends a link to reset the password. The response does not reveal whether the account exists."""
     await resources.identity.recover(body.email, redirect_to=body.redirect_to, ip=client_address(request))
     return Done(message=EMAIL_SENT)
@@ -89,7 +89,7 @@ async def recover(request: Request, body: Recover, resources: ResourcesDep) -> D
 
 @router.post("/resend")
 @limit_sign_in
-async def resend(request: Request, body: Resend, resources: ResourcesDep) -> Done:
+async def resend_email(request: Request, body: Resend, resources: ResourcesDep) -> Done:
     """Resends the e-mail. The response does not reveal whether the account exists."""
     await resources.identity.resend(body.type, body.email, redirect_to=body.redirect_to, ip=client_address(request))
     return Done(message=EMAIL_SENT)
@@ -97,7 +97,9 @@ async def resend(request: Request, body: Resend, resources: ResourcesDep) -> Don
 
 @router.post("/verify", response_model=AuthSessionRead | Done, responses=VERIFY_RESPONSES)
 @limit_sign_in
-async def verify(request: Request, body: Verify, resources: ResourcesDep, response: Response) -> AuthSessionRead | Done:
+async def verify_email(
+    request: Request, body: Verify, resources: ResourcesDep, response: Response
+) -> AuthSessionRead | Done:
     """Confirms an e-mail address with the link or code from an e-mail, and signs in.
 
     After `recovery`, set the new password with `PATCH /v1/auth/me`.
@@ -110,14 +112,14 @@ async def verify(request: Request, body: Verify, resources: ResourcesDep, respon
 
 
 @router.get("/me")
-async def read_me(request: Request, _: Person, credential: CredentialDep, resources: ResourcesDep) -> AccountRead:
+async def get_account(request: Request, _: Person, credential: CredentialDep, resources: ResourcesDep) -> AccountRead:
     """Returns the signed-in account."""
     return AccountRead.of(await resources.identity.get_account(credential, ip=client_address(request)))
 
 
 @router.patch("/me")
 @limit_sign_in
-async def change_me(
+async def change_account(
     request: Request, body: AccountPatch, _: Person, credential: CredentialDep, resources: ResourcesDep
 ) -> AccountRead:
     """Changes the e-mail address, the password or the metadata of the signed-in account."""
@@ -128,7 +130,7 @@ async def change_me(
 
 
 @router.delete("/me")
-async def delete_me(request: Request, _: Person, credential: CredentialDep, resources: ResourcesDep) -> Done:
+async def delete_account(request: Request, _: Person, credential: CredentialDep, resources: ResourcesDep) -> Done:
     """Deletes the account with all organizations and projects that it alone owns, and its own data elsewhere."""
     account = await resources.identity.get_account(credential, ip=client_address(request))
     # Check admin access first, so that no data is erased when the account cannot be deleted afterwards.

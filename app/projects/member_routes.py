@@ -21,8 +21,8 @@ from app.projects.schemas import (
     ProjectMemberRead,
 )
 
-organization_members = APIRouter(prefix="/v1/organizations/{organization_id}/members", tags=["organizations"])
-project_members = APIRouter(prefix="/v1/projects/{project_id}/members", tags=["projects"])
+organization_members = APIRouter(prefix="/v1/organizations/{organization_id}/members", tags=["Organizations"])
+project_members = APIRouter(prefix="/v1/projects/{project_id}/members", tags=["Projects"])
 
 
 @organization_members.get("", response_model=Page[MemberRead])

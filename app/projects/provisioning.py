@@ -38,9 +38,9 @@ async def shared_project(tx: AsyncSession) -> UUID:
         return found
     organization = await tx.scalar(insert(Organization).values(name="Shared").returning(Organization.id))
     values = {"organization_id": organization, "name": "Shared", "shared": True}
-    made: UUID | None = await tx.scalar(insert(Project).values(**values).returning(Project.id))
-    assert made is not None
-    return made
+    project: UUID | None = await tx.scalar(insert(Project).values(**values).returning(Project.id))
+    assert project is not None
+    return project
 
 
 async def _join_shared(tx: AsyncSession, account_id: UUID) -> None:
@@ -60,10 +60,12 @@ async def _make_personal(tx: AsyncSession, account_id: UUID, email: str) -> None
 async def _make_organization(tx: AsyncSession, account_id: UUID, email: str) -> UUID:
     name = f"{email or account_id} (personal)"[:200]
     values = {"name": name, "personal": True}
-    made: UUID | None = await tx.scalar(insert(Organization).values(**values).returning(Organization.id))
-    assert made is not None
-    await tx.execute(insert(OrganizationMember).values(organization_id=made, account_id=account_id, role="OWNER"))
-    return made
+    organization: UUID | None = await tx.scalar(insert(Organization).values(**values).returning(Organization.id))
+    assert organization is not None
+    await tx.execute(
+        insert(OrganizationMember).values(organization_id=organization, account_id=account_id, role="OWNER")
+    )
+    return organization
 
 
 async def erase_account_data(database: Database, account_id: UUID) -> None:

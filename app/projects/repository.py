@@ -108,17 +108,15 @@ class ProjectRepository:
     def rows(self) -> Select[Any]:
         """End users of a project do not see its organization or its description."""
         role = (accessible := self.accessible).c.role
-        shown = [
-            case((role == USER, null()), else_=column) for column in (Project.organization_id, Project.description)
-        ]
+        is_end_user = role == USER
         return select(
             Project.id,
             Project.name,
             Project.created_at,
             Project.updated_at,
             role,
-            shown[0].label("organization_id"),
-            shown[1].label("description"),
+            case((is_end_user, null()), else_=Project.organization_id).label("organization_id"),
+            case((is_end_user, null()), else_=Project.description).label("description"),
         ).join(accessible, accessible.c.project_id == Project.id)
 
     async def page(self, limit: int, cursor: str | None) -> PageRows[ProjectRow]:

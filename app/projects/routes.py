@@ -21,8 +21,8 @@ from app.projects.schemas import (
     changes_in,
 )
 
-projects = APIRouter(prefix="/v1/projects", tags=["projects"])
-organizations = APIRouter(prefix="/v1/organizations", tags=["organizations"])
+projects = APIRouter(prefix="/v1/projects", tags=["Projects"])
+organizations = APIRouter(prefix="/v1/organizations", tags=["Organizations"])
 
 
 @projects.get("", response_model=Page[ProjectRead])

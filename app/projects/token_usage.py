@@ -27,10 +27,10 @@ async def ask_model(
     resources: Resources, project_id: UUID, messages: Sequence[ChatMessage], options: ModelOptions
 ) -> str:
     """Return the whole answer and count its tokens. Call it outside a transaction, because the model is slow."""
-    words: list[str] = []
+    tokens: list[str] = []
     async for piece in resources.llm.stream(messages, options):
         if isinstance(piece, Token):
-            words.append(piece.text)
+            tokens.append(piece.text)
         elif piece != Usage():
             await resources.database.pipeline(project_id, None, usage_statement(project_id, piece))
-    return "".join(words)
+    return "".join(tokens)

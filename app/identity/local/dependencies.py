@@ -30,7 +30,7 @@ def _bearer(request: Request) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-async def _signed_in(request: Request, provider: ProviderDep) -> AuthenticatedAccount:
+async def _current_account(request: Request, provider: ProviderDep) -> AuthenticatedAccount:
     token = _bearer(request)
     if not token or token == request.headers.get("apikey"):
         raise unauthorized()
@@ -50,7 +50,7 @@ async def _origin(request: Request, provider: ProviderDep) -> RequestOrigin:
     return RequestOrigin(address, request.headers.get("User-Agent", "")[:MAX_USER_AGENT_LENGTH])
 
 
-async def _admin(request: Request, provider: ProviderDep) -> None:
+async def _require_secret_key(request: Request, provider: ProviderDep) -> None:
     """Accepts the secret key, or a token signed by us with the role `service_role`."""
     token = _bearer(request) or request.headers.get("apikey", "")
     if not token:
@@ -72,12 +72,12 @@ def _is_service_token(provider: IdentityProvider, token: str) -> bool:
     return bool(claims.get("role") == "service_role")
 
 
-async def _limited(provider: ProviderDep, origin: Annotated[RequestOrigin, Depends(_origin)]) -> None:
+async def _count_request(provider: ProviderDep, origin: Annotated[RequestOrigin, Depends(_origin)]) -> None:
     await provider.lockout.request(origin.address)
 
 
-Person = Annotated[AuthenticatedAccount, Depends(_signed_in)]
-From = Annotated[RequestOrigin, Depends(_origin)]
+CurrentAccount = Annotated[AuthenticatedAccount, Depends(_current_account)]
+OriginDep = Annotated[RequestOrigin, Depends(_origin)]
 RedirectTo = Annotated[str | None, Query(max_length=2048)]
-Limited = Depends(_limited)
-Admin = Depends(_admin)
+RequestLimit = Depends(_count_request)
+RequireSecretKey = Depends(_require_secret_key)

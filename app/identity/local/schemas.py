@@ -140,7 +140,7 @@ def merge_metadata(old: Mapping[str, object], new: Mapping[str, object]) -> dict
 
 def user_json(account: AccountRow) -> dict[str, object]:
     """A user in GoTrue's format: times in RFC 3339, and no null values."""
-    shown: dict[str, object | None] = {
+    fields: dict[str, object | None] = {
         "id": str(account.id),
         "aud": account.aud,
         "role": account.role,
@@ -164,13 +164,13 @@ def user_json(account: AccountRow) -> dict[str, object]:
         "deleted_at": _time(account.deleted_at),
         "is_anonymous": account.is_anonymous,
     }
-    return {name: value for name, value in shown.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _identity_json(identity: Mapping[str, object]) -> dict[str, object]:
-    kept = ("user_id", "identity_data", "provider", "last_sign_in_at", "created_at", "updated_at", "email")
+    names = ("user_id", "identity_data", "provider", "last_sign_in_at", "created_at", "updated_at", "email")
     named = {"identity_id": identity["id"], "id": identity["provider_id"]}
-    return {**named, **{name: identity[name] for name in kept if identity.get(name) is not None}}
+    return {**named, **{name: identity[name] for name in names if identity.get(name) is not None}}
 
 
 def _time(moment: dt.datetime | None) -> str | None:

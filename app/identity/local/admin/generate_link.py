@@ -1,4 +1,4 @@
-"""Make the link that a mail would carry, for an administrator who sends it."""
+"""Generate the link of an e-mail, for an administrator who sends it."""
 
 import datetime as dt
 

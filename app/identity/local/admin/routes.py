@@ -6,11 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.identity.local.admin import generate_link, manage_accounts
-from app.identity.local.dependencies import Admin, ProviderDep, RedirectTo
+from app.identity.local.dependencies import ProviderDep, RedirectTo, RequireSecretKey
 from app.identity.local.schemas import AdminUserBody, DeleteBody, LinkBody, user_json
 from app.identity.local.storage.accounts import AccountRepository
 
-router = APIRouter(prefix="/admin", dependencies=[Admin])
+router = APIRouter(prefix="/admin", dependencies=[RequireSecretKey])
 
 AccountId = Annotated[uuid.UUID, Path()]
 

@@ -57,8 +57,8 @@ async def send_email_change(
         provider.outbox.put(link_mail(provider.settings, to, "email_change", token, redirect))
 
 
-async def reauthenticate(provider: IdentityProvider, who: AuthenticatedAccount) -> None:
-    await provider.lockout.mail("reauthentication", who.account.email, provider.settings.mail_interval_seconds)
+async def reauthenticate(provider: IdentityProvider, current: AuthenticatedAccount) -> None:
+    await provider.lockout.mail("reauthentication", current.account.email, provider.settings.mail_interval_seconds)
     async with provider.database.system() as tx:
-        token = await provider.one_time(tx).issue(who.account.id, who.account.email, TokenType.REAUTHENTICATION)
-    provider.outbox.put(code_mail(who.account.email, token))
+        token = await provider.one_time(tx).issue(current.account.id, current.account.email, TokenType.REAUTHENTICATION)
+    provider.outbox.put(code_mail(current.account.email, token))

@@ -89,7 +89,7 @@ async def _await_confirmation(
 def _fake_user_json(account: AccountRow, new: NewAccount) -> dict[str, object]:
     """A response that looks like a new user and reveals nothing about the existing account."""
     now = dt.datetime.now(dt.UTC).isoformat().replace("+00:00", "Z")
-    shown = {"id": str(uuid.uuid4()), "aud": account.aud, "role": "authenticated", "email": new.email, "phone": ""}
+    fields = {"id": str(uuid.uuid4()), "aud": account.aud, "role": "authenticated", "email": new.email, "phone": ""}
     metadata = {"app_metadata": {"provider": "email", "providers": ["email"]}, "user_metadata": new.user_metadata}
     times = {"confirmation_sent_at": now, "created_at": now, "updated_at": now}
-    return {**shown, **metadata, **times, "identities": [], "is_anonymous": False}
+    return {**fields, **metadata, **times, "identities": [], "is_anonymous": False}

@@ -18,23 +18,23 @@ RECENT_SIGN_IN = dt.timedelta(hours=24)
 
 async def change_account(
     provider: IdentityProvider,
-    who: AuthenticatedAccount,
+    current: AuthenticatedAccount,
     body: UserBody,
     origin: RequestOrigin,
     redirect_to: str | None,
 ) -> dict[str, object]:
     if body.app_metadata is not None:
         raise IdentityError(403, "not_admin", "Updating app_metadata requires admin privileges")
-    email = await _new_email(provider, who.account, body)
-    password_hash = await _new_password(provider, who, body, origin)
+    email = await _new_email(provider, current.account, body)
+    password_hash = await _new_password(provider, current, body, origin)
     async with provider.database.system() as tx:
-        await _write(provider, tx, who, body, password_hash)
+        await _write(provider, tx, current, body, password_hash)
         if email is not None and provider.settings.autoconfirm:
-            await AccountRepository(tx).move(who.account.id, email, confirmed=True)
+            await AccountRepository(tx).move(current.account.id, email, confirmed=True)
     if email is not None and not provider.settings.autoconfirm:
-        await send_email_change(provider, who.account, email, redirect_to)
+        await send_email_change(provider, current.account, email, redirect_to)
     async with provider.database.system() as tx:
-        return user_json(await AccountRepository(tx).get(who.account.id))
+        return user_json(await AccountRepository(tx).get(current.account.id))
 
 
 async def _new_email(provider: IdentityProvider, account: AccountRow, body: UserBody) -> str | None:
@@ -52,14 +52,14 @@ async def _new_email(provider: IdentityProvider, account: AccountRow, body: User
 
 
 async def _new_password(
-    provider: IdentityProvider, who: AuthenticatedAccount, body: UserBody, origin: RequestOrigin
+    provider: IdentityProvider, current: AuthenticatedAccount, body: UserBody, origin: RequestOrigin
 ) -> str | None:
     if not body.password:
         return None
     check_rules(body.password, provider.settings.passwords)
-    await _require_current_password(provider, who.account, body, origin)
-    await _require_nonce(provider, who, body)
-    if await provider.hasher.matches(body.password, who.account.encrypted_password):
+    await _require_current_password(provider, current.account, body, origin)
+    await _require_nonce(provider, current, body)
+    if await provider.hasher.matches(body.password, current.account.encrypted_password):
         message = "New password should be different from the old password."
         raise IdentityError(422, "same_password", message)
     return await provider.hasher.hash(body.password)
@@ -79,28 +79,32 @@ async def _require_current_password(
     await provider.lockout.guessed_right(account.email, origin.address)
 
 
-async def _require_nonce(provider: IdentityProvider, who: AuthenticatedAccount, body: UserBody) -> None:
-    if not provider.settings.require_reauthentication or who.session.created_at + RECENT_SIGN_IN > dt.datetime.now(
+async def _require_nonce(provider: IdentityProvider, current: AuthenticatedAccount, body: UserBody) -> None:
+    if not provider.settings.require_reauthentication or current.session.created_at + RECENT_SIGN_IN > dt.datetime.now(
         dt.UTC
     ):
         return
     if not body.nonce:
         raise IdentityError(400, "reauthentication_needed", "Password update requires reauthentication")
-    await provider.lockout.guess(f"nonce:{who.account.email}", str(who.account.id))
+    await provider.lockout.guess(f"nonce:{current.account.email}", str(current.account.id))
     async with provider.database.system() as tx:
-        token_hash = hash_code(who.account.email, body.nonce)
-        if await provider.one_time(tx).spend(token_hash, (TokenType.REAUTHENTICATION,), who.account.id) is None:
+        token_hash = hash_code(current.account.email, body.nonce)
+        if await provider.one_time(tx).spend(token_hash, (TokenType.REAUTHENTICATION,), current.account.id) is None:
             raise IdentityError(422, "reauthentication_not_valid", "Nonce has expired or is invalid")
 
 
 async def _write(
-    provider: IdentityProvider, tx: AsyncSession, who: AuthenticatedAccount, body: UserBody, password_hash: str | None
+    provider: IdentityProvider,
+    tx: AsyncSession,
+    current: AuthenticatedAccount,
+    body: UserBody,
+    password_hash: str | None,
 ) -> None:
     accounts = AccountRepository(tx)
     if body.data is not None:
-        current = await accounts.get(who.account.id)
-        merged = merge_metadata(current.raw_user_meta_data, body.data)
-        await accounts.change(who.account.id, raw_user_meta_data=merged)
+        account = await accounts.get(current.account.id)
+        merged = merge_metadata(account.raw_user_meta_data, body.data)
+        await accounts.change(current.account.id, raw_user_meta_data=merged)
     if password_hash is not None:
-        await accounts.change(who.account.id, encrypted_password=password_hash)
-        await provider.sessions(tx).end(who.account.id, "others", who.session.id)
+        await accounts.change(current.account.id, encrypted_password=password_hash)
+        await provider.sessions(tx).end(current.account.id, "others", current.session.id)

@@ -12,7 +12,7 @@ from app.identity.local.storage.one_time_tokens import SpentToken, TokenType, ha
 from app.identity.local.storage.sessions import RequestOrigin, SessionGrant
 
 TOKEN_HASH = re.compile(r"[0-9a-f]{56}")
-HALF_WAY = "Confirmation link accepted. Please proceed to confirm link sent to the other email"
+FIRST_ADDRESS_CONFIRMED = "Confirmation link accepted. Please proceed to confirm link sent to the other email"
 TYPES = {
     "signup": (TokenType.CONFIRMATION,),
     "invite": (TokenType.CONFIRMATION,),
