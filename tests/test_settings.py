@@ -102,5 +102,5 @@ def test_addresses_can_only_be_confirmed_where_mail_goes_somewhere(monkeypatch: 
     monkeypatch.setenv("MAIL_CONFIRM", "true")
     assert load_settings().mail_confirm
     monkeypatch.setenv("DEVELOPMENT", "false")
-    with pytest.raises(ConfigurationError, match="MAIL_CONFIRM needs SMTP_HOST"):
+    with pytest.raises(ConfigurationError, match="MAIL_CONFIRM requires SMTP_HOST"):
         load_settings()
