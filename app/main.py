@@ -25,6 +25,7 @@ from app.projects.routes import router as projects
 from app.sessions.routes import router as sessions
 from app.version import VERSION
 from app.web.api_docs import router as api_docs
+from app.web.api_reference import TAGS, document_reference, operation_id
 
 ROUTERS = (
     # Looked through in this order, so what is asked most comes first. /v1/memories/events/ is no memory, and
@@ -58,12 +59,15 @@ def create_app(resources: Resources) -> FastAPI:
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
+        openapi_tags=TAGS,
+        generate_unique_id_function=operation_id,
     )
     app.state.resources = resources
     app.state.auth_limit = resources.config.auth_limit
     rendering.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    document_reference(app)
     if resources.identity_app:
         app.mount("/auth/v1", resources.identity_app)
     with_cors = partial(

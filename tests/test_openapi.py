@@ -1,11 +1,13 @@
 """No request that the OpenAPI document allows makes the app fail."""
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import pytest
 import schemathesis
 from fastapi import FastAPI
@@ -14,6 +16,7 @@ from schemathesis.core.result import Err
 
 from tests.conftest import MakeKey, SignedUp, SignUp
 
+DIALECT = re.compile(r"\b(whoever|nobody|somebody|everybody)\b|however often", re.IGNORECASE)
 METHODS = {"get", "post", "put", "patch", "delete"}
 PUBLIC = {"/", "/v1/health", "/v1/ready", "/metrics", "/v1/auth/*"}
 EXAMPLES = 5
@@ -133,3 +136,72 @@ async def test_document_is_served_and_operation_ids_are_unique(anonymous: httpx.
     document = (await anonymous.get("/openapi.json")).json()
     names = [operation["operationId"] for _, _, operation in operations(document)]
     assert len(names) == len(set(names)) > 30
+
+
+def examples(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The JSON contents that need an example: of the body, and of each response without an error."""
+    contents = {"body": operation["requestBody"]["content"]} if "requestBody" in operation else {}
+    contents |= {
+        status: response.get("content", {})
+        for status, response in operation["responses"].items()
+        if status.startswith("2")
+    }
+    for place, content in contents.items():
+        if "application/json" in content:
+            yield place, content["application/json"]
+
+
+def descriptions(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        yield from (
+            value for name, value in node.items() if name in ("summary", "description") and isinstance(value, str)
+        )
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from descriptions(child)
+
+
+def empty_texts(example: Any, path: str = "") -> Iterator[str]:
+    if isinstance(example, dict | list):
+        children = example.items() if isinstance(example, dict) else enumerate(example)
+        for name, child in children:
+            yield from empty_texts(child, f"{path}.{name}")
+    elif example == "":
+        yield path
+
+
+def test_operations_have_a_summary_a_description_and_a_known_tag(app: FastAPI) -> None:
+    document = app.openapi()
+    tags = {tag["name"] for tag in document["tags"] if tag["description"]}
+    used = {tag for _, _, operation in operations(document) for tag in operation.get("tags", ())}
+    offenders = [
+        f"{method} {path}"
+        for method, path, operation in operations(document)
+        if not (operation.get("summary") and operation.get("description") and len(operation.get("tags", ())) == 1)
+    ]
+    assert offenders == []
+    assert used == tags
+
+
+def test_operation_ids_are_plain_names(app: FastAPI) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(app.openapi())]
+    assert [name for name in names if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name)] == []
+    assert [name for name in names if names.count(name) > 1] == []
+
+
+def test_bodies_and_responses_have_a_valid_example(app: FastAPI) -> None:
+    document = app.openapi()
+    offenders = []
+    for method, path, operation in operations(document):
+        for place, content in examples(operation):
+            schema = {**content["schema"], "components": document["components"]}
+            validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+            problems = [error.message for error in validator.iter_errors(content.get("example"))]
+            problems += [f"no value for {field}" for field in empty_texts(content.get("example"))]
+            offenders += [f"{method} {path} {place}: {problem}" for problem in problems]
+    assert offenders == []
+
+
+def test_descriptions_use_plain_english(app: FastAPI) -> None:
+    assert [text for text in descriptions(app.openapi()) if DIALECT.search(text)] == []

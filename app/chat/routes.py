@@ -1,31 +1,27 @@
-"""A turn of conversation, whole or as a stream of events: in a session, or in one made for it."""
+"""A chat turn, whole or as a stream of events: in an existing session, or in one created for it."""
 
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from app.chat.schemas import ChatRequest, TurnAnswer, TurnRequest
-from app.chat.turn.prepare import prepare_turn
-from app.chat.turn.run import run_turn
-from app.chat.turn.stream import answer_whole, stream_events
-from app.chat.types import Asked, Turn
-from app.core.resources import Resources, ResourcesDep
+from app.chat.turn.prepare import prepare
+from app.chat.turn.stream import respond
+from app.chat.types import TurnInput
+from app.core.resources import ResourcesDep
 from app.identity.caller import SessionWriter
 
-router = APIRouter(tags=["chat"])
+router = APIRouter(tags=["Chat"])
 IdempotencyKey = Annotated[
-    str | None, Header(min_length=1, max_length=255, description="A turn sent again with the same key answers the same")
+    str | None,
+    Header(min_length=1, max_length=255, description="A repeated turn with the same key receives the same answer."),
 ]
-DESCRIBED: dict[int | str, dict[str, object]] = {200: {"model": TurnAnswer, "content": {"text/event-stream": {}}}}
+RESPONSES: dict[int | str, dict[str, object]] = {200: {"model": TurnAnswer, "content": {"text/event-stream": {}}}}
 
 
-def wants_stream(request: Request, *, asked: bool) -> bool:
-    return asked or "text/event-stream" in request.headers.get("accept", "")
-
-
-@router.post("/v1/sessions/{session_id}/messages", response_model=TurnAnswer, responses=DESCRIBED)
+@router.post("/v1/sessions/{session_id}/messages", response_model=TurnAnswer, responses=RESPONSES)
 async def send_message(
     session_id: UUID,
     body: TurnRequest,
@@ -34,13 +30,16 @@ async def send_message(
     resources: ResourcesDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """One turn. `"stream": true` or `Accept: text/event-stream` streams `recalled`, `token`…, `message`, `done`."""
-    asked = Asked(body.content, body, session_id=session_id, idempotency_key=idempotency_key)
-    turn = await prepare_turn(resources, caller, asked)
-    return await respond(request, resources, turn, stream=wants_stream(request, asked=body.stream))
+    """Sends a message to a session and returns the answer.
+
+    With `"stream": true` or `Accept: text/event-stream`, the answer is streamed as the events `recalled`, `token`…,
+    `message` and `done`."""
+    message = TurnInput(body.content, body, session_id=session_id, idempotency_key=idempotency_key)
+    turn = await prepare(resources, caller, message)
+    return await respond(request, resources, turn, stream=body.stream)
 
 
-@router.post("/v1/chat", response_model=TurnAnswer, responses=DESCRIBED)
+@router.post("/v1/chat", response_model=TurnAnswer, responses=RESPONSES)
 async def chat(
     body: ChatRequest,
     request: Request,
@@ -48,8 +47,10 @@ async def chat(
     resources: ResourcesDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """The same without a session made first: a new one is opened, and named in the answer."""
-    asked = Asked(
+    """Sends a message without creating a session first. If `session_id` is left out, a new session is created.
+
+    The response names the session, and can be streamed as in `POST /v1/sessions/{session_id}/messages`."""
+    message = TurnInput(
         body.message,
         body,
         session_id=body.session_id,
@@ -58,11 +59,5 @@ async def chat(
         user_id=body.user_id,
         idempotency_key=idempotency_key,
     )
-    turn = await prepare_turn(resources, caller, asked)
-    return await respond(request, resources, turn, stream=wants_stream(request, asked=body.stream))
-
-
-async def respond(request: Request, resources: Resources, turn: Turn, *, stream: bool) -> Response:
-    if stream:
-        return stream_events(resources.background, run_turn(resources, turn))
-    return JSONResponse(await answer_whole(request, run_turn(resources, turn)))
+    turn = await prepare(resources, caller, message)
+    return await respond(request, resources, turn, stream=body.stream)

@@ -49,7 +49,7 @@ class SignOutScope(StrEnum):
 
 
 class MailKind(StrEnum):
-    """Why somebody was sent a link or a code."""
+    """The reason for which a link or a code was sent."""
 
     SIGNUP = "signup"
     INVITE = "invite"

@@ -17,12 +17,14 @@ from app.profiles.schemas import CopiedMemories, ProfileCopy
 from app.sessions.models import Session
 from app.sessions.window import window_store
 
-router = APIRouter(prefix="/v1/profiles", tags=["profiles"])
+router = APIRouter(prefix="/v1/profiles", tags=["Profiles"])
 DELETE_EVENTS_OF_NAMESPACE_SQL = text("delete from events where project_id = :project_id and namespace = :namespace")
 
 
 @router.post("/{profile_id}/copy")
-async def copy_profile(profile_id: UUID, body: ProfileCopy, caller: ProfileWriter, resources: ResourcesDep) -> CopiedMemories:
+async def copy_profile(
+    profile_id: UUID, body: ProfileCopy, caller: ProfileWriter, resources: ResourcesDep
+) -> CopiedMemories:
     """Copies the memories of a profile to another profile of the same user.
 
     Memories that the other profile already has are not copied, but counted in `already_there`.

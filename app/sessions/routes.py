@@ -1,11 +1,11 @@
-"""/v1/sessions: conversations of a user under a profile, each with its privacy mode."""
+"""/v1/sessions: the conversations of a user under a profile, each with a privacy mode."""
 
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from app.core.database.pagination import Cursor, Limit, Page, Rows
+from app.core.database.pagination import Cursor, Limit, Page, PageRows
 from app.core.http.schemas import Done
 from app.core.resources import ResourcesDep
 from app.identity.caller import Caller, SessionReader, SessionWriter
@@ -23,10 +23,12 @@ from app.sessions.schemas import (
     SessionSummary,
     UserId,
 )
-from app.sessions.window import windows_of
+from app.sessions.window import window_store
 
-router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
-Whose = Annotated[UserId | None, Query(description="Whose; yourself if left out, required with an API key")]
+router = APIRouter(prefix="/v1/sessions", tags=["Sessions"])
+UserIdQuery = Annotated[
+    UserId | None, Query(description="The user to act for. Defaults to yourself; required with an API key.")
+]
 
 
 def sessions_of(caller: Caller, tx: Transaction) -> SessionRepository:
@@ -35,6 +37,7 @@ def sessions_of(caller: Caller, tx: Transaction) -> SessionRepository:
 
 @router.post("", status_code=201, response_model=SessionRead)
 async def create_session(body: SessionCreate, caller: SessionWriter, tx: Transaction) -> Session:
+    """Creates a session, in the user's default profile unless `profile_id` names another."""
     user_id = caller.act_for(body.user_id)
     profile = await ProfileRepository(tx, caller.project_id).of_user(user_id, body.profile_id)
     return await sessions_of(caller, tx).add(
@@ -46,18 +49,19 @@ async def create_session(body: SessionCreate, caller: SessionWriter, tx: Transac
 async def list_sessions(
     caller: SessionReader,
     tx: Transaction,
-    user_id: Whose = None,
+    user_id: UserIdQuery = None,
     profile_id: UUID | None = None,
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> Rows[Session]:
-    """Newest first."""
+) -> PageRows[Session]:
+    """Lists the sessions of a user, newest first."""
     mine = SessionRepository(tx, caller.project_id, caller.act_for(user_id))
     return await mine.page(limit, cursor, *([Session.profile_id == profile_id] if profile_id else []))
 
 
 @router.get("/{session_id}", response_model=SessionRead)
 async def get_session(session_id: UUID, caller: SessionReader, tx: Transaction) -> Session:
+    """Returns one session."""
     return await sessions_of(caller, tx).get(session_id)
 
 
@@ -65,30 +69,32 @@ async def get_session(session_id: UUID, caller: SessionReader, tx: Transaction) 
 async def change_session(
     session_id: UUID, body: SessionPatch, caller: SessionWriter, resources: ResourcesDep
 ) -> Session:
-    """A change of mode acts from the next message on. Leaving incognito forgets what was said in it."""
+    """Changes the title or the privacy mode. A new mode applies from the next message on.
+
+    Leaving incognito deletes the messages that were sent in it."""
     changes = {name: value for name, value in body.model_dump(exclude_unset=True).items() if value is not None}
     async with caller_transaction(resources.database, caller) as tx:
         session = await sessions_of(caller, tx).update(session_id, **changes)
         await tx.refresh(session)
     if session.privacy_mode != PrivacyMode.INCOGNITO:
-        await windows_of(resources).forget_incognito(session_id)
+        await window_store(resources).delete_incognito(session_id)
     return session
 
 
 @router.delete("/{session_id}")
 async def delete_session(session_id: UUID, caller: SessionWriter, resources: ResourcesDep) -> Done:
-    """With its messages, and without what had not been remembered from it yet."""
+    """Deletes the session with its messages, and cancels pending extractions. Memories made from it stay."""
     async with caller_transaction(resources.database, caller) as tx:
         await sessions_of(caller, tx).delete(session_id)
-    await windows_of(resources).forget(session_id)
-    return Done(message="Session deleted, with its messages")
+    await window_store(resources).delete(session_id)
+    return Done(message="The session and its messages were deleted.")
 
 
 @router.get("/{session_id}/messages", response_model=Page[MessageRead])
 async def list_messages(
     session_id: UUID, caller: SessionReader, tx: Transaction, limit: Limit = 50, cursor: Cursor = None
-) -> Rows[Message]:
-    """Newest first. What was said in incognito is not among them: it was never stored."""
+) -> PageRows[Message]:
+    """Lists the messages of a session, newest first. Messages in incognito are never stored, so they are not listed."""
     session = await sessions_of(caller, tx).get(session_id)
     messages = MessageRepository(tx, caller.project_id, session.user_id)
     return await messages.page(limit, cursor, Message.session_id == session_id)
@@ -98,11 +104,12 @@ async def list_messages(
 async def summarize_session(
     session_id: UUID, caller: SessionReader, tx: Transaction, resources: ResourcesDep
 ) -> SessionSummary:
+    """Returns counts of messages and tokens, and the summary of a long conversation."""
     sessions = sessions_of(caller, tx)
     session = await sessions.get(session_id)
     counts = await sessions.counts(session_id)
-    window = await windows_of(resources).recent(session_id) or []
-    secret = await windows_of(resources).incognito(session_id)
+    window = await window_store(resources).load(session_id) or []
+    incognito = await window_store(resources).load_incognito(session_id)
     return SessionSummary(
         session_id=session_id,
         privacy_mode=PrivacyMode(session.privacy_mode),
@@ -114,21 +121,21 @@ async def summarize_session(
         first_message_at=counts["first_message_at"],
         last_message_at=counts["last_message_at"],
         summary=session.summary,
-        short_term_messages=len(window) + len(secret),
+        short_term_messages=len(window) + len(incognito),
     )
 
 
 @router.post("/{session_id}/reset")
 async def reset_session(session_id: UUID, caller: SessionWriter, resources: ResourcesDep) -> SessionReset:
-    """Empty it: messages, summary, short-term memory, what had not been remembered yet. Memories made from it stay."""
+    """Deletes the messages, summary and title, and cancels pending extractions. Memories made from it stay."""
     async with caller_transaction(resources.database, caller) as tx:
         sessions = sessions_of(caller, tx)
         session = await sessions.get(session_id)
         session.summary, session.summary_through, session.title = None, None, None
-        # An answer that is on its way belongs to what is emptied here: it finds its place gone.
+        # A turn in progress loses the session, so that its answer is not stored.
         session.turn_id, session.turn_until = None, None
         await sessions.flush()
         await sessions.stop_extraction(session_id)
         deleted = await MessageRepository(tx, caller.project_id, session.user_id).clear(session_id)
-    await windows_of(resources).forget(session_id)
+    await window_store(resources).delete(session_id)
     return SessionReset(deleted_messages=deleted)

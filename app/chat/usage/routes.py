@@ -1,4 +1,4 @@
-"""/v1/usage: what a project has used of its tokens this month, and how many it may use."""
+"""/v1/usage: the tokens that a project has used this month, and its monthly budget."""
 
 import datetime as dt
 
@@ -6,41 +6,42 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.chat.usage.usage import SETTING, read_usage
+from app.chat.usage.usage import BUDGET_SETTING, read_usage
 from app.identity.caller import Caller, ProjectReader, ProjectWriter
 from app.identity.transaction import Transaction
 from app.projects.repository import SettingsRepository
 
-router = APIRouter(prefix="/v1/usage", tags=["chat"])
-MOST = 2**53 - 1
-"""What every client's JSON can count to."""
+router = APIRouter(prefix="/v1/usage", tags=["Chat"])
+MAX_BUDGET = 2**53 - 1
+"""The largest integer that every JSON client can represent."""
 
 
 class UsageRead(BaseModel):
-    month: dt.date = Field(description="Its first day, in UTC")
+    month: dt.date = Field(description="The first day of the month, in UTC.")
     prompt_tokens: int
     completion_tokens: int
     turns: int
-    monthly_token_budget: int | None = Field(description="Null for as many as are asked for")
+    monthly_token_budget: int | None = Field(description="Null if there is no limit.")
 
 
 class UsageChange(BaseModel):
-    monthly_token_budget: int | None = Field(ge=0, le=MOST, description="Null takes the limit away")
+    monthly_token_budget: int | None = Field(ge=0, le=MAX_BUDGET, description="Null removes the limit.")
 
 
 @router.get("")
 async def get_usage(caller: ProjectReader, tx: Transaction) -> UsageRead:
-    return await _shown(tx, caller)
+    """Returns the tokens and turns that the project has used this month."""
+    return await _read_usage(tx, caller)
 
 
 @router.patch("")
 async def change_budget(body: UsageChange, caller: ProjectWriter, tx: Transaction) -> UsageRead:
-    """Turns are refused once the budget is used up, until the month is over or it is raised."""
-    await SettingsRepository(tx, caller.project_id).change(**{SETTING: body.monthly_token_budget})
-    return await _shown(tx, caller)
+    """Sets the monthly token budget. Once it is used up, turns are refused until it is raised or the month ends."""
+    await SettingsRepository(tx, caller.project_id).change(**{BUDGET_SETTING: body.monthly_token_budget})
+    return await _read_usage(tx, caller)
 
 
-async def _shown(tx: AsyncSession, caller: Caller) -> UsageRead:
+async def _read_usage(tx: AsyncSession, caller: Caller) -> UsageRead:
     settings = await SettingsRepository(tx, caller.project_id).get()
     used = await read_usage(tx, caller.project_id)
-    return UsageRead.model_validate({**used, SETTING: settings.get(SETTING)})
+    return UsageRead.model_validate({**used, BUDGET_SETTING: settings.get(BUDGET_SETTING)})

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from app.core.observability.metrics import ACTIVE_USERS, JOBS_WAITING, POOL_IN_USE, POOL_SIZE, REGISTRY
 from app.core.resources import Resources, ResourcesDep
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["Health"])
 COUNT_JOBS_BY_STATUS_SQL = text("""
 select status.name, count(j.id) from unnest(array['todo', 'doing', 'failed']) as status (name)
 left join jobs.procrastinate_jobs j on j.status::text = status.name group by status.name
@@ -34,18 +34,19 @@ class Readiness(BaseModel):
 
 
 @router.get("/")
-async def welcome() -> Welcome:
+async def get_welcome() -> Welcome:
+    """Names the product and its first steps."""
     return Welcome()
 
 
 @router.get("/v1/health")
-async def health() -> Health:
+async def get_health() -> Health:
     """Reports that the process is alive. See `/v1/ready` for its dependencies."""
     return Health()
 
 
 @router.get("/v1/ready", responses={503: {"model": Readiness}})
-async def ready(resources: ResourcesDep) -> JSONResponse:
+async def get_readiness(resources: ResourcesDep) -> JSONResponse:
     """Reports the state of each dependency. The status is 503 while a required dependency is unavailable."""
     checks = {name: ("ok" if await check() else "unavailable") for name, check in resources.checks.items()}
     not_ready = any(checks[name] != "ok" for name in resources.essential)
@@ -54,7 +55,7 @@ async def ready(resources: ResourcesDep) -> JSONResponse:
 
 
 @router.get("/metrics", response_class=Response)
-async def metrics(resources: ResourcesDep) -> Response:
+async def get_metrics(resources: ResourcesDep) -> Response:
     """Returns metrics in the format of Prometheus. Labels are route templates and fixed words."""
     await update_gauges(resources)
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)

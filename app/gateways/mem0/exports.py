@@ -81,7 +81,7 @@ class ExportQuery(ProjectReference):
 
 @router.post("/v1/exports/", status_code=201)
 async def create_memory_export(body: ExportCreate, caller: MemoryReader, resources: ResourcesDep) -> ExportCreated:
-    """Request an export in the structure of a JSON schema. It can be fetched for a week."""
+    """Requests an export in the structure of a JSON schema. It can be fetched for a week."""
     check_project_matches(caller, body)
     await list_memories(resources, caller, ListMemories(filters=body.filters), PageRequest(1, 1))
     request = {
@@ -97,7 +97,7 @@ async def create_memory_export(body: ExportCreate, caller: MemoryReader, resourc
 
 @router.post("/v1/exports/get/")
 async def get_memory_export(body: ExportQuery, caller: MemoryReader, resources: ResourcesDep) -> Shape:
-    """Fetch an export by its id, or the newest one by its filters.
+    """Returns an export by its id, or the newest one by its filters.
 
     It is generated now, from the current memories: by the language model, or without one from metadata whose keys are
     names of the schema's properties.

@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1/batch", tags=["Memories"], responses=ERROR_RESPON
 
 @router.put("/")
 async def update_memory_batch(body: BatchUpdate, caller: MemoryWriter, resources: ResourcesDep) -> Done:
-    """Update up to 1000 memories: either all of them, or none. Fields that are not sent keep their value."""
+    """Updates up to 1000 memories: either all of them, or none. Fields that are not sent keep their value."""
     check_project_matches(caller, body)
     count = await update_batch(resources, caller, body.memories)
     return Done(message=f"Successfully updated {count} memories")
@@ -23,7 +23,7 @@ async def update_memory_batch(body: BatchUpdate, caller: MemoryWriter, resources
 
 @router.delete("/")
 async def delete_memory_batch(body: BatchDelete, caller: MemoryWriter, resources: ResourcesDep) -> Done:
-    """Delete up to 1000 memories, named in the body: either all of them, or none."""
+    """Deletes up to 1000 memories, named in the body: either all of them, or none."""
     check_project_matches(caller, body)
     count = await delete_batch(resources, caller, body.memories)
     return Done(message=f"Successfully deleted {count} memories")

@@ -38,7 +38,7 @@ Text = Annotated[str | None, Query()]
 
 @router.post("/v1/memories/", responses={200: {"model": list[QueuedEvent] | AddResultsV1}}, response_class=FastJson)
 async def add_memories_v1(body: AddV1, caller: MemoryWriter, resources: ResourcesDep) -> FastJson:
-    """Remember a conversation. New clients use POST /v3/memories/add/."""
+    """Remembers a conversation. New clients use POST /v3/memories/add/."""
     return FastJson(to_old_add_response(await add_memories(resources, caller, body), body.output_format))
 
 
@@ -46,7 +46,7 @@ async def add_memories_v1(body: AddV1, caller: MemoryWriter, resources: Resource
 async def list_memories_v1(
     request: Request, query: Annotated[ListV1, Query()], caller: MemoryReader, resources: ResourcesDep
 ) -> FastJson:
-    """List memories: an array, or a page if `page` and `page_size` are sent. New clients use POST /v3/memories/."""
+    """Lists memories: an array, or a page if `page` and `page_size` are sent. New clients use POST /v3/memories/."""
     body, page = to_list_request(query), choose_old_page(query.page, query.page_size)
     listed = await list_memories(resources, caller, body, page)
     paged = query.page is not None and query.page_size is not None
@@ -55,7 +55,7 @@ async def list_memories_v1(
 
 @router.post("/v1/memories/search/", responses={200: {"model": OldSearchResponse}}, response_class=FastJson)
 async def search_memories_v1(body: OldSearch, caller: MemoryReader, resources: ResourcesDep) -> FastJson:
-    """Search memories. New clients use POST /v3/memories/search/."""
+    """Searches memories. New clients use POST /v3/memories/search/."""
     found = await search_memories(resources, caller, to_search_request(body))
     return FastJson({"results": found, "relations": []} if body.output_format == V1_1 else found)
 
@@ -69,7 +69,7 @@ async def list_memories_v2(
     page: Text = None,
     page_size: Text = None,
 ) -> FastJson:
-    """List memories: an array, or a page if `page` and `page_size` are sent. New clients use POST /v3/memories/."""
+    """Lists memories: an array, or a page if `page` and `page_size` are sent. New clients use POST /v3/memories/."""
     requested = choose_old_page(page, page_size)
     listed = await list_memories(resources, caller, body, requested)
     paged = page is not None and page_size is not None
@@ -78,7 +78,7 @@ async def list_memories_v2(
 
 @router.post("/v2/memories/search/", responses={200: {"model": OldSearchResponse}}, response_class=FastJson)
 async def search_memories_v2(body: OldSearch, caller: MemoryReader, resources: ResourcesDep) -> FastJson:
-    """Search memories. New clients use POST /v3/memories/search/."""
+    """Searches memories. New clients use POST /v3/memories/search/."""
     found = await search_memories(resources, caller, body, threshold=OLD_THRESHOLD)
     return FastJson({"results": found, "relations": []} if body.output_format == V1_1 else found)
 
@@ -94,7 +94,7 @@ async def list_entity_memories_v1(
     resources: ResourcesDep,
     page: Text = None,
 ) -> FastJson:
-    """List the memories of a user, agent, app or run, a hundred on a page. New clients use POST /v3/memories/."""
+    """Lists the memories of a user, agent, app or run, a hundred on a page. New clients use POST /v3/memories/."""
     requested = choose_old_page(page or "1", "100")
     body = ListMemories(filters={f"{parse_entity_type(entity_type)}_id": check_entity_id(entity_id)})
     listed = await list_memories(resources, caller, body, requested)

@@ -95,7 +95,7 @@ def render_project(project: ProjectRow, settings: JsonObject) -> JsonObject:
 
 @router.get("/")
 async def list_mem0_projects(organization_id: UUID, caller: Reader, tx: SystemTransaction) -> list[JsonObject]:
-    """List the projects of an organization with their settings."""
+    """Lists the projects of an organization with their settings."""
     await get_visible_organization(tx, caller, organization_id)
     projects = (await ProjectRepository(tx, caller).page(MAX_LISTED, None)).results
     return [
@@ -109,7 +109,7 @@ async def list_mem0_projects(organization_id: UUID, caller: Reader, tx: SystemTr
 async def create_mem0_project(
     organization_id: UUID, body: ProjectInput, caller: MemberWriter, tx: SystemTransaction
 ) -> ProjectCreated:
-    """Create a project. An API key keeps working in its own project, so create a key for the new one."""
+    """Creates a project. An API key keeps working in its own project, so create a key for the new one."""
     await get_visible_organization(tx, caller, organization_id, owner=True)
     if caller.account_id is None:
         project = Project(organization_id=organization_id, name=body.name, description=body.description)
@@ -130,7 +130,7 @@ async def get_mem0_project(
     tx: SystemTransaction,
     fields: Annotated[list[str] | None, Query(max_length=100, description="Return only these fields.")] = None,
 ) -> JsonObject:
-    """Get a project with its settings and members."""
+    """Returns a project with its settings and members."""
     row = await get_administered_project(tx, caller, organization_id, project_id)
     project = render_project(row, await SettingsRepository(tx, project_id).get())
     project["members"] = await list_members_without_check(tx, ProjectMemberRepository(tx, caller, project_id).rows)
@@ -146,7 +146,7 @@ async def update_mem0_project(
     tx: SystemTransaction,
     resources: ResourcesDep,
 ) -> Done:
-    """Update the fields and settings that are sent."""
+    """Updates the fields and settings that are sent."""
     await get_administered_project(tx, caller, organization_id, project_id, owner=True)
     check_ids_match(body, organization_id, project_id)
     settings = body.model_dump(mode="json", exclude_unset=True, exclude=PATH_FIELDS)
@@ -170,7 +170,7 @@ def check_ids_match(body: ProjectSettingsPatch, organization_id: UUID, project_i
 async def delete_mem0_project(
     organization_id: UUID, project_id: UUID, caller: MemberWriter, tx: SystemTransaction
 ) -> Done:
-    """Delete a project and all its data at once, including the API key of this request."""
+    """Deletes a project and all its data at once, including the API key of this request."""
     await get_administered_project(tx, caller, organization_id, project_id)
     await ProjectRepository(tx, caller).delete(project_id)
     return Done(message="Project and its related data deleted successfully.")
@@ -180,7 +180,7 @@ async def delete_mem0_project(
 async def list_mem0_project_members(
     organization_id: UUID, project_id: UUID, caller: Reader, tx: SystemTransaction
 ) -> MemberList:
-    """List the members of a project, including those of its organization."""
+    """Lists the members of a project, including those of its organization."""
     await get_administered_project(tx, caller, organization_id, project_id)
     return await list_all_members(ProjectMemberRepository(tx, caller, project_id))
 
@@ -194,7 +194,7 @@ async def add_mem0_project_member(
     tx: SystemTransaction,
     resources: ResourcesDep,
 ) -> Done:
-    """Add an account to a project by its e-mail address."""
+    """Adds an account to a project by its e-mail address."""
     await get_administered_project(tx, caller, organization_id, project_id)
     await ProjectMemberRepository(tx, caller, project_id).add(body.email, body.role, shared=resources.config.shared)
     return Done(message="User added to the project successfully.")
@@ -204,7 +204,7 @@ async def add_mem0_project_member(
 async def update_mem0_project_member(
     organization_id: UUID, project_id: UUID, body: MemberInput, caller: MemberWriter, tx: SystemTransaction
 ) -> Done:
-    """Change the role of a member."""
+    """Changes the role of a member."""
     await get_administered_project(tx, caller, organization_id, project_id)
     await change_member(ProjectMemberRepository(tx, caller, project_id), body)
     return Done(message="User role updated successfully.")
@@ -214,7 +214,7 @@ async def update_mem0_project_member(
 async def delete_mem0_project_member(
     organization_id: UUID, project_id: UUID, email: EmailStr, caller: MemberWriter, tx: SystemTransaction
 ) -> Done:
-    """Remove a member, named by e-mail address."""
+    """Removes a member, named by e-mail address."""
     await get_administered_project(tx, caller, organization_id, project_id)
     await remove_member(ProjectMemberRepository(tx, caller, project_id), email)
     return Done(message="User removed from project successfully.")

@@ -63,7 +63,7 @@ def render_organization(found: ProjectRow) -> OrganizationDetails:
 
 @router.get("/")
 async def list_mem0_organizations(caller: Reader, tx: SystemTransaction) -> list[OrganizationDetails]:
-    """List the caller's organizations; for an API key, the one of its project."""
+    """Lists the caller's organizations; for an API key, the one of its project."""
     if caller.account_id is None:
         return [render_organization(await get_visible_organization(tx, caller, caller.organization_id))]
     return [
@@ -75,7 +75,7 @@ async def list_mem0_organizations(caller: Reader, tx: SystemTransaction) -> list
 async def create_mem0_organization(
     body: OrganizationInput, caller: Developer, tx: SystemTransaction
 ) -> OrganizationCreated:
-    """Create an organization. The caller becomes its owner."""
+    """Creates an organization. The caller becomes its owner."""
     organization = await OrganizationRepository(tx, caller).add(body.name)
     return OrganizationCreated(
         message="Organization created successfully.", org_id=str(organization.id), name=organization.name
@@ -84,20 +84,20 @@ async def create_mem0_organization(
 
 @router.get("/{organization_id}/")
 async def get_mem0_organization(organization_id: UUID, caller: Reader, tx: SystemTransaction) -> OrganizationDetails:
-    """Get one organization."""
+    """Returns one organization."""
     return render_organization(await get_visible_organization(tx, caller, organization_id))
 
 
 @router.delete("/{organization_id}/")
 async def delete_mem0_organization(organization_id: UUID, caller: Person, tx: SystemTransaction) -> Done:
-    """Delete an organization with all its projects and their data, at once."""
+    """Deletes an organization with all its projects and their data, at once."""
     await OrganizationRepository(tx, caller).delete(organization_id)
     return Done(message="Organization deleted successfully!")
 
 
 @router.get("/{organization_id}/members/")
 async def list_mem0_organization_members(organization_id: UUID, caller: Person, tx: SystemTransaction) -> MemberList:
-    """List the members of an organization."""
+    """Lists the members of an organization."""
     return await list_all_members(OrganizationMemberRepository(tx, caller, organization_id))
 
 
@@ -105,7 +105,7 @@ async def list_mem0_organization_members(organization_id: UUID, caller: Person, 
 async def add_mem0_organization_member(
     organization_id: UUID, body: MemberInput, caller: Person, tx: SystemTransaction, resources: ResourcesDep
 ) -> Done:
-    """Add an account by its e-mail address. It gets access to all projects of the organization."""
+    """Adds an account by its e-mail address. It gets access to all projects of the organization."""
     await OrganizationMemberRepository(tx, caller, organization_id).add(
         body.email, body.role, shared=resources.config.shared
     )
@@ -116,7 +116,7 @@ async def add_mem0_organization_member(
 async def update_mem0_organization_member(
     organization_id: UUID, body: MemberInput, caller: Person, tx: SystemTransaction
 ) -> Done:
-    """Change the role of a member."""
+    """Changes the role of a member."""
     await change_member(OrganizationMemberRepository(tx, caller, organization_id), body)
     return Done(message="User role updated successfully.")
 
@@ -125,6 +125,6 @@ async def update_mem0_organization_member(
 async def delete_mem0_organization_member(
     organization_id: UUID, body: MemberEmail, caller: Person, tx: SystemTransaction
 ) -> Done:
-    """Remove a member, named by e-mail address in the body."""
+    """Removes a member, named by e-mail address in the body."""
     await remove_member(OrganizationMemberRepository(tx, caller, organization_id), body.email)
     return Done(message="User removed from organization successfully.")
