@@ -1,3 +1,5 @@
+"""The requests and responses of a chat turn."""
+
 import datetime as dt
 from typing import Annotated, Literal
 from uuid import UUID
@@ -5,6 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from app.core.storable_text import no_nul
+from app.memory.ledger import Memory, SearchRow
 from app.sessions.privacy import PrivacyMode
 from app.sessions.schemas import UserId
 
@@ -20,12 +23,14 @@ ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200), Afte
 
 
 class TurnOptions(BaseModel):
-    stream: bool = Field(False, description="Answer as server-sent events; `Accept: text/event-stream` does the same")
+    stream: bool = Field(
+        False, description="Stream the answer as server-sent events. `Accept: text/event-stream` has the same effect."
+    )
     model: ModelName | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     max_tokens: int | None = Field(None, ge=1, le=32_000)
     confirm_forget: list[UUID] | None = Field(
-        None, max_length=100, description="Ids of the memories that an answer asked to confirm before erasing them"
+        None, max_length=100, description="Ids of memories to delete, from the `forget` field of an earlier answer."
     )
 
 
@@ -35,14 +40,14 @@ class TurnRequest(TurnOptions):
 
 class ChatRequest(TurnOptions):
     message: Content
-    session_id: UUID | None = Field(None, description="A session of this user; a new one is made if left out")
+    session_id: UUID | None = Field(None, description="A session of this user. If left out, a new session is created.")
     profile_id: UUID | None = None
     privacy_mode: PrivacyMode | None = None
     user_id: UserId | None = None
 
 
-class SaidMessage(BaseModel):
-    id: UUID | None = Field(description="null in incognito, where nothing is stored")
+class TurnMessage(BaseModel):
+    id: UUID | None = Field(description="Null in incognito, where no message is stored.")
     role: Literal["user", "assistant"]
     content: str
 
@@ -53,9 +58,13 @@ class RecalledMemory(BaseModel):
     score: float
     created_at: dt.datetime
 
+    @classmethod
+    def of(cls, memory: Memory | SearchRow, score: float) -> "RecalledMemory":
+        return cls(id=memory.id, memory=memory.content, score=score, created_at=memory.created_at)
+
 
 class ForgetQuestion(BaseModel):
-    """Memories that "forget …" seems to mean. They are erased when their ids come back as `confirm_forget`."""
+    """The memories that match a request to forget. Send their ids as `confirm_forget` to delete them."""
 
     memories: list[RecalledMemory]
 
@@ -68,14 +77,16 @@ class TokenUsage(BaseModel):
 class TurnAnswer(BaseModel):
     session_id: UUID
     privacy_mode: PrivacyMode
-    user_message: SaidMessage
-    message: SaidMessage
+    user_message: TurnMessage
+    message: TurnMessage
     recalled: list[RecalledMemory]
-    recall_failed: bool = Field(False, description="Memories could not be read, so the answer was made without them")
-    event_id: UUID | None = Field(
-        description="Follow what is remembered from this at /v1/event/{id}/; null if nothing is"
+    recall_failed: bool = Field(
+        False, description="Whether memories could not be read, so that the answer was made without them."
     )
-    will_remember: bool = Field(description="Whether this turn is read for facts")
+    event_id: UUID | None = Field(
+        description="The event of the extraction, at `/v1/event/{event_id}/`. Null if the turn is not remembered."
+    )
+    will_remember: bool = Field(description="Whether facts are extracted from this turn.")
     forget: ForgetQuestion | None = None
     forgotten: list[UUID] = []
     usage: TokenUsage

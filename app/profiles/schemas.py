@@ -1,3 +1,5 @@
+"""The requests and responses of /v1/profiles."""
+
 import datetime as dt
 from typing import Annotated
 from uuid import UUID
@@ -15,9 +17,13 @@ UserId = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterVa
 class ProfileCreate(BaseModel):
     name: Name
     description: Description | None = None
-    persona: Persona | None = Field(None, description="A system prompt: who the assistant is under this profile")
+    persona: Persona | None = Field(
+        None, description="A system prompt that describes the assistant under this profile."
+    )
     is_default: bool = False
-    user_id: UserId | None = Field(None, description="Whose; yourself if left out, required with an API key")
+    user_id: UserId | None = Field(
+        None, description="The user to act for. Defaults to yourself; required with an API key."
+    )
 
 
 class ProfilePatch(BaseModel):
@@ -27,7 +33,7 @@ class ProfilePatch(BaseModel):
 
 
 class ProfileCopy(BaseModel):
-    to_profile_id: UUID = Field(description="Another profile of the same user")
+    to_profile_id: UUID = Field(description="The profile to copy to. It must belong to the same user.")
 
 
 class ProfileRead(BaseModel):
@@ -43,6 +49,6 @@ class ProfileRead(BaseModel):
     updated_at: dt.datetime
 
 
-class Copied(BaseModel):
+class CopiedMemories(BaseModel):
     copied: int
     already_there: int

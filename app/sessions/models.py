@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database.database import ProjectModel
 
-TEACHES_NOTHING = frozenset({"interrupted", "about_forgetting"})
+NOT_MEMORABLE = frozenset({"interrupted", "about_forgetting"})
 
 
 class Session(ProjectModel):
@@ -31,7 +31,7 @@ class Session(ProjectModel):
 
 
 class Message(ProjectModel):
-    """One thing said in a session. What was said in incognito is never one."""
+    """One message of a session. Messages in incognito are never stored here."""
 
     __tablename__ = "messages"
 
@@ -49,5 +49,5 @@ class Message(ProjectModel):
 
     @property
     def teaches(self) -> bool:
-        """Whether it may be remembered: said in normal mode, to its end, and not about forgetting."""
-        return self.privacy_mode == "normal" and not TEACHES_NOTHING & self.metadata_.keys()
+        """Whether the message may be memorized: sent in normal mode, complete, and not about forgetting."""
+        return self.privacy_mode == "normal" and not NOT_MEMORABLE & self.metadata_.keys()

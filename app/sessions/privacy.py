@@ -1,4 +1,4 @@
-"""The promise of each privacy mode, as a table. Everything that reads or keeps asks here and nowhere else."""
+"""What each privacy mode allows, as a table. All code that reads or stores content decides by this table alone."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,31 +11,31 @@ class PrivacyMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class PrivacyPolicy:
     reads_memories: bool
     """Memories are read into the prompt."""
     extracts: bool
-    """Facts are extracted and episodes kept, by jobs."""
+    """Facts are extracted and episodes are stored."""
     keeps_transcript: bool
-    """What is said is stored; otherwise it lives in short-term memory only."""
+    """Messages are stored. Otherwise they exist in short-term memory only."""
     counts_access: bool
-    """Being recalled changes a memory's access count."""
+    """Recalling a memory increases its access count."""
     provider_may_store: bool
     """False asks the model provider not to store the request."""
 
 
-PROMISES = {
-    PrivacyMode.NORMAL: Promise(
+PRIVACY_POLICIES = {
+    PrivacyMode.NORMAL: PrivacyPolicy(
         reads_memories=True, extracts=True, keeps_transcript=True, counts_access=True, provider_may_store=True
     ),
-    PrivacyMode.PAUSE_MEMORIES: Promise(
+    PrivacyMode.PAUSE_MEMORIES: PrivacyPolicy(
         reads_memories=True, extracts=False, keeps_transcript=True, counts_access=False, provider_may_store=True
     ),
-    PrivacyMode.INCOGNITO: Promise(
+    PrivacyMode.INCOGNITO: PrivacyPolicy(
         reads_memories=False, extracts=False, keeps_transcript=False, counts_access=False, provider_may_store=False
     ),
 }
 
 
-def promise_of(mode: str) -> Promise:
-    return PROMISES[PrivacyMode(mode)]
+def policy_of(mode: str) -> PrivacyPolicy:
+    return PRIVACY_POLICIES[PrivacyMode(mode)]

@@ -12,15 +12,14 @@ from app.sessions.models import Message, Session
 from app.sessions.privacy import PrivacyMode
 
 TITLE_LENGTH = 80
-LOST = "turn_lost"
-STOP_EXTRACTION = text("""
+DELETE_SESSION_EXTRACTIONS_SQL = text("""
 delete from events where project_id = :project_id and session_id = :id and status in ('PENDING', 'RUNNING')
 """)
-END_TURN = text("""
+END_TURN_SQL = text("""
 update sessions set turn_id = null, turn_until = null
 where project_id = :project_id and id = :id and turn_id = :turn
 """)
-COUNTS = text("""
+COUNT_MESSAGES_SQL = text("""
 select count(*) as messages, coalesce(sum(prompt_tokens), 0) as prompt_tokens,
   coalesce(sum(completion_tokens), 0) as completion_tokens, min(created_at) as first_message_at,
   max(created_at) as last_message_at, count(*) filter (where role = 'user') as by_user,
@@ -34,28 +33,30 @@ class SessionRepository(Repository[Session]):
     noun = "session"
 
     async def open(self, session_id: UUID, **values: object) -> Session:
-        """The session with this id, made if it is not there yet, also when somebody else makes it right now."""
+        """The session with this id, created if it does not exist, even when another request creates it concurrently."""
         fresh = insert(Session).values(id=session_id, project_id=self.project_id, **values)
         await self.tx.execute(fresh.on_conflict_do_nothing(index_elements=[Session.id]))
         return await self.get(session_id)
 
-    async def held(self, session_id: UUID, turn: UUID) -> Session:
-        """Locked until the transaction ends, for the turn that may write in it."""
+    async def lock_for_turn(self, session_id: UUID, turn: UUID) -> Session:
+        """Locked until the transaction ends, if the session still belongs to this turn."""
         session: Session | None = await self.tx.scalar(self.rows.where(Session.id == session_id).with_for_update())
         if session is None:
             raise NotFound(f"There is no session {session_id}")
         if session.turn_id != turn:
-            raise Conflict("This session was emptied while it was answering: nothing of this turn was kept", code=LOST)
+            raise Conflict(
+                "This session was reset during the answer, so nothing of this turn was stored.", code="turn_lost"
+            )
         return session
 
     async def stop_extraction(self, session_id: UUID) -> None:
-        await self.tx.execute(STOP_EXTRACTION, {"project_id": self.project_id, "id": session_id})
+        await self.tx.execute(DELETE_SESSION_EXTRACTIONS_SQL, {"project_id": self.project_id, "id": session_id})
 
     async def end_turn(self, session_id: UUID, turn: UUID) -> None:
-        await self.tx.execute(END_TURN, {"project_id": self.project_id, "id": session_id, "turn": turn})
+        await self.tx.execute(END_TURN_SQL, {"project_id": self.project_id, "id": session_id, "turn": turn})
 
     async def counts(self, session_id: UUID) -> RowMapping:
-        answer = await self.tx.execute(COUNTS, {"project_id": self.project_id, "id": session_id})
+        answer = await self.tx.execute(COUNT_MESSAGES_SQL, {"project_id": self.project_id, "id": session_id})
         return answer.mappings().one()
 
 
@@ -63,15 +64,15 @@ class MessageRepository(Repository[Message]):
     model = Message
     noun = "message"
 
-    async def say(self, session: Session, role: str, content: str, *, mode: PrivacyMode, **values: Any) -> Message:
-        """`mode` is the one it was said in, which may have changed since."""
+    async def append(self, session: Session, role: str, content: str, *, mode: PrivacyMode, **values: Any) -> Message:
+        """`mode` is the mode in which the message was sent; the session may have changed its mode since."""
         message = await self.add(
             user_id=session.user_id,
             session_id=session.id,
             role=role,
             content=content,
             privacy_mode=mode,
-            # Not the database's now(): two messages of one transaction would have the same place.
+            # Not the database's now(): two messages of one transaction would have the same time.
             created_at=dt.datetime.now(dt.UTC),
             **values,
         )
@@ -81,13 +82,13 @@ class MessageRepository(Repository[Message]):
         await self.flush()
         return message
 
-    async def last(self, session_id: UUID, limit: int) -> list[Message]:
-        """The newest ones, oldest first."""
+    async def load_latest(self, session_id: UUID, limit: int) -> list[Message]:
+        """The newest messages, oldest first."""
         query = self.rows.where(Message.session_id == session_id).order_by(Message.position.desc()).limit(limit)
         return list(await self.tx.scalars(query))[::-1]
 
-    async def next_after(self, session_id: UUID, position: int, limit: int) -> list[Message]:
-        """The oldest ones past a position, oldest first."""
+    async def load_after(self, session_id: UUID, position: int, limit: int) -> list[Message]:
+        """The first messages after a position, oldest first."""
         query = self.rows.where(Message.session_id == session_id, Message.position > position)
         return list(await self.tx.scalars(query.order_by(Message.position).limit(limit)))
 
@@ -96,14 +97,14 @@ class MessageRepository(Repository[Message]):
         return await self.tx.scalar(query.where(Message.position > position)) or 0
 
     async def clear(self, session_id: UUID) -> int:
-        gone = await self.tx.execute(
+        deleted = await self.tx.execute(
             delete(Message).where(*self.mine(), Message.session_id == session_id).returning(Message.id)
         )
-        return len(gone.all())
+        return len(deleted.all())
 
 
 def title_of(content: str) -> str:
-    """The first line of what was said first, cut at a word."""
+    """The first line of the message, cut at a word."""
     line = content.strip().splitlines()[0].strip() if content.strip() else ""
     if len(line) <= TITLE_LENGTH:
         return line

@@ -1,3 +1,5 @@
+"""The requests and responses of /v1/sessions."""
+
 import datetime as dt
 from typing import Annotated, Any
 from uuid import UUID
@@ -12,15 +14,17 @@ UserId = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterVa
 
 
 class SessionCreate(BaseModel):
-    profile_id: UUID | None = Field(None, description="The user's default profile if left out")
+    profile_id: UUID | None = Field(None, description="Defaults to the user's default profile.")
     privacy_mode: PrivacyMode = PrivacyMode.NORMAL
-    title: Title | None = Field(None, description="Made from the first message if left out")
-    user_id: UserId | None = Field(None, description="Whose; yourself if left out, required with an API key")
+    title: Title | None = Field(None, description="Taken from the first message if left out.")
+    user_id: UserId | None = Field(
+        None, description="The user to act for. Defaults to yourself; required with an API key."
+    )
 
 
 class SessionPatch(BaseModel):
     title: Title | None = None
-    privacy_mode: PrivacyMode | None = Field(None, description="Acts from the next message on")
+    privacy_mode: PrivacyMode | None = Field(None, description="Applies from the next message on.")
 
 
 class SessionRead(BaseModel):
@@ -45,7 +49,7 @@ class MessageRead(BaseModel):
     content: str
     privacy_mode: PrivacyMode
     metadata: dict[str, Any] = Field(
-        validation_alias="metadata_", description="`interrupted`: it was not said to its end"
+        validation_alias="metadata_", description="Contains `interrupted` if the answer was not completed."
     )
     created_at: dt.datetime
 
@@ -60,8 +64,8 @@ class SessionSummary(BaseModel):
     completion_tokens: int
     first_message_at: dt.datetime | None
     last_message_at: dt.datetime | None
-    summary: str | None = Field(description="What was said so far in short, once the conversation is long")
-    short_term_messages: int = Field(description="How many messages short-term memory holds right now")
+    summary: str | None = Field(description="A summary of the older messages, once the conversation is long.")
+    short_term_messages: int = Field(description="The number of messages that short-term memory holds now.")
 
 
 class SessionReset(BaseModel):

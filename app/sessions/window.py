@@ -1,7 +1,7 @@
-"""Short-term memory of a session: its recent messages, close at hand and only for a while.
+"""The window of a session: its recent messages in short-term memory.
 
-What was said in incognito lives here and nowhere else, encrypted with a key that exists in this process only: when the
-process ends, whatever a shared store still holds can no longer be read by anybody.
+Messages in incognito exist here and nowhere else. They are encrypted with a key that only this process holds: after it
+has ended, what a shared store still contains cannot be decrypted.
 """
 
 import json
@@ -18,23 +18,25 @@ from app.sessions.models import Message
 
 log = structlog.get_logger()
 ACTIVE_SECONDS = 24 * 3600
-"""After a message: the conversation is going on."""
+"""After a turn: the conversation is active."""
 INACTIVE_SECONDS = 3600
-"""After being rebuilt for somebody who only looks."""
-MOST_MESSAGES = 100
+"""After the window was rebuilt from the transcript."""
+MAX_MESSAGES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class WindowMessage:
+    """Stored as JSON under these field names, which must stay as they are for windows of earlier versions."""
+
     role: str
     content: str
     position: int = 0
-    """Its place in the stored transcript; 0 for what was said in incognito."""
+    """The position in the stored transcript; 0 in incognito."""
     key: str = ""
-    """On an answer in incognito: the Idempotency-Key that asked for it."""
+    """For an answer in incognito: its Idempotency-Key and the fingerprint of the request."""
 
     teaches: bool = False
-    """Whether it may be remembered as what came before an episode."""
+    """Whether the message may be memorized as the context of the next episode."""
 
     @classmethod
     def of(cls, message: Message) -> "WindowMessage":
@@ -45,38 +47,38 @@ class WindowMessage:
         return ChatMessage(Role(self.role), self.content)
 
 
-class Windows:
-    """A store that is away reads as empty: slower, not broken. Except incognito, which has nowhere else to be."""
+class WindowStore:
+    """Reads as empty while short-term memory is unavailable: the transcript replaces it, except in incognito."""
 
     def __init__(self, store: ShortTerm, key: bytes) -> None:
         self._store = store
         self._cipher = Fernet(key)
 
-    async def recent(self, session_id: UUID) -> list[WindowMessage] | None:
-        """None on a miss: the caller rebuilds it from the transcript."""
-        found = await self._get(_open_name(session_id))
+    async def load(self, session_id: UUID) -> list[WindowMessage] | None:
+        """None on a miss. The caller rebuilds the window from the transcript."""
+        found = await self._get(_window_name(session_id))
         return _read(found) if found is not None else None
 
-    async def keep_recent(self, session_id: UUID, messages: Sequence[WindowMessage], *, active: bool) -> None:
+    async def save(self, session_id: UUID, messages: Sequence[WindowMessage], *, active: bool) -> None:
         seconds = ACTIVE_SECONDS if active else INACTIVE_SECONDS
-        await self._set(_open_name(session_id), _write(messages), seconds)
+        await self._set(_window_name(session_id), _write(messages), seconds)
 
-    async def incognito(self, session_id: UUID) -> list[WindowMessage]:
-        found = await self._get(_secret_name(session_id))
+    async def load_incognito(self, session_id: UUID) -> list[WindowMessage]:
+        found = await self._get(_incognito_name(session_id))
         try:
             return _read(self._cipher.decrypt(found)) if found is not None else []
         except InvalidToken:
-            return []  # written by a process that has ended, or by another instance
+            return []  # encrypted by a process that has ended, or by another instance
 
-    async def keep_incognito(self, session_id: UUID, messages: Sequence[WindowMessage]) -> None:
-        await self._set(_secret_name(session_id), self._cipher.encrypt(_write(messages)), ACTIVE_SECONDS)
+    async def save_incognito(self, session_id: UUID, messages: Sequence[WindowMessage]) -> None:
+        await self._set(_incognito_name(session_id), self._cipher.encrypt(_write(messages)), ACTIVE_SECONDS)
 
-    async def forget_incognito(self, session_id: UUID) -> None:
-        await self._delete(_secret_name(session_id))
+    async def delete_incognito(self, session_id: UUID) -> None:
+        await self._delete(_incognito_name(session_id))
 
-    async def forget(self, *session_ids: UUID) -> int:
-        """Both windows: the session was reset, deleted or erased."""
-        names = [name(session_id) for session_id in session_ids for name in (_open_name, _secret_name)]
+    async def delete(self, *session_ids: UUID) -> int:
+        """Delete both windows of sessions that were reset, deleted or erased."""
+        names = [name(session_id) for session_id in session_ids for name in (_window_name, _incognito_name)]
         return await self._delete(*names)
 
     async def _get(self, name: str) -> bytes | None:
@@ -100,20 +102,20 @@ class Windows:
             return 0
 
 
-def windows_of(resources: Resources) -> Windows:
-    return Windows(resources.short_term, resources.window_key)
+def window_store(resources: Resources) -> WindowStore:
+    return WindowStore(resources.short_term, resources.window_key)
 
 
-def _open_name(session_id: UUID) -> str:
+def _window_name(session_id: UUID) -> str:
     return f"window:{session_id}"
 
 
-def _secret_name(session_id: UUID) -> str:
+def _incognito_name(session_id: UUID) -> str:
     return f"incognito:{session_id}"
 
 
 def _write(messages: Sequence[WindowMessage]) -> bytes:
-    return json.dumps([asdict(message) for message in messages[-MOST_MESSAGES:]]).encode()
+    return json.dumps([asdict(message) for message in messages[-MAX_MESSAGES:]]).encode()
 
 
 def _read(value: bytes) -> list[WindowMessage]:

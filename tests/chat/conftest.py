@@ -1,4 +1,4 @@
-"""The whole app with a model server on loopback, which remembers everything it was sent."""
+"""The whole app with a model server on loopback, which records every request."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -14,37 +14,37 @@ from app.adapters.models.offline import OfflineExtractor
 from app.adapters.models.openai import Connection, OpenAIModel
 from app.core.resources import Resources
 from app.main import create_app
-from tests.chat.conversation import Rows, Talk, start_talk
-from tests.conftest import KeyHolder, MakeKey, client_of
+from tests.chat.conversation import Conversation, Rows, start_conversation
+from tests.conftest import KeyHolder, MakeKey, open_client
 from tests.model_server import ModelServer
 
-StartTalk = Callable[..., Awaitable[Talk]]
+StartConversation = Callable[..., Awaitable[Conversation]]
 
 
 @pytest.fixture(scope="session")
-def models() -> Iterator[ModelServer]:
+def shared_model_server() -> Iterator[ModelServer]:
     with ModelServer() as server:
         yield server
 
 
 @pytest.fixture
-def server(models: ModelServer) -> ModelServer:
-    models.forget()
-    return models
+def model_server(shared_model_server: ModelServer) -> ModelServer:
+    shared_model_server.forget()
+    return shared_model_server
 
 
 @pytest_asyncio.fixture
-async def house(resources: Resources, server: ModelServer) -> AsyncIterator[Resources]:
-    """Resources whose model is the server; facts are found without one, so that each test knows which."""
-    model = OpenAIModel(Connection(base_url=server.url, tries=1, at_once=150), model="test-model")
-    values = replace(resources.values, has_model=True)
-    yield replace(resources, llm=model, extractor=OfflineExtractor(), values=values)
+async def chat_resources(resources: Resources, model_server: ModelServer) -> AsyncIterator[Resources]:
+    """Resources with the model server as the language model. Facts are extracted offline, so that tests know them."""
+    model = OpenAIModel(Connection(base_url=model_server.url, tries=1, at_once=150), model="test-model")
+    values = replace(resources.config, has_model=True)
+    yield replace(resources, llm=model, extractor=OfflineExtractor(), config=values)
     await model.close()
 
 
 @pytest.fixture
-def app(house: Resources) -> FastAPI:
-    return create_app(house)
+def app(chat_resources: Resources) -> FastAPI:
+    return create_app(chat_resources)
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -60,18 +60,18 @@ async def key(make_key: MakeKey) -> KeyHolder:
 
 
 @pytest.fixture
-def talk(key: KeyHolder) -> StartTalk:
-    async def start(mode: str = "normal", user_id: str | None = None, **more: object) -> Talk:
-        return await start_talk(key.client, key.project_id, mode, user_id, **more)
+def conversation(key: KeyHolder) -> StartConversation:
+    async def start(mode: str = "normal", user_id: str | None = None, **more: object) -> Conversation:
+        return await start_conversation(key.client, key.project_id, mode, user_id, **more)
 
     return start
 
 
 @pytest.fixture
-def another_app(key: KeyHolder, house: Resources) -> Callable[..., httpx.AsyncClient]:
-    """The same house with some of its parts replaced, seen through the same key."""
+def another_app(key: KeyHolder, chat_resources: Resources) -> Callable[..., httpx.AsyncClient]:
+    """A client of an app with the same resources, some of them replaced, and with the same API key."""
 
     def build(**parts: object) -> httpx.AsyncClient:
-        return client_of(create_app(replace(house, **parts)), key.key)  # type: ignore[arg-type]  # fields of Resources
+        return open_client(create_app(replace(chat_resources, **parts)), key.key)  # type: ignore[arg-type]  # fields of Resources
 
     return build

@@ -1,4 +1,4 @@
-"""Somebody talking: sessions, turns whole and streamed, and what the database holds afterwards."""
+"""A conversation through the API: sessions, turns whole and streamed, and the rows that they leave."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 Json = dict[str, Any]
-TABLES = text("""
+SELECT_TABLES_SQL = text("""
 select format('%I.%I', schemaname, tablename) from pg_tables
 where schemaname not in ('pg_catalog', 'information_schema')
 """)
@@ -37,7 +37,7 @@ def read_events(body: str) -> list[Event]:
 
 
 @dataclass(frozen=True)
-class Talk:
+class Conversation:
     """One session of one user, through an API key of the project."""
 
     client: httpx.AsyncClient
@@ -86,20 +86,20 @@ class Talk:
         return count
 
 
-async def start_talk(
+async def start_conversation(
     client: httpx.AsyncClient, project_id: uuid.UUID, mode: str = "normal", user_id: str | None = None, **more: object
-) -> Talk:
+) -> Conversation:
     user_id = user_id or f"user-{uuid.uuid4().hex[:8]}"
     body = {"user_id": user_id, "privacy_mode": mode, **more}
     response = await client.post("/v1/sessions", json=body)
     assert response.status_code == 201, response.text
     session = response.json()
-    return Talk(client, project_id, user_id, session["profile_id"], session["id"])
+    return Conversation(client, project_id, user_id, session["profile_id"], session["id"])
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The database as its owner sees it, past all barriers."""
+    """Reads the database as its owner, without row-level security."""
 
     admin: AsyncEngine
 
@@ -120,27 +120,27 @@ class Rows:
         return int(await self.one(sql, id=str(project_id), task=task))
 
     async def mentioning(self, words: str) -> list[str]:
-        """Every table of every schema in which some row, as text, holds the words."""
+        """Every table of every schema with a row whose text contains the words."""
         found = []
         async with self.admin.connect() as connection:
-            for table in (await connection.execute(TABLES)).scalars().all():
+            for table in (await connection.execute(SELECT_TABLES_SQL)).scalars().all():
                 sql = text(f"select 1 from {table} as t where t::text like :words limit 1")
                 if (await connection.execute(sql, {"words": f"%{words}%"})).first():
                     found.append(table)
         return found
 
     async def wait_for(self, sql: str, **values: object) -> None:
-        """Until the statement answers true."""
+        """Wait until the statement returns true."""
         for _ in range(600):
             if await self.one(sql, **values):
                 return
             await asyncio.sleep(0.02)
-        raise AssertionError(f"never came true: {sql}")
+        raise AssertionError(f"did not become true: {sql}")
 
 
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[str]:
-    """Over real HTTP on loopback, where a client can go away in the middle."""
+    """Serve over real HTTP on loopback, so that a client can disconnect during a response."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=2))
     running = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110  # uvicorn sets no event

@@ -1,4 +1,4 @@
-"""A hundred conversations at once, with a slow model that fails now and then. Takes minutes."""
+"""A hundred concurrent conversations with a slow model that sometimes fails. Takes minutes."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ CONVERSATIONS, TURNS = 100, 20
 
 
 @pytest.mark.long
-async def test_under_load_no_turn_is_lost_or_mixed_up_and_memory_stays_flat() -> None:
+async def test_load_loses_and_mixes_up_no_turn_and_keeps_memory_flat() -> None:
     figures = await asyncio.to_thread(run, CONVERSATIONS, TURNS)
     assert (figures.lost, figures.mixed_up) == (0, 0)
     assert len(figures.overheads) == CONVERSATIONS * TURNS

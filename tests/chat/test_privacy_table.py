@@ -1,4 +1,4 @@
-"""The table of privacy modes, each effect looked at where it would show: prompt, rows, jobs, request, logs."""
+"""The table of privacy modes. Each effect is checked where it appears: prompt, rows, jobs, request, logs."""
 
 import itertools
 import uuid
@@ -8,15 +8,15 @@ import pytest
 
 from app.core.observability.logging import configure_logging
 from app.core.resources import Resources
-from app.memory.ledger.new_memory import NewMemory
+from app.memory.ledger import NewMemory
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
 from app.worker import run_jobs
-from tests.chat.conftest import StartTalk
-from tests.chat.conversation import Rows, Talk
+from tests.chat.conftest import StartConversation
+from tests.chat.conversation import Conversation, Rows
 from tests.model_server import ModelServer, Says
 
-PROMISED = {
+EXPECTED = {
     "normal": {
         "memory is in the prompt": True,
         "memories recalled": 1,
@@ -57,14 +57,14 @@ PROMISED = {
 
 
 @pytest.fixture
-def loudest() -> Iterator[None]:
+def debug_logging() -> Iterator[None]:
     configure_logging("DEBUG", as_json=False)
     yield
     configure_logging("INFO", as_json=False)
 
 
-async def run_extraction(house: Resources, rows: Rows, project_id: uuid.UUID) -> None:
-    async with run_jobs(house, concurrency=2, look_every_seconds=0.1):
+async def run_extraction(chat_resources: Resources, rows: Rows, project_id: uuid.UUID) -> None:
+    async with run_jobs(chat_resources, concurrency=2, poll_seconds=0.1):
         await rows.wait_for(
             "select not exists (select from jobs.procrastinate_jobs where args ->> 'project_id' = :id"
             " and status in ('todo', 'doing') and task_name = 'memory.extract')",
@@ -73,28 +73,28 @@ async def run_extraction(house: Resources, rows: Rows, project_id: uuid.UUID) ->
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-@pytest.mark.parametrize("mode", PROMISED)
-async def test_a_mode_does_what_the_table_promises_and_nothing_else(
+@pytest.mark.parametrize("mode", EXPECTED)
+async def test_privacy_mode_has_exactly_the_effects_of_the_table(
     mode: str,
     streamed: bool,
-    talk: StartTalk,
-    house: Resources,
-    server: ModelServer,
+    conversation: StartConversation,
+    chat_resources: Resources,
+    model_server: ModelServer,
     rows: Rows,
-    loudest: None,
+    debug_logging: None,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     said, answered = f"Kwik{uuid.uuid4().hex}", f"Sure{uuid.uuid4().hex}"
-    session = await talk(mode)
-    home = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
-    await remember(house, home, [NewMemory("My sister Ines lives in Lisbon")])
-    server.always(Says(answered, " indeed"))
+    session = await conversation(mode)
+    namespace = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
+    await remember(chat_resources, namespace, [NewMemory("My sister Ines lives in Lisbon")])
+    model_server.always(Says(answered, " indeed"))
     before = await rows.jobs(session.project_id)
     answer = await session.ask(f"I work at {said}. Where does my sister Ines live?", streamed=streamed)
 
     jobs = await rows.jobs(session.project_id) - before
-    await run_extraction(house, rows, session.project_id)
-    [request] = [each for each in server.conversations if said in str(each)]
+    await run_extraction(chat_resources, rows, session.project_id)
+    [request] = [each for each in model_server.conversations if said in str(each)]
     facts = await rows.memories(session.project_id, "fact")
     episodes = await rows.memories(session.project_id, "episode")
     access = "select access_count + cardinality(accessed_at) from memories where content like '%Lisbon'"
@@ -110,26 +110,30 @@ async def test_a_mode_does_what_the_table_promises_and_nothing_else(
         "short-term messages": await session.short_term(),
         "ids are given": bool(answer["event_id"] or answer["message"]["id"] or answer["user_message"]["id"]),
     }
-    assert shown == PROMISED[mode]
+    assert shown == EXPECTED[mode]
     assert answer["message"]["content"] == f"{answered} indeed"
     assert answer["will_remember"] is (mode == "normal")
     assert bool(await rows.mentioning(said)) is (mode != "incognito")
     logged = "".join(capfd.readouterr())
-    assert "request" in logged, "nothing was logged, so nothing was shown"
+    assert "request" in logged, "without any log line the check proves nothing"
     assert said not in logged
     assert answered not in logged
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(PROMISED)), ids="-".join)
-async def test_a_change_of_mode_acts_from_the_next_message_on(
-    order: tuple[str, ...], talk: StartTalk, house: Resources, server: ModelServer, rows: Rows
+@pytest.mark.parametrize("order", list(itertools.permutations(EXPECTED)), ids="-".join)
+async def test_privacy_mode_change_applies_from_the_next_message(
+    order: tuple[str, ...],
+    conversation: StartConversation,
+    chat_resources: Resources,
+    model_server: ModelServer,
+    rows: Rows,
 ) -> None:
-    said = {mode: f"I keep {mode.upper()}{uuid.uuid4().hex}" for mode in PROMISED}
-    session = await talk(order[0])
+    said = {mode: f"I keep {mode.upper()}{uuid.uuid4().hex}" for mode in EXPECTED}
+    session = await conversation(order[0])
     for mode in (*order, *order):
         await session.switch(mode)
         await session.say(f"{said[mode]}.")
-    await run_extraction(house, rows, session.project_id)
+    await run_extraction(chat_resources, rows, session.project_id)
 
     stored = [message["content"] for message in await session.history() if message["role"] == "user"]
     assert stored == [f"{said[mode]}." for mode in (*order, *order) if mode != "incognito"]
@@ -137,7 +141,7 @@ async def test_a_change_of_mode_acts_from_the_next_message_on(
     assert await tables_about(rows, said["pause_memories"]) <= {"public.messages", "public.sessions"}
     assert "public.memories" in await tables_about(rows, said["normal"])
     after_incognito = order.index("incognito") + 1
-    for asked in server.conversations[after_incognito : after_incognito + 2]:
+    for asked in model_server.conversations[after_incognito : after_incognito + 2]:
         assert said["incognito"] not in str(asked)
 
 
@@ -146,29 +150,29 @@ async def tables_about(rows: Rows, words: str) -> set[str]:
 
 
 @pytest.mark.parametrize("mode", ["pause_memories", "incognito"])
-async def test_whoever_pauses_means_what_was_just_said_too(
-    mode: str, talk: StartTalk, house: Resources, rows: Rows
+async def test_pausing_cancels_the_pending_extraction(
+    mode: str, conversation: StartConversation, chat_resources: Resources, rows: Rows
 ) -> None:
-    session = await talk()
+    session = await conversation()
     await session.say("I work at Quokka.")
     await session.switch(mode)
-    await run_extraction(house, rows, session.project_id)
+    await run_extraction(chat_resources, rows, session.project_id)
     assert await rows.memories(session.project_id, "fact") == []
 
 
-async def test_incognito_remembers_its_own_words_and_the_conversation_before(
-    talk: StartTalk, server: ModelServer
+async def test_incognito_prompt_contains_its_own_messages_and_the_conversation_before(
+    conversation: StartConversation, model_server: ModelServer
 ) -> None:
-    session = await talk()
+    session = await conversation()
     await session.say("The plan is called Osprey.")
     await session.switch("incognito")
     await session.say("The code is 4711.")
     await session.say("What is the code?")
-    assert "4711" in str(server.conversations[-1])
-    assert "Osprey" in str(server.conversations[-1])
+    assert "4711" in str(model_server.conversations[-1])
+    assert "Osprey" in str(model_server.conversations[-1])
 
 
-async def leave(session: Talk, way: str) -> None:
+async def leave(session: Conversation, way: str) -> None:
     if way == "reset":
         assert (await session.client.post(f"{session.path}/reset")).status_code == 200
     elif way == "delete":
@@ -181,17 +185,21 @@ async def leave(session: Talk, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["reset", "delete", "profile", "normal", "pause_memories"])
-async def test_what_was_said_in_incognito_ends_with_it(way: str, talk: StartTalk, house: Resources) -> None:
-    session = await talk("incognito")
+async def test_incognito_messages_end_with_the_session_or_mode(
+    way: str, conversation: StartConversation, chat_resources: Resources
+) -> None:
+    session = await conversation("incognito")
     await session.say("My secret is Puffin.")
-    assert await house.short_term.get(f"incognito:{session.session_id}") is not None
+    assert await chat_resources.short_term.get(f"incognito:{session.session_id}") is not None
     await leave(session, way)
-    assert await house.short_term.get(f"incognito:{session.session_id}") is None
+    assert await chat_resources.short_term.get(f"incognito:{session.session_id}") is None
 
 
-async def test_what_is_kept_of_incognito_is_unreadable_and_has_an_end(talk: StartTalk, house: Resources) -> None:
-    session = await talk("incognito")
+async def test_incognito_window_is_encrypted_and_expires(
+    conversation: StartConversation, chat_resources: Resources
+) -> None:
+    session = await conversation("incognito")
     await session.say("My secret is Puffin.")
-    kept = await house.short_term.get(f"incognito:{session.session_id}")
+    kept = await chat_resources.short_term.get(f"incognito:{session.session_id}")
     assert kept is not None
     assert b"Puffin" not in kept

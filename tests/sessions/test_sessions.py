@@ -1,4 +1,4 @@
-"""Sessions: conversations under a profile with a privacy mode, their messages in pages, and what they came to."""
+"""Sessions: conversations under a profile with a privacy mode, their messages in pages, and their summaries."""
 
 import asyncio
 from typing import Any
@@ -32,7 +32,7 @@ async def get(client: httpx.AsyncClient, session: Json, what: str = "") -> Json:
     return found
 
 
-async def test_a_session_belongs_to_the_default_profile_or_the_one_named(client: httpx.AsyncClient) -> None:
+async def test_session_belongs_to_the_default_or_the_named_profile(client: httpx.AsyncClient) -> None:
     session = await create(client)
     [default] = (await client.get("/v1/profiles", params={"user_id": "ann"})).json()["results"]
     assert (session["profile_id"], session["privacy_mode"], session["title"]) == (default["id"], "normal", None)
@@ -43,7 +43,7 @@ async def test_a_session_belongs_to_the_default_profile_or_the_one_named(client:
     assert [each["id"] for each in listed.json()["results"]] == [session["id"]]
 
 
-async def test_another_users_profile_is_not_there_for_a_session(client: httpx.AsyncClient) -> None:
+async def test_session_cannot_use_the_profile_of_another_user(client: httpx.AsyncClient) -> None:
     theirs = (await client.post("/v1/profiles", json={"name": "Theirs", "user_id": "bob"})).json()
     answer = await client.post("/v1/sessions", json={"user_id": "ann", "profile_id": theirs["id"]})
     assert answer.status_code == 404
@@ -58,14 +58,14 @@ async def test_another_users_profile_is_not_there_for_a_session(client: httpx.As
         ("x" * 100, "x" * 79 + "…"),
     ],
 )
-async def test_the_title_is_made_of_the_first_message(content: str, title: str, client: httpx.AsyncClient) -> None:
+async def test_title_is_taken_from_the_first_message(content: str, title: str, client: httpx.AsyncClient) -> None:
     session = await create(client)
     await say(client, session, content)
     await say(client, session, "Something else")
     assert (await get(client, session))["title"] == title
 
 
-async def test_a_title_given_stays(client: httpx.AsyncClient) -> None:
+async def test_given_title_stays(client: httpx.AsyncClient) -> None:
     session = await create(client, title="Mine")
     await say(client, session, "Hello")
     assert (await get(client, session))["title"] == "Mine"
@@ -73,14 +73,14 @@ async def test_a_title_given_stays(client: httpx.AsyncClient) -> None:
     assert changed.json()["title"] == "Other"
 
 
-async def test_incognito_makes_no_title(client: httpx.AsyncClient) -> None:
+async def test_incognito_sets_no_title(client: httpx.AsyncClient) -> None:
     session = await create(client, privacy_mode="incognito")
     await say(client, session, "My secret")
     found = await get(client, session)
     assert (found["title"], found["last_message_at"]) == (None, None)
 
 
-async def test_an_unknown_mode_is_refused(client: httpx.AsyncClient) -> None:
+async def test_unknown_privacy_mode_is_refused(client: httpx.AsyncClient) -> None:
     session = await create(client)
     for answer in (
         await client.post("/v1/sessions", json={"user_id": "ann", "privacy_mode": "off"}),
@@ -89,7 +89,7 @@ async def test_an_unknown_mode_is_refused(client: httpx.AsyncClient) -> None:
         assert answer.status_code == 422
 
 
-async def test_history_comes_in_pages_newest_first(client: httpx.AsyncClient) -> None:
+async def test_messages_are_listed_in_pages_newest_first(client: httpx.AsyncClient) -> None:
     session = await create(client)
     for number in range(3):
         await say(client, session, f"Message {number}")
@@ -105,7 +105,7 @@ async def test_history_comes_in_pages_newest_first(client: httpx.AsyncClient) ->
     assert [each["role"] for each in seen] == ["assistant", "user"] * 3
 
 
-async def test_a_summary_counts_what_was_said(client: httpx.AsyncClient) -> None:
+async def test_summary_counts_messages(client: httpx.AsyncClient) -> None:
     session = await create(client)
     await say(client, session, "Hello")
     summary = await get(client, session, "/summary")
@@ -114,18 +114,20 @@ async def test_a_summary_counts_what_was_said(client: httpx.AsyncClient) -> None
     assert summary["first_message_at"] < summary["last_message_at"]
 
 
-async def test_a_reset_empties_and_a_delete_ends_a_session(client: httpx.AsyncClient) -> None:
+async def test_session_reset_deletes_messages_and_delete_removes_it(client: httpx.AsyncClient) -> None:
     session = await create(client)
     said = await say(client, session, "I work at Quokka")
     assert (await client.post(f"/v1/sessions/{session['id']}/reset")).json() == {"deleted_messages": 2}
     summary = await get(client, session, "/summary")
     assert (summary["messages"], summary["title"], summary["short_term_messages"]) == (0, None, 0)
-    assert (await client.get(f"/v1/event/{said['event_id']}/")).status_code == 404, "what waited is not extracted"
+    assert (await client.get(f"/v1/event/{said['event_id']}/")).status_code == 404, (
+        "the pending extraction is cancelled"
+    )
     assert (await client.delete(f"/v1/sessions/{session['id']}")).status_code == 200
     assert (await client.get(f"/v1/sessions/{session['id']}")).status_code == 404
 
 
-async def test_another_users_session_is_not_there(sign_up: SignUp) -> None:
+async def test_session_of_another_account_is_not_found(sign_up: SignUp) -> None:
     ann, bob = await sign_up(), await sign_up()
     session = (await ann.client.post("/v1/sessions", json={})).json()
     path = f"/v1/sessions/{session['id']}"
@@ -141,7 +143,7 @@ async def test_another_users_session_is_not_there(sign_up: SignUp) -> None:
         assert (await bob.client.request(method, where, json=body)).status_code == 404
 
 
-async def test_fifty_writers_at_once_leave_a_session_whole(client: httpx.AsyncClient) -> None:
+async def test_fifty_concurrent_writers_leave_a_consistent_session(client: httpx.AsyncClient) -> None:
     session = await create(client)
     path = f"/v1/sessions/{session['id']}"
     modes = ("normal", "pause_memories", "incognito")

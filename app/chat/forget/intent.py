@@ -1,7 +1,7 @@
-"""Recognise a wish to be forgotten (pure), and word the answers to it.
+"""Recognise a request to forget (pure), and phrase the answers to it.
 
-Only a plain wish counts, at the beginning of a message: taking one sentence too many for a wish costs an answer,
-taking one too few costs no more than asking again.
+Only a plain request at the beginning of a message counts: mistaking another sentence for a request costs the user an
+answer, while missing a request only costs asking again.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 POLITE = r"(?:(?:please|kindly|can you|could you|would you|will you|i want you to|i'd like you to|i would like you to"
 POLITE += r"|bitte|kannst du|könntest du|por favor|s'il te plaît|now|just|also)[,\s]+)*"
 THINGS = r"(?:memory|memories|fact|note)s?"
-# "Forget" says it alone; "delete" and its like only where memory is named: people delete files and rows too.
+# "Forget" is enough by itself. "Delete" and similar verbs need a word for memory: people also delete files and rows.
 FORGET = r"(?:forget|stop remembering|(?:don't|do not) remember|vergiss|olvida|oublie)(?![\w'-])"
 ERASE = r"(?:erase|delete|remove|lösche)\s+(?:(?:the|your|any|all|every|that|this)\s+)*"
 REMEMBERED = r"(?:what|that|everything|anything|all)\s+(?:that\s+)?"
@@ -33,15 +33,15 @@ NO_WISH = re.compile(
     r"|.*\bfor (?:a|one) (?:moment|second|minute|bit|while)\b.*|.*\bfor now)$",
     re.IGNORECASE,
 )
-NOTHING_FOUND = "I remember nothing about that, so there is nothing to forget."
+NOTHING_FOUND = "No memory matches, so there is nothing to delete."
 IN_INCOGNITO = (
-    "In incognito I look at no memories, and keep none. Ask me again in another mode, and I will show you what I"
-    " remember about it."
+    "Memories are neither read nor stored in incognito. Ask again in another privacy mode to see the memories that"
+    " match."
 )
 
 
 def what_to_forget(content: str) -> str | None:
-    """What a person asks to have forgotten, in their words; None when they ask for something else."""
+    """What the user asks to forget, in the user's words; None if the message is not such a request."""
     plain = content.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     match = FROM_MEMORY.match(plain) or WISH.match(plain)
     if match is None:
@@ -50,15 +50,13 @@ def what_to_forget(content: str) -> str | None:
     return None if not what or NO_WISH.match(what) else what
 
 
-def ask(memories: Sequence[str]) -> str:
+def confirmation_question(memories: Sequence[str]) -> str:
     lines = "\n".join(f"- {memory}" for memory in memories)
-    return f"This is what I remember about that:\n{lines}\nShall I forget it? Please confirm which."
+    return f"These memories match:\n{lines}\nPlease confirm which of them to delete."
 
 
-def report(count: int) -> str:
+def deletion_report(count: int) -> str:
     if count == 0:
-        return "I had forgotten that already."
+        return "That memory was already deleted."
     things = "memory" if count == 1 else "memories"
-    return (
-        f"I have forgotten {count} {things} for good. What was said in a conversation stays there until you delete it."
-    )
+    return f"Deleted {count} {things} permanently. The messages of your conversations stay until you delete them."

@@ -2,9 +2,9 @@ from uuid import UUID
 
 from app.chat.summary.summarize import summarize_session
 from app.core.errors import Unavailable
-from app.core.jobs import JobContext, TryAgain, resources_of, tasks
+from app.core.jobs import JobContext, RetryWithBackoff, resources_of, tasks
 
 
-@tasks.task(name="chat.summarize", pass_context=True, retry=TryAgain(Unavailable))
+@tasks.task(name="chat.summarize", pass_context=True, retry=RetryWithBackoff(Unavailable))
 async def summarize(context: JobContext, project_id: str, session_id: str) -> None:
     await summarize_session(resources_of(context), UUID(project_id), UUID(session_id))

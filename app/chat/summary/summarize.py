@@ -1,4 +1,4 @@
-"""Put the older part of a long conversation in short, once, and remember that instead of reading it every time."""
+"""Summarise the older part of a long conversation once, so that its messages need not be sent with every turn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from app.sessions.privacy import PrivacyMode
 from app.sessions.repository import MessageRepository, SessionRepository
 
 SUMMARIZE_FROM = 40
-"""So many messages that no summary covers: time to put the older ones in short."""
+"""Once this many messages are not covered by the summary, the older ones are summarised."""
 KEEP_LAST = 20
-AT_ONCE = 200
+MAX_BATCH = 200
 ANSWER_TOKENS = 400
 TASK = (
     "Summarise the conversation so far for the assistant who continues it: facts, decisions, open questions, and what"
@@ -24,23 +24,23 @@ TASK = (
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    before: str | None
+class UnsummarizedPart:
+    previous_summary: str | None
     messages: Sequence[Message]
 
 
 async def summarize_session(resources: Resources, project_id: UUID, session_id: UUID) -> None:
-    """Part by part, the oldest first, so that nothing is passed over. Does nothing where little is left to do."""
+    """Part by part, the oldest first, so that no message is skipped. Does nothing if few messages are left."""
     while (part := await _next_part(resources, project_id, session_id)) is not None:
-        summary = await _ask(resources, project_id, part)
+        summary = await _ask_for_summary(resources, project_id, part)
         async with resources.database.transaction(project_id) as tx:
             session = await SessionRepository(tx, project_id).find(session_id)
-            if session is None or session.summary != part.before:
-                return  # reset or deleted meanwhile
+            if session is None or session.summary != part.previous_summary:
+                return  # the session was reset or deleted meanwhile
             session.summary, session.summary_through = summary, part.messages[-1].position
 
 
-async def _next_part(resources: Resources, project_id: UUID, session_id: UUID) -> Part | None:
+async def _next_part(resources: Resources, project_id: UUID, session_id: UUID) -> UnsummarizedPart | None:
     async with resources.database.transaction(project_id) as tx:
         session = await SessionRepository(tx, project_id).find(session_id)
         if session is None or session.privacy_mode != PrivacyMode.NORMAL:
@@ -50,12 +50,12 @@ async def _next_part(resources: Resources, project_id: UUID, session_id: UUID) -
         waiting = await messages.count_after(session_id, covered)
         if waiting < SUMMARIZE_FROM:
             return None
-        older = await messages.next_after(session_id, covered, min(AT_ONCE, waiting - KEEP_LAST))
-    return Part(session.summary, _that_fit(older, resources.values.context_tokens // 2))
+        older = await messages.load_after(session_id, covered, min(MAX_BATCH, waiting - KEEP_LAST))
+    return UnsummarizedPart(session.summary, _fitting_part(older, resources.config.context_tokens // 2))
 
 
-def _that_fit(messages: Sequence[Message], budget: int) -> Sequence[Message]:
-    """At least one: a message longer than the budget is cut when it is asked about."""
+def _fitting_part(messages: Sequence[Message], budget: int) -> Sequence[Message]:
+    """At least one message: one that is longer than the budget is shortened in the prompt."""
     for count, message in enumerate(messages):
         budget -= estimate_tokens(message.content)
         if budget < 0:
@@ -63,11 +63,13 @@ def _that_fit(messages: Sequence[Message], budget: int) -> Sequence[Message]:
     return messages
 
 
-async def _ask(resources: Resources, project_id: UUID, part: Part) -> str:
-    said = "\n".join(f"{message.role}: {message.content}" for message in part.messages)
-    text = f"Summary of what came before: {part.before}\n\n{said}" if part.before else said
+async def _ask_for_summary(resources: Resources, project_id: UUID, part: UnsummarizedPart) -> str:
+    transcript = "\n".join(f"{message.role}: {message.content}" for message in part.messages)
+    text = (
+        f"Summary of what came before: {part.previous_summary}\n\n{transcript}" if part.previous_summary else transcript
+    )
     prompt = [
         ChatMessage(Role.SYSTEM, TASK),
-        ChatMessage(Role.USER, cut(text, resources.values.context_tokens * 3 // 4)),
+        ChatMessage(Role.USER, cut(text, resources.config.context_tokens * 3 // 4)),
     ]
     return (await ask_model(resources, project_id, prompt, ModelOptions(max_tokens=ANSWER_TOKENS))).strip()

@@ -1,112 +1,139 @@
-"""Everything of a turn that may fail with a status: it happens before the answer begins."""
+"""Validation and locking that must happen before the response starts to stream."""
 
 import uuid
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.chat.prompt import estimate_tokens
-from app.chat.turn.idempotency import answered_before, find_secretly_answered
-from app.chat.turn.load_window import load_window
-from app.chat.turn.session_lock import Ask, Standing, Taken, Wanted, look, release, take
-from app.chat.types import Asked, Turn
-from app.core.errors import BadRequest, Conflict, NotFound
+from app.chat.turn.session_lock import EnteredSession, TurnKey, check_fingerprint, enter_session, turn_key
+from app.chat.types import Answered, Prepared, PreviousAnswer, TurnInput
+from app.core.errors import BadRequest
 from app.core.ports import ModelOptions
 from app.core.resources import Resources
 from app.identity.caller import Caller
 from app.identity.transaction import caller_transaction
+from app.memory.namespace import Namespace
 from app.profiles.repository import ProfileRepository
-from app.sessions.privacy import PrivacyMode, promise_of
-from app.sessions.repository import END_TURN, SessionRepository
+from app.sessions.privacy import PrivacyMode, policy_of
+from app.sessions.repository import MessageRepository, SessionRepository
+from app.sessions.window import WindowMessage, window_store
+
+LOADED_MESSAGES = 60
 
 
-async def prepare_turn(resources: Resources, caller: Caller, asked: Asked) -> Turn:
-    if estimate_tokens(asked.content) > resources.values.context_tokens // 2:
-        raise BadRequest("The message is longer than the model can read: send it in parts", code="message_too_long")
-    if asked.session_id is not None:
-        ask = partial(resources.database.at_once, caller.project_id, caller.user_id)
-        entered = await _enter(resources, caller, asked, asked.session_id, ask)
+async def prepare(resources: Resources, caller: Caller, request: TurnInput) -> Prepared | Answered:
+    database = resources.database
+    if estimate_tokens(request.content) > resources.config.context_tokens // 2:
+        raise BadRequest("The message is longer than the model can read. Send it in parts.", code="message_too_long")
+    if request.session_id is not None:
+        key = turn_key(caller.project_id, caller.user_id, request.session_id, request)
+        run_pipeline = partial(database.pipeline, caller.project_id, caller.user_id)
+        entered = await enter_session(resources, run_pipeline, key, request)
     else:
-        user_id = caller.act_for(asked.user_id)
-        async with caller_transaction(resources.database, caller) as tx:
-            session_id = await _open_session(tx, caller.project_id, user_id, asked)
-            entered = await _enter(resources, caller, asked, session_id, partial(resources.database.together, tx))
-    return entered if isinstance(entered, Turn) else await _look_back(resources, *entered)
+        user_id = caller.act_for(request.user_id)
+        async with caller_transaction(database, caller) as tx:
+            session_id = await _open_session(tx, caller.project_id, user_id, request)
+            key = turn_key(caller.project_id, caller.user_id, session_id, request)
+            entered = await enter_session(resources, partial(database.pipeline_in, tx), key, request)
+    return await _load(resources, caller, request, entered)
 
 
-async def _enter(
-    resources: Resources, caller: Caller, asked: Asked, session_id: UUID, ask: Ask
-) -> Turn | tuple[Turn, Standing, Taken]:
-    """The session taken for this turn alone; or the turn as it was answered before."""
-    wanted = Wanted(caller.project_id, caller.user_id, session_id, asked.idempotency_key)
-    standing = await look(ask, wanted)
-    _refuse_others(asked, session_id, standing)
-    await resources.limits.admit_chat(f"{caller.project_id}:{standing.user_id}")
-    turn = _describe(resources, caller, asked, session_id, standing)
-    if answered := answered_before(turn, standing.before):
-        return replace(turn, answered=answered)
-    standing.budget.check()
-    taken = await take(ask, wanted, turn.id, asked.privacy_mode)
-    if not taken.answered:
-        return turn, standing, taken
-    standing = await look(ask, wanted)
-    await ask((END_TURN, {"project_id": turn.project_id, "id": session_id, "turn": turn.id}))
-    return replace(turn, answered=answered_before(turn, standing.before))
-
-
-def _refuse_others(asked: Asked, session_id: UUID, standing: Standing) -> None:
-    if asked.user_id is not None and asked.user_id != standing.user_id:
-        raise NotFound(f"There is no session {session_id}")
-    if asked.profile_id is not None and asked.profile_id != standing.profile_id:
-        raise Conflict("This session belongs to another profile: leave `profile_id` out, or start another session")
-
-
-async def _open_session(tx: AsyncSession, project_id: UUID, user_id: str, asked: Asked) -> UUID:
-    """A turn sent again with its key finds the session that its first try has made."""
-    profile = await ProfileRepository(tx, project_id).of_user(user_id, asked.profile_id)
-    key = asked.idempotency_key
+async def _open_session(tx: AsyncSession, project_id: UUID, user_id: str, request: TurnInput) -> UUID:
+    """The id follows from the Idempotency-Key: a repeated request finds the session of the first one."""
+    profile = await ProfileRepository(tx, project_id).of_user(user_id, request.profile_id)
+    key = request.idempotency_key
     session = await SessionRepository(tx, project_id, user_id).open(
         uuid.uuid5(project_id, f"{user_id}\n{key}") if key else uuid.uuid4(),
         user_id=user_id,
         profile_id=profile.id,
-        privacy_mode=asked.privacy_mode or PrivacyMode.NORMAL,
+        privacy_mode=request.privacy_mode or PrivacyMode.NORMAL,
     )
     return session.id
 
 
-async def _look_back(resources: Resources, turn: Turn, standing: Standing, taken: Taken) -> Turn:
+async def _load(
+    resources: Resources, caller: Caller, request: TurnInput, entered: EnteredSession
+) -> Prepared | Answered:
+    """Load the window, and release the session if that fails or finds that the turn was answered before."""
+    mode = request.privacy_mode or entered.state.mode
+    if entered.state.previous is not None:
+        return _repeat(request, entered, mode, entered.state.previous)
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(release, resources, turn)
-        recent = await load_window(resources, turn, after=standing.summary_through, last=taken.last)
-        turn = replace(turn, recent=recent)
-        turn = replace(turn, answered=find_secretly_answered(turn))
-        if turn.answered is None:
-            stack.pop_all()  # from here on the turn itself holds the session
-    return turn
-
-
-def _describe(resources: Resources, caller: Caller, asked: Asked, session_id: UUID, standing: Standing) -> Turn:
-    options, mode = asked.options, asked.privacy_mode or standing.mode
-    return Turn(
-        id=uuid.uuid4(),
-        project_id=caller.project_id,
-        user_id=standing.user_id,
+        stack.push_async_callback(_release, resources, caller, entered)
+        recent = await _load_window(resources, entered, mode)
+        if previous := _find_in_window(entered.key, recent):
+            return _repeat(request, entered, mode, previous)
+        stack.pop_all()  # from here on the turn itself releases the session
+    key, state, options = entered.key, entered.state, request.options
+    return Prepared(
+        id=key.turn_id,
+        session_id=key.session_id,
         account_id=caller.account_id,
-        session_id=session_id,
-        profile_id=standing.profile_id,
+        namespace=Namespace(key.project_id, state.user_id, state.profile_id),
         mode=mode,
-        persona=standing.persona,
-        summary=standing.summary,
-        content=asked.content,
+        policy=policy_of(mode),
+        persona=state.persona,
+        summary=state.summary,
+        content=request.content,
         options=ModelOptions(
             model=options.model,
             temperature=options.temperature,
-            max_tokens=options.max_tokens or resources.values.answer_tokens,
-            keep=promise_of(mode).provider_may_store,
+            max_tokens=options.max_tokens or resources.config.answer_tokens,
+            keep=policy_of(mode).provider_may_store,
         ),
-        idempotency_key=asked.idempotency_key,
+        recent=recent,
         confirm_forget=tuple(options.confirm_forget or ()),
+        idempotency_key=request.idempotency_key,
+        fingerprint=key.fingerprint,
     )
+
+
+def _repeat(request: TurnInput, entered: EnteredSession, mode: PrivacyMode, previous: PreviousAnswer) -> Answered:
+    key, state = entered.key, entered.state
+    namespace = Namespace(key.project_id, state.user_id, state.profile_id)
+    return Answered(key.session_id, namespace, mode, request.content, previous)
+
+
+async def _release(resources: Resources, caller: Caller, entered: EnteredSession) -> None:
+    key, user_id = entered.key, entered.state.user_id
+    async with resources.database.transaction(key.project_id, user_id, caller.account_id) as tx:
+        await SessionRepository(tx, key.project_id).end_turn(key.session_id, key.turn_id)
+
+
+async def _load_window(resources: Resources, entered: EnteredSession, mode: PrivacyMode) -> list[WindowMessage]:
+    """The messages after the summary: from short-term memory if that is up to date, else from the transcript.
+
+    Outside incognito, what was said in incognito is deleted."""
+    store, session_id = window_store(resources), entered.key.session_id
+    recent = await store.load(session_id)
+    if recent is None or (recent[-1].position if recent else 0) != entered.last_position:
+        recent = await _read_transcript(resources, entered)
+        await store.save(session_id, recent, active=False)
+    recent = [message for message in recent if message.position > entered.state.summary_through]
+    if mode is PrivacyMode.INCOGNITO:
+        return recent + await store.load_incognito(session_id)
+    await store.delete_incognito(session_id)
+    return recent
+
+
+async def _read_transcript(resources: Resources, entered: EnteredSession) -> list[WindowMessage]:
+    project_id, user_id = entered.key.project_id, entered.state.user_id
+    async with resources.database.transaction(project_id, user_id) as tx:
+        messages = MessageRepository(tx, project_id, user_id)
+        latest = await messages.load_latest(entered.key.session_id, LOADED_MESSAGES)
+    return [WindowMessage.of(message) for message in latest]
+
+
+def _find_in_window(key: TurnKey, recent: Sequence[WindowMessage]) -> PreviousAnswer | None:
+    """In incognito, an Idempotency-Key is known only as long as the window of its session."""
+    for message in recent:
+        idempotency_key, _, fingerprint = message.key.rpartition(":")
+        if key.idempotency_key is not None and idempotency_key == key.idempotency_key:
+            previous = PreviousAnswer(bytes.fromhex(fingerprint), None, None, message.content)
+            check_fingerprint(key, previous)
+            return previous
+    return None

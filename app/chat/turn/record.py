@@ -1,194 +1,238 @@
-"""Write down what a turn leaves behind, exactly as its mode promises."""
+"""Build what an answered turn leaves behind: rows, as its privacy mode allows, its window, and the response."""
 
 import datetime as dt
 import json
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from uuid import UUID
+from uuid import UUID, uuid4
 
-import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.chat.progress import Progress
-from app.chat.turn.idempotency import keeping
-from app.chat.turn.memorize import Lesson, summing_up, teach
-from app.chat.types import Said, Turn
+from app.chat.schemas import TokenUsage, TurnAnswer, TurnMessage
+from app.chat.summary.jobs import summarize
+from app.chat.summary.summarize import SUMMARIZE_FROM
+from app.chat.types import Answered, Prepared
 from app.core.database.database import Statement
-from app.core.errors import AppError
+from app.core.jobs import defer_statement
+from app.core.ports import IndexChange, Role
 from app.core.resources import Resources
-from app.memory.ledger import access_count_statements
+from app.memory.indexing import upsert_for_new
+from app.memory.ledger import Kind, NewMemory, access_count_statements, add_statements
+from app.memory.origin import Origin
+from app.memory.remember import Conversation, extraction_statements
 from app.projects.token_usage import usage_statement
-from app.sessions.models import Message, Session
 from app.sessions.privacy import PrivacyMode
-from app.sessions.repository import MessageRepository, SessionRepository, title_of
-from app.sessions.window import WindowMessage, windows_of
+from app.sessions.repository import title_of
+from app.sessions.window import WindowMessage
 
-log = structlog.get_logger()
-# Both sides, and the session free again.
-SAY = text("""
-with said as (
+# Inserts both messages and releases the session.
+INSERT_TURN_MESSAGES_SQL = text("""
+with inserted as (
   insert into messages (id, project_id, user_id, session_id, role, content, privacy_mode, metadata, prompt_tokens,
     completion_tokens, created_at)
   values
-    (:asked_id, :project_id, :user_id, :session_id, 'user', :asked, :mode, cast(:note as jsonb), null, null, :asked_at),
-    (:answer_id, :project_id, :user_id, :session_id, 'assistant', :answer, :mode, cast(:note as jsonb), :prompt_tokens,
-      :completion_tokens, :answered_at)
+    (:question_id, :project_id, :user_id, :session_id, 'user', :question, :mode, cast(:metadata as jsonb), null, null,
+      :asked_at),
+    (:answer_id, :project_id, :user_id, :session_id, 'assistant', :answer, :mode, cast(:metadata as jsonb),
+      :prompt_tokens, :completion_tokens, :answered_at)
 )
 update sessions set turn_id = null, turn_until = null, last_message_at = :answered_at, updated_at = now(),
   title = coalesce(title, :title)
 where project_id = :project_id and id = :session_id and turn_id = :turn
 """)
-PLACES = text("select id, position from messages where project_id = :project_id and id = any(:ids)")
+INSERT_ANSWERED_TURN_SQL = text("""
+insert into turns (project_id, user_id, session_id, idempotency_key, fingerprint, user_message_id, message_id,
+  event_id, recalled)
+values (:project_id, :user_id, :session_id, :key, :fingerprint, :question_id, :answer_id, :event_id,
+  cast(:recalled as jsonb))
+""")
+SELECT_MESSAGE_POSITIONS_SQL = text("""
+select id, position from messages where project_id = :project_id and id = any(:ids)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangedMessage:
+    id: UUID
+    role: Role
+    content: str
+    created_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Memorized:
+    """What a turn in normal mode adds to memory: its messages as episodes, and a job that extracts facts from them."""
+
+    event_id: UUID
+    """The event of the extraction."""
+    statements: Sequence[Statement]
+    changes: Sequence[IndexChange]
+    """For the index, once the statements are committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """An answered turn, as it is recorded."""
+
+    turn: Prepared
+    progress: Progress
+    question: ExchangedMessage
+    answer: ExchangedMessage
+    memorized: Memorized | None
+    paused: bool
+
+    @property
+    def event_id(self) -> UUID | None:
+        return self.memorized.event_id if self.memorized else None
+
+    @property
+    def changes(self) -> Sequence[IndexChange]:
+        return self.memorized.changes if self.memorized else ()
+
+    def window(self, positions: Mapping[UUID, int]) -> list[WindowMessage]:
+        teaches = self.turn.mode is PrivacyMode.NORMAL and not self.progress.about_forgetting
+        return [
+            WindowMessage(message.role, message.content, positions[message.id], teaches=teaches)
+            for message in (self.question, self.answer)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
+    """The ids under which a turn was recorded. Incognito has none."""
+
     user_message_id: UUID | None = None
     message_id: UUID | None = None
     event_id: UUID | None = None
 
 
-async def record_or_keep(resources: Resources, turn: Turn, progress: Progress) -> Recorded:
-    """An answer that cannot be recorded leaves what an interrupted one leaves."""
-    try:
-        return await _record(resources, turn, progress)
-    except (AppError, SQLAlchemyError):
-        await keep_interrupted(resources, turn, progress)
-        raise
+def build_exchange(resources: Resources, turn: Prepared, progress: Progress, *, paused: bool) -> Exchange:
+    question = ExchangedMessage(uuid4(), Role.USER, turn.content, dt.datetime.now(dt.UTC))
+    answer = ExchangedMessage(uuid4(), Role.ASSISTANT, "".join(progress.tokens), dt.datetime.now(dt.UTC))
+    memorized = None
+    if turn.policy.extracts and not paused and not progress.about_forgetting:
+        memorized = memorize(turn, question, answer, include_answer=resources.config.has_model)
+    return Exchange(turn, progress, question, answer, memorized, paused)
 
 
-async def _record(resources: Resources, turn: Turn, progress: Progress) -> Recorded:
-    """Messages, usage and the job that reads them for facts: all of it in one transaction, or nothing."""
-    if not turn.promise.keeps_transcript:
-        return await _record_incognito(resources, turn, progress)
-    async with resources.database.transaction(turn.project_id, turn.user_id, turn.account_id) as tx:
-        session = await SessionRepository(tx, turn.project_id, turn.user_id).held(turn.session_id, turn.id)
-        # Whoever has paused since the turn began meant what was just said too.
-        exchange = _settle(resources, turn, progress, paused=session.privacy_mode != PrivacyMode.NORMAL)
-        rows = await resources.database.together(tx, *_steps(resources, exchange))
-    await resources.index_queue.put(exchange.lesson.changes if exchange.lesson else [], from_chat=True)
-    positions = {row.id: row.position for row in rows}
-    await _extend_window(resources, turn, [exchange.as_window(said, positions[said.id]) for said in exchange.said])
-    return Recorded(exchange.asked.id, exchange.answer.id, exchange.event_id)
+def memorize(
+    turn: Prepared, question: ExchangedMessage, answer: ExchangedMessage, *, include_answer: bool
+) -> Memorized:
+    episodes = [_episode(turn, question, _memorable_context(turn))]
+    if include_answer:
+        episodes.append(_episode(turn, answer, question.content))
+    conversation = Conversation(
+        [{"role": message.role, "content": message.content} for message in (question, answer)],
+        origin=Origin(run_id=str(turn.session_id)),
+        session_id=turn.session_id,
+        source_message_id=question.id,
+        said_at=question.created_at,
+    )
+    event_id, extraction = extraction_statements(turn.namespace, conversation)
+    statements = [*add_statements(turn.namespace, episodes, uuid4(), deduplicate=False), *extraction]
+    # A memory added with a time of its own has this time as its version.
+    versions = (question.created_at, answer.created_at)
+    changes = [upsert_for_new(turn.namespace, each, at) for each, at in zip(episodes, versions, strict=False)]
+    return Memorized(event_id, statements, changes)
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """A turn that was answered, as it is written down."""
-
-    turn: Turn
-    progress: Progress
-    asked: Said
-    answer: Said
-    lesson: Lesson | None
-    paused: bool
-
-    @property
-    def said(self) -> tuple[Said, Said]:
-        return self.asked, self.answer
-
-    @property
-    def event_id(self) -> UUID | None:
-        return self.lesson.event_id if self.lesson else None
-
-    def as_window(self, said: Said, position: int) -> WindowMessage:
-        teaches = self.turn.mode is PrivacyMode.NORMAL and not self.progress.about_forgetting
-        return WindowMessage(said.role, said.content, position, teaches=teaches)
+def _memorable_context(turn: Prepared) -> str | None:
+    """Messages under pause or about forgetting become no part of any memory, not even as the message before one."""
+    last = turn.recent[-1] if turn.recent else None
+    return last.content if last and last.teaches else None
 
 
-def _settle(resources: Resources, turn: Turn, progress: Progress, *, paused: bool) -> Exchange:
-    asked = Said(uuid.uuid4(), "user", turn.content, dt.datetime.now(dt.UTC))
-    answer = Said(uuid.uuid4(), "assistant", progress.answer, dt.datetime.now(dt.UTC))
-    teaches = turn.promise.extracts and not paused and not progress.about_forgetting
-    lesson = teach(turn, asked, answer, answer_too=resources.values.has_model) if teaches else None
-    return Exchange(turn, progress, asked, answer, lesson, paused)
+def _episode(turn: Prepared, message: ExchangedMessage, context: str | None) -> NewMemory:
+    return NewMemory(
+        message.content,
+        kind=Kind.EPISODE,
+        role=message.role,
+        context=context,
+        origin=Origin(run_id=str(turn.session_id)),
+        created_at=message.created_at,
+        source_message_id=message.id,
+    )
 
 
-def _steps(resources: Resources, exchange: Exchange) -> Iterator[Statement]:
-    """All of it in one round trip; the last tells the places of what was said."""
-    turn, progress = exchange.turn, exchange.progress
-    yield _say(exchange)
-    if exchange.lesson:
-        yield from exchange.lesson.steps
-        yield from summing_up(resources, turn)
-    if turn.promise.counts_access and not exchange.paused:
-        yield from access_count_statements(turn.project_id, [memory.id for memory in progress.recalled])
-    yield from keeping(turn, exchange.asked.id, exchange.answer.id, exchange.event_id, progress.recalled_ids)
-    yield usage_statement(turn.project_id, progress.usage, turns=1)
-    yield PLACES, {"project_id": turn.project_id, "ids": [said.id for said in exchange.said]}
+def record_statements(resources: Resources, exchange: Exchange) -> Iterator[Statement]:
+    """Everything in one round trip; the last statement returns the positions of both messages."""
+    turn, progress, project_id = exchange.turn, exchange.progress, exchange.turn.namespace.project_id
+    yield _insert_messages(exchange)
+    if exchange.memorized:
+        yield from exchange.memorized.statements
+        yield from _summary_statements(resources, turn)
+    if turn.policy.counts_access and not exchange.paused:
+        yield from access_count_statements(project_id, [memory.id for memory in progress.recalled])
+    if turn.idempotency_key is not None:
+        yield _insert_answered_turn(exchange)
+    yield usage_statement(project_id, progress.usage, turns=1)
+    yield SELECT_MESSAGE_POSITIONS_SQL, {"project_id": project_id, "ids": [exchange.question.id, exchange.answer.id]}
 
 
-def _say(exchange: Exchange) -> Statement:
-    turn, asked, answer = exchange.turn, exchange.asked, exchange.answer
-    note = {"about_forgetting": True} if exchange.progress.about_forgetting else {}
-    return SAY, {
-        "project_id": turn.project_id,
-        "user_id": turn.user_id,
+def _insert_messages(exchange: Exchange) -> Statement:
+    turn, question, answer, usage = exchange.turn, exchange.question, exchange.answer, exchange.progress.usage
+    return INSERT_TURN_MESSAGES_SQL, {
+        "project_id": turn.namespace.project_id,
+        "user_id": turn.namespace.user_id,
         "session_id": turn.session_id,
         "turn": turn.id,
         "mode": turn.mode,
-        "note": json.dumps(note),
-        "asked_id": asked.id,
-        "asked": asked.content,
-        "asked_at": asked.at,
-        "title": title_of(asked.content),
+        "metadata": json.dumps({"about_forgetting": True} if exchange.progress.about_forgetting else {}),
+        "question_id": question.id,
+        "question": question.content,
+        "asked_at": question.created_at,
+        "title": title_of(question.content),
         "answer_id": answer.id,
         "answer": answer.content,
-        "answered_at": answer.at,
-        "prompt_tokens": exchange.progress.usage.prompt_tokens,
-        "completion_tokens": exchange.progress.usage.completion_tokens,
+        "answered_at": answer.created_at,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
     }
 
 
-async def keep_interrupted(resources: Resources, turn: Turn, progress: Progress) -> None:
-    """The model failed or the client left: what was said so far stays in the transcript, and teaches nothing."""
-    progress.estimate_usage()
-    try:
-        async with resources.database.transaction(turn.project_id, turn.user_id, turn.account_id) as tx:
-            session = await SessionRepository(tx, turn.project_id, turn.user_id).held(turn.session_id, turn.id)
-            said = await _say_so_far(tx, turn, progress, session) if turn.promise.keeps_transcript else []
-            await _close(tx, turn, progress)
-    except (SQLAlchemyError, AppError) as error:
-        log.warning("chat.interrupted_turn_lost", session_id=str(turn.session_id), exc_info=error)
-        return
-    await _extend_window(resources, turn, [WindowMessage.of(message) for message in said])
+def _insert_answered_turn(exchange: Exchange) -> Statement:
+    turn = exchange.turn
+    recalled = [{"id": str(memory.id), "score": memory.score} for memory in exchange.progress.recalled]
+    return INSERT_ANSWERED_TURN_SQL, {
+        "project_id": turn.namespace.project_id,
+        "user_id": turn.namespace.user_id,
+        "session_id": turn.session_id,
+        "key": turn.idempotency_key,
+        "fingerprint": turn.fingerprint,
+        "question_id": exchange.question.id,
+        "answer_id": exchange.answer.id,
+        "event_id": exchange.event_id,
+        "recalled": json.dumps(recalled),
+    }
 
 
-async def _record_incognito(resources: Resources, turn: Turn, progress: Progress) -> Recorded:
-    """Kept first, then looked whether that is still wanted: whoever leaves incognito meanwhile finds nothing later."""
-    windows = windows_of(resources)
-    before = await windows.incognito(turn.session_id)
-    said = [WindowMessage("user", turn.content), WindowMessage("assistant", progress.answer, key=turn.secret_key)]
-    await windows.keep_incognito(turn.session_id, [*before, *said])
-    async with resources.database.transaction(turn.project_id, turn.user_id, turn.account_id) as tx:
-        session = await SessionRepository(tx, turn.project_id, turn.user_id).find(turn.session_id)
-        wanted = session is not None and session.privacy_mode == turn.mode and session.turn_id == turn.id
-        await _close(tx, turn, progress)
-    if not wanted:
-        await windows.forget_incognito(turn.session_id)
-    return Recorded()
+def _summary_statements(resources: Resources, turn: Prepared) -> list[Statement]:
+    if not resources.config.has_model or len(turn.recent) < SUMMARIZE_FROM:
+        return []
+    project_id, session_id = str(turn.namespace.project_id), str(turn.session_id)
+    return [defer_statement(summarize, lock=f"summary:{session_id}", project_id=project_id, session_id=session_id)]
 
 
-async def _close(tx: AsyncSession, turn: Turn, progress: Progress) -> None:
-    await SessionRepository(tx, turn.project_id).end_turn(turn.session_id, turn.id)
-    await tx.execute(*usage_statement(turn.project_id, progress.usage, turns=1))
+def extended_window(turn: Prepared, messages: Sequence[WindowMessage]) -> list[WindowMessage]:
+    """The stored messages of the window, without those in incognito, and then the new ones."""
+    return [*(message for message in turn.recent if message.position), *messages]
 
 
-async def _say_so_far(tx: AsyncSession, turn: Turn, progress: Progress, session: Session) -> list[Message]:
-    messages = MessageRepository(tx, turn.project_id)
-    key = {"idempotency_key": turn.idempotency_key} if turn.idempotency_key else {}
-    note: dict[str, object] = {"interrupted": True, **key}
-    said = [await messages.say(session, "user", turn.content, mode=turn.mode, metadata_=note)]
-    if progress.answer:
-        said.append(await messages.say(session, "assistant", progress.answer, mode=turn.mode, metadata_=note))
-    return said
-
-
-async def _extend_window(resources: Resources, turn: Turn, said: Sequence[WindowMessage]) -> None:
-    if not said:
-        return
-    before = [message for message in turn.recent if message.position]
-    await windows_of(resources).keep_recent(turn.session_id, [*before, *said], active=True)
+def answer_data(turn: Prepared | Answered, progress: Progress, recorded: Recorded) -> dict[str, object]:
+    answer = TurnAnswer(
+        session_id=turn.session_id,
+        privacy_mode=turn.mode,
+        user_message=TurnMessage(id=recorded.user_message_id, role="user", content=turn.content),
+        message=TurnMessage(id=recorded.message_id, role="assistant", content="".join(progress.tokens)),
+        recalled=progress.recalled,
+        recall_failed=progress.recall_failed,
+        event_id=recorded.event_id,
+        will_remember=recorded.event_id is not None,
+        forget=progress.forget,
+        forgotten=progress.forgotten,
+        usage=TokenUsage(
+            prompt_tokens=progress.usage.prompt_tokens, completion_tokens=progress.usage.completion_tokens
+        ),
+    )
+    return answer.model_dump(mode="json")

@@ -1,32 +1,29 @@
-"""Go into a session for a turn: one look at all that decides about it, then one step that takes the session for it.
+"""Enter a session for a turn: one query reads everything that decides about the turn, one update acquires the session.
 
-Two round trips, however much is asked in each: under load a turn waits its turn before every one of them.
+Two round trips, however many statements each of them carries: under load, a turn queues before every round trip.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+import hashlib
+import json
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-from uuid import UUID
+from uuid import UUID, uuid4
 
-import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
-from app.chat.turn.idempotency import Before
-from app.chat.types import Turn
-from app.chat.usage.usage import Budget
+from app.chat.types import Prepared, PreviousAnswer, TurnInput
+from app.chat.usage.usage import BUDGET_SETTING
 from app.core.database.database import Statement
-from app.core.errors import Conflict, NotFound
+from app.core.errors import Conflict, NotFound, TooManyRequests, Unprocessable
+from app.core.ports import Usage
 from app.core.resources import Resources
 from app.sessions.privacy import PrivacyMode
-from app.sessions.repository import SessionRepository
+from app.sessions.repository import END_TURN_SQL
 
-log = structlog.get_logger()
 LEASE_SECONDS = 30
-"""After a crash in mid-answer the session is free again by then, at the latest."""
-LOOK = text("""
+"""After a crash during an answer, the session is free again after this time at the latest."""
+SELECT_SESSION_FOR_TURN_SQL = text("""
 select s.user_id, s.profile_id, s.privacy_mode, s.summary, s.summary_through, p.persona,
   j.settings -> 'monthly_token_budget' as budget,
   (select u.prompt_tokens + u.completion_tokens from token_usage u
@@ -36,58 +33,64 @@ from sessions s
 join profiles p on p.project_id = s.project_id and p.id = s.profile_id
 join projects j on j.id = s.project_id
 left join lateral (
-  select t.fingerprint, t.event_id, t.recalled, asked.id as asked_id, answer.id as answer_id, answer.content as answer,
-    answer.prompt_tokens, answer.completion_tokens
+  select t.fingerprint, t.event_id, t.recalled, asked.id as user_message_id, answer.id as message_id,
+    answer.content as answer, answer.prompt_tokens, answer.completion_tokens
   from turns t join messages asked on asked.id = t.user_message_id join messages answer on answer.id = t.message_id
   where t.project_id = s.project_id and t.user_id = s.user_id and t.idempotency_key = :key
 ) t on true
 where s.project_id = :project_id and s.id = :id and (cast(:pinned as text) is null or s.user_id = :pinned)
 """)
-TAKE = text("""
+TAKE_SESSION_SQL = text("""
 update sessions set turn_id = :turn, turn_until = clock_timestamp() + make_interval(secs => :seconds),
   privacy_mode = coalesce(:mode, privacy_mode),
   updated_at = case when coalesce(:mode, privacy_mode) = privacy_mode then updated_at else now() end
 where project_id = :project_id and id = :id and (turn_id is null or turn_until < clock_timestamp())
 """)
-# What an earlier try of the same turn left behind: the new one says it again.
-DROP = text("""
+# An interrupted attempt of the same turn has left its messages: this attempt writes them again.
+DELETE_INTERRUPTED_ATTEMPT_SQL = text("""
 delete from messages m using sessions s
 where s.project_id = :project_id and s.id = :id and s.turn_id = :turn and m.project_id = s.project_id
   and m.user_id = s.user_id and m.session_id = s.id and m.metadata ->> 'idempotency_key' = :key
 """)
-# By itself, after whoever had the session before: a statement does not see what was committed while it waited.
-FOUND = text("""
-select s.turn_id = :turn as taken, coalesce((select max(m.position) from messages m
-    where m.project_id = s.project_id and m.user_id = s.user_id and m.session_id = s.id), 0) as last,
+# A statement of its own: the update may have waited for another turn, and does not see what that turn committed.
+SELECT_ACQUIRED_SESSION_SQL = text("""
+select s.turn_id = :turn as acquired, coalesce((select max(m.position) from messages m
+    where m.project_id = s.project_id and m.user_id = s.user_id and m.session_id = s.id), 0) as last_position,
   exists (select from turns t
     where t.project_id = s.project_id and t.user_id = s.user_id and t.idempotency_key = :key) as answered
 from sessions s where s.project_id = :project_id and s.id = :id
 """)
-RENEW = text("""
+RENEW_LEASE_SQL = text("""
 update sessions set turn_until = clock_timestamp() + make_interval(secs => :seconds)
 where project_id = :project_id and id = :id and turn_id = :turn
 returning id
 """)
 
 
-class Ask(Protocol):
-    """Statements one after the other in one transaction; the rows of the last."""
+class RunPipeline(Protocol):
+    """Executes statements in one round trip and one transaction; returns the rows of the last one."""
 
     def __call__(self, *statements: Statement) -> Awaitable[Sequence[Any]]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which session, for whom, and for which message."""
+class TurnKey:
+    """Which turn, in which session, on behalf of which caller."""
 
+    turn_id: UUID
     project_id: UUID
-    pinned: str | None
     session_id: UUID
-    key: str | None
+    pinned_user_id: str | None
+    idempotency_key: str | None
+    fingerprint: bytes
+    """Identifies the request: the same Idempotency-Key with another message or session is refused."""
+
+    def values(self, **more: object) -> dict[str, object]:
+        return {"project_id": self.project_id, "id": self.session_id, "turn": self.turn_id, **more}
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SessionState:
     """What is known of a session before a turn in it begins."""
 
     user_id: str
@@ -96,73 +99,138 @@ class Standing:
     persona: str | None
     summary: str | None
     summary_through: int
-    budget: Budget
-    before: Before | None
+    token_budget: object
+    """A number if the project has a budget."""
+    tokens_used: int
+    seconds_left_of_month: int
+    previous: PreviousAnswer | None
+
+    def check_owner(self, session_id: UUID, user_id: str | None, profile_id: UUID | None) -> None:
+        if user_id is not None and user_id != self.user_id:
+            raise NotFound(f"There is no session {session_id}")
+        if profile_id is not None and profile_id != self.profile_id:
+            raise Conflict("This session belongs to another profile. Leave `profile_id` out, or start another session.")
+
+    def check_budget(self) -> None:
+        if isinstance(self.token_budget, int) and self.tokens_used >= self.token_budget:
+            raise TooManyRequests(
+                f"This project has used its {self.token_budget} tokens of this month. Raise {BUDGET_SETTING}, or wait"
+                " for the next month.",
+                code="token_budget_used",
+                headers={"Retry-After": str(self.seconds_left_of_month)},
+            )
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    last: int
-    """The place in the transcript of what was said last; 0 where nothing was."""
+class Acquired:
+    last_position: int
+    """The position of the last message in the transcript; 0 if there is none."""
     answered: bool
-    """By a first try of the same turn that has ended just now."""
+    """Another request with the same Idempotency-Key was answered while this one waited."""
 
 
-async def look(ask: Ask, wanted: Wanted) -> Standing:
-    values = {"project_id": wanted.project_id, "id": wanted.session_id, "pinned": wanted.pinned, "key": wanted.key}
-    rows = await ask((LOOK, values))
-    if not rows:
-        raise NotFound(f"There is no session {wanted.session_id}")
-    [row] = rows
-    return Standing(
-        *(row.user_id, row.profile_id, PrivacyMode(row.privacy_mode), row.persona, row.summary),
-        summary_through=row.summary_through or 0,
-        budget=Budget(row.budget, row.used or 0, row.seconds_left),
-        before=Before.of(row) if row.fingerprint is not None else None,
+@dataclass(frozen=True, slots=True)
+class EnteredSession:
+    """The session as a turn found it. It is acquired unless `state.previous` answers the turn."""
+
+    key: TurnKey
+    state: SessionState
+    last_position: int = 0
+
+
+def turn_key(project_id: UUID, pinned_user_id: str | None, session_id: UUID, request: TurnInput) -> TurnKey:
+    identity = [str(session_id), request.content, *map(str, request.options.confirm_forget or ())]
+    return TurnKey(
+        turn_id=uuid4(),
+        project_id=project_id,
+        session_id=session_id,
+        pinned_user_id=pinned_user_id,
+        idempotency_key=request.idempotency_key,
+        fingerprint=hashlib.sha256(json.dumps(identity).encode()).digest(),
     )
 
 
-async def take(ask: Ask, wanted: Wanted, turn_id: UUID, mode: PrivacyMode | None) -> Taken:
-    """From here on other turns in this session are refused, until this one ends or is not renewed in time.
+async def enter_session(
+    resources: Resources, run_pipeline: RunPipeline, key: TurnKey, request: TurnInput
+) -> EnteredSession:
+    """Check what can be refused, then acquire the session unless the turn was answered before."""
+    state = await read_session(run_pipeline, key)
+    state.check_owner(key.session_id, request.user_id, request.profile_id)
+    await resources.limits.admit_chat(f"{key.project_id}:{state.user_id}")
+    if state.previous is not None:
+        check_fingerprint(key, state.previous)
+        return EnteredSession(key, state)
+    state.check_budget()
+    acquired = await acquire_session(run_pipeline, key, request.privacy_mode)
+    if not acquired.answered:
+        return EnteredSession(key, state, acquired.last_position)
+    state = await read_session(run_pipeline, key)
+    await run_pipeline((END_TURN_SQL, key.values()))
+    if state.previous is not None:
+        check_fingerprint(key, state.previous)
+    return EnteredSession(key, state)
 
-    The mode, if one is named, is the session's from this message on."""
-    values = {"project_id": wanted.project_id, "id": wanted.session_id, "turn": turn_id, "key": wanted.key}
-    steps: list[Statement] = [(TAKE, {**values, "seconds": LEASE_SECONDS, "mode": mode})]
-    if wanted.key is not None:
-        steps.append((DROP, values))
-    rows = await ask(*steps, (FOUND, values))
+
+async def read_session(run_pipeline: RunPipeline, key: TurnKey) -> SessionState:
+    values = key.values(pinned=key.pinned_user_id, key=key.idempotency_key)
+    rows = await run_pipeline((SELECT_SESSION_FOR_TURN_SQL, values))
     if not rows:
-        raise NotFound(f"There is no session {wanted.session_id}")
-    [found] = rows
-    if not found.taken:
+        raise NotFound(f"There is no session {key.session_id}")
+    [row] = rows
+    return SessionState(
+        user_id=row.user_id,
+        profile_id=row.profile_id,
+        mode=PrivacyMode(row.privacy_mode),
+        persona=row.persona,
+        summary=row.summary,
+        summary_through=row.summary_through or 0,
+        token_budget=row.budget,
+        tokens_used=row.used or 0,
+        seconds_left_of_month=row.seconds_left,
+        previous=_previous_answer(row) if row.fingerprint is not None else None,
+    )
+
+
+def _previous_answer(row: Any) -> PreviousAnswer:
+    return PreviousAnswer(
+        fingerprint=bytes(row.fingerprint),
+        user_message_id=row.user_message_id,
+        message_id=row.message_id,
+        content=row.answer,
+        event_id=row.event_id,
+        recalled=row.recalled,
+        usage=Usage(row.prompt_tokens or 0, row.completion_tokens or 0),
+    )
+
+
+def check_fingerprint(key: TurnKey, previous: PreviousAnswer) -> None:
+    if previous.fingerprint != key.fingerprint:
+        raise Unprocessable("This Idempotency-Key was used for another message. Send each message with a new key.")
+
+
+async def acquire_session(run_pipeline: RunPipeline, key: TurnKey, mode: PrivacyMode | None) -> Acquired:
+    """Other turns in this session are refused until this one ends or its lease expires.
+
+    A mode, if one is given, becomes the mode of the session from this message on."""
+    values = key.values(key=key.idempotency_key)
+    statements: list[Statement] = [(TAKE_SESSION_SQL, key.values(seconds=LEASE_SECONDS, mode=mode))]
+    if key.idempotency_key is not None:
+        statements.append((DELETE_INTERRUPTED_ATTEMPT_SQL, values))
+    rows = await run_pipeline(*statements, (SELECT_ACQUIRED_SESSION_SQL, values))
+    if not rows:
+        raise NotFound(f"There is no session {key.session_id}")
+    [row] = rows
+    if not row.acquired:
         raise Conflict(
-            "This session is still answering another message: wait for that answer, then send this one again",
+            "This session is still answering another message. Wait for that answer, then send this message again.",
             code="turn_in_progress",
             headers={"Retry-After": "1"},
         )
-    return Taken(found.last, found.answered)
+    return Acquired(row.last_position, row.answered)
 
 
-@asynccontextmanager
-async def renewed(resources: Resources, turn: Turn) -> AsyncIterator[None]:
-    renewing = resources.background.start(_renew(resources, turn))
-    try:
-        yield
-    finally:
-        renewing.cancel()
-
-
-async def release(resources: Resources, turn: Turn) -> None:
-    async with resources.database.transaction(turn.project_id, turn.user_id, turn.account_id) as tx:
-        await SessionRepository(tx, turn.project_id).end_turn(turn.session_id, turn.id)
-
-
-async def _renew(resources: Resources, turn: Turn) -> None:
-    values = {"project_id": turn.project_id, "id": turn.session_id, "turn": turn.id, "seconds": LEASE_SECONDS}
-    while True:
-        await asyncio.sleep(resources.values.lease_renewed_seconds)
-        try:
-            if not await resources.database.at_once(turn.project_id, turn.user_id, (RENEW, values)):
-                return  # it is ours no longer
-        except SQLAlchemyError as error:
-            log.warning("chat.lease_not_renewed", session_id=str(turn.session_id), exc_info=error)
+async def renew_lease(resources: Resources, turn: Prepared) -> bool:
+    """Returns False once the session no longer belongs to this turn."""
+    project_id, user_id = turn.namespace.project_id, turn.namespace.user_id
+    values = {"project_id": project_id, "id": turn.session_id, "turn": turn.id, "seconds": LEASE_SECONDS}
+    return bool(await resources.database.pipeline(project_id, user_id, (RENEW_LEASE_SQL, values)))

@@ -1,6 +1,6 @@
-"""Carry a turn's events to the client: as server-sent events, or collected into one answer.
+"""Send a turn's events to the client: as server-sent events, or collected into one answer.
 
-Either way a client that goes away closes the turn, which stops the model.
+Either way, a client that disconnects closes the turn, which stops the model.
 """
 
 import asyncio
@@ -10,30 +10,33 @@ from contextlib import aclosing
 
 import structlog
 from fastapi import Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.sse import format_sse_event
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Send
 
-from app.chat.progress import Event
+from app.chat.progress import TurnEvent
+from app.chat.turn.turn import ChatTurn, repeat_answer
+from app.chat.types import Answered, Prepared
 from app.core.background_tasks import Background
 from app.core.errors import AppError
 from app.core.http.error_responses import translate_database_error
+from app.core.resources import Resources
 
 log = structlog.get_logger()
 KEEP_ALIVE_SECONDS = 15
-GONE = 499
-END = b""
+CLIENT_CLOSED_REQUEST = 499
+KEEP_ALIVE = TurnEvent("keep-alive", {})
 
 
 class ClientGone(AppError):
-    """Nobody will read this: it only says in the log why the turn ended."""
+    """The client receives no response: this status only appears in the log, as the reason why the turn ended."""
 
-    status, code = GONE, "client_gone"
+    status, code = CLIENT_CLOSED_REQUEST, "client_gone"
 
 
 class EventStream(StreamingResponse):
-    """Closes its source at once when the client has gone, not whenever it is collected as garbage."""
+    """Closes its source as soon as the client disconnects, instead of when it is collected as garbage."""
 
     media_type = "text/event-stream"
 
@@ -44,73 +47,77 @@ class EventStream(StreamingResponse):
             await super().stream_response(send)
 
 
-def stream_events(background: Background, events: AsyncGenerator[Event, None]) -> EventStream:
-    return EventStream(_as_bytes(background, events), headers={"X-Accel-Buffering": "no"})
+async def respond(request: Request, resources: Resources, turn: Prepared | Answered, *, stream: bool) -> Response:
+    events = repeat_answer(resources, turn) if isinstance(turn, Answered) else ChatTurn(resources, turn).run()
+    if stream or "text/event-stream" in request.headers.get("accept", ""):
+        return EventStream(_stream_events(resources.background, events), headers={"X-Accel-Buffering": "no"})
+    return JSONResponse(await _collect_answer(request, events))
 
 
-async def _as_bytes(background: Background, events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, None]:
-    """The turn runs in one task of its own, which ends in its own time when nobody reads any more."""
-    said: asyncio.Queue[bytes] = asyncio.Queue()
-    telling = background.start(_tell(events, said))
-    telling.add_done_callback(lambda _: said.put_nowait(END))
-    alive = background.start(_keep_alive(said))
+async def _stream_events(
+    background: Background, events: AsyncGenerator[TurnEvent, None]
+) -> AsyncGenerator[bytes, None]:
+    """The turn runs in a task of its own, which can end in its own time after the client has gone."""
+    queue: asyncio.Queue[TurnEvent | None] = asyncio.Queue()
+    keeping_alive = background.start(_keep_alive(queue))
+    running = background.start(_queue_events(events, queue))
+    running.add_done_callback(lambda _: queue.put_nowait(None))
     try:
-        while (piece := await said.get()) != END:
-            yield piece
-        await telling
+        while (event := await queue.get()) is not None:
+            if event is KEEP_ALIVE:
+                yield format_sse_event(comment=event.kind)
+            else:
+                yield format_sse_event(event=event.kind, data_str=json.dumps(event.data, ensure_ascii=False))
+        await running
     finally:
-        alive.cancel()
-        telling.cancel()
+        keeping_alive.cancel()
+        running.cancel()
 
 
-async def _keep_alive(said: asyncio.Queue[bytes]) -> None:
-    """A sign of life now and then, whether the model speaks or not: one timer for a stream, and not one for a word."""
+async def _keep_alive(queue: asyncio.Queue[TurnEvent | None]) -> None:
+    """One timer for each stream, not one for each token: a comment is sent whether or not the model is silent."""
     while True:
         await asyncio.sleep(KEEP_ALIVE_SECONDS)
-        said.put_nowait(format_sse_event(comment="keep-alive"))
+        queue.put_nowait(KEEP_ALIVE)
 
 
-async def _tell(events: AsyncGenerator[Event, None], said: asyncio.Queue[bytes]) -> None:
-    """The status has been sent by now: from here on a failure is an event."""
+async def _queue_events(events: AsyncGenerator[TurnEvent, None], queue: asyncio.Queue[TurnEvent | None]) -> None:
+    """The status has been sent already, so a failure becomes an event."""
     try:
         async with aclosing(events) as source:
             async for event in source:
-                said.put_nowait(_encode(event))
+                queue.put_nowait(event)
     except AppError as error:
-        said.put_nowait(_encode(_as_event(error)))
+        queue.put_nowait(_error_event(error))
     except SQLAlchemyError as error:
         log.error("database.failed", exc_info=error)
-        said.put_nowait(_encode(_as_event(translate_database_error(error))))
+        queue.put_nowait(_error_event(translate_database_error(error)))
 
 
-def _encode(event: Event) -> bytes:
-    return format_sse_event(event=event.kind, data_str=json.dumps(event.data, ensure_ascii=False))
+def _error_event(error: AppError) -> TurnEvent:
+    return TurnEvent("error", {"detail": error.detail, "code": error.reason, "status": error.status})
 
 
-def _as_event(error: AppError) -> Event:
-    return Event("error", {"detail": error.detail, "code": error.reason, "status": error.status})
-
-
-async def answer_whole(request: Request, events: AsyncGenerator[Event, None]) -> dict[str, object]:
-    reading = asyncio.create_task(_last_message(events))
-    leaving = asyncio.create_task(_until_gone(request))
+async def _collect_answer(request: Request, events: AsyncGenerator[TurnEvent, None]) -> dict[str, object]:
+    disconnecting = asyncio.create_task(_wait_for_disconnect(request))
+    collecting = asyncio.create_task(_last_message(events))
     try:
-        await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not reading.done():
-            raise ClientGone("The client went away")
-        return reading.result()
+        await asyncio.wait({collecting, disconnecting}, return_when=asyncio.FIRST_COMPLETED)
+        if not collecting.done():
+            raise ClientGone("The client disconnected.")
+        return collecting.result()
     finally:
-        for task in (reading, leaving):
+        for task in (collecting, disconnecting):
             task.cancel()
-        await asyncio.gather(reading, leaving, return_exceptions=True)
+        await asyncio.gather(collecting, disconnecting, return_exceptions=True)
 
 
-async def _last_message(events: AsyncGenerator[Event, None]) -> dict[str, object]:
+async def _last_message(events: AsyncGenerator[TurnEvent, None]) -> dict[str, object]:
     async with aclosing(events) as source:
         messages = [event.data async for event in source if event.kind == "message"]
     return messages[-1]
 
 
-async def _until_gone(request: Request) -> None:
+async def _wait_for_disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass

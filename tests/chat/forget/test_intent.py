@@ -1,10 +1,10 @@
-"""Which words are a wish to be forgotten, and which only sound like one."""
+"""Which messages are a request to forget, and which only look like one."""
 
 import pytest
 
-from app.chat.forget.intent import ask, report, what_to_forget
+from app.chat.forget.intent import confirmation_question, deletion_report, what_to_forget
 
-WISHES = {
+REQUESTS = {
     "Forget that I live in Paris": "I live in Paris",
     "forget that I live in Paris.": "I live in Paris",
     "Please forget about my ex": "my ex",
@@ -29,7 +29,7 @@ WISHES = {
     "Olvida que vivo en Madrid": "vivo en Madrid",
     "Oublie que j'habite à Lyon": "j'habite à Lyon",
 }
-NOT_WISHES = [
+NOT_REQUESTS = [
     "Don't forget to buy milk",
     "Do not forget that the meeting is at nine",
     "Never forget where you came from",
@@ -69,18 +69,18 @@ NOT_WISHES = [
 ]
 
 
-@pytest.mark.parametrize(("content", "meant"), WISHES.items())
-def test_a_wish_to_be_forgotten_is_understood(content: str, meant: str) -> None:
+@pytest.mark.parametrize(("content", "meant"), REQUESTS.items())
+def test_request_to_forget_is_recognised(content: str, meant: str) -> None:
     assert what_to_forget(content) == meant
 
 
-@pytest.mark.parametrize("content", NOT_WISHES)
-def test_other_words_with_forget_or_delete_are_no_wish(content: str) -> None:
+@pytest.mark.parametrize("content", NOT_REQUESTS)
+def test_other_messages_with_forget_or_delete_are_not_requests(content: str) -> None:
     assert what_to_forget(content) is None
 
 
-def test_the_question_names_every_memory_and_the_report_counts_them() -> None:
-    assert "- Lives in Paris\n- Likes jazz" in ask(["Lives in Paris", "Likes jazz"])
-    assert "1 memory " in report(1)
-    assert "3 memories " in report(3)
-    assert "already" in report(0)
+def test_confirmation_lists_every_memory_and_report_counts_them() -> None:
+    assert "- Lives in Paris\n- Likes jazz" in confirmation_question(["Lives in Paris", "Likes jazz"])
+    assert "1 memory " in deletion_report(1)
+    assert "3 memories " in deletion_report(3)
+    assert "already" in deletion_report(0)

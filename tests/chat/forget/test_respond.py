@@ -1,35 +1,35 @@
-"""Forgetting on request: named, confirmed, and then gone from rows, history and index."""
+"""Forgetting on request: memories are listed, confirmed, and then deleted from rows, history and index."""
 
 import asyncio
 import uuid
 
 from app.core.ports import SearchScope
 from app.core.resources import Resources
-from app.memory.ledger.new_memory import NewMemory
+from app.memory.ledger import NewMemory
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
-from tests.chat.conftest import StartTalk
-from tests.chat.conversation import Rows, Talk
+from tests.chat.conftest import StartConversation
+from tests.chat.conversation import Conversation, Rows
 from tests.model_server import ModelServer
 
 
-def home_of(session: Talk) -> Namespace:
+def namespace_of(session: Conversation) -> Namespace:
     return Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
 
 
-async def vectors_of(house: Resources, namespace: Namespace) -> int:
-    await house.index_queue.settled(namespace.project_id, [str(namespace)])
+async def vectors_of(chat_resources: Resources, namespace: Namespace) -> int:
+    await chat_resources.index_queue.wait_until_indexed(namespace.project_id, [str(namespace)])
     scope = SearchScope(namespace.project_id, (str(namespace),))
-    [vector] = await house.embedder.embed(["anything"])
-    return len(await house.index.similar(scope, vector, 100))
+    [vector] = await chat_resources.embedder.embed(["anything"])
+    return len(await chat_resources.index.find_similar(scope, vector, 100))
 
 
-async def test_what_is_meant_is_named_and_erased_only_once_it_is_confirmed(
-    talk: StartTalk, house: Resources, server: ModelServer, rows: Rows
+async def test_matching_memories_are_listed_and_deleted_once_confirmed(
+    conversation: StartConversation, chat_resources: Resources, model_server: ModelServer, rows: Rows
 ) -> None:
-    session = await talk()
+    session = await conversation()
     words = f"I live in Paris at {uuid.uuid4().hex}"
-    await remember(house, home_of(session), [NewMemory(words), NewMemory("The cat is called Mimi")])
+    await remember(chat_resources, namespace_of(session), [NewMemory(words), NewMemory("The cat is called Mimi")])
     asked = await session.say("Please forget that I live in Paris.")
     assert words in asked["message"]["content"]
     meant = [memory["id"] for memory in asked["forget"]["memories"] if memory["memory"] == words]
@@ -40,16 +40,18 @@ async def test_what_is_meant_is_named_and_erased_only_once_it_is_confirmed(
     done = await session.say("Yes, please", confirm_forget=meant)
     assert done["forgotten"] == meant
     assert "1 memory" in done["message"]["content"]
-    assert await rows.mentioning(words) == ["public.messages"], "the transcript alone still says what was asked"
+    assert await rows.mentioning(words) == ["public.messages"], "only the transcript still contains the message"
     assert await rows.memories(session.project_id, "fact") == ["The cat is called Mimi"]
-    assert await vectors_of(house, home_of(session)) == 1
-    assert server.conversations == [], "nobody else needs to hear what is to be forgotten"
+    assert await vectors_of(chat_resources, namespace_of(session)) == 1
+    assert model_server.conversations == [], "requests to forget are not sent to the model"
     assert "already" in (await session.say("Yes", confirm_forget=meant))["message"]["content"]
 
 
-async def test_the_wish_and_its_confirmation_teach_nothing(talk: StartTalk, rows: Rows, house: Resources) -> None:
-    session = await talk()
-    await remember(house, home_of(session), [NewMemory("I live in Paris")])
+async def test_request_to_forget_and_its_confirmation_are_not_memorized(
+    conversation: StartConversation, rows: Rows, chat_resources: Resources
+) -> None:
+    session = await conversation()
+    await remember(chat_resources, namespace_of(session), [NewMemory("I live in Paris")])
     before = await rows.jobs(session.project_id, "memory.extract")
     asked = await session.say("Forget that I live in Paris")
     await session.say("Yes", confirm_forget=[memory["id"] for memory in asked["forget"]["memories"]])
@@ -57,20 +59,26 @@ async def test_the_wish_and_its_confirmation_teach_nothing(talk: StartTalk, rows
     assert await rows.jobs(session.project_id, "memory.extract") == before + 1
     episodes = await rows.memories(session.project_id, "episode")
     assert episodes == ["Thanks", "Hello there."]
-    sql = "select count(*) from memories where project_id = :id and context like '%forgotten%'"
+    sql = (
+        "select count(*) from memories where project_id = :id and (context like '%Deleted%' or context like '%delete%')"
+    )
     assert await rows.one(sql, id=session.project_id) == 0
 
 
-async def test_a_stream_asks_for_the_confirmation_too(talk: StartTalk, house: Resources) -> None:
-    session = await talk()
-    await remember(house, home_of(session), [NewMemory("I live in Paris")])
+async def test_confirmation_can_be_requested_in_a_stream(
+    conversation: StartConversation, chat_resources: Resources
+) -> None:
+    session = await conversation()
+    await remember(chat_resources, namespace_of(session), [NewMemory("I live in Paris")])
     events = await session.stream("Forget that I live in Paris")
     assert [event.kind for event in events] == ["recalled", "token", "message", "done"]
     assert [memory["memory"] for memory in events[2].content["forget"]["memories"]] == ["I live in Paris"]
 
 
-async def test_what_was_only_just_said_is_not_extracted_after_it_was_forgotten(talk: StartTalk, rows: Rows) -> None:
-    session = await talk()
+async def test_pending_extraction_of_a_forgotten_message_is_cancelled(
+    conversation: StartConversation, rows: Rows
+) -> None:
+    session = await conversation()
     said = await session.say("My PIN is 4711")
     pending = "select count(*) from events where id = :id"
     assert await rows.one(pending, id=said["event_id"]) == 1
@@ -82,11 +90,11 @@ async def test_what_was_only_just_said_is_not_extracted_after_it_was_forgotten(t
     assert await rows.one(left, id=session.project_id) == 0
 
 
-async def test_only_memories_of_this_profile_are_meant_and_erased(
-    talk: StartTalk, house: Resources, rows: Rows
+async def test_forgetting_is_limited_to_the_profile(
+    conversation: StartConversation, chat_resources: Resources, rows: Rows
 ) -> None:
-    session, other = await talk(), await talk()
-    added = await remember(house, home_of(other), [NewMemory("I live in Paris")])
+    session, other = await conversation(), await conversation()
+    added = await remember(chat_resources, namespace_of(other), [NewMemory("I live in Paris")])
     asked = await session.say("Forget that I live in Paris")
     assert asked["forget"] is None
     assert "nothing" in asked["message"]["content"]
@@ -95,9 +103,11 @@ async def test_only_memories_of_this_profile_are_meant_and_erased(
     assert await rows.memories(session.project_id, "fact") == ["I live in Paris"]
 
 
-async def test_incognito_shows_and_erases_nothing_and_says_why(talk: StartTalk, house: Resources, rows: Rows) -> None:
-    session = await talk("incognito")
-    added = await remember(house, home_of(session), [NewMemory("I live in Paris")])
+async def test_incognito_neither_lists_nor_deletes_memories(
+    conversation: StartConversation, chat_resources: Resources, rows: Rows
+) -> None:
+    session = await conversation("incognito")
+    added = await remember(chat_resources, namespace_of(session), [NewMemory("I live in Paris")])
     asked = await session.say("Forget that I live in Paris")
     assert asked["forget"] is None
     assert "incognito" in asked["message"]["content"]
@@ -105,16 +115,16 @@ async def test_incognito_shows_and_erases_nothing_and_says_why(talk: StartTalk, 
     assert await rows.memories(session.project_id, "fact") == ["I live in Paris"]
 
 
-async def test_ordinary_words_go_to_the_model(talk: StartTalk, server: ModelServer) -> None:
-    session = await talk()
+async def test_ordinary_message_goes_to_the_model(conversation: StartConversation, model_server: ModelServer) -> None:
+    session = await conversation()
     await session.say("Don't forget to buy milk")
-    assert len(server.conversations) == 1
+    assert len(model_server.conversations) == 1
 
 
-async def test_two_confirmations_at_once_forget_once(talk: StartTalk, house: Resources) -> None:
-    first = await talk(user_id="ann")
-    second = await talk(user_id="ann")
-    added = await remember(house, home_of(first), [NewMemory("I live in Paris")])
+async def test_concurrent_confirmations_delete_once(conversation: StartConversation, chat_resources: Resources) -> None:
+    first = await conversation(user_id="ann")
+    second = await conversation(user_id="ann")
+    added = await remember(chat_resources, namespace_of(first), [NewMemory("I live in Paris")])
     ids = [str(added.results[0].id)]
     answers = await asyncio.gather(*(each.say("Yes", confirm_forget=ids) for each in (first, second)))
     assert sorted(len(answer["forgotten"]) for answer in answers) == [0, 1]

@@ -1,4 +1,4 @@
-"""A conversation of two thousand messages: summarised once, and a turn in it costs what a turn in a short one does."""
+"""A conversation of two thousand messages is summarised once, and its turns cost as much as those of a short one."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ from app.core.jobs import defer
 from app.core.resources import Resources
 from app.main import create_app
 from app.worker import run_jobs
-from tests.chat.conftest import StartTalk
-from tests.chat.conversation import Rows, Talk
-from tests.conftest import KeyHolder, client_of
+from tests.chat.conftest import StartConversation
+from tests.chat.conversation import Conversation, Rows
+from tests.conftest import KeyHolder, open_client
 from tests.model_server import ModelServer, Says
 
 MESSAGES = 2000
@@ -28,16 +28,16 @@ from sessions s, generate_series(1, {count}) n where s.id = '{session_id}' order
 """
 
 
-async def fill(rows: Rows, session: Talk, count: int) -> None:
+async def fill(rows: Rows, session: Conversation, count: int) -> None:
     async with rows.admin.begin() as connection:
         await connection.exec_driver_sql(FILL.format(count=count, session_id=session.session_id))
 
 
 @contextlib.contextmanager
-def counting(house: Resources) -> Iterator[list[int]]:
-    """How many rows each statement brought, of this house's database alone."""
+def counting(chat_resources: Resources) -> Iterator[list[int]]:
+    """The number of rows that each statement returns, of this database alone."""
     brought: list[int] = []
-    engine = house.database.engine.sync_engine
+    engine = chat_resources.database.engine.sync_engine
 
     def note(*arguments: object) -> None:
         brought.append(getattr(arguments[1], "rowcount", 0))
@@ -55,72 +55,72 @@ def tokens_of(asked: dict[str, object]) -> int:
     return sum(estimate_tokens(message["content"]) for message in messages)
 
 
-async def test_a_turn_costs_the_same_after_two_thousand_messages_as_after_a_hundred(
-    talk: StartTalk, rows: Rows, house: Resources, server: ModelServer
+async def test_turn_cost_does_not_grow_with_the_conversation(
+    conversation: StartConversation, rows: Rows, chat_resources: Resources, model_server: ModelServer
 ) -> None:
     costs = []
     for count in (100, MESSAGES):
-        session = await talk()
+        session = await conversation()
         await fill(rows, session, count)
         await session.say("The first turn rebuilds short-term memory")
         for _ in range(2):
-            with counting(house) as brought:
+            with counting(chat_resources) as brought:
                 await session.say("What did we say?")
         costs.append((len(brought), sum(brought)))
-        assert tokens_of(server.conversations[-1]) <= house.values.context_tokens
+        assert tokens_of(model_server.conversations[-1]) <= chat_resources.config.context_tokens
         assert max(brought) <= 100
     assert costs[0] == costs[1]
 
 
-async def test_the_prompt_keeps_the_newest_words_within_its_budget(
-    talk: StartTalk, rows: Rows, house: Resources, server: ModelServer, key: KeyHolder
+async def test_prompt_keeps_the_newest_messages_within_its_budget(
+    conversation: StartConversation, rows: Rows, chat_resources: Resources, model_server: ModelServer, key: KeyHolder
 ) -> None:
-    small = replace(house, values=replace(house.values, context_tokens=1000))
-    client: httpx.AsyncClient = client_of(create_app(small), key.key)
-    session = replace(await talk(), client=client)
+    small = replace(chat_resources, config=replace(chat_resources.config, context_tokens=1000))
+    client: httpx.AsyncClient = open_client(create_app(small), key.key)
+    session = replace(await conversation(), client=client)
     await fill(rows, session, 200)
     await session.say("And now?")
-    asked = server.conversations[-1]
+    asked = model_server.conversations[-1]
     assert tokens_of(asked) <= 1000
     assert asked["messages"][-1]["content"] == "And now?"
     assert asked["messages"][-2]["content"].startswith("Message 200 ")
     assert "Message 100 " not in str(asked)
 
 
-async def test_a_long_history_is_summarised_once_and_remembered(
-    talk: StartTalk, rows: Rows, house: Resources, server: ModelServer
+async def test_long_conversation_is_summarised_once(
+    conversation: StartConversation, rows: Rows, chat_resources: Resources, model_server: ModelServer
 ) -> None:
-    session = await talk()
+    session = await conversation()
     await fill(rows, session, MESSAGES)
     await session.say("Let us go on")
-    server.always(Says("They talked about something more."))
-    async with run_jobs(house, concurrency=2, look_every_seconds=0.1):
+    model_server.always(Says("They talked about something more."))
+    async with run_jobs(chat_resources, concurrency=2, poll_seconds=0.1):
         await rows.wait_for("select summary_through is not null from sessions where id = :id", id=session.session_id)
         await nothing_waits(rows, session)
-        asked = [body for body in server.conversations if "Summarise" in str(body["messages"][0])]
+        asked = [body for body in model_server.conversations if "Summarise" in str(body["messages"][0])]
         for number in (1, 500, 1000, 1900):
             words = f"Message {number} of {session.session_id}"
-            assert sum(words in str(body) for body in asked) == 1, "each is read once, none is passed over"
-        assert all(tokens_of(body) <= house.values.context_tokens for body in asked)
+            assert sum(words in str(body) for body in asked) == 1, "each message is read once, none is skipped"
+        assert all(tokens_of(body) <= chat_resources.config.context_tokens for body in asked)
         spent = (await session.client.get("/v1/usage")).json()
         assert spent["turns"] == 1
-        its_own = sum(session.session_id in str(body) for body in asked)  # a worker does other tests' jobs, too
-        assert spent["prompt_tokens"] >= 11 * (1 + its_own), "the model says 11 of each"
+        its_own = sum(session.session_id in str(body) for body in asked)  # the worker also runs jobs of other tests
+        assert spent["prompt_tokens"] >= 11 * (1 + its_own), "the model server reports 11 for each request"
         await session.say("Still here?")
-        asked_before = len(server.conversations)
-        later = server.conversations[-1]
+        asked_before = len(model_server.conversations)
+        later = model_server.conversations[-1]
         assert "They talked about something more." in later["messages"][0]["content"]
         assert len(later["messages"]) < 40
         await nothing_waits(rows, session)
         await session.say("And now?")
-        async with house.database.transaction(session.project_id) as tx:
+        async with chat_resources.database.transaction(session.project_id) as tx:
             await defer(tx, summarize, project_id=str(session.project_id), session_id=session.session_id)
         await nothing_waits(rows, session)
-    again = [body for body in server.conversations[asked_before:] if "Summarise" in str(body["messages"][0])]
+    again = [body for body in model_server.conversations[asked_before:] if "Summarise" in str(body["messages"][0])]
     assert again == []
 
 
-async def nothing_waits(rows: Rows, session: Talk) -> None:
+async def nothing_waits(rows: Rows, session: Conversation) -> None:
     await rows.wait_for(
         "select not exists (select from jobs.procrastinate_jobs where args ->> 'session_id' = :id"
         " and status in ('todo', 'doing'))",
@@ -129,8 +129,8 @@ async def nothing_waits(rows: Rows, session: Talk) -> None:
 
 
 @pytest.mark.parametrize("mode", ["pause_memories", "incognito"])
-async def test_only_a_conversation_in_normal_mode_is_summarised(mode: str, talk: StartTalk, rows: Rows) -> None:
-    session = await talk(mode)
+async def test_summary_is_made_in_normal_mode_only(mode: str, conversation: StartConversation, rows: Rows) -> None:
+    session = await conversation(mode)
     await fill(rows, session, 100)
     await session.say("Let us go on")
     assert await rows.jobs(session.project_id) == 0

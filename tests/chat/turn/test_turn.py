@@ -1,4 +1,4 @@
-"""A turn from the question to the answer, whole and streamed, and everything that can go wrong on the way."""
+"""A turn from the question to the answer, whole and streamed, and every way in which it can fail."""
 
 import asyncio
 import uuid
@@ -12,11 +12,11 @@ from app.adapters.in_process import InProcessCounters
 from app.core.rate_limit import RateLimits, read_limit
 from app.core.resources import Resources
 from app.main import create_app
-from app.memory.ledger.new_memory import NewMemory
+from app.memory.ledger import NewMemory
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
-from tests.chat.conftest import StartTalk
-from tests.chat.conversation import Rows, Talk, read_events, serving
+from tests.chat.conftest import StartConversation
+from tests.chat.conversation import Conversation, Rows, read_events, serving
 from tests.conftest import KeyHolder, MakeKey
 from tests.model_server import Drops, Fails, Hangs, ModelServer, Says
 
@@ -24,7 +24,7 @@ MODES = ["normal", "pause_memories", "incognito"]
 AnotherApp = Callable[..., httpx.AsyncClient]
 
 
-def through(session: Talk, client: httpx.AsyncClient) -> Talk:
+def through(session: Conversation, client: httpx.AsyncClient) -> Conversation:
     return replace(session, client=client)
 
 
@@ -33,15 +33,15 @@ async def eventually(condition: Callable[[], bool]) -> None:
         if condition():
             return
         await asyncio.sleep(0.01)
-    raise AssertionError("it never happened")
+    raise AssertionError("the condition did not become true")
 
 
-# ---------------------------------------------------------------- shape
+# ---------------------------------------------------------------- response
 
 
-async def test_an_answer_has_the_agreed_shape(talk: StartTalk, server: ModelServer) -> None:
-    server.chat(Says("Good", " morning"))
-    session = await talk()
+async def test_turn_answer_has_the_documented_shape(conversation: StartConversation, model_server: ModelServer) -> None:
+    model_server.chat(Says("Good", " morning"))
+    session = await conversation()
     answer = await session.say("Hello")
     assert answer["session_id"] == session.session_id
     assert answer["user_message"] == {"id": answer["user_message"]["id"], "role": "user", "content": "Hello"}
@@ -55,13 +55,13 @@ async def test_an_answer_has_the_agreed_shape(talk: StartTalk, server: ModelServ
     ]
 
 
-async def test_a_stream_tells_what_is_recalled_then_the_words_then_the_whole(
-    talk: StartTalk, server: ModelServer, house: Resources
+async def test_stream_sends_recalled_tokens_message_and_done(
+    conversation: StartConversation, model_server: ModelServer, chat_resources: Resources
 ) -> None:
-    session = await talk()
-    home = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
-    await remember(house, home, [NewMemory("My sister Ines lives in Lisbon")])
-    server.chat(Says("In", " Lisbon", "."))
+    session = await conversation()
+    namespace = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
+    await remember(chat_resources, namespace, [NewMemory("My sister Ines lives in Lisbon")])
+    model_server.chat(Says("In", " Lisbon", "."))
     events = await session.stream("Where does my sister Ines live?")
     assert [event.kind for event in events] == ["recalled", "token", "token", "token", "message", "done"]
     [recalled] = events[0].content["memories"]
@@ -73,48 +73,52 @@ async def test_a_stream_tells_what_is_recalled_then_the_words_then_the_whole(
     assert events[4].content["recalled"] == [recalled]
 
 
-async def test_accept_asks_for_a_stream_too(talk: StartTalk) -> None:
-    session = await talk()
+async def test_stream_can_be_requested_with_the_accept_header(conversation: StartConversation) -> None:
+    session = await conversation()
     response = await session.post("Hello", {"Accept": "text/event-stream"})
     assert response.headers["content-type"].startswith("text/event-stream")
     assert read_events(response.text)[-1].kind == "done"
 
 
-async def test_chat_opens_a_session_and_goes_on_in_it(key: KeyHolder, server: ModelServer) -> None:
+async def test_chat_creates_a_session_and_continues_it(key: KeyHolder, model_server: ModelServer) -> None:
     first = (await key.client.post("/v1/chat", json={"message": "I am Ann", "user_id": "ann"})).json()
     body = {"message": "Who am I?", "user_id": "ann", "session_id": first["session_id"]}
     second = (await key.client.post("/v1/chat", json=body)).json()
     assert second["session_id"] == first["session_id"]
-    assert "I am Ann" in str(server.conversations[-1])
+    assert "I am Ann" in str(model_server.conversations[-1])
     switched = await key.client.post("/v1/chat", json={**body, "privacy_mode": "incognito"})
     assert switched.json()["message"]["id"] is None
 
 
-async def test_persona_and_options_reach_the_model(key: KeyHolder, talk: StartTalk, server: ModelServer) -> None:
+async def test_persona_and_options_reach_the_model(
+    key: KeyHolder, conversation: StartConversation, model_server: ModelServer
+) -> None:
     body = {"name": "Pirate", "persona": "You are a pirate.", "user_id": "ann"}
     profile = (await key.client.post("/v1/profiles", json=body)).json()
-    session = await talk(user_id="ann", profile_id=profile["id"])
+    session = await conversation(user_id="ann", profile_id=profile["id"])
     await session.say("Ahoy", model="other-model", temperature=0.3, max_tokens=55)
-    [asked] = server.conversations
+    [asked] = model_server.conversations
     assert asked["messages"][0]["content"].startswith("You are a pirate.")
     assert (asked["model"], asked["temperature"], asked["max_tokens"]) == ("other-model", 0.3, 55)
 
 
 @pytest.mark.parametrize("wrong", [{"temperature": 2.1}, {"max_tokens": 0}, {"max_tokens": 10**6}, {"model": ""}])
-async def test_options_have_limits(wrong: dict[str, object], talk: StartTalk, server: ModelServer) -> None:
-    assert (await (await talk()).post("Hello", **wrong)).status_code == 422
-    assert server.conversations == []
+async def test_options_outside_their_limits_are_refused(
+    wrong: dict[str, object], conversation: StartConversation, model_server: ModelServer
+) -> None:
+    assert (await (await conversation()).post("Hello", **wrong)).status_code == 422
+    assert model_server.conversations == []
 
 
 @pytest.mark.parametrize("length", [20_000, 200_000])
-async def test_a_message_longer_than_the_model_reads_is_refused(length: int, talk: StartTalk) -> None:
-    response = await (await talk()).post("x" * length)
+async def test_message_longer_than_the_model_reads_is_refused(length: int, conversation: StartConversation) -> None:
+    response = await (await conversation()).post("x" * length)
     assert (response.status_code, response.json()["code"]) == (400, "message_too_long")
 
 
 @pytest.mark.parametrize("content", ["", "   \n", "nul \0 byte"])
-async def test_an_unusable_message_is_refused(content: str, talk: StartTalk) -> None:
-    assert (await (await talk()).post(content)).status_code == 422
+async def test_unusable_message_is_refused(content: str, conversation: StartConversation) -> None:
+    assert (await (await conversation()).post(content)).status_code == 422
 
 
 # ---------------------------------------------------------------- the model fails
@@ -122,11 +126,11 @@ async def test_an_unusable_message_is_refused(content: str, talk: StartTalk) -> 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_model_that_is_down_is_said_clearly_and_the_message_kept(
-    mode: str, streamed: bool, talk: StartTalk, server: ModelServer
+async def test_model_failure_is_reported_and_the_message_is_stored(
+    mode: str, streamed: bool, conversation: StartConversation, model_server: ModelServer
 ) -> None:
-    session = await talk(mode)
-    server.chat(Fails(500))
+    session = await conversation(mode)
+    model_server.chat(Fails(500))
     response = await session.post("Are you there?", stream=streamed)
     if streamed:
         error = read_events(response.text)[-1]
@@ -142,11 +146,11 @@ async def test_a_model_that_is_down_is_said_clearly_and_the_message_kept(
     assert (await session.say("And now?"))["message"]["content"] == "Hello there."
 
 
-async def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came_and_teaches_nothing(
-    talk: StartTalk, server: ModelServer, rows: Rows
+async def test_interrupted_answer_is_stored_but_not_memorized(
+    conversation: StartConversation, model_server: ModelServer, rows: Rows
 ) -> None:
-    session = await talk()
-    server.chat(Drops(after=("I work", " at")))
+    session = await conversation()
+    model_server.chat(Drops(after=("I work", " at")))
     events = await session.stream("I like Kestrels.")
     assert [event.kind for event in events] == ["recalled", "token", "token", "error"]
     kept = await session.history()
@@ -160,36 +164,44 @@ async def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came_and_teaches_n
     sql = "select count(*) from memories where project_id = :id and context like '%work%'"
     assert await rows.one(sql, id=session.project_id) == 0
     sql = "select completion_tokens from token_usage where project_id = :id"
-    assert await rows.one(sql, id=session.project_id) > 3, "what broke off has cost something too"
+    assert await rows.one(sql, id=session.project_id) > 3, "an interrupted answer is counted too"
 
 
 class NoIndex:
-    """Stands where the vector index was, and does not answer."""
+    """A vector index that cannot be reached."""
 
-    async def candidates(self, *_: object) -> list[object]:
+    async def find_candidates(self, *_: object) -> list[object]:
         raise ConnectionError("no route")
 
 
-async def test_without_recall_a_turn_goes_on_and_says_so(talk: StartTalk, another_app: AnotherApp) -> None:
-    session = through(await talk(), another_app(index=NoIndex()))
+async def test_turn_continues_without_recall_and_reports_it(
+    conversation: StartConversation, another_app: AnotherApp
+) -> None:
+    session = through(await conversation(), another_app(index=NoIndex()))
     events = await session.stream("Where do I live?")
     assert events[0].content == {"memories": [], "failed": True}
     assert events[-2].content["recall_failed"] is True
     assert events[-2].content["message"]["content"] == "Hello there."
 
 
-# ---------------------------------------------------------------- the client leaves
+# ---------------------------------------------------------------- the client disconnects
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_client_that_goes_away_stops_the_model(
-    mode: str, streamed: bool, talk: StartTalk, house: Resources, server: ModelServer, key: KeyHolder, rows: Rows
+async def test_client_disconnect_stops_the_model(
+    mode: str,
+    streamed: bool,
+    conversation: StartConversation,
+    chat_resources: Resources,
+    model_server: ModelServer,
+    key: KeyHolder,
+    rows: Rows,
 ) -> None:
-    session = await talk(mode)
-    server.chat(Hangs(after=("Once", " upon")))
+    session = await conversation(mode)
+    model_server.chat(Hangs(after=("Once", " upon")))
     headers = {"Authorization": f"Bearer {key.key}"}
-    async with serving(create_app(house)) as url, httpx.AsyncClient(base_url=url, headers=headers) as client:
+    async with serving(create_app(chat_resources)) as url, httpx.AsyncClient(base_url=url, headers=headers) as client:
         body = {"content": "Tell me a story", "stream": streamed}
         if streamed:
             async with client.stream("POST", f"{session.path}/messages", json=body) as response:
@@ -199,7 +211,7 @@ async def test_a_client_that_goes_away_stops_the_model(
         else:
             with pytest.raises(httpx.ReadTimeout):
                 await client.post(f"{session.path}/messages", json=body, timeout=2)
-        await eventually(lambda: server.abandoned == 1)
+        await eventually(lambda: model_server.abandoned == 1)
         await rows.wait_for("select turn_id is null from sessions where id = :id", id=session.session_id)
     kept = [message["content"] for message in await session.history()]
     assert kept == ([] if mode == "incognito" else ["Tell me a story", "Once upon"])
@@ -207,14 +219,20 @@ async def test_a_client_that_goes_away_stops_the_model(
     assert (await session.say("Hello"))["message"]["content"] == "Hello there."
 
 
-# ---------------------------------------------------------------- two at once
+# ---------------------------------------------------------------- concurrency
 
 
-async def test_a_long_answer_keeps_its_session(
-    talk: StartTalk, server: ModelServer, rows: Rows, house: Resources, another_app: AnotherApp
+async def test_lease_is_renewed_during_a_long_answer(
+    conversation: StartConversation,
+    model_server: ModelServer,
+    rows: Rows,
+    chat_resources: Resources,
+    another_app: AnotherApp,
 ) -> None:
-    session = through(await talk(), another_app(values=replace(house.values, lease_renewed_seconds=0.05)))
-    server.chat(Says("A", " long", " answer", delay=0.3))
+    session = through(
+        await conversation(), another_app(config=replace(chat_resources.config, lease_renewed_seconds=0.05))
+    )
+    model_server.chat(Says("A", " long", " answer", delay=0.3))
     answering = asyncio.create_task(session.say("Hello"))
     await rows.wait_for("select turn_until is not null from sessions where id = :id", id=session.session_id)
     first = await rows.one("select turn_until from sessions where id = :id", id=session.session_id)
@@ -223,13 +241,13 @@ async def test_a_long_answer_keeps_its_session(
     await answering
 
 
-async def test_a_second_turn_at_the_same_time_is_refused_and_works_afterwards(
-    talk: StartTalk, server: ModelServer
+async def test_concurrent_turn_is_refused_and_works_afterwards(
+    conversation: StartConversation, model_server: ModelServer
 ) -> None:
-    session = await talk()
-    server.chat(Says("Slow", " answer", delay=0.3))
+    session = await conversation()
+    model_server.chat(Says("Slow", " answer", delay=0.3))
     first = asyncio.create_task(session.say("First"))
-    await eventually(lambda: len(server.conversations) == 1)
+    await eventually(lambda: len(model_server.conversations) == 1)
     second = await session.post("Second")
     assert (second.status_code, second.json()["code"]) == (409, "turn_in_progress")
     assert second.headers["Retry-After"] == "1"
@@ -239,9 +257,11 @@ async def test_a_second_turn_at_the_same_time_is_refused_and_works_afterwards(
     assert said == ["First", "Slow answer", "Second", "Hello there."]
 
 
-async def test_of_fifty_turns_at_once_none_is_interleaved_or_lost(talk: StartTalk, server: ModelServer) -> None:
-    session = await talk()
-    server.always(Says("Yes", delay=0.01))
+async def test_fifty_concurrent_turns_are_neither_interleaved_nor_lost(
+    conversation: StartConversation, model_server: ModelServer
+) -> None:
+    session = await conversation()
+    model_server.always(Says("Yes", delay=0.01))
     answers = await asyncio.gather(*(session.post(f"Question {number}") for number in range(50)))
     assert {answer.status_code for answer in answers} <= {200, 409}
     answered = [answer.json()["user_message"]["content"] for answer in answers if answer.status_code == 200]
@@ -250,8 +270,8 @@ async def test_of_fifty_turns_at_once_none_is_interleaved_or_lost(talk: StartTal
     assert sorted(message["content"] for message in history if message["role"] == "user") == sorted(answered)
 
 
-async def test_a_session_left_by_a_crash_is_free_again_soon(talk: StartTalk, rows: Rows) -> None:
-    session = await talk()
+async def test_session_is_free_again_after_its_lease_expired(conversation: StartConversation, rows: Rows) -> None:
+    session = await conversation()
     async with rows.admin.begin() as connection:
         sql = (
             "update sessions set turn_id = gen_random_uuid(), turn_until = now() - interval '1 second' where id = '{}'"
@@ -260,44 +280,46 @@ async def test_a_session_left_by_a_crash_is_free_again_soon(talk: StartTalk, row
     await session.say("Anybody there?")
 
 
-async def test_a_reset_in_mid_answer_empties_what_was_said_before_it(talk: StartTalk, server: ModelServer) -> None:
-    session = await talk()
-    server.chat(Says("Slow", " answer", delay=0.3))
+async def test_reset_during_an_answer_discards_that_turn(
+    conversation: StartConversation, model_server: ModelServer
+) -> None:
+    session = await conversation()
+    model_server.chat(Says("Slow", " answer", delay=0.3))
     answering = asyncio.create_task(session.post("My name is Ann"))
-    await eventually(lambda: len(server.conversations) == 1)
+    await eventually(lambda: len(model_server.conversations) == 1)
     await session.client.post(f"{session.path}/reset")
     late = await answering
     assert (late.status_code, late.json()["code"]) == (409, "turn_lost")
     await session.say("Who am I?")
-    assert "Ann" not in str(server.conversations[-1])
+    assert "Ann" not in str(model_server.conversations[-1])
     assert len(await session.history()) == 2
 
 
-async def test_an_incognito_answer_that_arrives_after_leaving_is_not_kept(
-    talk: StartTalk, server: ModelServer, house: Resources
+async def test_incognito_answer_is_not_stored_after_leaving_incognito(
+    conversation: StartConversation, model_server: ModelServer, chat_resources: Resources
 ) -> None:
-    session = await talk("incognito")
-    server.chat(Says("Slow", " answer", delay=0.3))
+    session = await conversation("incognito")
+    model_server.chat(Says("Slow", " answer", delay=0.3))
     answering = asyncio.create_task(session.say("My secret is Puffin"))
-    await eventually(lambda: len(server.conversations) == 1)
+    await eventually(lambda: len(model_server.conversations) == 1)
     await session.switch("normal")
     assert (await answering)["message"]["content"] == "Slow answer"
-    assert await house.short_term.get(f"incognito:{session.session_id}") is None
+    assert await chat_resources.short_term.get(f"incognito:{session.session_id}") is None
 
 
-# ---------------------------------------------------------------- sent again
+# ---------------------------------------------------------------- idempotency
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_turn_sent_again_with_its_key_answers_the_same(
-    mode: str, streamed: bool, talk: StartTalk, server: ModelServer, house: Resources
+async def test_repeated_turn_with_its_idempotency_key_receives_the_same_answer(
+    mode: str, streamed: bool, conversation: StartConversation, model_server: ModelServer, chat_resources: Resources
 ) -> None:
-    session = await talk(mode)
+    session = await conversation(mode)
     if mode != "incognito":
-        home = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
-        await remember(house, home, [NewMemory("My sister Ines lives in Lisbon")])
-    server.chat(Says("The", " first"), Says("The", " second"))
+        namespace = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
+        await remember(chat_resources, namespace, [NewMemory("My sister Ines lives in Lisbon")])
+    model_server.chat(Says("The", " first"), Says("The", " second"))
     headers = {"Idempotency-Key": uuid.uuid4().hex}
     first = await session.say("Where does Ines live?", headers)
     if streamed:
@@ -308,48 +330,54 @@ async def test_a_turn_sent_again_with_its_key_answers_the_same(
         again = await session.say("Where does Ines live?", headers)
     usage = {"usage": None} if mode == "incognito" else {}
     assert {**again, **usage} == {**first, **usage}
-    assert len(server.conversations) == 1
+    assert len(model_server.conversations) == 1
     other = await session.post("Something else", headers)
     assert other.status_code == 422
     assert "Idempotency-Key" in other.json()["detail"]
     assert (await session.say("Next"))["message"]["content"] == "The second"
 
 
-async def test_a_chat_sent_again_with_its_key_finds_the_session_it_made(key: KeyHolder, server: ModelServer) -> None:
+async def test_repeated_chat_with_its_idempotency_key_finds_its_session(
+    key: KeyHolder, model_server: ModelServer
+) -> None:
     headers, body = {"Idempotency-Key": "once"}, {"message": "Hello", "user_id": "ann", "privacy_mode": "incognito"}
     first = (await key.client.post("/v1/chat", json=body, headers=headers)).json()
     again = (await key.client.post("/v1/chat", json=body, headers=headers)).json()
     assert again["session_id"] == first["session_id"]
-    assert len(server.conversations) == 1
+    assert len(model_server.conversations) == 1
     assert len((await key.client.get("/v1/sessions", params={"user_id": "ann"})).json()["results"]) == 1
 
 
-async def test_of_many_with_the_same_key_at_once_the_model_hears_one(talk: StartTalk, server: ModelServer) -> None:
-    session = await talk()
-    server.always(Says("Yes", delay=0.05))
+async def test_concurrent_turns_with_one_idempotency_key_reach_the_model_once(
+    conversation: StartConversation, model_server: ModelServer
+) -> None:
+    session = await conversation()
+    model_server.always(Says("Yes", delay=0.05))
     headers = {"Idempotency-Key": "same"}
     answers = await asyncio.gather(*(session.post("Hello", headers) for _ in range(20)))
     assert {answer.status_code for answer in answers} <= {200, 409}
-    assert len(server.conversations) == 1
+    assert len(model_server.conversations) == 1
     assert len(await session.history()) == 2
 
 
-async def test_a_failed_turn_sent_again_takes_the_place_of_what_was_kept(talk: StartTalk, server: ModelServer) -> None:
-    session = await talk()
+async def test_repeated_turn_replaces_its_interrupted_attempt(
+    conversation: StartConversation, model_server: ModelServer
+) -> None:
+    session = await conversation()
     headers = {"Idempotency-Key": "again"}
-    server.chat(Fails(500))
+    model_server.chat(Fails(500))
     assert (await session.post("Hello", headers)).status_code == 503
     await session.say("Hello", headers)
     assert [message["content"] for message in await session.history()] == ["Hello", "Hello there."]
-    assert len(server.conversations[-1]["messages"]) == 2
+    assert len(model_server.conversations[-1]["messages"]) == 2
 
 
-async def test_what_was_forgotten_since_is_not_said_again(
-    talk: StartTalk, server: ModelServer, house: Resources
+async def test_repeated_answer_omits_memories_deleted_since(
+    conversation: StartConversation, model_server: ModelServer, chat_resources: Resources
 ) -> None:
-    session = await talk()
-    home = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
-    await remember(house, home, [NewMemory("My sister Ines lives in Lisbon")])
+    session = await conversation()
+    namespace = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
+    await remember(chat_resources, namespace, [NewMemory("My sister Ines lives in Lisbon")])
     headers = {"Idempotency-Key": "k"}
     [recalled] = (await session.say("Where does Ines live?", headers))["recalled"]
     await session.say("Go ahead", confirm_forget=[recalled["id"]])
@@ -359,8 +387,10 @@ async def test_what_was_forgotten_since_is_not_said_again(
 # ---------------------------------------------------------------- limits
 
 
-async def test_a_project_stops_at_its_tokens_of_the_month(talk: StartTalk, server: ModelServer) -> None:
-    session = await talk()
+async def test_turns_are_refused_once_the_monthly_budget_is_used(
+    conversation: StartConversation, model_server: ModelServer
+) -> None:
+    session = await conversation()
     usage = (await session.client.patch("/v1/usage", json={"monthly_token_budget": 12})).json()
     assert (usage["prompt_tokens"], usage["turns"], usage["monthly_token_budget"]) == (0, 0, 12)
     await session.say("One")
@@ -371,61 +401,63 @@ async def test_a_project_stops_at_its_tokens_of_the_month(talk: StartTalk, serve
     assert (refused.status_code, refused.json()["code"]) == (429, "token_budget_used")
     assert "12 tokens" in refused.json()["detail"]
     assert int(refused.headers["Retry-After"]) > 0
-    assert len(server.conversations) == 1
+    assert len(model_server.conversations) == 1
 
     await session.client.patch("/v1/usage", json={"monthly_token_budget": None})
     await session.say("Two")
 
 
 @pytest.mark.parametrize("budget", [-1, 1.5, "many", 2**53])
-async def test_a_budget_is_a_number_of_tokens(client: httpx.AsyncClient, budget: object) -> None:
+async def test_budget_must_be_a_number_of_tokens(client: httpx.AsyncClient, budget: object) -> None:
     assert (await client.patch("/v1/usage", json={"monthly_token_budget": budget})).status_code == 422
     assert (await client.patch("/v1/usage", json={})).status_code == 422
     assert (await client.get("/v1/usage")).json()["monthly_token_budget"] is None
 
 
-async def test_thirty_turns_a_minute_for_each_user(
-    talk: StartTalk, another_app: AnotherApp, house: Resources, server: ModelServer
+async def test_chat_rate_limit_counts_each_user(
+    conversation: StartConversation, another_app: AnotherApp, chat_resources: Resources, model_server: ModelServer
 ) -> None:
     generous = {name: read_limit(name, "100000/minute") for name in ("user", "project", "everyone")}
     clock = InProcessCounters(clock=lambda: 1000.0)
     limits = RateLimits(clock, chat=read_limit("rate_limit_chat", "30/minute"), **generous)
     client = another_app(limits=limits)
-    ann, bob = through(await talk(user_id="ann"), client), through(await talk(user_id="bob"), client)
+    ann, bob = through(await conversation(user_id="ann"), client), through(await conversation(user_id="bob"), client)
     assert [(await ann.post("Hi")).status_code for _ in range(30)] == [200] * 30
     refused = await ann.post("Hi")
     assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
     assert int(refused.headers["Retry-After"]) > 0
     assert (await bob.post("Hi")).status_code == 200
-    assert len(server.conversations) == 31
+    assert len(model_server.conversations) == 31
 
 
-async def test_no_connection_is_held_while_the_model_thinks(
-    talk: StartTalk, server: ModelServer, house: Resources
+async def test_no_database_connection_is_held_while_the_model_answers(
+    conversation: StartConversation, model_server: ModelServer, chat_resources: Resources
 ) -> None:
-    talks = [await talk() for _ in range(20)]
-    server.always(Says("Slowly", delay=0.5))
-    answering = [asyncio.create_task(each.say("Hello")) for each in talks]
-    await eventually(lambda: len(server.conversations) == 20)
-    assert house.database.pool_state()[1] == 0
+    conversations_at_once = [await conversation() for _ in range(20)]
+    model_server.always(Says("Slowly", delay=0.5))
+    answering = [asyncio.create_task(each.say("Hello")) for each in conversations_at_once]
+    await eventually(lambda: len(model_server.conversations) == 20)
+    assert chat_resources.database.pool_state()[1] == 0
     await asyncio.gather(*answering)
 
 
-async def test_somebody_elses_session_is_not_there(talk: StartTalk, make_key: MakeKey, key: KeyHolder) -> None:
-    session = await talk(user_id="ann")
+async def test_session_of_another_user_is_not_found(
+    conversation: StartConversation, make_key: MakeKey, key: KeyHolder
+) -> None:
+    session = await conversation(user_id="ann")
     body = {"message": "Hi", "user_id": "bob", "session_id": session.session_id}
     assert (await key.client.post("/v1/chat", json=body)).status_code == 404
     other = await make_key(project=key.project_id)
     assert (await through(session, other.client).post("Hi")).status_code == 200
 
 
-async def test_short_term_memory_that_is_away_makes_it_slower_not_broken(
-    talk: StartTalk, another_app: AnotherApp, server: ModelServer
+async def test_turn_works_without_short_term_memory(
+    conversation: StartConversation, another_app: AnotherApp, model_server: ModelServer
 ) -> None:
-    session = through(await talk(), another_app(short_term=NoShortTerm()))
+    session = through(await conversation(), another_app(short_term=NoShortTerm()))
     await session.say("My dog is called Rex")
     await session.say("What is my dog called?")
-    assert "Rex" in str(server.conversations[-1])
+    assert "Rex" in str(model_server.conversations[-1])
 
 
 class NoShortTerm:
@@ -439,10 +471,10 @@ class NoShortTerm:
         raise ConnectionError
 
 
-async def test_what_others_write_into_a_session_is_seen_by_the_next_turn(
-    talk: StartTalk, server: ModelServer, rows: Rows
+async def test_next_turn_sees_messages_written_by_others(
+    conversation: StartConversation, model_server: ModelServer, rows: Rows
 ) -> None:
-    session = await talk()
+    session = await conversation()
     await session.say("Hello")
     async with rows.admin.begin() as connection:
         sql = (
@@ -451,4 +483,4 @@ async def test_what_others_write_into_a_session_is_seen_by_the_next_turn(
         )
         await connection.exec_driver_sql(sql.format(session.session_id))
     await session.say("What is my dog called?")
-    assert "Rex" in str(server.conversations[-1])
+    assert "Rex" in str(model_server.conversations[-1])
