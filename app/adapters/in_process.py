@@ -1,18 +1,18 @@
-"""Short-term memory and counters with nothing outside the process behind them: the embedded default."""
+"""Short-term memory and counters inside the process: the default."""
 
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-MOST_VALUES = 100_000
+MAX_VALUES = 100_000
 
 
 class InProcessShortTerm:
-    """Values with a time to live; the least recently used go first when there are too many."""
+    """Values with a time to live. When there are too many, the least recently used ones are removed."""
 
-    def __init__(self, *, most: int = MOST_VALUES, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, max_values: int = MAX_VALUES, clock: Callable[[], float] = time.monotonic) -> None:
         self._values: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
-        self._most = most
+        self._max_values = max_values
         self._clock = clock
 
     async def get(self, key: str) -> bytes | None:
@@ -28,9 +28,9 @@ class InProcessShortTerm:
     async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
         self._values[key] = (self._clock() + ttl_seconds, value)
         self._values.move_to_end(key)
-        while len(self._values) > self._most:
+        while len(self._values) > self._max_values:
             self._values.popitem(last=False)
-        self._forget_expired(8)
+        self._remove_expired(8)
 
     async def delete(self, *keys: str) -> int:
         return sum(self._values.pop(key, None) is not None for key in keys)
@@ -41,16 +41,16 @@ class InProcessShortTerm:
     async def close(self) -> None:
         self._values.clear()
 
-    def _forget_expired(self, look_at: int) -> None:
-        """A few of the oldest with each write: nothing expired stays for long, and no write pays for all."""
+    def _remove_expired(self, count: int) -> None:
+        """Checks a few of the oldest values with each write, so that no single write has to check all of them."""
         now = self._clock()
-        for key in [key for key, _ in zip(self._values, range(look_at), strict=False)]:
+        for key in [key for key, _ in zip(self._values, range(count), strict=False)]:
             if self._values[key][0] <= now:
                 del self._values[key]
 
 
 class InProcessCounters:
-    """One dictionary per window length, thrown away whole when its window ends."""
+    """One dictionary per window length, replaced when its window ends."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._windows: dict[int, tuple[int, dict[str, int]]] = {}

@@ -1,4 +1,4 @@
-"""Short-term memory and counters in Redis, for several instances. Away means slower, never broken."""
+"""Short-term memory and counters in Redis, for several instances. If Redis fails, requests are slower, but succeed."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,12 +11,12 @@ from redis.exceptions import RedisError
 from app.core.errors import ConfigurationError
 
 TIMEOUT_SECONDS = 0.5
-REST_SECONDS = 2
+RETRY_AFTER_SECONDS = 2
 PREFIX = "keepsake:"
 
 
 def connect_redis(url: str) -> Redis:
-    """Gives up soon: whoever asks can do without an answer, but not wait for one."""
+    """With short timeouts and without retries: callers can do without a response, but cannot wait for one."""
     try:
         return Redis.from_url(
             url,
@@ -27,7 +27,7 @@ def connect_redis(url: str) -> Redis:
         )
     except ValueError:
         raise ConfigurationError(
-            "REDIS_URL is not a Redis address: write redis://:password@host:6379/0, or rediss:// for TLS"
+            "REDIS_URL is not a Redis address. Write redis://:password@host:6379/0, or rediss:// for TLS."
         ) from None
 
 
@@ -39,14 +39,14 @@ class RedisShortTerm:
         try:
             found = await self._client.get(PREFIX + key)
         except (RedisError, OSError) as error:
-            raise ConnectionError("Redis does not answer") from error
+            raise ConnectionError("Redis does not respond") from error
         return found if isinstance(found, bytes) else None
 
     async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
         try:
             await self._client.set(PREFIX + key, value, px=max(1, int(ttl_seconds * 1000)))
         except (RedisError, OSError) as error:
-            raise ConnectionError("Redis does not answer") from error
+            raise ConnectionError("Redis does not respond") from error
 
     async def delete(self, *keys: str) -> int:
         if not keys:
@@ -54,7 +54,7 @@ class RedisShortTerm:
         try:
             return int(await self._client.delete(*(PREFIX + key for key in keys)))
         except (RedisError, OSError) as error:
-            raise ConnectionError("Redis does not answer") from error
+            raise ConnectionError("Redis does not respond") from error
 
     async def healthy(self) -> bool:
         try:
@@ -70,24 +70,24 @@ class RedisCounters:
     def __init__(self, client: Redis, clock: Callable[[], float] = time.time) -> None:
         self._client = client
         self._clock = clock
-        self._ask_again = 0.0
+        self._retry_at = 0.0
 
     async def hit(self, windows: Sequence[tuple[str, int]]) -> list[int]:
         now = self._clock()
-        if now < self._ask_again:
-            raise ConnectionError("Redis did not answer a moment ago")
+        if now < self._retry_at:
+            raise ConnectionError("Redis did not respond a moment ago")
         try:
             async with self._client.pipeline(transaction=False) as pipeline:
                 for key, seconds in windows:
                     name = f"{PREFIX}count:{seconds}:{int(now // seconds)}:{key}"
                     pipeline.incr(name)
                     pipeline.expire(name, seconds * 2)
-                answers = await pipeline.execute()
+                results = await pipeline.execute()
         except (RedisError, OSError) as error:
-            # One request in a while waits in vain, not every one.
-            self._ask_again = self._clock() + REST_SECONDS
-            raise ConnectionError("Redis does not answer") from error
-        return [int(count) for count in answers[::2]]
+            # Only one request every two seconds waits for the timeout.
+            self._retry_at = self._clock() + RETRY_AFTER_SECONDS
+            raise ConnectionError("Redis does not respond") from error
+        return [int(count) for count in results[::2]]
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -1,7 +1,7 @@
-"""Carries webhooks out into the world: to addresses that were checked, and nowhere else.
+"""Sends webhooks, only to addresses that were checked.
 
-A name is resolved once, every address it has is checked, and the connection goes to a checked one: between the check
-and the connection nobody is asked again. Redirects are not followed, and what a receiver answers is not read.
+A name is resolved once, all of its addresses are checked, and the connection is opened to one of them without resolving
+the name again. Redirects are not followed, and the body of a response is not read.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 
 
-async def look_up(host: str, port: int) -> list[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+async def resolve_host(host: str, port: int) -> list[str]:
+    entries = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
@@ -39,33 +39,40 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[SocketOption] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        addresses = await self._checked(host, port)
+        addresses = await self._resolve_and_check(host, port)
         return await self._network.connect_tcp(addresses[0], port, timeout, local_address, socket_options)
 
     async def sleep(self, seconds: float) -> None:
         await self._network.sleep(seconds)
 
-    async def _checked(self, host: str, port: int) -> Sequence[str]:
+    async def _resolve_and_check(self, host: str, port: int) -> Sequence[str]:
         try:
             addresses = await self._resolve(host, port)
         except (OSError, UnicodeError):
-            raise NotDelivered("The receiver's name could not be resolved") from None
+            raise NotDelivered("The receiver's host name could not be resolved.") from None
         if not addresses:
-            raise NotDelivered("The receiver's name has no address")
+            raise NotDelivered("The receiver's host name has no address.")
         if not self._allow_private and not all(map(is_public, addresses)):
-            raise NotDelivered("The receiver's address is in a private network, where webhooks are not sent")
+            raise NotDelivered(
+                "The receiver's address is in a private network. Webhooks are sent to public addresses only."
+            )
         return addresses
 
 
 class HttpWebhookClient:
     def __init__(
-        self, *, allow_private: bool = False, timeout_seconds: float = 10, resolve: Resolve = look_up, at_once: int = 16
+        self,
+        *,
+        allow_private: bool = False,
+        timeout_seconds: float = 10,
+        resolve: Resolve = resolve_host,
+        at_once: int = 16,
     ) -> None:
         self._seconds = timeout_seconds
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl.create_default_context(),
             max_connections=at_once,
-            max_keepalive_connections=0,  # each delivery is checked anew
+            max_keepalive_connections=0,  # the address of each delivery is checked
             network_backend=CheckedNetwork(resolve, allow_private=allow_private),
         )
 
@@ -74,21 +81,21 @@ class HttpWebhookClient:
             async with asyncio.timeout(self._seconds):
                 status = await self._send(url, headers, body)
         except TimeoutError:
-            raise NotDelivered("The receiver did not answer in time") from None
+            raise NotDelivered("The receiver did not respond in time.") from None
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-            raise NotDelivered(f"The receiver could not be reached ({type(error).__name__})") from None
+            raise NotDelivered(f"The receiver could not be reached ({type(error).__name__}).") from None
         except (httpcore.UnsupportedProtocol, UnicodeError, ValueError):
-            raise NotDelivered("The receiver's address cannot be used") from None
+            raise NotDelivered("The receiver's address is invalid.") from None
         if 300 <= status < 400:
-            raise NotDelivered("The receiver answered with a redirect, which is not followed", status)
+            raise NotDelivered("The receiver responded with a redirect. Redirects are not followed.", status)
         if not 200 <= status < 300:
-            raise NotDelivered("The receiver answered with an error", status)
+            raise NotDelivered("The receiver responded with an error.", status)
         return status
 
     async def _send(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
-        """The answer's body is left unread, however long it is."""
-        named = [(name.encode(), value.encode()) for name, value in headers.items()]
-        async with self._pool.stream("POST", url, headers=named, content=body) as response:
+        """The body of the response is not read."""
+        encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+        async with self._pool.stream("POST", url, headers=encoded, content=body) as response:
             return int(response.status)
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
 """Whatever is reached over the network: models behind OpenAI's API or mem0's providers, and a Qdrant server."""
 
 from app.adapters.models import openai
-from app.adapters.models.mem0 import Answers, Mem0Answers, Mem0Extractor, OpenAIAnswers
+from app.adapters.models.mem0 import ExtractionModel, Mem0ExtractionModel, Mem0Extractor, OpenAIExtractionModel
 from app.adapters.models.mem0_embedder import open_mem0_embedder
 from app.adapters.vectors.qdrant import QdrantIndex, connect_qdrant
 from app.core.errors import ConfigurationError
@@ -23,13 +23,13 @@ def connect_model(settings: Settings) -> openai.OpenAIModel:
 
 def connect_extractor(settings: Settings) -> Mem0Extractor:
     """With connections of its own: jobs must not keep people waiting."""
-    return Mem0Extractor(choose_answers(settings))
+    return Mem0Extractor(choose_extraction_model(settings))
 
 
-def choose_answers(settings: Settings) -> Answers:
+def choose_extraction_model(settings: Settings) -> ExtractionModel:
     if settings.llm_provider == "openai":
-        return OpenAIAnswers(connect_model(settings))
-    return Mem0Answers(
+        return OpenAIExtractionModel(connect_model(settings))
+    return Mem0ExtractionModel(
         settings.llm_provider,
         model=settings.llm_model,
         api_key=model_key(settings),

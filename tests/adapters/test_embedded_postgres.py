@@ -116,7 +116,7 @@ async def test_a_lock_file_whose_number_now_belongs_to_a_stranger_is_stale(
     ask(server, "create table kept ()")
     await server.stop()
     owner = (data_dir / "postgres").stat()
-    groups = [] if os.geteuid() == 0 else None
+    groups: list[str | int] | None = [] if os.geteuid() == 0 else None
     stranger = await asyncio.create_subprocess_exec("sleep", "100", user=owner.st_uid, extra_groups=groups)
     lock = data_dir / "postgres" / "postmaster.pid"
     lock.write_text(f"{stranger.pid}\n{data_dir / 'postgres'}\n1\n5432\n{data_dir / 'socket'}\n\n\n")

@@ -21,7 +21,7 @@ from app.core.resources import Resources
 from app.identity.local import GRANTS, SHIM
 from app.identity.scopes import EVERYTHING
 from app.main import create_app
-from tests.conftest import client_of
+from tests.conftest import open_client
 from tests.rows import make_project
 
 
@@ -103,7 +103,7 @@ async def client(server: EmbeddedPostgres, resources: Resources) -> AsyncIterato
         _, key = await ApiKeyRepository(tx, project).issue(resources.key_pepper, **values)  # type: ignore[arg-type]
     keys = StoredKeys(database, resources.key_pepper)
     app = create_app(dataclasses.replace(resources, database=database, keys=keys))
-    async with client_of(app, key) as client:
+    async with open_client(app, key) as client:
         yield client
     await database.close()
 
@@ -132,7 +132,7 @@ async def test_what_cannot_be_stored_is_503_and_the_server_goes_on_when_there_is
     while (answer := await store(client)).status_code == 201:
         kept.add(answer.json()["name"])
     assert answer.status_code == 503
-    assert answer.json()["detail"] == "The server's disk is full: nothing was stored. Free some space and try again"
+    assert answer.json()["detail"] == "The server's disk is full and nothing was stored. Free some space and try again."
     assert await stored(client) >= kept, "reading goes on"
 
     disk.make_room()

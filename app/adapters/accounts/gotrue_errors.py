@@ -1,4 +1,4 @@
-"""What GoTrue refuses, as one of our errors: its code stays ours, the status and the sentence say what to do."""
+"""Translates GoTrue's errors into ours. The code stays the same; status and sentence are ours."""
 
 import math
 import re
@@ -22,9 +22,9 @@ from app.core.errors import (
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class GoTrueRefusal:
     status: int
-    """0 where no answer came at all."""
+    """0 if there was no response."""
     code: str | None
     message: str
     headers: Mapping[str, str]
@@ -32,63 +32,68 @@ class Refusal:
     """Why a password is too weak."""
 
 
-Kind = type[AppError]
+ErrorClass = type[AppError]
 
-SIGN_IN_AGAIN = "This session has ended: sign in again"
-NOT_OURS = (
-    "The server's key for accounts is not accepted: the operator has to check SUPABASE_PUBLISHABLE_KEY"
-    " and SUPABASE_SECRET_KEY"
+SIGN_IN_AGAIN = "This session has ended. Sign in again."
+KEY_REFUSED = (
+    "Supabase refused this server's key. The operator must check SUPABASE_PUBLISHABLE_KEY and SUPABASE_SECRET_KEY."
 )
-AWAY = "The identity provider does not answer: try again in a moment"
-NONSENSE = "The identity provider answered something that cannot be used: tell the operator this request_id"
+UNAVAILABLE = "The identity provider does not respond. Try again in a moment."
+INVALID_RESPONSE = "The identity provider sent an invalid response. Give this request_id to the operator."
 
-REFUSALS: Mapping[str, tuple[Kind, str]] = {
+ERRORS_BY_CODE: Mapping[str, tuple[ErrorClass, str]] = {
     # signing in
-    "invalid_credentials": (Unauthorized, "Wrong email address or password"),
-    "email_not_confirmed": (Forbidden, "Confirm your email address first: see the mail, or POST /v1/auth/resend"),
-    "user_banned": (Forbidden, "This account is blocked: ask the operator"),
-    "email_provider_disabled": (Forbidden, "Signing in with a password is switched off here"),
-    "provider_disabled": (Forbidden, "This way of signing in is switched off here"),
-    "captcha_failed": (BadRequest, "The captcha was not solved: try again"),
+    "invalid_credentials": (Unauthorized, "Wrong e-mail address or password."),
+    "email_not_confirmed": (
+        Forbidden,
+        "Confirm your e-mail address first. To get the e-mail again, call POST /v1/auth/resend.",
+    ),
+    "user_banned": (Forbidden, "This account is blocked. Ask the operator."),
+    "email_provider_disabled": (Forbidden, "Signing in with a password is disabled."),
+    "provider_disabled": (Forbidden, "This sign-in method is disabled."),
+    "captcha_failed": (BadRequest, "The captcha was not solved. Try again."),
     # sessions
-    "refresh_token_not_found": (Unauthorized, "This refresh token is not known: sign in again"),
+    "refresh_token_not_found": (Unauthorized, "This refresh token is invalid. Sign in again."),
     "refresh_token_already_used": (
         Unauthorized,
-        "This refresh token was used before, so its session was ended: sign in again",
+        "This refresh token was already used, so its session was ended. Sign in again.",
     ),
     "session_not_found": (Unauthorized, SIGN_IN_AGAIN),
     "session_expired": (Unauthorized, SIGN_IN_AGAIN),
-    "bad_jwt": (Unauthorized, "This access token is not valid: refresh it or sign in again"),
-    "invalid_jwt": (Unauthorized, "This access token is not valid: refresh it or sign in again"),
-    "no_authorization": (Unauthorized, "Sign in first: send `Authorization: Bearer <access token>`"),
-    "insufficient_aal": (Forbidden, "Sign in with your second factor first"),
-    "conflict": (Conflict, "The account changed at this very moment: try again"),
+    "bad_jwt": (Unauthorized, "This access token is invalid. Refresh it or sign in again."),
+    "invalid_jwt": (Unauthorized, "This access token is invalid. Refresh it or sign in again."),
+    "no_authorization": (Unauthorized, "Sign in first. Send `Authorization: Bearer <access token>`."),
+    "insufficient_aal": (Forbidden, "Sign in with your second factor first."),
+    "conflict": (Conflict, "The account was changed at the same time. Try again."),
     # signing up and changing an account
-    "user_already_exists": (Conflict, "This email address already has an account: sign in, or recover the password"),
-    "email_exists": (Conflict, "This email address already has an account: choose another"),
-    "signup_disabled": (Forbidden, "Nobody can sign up here by themselves: ask the operator for an account"),
-    "same_password": (Unprocessable, "The new password is the old one: choose another"),
-    "reauthentication_needed": (Forbidden, "Sign in again before you change the password"),
-    "reauthentication_not_valid": (Unprocessable, "The code has expired or is wrong: ask for a new one"),
-    "current_password_required": (Unprocessable, "Send `current_password` along with the new one"),
-    "current_password_invalid": (Forbidden, "The current password is wrong"),
+    "user_already_exists": (
+        Conflict,
+        "An account with this e-mail address already exists. Sign in, or recover the password.",
+    ),
+    "email_exists": (Conflict, "An account with this e-mail address already exists. Choose another address."),
+    "signup_disabled": (Forbidden, "Sign-ups are disabled. Ask the operator for an account."),
+    "same_password": (Unprocessable, "The new password equals the old one. Choose another."),
+    "reauthentication_needed": (Forbidden, "Sign in again before you change the password."),
+    "reauthentication_not_valid": (Unprocessable, "The code is wrong or has expired. Request a new one."),
+    "current_password_required": (Unprocessable, "Send `current_password` together with the new password."),
+    "current_password_invalid": (Forbidden, "The current password is wrong."),
     "email_address_not_authorized": (
         UpstreamFailed,
-        "No mail can be sent to this address: the operator has to set up a mail server in Supabase",
+        "No e-mail can be sent to this address. The operator must set up a mail server in Supabase.",
     ),
     # links and codes
-    "otp_expired": (Forbidden, "This link or code has expired, was used, or is wrong: ask for a new one"),
-    "otp_disabled": (Forbidden, "Signing in with a code is switched off here"),
+    "otp_expired": (Forbidden, "This link or code is wrong, already used or expired. Request a new one."),
+    "otp_disabled": (Forbidden, "Signing in with a code is disabled."),
     # our own server
-    "not_admin": (UpstreamFailed, NOT_OURS),
+    "not_admin": (UpstreamFailed, KEY_REFUSED),
     "unexpected_failure": (
         UpstreamFailed,
-        "The identity provider failed: try again, and tell the operator this request_id if it stays so",
+        "The identity provider failed. Try again. If it keeps failing, give this request_id to the operator.",
     ),
 }
-"""Where GoTrue's own sentence is the better one no code is named here, and the status decides."""
+"""Codes whose GoTrue message is clear enough are not listed. For them the status determines the error class."""
 
-BY_STATUS: Mapping[int, Kind] = {
+ERRORS_BY_STATUS: Mapping[int, ErrorClass] = {
     400: Unprocessable,
     401: Unauthorized,
     403: Forbidden,
@@ -100,46 +105,48 @@ BY_STATUS: Mapping[int, Kind] = {
 ADVICE = {
     "length": "make it longer",
     "characters": "use more kinds of characters",
-    "pwned": "this one is in a list of leaked passwords",
+    "pwned": "it is in a list of leaked passwords",
 }
-WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
+CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 SECONDS = re.compile(r"after (\d{1,6}) seconds")
-LONGEST_SENTENCE = 300
+MAX_SENTENCE_LENGTH = 300
 
 
-def explain(refusal: Refusal) -> AppError:
+def translate_refusal(refusal: GoTrueRefusal) -> AppError:
     if refusal.status == 429:
-        return _too_many(refusal)
+        return _too_many_attempts(refusal)
     if refusal.code == "weak_password":
         return _weak_password(refusal)
     if refusal.code == "user_not_found":
-        return _nobody(refusal)
-    if refusal.code is not None and refusal.code in REFUSALS:
-        kind, sentence = REFUSALS[refusal.code]
+        return _account_not_found(refusal)
+    if refusal.code is not None and refusal.code in ERRORS_BY_CODE:
+        kind, sentence = ERRORS_BY_CODE[refusal.code]
         return kind(sentence, code=refusal.code)
-    return _by_status(refusal)
+    return _translate_by_status(refusal)
 
 
-def away(headers: Mapping[str, str]) -> Unavailable:
+def provider_unavailable(headers: Mapping[str, str]) -> Unavailable:
     wait = _retry_after(headers)
-    return Unavailable(AWAY, code="identity_unavailable", headers={} if wait is None else {"Retry-After": str(wait)})
+    return Unavailable(
+        UNAVAILABLE, code="identity_unavailable", headers={} if wait is None else {"Retry-After": str(wait)}
+    )
 
 
-def nonsense() -> UpstreamFailed:
-    return UpstreamFailed(NONSENSE, code="identity_failed")
+def invalid_response() -> UpstreamFailed:
+    return UpstreamFailed(INVALID_RESPONSE, code="identity_failed")
 
 
-def _too_many(refusal: Refusal) -> TooManyRequests:
+def _too_many_attempts(refusal: GoTrueRefusal) -> TooManyRequests:
     wait = _retry_after(refusal.headers)
-    if wait is None and (said := SECONDS.search(refusal.message)):
-        wait = int(said[1])
-    when = "in a moment" if wait is None else f"in {wait} s"
+    if wait is None and (match := SECONDS.search(refusal.message)):
+        wait = int(match[1])
+    when = "Try again in a moment." if wait is None else f"Retry after {wait} seconds."
     headers = {} if wait is None else {"Retry-After": str(wait)}
-    return TooManyRequests(f"Too many attempts: try again {when}", code=_word(refusal.code), headers=headers)
+    return TooManyRequests(f"Too many attempts. {when}", code=_valid_code(refusal.code), headers=headers)
 
 
 def _retry_after(headers: Mapping[str, str]) -> int | None:
-    """Whole seconds from now, whether the header gives seconds or a date."""
+    """Whole seconds from now. The header contains seconds or a date."""
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
         return max(1, math.ceil(float(value)))
@@ -149,33 +156,35 @@ def _retry_after(headers: Mapping[str, str]) -> int | None:
         return None
 
 
-def _weak_password(refusal: Refusal) -> Unprocessable:
+def _weak_password(refusal: GoTrueRefusal) -> Unprocessable:
     advice = [ADVICE[reason] for reason in refusal.reasons if reason in ADVICE]
-    said = _sentence(refusal.message) or "This password is too easy to guess"
-    detail = f"{said}: {', '.join(advice)}" if advice else f"{said}: choose another"
+    message = _sentence(refusal.message) or "This password is too easy to guess"
+    detail = f"{message}: {', '.join(advice)}" if advice else f"{message}: choose another"
     return Unprocessable(detail, code="weak_password")
 
 
-def _nobody(refusal: Refusal) -> AppError:
-    """Named by an id there is no such account; behind a token it has gone."""
+def _account_not_found(refusal: GoTrueRefusal) -> AppError:
+    """A 404 names an account by id. Otherwise the account of the access token was deleted."""
     if refusal.status == 404:
-        return NotFound("There is no such account", code="user_not_found")
-    return Unauthorized("This account no longer exists", code="user_not_found")
+        return NotFound("No account has this id.", code="user_not_found")
+    return Unauthorized("This account no longer exists.", code="user_not_found")
 
 
-def _by_status(refusal: Refusal) -> AppError:
-    """Without a code it was not GoTrue but the gateway before it, and that looks at our key only."""
+def _translate_by_status(refusal: GoTrueRefusal) -> AppError:
+    """A response without a code comes from the gateway in front of GoTrue, which only checks our key."""
     if refusal.status in (401, 403) and refusal.code is None:
-        return UpstreamFailed(NOT_OURS, code="identity_misconfigured")
-    kind = BY_STATUS.get(refusal.status)
+        return UpstreamFailed(KEY_REFUSED, code="identity_misconfigured")
+    kind = ERRORS_BY_STATUS.get(refusal.status)
     if kind is None:
-        return nonsense()
-    return kind(_sentence(refusal.message) or "The identity provider refused this", code=_word(refusal.code))
+        return invalid_response()
+    return kind(
+        _sentence(refusal.message) or "The identity provider refused the request", code=_valid_code(refusal.code)
+    )
 
 
 def _sentence(message: str) -> str:
-    return message.strip().rstrip(".:")[:LONGEST_SENTENCE]
+    return message.strip().rstrip(".:")[:MAX_SENTENCE_LENGTH]
 
 
-def _word(code: str | None) -> str | None:
-    return code if code and WORD.fullmatch(code) else None
+def _valid_code(code: str | None) -> str | None:
+    return code if code and CODE.fullmatch(code) else None

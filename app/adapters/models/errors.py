@@ -1,4 +1,4 @@
-"""What a model server's failures mean for us: which error a caller sees, and whether asking again makes sense."""
+"""Classifies failures of a model server: which error the caller gets, and whether a retry makes sense."""
 
 import datetime as dt
 import random
@@ -9,51 +9,61 @@ from email.utils import parsedate_to_datetime
 from app.core.circuit_breaker import unavailable
 from app.core.errors import AppError, TimedOut, TooLarge, Unprocessable, UpstreamFailed
 
-LATER = 5.0
-"""Seconds to name when the server named none."""
+DEFAULT_RETRY_SECONDS = 5.0
+"""Used if the server does not send Retry-After."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class ModelFailure:
     error: AppError
-    again: bool
+    can_retry: bool
     """Whether the same request may succeed shortly."""
-    down: bool
-    """Whether this says that the server is not well, and not only that it did not like this request."""
-    after: float | None = None
+    is_down: bool
+    """Whether the server itself has a problem, as opposed to refusing this request."""
+    retry_after: float | None = None
 
 
-def no_answer(who: str, *, timed_out: bool) -> Trouble:
+def connection_failure(who: str, *, timed_out: bool) -> ModelFailure:
     if timed_out:
-        return Trouble(TimedOut(f"{who} took too long.", headers={"Retry-After": "5"}), again=True, down=True)
-    return Trouble(unavailable(f"{who} cannot be reached; try again shortly.", LATER), again=True, down=True)
+        return ModelFailure(
+            TimedOut(f"{who} took too long.", headers={"Retry-After": "5"}), can_retry=True, is_down=True
+        )
+    return ModelFailure(
+        unavailable(f"{who} cannot be reached. Try again shortly.", DEFAULT_RETRY_SECONDS), can_retry=True, is_down=True
+    )
 
 
-def unreadable(who: str) -> Trouble:
-    return Trouble(unavailable(f"{who} sent an answer that cannot be read.", LATER), again=True, down=True)
+def unreadable_response(who: str) -> ModelFailure:
+    return ModelFailure(
+        unavailable(f"{who} sent a response that cannot be read.", DEFAULT_RETRY_SECONDS), can_retry=True, is_down=True
+    )
 
 
-def bad_status(who: str, prefix: str, status: int, said: str, headers: Mapping[str, str]) -> Trouble:
-    """`said` is the server's own code and message: looked at here, and never passed on, for it may quote content."""
-    after = retry_after(headers)
+def status_failure(who: str, prefix: str, status: int, message: str, headers: Mapping[str, str]) -> ModelFailure:
+    """`message` is the server's own code and message. It is only inspected, never passed on: it may quote content."""
+    wait = retry_after(headers)
     if status == 429:
-        spent = "insufficient_quota" in said
-        detail = f"{who}'s quota is used up." if spent else f"{who} is asked too often; try again shortly."
-        return Trouble(unavailable(detail, after or LATER), again=not spent, down=False, after=after)
+        quota_exceeded = "insufficient_quota" in message
+        detail = (
+            f"{who}'s quota is used up." if quota_exceeded else f"{who}'s rate limit is exceeded. Try again shortly."
+        )
+        return ModelFailure(
+            unavailable(detail, wait or DEFAULT_RETRY_SECONDS), not quota_exceeded, is_down=False, retry_after=wait
+        )
     if status in (408, 409) or status >= 500:
-        error = unavailable(f"{who} failed with status {status}; try again shortly.", after or LATER)
-        return Trouble(error, again=True, down=status >= 500, after=after)
-    return Trouble(_refusal(who, prefix, status, said.lower()), again=False, down=False)
+        error = unavailable(f"{who} failed with status {status}. Try again shortly.", wait or DEFAULT_RETRY_SECONDS)
+        return ModelFailure(error, can_retry=True, is_down=status >= 500, retry_after=wait)
+    return ModelFailure(_refusal(who, prefix, status, message.lower()), can_retry=False, is_down=False)
 
 
-def _refusal(who: str, prefix: str, status: int, said: str) -> AppError:
+def _refusal(who: str, prefix: str, status: int, message: str) -> AppError:
     if status in (401, 403):
-        return UpstreamFailed(f"{who} refused this server's key: check {prefix}_API_KEY.")
+        return UpstreamFailed(f"{who} refused this server's key. Check {prefix}_API_KEY.")
     if status == 404:
-        return UpstreamFailed(f"{who} was not found: check the model's name and {prefix}_BASE_URL.")
-    if "context_length" in said or "context length" in said:
-        return TooLarge(f"{who} cannot read that much at once; send less.")
-    if "content_filter" in said or "content_policy" in said:
+        return UpstreamFailed(f"{who} was not found. Check the model's name and {prefix}_BASE_URL.")
+    if "context_length" in message or "context length" in message:
+        return TooLarge(f"{who} cannot read that much at once. Send less.")
+    if "content_filter" in message or "content_policy" in message:
         return Unprocessable(f"{who}'s provider declined this content.")
     return UpstreamFailed(f"{who} refused the request with status {status}.")
 
@@ -69,7 +79,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return max(0.0, (at.replace(tzinfo=at.tzinfo or dt.UTC) - dt.datetime.now(dt.UTC)).total_seconds())
 
 
-def pause(tried: int, trouble: Trouble) -> float:
-    """Seconds until the next try: what the server asked for, or twice as long each time; never all callers together."""
+def retry_delay(attempts: int, failure: ModelFailure) -> float:
+    """Seconds until the next attempt: what the server asked for, or exponential backoff, with jitter."""
     jitter = random.uniform(0.5, 1)  # noqa: S311  # spreads callers out, keeps no secret
-    return trouble.after + jitter / 4 if trouble.after is not None else min(8.0, 0.5 * 2.0 ** (tried - 1)) * jitter
+    if failure.retry_after is not None:
+        return failure.retry_after + jitter / 4
+    return min(8.0, 0.5 * 2.0 ** (attempts - 1)) * jitter

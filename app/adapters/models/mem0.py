@@ -1,8 +1,8 @@
 """Extraction by mem0: its prompt, its pipeline and its rules, with everything around them replaced.
 
-`AsyncMemory` as shipped hops through the default thread pool at every step, logs what people wrote, takes an unreadable
-answer for "no facts", and keeps files. Here its pipeline runs as a copy whose surroundings are ours: each step may be
-async, nothing is logged, and whatever goes wrong with the model is raised before mem0 can take it for an empty answer.
+The shipped `AsyncMemory` uses the default thread pool for every step, logs what people wrote, treats an unreadable
+answer as "no facts", and writes files. Here a copy of its pipeline function runs with replaced globals: each step may
+be async, nothing is logged, and a failure of the model is raised before mem0 can treat it as an empty answer.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from mem0.memory import main
 from mem0.memory.utils import extract_json, remove_code_blocks
 from mem0.utils.factory import LlmFactory
 
-from app.adapters.models.errors import LATER, retry_after
+from app.adapters.models.errors import DEFAULT_RETRY_SECONDS, retry_after
 from app.adapters.models.openai import OpenAIModel, estimate_usage
 from app.core.errors import AppError, ConfigurationError, ExtractionFailed, Unavailable, UpstreamFailed
 from app.core.ports import (
@@ -34,62 +34,62 @@ from app.core.ports import (
     Usage,
 )
 
-MOST_KNOWN = 10
-MOST_QUERIES = 10
+MAX_KNOWN = 10
+MAX_QUERIES = 10
 
 
-class Answers(Protocol):
-    """Where the extractor's words come from. Raises ExtractionFailed."""
+class ExtractionModel(Protocol):
+    """The language model of the extractor. Raises ExtractionFailed."""
 
     name: str
 
-    async def answer(self, messages: Sequence[ChatMessage], *, keep: bool) -> "Answered": ...
+    async def answer(self, messages: Sequence[ChatMessage], *, keep: bool) -> "ModelAnswer": ...
 
     async def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class ModelAnswer:
     text: str
     usage: Usage
 
 
 class Mem0Extractor:
-    def __init__(self, answers: Answers) -> None:
-        self.name = f"mem0:{answers.name}"
-        self._answers = answers
+    def __init__(self, model: ExtractionModel) -> None:
+        self.name = f"mem0:{model.name}"
+        self._model = model
 
     async def extract(self, request: ExtractionRequest) -> Extraction:
-        messages = [_plain(message) for message in request.messages if message.role is not Role.SYSTEM]
+        messages = [_to_dict(message) for message in request.messages if message.role is not Role.SYSTEM]
         if not messages:
             return Extraction([])
-        call = Call(request, self._answers)
-        memory = OneExtraction(call)
+        call = ExtractionCall(request, self._model)
+        memory = IsolatedMemory(call)
         scope = {"user_id": request.user_id, "agent_id": request.agent_id}
         try:
             await memory.run(messages, {name: value for name, value in scope.items() if value})
         except LLMError as error:
-            raise _unwrapped(error) from None
+            raise _unwrap_llm_error(error) from None
         return Extraction(call.facts, usage=call.usage)
 
     async def close(self) -> None:
-        await self._answers.close()
+        await self._model.close()
 
 
-# ---------------------------------------------------------------- what mem0 finds in place of its parts
+# ---------------------------------------------------------------- replacements of mem0's collaborators
 
 
 @dataclass(slots=True)
-class Call:
-    """One extraction as mem0 sees it: the embedder, the vector store, the history and the model, all at once."""
+class ExtractionCall:
+    """Stands in for mem0's embedder, vector store, history and model during one extraction."""
 
     request: ExtractionRequest
-    answers: Answers
+    model: ExtractionModel
     known: list[KnownMemory] = field(default_factory=list)
     facts: list[ExtractedFact] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
 
-    # the embedder: memories are embedded where they are stored, so any vector does
+    # the embedder: the indexer embeds memories later, so any vector will do
 
     def embed(self, text: str, action: str) -> list[float]:  # noqa: ARG002
         return []
@@ -100,19 +100,21 @@ class Call:
     # the vector store
 
     async def search(self, **_: object) -> list[SimpleNamespace]:
-        self.known = await _nearest(self.request)
+        self.known = await _search_known(self.request)
         return [SimpleNamespace(id=str(memory.id), payload={"data": memory.text}) for memory in self.known]
 
     def insert(self, vectors: object, ids: object, payloads: Sequence[dict[str, Any]]) -> None:  # noqa: ARG002
-        self.facts += [ExtractedFact(payload["data"], _role(payload.get("attributed_to"))) for payload in payloads]
+        self.facts += [
+            ExtractedFact(payload["data"], _parse_role(payload.get("attributed_to"))) for payload in payloads
+        ]
 
-    # the history, which keeps nothing
+    # the history, which stores nothing
 
     def get_last_messages(self, scope: str, limit: int) -> list[dict[str, str]]:  # noqa: ARG002
-        return [_plain(message) for message in self.request.recent[-limit:]]
+        return [_to_dict(message) for message in self.request.recent[-limit:]]
 
     def save_messages(self, messages: object, scope: str) -> None:
-        """Nothing is kept here: messages have their own table, with an owner who can erase them."""
+        """Messages are stored in their own table, where their owner can erase them."""
 
     def batch_add_history(self, records: object) -> None:
         """The ledger writes history, in the transaction that writes the memory."""
@@ -122,96 +124,98 @@ class Call:
     async def generate_response(self, messages: Sequence[dict[str, str]], **_: object) -> str:
         prompt = [ChatMessage(Role(message["role"]), message["content"]) for message in messages]
         try:
-            return await self._facts(prompt)
-        except Nonsense:
-            """Once more: most models that slip do not slip twice."""
+            return await self._ask_model(prompt)
+        except UnusableAnswer:
+            """Ask once more: most models do not fail twice in a row."""
         try:
-            return await self._facts(prompt)
-        except Nonsense as nonsense:
-            raise ExtractionFailed(str(nonsense)) from None
+            return await self._ask_model(prompt)
+        except UnusableAnswer as error:
+            raise ExtractionFailed(str(error)) from None
 
-    async def _facts(self, prompt: Sequence[ChatMessage]) -> str:
-        answered = await self.answers.answer(prompt, keep=self.request.keep)
-        self.usage += answered.usage
-        return read_facts(answered.text)
+    async def _ask_model(self, prompt: Sequence[ChatMessage]) -> str:
+        answer = await self.model.answer(prompt, keep=self.request.keep)
+        self.usage += answer.usage
+        return parse_facts(answer.text)
 
 
-class OneExtraction(main.AsyncMemory):  # type: ignore[misc]  # mem0 has no types
-    """mem0's pipeline over one Call. Its own __init__ opens files and a database, so it does not run."""
+class IsolatedMemory(main.AsyncMemory):  # type: ignore[misc]  # mem0 has no types
+    """mem0's pipeline over one ExtractionCall. Does not call mem0's __init__, which opens files and a database."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: ExtractionCall) -> None:
         self.config = SimpleNamespace()
         self.embedding_model = self.vector_store = self.db = self.llm = call
         self.reranker = self._entity_store = None
         self.api_version, self.collection_name = "v1.1", ""
         self.custom_instructions = call.request.instructions
         said_at = call.request.said_at
-        surroundings = {
-            **_SURROUNDINGS,
-            # `add` gives its prompt neither the day of the conversation nor the wish for its language
+        replaced_globals = {
+            **_REPLACED_GLOBALS,
+            # `add` passes neither the date nor the language of the conversation to its prompt
             "generate_additive_extraction_prompt": partial(
                 main.generate_additive_extraction_prompt,
                 timestamp=said_at.date().isoformat() if said_at else None,
                 use_input_language=True,
             ),
         }
-        self._pipeline = FunctionType(main.AsyncMemory._add_to_vector_store.__code__, surroundings)
+        self._pipeline = FunctionType(main.AsyncMemory._add_to_vector_store.__code__, replaced_globals)
 
     async def run(self, messages: list[dict[str, str]], scope: dict[str, str]) -> None:
         await self._pipeline(self, messages, dict(scope), scope, True, None)
 
 
-async def _at_once(step: Callable[..., Any], *arguments: object, **named: object) -> Any:
-    """In place of `asyncio.to_thread`: every step here is short, or can be awaited."""
+async def _call_directly(step: Callable[..., Any], *arguments: object, **named: object) -> Any:
+    """Replaces `asyncio.to_thread`: every step here is short or async."""
     result = step(*arguments, **named)
     return await result if inspect.isawaitable(result) else result
 
 
-class _Silent:
-    """In place of mem0's logger, which is given memories and whole errors."""
+class _NullLogger:
+    """Replaces mem0's logger, which receives memories and complete errors."""
 
     def debug(self, *_: object) -> None: ...
 
     warning = error = info = debug
 
 
-_SURROUNDINGS = {
+_REPLACED_GLOBALS = {
     **vars(main),
-    "asyncio": SimpleNamespace(to_thread=_at_once),
-    "logger": _Silent(),
+    "asyncio": SimpleNamespace(to_thread=_call_directly),
+    "logger": _NullLogger(),
     "capture_event": lambda *_: None,
-    "lemmatize_for_bm25": lambda text: text,  # these two would download a language model where spaCy is installed,
-    "extract_entities_batch": lambda texts: [[] for _ in texts],  # and the index finds words by itself
+    "lemmatize_for_bm25": lambda text: text,  # if spaCy is installed, mem0's own versions of these two download a
+    "extract_entities_batch": lambda texts: [
+        [] for _ in texts
+    ],  # language model; the index has its own search by words
 }
 
 
-# ---------------------------------------------------------------- whose words these are
+# ---------------------------------------------------------------- language models
 
 
-class OpenAIAnswers:
-    """The model is its own to close: connections apart from the chat's, so that jobs keep nobody waiting."""
+class OpenAIExtractionModel:
+    """Has a model of its own, with connections separate from those of the chat, so that jobs do not delay it."""
 
     def __init__(self, model: OpenAIModel) -> None:
         self.name = model.name
         self._model = model
 
-    async def answer(self, messages: Sequence[ChatMessage], *, keep: bool) -> Answered:
+    async def answer(self, messages: Sequence[ChatMessage], *, keep: bool) -> ModelAnswer:
         try:
             answer = await self._model.complete(messages, ModelOptions(keep=keep), as_json=True, tries=1)
         except AppError as error:
-            raise ExtractionFailed(error.detail, retry_after=_later(error)) from None
+            raise ExtractionFailed(error.detail, retry_after=_retry_seconds(error)) from None
         if answer.refused:
-            raise Nonsense("The language model declined to extract memories from this.")
+            raise UnusableAnswer("The language model declined to extract memories from this conversation.")
         if answer.cut_off:
-            raise Nonsense("The language model's answer was cut off before its end.")
-        return Answered(answer.text, answer.usage)
+            raise UnusableAnswer("The language model's answer was cut off.")
+        return ModelAnswer(answer.text, answer.usage)
 
     async def close(self) -> None:
         await self._model.close()
 
 
-class Mem0Answers:
-    """Another of mem0's providers, by name. They block, so they have threads of their own and a time limit."""
+class Mem0ExtractionModel:
+    """One of mem0's other providers, by name. Providers block, so they run in their own threads with a time limit."""
 
     def __init__(
         self,
@@ -228,20 +232,20 @@ class Mem0Answers:
         self._timeout = timeout_seconds
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="extract")
 
-    async def answer(self, messages: Sequence[ChatMessage], *, keep: bool) -> Answered:  # noqa: ARG002  # not theirs to say
-        plain = [_plain(message) for message in messages]
+    async def answer(self, messages: Sequence[ChatMessage], *, keep: bool) -> ModelAnswer:  # noqa: ARG002  # providers have no such option
+        plain = [_to_dict(message) for message in messages]
         ask = partial(self._provider.generate_response, messages=plain, response_format={"type": "json_object"})
-        reply = asyncio.get_running_loop().run_in_executor(self._threads, ask)
-        await asyncio.wait([reply], timeout=self._timeout)
-        if not reply.done():
-            reply.add_done_callback(_forget)
-            raise ExtractionFailed("The language model took too long.", retry_after=LATER)
-        failure = reply.exception()  # of any class: each provider brings its own, and any of them may quote content
+        call = asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        await asyncio.wait([call], timeout=self._timeout)
+        if not call.done():
+            call.add_done_callback(_consume_exception)
+            raise ExtractionFailed("The language model took too long.", retry_after=DEFAULT_RETRY_SECONDS)
+        failure = call.exception()  # each provider raises its own classes, and their messages may quote content
         if failure is not None:
             reason = f"The language model failed with {type(failure).__name__}."
-            raise ExtractionFailed(reason, retry_after=_asked_to_wait(failure) or LATER)
-        said = str(reply.result())
-        return Answered(said, estimate_usage(messages, len(said)))  # not every provider of mem0's tells
+            raise ExtractionFailed(reason, retry_after=_requested_wait(failure) or DEFAULT_RETRY_SECONDS)
+        text = str(call.result())
+        return ModelAnswer(text, estimate_usage(messages, len(text)))  # few providers return token counts
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -250,92 +254,92 @@ class Mem0Answers:
 def make_provider(provider: str, *, model: str, api_key: str | None, base_url: str | None) -> Any:
     if provider not in LlmFactory.provider_to_class:
         known = ", ".join(sorted(LlmFactory.provider_to_class))
-        raise ConfigurationError(f"LLM_PROVIDER {provider!r} is not one of: {known}")
-    takes = inspect.signature(LlmFactory.provider_to_class[provider][1]).parameters
-    url_name = next((name for name in takes if name == f"{provider}_base_url" or name.endswith("_base_url")), None)
+        raise ConfigurationError(f"LLM_PROVIDER={provider} is unknown. Choose one of: {known}.")
+    parameters = inspect.signature(LlmFactory.provider_to_class[provider][1]).parameters
+    url_name = next((name for name in parameters if name == f"{provider}_base_url" or name.endswith("_base_url")), None)
     if base_url and url_name is None:
-        raise ConfigurationError(f"LLM_BASE_URL means nothing to LLM_PROVIDER {provider!r}: leave it empty")
+        raise ConfigurationError(f"LLM_PROVIDER={provider} does not use LLM_BASE_URL. Leave it empty.")
     given = {"model": model, "api_key": api_key, url_name: base_url}
     try:
         return LlmFactory.create(provider, {name: value for name, value in given.items() if name and value})
     except (ImportError, ValueError, TypeError) as error:
-        raise ConfigurationError(f"LLM_PROVIDER {provider!r} cannot be used: {error}") from None
+        raise ConfigurationError(f"LLM_PROVIDER={provider} cannot be used: {error}") from None
 
 
-# ---------------------------------------------------------------- reading and failing
+# ---------------------------------------------------------------- parsing and errors
 
 
-class Nonsense(Exception):
-    """The model did answer, and the answer is no extraction. Another try may help, a third would not."""
+class UnusableAnswer(Exception):
+    """The model answered, but not with an extraction. One retry may help."""
 
 
-def read_facts(answer: str) -> str:
-    """The same facts as plain JSON, or Nonsense: mem0 would take what it cannot read for nothing to remember."""
+def parse_facts(answer: str) -> str:
+    """The facts as plain JSON. Raises UnusableAnswer, because mem0 treats an unreadable answer as no facts."""
     text = remove_code_blocks(answer)
     try:
         parsed = json.loads(text if text.startswith("{") else extract_json(text), strict=False)
     except json.JSONDecodeError:
-        raise Nonsense("The language model did not answer with JSON.") from None
+        raise UnusableAnswer("The language model did not answer with JSON.") from None
     memories = parsed.get("memory") if isinstance(parsed, dict) else None
     if not isinstance(memories, list):
-        raise Nonsense("The language model's JSON has no list of memories.")
-    facts = [fact for fact in map(_fact, memories) if fact]
+        raise UnusableAnswer("The language model's JSON contains no list of memories.")
+    facts = [fact for fact in map(_parse_fact, memories) if fact]
     if memories and not facts:
-        raise Nonsense("The language model's list of memories has no text in it.")
+        raise UnusableAnswer("The language model's list of memories contains no text.")
     return json.dumps({"memory": facts}, ensure_ascii=False)
 
 
-def _fact(memory: object) -> dict[str, str] | None:
-    """Small models write a plain string where an object was asked for."""
+def _parse_fact(memory: object) -> dict[str, str] | None:
+    """Small models may write a plain string instead of an object."""
     text = memory.get("text") if isinstance(memory, dict) else memory
     if not isinstance(text, str) or not text.strip():
         return None
-    by = memory.get("attributed_to") if isinstance(memory, dict) else None
-    return {"text": text.strip(), "attributed_to": by if by in ("user", "assistant") else "user"}
+    speaker = memory.get("attributed_to") if isinstance(memory, dict) else None
+    return {"text": text.strip(), "attributed_to": speaker if speaker in ("user", "assistant") else "user"}
 
 
-def _unwrapped(error: LLMError) -> ExtractionFailed:
+def _unwrap_llm_error(error: LLMError) -> ExtractionFailed:
     cause = error.__cause__
     return cause if isinstance(cause, ExtractionFailed) else ExtractionFailed("The extraction failed inside mem0.")
 
 
-def _later(error: AppError) -> float | None:
-    """A refused key or an unknown model is not mended by asking again; what is away or busy may be back."""
+def _retry_seconds(error: AppError) -> float | None:
+    """None if a retry cannot help: a refused key, an unknown model."""
     if isinstance(error, UpstreamFailed) or error.status < 500:
         return None
-    asked = error.headers.get("Retry-After")
-    return float(asked) if asked and isinstance(error, Unavailable) else LATER
+    requested = error.headers.get("Retry-After")
+    return float(requested) if requested and isinstance(error, Unavailable) else DEFAULT_RETRY_SECONDS
 
 
-def _asked_to_wait(failure: BaseException) -> float | None:
-    """Most providers' errors carry the response."""
+def _requested_wait(failure: BaseException) -> float | None:
+    """The errors of most providers contain the response."""
     headers = getattr(getattr(failure, "response", None), "headers", None)
     return retry_after(headers) if isinstance(headers, Mapping) else None
 
 
-def _forget(reply: asyncio.Future[Any]) -> None:
-    """So that a late failure is not reported as one nobody looked at."""
-    if not reply.cancelled():
-        reply.exception()
+def _consume_exception(call: asyncio.Future[Any]) -> None:
+    """Prevents asyncio from reporting a late failure as never retrieved."""
+    if not call.cancelled():
+        call.exception()
 
 
-async def _nearest(request: ExtractionRequest) -> list[KnownMemory]:
-    """Each message asks for itself: together they would be a blur, and near nothing in particular."""
+async def _search_known(request: ExtractionRequest) -> list[KnownMemory]:
+    """Each message is a query of its own, because the average of all messages is near to nothing in particular."""
     if request.search_known is None:
         return []
-    asked: Callable[[Sequence[str], int], Awaitable[list[list[KnownMemory]]]] = request.search_known
-    said = [message.content for message in request.messages if message.role is not Role.SYSTEM]
+    search: Callable[[Sequence[str], int], Awaitable[list[list[KnownMemory]]]] = request.search_known
+    contents = [message.content for message in request.messages if message.role is not Role.SYSTEM]
     try:
-        answers = await asked(said[-MOST_QUERIES:], MOST_KNOWN)
+        results = await search(contents[-MAX_QUERIES:], MAX_KNOWN)
     except AppError as error:
-        raise ExtractionFailed(error.detail, retry_after=LATER) from None
-    found = {memory.id: memory for each in answers for memory in each}
-    return sorted(found.values(), key=lambda memory: -memory.score)[:MOST_KNOWN]
+        raise ExtractionFailed(error.detail, retry_after=DEFAULT_RETRY_SECONDS) from None
+    found = {memory.id: memory for result in results for memory in result}
+    return sorted(found.values(), key=lambda memory: -memory.score)[:MAX_KNOWN]
 
 
-def _plain(message: ChatMessage) -> dict[str, str]:
+def _to_dict(message: ChatMessage) -> dict[str, str]:
     return {"role": message.role.value, "content": message.content}
 
 
-def _role(attributed_to: object) -> Role:
+def _parse_role(attributed_to: object) -> Role:
     return Role.ASSISTANT if attributed_to == "assistant" else Role.USER

@@ -1,10 +1,10 @@
-"""What works without any language model, and says so: facts are a person's own sentences, answers are what is known."""
+"""Extraction and chat without a language model: facts are the user's own sentences, answers are related memories."""
 
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Sequence
 
-from app.adapters.models.offline_sentences import sentences, states_something
+from app.adapters.models.offline_sentences import is_statement, split_sentences
 from app.core.ports import (
     ChatMessage,
     ExtractedFact,
@@ -16,59 +16,61 @@ from app.core.ports import (
     Usage,
 )
 
-NOTE = "No language model is configured: what the person stated was kept in their own words."
-REMEMBERED = "What you remember about this person:"
-"""The line of the system message below which memories stand, each on a line that starts with `- `."""
-ALONE = "No language model is configured, so I cannot answer freely."
-KNOWS = f"{ALONE} What I remember that bears on this:"
-KNOWS_NOTHING = f"{ALONE} I remember nothing that bears on this."
-MOST_SHOWN = 5
+OFFLINE_NOTE = "No language model is configured. Statements were stored word for word."
+MEMORIES_HEADING = "What you remember about this person:"
+"""The line of the system message that precedes the memories. Each memory is on a line that starts with `- `."""
+NO_MODEL = "No language model is configured, so I cannot answer freely."
+RELATED_MEMORIES = f"{NO_MODEL} Related memories:"
+NO_RELATED_MEMORIES = f"{NO_MODEL} I have no related memories."
+MAX_SHOWN = 5
 
 
 class OfflineExtractor:
-    """Keeps a person's own statements as they stand: no questions, greetings, thanks or commands."""
+    """Stores the user's statements word for word, without questions, greetings, thanks and commands."""
 
     name = "offline"
 
     async def extract(self, request: ExtractionRequest) -> Extraction:
-        said = [message.content for message in request.messages if message.role is Role.USER]
-        stated = [sentence for content in said for sentence in sentences(content) if states_something(sentence)]
-        return Extraction([ExtractedFact(sentence) for sentence in dict.fromkeys(stated)], note=NOTE)
+        contents = [message.content for message in request.messages if message.role is Role.USER]
+        statements = [
+            sentence for content in contents for sentence in split_sentences(content) if is_statement(sentence)
+        ]
+        return Extraction([ExtractedFact(sentence) for sentence in dict.fromkeys(statements)], note=OFFLINE_NOTE)
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """There is nothing to close."""
 
 
 class OfflineModel:
-    """Answers every message with what is remembered about it, word by word like any other model."""
+    """Answers every message with the related memories, streamed word by word like any other model."""
 
     name = "offline"
 
     async def stream(
         self, messages: Sequence[ChatMessage], options: ModelOptions
     ) -> AsyncGenerator[Token | Usage, None]:
-        shown = remembered(messages)[:MOST_SHOWN]
-        answer = "\n- ".join([KNOWS, *shown]) if shown else KNOWS_NOTHING
+        shown = parse_memories(messages)[:MAX_SHOWN]
+        answer = "\n- ".join([RELATED_MEMORIES, *shown]) if shown else NO_RELATED_MEMORIES
         parts = re.findall(r"\s*\S+", answer)
         for part in parts[: options.max_tokens]:
             yield Token(part)
-            await asyncio.sleep(0)  # whoever listens gets each word when it is said
+            await asyncio.sleep(0)  # lets the caller send each word immediately
         yield Usage()
 
     async def healthy(self) -> bool:
         return True
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """There is nothing to close."""
 
 
-def remembered(messages: Sequence[ChatMessage]) -> list[str]:
-    """The memories a system message shows, best first as recall put them."""
-    found: list[str] = []
+def parse_memories(messages: Sequence[ChatMessage]) -> list[str]:
+    """The memories in the system message, best first."""
+    memories: list[str] = []
     for message in messages:
-        if message.role is Role.SYSTEM and REMEMBERED in message.content:
-            for line in message.content.split(REMEMBERED, 1)[1].splitlines()[1:]:
+        if message.role is Role.SYSTEM and MEMORIES_HEADING in message.content:
+            for line in message.content.split(MEMORIES_HEADING, 1)[1].splitlines()[1:]:
                 if not line.startswith("- "):
                     break
-                found.append(line.removeprefix("- "))
-    return found
+                memories.append(line.removeprefix("- "))
+    return memories

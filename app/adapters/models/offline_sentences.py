@@ -1,7 +1,7 @@
-# ruff: noqa: RUF001  (the marks and letters of other scripts are meant)
-"""Which sentences state something: pure, without a model, for the languages most often typed into a chat.
+# ruff: noqa: RUF001  (letters and punctuation of other scripts are intended)
+"""Decides which sentences are statements, by rules for common languages.
 
-It would rather leave out a statement than keep a question, a greeting, thanks or a command as if it were a memory.
+The rules prefer missing a statement to storing a question, a greeting, thanks or a command as a memory.
 """
 
 import re
@@ -14,11 +14,11 @@ ABBREVIATION = re.compile(
 QUESTION = re.compile(r"[?？؟\u037e][!?\s\"'”’»」』）)\]]*$")
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-UNSPACED_TALK = re.compile(
+UNSPACED_SMALL_TALK = re.compile(
     r"(?:こんにちは|こんばんは|おはよう|ありがとう|はい|いいえ|了解|すみません|你好|您好|谢谢|謝謝|早上好|晚上好|再见|好的|是的|"
     r"안녕|감사합니다|고마워|네|สวัสดี|ขอบคุณ).{0,6}|.*(?:吗|嗎|呢|ですか|ますか|ください|教えて|까|해줘|ไหม)|(?:请|請|帮我|幫我|告诉我).*"
 )
-FORGET = re.compile(r"\b(?:to|please|just|can|must|should) (?:forget|delete|erase|stop remembering)\b", re.I)
+FORGET_REQUEST = re.compile(r"\b(?:to|please|just|can|must|should) (?:forget|delete|erase|stop remembering)\b", re.I)
 
 
 def words(*groups: str) -> frozenset[str]:
@@ -41,7 +41,7 @@ FIRST_PERSON = words(
     "i i'm i've my mine we we're our ich bin mein meine wir je j'ai j'aime mon ma mes nous yo soy estoy mi mis",
     "tengo sono ho mio mia io eu sou estou meu minha tenho я мой моя мне у мы أنا मैं मेरा मेरी ik ben mijn jag är jeg er",
 )
-ASKS = words(
+QUESTION_WORDS = words(
     "what when where who whom whose which why how is are am was were do does did can could will would shall should may",
     "might has have had isn't aren't don't doesn't didn't can't couldn't won't wouldn't shouldn't what's who's where's",
     "wer wie wo wann warum wieso weshalb welche welcher welches kannst könntest hast bist magst",
@@ -69,8 +69,8 @@ OPENERS = words(
 )
 
 
-def sentences(text: str) -> list[str]:
-    """Cut after the marks that end a sentence in most scripts, and at line breaks."""
+def split_sentences(text: str) -> list[str]:
+    """Split after the punctuation that ends a sentence in most scripts, and at line breaks."""
     pieces: list[str] = []
     start = 0
     for mark in SENTENCE_END.finditer(text):
@@ -81,16 +81,16 @@ def sentences(text: str) -> list[str]:
     return [piece for piece in [*pieces, text[start:].strip()] if piece]
 
 
-def states_something(sentence: str) -> bool:
-    if QUESTION.search(sentence) or sentence.endswith((":", "：")) or FORGET.search(sentence):
+def is_statement(sentence: str) -> bool:
+    if QUESTION.search(sentence) or sentence.endswith((":", "：")) or FORGET_REQUEST.search(sentence):
         return False
     if UNSPACED.search(sentence):
         bare = sentence.strip(" 。！.!、，,…")
-        return len(bare) >= 4 and not UNSPACED_TALK.fullmatch(bare)
+        return len(bare) >= 4 and not UNSPACED_SMALL_TALK.fullmatch(bare)
     spoken = [word.lower().replace("’", "'") for word in WORD.findall(sentence)]
     while spoken and spoken[0] in OPENERS:
         spoken.pop(0)
-    return _has_substance(spoken) and not _commands(spoken) and not _asks(sentence, spoken)
+    return _has_substance(spoken) and not _is_command(spoken) and not _is_question(sentence, spoken)
 
 
 def _has_substance(spoken: Sequence[str]) -> bool:
@@ -99,10 +99,10 @@ def _has_substance(spoken: Sequence[str]) -> bool:
     return len(spoken) > 2 or spoken[0] in FIRST_PERSON
 
 
-def _commands(spoken: Sequence[str]) -> bool:
+def _is_command(spoken: Sequence[str]) -> bool:
     return spoken[0] in COMMANDS or (spoken[0] in MAY_COMMAND and spoken[1] in OBJECTS)
 
 
-def _asks(sentence: str, spoken: Sequence[str]) -> bool:
-    """A question whose mark was left out. `When I was six, …` and `Will is my brother.` are none."""
-    return spoken[0] in ASKS and "," not in sentence and not sentence.rstrip().endswith((".", "!"))
+def _is_question(sentence: str, spoken: Sequence[str]) -> bool:
+    """A question without a question mark. `When I was six, …` and `Will is my brother.` are statements."""
+    return spoken[0] in QUESTION_WORDS and "," not in sentence and not sentence.rstrip().endswith((".", "!"))

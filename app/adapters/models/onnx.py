@@ -1,7 +1,7 @@
-"""Embeddings from the shipped model, in this process: nothing is downloaded and nobody else is asked.
+"""Embeddings from the shipped model in this process, without downloads or network.
 
-`fastembed` loads the model; running it and pooling are done here, without its Python overhead (0.3 ms of 1.7). Texts
-that wait while every thread is busy go to the next free one together: alone nobody waits, a crowd shares hops and runs.
+`fastembed` loads the model. Inference and pooling are done here, without its Python overhead (0.3 ms of 1.7 ms). A text
+is embedded immediately if a thread is free. Texts that arrive while all threads are busy share the next run.
 """
 
 import asyncio
@@ -28,62 +28,62 @@ from app.core.ports import Purpose, Vector
 FOLDER = Path(__file__).parent.parent.parent / "models" / "all-MiniLM-L6-v2-int8-static"
 NAME = "all-MiniLM-L6-v2-int8-static"
 DIMENSIONS = 384
-LONGEST = 256
-"""Tokens the model was trained to read, [CLS] and [SEP] included."""
-MOST_TEXTS = 16
-MOST_TOKENS = 256
-"""For a thread to take at once and for the model to read in one run, about 25 ms of work."""
-CALL = 8
-"""What running the model costs beside its tokens, in tokens: so much padding takes less than another run."""
+MAX_PIECE_TOKENS = 256
+"""The length the model was trained for, [CLS] and [SEP] included."""
+MAX_BATCH_TEXTS = 16
+MAX_BATCH_TOKENS = 256
+"""The limit of one batch and of one run of the model: about 25 ms of work."""
+RUN_OVERHEAD_TOKENS = 8
+"""The fixed cost of a run, in tokens: up to this much padding costs less than another run."""
 
 Floats: TypeAlias = NDArray[np.float32]
 
 
 class LoadedModel:
-    """The model and its tokenizer. Called from several threads at once: neither keeps state between calls."""
+    """The model and its tokenizer. Both are stateless between calls, so several threads may use them."""
 
     def __init__(self, folder: Path) -> None:
-        _register()
+        _register_model()
         loaded: Any = TextEmbedding(
             NAME,
             specific_model_path=str(folder),
-            cache_dir=str(folder),  # never used, but made: this one exists
-            threads=1,  # a second one waits for what else there is to do, and the first waits for it
+            cache_dir=str(folder),  # fastembed creates this folder without using it, so name one that exists
+            threads=1,  # a second thread would compete with other work while the first waits for it
             providers=["CPUExecutionProvider"],
         ).model
-        self._session = loaded.model  # fastembed's types know neither of the two
+        self._session = loaded.model  # fastembed's types declare neither attribute
         self._tokenizer = loaded.tokenizer
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_length=LONGEST)  # what is cut off is kept as further pieces
+        self._tokenizer.enable_truncation(max_length=MAX_PIECE_TOKENS)  # the rest becomes further pieces
 
     def embed(self, texts: Sequence[str]) -> list[Floats]:
-        """Unit vectors: of a text's pieces, weighed by length."""
-        # half a surrogate pair, which JSON can carry, would fail whoever's text is beside it
-        whole = [text.encode(errors="replace").decode() for text in texts]
+        """One unit vector per text: the average of its pieces, weighted by length."""
+        # a lone surrogate, which JSON may contain, would make the whole batch fail
+        encodable = [text.encode(errors="replace").decode() for text in texts]
         sums = np.zeros((len(texts), DIMENSIONS), np.float32)
-        for batch in in_batches(pieces_of(self._tokenizer.encode_batch(whole))):
-            for piece, vector in zip(batch, _run(self._session, batch), strict=True):
+        for batch in batch_pieces(split_into_pieces(self._tokenizer.encode_batch(encodable))):
+            for piece, vector in zip(batch, _run_model(self._session, batch), strict=True):
                 sums[piece.text] += vector * len(piece.ids)
-        return [_normalised(each) for each in sums]
+        return [_normalize(each) for each in sums]
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     text: int
-    """Which of the texts it belongs to."""
+    """The index of its text."""
     ids: Sequence[int]
 
 
-def pieces_of(texts: Sequence[Encoding]) -> list[Piece]:
+def split_into_pieces(texts: Sequence[Encoding]) -> list[Piece]:
     return [Piece(row, each.ids) for row, text in enumerate(texts) for each in (text, *text.overflowing)]
 
 
-def in_batches(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
-    """For a run each, the shortest first: a longer one joins where padding the others costs less than another run."""
+def batch_pieces(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
+    """One batch per run, shortest pieces first. A longer piece joins a batch if padding costs less than another run."""
     batch: list[Piece] = []
     for piece in sorted(pieces, key=lambda piece: len(piece.ids)):
         padding = (len(piece.ids) - len(batch[-1].ids)) * len(batch) if batch else 0
-        if batch and (padding > CALL or len(piece.ids) * (len(batch) + 1) > MOST_TOKENS):
+        if batch and (padding > RUN_OVERHEAD_TOKENS or len(piece.ids) * (len(batch) + 1) > MAX_BATCH_TOKENS):
             yield batch
             batch = []
         batch.append(piece)
@@ -91,112 +91,112 @@ def in_batches(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
         yield batch
 
 
-def _run(session: Any, batch: Sequence[Piece]) -> list[Floats]:
+def _run_model(session: Any, batch: Sequence[Piece]) -> list[Floats]:
     ids = np.zeros((len(batch), len(batch[-1].ids)), dtype=np.int64)
     mask = np.zeros(ids.shape, dtype=np.int32)
     for row, piece in enumerate(batch):
         ids[row, : len(piece.ids)], mask[row, : len(piece.ids)] = piece.ids, 1
     [hidden] = session.run(None, {"input_ids": ids, "attention_mask": mask})
     sums: Floats = (mask[:, np.newaxis].astype(np.float32) @ hidden)[:, 0]
-    return [_normalised(each) for each in sums]
+    return [_normalize(each) for each in sums]
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class PendingText:
     text: str
     key: bytes
     vector: asyncio.Future[Floats]
 
 
-class Lane:
-    """Texts of one purpose and the threads that take them, so that no question waits for somebody's import."""
+class EmbeddingQueue:
+    """Texts of one purpose and the threads that embed them, so that a query never waits for an import."""
 
-    def __init__(self, threads: int, name: str, begin: Callable[[], None] | None = None) -> None:
-        self.threads = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=begin)
-        self.waiting: deque[Waiting] = deque()
-        self.free = threads
+    def __init__(self, threads: int, name: str, initializer: Callable[[], None] | None = None) -> None:
+        self.threads = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=initializer)
+        self.pending: deque[PendingText] = deque()
+        self.free_threads = threads
 
-    def next_batch(self) -> Iterator[Waiting]:
+    def next_batch(self) -> Iterator[PendingText]:
         tokens = 0
-        for _ in range(min(MOST_TEXTS, len(self.waiting))):
-            tokens += min(LONGEST, 3 + len(self.waiting[0].text) // 4)
-            if tokens > MOST_TOKENS:
+        for _ in range(min(MAX_BATCH_TEXTS, len(self.pending))):
+            tokens += min(MAX_PIECE_TOKENS, 3 + len(self.pending[0].text) // 4)
+            if tokens > MAX_BATCH_TOKENS:
                 return
-            yield self.waiting.popleft()
+            yield self.pending.popleft()
 
 
 class OnnxEmbedder:
     name = f"onnx:{NAME}"
     dimensions = DIMENSIONS
 
-    def __init__(self, folder: Path = FOLDER, *, threads: int = 2, remember: int = 4096) -> None:
+    def __init__(self, folder: Path = FOLDER, *, threads: int = 2, cache_size: int = 4096) -> None:
         self._model = LoadedModel(folder)
-        # One is enough for as many as a process can answer. Two leave each other fewer texts to read in one run.
-        self._questions = Lane(1, "embed-question")
-        self._rest = Lane(threads, "embed", step_back)
-        self._under_way: dict[bytes, asyncio.Future[Floats]] = {}
-        self._known: OrderedDict[bytes, Floats] = OrderedDict()
-        self._remember = remember
+        # One thread is enough for all queries of a process. With two, fewer texts would share a run.
+        self._queries = EmbeddingQueue(1, "embed-query")
+        self._documents = EmbeddingQueue(threads, "embed", lower_thread_priority)
+        self._in_progress: dict[bytes, asyncio.Future[Floats]] = {}
+        self._cache: OrderedDict[bytes, Floats] = OrderedDict()
+        self._cache_size = cache_size
 
     async def embed(self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT) -> list[Vector]:
-        lane = self._questions if purpose is Purpose.QUERY else self._rest
-        found = [self._ask(text, lane) for text in texts]
-        self._start(lane)
-        pending = [each for each in found if isinstance(each, asyncio.Future)]
-        if pending:
-            await asyncio.wait(pending)  # and not gather: others may wait for the same vector when this caller leaves
+        queue = self._queries if purpose is Purpose.QUERY else self._documents
+        found = [self._lookup_or_queue(text, queue) for text in texts]
+        self._start(queue)
+        running = [each for each in found if isinstance(each, asyncio.Future)]
+        if running:
+            await asyncio.wait(running)  # not gather, which would cancel futures that other callers wait for
         return [(each.result() if isinstance(each, asyncio.Future) else each).tolist() for each in found]
 
     async def close(self) -> None:
-        for lane in (self._questions, self._rest):
-            await asyncio.get_running_loop().run_in_executor(None, lane.threads.shutdown)
+        for queue in (self._queries, self._documents):
+            await asyncio.get_running_loop().run_in_executor(None, queue.threads.shutdown)
 
-    def _ask(self, text: str, lane: Lane) -> Floats | asyncio.Future[Floats]:
-        key = blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()  # the text itself is not kept
-        if key in self._known:
-            self._known.move_to_end(key)
-            return self._known[key]
-        if key not in self._under_way:
-            self._under_way[key] = asyncio.get_running_loop().create_future()
-            lane.waiting.append(Waiting(text, key, self._under_way[key]))
-        return self._under_way[key]
+    def _lookup_or_queue(self, text: str, queue: EmbeddingQueue) -> Floats | asyncio.Future[Floats]:
+        key = blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()  # the cache does not contain texts
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
+        if key not in self._in_progress:
+            self._in_progress[key] = asyncio.get_running_loop().create_future()
+            queue.pending.append(PendingText(text, key, self._in_progress[key]))
+        return self._in_progress[key]
 
-    def _start(self, lane: Lane) -> None:
-        """Give every free thread what waits."""
-        while lane.free and lane.waiting:
-            batch = list(lane.next_batch())
+    def _start(self, queue: EmbeddingQueue) -> None:
+        """Give every free thread a batch of pending texts."""
+        while queue.free_threads and queue.pending:
+            batch = list(queue.next_batch())
             embed = partial(self._model.embed, [each.text for each in batch])
-            lane.free -= 1
-            run = asyncio.get_running_loop().run_in_executor(lane.threads, embed)
-            run.add_done_callback(lambda done, batch=batch: self._finish(lane, batch, done))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+            queue.free_threads -= 1
+            run = asyncio.get_running_loop().run_in_executor(queue.threads, embed)
+            run.add_done_callback(lambda done, batch=batch: self._finish(queue, batch, done))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
 
-    def _finish(self, lane: Lane, batch: Sequence[Waiting], done: asyncio.Future[list[Floats]]) -> None:
-        lane.free += 1
+    def _finish(self, queue: EmbeddingQueue, batch: Sequence[PendingText], done: asyncio.Future[list[Floats]]) -> None:
+        queue.free_threads += 1
         failure = done.exception()
         for row, each in enumerate(batch):
-            del self._under_way[each.key]
+            del self._in_progress[each.key]
             if failure is not None:
                 each.vector.set_exception(failure)
-                each.vector.exception()  # looked at here, in case nobody waits any more
+                each.vector.exception()  # consumed, in case no caller waits any more
             else:
-                self._keep(each.key, done.result()[row])
+                self._add_to_cache(each.key, done.result()[row])
                 each.vector.set_result(done.result()[row])
-        self._start(lane)
+        self._start(queue)
 
-    def _keep(self, key: bytes, vector: Floats) -> None:
-        self._known[key] = vector
-        while len(self._known) > self._remember:
-            self._known.popitem(last=False)
+    def _add_to_cache(self, key: bytes, vector: Floats) -> None:
+        self._cache[key] = vector
+        while len(self._cache) > self._cache_size:
+            self._cache.popitem(last=False)
 
 
-def step_back() -> None:
-    """What is only on its way into the index lets requests go first."""
-    if sys.platform == "linux":  # where a thread has a priority of its own
+def lower_thread_priority() -> None:
+    """Requests take precedence over texts that are only indexed."""
+    if sys.platform == "linux":  # Linux has a priority per thread
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
 
 
-def _register() -> None:
-    """fastembed refuses a name it has already."""
+def _register_model() -> None:
+    """fastembed refuses to register a name twice."""
     if any(model["model"] == NAME for model in TextEmbedding.list_supported_models()):
         return
     TextEmbedding.add_custom_model(
@@ -209,6 +209,6 @@ def _register() -> None:
     )
 
 
-def _normalised(vector: Floats) -> Floats:
+def _normalize(vector: Floats) -> Floats:
     length = max(float(np.linalg.norm(vector)), 1e-12)
     return np.divide(vector, length, dtype=np.float32)

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from app.adapters.models.mem0 import Mem0Answers, Mem0Extractor, Nonsense, OpenAIAnswers, read_facts
+from app.adapters.models.mem0 import (
+    Mem0ExtractionModel,
+    Mem0Extractor,
+    UnusableAnswer,
+    OpenAIExtractionModel,
+    parse_facts,
+)
 from app.adapters.models.openai import Connection, OpenAIModel
 from app.core.errors import ConfigurationError, ExtractionFailed, Unavailable
 from app.core.ports import ChatMessage, ExtractedFact, ExtractionRequest, KnownMemory, Role
@@ -32,7 +38,7 @@ async def make(model_server: ModelServer) -> AsyncIterator[Make]:
 
     def build(url: str | None = None, timeout: float = 60) -> Mem0Extractor:
         models.append(OpenAIModel(Connection(url or model_server.url, timeout_seconds=timeout), model="any"))
-        return Mem0Extractor(OpenAIAnswers(models[-1]))
+        return Mem0Extractor(OpenAIExtractionModel(models[-1]))
 
     yield build
     for model in models:
@@ -225,14 +231,14 @@ async def test_cancelling_an_extraction_ends_the_request(make: Make, model_serve
 
 async def test_another_provider_by_name(model_server: ModelServer) -> None:
     model_server.extraction(Facts("User likes tea"))
-    answers = Mem0Answers("lmstudio", model="any", base_url=model_server.url)
+    answers = Mem0ExtractionModel("lmstudio", model="any", base_url=model_server.url)
     extractor = Mem0Extractor(answers)
     assert (await extractor.extract(REQUEST)).facts == [ExtractedFact("User likes tea")]
     await answers.close()
 
 
 async def test_another_provider_that_fails_or_hangs(model_server: ModelServer) -> None:
-    answers = Mem0Answers("openai", model="any", api_key="sk", base_url=model_server.url, timeout_seconds=0.5)
+    answers = Mem0ExtractionModel("openai", model="any", api_key="sk", base_url=model_server.url, timeout_seconds=0.5)
     model_server.extraction(Fails(400, error={"message": "Lisbon"}))
     assert "BadRequestError" in (await fail(Mem0Extractor(answers))).reason
     model_server.always(Hangs(), extraction=True)
@@ -242,21 +248,21 @@ async def test_another_provider_that_fails_or_hangs(model_server: ModelServer) -
 
 async def test_another_provider_that_says_when_to_come_back(model_server: ModelServer) -> None:
     model_server.always(Fails(503, retry_after="0.2"), extraction=True)  # its client waits so long itself, twice
-    answers = Mem0Answers("openai", model="any", api_key="sk", base_url=model_server.url)
+    answers = Mem0ExtractionModel("openai", model="any", api_key="sk", base_url=model_server.url)
     assert (await fail(Mem0Extractor(answers))).retry_after == 0.2
     await answers.close()
 
 
 def test_a_provider_that_cannot_be_used_stops_the_start() -> None:
     with pytest.raises(ConfigurationError, match="LLM_PROVIDER"):
-        Mem0Answers("oracle-of-delphi", model="any")
+        Mem0ExtractionModel("oracle-of-delphi", model="any")
     with pytest.raises(ConfigurationError, match="LLM_BASE_URL"):
-        Mem0Answers("together", model="any", base_url="http://127.0.0.1:9/v1")
+        Mem0ExtractionModel("together", model="any", base_url="http://127.0.0.1:9/v1")
 
 
 def test_reading_is_strict_about_the_shape() -> None:
-    with pytest.raises(Nonsense):
-        read_facts('{"memory": null}')
+    with pytest.raises(UnusableAnswer):
+        parse_facts('{"memory": null}')
 
 
 # ---------------------------------------------------------------- traps
@@ -277,14 +283,14 @@ class Keep(logging.Handler):
         records.append(f"{record.name} {record.getMessage()} {record.exc_text}")
 logging.basicConfig(level=logging.DEBUG, handlers=[Keep()])
 import asyncio, threading
-from app.adapters.models.mem0 import Mem0Extractor, OpenAIAnswers
+from app.adapters.models.mem0 import Mem0Extractor, OpenAIExtractionModel
 from app.adapters.models.openai import Connection, OpenAIModel
 from app.core.errors import ExtractionFailed
 from app.core.ports import ChatMessage, ExtractionRequest, Role
 logging.getLogger("mem0").setLevel(logging.DEBUG)
 async def main(url):
     model = OpenAIModel(Connection(url), model="any")
-    extractor = Mem0Extractor(OpenAIAnswers(model))
+    extractor = Mem0Extractor(OpenAIExtractionModel(model))
     request = ExtractionRequest([ChatMessage(Role.USER, "I love SENTINEL, Ann and the Big Apple.")], user_id="u")
     found = (await extractor.extract(request)).facts
     try:

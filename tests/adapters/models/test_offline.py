@@ -1,8 +1,8 @@
 # ruff: noqa: RUF001  (the marks and letters of other scripts are meant)
 import pytest
 
-from app.adapters.models.offline import NOTE, REMEMBERED, OfflineExtractor, OfflineModel
-from app.adapters.models.offline_sentences import sentences, states_something
+from app.adapters.models.offline import OFFLINE_NOTE, MEMORIES_HEADING, OfflineExtractor, OfflineModel
+from app.adapters.models.offline_sentences import split_sentences, is_statement
 from app.core.ports import ChatMessage, ExtractionRequest, ModelOptions, Role, Token, Usage
 
 STATEMENTS = [
@@ -64,12 +64,12 @@ NO_STATEMENTS = [
 
 @pytest.mark.parametrize("sentence", STATEMENTS)
 def test_a_statement_is_kept(sentence: str) -> None:
-    assert states_something(sentence)
+    assert is_statement(sentence)
 
 
 @pytest.mark.parametrize("sentence", NO_STATEMENTS)
 def test_what_states_nothing_is_not(sentence: str) -> None:
-    assert not states_something(sentence)
+    assert not is_statement(sentence)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_what_states_nothing_is_not(sentence: str) -> None:
     ],
 )
 def test_text_is_cut_into_sentences(text: str, expected: list[str]) -> None:
-    assert sentences(text) == expected
+    assert split_sentences(text) == expected
 
 
 async def test_a_persons_own_statements_are_kept_in_their_words() -> None:
@@ -98,7 +98,7 @@ async def test_a_persons_own_statements_are_kept_in_their_words() -> None:
     )
     extraction = await OfflineExtractor().extract(said)
     assert [fact.text for fact in extraction.facts] == ["I moved to Lisbon last week."]
-    assert extraction.note == NOTE
+    assert extraction.note == OFFLINE_NOTE
 
 
 async def answer(system: str, options: ModelOptions | None = None) -> list[str]:
@@ -110,7 +110,9 @@ async def answer(system: str, options: ModelOptions | None = None) -> list[str]:
 
 
 async def test_the_answer_is_honest_and_holds_what_is_remembered() -> None:
-    tokens = await answer(f"Be kind.\n\n{REMEMBERED}\n- Lives in Lisbon\n- Likes tea\n\nToday is Monday.\n- not this")
+    tokens = await answer(
+        f"Be kind.\n\n{MEMORIES_HEADING}\n- Lives in Lisbon\n- Likes tea\n\nToday is Monday.\n- not this"
+    )
     text = "".join(tokens)
     assert text.startswith("No language model is configured")
     assert text.endswith("\n- Lives in Lisbon\n- Likes tea")
@@ -118,7 +120,7 @@ async def test_the_answer_is_honest_and_holds_what_is_remembered() -> None:
 
 
 async def test_knowing_nothing_is_said_too() -> None:
-    assert "remember nothing" in "".join(await answer("Be kind.\n- and brief"))
+    assert "no related memories" in "".join(await answer("Be kind.\n- and brief"))
 
 
 async def test_an_answer_is_no_longer_than_asked() -> None:

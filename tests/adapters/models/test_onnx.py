@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from app.adapters.models.onnx import FOLDER, LoadedModel, OnnxEmbedder, Piece, in_batches
+from app.adapters.models.onnx import FOLDER, LoadedModel, OnnxEmbedder, Piece, batch_pieces
 from app.core.ports import Purpose, Vector
 
 LIKES = "She drinks her coffee black, always before seven in the morning."
@@ -46,7 +46,7 @@ async def test_texts_that_mean_the_same_lie_close(embedder: OnnxEmbedder) -> Non
 
 
 async def test_a_vector_does_not_depend_on_what_was_embedded_beside_it() -> None:
-    alone, crowd = OnnxEmbedder(remember=0), OnnxEmbedder(remember=0)
+    alone, crowd = OnnxEmbedder(cache_size=0), OnnxEmbedder(cache_size=0)
     texts = [f"Sentence number {number}, about {'a lot of ' * number**2}nothing." for number in range(12)]
     expected = [(await alone.embed([text]))[0] for text in texts]
     assert min(map(cosine, await crowd.embed(texts), expected)) > CLOSE
@@ -73,7 +73,7 @@ def test_shorter_texts_in_a_batch_are_padded_without_a_trace() -> None:
     ],
 )
 def test_pieces_of_similar_length_run_together(lengths: list[int], expected: list[list[int]]) -> None:
-    batches = in_batches([Piece(0, [1] * length) for length in lengths])
+    batches = batch_pieces([Piece(0, [1] * length) for length in lengths])
     assert [[len(piece.ids) for piece in batch] for batch in batches] == expected
 
 
@@ -134,7 +134,7 @@ async def test_a_caller_who_leaves_takes_nothing_from_others(embedder: OnnxEmbed
 
 
 async def test_what_was_asked_before_is_not_computed_again() -> None:
-    forgetful, mindful = OnnxEmbedder(remember=1), OnnxEmbedder(remember=2)
+    forgetful, mindful = OnnxEmbedder(cache_size=1), OnnxEmbedder(cache_size=2)
     for embedder in (forgetful, mindful):
         await embedder.embed([LIKES])
         await embedder.embed([UNRELATED])

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from app.adapters.models.errors import bad_status, pause
+from app.adapters.models.errors import status_failure, retry_delay
 from app.adapters.models.openai import Connection, OpenAIModel, open_embedder
 from app.core.circuit_breaker import BreakerState
 from app.core.errors import AppError, ConfigurationError, TimedOut, TooLarge, Unavailable, UpstreamFailed
@@ -158,19 +158,19 @@ async def test_an_empty_stream_is_tried_again(make: Make, model_server: ModelSer
 
 
 async def test_a_wait_the_server_asks_for_is_kept() -> None:
-    asked = bad_status("The model", "LLM", 429, "", {"retry-after": "3"})
-    assert all(3 <= pause(tried, asked) <= 4 for tried in range(1, 5))
+    asked = status_failure("The model", "LLM", 429, "", {"retry-after": "3"})
+    assert all(3 <= retry_delay(tried, asked) <= 4 for tried in range(1, 5))
 
 
 def test_without_being_told_the_pauses_grow() -> None:
-    unasked = bad_status("The model", "LLM", 500, "", {})
-    assert pause(1, unasked) <= 0.5 < 1 <= pause(3, unasked) <= 2
-    assert len({pause(2, unasked) for _ in range(20)}) > 10
+    unasked = status_failure("The model", "LLM", 500, "", {})
+    assert retry_delay(1, unasked) <= 0.5 < 1 <= retry_delay(3, unasked) <= 2
+    assert len({retry_delay(2, unasked) for _ in range(20)}) > 10
 
 
 def test_a_date_to_come_back_at_is_understood() -> None:
     soon = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(minutes=2), usegmt=True)
-    assert 100 < (bad_status("The model", "LLM", 503, "", {"retry-after": soon}).after or 0) <= 120
+    assert 100 < (status_failure("The model", "LLM", 503, "", {"retry-after": soon}).retry_after or 0) <= 120
 
 
 async def test_a_wait_nobody_should_sit_through_is_passed_on(make: Make, model_server: ModelServer) -> None:
@@ -251,7 +251,7 @@ async def test_failures_in_a_row_open_the_breaker_and_a_success_closes_it(
         await fail(model)
     assert model.breaker_state is BreakerState.OPEN
     assert not await model.healthy()
-    assert "not answering" in (await fail(model)).detail
+    assert "does not respond" in (await fail(model)).detail
     assert len(model_server.requests) == 5
     await asyncio.sleep(0.25)
     assert (await listen(model))[0] == "Hello there."
