@@ -1,33 +1,29 @@
-"""The house on a real port of loopback, for mem0's own clients."""
+"""The application on a port of the loopback interface, for mem0's own clients."""
 
 import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest_asyncio
-import uvicorn
 from fastapi import FastAPI
 
-os.environ["MEM0_TELEMETRY"] = "False"  # read when it is imported: no test may phone home
+os.environ["MEM0_TELEMETRY"] = "False"  # read on import; tests must not connect to other hosts
 from mem0 import MemoryClient
+
+from tests.e2e.loopback import serving
 
 Connect = Callable[[str], Awaitable[MemoryClient]]
 
 
 @pytest_asyncio.fixture(scope="session")
 async def address(app: FastAPI) -> AsyncIterator[str]:
-    door = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
-    serving = asyncio.create_task(server.serve([door]))
-    yield f"http://127.0.0.1:{door.getsockname()[1]}"
-    server.should_exit = True
-    await serving
+    async with serving(app) as address:
+        yield address
 
 
 @pytest_asyncio.fixture
 async def connect(address: str) -> AsyncIterator[Connect]:
-    """mem0's own client, with the key given."""
+    """Makes clients of mem0 for a key."""
     opened: list[MemoryClient] = []
 
     async def make(key: str) -> MemoryClient:

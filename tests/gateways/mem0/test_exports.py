@@ -16,16 +16,16 @@ from tests.conftest import KeyHolder, MakeKey, SignUp
 from tests.gateways.mem0.conftest import Connect
 
 SCHEMA = {"properties": {"city": {"type": "string"}, "tags": {"type": "array"}, "memories": {}, "age": {}}}
-ANNAS = {"user_id": "anna"}
+ANNA = {"user_id": "anna"}
 
 
-async def test_an_export_is_shaped_by_its_schema(connect: Connect, make_key: MakeKey) -> None:
+async def test_export_has_the_structure_of_its_schema(connect: Connect, make_key: MakeKey) -> None:
     mem0 = await connect((await make_key()).key)
     places: list[dict[str, object]] = [{"city": "Paris", "tags": ["a"]}, {"city": "Rome", "tags": "b"}]
     for number, more in enumerate(places):
         said = {"user_id": "anna", "infer": False, "metadata": more, "timestamp": 1_700_000_000 + number}
         await asyncio.to_thread(mem0.add, f"I live in {more['city']}", **said)
-    made = await asyncio.to_thread(mem0.create_memory_export, schema=SCHEMA, filters=ANNAS)
+    made = await asyncio.to_thread(mem0.create_memory_export, schema=SCHEMA, filters=ANNA)
     expected = {
         "city": "Rome",
         "tags": ["b", "a"],
@@ -33,28 +33,28 @@ async def test_an_export_is_shaped_by_its_schema(connect: Connect, make_key: Mak
         "age": None,
     }
     assert await asyncio.to_thread(mem0.get_memory_export, memory_export_id=made["id"]) == expected
-    assert await asyncio.to_thread(mem0.get_memory_export, filters=ANNAS) == expected
+    assert await asyncio.to_thread(mem0.get_memory_export, filters=ANNA) == expected
 
 
-async def test_an_export_nobody_asked_for_is_not_there(connect: Connect, make_key: MakeKey) -> None:
+async def test_unknown_export_is_not_found(connect: Connect, make_key: MakeKey) -> None:
     mem0 = await connect((await make_key()).key)
     with pytest.raises(MemoryNotFoundError, match="No memory export request found"):
-        await asyncio.to_thread(mem0.get_memory_export, filters=ANNAS)
+        await asyncio.to_thread(mem0.get_memory_export, filters=ANNA)
     with pytest.raises(ValidationError):
         await asyncio.to_thread(mem0.create_memory_export, schema=SCHEMA)
 
 
-AGED = text("update memory_exports set created_at = now() - make_interval(hours => :hours) where id = :id")
+SET_AGE_SQL = text("update memory_exports set created_at = now() - make_interval(hours => :hours) where id = :id")
 
 
 async def asked(holder: KeyHolder, resources: Resources, hours_ago: int) -> str:
-    made = (await holder.client.post("/v1/exports/", json={"schema": SCHEMA, "filters": ANNAS})).json()
+    made = (await holder.client.post("/v1/exports/", json={"schema": SCHEMA, "filters": ANNA})).json()
     async with resources.database.transaction(holder.project_id) as tx:
-        await tx.execute(AGED, {"hours": hours_ago, "id": made["id"]})
+        await tx.execute(SET_AGE_SQL, {"hours": hours_ago, "id": made["id"]})
     return str(made["id"])
 
 
-async def test_an_export_is_kept_for_a_week(make_key: MakeKey, resources: Resources) -> None:
+async def test_export_is_kept_for_a_week(make_key: MakeKey, resources: Resources) -> None:
     holder = await make_key()
     old, young = await asked(holder, resources, 7 * 24 + 1), await asked(holder, resources, 7 * 24 - 1)
 
@@ -70,16 +70,16 @@ async def test_an_export_is_kept_for_a_week(make_key: MakeKey, resources: Resour
     assert (await fetch(young)).status_code == 200
 
 
-async def test_a_schema_may_be_text_as_the_clients_signature_says(connect: Connect, make_key: MakeKey) -> None:
+async def test_export_schema_may_be_text(connect: Connect, make_key: MakeKey) -> None:
     mem0 = await connect((await make_key()).key)
-    await asyncio.to_thread(mem0.create_memory_export, schema=json.dumps(SCHEMA), filters=ANNAS)
-    assert set(await asyncio.to_thread(mem0.get_memory_export, filters=ANNAS)) == set(SCHEMA["properties"])
+    await asyncio.to_thread(mem0.create_memory_export, schema=json.dumps(SCHEMA), filters=ANNA)
+    assert set(await asyncio.to_thread(mem0.get_memory_export, filters=ANNA)) == set(SCHEMA["properties"])
     with pytest.raises(ValidationError, match="`schema`: takes a JSON schema"):
-        await asyncio.to_thread(mem0.create_memory_export, schema="{", filters=ANNAS)
+        await asyncio.to_thread(mem0.create_memory_export, schema="{", filters=ANNA)
 
 
 @pytest.mark.parametrize("asked", [{}, {"filters": None}, {"filters": {}}, {"filters": "{}"}])
-async def test_an_export_of_everything_is_found_without_filters(sign_up: SignUp, asked: dict[str, object]) -> None:
+async def test_export_without_filters_is_found_without_filters(sign_up: SignUp, asked: dict[str, object]) -> None:
     person = await sign_up()
     assert (await person.client.post("/v1/exports/", json={"schema": {"properties": {"age": {}}}})).status_code == 201
     found = await person.client.post("/v1/exports/get/", json=asked)
@@ -89,20 +89,18 @@ async def test_an_export_of_everything_is_found_without_filters(sign_up: SignUp,
 @pytest.mark.parametrize(
     "filters", ["NaN", "1", "true", '"x"', "[]", '{"metadata": {"a": NaN}}', '{"user_id": "\\ud800"}']
 )
-async def test_filters_that_cannot_be_read_are_refused_when_fetched_too(
-    client: httpx.AsyncClient, filters: str
-) -> None:
-    answer = await _send(client, "/v1/exports/get/", f'{{"filters": {filters}}}')
+async def test_export_query_refuses_invalid_filters(client: httpx.AsyncClient, filters: str) -> None:
+    answer = await send_text(client, "/v1/exports/get/", f'{{"filters": {filters}}}')
     assert answer.status_code == 400, answer.text
 
 
 @pytest.mark.parametrize("schema", ['{"a": NaN}', '{"\\ud800": 1}', '{"a": "\\u0000"}', '"[]"', "5"])
-async def test_a_schema_that_cannot_be_stored_is_refused(client: httpx.AsyncClient, schema: str) -> None:
-    answer = await _send(client, "/v1/exports/", f'{{"schema": {schema}, "filters": {{"user_id": "anna"}}}}')
+async def test_export_refuses_a_schema_that_cannot_be_stored(client: httpx.AsyncClient, schema: str) -> None:
+    answer = await send_text(client, "/v1/exports/", f'{{"schema": {schema}, "filters": {{"user_id": "anna"}}}}')
     assert answer.status_code == 400, answer.text
     assert "`schema" in answer.json()["detail"]
 
 
-async def _send(client: httpx.AsyncClient, path: str, written: str) -> httpx.Response:
-    """httpx writes neither half a letter nor what is no number."""
+async def send_text(client: httpx.AsyncClient, path: str, written: str) -> httpx.Response:
+    """httpx does not serialize NaN and unpaired surrogates."""
     return await client.post(path, content=written, headers={"Content-Type": "application/json"})

@@ -1,4 +1,4 @@
-"""What mem0's clients never send, but anybody can: and what our memory API promises beyond theirs."""
+"""Requests that mem0's clients never send, and what this API guarantees beyond mem0's."""
 
 import asyncio
 import json
@@ -14,24 +14,24 @@ from app.core.resources import Resources
 from app.worker import run_jobs
 from tests.conftest import MakeKey, SignUp
 
-HERS = {"user_id": "alice"}
-SAID = {"messages": "I like tea", "infer": False, **HERS}
+ALICE = {"user_id": "alice"}
+VERBATIM = {"messages": "I like tea", "infer": False, **ALICE}
 
 
-async def keep(client: httpx.AsyncClient, **body: Any) -> str:
-    response = await client.post("/v3/memories/add/", json={**SAID, **body})
+async def store(client: httpx.AsyncClient, **body: Any) -> str:
+    response = await client.post("/v3/memories/add/", json={**VERBATIM, **body})
     assert response.status_code == 200, response.text
     memory_id: str = response.json()["results"][0]["id"]
     return memory_id
 
 
-async def texts(client: httpx.AsyncClient, **filters: Any) -> list[str]:
-    response = await client.post("/v3/memories/", json={"filters": filters or HERS})
+async def list_texts(client: httpx.AsyncClient, **filters: Any) -> list[str]:
+    response = await client.post("/v3/memories/", json={"filters": filters or ALICE})
     assert response.status_code == 200, response.text
     return [row["memory"] for row in response.json()["results"]]
 
 
-HOSTILE = [
+INVALID_FIELDS = [
     {"messages": "a\0b"},
     {"messages": "\ud800"},
     {"messages": []},
@@ -58,16 +58,16 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("odd", HOSTILE, ids=lambda odd: ascii(odd)[:40])
-async def test_what_cannot_be_kept_is_400_with_one_sentence(client: httpx.AsyncClient, odd: dict[str, Any]) -> None:
+@pytest.mark.parametrize("invalid", INVALID_FIELDS, ids=lambda invalid: ascii(invalid)[:40])
+async def test_add_refuses_invalid_bodies_with_one_sentence(client: httpx.AsyncClient, invalid: dict[str, Any]) -> None:
     response = await client.post(
         "/v3/memories/add/",
-        content=json.dumps({**SAID, **odd}).encode(),
+        content=json.dumps({**VERBATIM, **invalid}).encode(),
         headers={"Content-Type": "application/json"},
     )
     assert response.status_code == 400, response.text
     assert isinstance(response.json()["detail"], str)
-    assert await texts(client) == []
+    assert await list_texts(client) == []
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ async def test_what_cannot_be_kept_is_400_with_one_sentence(client: httpx.AsyncC
         "/v1/memories/?user_id=a&metadata={%22a%22:NaN}",
     ],
 )
-async def test_a_path_or_query_that_means_nothing_is_400(client: httpx.AsyncClient, path: str) -> None:
+async def test_invalid_paths_and_queries_are_bad_requests(client: httpx.AsyncClient, path: str) -> None:
     response = await client.get(path)
     assert response.status_code == 400, response.text
 
 
-async def test_deleting_no_memory_in_particular_deletes_none(client: httpx.AsyncClient) -> None:
-    await keep(client)
+async def test_delete_without_an_id_deletes_nothing(client: httpx.AsyncClient) -> None:
+    await store(client)
     for path in (
         "/v1/memories//",
         "/v1/memories/%20/",
@@ -103,57 +103,57 @@ async def test_deleting_no_memory_in_particular_deletes_none(client: httpx.Async
         "/v1/memories/?user_id=alice&user_id=b",
     ):
         assert (await client.delete(path)).status_code == 400, path
-    assert await texts(client) == ["I like tea"]
+    assert await list_texts(client) == ["I like tea"]
 
 
-DELETIONS = {
+DELETE_REQUESTS = {
     "one": lambda client, each: client.delete(f"/v1/memories/{each}/"),
     "batch": lambda client, each: client.request("DELETE", "/v1/batch/", json={"memories": [{"memory_id": each}]}),
     "scope": lambda client, each: client.delete("/v1/memories/?user_id=alice&run_id=first"),
 }
 
 
-@pytest.mark.parametrize("way", DELETIONS)
-async def test_deleted_words_are_nowhere_beside_the_words_of_others(
+@pytest.mark.parametrize("way", DELETE_REQUESTS)
+async def test_delete_removes_the_words_from_the_context_of_other_memories(
     client: httpx.AsyncClient, database: Database, project_id: uuid.UUID, way: str
 ) -> None:
-    """The turn after is indexed with the turn before it, and would be found by words that are gone."""
-    secret = await keep(client, messages="The safe opens with 4711", run_id="first")
+    """A message is indexed with the message before it, so the deleted words would still find it."""
+    secret = await store(client, messages="The safe opens with 4711", run_id="first")
     said = [{"role": "user", "content": each} for each in ("The safe opens with 4711", "And its key is red")]
-    [_, after] = (await client.post("/v3/memories/add/", json={**SAID, "messages": said})).json()["results"]
-    assert (await DELETIONS[way](client, secret)).status_code == 200
+    [_, after] = (await client.post("/v3/memories/add/", json={**VERBATIM, "messages": said})).json()["results"]
+    assert (await DELETE_REQUESTS[way](client, secret)).status_code == 200
     async with database.transaction(project_id) as tx:
         left = await tx.execute(text("select content, context from memories order by content"))
         rows = {row.content: row.context for row in left}
     assert rows["And its key is red"] is None
-    listed = await client.post("/v3/memories/", json={"filters": HERS})
+    listed = await client.post("/v3/memories/", json={"filters": ALICE})
     assert after["id"] in {row["id"] for row in listed.json()["results"]}, "it is still there"
 
 
-async def test_everything_is_deleted_by_four_stars_and_only_in_the_project(
+async def test_delete_all_with_four_stars_deletes_everything_in_the_project(
     client: httpx.AsyncClient, sign_up: SignUp
 ) -> None:
-    """Three mean what belongs to all three, as any conditions do."""
+    """Three stars are ordinary conditions: a memory must have all three ids."""
     other = (await sign_up()).client
-    await keep(other, user_id="customer")
-    home, work = [await client.post("/v1/profiles", json={**HERS, "name": name}) for name in ("home", "work")]
+    await store(other, user_id="customer")
+    home, work = [await client.post("/v1/profiles", json={**ALICE, "name": name}) for name in ("home", "work")]
     assert home.json()["is_default"]
     profile = work.json()["id"]
-    await keep(client, user_id=None, agent_id="dj")
-    await keep(client, profile_id=profile)
+    await store(client, user_id=None, agent_id="dj")
+    await store(client, profile_id=profile)
     await client.delete("/v1/memories/?user_id=*&agent_id=*&app_id=*")
     anybody = [{"user_id": "*"}, {"agent_id": "*"}]
-    assert await texts(client, OR=anybody) == ["I like tea"], "the agent's"
+    assert await list_texts(client, OR=anybody) == ["I like tea"], "the agent's"
 
     await client.delete("/v1/memories/?user_id=*&agent_id=*&app_id=*&run_id=*")
-    assert await texts(client, OR=anybody) == []
+    assert await list_texts(client, OR=anybody) == []
     listed = await client.post("/v3/memories/", json={"filters": {"user_id": "alice"}, "profile_id": profile})
     assert listed.json()["results"] == []
-    assert await texts(other, user_id="customer") == ["I like tea"]
+    assert await list_texts(other, user_id="customer") == ["I like tea"]
 
 
-async def test_a_deleted_memorys_words_are_gone_from_its_event(client: httpx.AsyncClient) -> None:
-    added = (await client.post("/v3/memories/add/", json=SAID)).json()
+async def test_event_of_a_deleted_memory_contains_no_words(client: httpx.AsyncClient) -> None:
+    added = (await client.post("/v3/memories/add/", json=VERBATIM)).json()
     event = f"/v1/event/{added['event_id']}/"
     assert (await client.get(event)).json()["results"][0]["data"]["memory"] == "I like tea"
     memory_id = added["results"][0]["id"]
@@ -163,8 +163,8 @@ async def test_a_deleted_memorys_words_are_gone_from_its_event(client: httpx.Asy
     assert "tea" not in (await client.get("/v1/memories/events/")).text
 
 
-async def test_events_come_newest_first_and_can_be_chosen(client: httpx.AsyncClient) -> None:
-    memory_id = await keep(client)
+async def test_events_are_listed_newest_first_and_can_be_filtered(client: httpx.AsyncClient) -> None:
+    memory_id = await store(client)
     await client.put(f"/v1/memories/{memory_id}/", json={"text": "I like coffee"})
     await client.delete(f"/v1/memories/{memory_id}/")
     page = (await client.get("/v1/events/")).json()
@@ -176,10 +176,8 @@ async def test_events_come_newest_first_and_can_be_chosen(client: httpx.AsyncCli
     assert (await client.get(f"/v1/event/{uuid.uuid4()}/")).status_code == 404
 
 
-async def test_deleting_somebody_stops_what_was_about_to_be_remembered(
-    client: httpx.AsyncClient, resources: Resources
-) -> None:
-    asked = {"messages": "I am allergic to peanuts.", **HERS}
+async def test_delete_all_cancels_queued_extractions(client: httpx.AsyncClient, resources: Resources) -> None:
+    asked = {"messages": "I am allergic to peanuts.", **ALICE}
     queued = (await client.post("/v3/memories/add/", json=asked)).json()["event_id"]
     kept = (await client.post("/v3/memories/add/", json={**asked, "user_id": "bob"})).json()["event_id"]
     await client.delete("/v1/memories/?user_id=alice")
@@ -187,27 +185,27 @@ async def test_deleting_somebody_stops_what_was_about_to_be_remembered(
         while (await client.get(f"/v1/event/{kept}/")).json()["status"] != "SUCCEEDED":  # noqa: ASYNC110 - other tests' jobs may come first
             await asyncio.sleep(0.05)
     assert (await client.get(f"/v1/event/{queued}/")).status_code == 404
-    assert await texts(client) == []
-    assert await texts(client, user_id="bob") == ["I am allergic to peanuts."]
+    assert await list_texts(client) == []
+    assert await list_texts(client, user_id="bob") == ["I am allergic to peanuts."]
 
 
 async def test_memories_of_an_agent_alone_belong_to_no_user(client: httpx.AsyncClient) -> None:
     asked = {"messages": "Answers in rhyme", "infer": False, "agent_id": "poet"}
     assert (await client.post("/v3/memories/add/", json=asked)).status_code == 200
-    await keep(client, agent_id="poet")
-    assert sorted(await texts(client, agent_id="poet")) == ["Answers in rhyme", "I like tea"]
-    assert await texts(client, AND=[{"agent_id": "poet"}, HERS]) == ["I like tea"]
+    await store(client, agent_id="poet")
+    assert sorted(await list_texts(client, agent_id="poet")) == ["Answers in rhyme", "I like tea"]
+    assert await list_texts(client, AND=[{"agent_id": "poet"}, ALICE]) == ["I like tea"]
     page = (
         await client.post("/v3/memories/", json={"filters": {"AND": [{"agent_id": "poet"}, {"user_id": None}]}})
     ).json()
     assert [row["profile_id"] for row in page["results"]] == [None]
 
 
-async def test_asking_for_an_agent_shows_no_profile_but_the_default(client: httpx.AsyncClient) -> None:
-    await keep(client, agent_id="poet")
-    work = (await client.post("/v1/profiles", json={"name": "Work", **HERS})).json()["id"]
-    await keep(client, agent_id="poet", messages="At work", profile_id=work)
-    assert await texts(client, agent_id="poet") == ["I like tea"]
+async def test_agent_filter_searches_the_default_profile_only(client: httpx.AsyncClient) -> None:
+    await store(client, agent_id="poet")
+    work = (await client.post("/v1/profiles", json={"name": "Work", **ALICE})).json()["id"]
+    await store(client, agent_id="poet", messages="At work", profile_id=work)
+    assert await list_texts(client, agent_id="poet") == ["I like tea"]
     question = {"query": "work", "filters": {"agent_id": "poet"}, "threshold": 0}
     for choice, expected in ((None, {"I like tea"}), ("*", {"I like tea", "At work"}), (work, {"At work"})):
         asked = question if choice is None else {**question, "profile_id": choice}
@@ -217,18 +215,18 @@ async def test_asking_for_an_agent_shows_no_profile_but_the_default(client: http
     assert (await client.post("/v3/memories/", json=stranger)).json()["count"] == 0
 
 
-async def test_the_page_in_the_query_wins_over_the_body(client: httpx.AsyncClient) -> None:
+async def test_page_in_the_query_takes_precedence_over_the_body(client: httpx.AsyncClient) -> None:
     for number in range(3):
-        await keep(client, messages=f"Fact {number}")
-    asked = {"filters": HERS, "page": 1, "page_size": 3}
+        await store(client, messages=f"Fact {number}")
+    asked = {"filters": ALICE, "page": 1, "page_size": 3}
     page = (await client.post("/v3/memories/?page=2&page_size=2", json=asked)).json()
     assert [row["memory"] for row in page["results"]] == ["Fact 0"]
     assert len((await client.post("/v3/memories/", json=asked)).json()["results"]) == 3
-    beyond = (await client.post("/v3/memories/?page=9", json={"filters": HERS})).json()
+    beyond = (await client.post("/v3/memories/?page=9", json={"filters": ALICE})).json()
     assert (beyond["count"], beyond["results"]) == (3, [])
 
 
-async def test_entities_are_described_and_described_again(client: httpx.AsyncClient) -> None:
+async def test_entity_description_replaces_an_earlier_one(client: httpx.AsyncClient) -> None:
     made = await client.post("/v1/agents/", json={"agent_id": "poet", "name": "The poet", "metadata": {"a": 1}})
     assert made.status_code == 201
     assert made.json()["agent_id"] == "poet"
@@ -241,9 +239,9 @@ async def test_entities_are_described_and_described_again(client: httpx.AsyncCli
     assert (await client.get("/v2/entities/agent/poet/")).status_code == 404
 
 
-async def test_figures_count_the_project(client: httpx.AsyncClient, make_key: MakeKey) -> None:
-    await keep(client, agent_id="poet")
-    await keep(client, user_id="bob", messages="I hike")
+async def test_stats_count_the_project(client: httpx.AsyncClient, make_key: MakeKey) -> None:
+    await store(client, agent_id="poet")
+    await store(client, user_id="bob", messages="I hike")
     stats = (await client.get("/v1/stats/")).json()
     assert (stats["total_memories"], stats["total_users"], stats["total_agents"], stats["total_add_events"]) == (
         2,
@@ -253,14 +251,14 @@ async def test_figures_count_the_project(client: httpx.AsyncClient, make_key: Ma
     )
 
 
-async def test_a_person_means_themselves(sign_up: SignUp) -> None:
+async def test_account_reads_its_own_memories_by_default(sign_up: SignUp) -> None:
     ana = await sign_up()
     mine = {"messages": "I like tea", "infer": False}
     await ana.client.post("/v3/memories/add/", json=mine)
     await ana.client.post("/v3/memories/add/", json={**mine, "user_id": "customer", "messages": "Hers"})
     listed = (await ana.client.post("/v3/memories/", json={})).json()["results"]
     assert [row["memory"] for row in listed] == ["I like tea"]
-    # Even for a person, deleting needs to be told what.
+    # Deletion has no default, even for an account.
     assert (await ana.client.delete("/v1/memories/")).status_code == 400
     everyone = (await ana.client.post("/v3/memories/", json={"filters": {"user_id": "*"}})).json()
     assert everyone["count"] == 2

@@ -1,4 +1,4 @@
-"""Organizations, projects and members in mem0's shapes: over HTTP, and with mem0's own client."""
+"""Organizations, projects and members in mem0's format: over HTTP, and with mem0's own client."""
 
 import asyncio
 from typing import Any
@@ -22,7 +22,7 @@ async def owner(sign_up: SignUp) -> SignedUp:
 
 @pytest_asyncio.fixture
 async def project(owner: SignedUp) -> str:
-    """The address of the owner's project."""
+    """The path of the owner's project."""
     [organization] = (await owner.client.get(ORGS)).json()
     return f"{ORGS}{organization['org_id']}/projects/{owner.project_id}/"
 
@@ -38,7 +38,7 @@ async def settings(client: httpx.AsyncClient, project: str) -> dict[str, Any]:
     return found
 
 
-async def test_the_client_reads_and_changes_the_settings_of_its_project(mem0: MemoryClient) -> None:
+async def test_client_reads_and_changes_the_settings_of_its_project(mem0: MemoryClient) -> None:
     before = await asyncio.to_thread(mem0.project.get)
     assert (before["custom_instructions"], before["custom_categories"], before["decay"]) == (None, None, False)
     assert before["project_id"] == mem0.project_id
@@ -61,13 +61,13 @@ async def test_the_client_reads_and_changes_the_settings_of_its_project(mem0: Me
     }
 
 
-async def test_the_older_calls_of_the_client_do_the_same(mem0: MemoryClient) -> None:
+async def test_older_calls_of_the_client_change_settings(mem0: MemoryClient) -> None:
     await asyncio.to_thread(mem0.update_project, custom_instructions="Only food")
     found = await asyncio.to_thread(mem0.get_project, fields=["custom_instructions"])
     assert found == {"custom_instructions": "Only food"}
 
 
-async def test_an_empty_text_takes_instructions_away_and_leaves_the_rest(owner: SignedUp, project: str) -> None:
+async def test_empty_text_removes_instructions_only(owner: SignedUp, project: str) -> None:
     await owner.client.patch(project, json={"custom_instructions": "Only food", "decay": True})
     await owner.client.patch(project, json={"custom_instructions": ""})
     found = await settings(owner.client, project)
@@ -79,7 +79,7 @@ async def test_instructions_may_be_a_list(owner: SignedUp, project: str) -> None
     assert (await settings(owner.client, project))["custom_instructions"] == "Only food\nNo names"
 
 
-async def test_a_category_without_a_name_is_refused(owner: SignedUp, project: str) -> None:
+async def test_category_without_a_name_is_refused(owner: SignedUp, project: str) -> None:
     refusals: tuple[object, ...] = ([{}], [""], [{"a": "b", "c": "d"}], "food", [7])
     for wrong in refusals:
         refused = await owner.client.patch(project, json={"custom_categories": wrong})
@@ -87,12 +87,12 @@ async def test_a_category_without_a_name_is_refused(owner: SignedUp, project: st
         assert isinstance(refused.json()["detail"], str)
 
 
-async def test_a_body_that_names_another_project_is_refused(owner: SignedUp, project: str) -> None:
+async def test_body_that_names_another_project_is_refused(owner: SignedUp, project: str) -> None:
     refused = await owner.client.patch(project, json={"decay": True, "project_id": "another"})
     assert refused.status_code == 404
 
 
-async def test_the_client_makes_and_deletes_projects(mem0: MemoryClient) -> None:
+async def test_client_creates_and_deletes_projects(mem0: MemoryClient) -> None:
     made = await asyncio.to_thread(mem0.project.create, name="Shop", description="Sells")
     assert isinstance(made["project_id"], str)
     assert await asyncio.to_thread(mem0.project.delete) == {
@@ -102,7 +102,7 @@ async def test_the_client_makes_and_deletes_projects(mem0: MemoryClient) -> None
         await asyncio.to_thread(mem0.project.get)
 
 
-async def test_a_key_without_that_right_makes_and_deletes_nothing(connect: Connect, make_key: MakeKey) -> None:
+async def test_key_without_admin_scope_cannot_create_or_delete_projects(connect: Connect, make_key: MakeKey) -> None:
     key = (await make_key("projects:read", "projects:write")).key
     mem0 = await connect(key)
     for refused in (lambda: mem0.project.create(name="Shop"), mem0.project.delete):
@@ -110,7 +110,7 @@ async def test_a_key_without_that_right_makes_and_deletes_nothing(connect: Conne
             await asyncio.to_thread(refused)
 
 
-async def test_the_client_manages_members(mem0: MemoryClient, sign_up: SignUp) -> None:
+async def test_client_manages_members(mem0: MemoryClient, sign_up: SignUp) -> None:
     colleague = await sign_up()
     await asyncio.to_thread(mem0.project.add_member, colleague.email, "READER")
     [member] = (await asyncio.to_thread(mem0.project.get_members))["members"]
@@ -124,12 +124,12 @@ async def test_the_client_manages_members(mem0: MemoryClient, sign_up: SignUp) -
     assert await asyncio.to_thread(mem0.project.get_members) == {"members": []}
 
 
-async def test_whoever_never_signed_up_cannot_become_a_member(mem0: MemoryClient) -> None:
+async def test_unknown_address_cannot_become_a_member(mem0: MemoryClient) -> None:
     with pytest.raises(MemoryNotFoundError, match="must sign up first"):
         await asyncio.to_thread(mem0.project.add_member, "never.signed.up@example.com", "READER")
 
 
-async def test_organizations_and_their_members(owner: SignedUp, sign_up: SignUp) -> None:
+async def test_organization_is_created_with_members_and_deleted(owner: SignedUp, sign_up: SignUp) -> None:
     made = (await owner.client.post(ORGS, json={"name": "Firm"})).json()
     organization, colleague = f"{ORGS}{made['org_id']}/", await sign_up()
     assert (await owner.client.get(organization)).json()["name"] == "Firm"
@@ -147,7 +147,7 @@ async def test_organizations_and_their_members(owner: SignedUp, sign_up: SignUp)
     assert (await owner.client.get(organization)).status_code == 404
 
 
-async def test_a_list_of_projects_is_of_one_organization(owner: SignedUp, project: str) -> None:
+async def test_project_list_is_limited_to_one_organization(owner: SignedUp, project: str) -> None:
     made = (await owner.client.post(ORGS, json={"name": "Firm"})).json()
     projects = f"{ORGS}{made['org_id']}/projects/"
     assert (await owner.client.get(projects)).json() == []
@@ -158,5 +158,5 @@ async def test_a_list_of_projects_is_of_one_organization(owner: SignedUp, projec
     assert elsewhere.status_code == 404
 
 
-async def test_an_id_that_is_none_is_refused(owner: SignedUp) -> None:
+async def test_invalid_organization_id_is_refused(owner: SignedUp) -> None:
     assert (await owner.client.get(f"{ORGS}nonsense/")).status_code == 400
