@@ -1,4 +1,4 @@
-"""Extract facts from the messages of an event: ask the extractor with no transaction open, then write everything at once."""
+"""Extract facts from the messages of an event: ask the extractor with no transaction open, then write all at once."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial

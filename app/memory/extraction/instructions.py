@@ -9,7 +9,7 @@ KEEP_LANGUAGE = "Write each memory in the language in which it was said, whateve
 
 
 def resolve_instructions(call: CallInstructions, settings: Mapping[str, object], origin: Origin) -> str | None:
-    """Users follow `custom_instructions`. An agent follows its own and, where no user takes part, falls back to those."""
+    """Users follow `custom_instructions`. An agent follows its own; without a user it falls back to those."""
     own = _first(call.own, settings.get("custom_instructions"))
     agents = _first(call.agents, settings.get("agent_custom_instructions")) if origin.agent_id else ""
     if origin.agent_id and origin.user_id is None:

@@ -4,8 +4,9 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -60,6 +61,8 @@ ADD_MEMORIES_WITH_EVENT_SQL = text(f"""{_ADD}, event as (
 # Of two requests that add the same memory at once, the second waits and then finds what the first wrote.
 LOCK_DUPLICATES_SQL = text("select pg_advisory_xact_lock(key) from unnest(cast(:keys as bigint[])) as key")
 LOCKS_PER_NAMESPACE = 16
+_entity_values = attrgetter(*ENTITY_FIELDS)
+_written_values = attrgetter(*WRITTEN_FIELDS)
 
 
 class Outcome(StrEnum):
@@ -113,7 +116,14 @@ def build_rows(
     namespace: Namespace, new: Sequence[NewMemory], event_id: UUID | None, *, deduplicate: bool
 ) -> list[dict[str, object]]:
     """In order; a row that repeats an earlier one names it as its twin."""
-    rows = [_build_row(namespace, memory, event_id, deduplicate=deduplicate) for memory in new]
+    shared = {
+        "namespace": str(namespace),
+        "user_id": namespace.user_id,
+        "profile_id": namespace.profile_id,
+        "event_id": event_id,
+        "deduplicate": deduplicate,
+    }
+    rows = [{**_own_values(memory), **shared} for memory in new]
     first_places: dict[object, int] = {}
     for place, row in enumerate(rows):
         first = first_places.setdefault(row["digest"], place) if deduplicate else place
@@ -121,19 +131,12 @@ def build_rows(
     return rows
 
 
-def _build_row(
-    namespace: Namespace, memory: NewMemory, event_id: UUID | None, *, deduplicate: bool
-) -> dict[str, object]:
-    origin = replace(memory.origin, user_id=namespace.user_id)
+def _own_values(memory: NewMemory) -> dict[str, object]:
     return {
-        "namespace": str(namespace),
-        "profile_id": namespace.profile_id,
-        "event_id": event_id,
-        **{name: getattr(origin, name) for name in ENTITY_FIELDS},
-        **{name: getattr(memory, name) for name in WRITTEN_FIELDS},
-        "digest": content_hash(memory.content, origin).hex(),
+        **dict(zip(ENTITY_FIELDS, _entity_values(memory.origin), strict=True)),
+        **dict(zip(WRITTEN_FIELDS, _written_values(memory), strict=True)),
+        "digest": content_hash(memory.content, memory.origin).hex(),
         "input": memory.input or None,
-        "deduplicate": deduplicate,
     }
 
 

@@ -72,7 +72,7 @@ class EventRequest(BaseModel):
         return value or {}
 
     def as_json(self) -> str:
-        return json.dumps(self.model_dump(mode="json", exclude_defaults=True))
+        return self.model_dump_json(exclude_defaults=True)
 
     def origin(self, user_id: str | None) -> Origin:
         return Origin(user_id=user_id, agent_id=self.agent_id, app_id=self.app_id, run_id=self.run_id)

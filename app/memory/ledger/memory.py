@@ -138,9 +138,7 @@ class NewMemory:
         return cls(**{**values, "kind": Kind(memory.kind), "role": Role(memory.role), "origin": memory.origin})
 
 
-FIELDS: dict[str, str] = {
-    column.name: column.type.compile(dialect=POSTGRES) for column in Memory.__table__.columns
-}
+FIELDS: dict[str, str] = {column.name: column.type.compile(dialect=POSTGRES) for column in Memory.__table__.columns}
 """Every column of `memories`, with its type in SQL."""
 ATTRIBUTES = {column.name: name for name, column in Memory.__mapper__.columns.items()}
 """The attribute of `Memory` for each column."""

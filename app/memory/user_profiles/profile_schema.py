@@ -43,8 +43,12 @@ def default_schema(categories: Sequence[Category]) -> Shape:
     return {
         "type": "object",
         "properties": {
-            each.name: {"type": "array", "items": {"type": "string"}, "description": "; ".join(each.descriptions) or each.name}
-            for each in categories
+            category.name: {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "; ".join(category.descriptions) or category.name,
+            }
+            for category in categories
         },
     }
 
