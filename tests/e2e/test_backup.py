@@ -16,7 +16,7 @@ from app.memory.namespace import Namespace
 from app.settings import Settings
 from app.wiring import open_resources
 from app.worker import run_jobs
-from tests.memory.namespaces import ask, contents, history_of, keep, move_in, new_project
+from tests.memory.namespaces import ask, contents, create_namespace, history_of, keep, new_project
 
 
 def settings_of(folder: Path, **values: object) -> Settings:
@@ -38,7 +38,7 @@ def folder(keepsake: Resources, tmp_path_factory: pytest.TempPathFactory) -> Pat
 async def test_restore_brings_back_everything_acknowledged_before_the_backup(
     keepsake: Resources, folder: Path, tmp_path: Path
 ) -> None:
-    home = await move_in(keepsake, await new_project(keepsake))
+    home = await create_namespace(keepsake, await new_project(keepsake))
     (first, *_) = await keep(keepsake, home, "I like green tea", "Ich wohne in Köln", metadata={"a": 1})
     talking = asyncio.create_task(talk_on(keepsake, home))
     await back_up(settings_of(folder), tmp_path / "backup.tar")

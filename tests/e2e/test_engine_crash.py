@@ -15,7 +15,7 @@ from app.memory.namespace import Namespace
 from app.settings import Settings
 from app.wiring import open_resources
 from app.worker import run_jobs
-from tests.memory.namespaces import move_in, new_project
+from tests.memory.namespaces import create_namespace, new_project
 
 ROOT = Path(__file__).parent.parent.parent
 MINE = text("select id, content, state from memories where namespace = :namespace")
@@ -54,7 +54,7 @@ class Acknowledged:
 )
 async def test_crash_loses_no_acknowledged_change(tmp_path: Path, changes: int, kills: int) -> None:
     async with open_resources(Settings(_env_file=None, data_dir=tmp_path)) as resources:
-        home = await move_in(resources, await new_project(resources))
+        home = await create_namespace(resources, await new_project(resources))
     known, chance = Acknowledged(), random.Random(11)
     for seed in range(kills):
         lines = chance.randrange(changes // kills // 2, changes // kills)

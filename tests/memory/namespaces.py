@@ -1,4 +1,4 @@
-"""Somebody's namespace, and short ways to say what tests of the engine say again and again."""
+"""Short functions for tests of the engine."""
 
 import asyncio
 import uuid
@@ -27,7 +27,7 @@ async def new_project(resources: Resources) -> UUID:
         return UUID(str((await tx.execute(NEW_PROJECT)).scalar_one()))
 
 
-async def move_in(resources: Resources, project_id: UUID, user_id: str = "ann") -> Namespace:
+async def create_namespace(resources: Resources, project_id: UUID, user_id: str = "ann") -> Namespace:
     async with resources.database.transaction(project_id) as tx:
         profile = await ProfileRepository(tx, project_id).default_of(user_id)
     return Namespace(project_id, user_id, profile.id)
@@ -63,8 +63,8 @@ async def event_of(resources: Resources, home: Namespace, event_id: UUID) -> Mem
         return (await tx.execute(select(MemoryEvent).where(MemoryEvent.id == event_id))).scalar_one()
 
 
-async def ended(resources: Resources, home: Namespace, event_id: UUID, seconds: float = 20) -> MemoryEvent:
-    """The event, once nothing more will happen to it."""
+async def wait_until_ended(resources: Resources, home: Namespace, event_id: UUID, seconds: float = 20) -> MemoryEvent:
+    """Wait until the event has ended, and return it."""
     async with asyncio.timeout(seconds):
         while True:
             event = await event_of(resources, home, event_id)
@@ -85,7 +85,7 @@ async def as_system(resources: Resources, sql: str, **values: Any) -> Sequence[R
 
 
 async def put_vector(resources: Resources, home: Namespace, words: str, memory_id: UUID | None = None) -> UUID:
-    """Into the index alone, as a crash or a mistake might leave it."""
+    """Write a vector to the index alone, as a crash could leave it."""
     memory_id = memory_id or uuid.uuid4()
     (vector,) = await resources.embedder.embed([words])
     await resources.index.upsert([IndexEntry(memory_id, home.project_id, str(home), vector, words)])

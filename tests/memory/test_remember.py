@@ -15,7 +15,7 @@ from app.memory.ledger import Kind, NewMemory, Outcome
 from app.memory.namespace import Namespace
 from app.memory.origin import Origin
 from app.memory.remember import remember
-from tests.memory.namespaces import ask, contents, event_of, history_of, keep, move_in, row_of, settled
+from tests.memory.namespaces import ask, contents, create_namespace, event_of, history_of, keep, row_of, settled
 
 LANGUAGES = ["Ich wohne in Köln 🏰", "私は東京に住んでいます", "أحب القهوة", "Я люблю чай", "मुझे चाय पसंद है"]
 
@@ -48,10 +48,10 @@ async def test_remember_stores_content_and_attributes_unchanged(resources: Resou
     )
 
 
-@pytest.mark.parametrize("said", LANGUAGES)
-async def test_remember_stores_and_finds_any_language(resources: Resources, home: Namespace, said: str) -> None:
+@pytest.mark.parametrize("content", LANGUAGES)
+async def test_remember_stores_and_finds_any_language(resources: Resources, home: Namespace, content: str) -> None:
     await keep(resources, home, *LANGUAGES)
-    assert contents(await ask(resources, home, said))[0] == said
+    assert contents(await ask(resources, home, content))[0] == content
 
 
 async def test_event_of_remember_names_the_memories(resources: Resources, home: Namespace) -> None:
@@ -81,7 +81,7 @@ async def test_same_content_of_another_origin_is_not_a_duplicate(
 ) -> None:
     (first,) = await keep(resources, home, "I like tea")
     (second,) = await keep(resources, home, "I like tea", origin=Origin(**other))
-    elsewhere = await move_in(resources, home.project_id, "ben")
+    elsewhere = await create_namespace(resources, home.project_id, "ben")
     (third,) = await keep(resources, elsewhere, "I like tea")
     assert len({first, second, third}) == 3
 
@@ -129,8 +129,8 @@ async def test_next_search_finds_what_was_added(resources: Resources, home: Name
 async def test_history_keeps_events_but_no_content_of_deleted_memories(resources: Resources, home: Namespace) -> None:
     (memory_id,) = await keep(resources, home, "I like tea", input=({"role": "user", "content": "I like tea"},))
     await change_memory(resources, Owner(home.project_id), memory_id, {"content": "I like coffee"})
-    told = [(each.event, each.old_memory, each.new_memory) for each in await history_of(resources, home, memory_id)]
-    assert told == [("ADD", None, "I like tea"), ("UPDATE", "I like tea", "I like coffee")]
+    changes = [(each.event, each.old_memory, each.new_memory) for each in await history_of(resources, home, memory_id)]
+    assert changes == [("ADD", None, "I like tea"), ("UPDATE", "I like tea", "I like coffee")]
     assert await forget(resources, home, [memory_id]) == [memory_id]
     left = await history_of(resources, home, memory_id)
     assert [each.event for each in left] == ["ADD", "UPDATE", "DELETE"]
@@ -168,17 +168,17 @@ async def test_memory_is_visible_through_its_expiry_day(resources: Resources, ho
 
 
 async def test_ledger_and_index_agree_after_concurrent_changes(resources: Resources, home: Namespace) -> None:
-    async def live(number: int) -> uuid.UUID | None:
+    async def change_one(number: int) -> uuid.UUID | None:
         (memory_id,) = await keep(resources, home, f"Thing {number} of mine")
         words = {"content": f"Changed thing {number}"}
-        who = Owner(home.project_id)
-        await asyncio.gather(*(change_memory(resources, who, memory_id, words) for _ in range(2)))
+        owner = Owner(home.project_id)
+        await asyncio.gather(*(change_memory(resources, owner, memory_id, words) for _ in range(2)))
         if number % 3:
             return memory_id
         await forget(resources, home, [memory_id])
         return None
 
-    ids = await asyncio.gather(*(live(number) for number in range(30)))
+    ids = await asyncio.gather(*(change_one(number) for number in range(30)))
     kept = {each for each in ids if each}
     assert {each.memory.id for each in await ask(resources, home, "thing", top_k=50)} == kept
     rows = [await row_of(resources, home, each) for each in kept]
@@ -187,10 +187,10 @@ async def test_ledger_and_index_agree_after_concurrent_changes(resources: Resour
 
 async def test_cancelled_calls_do_not_block_later_ones(resources: Resources, home: Namespace) -> None:
     for _ in range(20):
-        adding = asyncio.create_task(keep(resources, home, f"I said {uuid.uuid4()}"))
+        task = asyncio.create_task(keep(resources, home, f"I said {uuid.uuid4()}"))
         await asyncio.sleep(0.001)
-        adding.cancel()
-        await asyncio.gather(adding, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
     (last,) = await keep(resources, home, "I stayed")
     async with asyncio.timeout(10):
         assert last in {each.memory.id for each in await ask(resources, home, "stayed", top_k=50)}

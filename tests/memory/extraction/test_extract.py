@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
-from app.adapters.models.mem0 import Mem0Extractor, OpenAIAnswers
+from app.adapters.models.mem0 import Mem0Extractor, OpenAIExtractionModel
 from app.adapters.models.openai import Connection, OpenAIModel
 from app.chat.usage.usage import read_usage
 from app.core.errors import Unavailable
@@ -33,14 +33,14 @@ from tests.memory.namespaces import (
     as_system,
     ask,
     contents,
-    ended,
+    create_namespace,
     event_of,
     execute,
     history_of,
     keep,
-    move_in,
     new_project,
     settled,
+    wait_until_ended,
 )
 from tests.model_server import Behaviour, Drops, Facts, Fails, Hangs, Held, ModelServer, Raw, Refuses, Says
 
@@ -74,7 +74,7 @@ RUN_NOW = "update jobs.procrastinate_jobs set scheduled_at = now() where status 
 
 
 @pytest_asyncio.fixture(scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Resources]:
+async def own_resources(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Resources]:
     """With a database of its own, so that its worker finds no jobs of other tests."""
     folder: Path = tmp_path_factory.mktemp("extraction")
     async with open_resources(Settings(_env_file=None, data_dir=folder)) as resources:
@@ -94,16 +94,16 @@ def server(models: ModelServer) -> ModelServer:
 
 
 @pytest_asyncio.fixture
-async def engine(house: Resources, server: ModelServer) -> AsyncIterator[Resources]:
+async def engine(own_resources: Resources, server: ModelServer) -> AsyncIterator[Resources]:
     connection = Connection(base_url=server.url, tries=1, timeout_seconds=1)
-    extractor = Mem0Extractor(OpenAIAnswers(OpenAIModel(connection, model="any")))
-    yield replace(house, extractor=extractor)
+    extractor = Mem0Extractor(OpenAIExtractionModel(OpenAIModel(connection, model="any")))
+    yield replace(own_resources, extractor=extractor)
     await extractor.close()
 
 
 @pytest_asyncio.fixture
-async def ann(house: Resources) -> Namespace:
-    return await move_in(house, await new_project(house))
+async def ann(own_resources: Resources) -> Namespace:
+    return await create_namespace(own_resources, await new_project(own_resources))
 
 
 async def queue_messages(resources: Resources, home: Namespace, *words: str, **values: Any) -> UUID:
@@ -121,7 +121,7 @@ async def running_worker(resources: Resources) -> AsyncIterator[None]:
 async def extract_now(resources: Resources, home: Namespace, *words: str, **values: Any) -> MemoryEvent:
     event_id = await queue_messages(resources, home, *words, **values)
     async with running_worker(resources):
-        return await ended(resources, home, event_id)
+        return await wait_until_ended(resources, home, event_id)
 
 
 async def wait_for_retry(resources: Resources, home: Namespace, event_id: UUID) -> float:
@@ -144,8 +144,13 @@ async def test_facts_become_memories_with_the_attributes_of_the_request(
     server.extraction(Facts("User likes green tea", "User lives in Köln"))
     said_at = dt.datetime(2024, 5, 1, 12, tzinfo=dt.UTC)
     event = await extract_now(
-        *(engine, ann, "I like green tea and live in Köln"),
-        **{"origin": Origin(run_id="r"), "metadata": {"a": 1}, "said_at": said_at, "immutable": True},
+        engine,
+        ann,
+        "I like green tea and live in Köln",
+        origin=Origin(run_id="r"),
+        metadata={"a": 1},
+        said_at=said_at,
+        immutable=True,
     )
     assert event.status == "SUCCEEDED"
     assert (event.messages, event.error, event.note) == (None, None, None)
@@ -219,7 +224,7 @@ async def wait_for_job(resources: Resources, event_id: UUID) -> None:
 
 async def run_without_delay(resources: Resources, home: Namespace, event_id: UUID) -> MemoryEvent:
     """Run every further attempt at once, until the event has ended."""
-    ending = asyncio.create_task(ended(resources, home, event_id, seconds=40))
+    ending = asyncio.create_task(wait_until_ended(resources, home, event_id, seconds=40))
     while not ending.done():
         await as_system(resources, RUN_NOW, id=str(event_id))
         await asyncio.sleep(0.02)
@@ -290,7 +295,7 @@ async def test_extractions_of_a_namespace_run_one_at_a_time_in_order(
     server.always(Says('{"mem', 'ory": []}', delay=0.03), extraction=True)
     ids = [await queue_messages(engine, ann, f"Sentence number {n}") for n in range(5)]
     async with running_worker(engine):
-        events = [await ended(engine, ann, each) for each in ids]
+        events = [await wait_until_ended(engine, ann, each) for each in ids]
     spans = [(each.started_at, each.completed_at) for each in events]
     assert all(one[1] <= other[0] for one, other in pairwise(spans) if one[1] and other[0])
     prompts = [str(body["messages"]) for body in server.extractions]
@@ -312,12 +317,14 @@ async def test_failed_attempt_is_not_overtaken_by_later_messages(
 
 
 async def test_namespaces_do_not_block_each_other(engine: Resources, ann: Namespace, server: ModelServer) -> None:
-    ben = await move_in(engine, ann.project_id, "ben")
+    ben = await create_namespace(engine, ann.project_id, "ben")
     server.extraction(Fails(429, retry_after="300"))
     waiting = await queue_messages(engine, ann, "I like tea")
     async with running_worker(engine):
         await wait_for_retry(engine, ann, waiting)
-        assert (await ended(engine, ben, await queue_messages(engine, ben, "I like tea"))).status == "SUCCEEDED"
+        assert (
+            await wait_until_ended(engine, ben, await queue_messages(engine, ben, "I like tea"))
+        ).status == "SUCCEEDED"
 
 
 async def test_job_of_a_dead_worker_runs_again_and_stores_facts_once(
@@ -326,11 +333,12 @@ async def test_job_of_a_dead_worker_runs_again_and_stores_facts_once(
     server.always(Facts("User likes tea"), extraction=True)
     event_id = await queue_messages(engine, ann, "I like tea")
     await as_system(
-        *(engine, "update jobs.procrastinate_jobs set status = 'doing' where args ->> 'event_id' = :id"),
+        engine,
+        "update jobs.procrastinate_jobs set status = 'doing' where args ->> 'event_id' = :id",
         id=str(event_id),
     )
     async with running_worker(engine):
-        assert (await ended(engine, ann, event_id)).status == "SUCCEEDED"
+        assert (await wait_until_ended(engine, ann, event_id)).status == "SUCCEEDED"
     assert contents(await ask(engine, ann, "tea")) == ["User likes tea"]
     assert len(server.extractions) == 1
 
@@ -371,12 +379,12 @@ async def queue_and_fail(resources: Resources, home: Namespace) -> None:
         raise ZeroDivisionError
 
 
-async def test_event_notes_that_no_model_is_configured(house: Resources, ann: Namespace) -> None:
-    event = await extract_now(house, ann, "I live in Köln. What about you?")
+async def test_event_notes_that_no_model_is_configured(own_resources: Resources, ann: Namespace) -> None:
+    event = await extract_now(own_resources, ann, "I live in Köln. What about you?")
     assert event.status == "SUCCEEDED"
     assert event.note
     assert "No language model" in event.note
-    assert contents(await ask(house, ann, "Köln")) == ["I live in Köln."]
+    assert contents(await ask(own_resources, ann, "Köln")) == ["I live in Köln."]
 
 
 async def test_unexpected_exception_fails_the_event(engine: Resources, ann: Namespace) -> None:

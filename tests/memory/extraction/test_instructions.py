@@ -67,8 +67,8 @@ async def test_project_instructions_reach_the_extractor(
     ping = (await client.get("/v1/ping/")).json()
     project = f"/api/v1/orgs/organizations/{ping['org_id']}/projects/{project_id}/"
     await client.patch(project, json={"custom_instructions": "Only food", "multilingual": True})
-    said = {"messages": "I like tea", "user_id": "anna", "includes": "drinks"}
-    event = (await client.post("/v3/memories/add/", json=said)).json()["event_id"]
+    body = {"messages": "I like tea", "user_id": "anna", "includes": "drinks"}
+    event = (await client.post("/v3/memories/add/", json=body)).json()["event_id"]
     running = await begin_event(resources.database, project_id, uuid.UUID(event))
     assert running is not None
     request = build_extraction_request(resources, running)
@@ -90,6 +90,6 @@ async def test_memories_expire_by_project_default_unless_the_call_says_otherwise
 
 
 async def expiry(client: httpx.AsyncClient, **more: object) -> object:
-    said = {"messages": f"I like {uuid.uuid4()}", "user_id": "anna", "infer": False, **more}
-    added = (await client.post("/v3/memories/add/", json=said)).json()["results"][0]["id"]
+    body = {"messages": f"I like {uuid.uuid4()}", "user_id": "anna", "infer": False, **more}
+    added = (await client.post("/v3/memories/add/", json=body)).json()["results"][0]["id"]
     return (await client.get(f"/v1/memories/{added}/")).json()["expiration_date"]

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -36,9 +37,9 @@ from tests.memory.namespaces import (
     as_system,
     ask,
     contents,
+    create_namespace,
     execute,
     keep,
-    move_in,
     new_project,
     put_vector,
     row_of,
@@ -87,7 +88,7 @@ async def house(apart: Resources, tmp_path: Path) -> AsyncIterator[Resources]:
 
 @pytest_asyncio.fixture
 async def home(apart: Resources) -> Namespace:
-    return await move_in(apart, await new_project(apart))
+    return await create_namespace(apart, await new_project(apart))
 
 
 def with_index(resources: Resources, embedder: FakeEmbedder, index: VectorIndex) -> Resources:
@@ -175,7 +176,7 @@ class BrokenEmbedder(FakeEmbedder):
 
 async def test_indexer_runs_housekeeping_while_idle(house: Resources, home: Namespace) -> None:
     idle = IdleIndex(house.index)
-    quiet = with_index(house, FakeEmbedder(), idle)
+    quiet = with_index(house, FakeEmbedder(), cast(VectorIndex, idle))
     async with asyncio.timeout(10):
         await idle.was_idle.wait()
     await close(quiet)
@@ -261,10 +262,11 @@ async def write_during_rebuild(
     index, kept = await settled(reader, home), {*added, *before[:-15]}
     assert {each.memory.id for each in await ask(reader, home, "I", top_k=900)} == kept
     assert await index.find_existing([*kept, *before[-15:]]) == kept
-    for words, place in (("I sold 3 marbles", before[3]), ("I met 14 people", added[14])):
-        (vector,) = await reader.embedder.embed([words])
+    for text, place in (("I sold 3 marbles", before[3]), ("I met 14 people", added[14])):
+        (vector,) = await reader.embedder.embed([text])
         (best,) = await index.find_similar(SearchScope(home.project_id, (str(home),)), vector, 1)
-        assert (best.id, best.similarity) == (place, pytest.approx(1, abs=1e-3))
+        assert best.id == place
+        assert best.similarity == pytest.approx(1, abs=1e-3)
 
 
 async def test_failed_rebuild_leaves_the_old_index_serving(house: Resources, home: Namespace) -> None:

@@ -13,7 +13,7 @@ from app.memory.ledger import delete_old_events, record_event
 from app.memory.ledger.jobs import delete_old_events_daily
 from app.memory.namespace import Namespace
 from app.worker import run_jobs
-from tests.memory.namespaces import execute, move_in
+from tests.memory.namespaces import create_namespace, execute
 
 AGED = (
     "update events set status = :status, created_at = now() - make_interval(days => :begun),"
@@ -83,8 +83,8 @@ async def test_events_are_deleted_in_batches(client: httpx.AsyncClient, resource
 async def test_memories_of_deleted_events_stay(
     client: httpx.AsyncClient, resources: Resources, home: Namespace
 ) -> None:
-    said = {"messages": "I like tea", "user_id": "ann", "infer": False}
-    [added] = (await client.post("/v3/memories/add/", json=said)).json()["results"]
+    body = {"messages": "I like tea", "user_id": "ann", "infer": False}
+    [added] = (await client.post("/v3/memories/add/", json=body)).json()["results"]
     [old] = await shown(client)
     await execute(resources, home, AGED, id=old, status="SUCCEEDED", begun=31, over=31)
     await delete_old_events(resources)
@@ -98,7 +98,7 @@ async def test_last_user_profile_event_is_kept(
     client: httpx.AsyncClient, resources: Resources, home: Namespace, project_id: UUID
 ) -> None:
     """Clients see it, and it decides when the user profile is generated again."""
-    ben = await move_in(resources, project_id, "ben")
+    ben = await create_namespace(resources, project_id, "ben")
     await event(resources, home, 50, 50, event_type="PROFILE")
     last = {await event(resources, each, 40, 40, event_type="PROFILE", status="FAILED") for each in (home, ben)}
     await delete_old_events(resources)

@@ -15,7 +15,7 @@ from app.memory.origin import Origin
 from app.memory.recall.ranking import PARTS
 from app.memory.recall.search import PREFILTER_LIMIT, Question, recall
 from app.memory.remember import remember
-from tests.memory.namespaces import ask, contents, execute, keep, move_in, new_project, put_vector, settled
+from tests.memory.namespaces import ask, contents, create_namespace, execute, keep, new_project, put_vector, settled
 
 GONE = {
     "archived": "update memories set archived_at = now() where id = :id",
@@ -51,7 +51,7 @@ async def test_recall_in_an_empty_namespace_returns_nothing(resources: Resources
 
 
 async def test_recall_searches_the_named_namespaces_and_no_other(resources: Resources, home: Namespace) -> None:
-    ben, cleo = [await move_in(resources, home.project_id, name) for name in ("ben", "cleo")]
+    ben, cleo = [await create_namespace(resources, home.project_id, name) for name in ("ben", "cleo")]
     for each in (home, ben, cleo):
         await keep(resources, each, f"{each.user_id} likes tea")
     found = await recall(resources, Question(home.project_id, "tea", (home, ben)))
@@ -59,8 +59,8 @@ async def test_recall_searches_the_named_namespaces_and_no_other(resources: Reso
 
 
 async def test_recall_searches_a_whole_project_and_no_other(resources: Resources, home: Namespace) -> None:
-    ben = await move_in(resources, home.project_id, "ben")
-    stranger = await move_in(resources, await new_project(resources), "ann")
+    ben = await create_namespace(resources, home.project_id, "ben")
+    stranger = await create_namespace(resources, await new_project(resources), "ann")
     for each in (home, ben, stranger):
         await keep(resources, each, f"{each.user_id} likes tea in {each.project_id}", origin=Origin(agent_id="shop"))
     question = Question(home.project_id, "tea", None, filter=parse_filters({"agent_id": "shop"}))
@@ -71,7 +71,7 @@ async def test_recall_searches_a_whole_project_and_no_other(resources: Resources
 
 
 async def test_recall_for_a_pinned_user_returns_only_that_users_memories(resources: Resources, home: Namespace) -> None:
-    ben = await move_in(resources, home.project_id, "ben")
+    ben = await create_namespace(resources, home.project_id, "ben")
     for each in (home, ben):
         await keep(resources, each, f"{each.user_id} likes tea")
     whole = Question(home.project_id, "tea", None, user_id="ben")
@@ -121,9 +121,9 @@ async def test_invisible_memories_do_not_crowd_out_visible_ones(resources: Resou
 async def test_recall_omits_vectors_without_rows(resources: Resources, home: Namespace) -> None:
     await keep(resources, home, "I like coffee")
     await put_vector(resources, home, "I like tea")
-    stranger = await move_in(resources, await new_project(resources), "ann")
+    stranger = await create_namespace(resources, await new_project(resources), "ann")
     (foreign,) = await keep(resources, stranger, "I like tea")
-    ben = await move_in(resources, home.project_id, "ben")
+    ben = await create_namespace(resources, home.project_id, "ben")
     (bens,) = await keep(resources, ben, "I like tea")
     await settled(resources, stranger)
     await settled(resources, ben)

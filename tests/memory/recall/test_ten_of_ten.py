@@ -14,7 +14,7 @@ from app.memory.namespace import Namespace
 from app.memory.remember import remember
 from app.settings import Settings
 from app.wiring import open_resources
-from tests.memory.namespaces import ask, contents, move_in, new_project
+from tests.memory.namespaces import ask, contents, create_namespace, new_project
 
 EXPECTED = [
     f"My sister Ines plays the cello, concert {word}" for word in ["one", "two", "three", "four", "five", "six"]
@@ -48,7 +48,7 @@ async def fill(resources: Resources, home: Namespace, size: int) -> None:
 )
 async def test_recall_finds_all_ten_of_ten(house: Resources, size: int, total: int) -> None:
     project_id = await new_project(house)
-    home, *others = [await move_in(house, project_id, f"person {n}") for n in range(10)]
+    home, *others = [await create_namespace(house, project_id, f"person {n}") for n in range(10)]
     await fill(house, home, size)
     for other in others:
         await fill(house, other, (total - size) // len(others))

@@ -24,7 +24,7 @@ from app.memory.user_profiles.generate import MAX_UNUSABLE_ANSWERS, generate_use
 from app.memory.user_profiles.jobs import REFRESH_AFTER, delete_old_jobs, refresh_user_profiles
 from app.memory.user_profiles.profile_schema import check_schema, fit_to_schema, has_content, parse_answer
 from tests.conftest import MakeKey
-from tests.memory.namespaces import execute, keep, move_in
+from tests.memory.namespaces import create_namespace, execute, keep
 from tests.model_server import Behaviour, Drops, Fails, ModelServer, Raw, Says
 
 CITY = {"type": "string", "description": "Where they live"}
@@ -45,7 +45,7 @@ def server(models: ModelServer) -> ModelServer:
 
 
 @pytest_asyncio.fixture
-async def house(resources: Resources, server: ModelServer) -> AsyncIterator[Resources]:
+async def model_resources(resources: Resources, server: ModelServer) -> AsyncIterator[Resources]:
     """Without a worker: each test runs the jobs itself."""
     model = OpenAIModel(Connection(base_url=server.url, tries=1, timeout_seconds=5), model="test-model")
     yield replace(resources, llm=model)
@@ -53,8 +53,8 @@ async def house(resources: Resources, server: ModelServer) -> AsyncIterator[Reso
 
 
 @pytest.fixture
-def app(house: Resources) -> FastAPI:
-    return create_app(house)
+def app(model_resources: Resources) -> FastAPI:
+    return create_app(model_resources)
 
 
 @pytest_asyncio.fixture
@@ -66,8 +66,8 @@ async def client(make_key: MakeKey, app: FastAPI) -> httpx.AsyncClient:
 
 
 @pytest_asyncio.fixture
-async def home(house: Resources, project_id: UUID, client: httpx.AsyncClient) -> Namespace:
-    return await move_in(house, project_id)
+async def home(model_resources: Resources, project_id: UUID, client: httpx.AsyncClient) -> Namespace:
+    return await create_namespace(model_resources, project_id)
 
 
 async def request_profile(client: httpx.AsyncClient) -> UUID:
@@ -82,8 +82,8 @@ async def read_profile(client: httpx.AsyncClient) -> dict[str, Any]:
     return profile
 
 
-async def generate_now(house: Resources, client: httpx.AsyncClient, home: Namespace) -> dict[str, Any]:
-    await generate_user_profile(house, home.project_id, await request_profile(client), 0)
+async def generate_now(model_resources: Resources, client: httpx.AsyncClient, home: Namespace) -> dict[str, Any]:
+    await generate_user_profile(model_resources, home.project_id, await request_profile(client), 0)
     return await read_profile(client)
 
 
@@ -91,12 +91,12 @@ async def generate_now(house: Resources, client: httpx.AsyncClient, home: Namesp
 
 
 async def test_model_receives_schema_and_memories(
-    house: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
+    model_resources: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
 ) -> None:
-    await keep(house, home, "I live in Rome", "I was born in 1990")
-    await keep(house, await move_in(house, home.project_id, "bert"), "Bert's secret")
+    await keep(model_resources, home, "I live in Rome", "I was born in 1990")
+    await keep(model_resources, await create_namespace(model_resources, home.project_id, "bert"), "Bert's secret")
     server.chat(Says('Here it is: {"city": "Rome", ', '"age": 36, "more": 1}'))
-    profile = await generate_now(house, client, home)
+    profile = await generate_now(model_resources, client, home)
     assert profile["profile"] == {"city": "Rome", "age": 36}
     assert (profile["status"], profile["generation_count"], profile["note"]) == ("succeeded", 1, None)
     (body,) = server.user_profiles
@@ -107,18 +107,18 @@ async def test_model_receives_schema_and_memories(
 
 
 async def test_value_that_does_not_fit_the_schema_is_null(
-    house: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
+    model_resources: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
 ) -> None:
-    await keep(house, home, "I live in Rome")
+    await keep(model_resources, home, "I live in Rome")
     server.chat(Says('{"city": "Ro\\u0000me\\ud800", "age": "forty"}'))
-    assert (await generate_now(house, client, home))["profile"] == {"city": "Rome", "age": None}
+    assert (await generate_now(model_resources, client, home))["profile"] == {"city": "Rome", "age": None}
     server.chat(Says('{"city": null, "age": true}'))
-    profile = await generate_now(house, client, home)
+    profile = await generate_now(model_resources, client, home)
     assert (profile["status"], profile["profile"]) == ("insufficient_data", {})
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "tries", "reason"),
+    ("behaviour", "attempts", "reason"),
     [
         (Raw("I cannot say."), MAX_UNUSABLE_ANSWERS, "not a JSON object"),
         (Raw('["a list"]'), MAX_UNUSABLE_ANSWERS, "not a JSON object"),
@@ -129,23 +129,23 @@ async def test_value_that_does_not_fit_the_schema_is_null(
 )
 async def test_failure_is_a_failed_event_with_a_reason(
     behaviour: Behaviour,
-    tries: int,
+    attempts: int,
     reason: str,
-    house: Resources,
+    model_resources: Resources,
     client: httpx.AsyncClient,
     home: Namespace,
     server: ModelServer,
 ) -> None:
-    await keep(house, home, "I live in Rome")
+    await keep(model_resources, home, "I live in Rome")
     server.chat(Says('{"city": "Rome"}'))
-    await generate_now(house, client, home)
+    await generate_now(model_resources, client, home)
     server.always(behaviour)
     event_id = await request_profile(client)
-    for earlier in range(tries):
+    for earlier in range(attempts):
         with pytest.raises(AppError):
-            await generate_user_profile(house, home.project_id, event_id, earlier)
+            await generate_user_profile(model_resources, home.project_id, event_id, earlier)
         assert (await read_profile(client))["status"] == "pending"
-    await generate_user_profile(house, home.project_id, event_id, tries)
+    await generate_user_profile(model_resources, home.project_id, event_id, attempts)
     event = (await client.get(f"/v1/event/{event_id}/")).json()
     assert (event["status"], reason in event["error"]) == ("FAILED", True), event["error"]
     profile = await read_profile(client)
@@ -158,55 +158,55 @@ async def wait_for_request(server: ModelServer) -> None:
         if server.user_profiles:
             return
         await asyncio.sleep(0.01)
-    raise AssertionError("the model was never asked")
+    raise AssertionError("the model received no request")
 
 
 async def test_memory_deleted_during_generation_is_in_no_user_profile(
-    house: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
+    model_resources: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
 ) -> None:
-    (memory_id, _) = await keep(house, home, f"I live in {SECRET}", "I am 36 years old")
+    (memory_id, _) = await keep(model_resources, home, f"I live in {SECRET}", "I am 36 years old")
     server.chat(Says(f'{{"city": "{SECRET}"', ', "age": 36}', delay=0.3), Says('{"age": 36}'))
     event_id = await request_profile(client)
-    thinking = asyncio.create_task(generate_user_profile(house, home.project_id, event_id, 0))
+    thinking = asyncio.create_task(generate_user_profile(model_resources, home.project_id, event_id, 0))
     await wait_for_request(server)
     assert (await client.delete(f"/v1/memories/{memory_id}/")).status_code == 200
     with pytest.raises(AppError):
         await thinking
     assert (await read_profile(client))["profile"] == {}
-    await generate_user_profile(house, home.project_id, event_id, 1)
+    await generate_user_profile(model_resources, home.project_id, event_id, 1)
     assert (await read_profile(client))["profile"] == {"city": None, "age": 36}
 
 
 async def test_log_and_job_contain_no_content(
-    house: Resources,
+    model_resources: Resources,
     client: httpx.AsyncClient,
     home: Namespace,
     server: ModelServer,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    await keep(house, home, f"I live in {SECRET}")
+    await keep(model_resources, home, f"I live in {SECRET}")
     server.chat(Says(f'{{"city": "{SECRET}"}}'), Raw(SECRET))
-    assert (await generate_now(house, client, home))["profile"]["city"] == SECRET
+    assert (await generate_now(model_resources, client, home))["profile"]["city"] == SECRET
     event_id = await request_profile(client)
-    await generate_user_profile(house, home.project_id, event_id, MAX_ATTEMPTS)
+    await generate_user_profile(model_resources, home.project_id, event_id, MAX_ATTEMPTS)
     logged = "".join(capfd.readouterr())
     assert str(event_id) in logged
     assert SECRET not in logged
-    async with house.database.system() as tx:
+    async with model_resources.database.system() as tx:
         job = text("select args::text from jobs.procrastinate_jobs where args ->> 'event_id' = :id")
         arguments = await tx.scalar(job, {"id": str(event_id)})
     assert json.loads(arguments or "{}") == {"project_id": str(home.project_id), "event_id": str(event_id)}
 
 
 async def test_finished_event_is_not_generated_again(
-    house: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
+    model_resources: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
 ) -> None:
-    await keep(house, home, "I live in Rome")
+    await keep(model_resources, home, "I live in Rome")
     server.chat(Says('{"city": "Rome"}'))
     event_id = await request_profile(client)
     for _ in range(2):
-        await generate_user_profile(house, home.project_id, event_id, 0)
-    await generate_user_profile(house, home.project_id, uuid.uuid4(), 0)
+        await generate_user_profile(model_resources, home.project_id, event_id, 0)
+    await generate_user_profile(model_resources, home.project_id, uuid.uuid4(), 0)
     assert len(server.user_profiles) == 1
 
 
@@ -219,50 +219,54 @@ async def count_pending(client: httpx.AsyncClient) -> int:
 
 
 async def test_enough_new_memories_request_one_user_profile(
-    house: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
+    model_resources: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
 ) -> None:
     server.always(Says('{"city": "Rome"}'))
-    await keep(house, home, *(f"I saw bird number {number}" for number in range(REFRESH_AFTER - 1)))
-    await refresh_user_profiles(house)
+    await keep(model_resources, home, *(f"I saw bird number {number}" for number in range(REFRESH_AFTER - 1)))
+    await refresh_user_profiles(model_resources)
     assert await count_pending(client) == 0
-    await keep(house, home, "I live in Rome")
+    await keep(model_resources, home, "I live in Rome")
     for _ in range(2):
-        await refresh_user_profiles(house)
+        await refresh_user_profiles(model_resources)
         assert await count_pending(client) == 1
     (event,) = (await client.get("/v1/events/", params={"event_type": "PROFILE"})).json()["results"]
-    await generate_user_profile(house, home.project_id, UUID(event["id"]), 0)
+    await generate_user_profile(model_resources, home.project_id, UUID(event["id"]), 0)
     assert (await read_profile(client))["status"] == "succeeded"
-    await refresh_user_profiles(house)
+    await refresh_user_profiles(model_resources)
     assert await count_pending(client) == 0
 
 
 async def test_insufficient_data_is_not_retried_before_more_memories(
-    house: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
+    model_resources: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
 ) -> None:
-    await keep(house, home, *(f"I saw bird number {number}" for number in range(REFRESH_AFTER)))
+    await keep(model_resources, home, *(f"I saw bird number {number}" for number in range(REFRESH_AFTER)))
     server.always(Says('{"city": null}'))
-    assert (await generate_now(house, client, home))["status"] == "insufficient_data"
-    await refresh_user_profiles(house)
+    assert (await generate_now(model_resources, client, home))["status"] == "insufficient_data"
+    await refresh_user_profiles(model_resources)
     assert await count_pending(client) == 0
 
 
-async def test_jobs_are_kept_for_a_month(house: Resources, client: httpx.AsyncClient, home: Namespace) -> None:
-    await keep(house, home, "I live in Rome")
+async def test_jobs_are_kept_for_a_month(
+    model_resources: Resources, client: httpx.AsyncClient, home: Namespace
+) -> None:
+    await keep(model_resources, home, "I live in Rome")
     old, young = await request_profile(client), await request_profile(client)
     older = (
         "update portrait_jobs set created_at = now() - interval '31 days' where event_ids = array[cast(:id as uuid)]"
     )
-    await execute(house, home, older, id=old)
-    await delete_old_jobs(house)
-    async with house.database.transaction(home.project_id) as tx:
+    await execute(model_resources, home, older, id=old)
+    await delete_old_jobs(model_resources)
+    async with model_resources.database.transaction(home.project_id) as tx:
         left = list(await tx.scalars(text("select event_ids[1] from portrait_jobs")))
     assert left == [young]
 
 
-async def test_disabled_project_is_not_refreshed(house: Resources, client: httpx.AsyncClient, home: Namespace) -> None:
+async def test_disabled_project_is_not_refreshed(
+    model_resources: Resources, client: httpx.AsyncClient, home: Namespace
+) -> None:
     await client.post("/v2/profiles/settings/", json={"enabled": False})
-    await keep(house, home, *(f"I saw bird number {number}" for number in range(REFRESH_AFTER)))
-    await refresh_user_profiles(house)
+    await keep(model_resources, home, *(f"I saw bird number {number}" for number in range(REFRESH_AFTER)))
+    await refresh_user_profiles(model_resources)
     assert await count_pending(client) == 0
 
 
@@ -270,7 +274,7 @@ async def test_disabled_project_is_not_refreshed(house: Resources, client: httpx
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said", "kept"),
+    ("wanted", "answer", "kept"),
     [
         ({"type": "integer"}, 3, 3),
         ({"type": "integer"}, 3.5, None),
@@ -285,8 +289,8 @@ async def test_disabled_project_is_not_refreshed(house: Resources, client: httpx
         ({}, [1, "a"], [1, "a"]),
     ],
 )
-def test_answer_is_fitted_to_the_schema(wanted: dict[str, Any], said: object, kept: object) -> None:
-    assert fit_to_schema({"it": said, "more": 1}, {"properties": {"it": wanted}}) == {"it": kept}
+def test_answer_is_fitted_to_the_schema(wanted: dict[str, Any], answer: object, kept: object) -> None:
+    assert fit_to_schema({"it": answer, "more": 1}, {"properties": {"it": wanted}}) == {"it": kept}
 
 
 @pytest.mark.parametrize(
