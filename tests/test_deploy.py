@@ -184,7 +184,7 @@ def metrics() -> dict[str, set[str]]:
     found = {}
     for metric in vars(telemetry).values():
         if isinstance(metric, MetricWrapperBase):
-            for suffix in SUFFIXES[metric._type]:
+            for suffix in SUFFIXES[str(metric._type)]:
                 states = {metric._name} if metric._type == "stateset" else set()
                 found[metric._name + suffix] = {*metric._labelnames, *states}
     return found

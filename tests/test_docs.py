@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from typer.main import get_command
 
 from app.__main__ import cli
-from app.adapters.accounts.gotrue_errors import REFUSALS
+from app.adapters.accounts.gotrue_errors import ERRORS_BY_CODE
 from app.core.http.error_responses import CODES
 from app.settings import Settings
 from tests.conftest import MakeKey
@@ -100,7 +100,7 @@ def test_api_page_lists_exactly_the_routes_that_exist(app: FastAPI) -> None:
 
 def error_codes() -> set[str]:
     """Every code that an error can carry."""
-    found = {"error", *CODES.values(), *REFUSALS}
+    found = {"error", *CODES.values(), *ERRORS_BY_CODE}
     for path in (ROOT / "app").rglob("*.py"):
         tree = ast.parse(path.read_text())
         constants = string_constants(tree)

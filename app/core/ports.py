@@ -73,9 +73,12 @@ class Purpose(StrEnum):
 class Embedder(Protocol):
     """Turns texts into unit vectors. A text longer than the model reads is chunked and its parts averaged."""
 
-    name: str
-    """Says which model made a vector, for example `onnx:all-MiniLM-L6-v2-int8-static`: written beside the index."""
-    dimensions: int
+    @property
+    def name(self) -> str:
+        """The model, for example `onnx:all-MiniLM-L6-v2-int8-static`. It is stored with the index."""
+
+    @property
+    def dimensions(self) -> int: ...
 
     async def embed(self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT) -> list[Vector]: ...
 

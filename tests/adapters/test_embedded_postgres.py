@@ -187,7 +187,7 @@ async def test_a_folder_of_another_user_is_refused_in_one_sentence(data_dir: Pat
     await server.start()
     await server.stop()
     make_strange(data_dir / "postgres")
-    with pytest.raises(ConfigurationError, match=r"^[^\n]*postgres belongs to another user: .*DATA_DIR"):
+    with pytest.raises(ConfigurationError, match=r"^[^\n]*postgres belongs to another user\. .*DATA_DIR"):
         await server.start()
 
 
@@ -204,7 +204,7 @@ async def test_a_folder_with_something_else_in_it_is_left_alone(data_dir: Path, 
     precious = data_dir / "postgres" / "precious.txt"
     precious.parent.mkdir(parents=True)
     precious.write_text("mine")
-    with pytest.raises(ConfigurationError, match="holds something else: set DATA_DIR"):
+    with pytest.raises(ConfigurationError, match="contains other files. Set DATA_DIR"):
         await server.start()
     assert precious.read_text() == "mine"
 

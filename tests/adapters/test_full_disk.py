@@ -69,7 +69,7 @@ def ask(server: EmbeddedPostgres, sql: str) -> list[tuple[object, ...]]:
 
 async def test_no_room_to_begin_is_one_sentence(disk: SmallDisk, server: EmbeddedPostgres) -> None:
     disk.fill(but_megabytes=1)
-    with pytest.raises(ConfigurationError, match=r"^The disk that holds DATA_DIR \([^\n]*\) is full: free some space"):
+    with pytest.raises(ConfigurationError, match=r"^The disk of DATA_DIR \([^\n]*\) is full\. Free some space"):
         await server.start()
     disk.make_room()
     await server.start()
@@ -83,7 +83,7 @@ async def test_no_room_to_start_again_is_one_sentence_and_harms_nothing(
     ask(server, "create table kept as select generate_series(1, 1000) n")
     await server.stop()
     disk.fill()
-    with pytest.raises(ConfigurationError, match=r"^The disk that holds DATA_DIR \([^\n]*\) is full: free some space"):
+    with pytest.raises(ConfigurationError, match=r"^The disk of DATA_DIR \([^\n]*\) is full\. Free some space"):
         await server.start()
     disk.make_room()
     await server.start()

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,8 @@ def answers(*each: Sequence[str]) -> Resolve:
 
 @asynccontextmanager
 async def sending(resolve: Resolve | None = None, *, allow_private: bool = False) -> AsyncIterator[HttpWebhookClient]:
-    named = {"resolve": resolve} if resolve else {}
-    courier = HttpWebhookClient(allow_private=allow_private, timeout_seconds=0.5, **named)
+    resolver: dict[str, Any] = {"resolve": resolve} if resolve else {}
+    courier = HttpWebhookClient(allow_private=allow_private, timeout_seconds=0.5, **resolver)
     yield courier
     await courier.close()
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from app.adapters.models.mem0 import Mem0Answers, Mem0Extractor, OpenAIAnswers
+from app.adapters.models.mem0 import Mem0ExtractionModel, Mem0Extractor, OpenAIExtractionModel
 from app.adapters.models.offline import OfflineExtractor
 from app.adapters.models.openai import Connection, OpenAIModel
 from app.core.ports import ChatMessage, ExtractionRequest, Extractor, Role
@@ -23,9 +23,9 @@ async def extractor(request: pytest.FixtureRequest, model_server: ModelServer) -
     model = OpenAIModel(Connection(model_server.url), model="any")
     made: Extractor = OfflineExtractor()
     if request.param == "openai":
-        made = Mem0Extractor(OpenAIAnswers(model))
+        made = Mem0Extractor(OpenAIExtractionModel(model))
     elif request.param == "another provider":
-        made = Mem0Extractor(Mem0Answers("lmstudio", model="any", base_url=model_server.url))
+        made = Mem0Extractor(Mem0ExtractionModel("lmstudio", model="any", base_url=model_server.url))
     yield made
     await made.close()
     await model.close()

@@ -206,18 +206,18 @@ async def test_sign_up_with_a_taken_address_looks_new(mailing: IdentityFixture) 
 
 
 async def test_admin_can_create_find_list_and_delete_accounts(identity: Identity) -> None:
-    email, wanted = new_email(), uuid.uuid4()
-    made = await identity.admin_create(email, password=PASSWORD, account_id=wanted)
-    assert made.id == wanted
+    email, account_id = new_email(), uuid.uuid4()
+    made = await identity.admin_create(email, password=PASSWORD, account_id=account_id)
+    assert made.id == account_id
     assert made.confirmed_at is not None
-    assert (await identity.admin_get(wanted)).email == email
+    assert (await identity.admin_get(account_id)).email == email
     found = await identity.admin_find(email.upper())
     assert found is not None
-    assert found.id == wanted
+    assert found.id == account_id
     assert await identity.admin_list(1, 1)
-    assert (await identity.sign_in(email, PASSWORD)).account.id == wanted
-    await identity.admin_delete(wanted)
-    assert (await refused(identity.admin_get(wanted)))[:2] == (404, "user_not_found")
+    assert (await identity.sign_in(email, PASSWORD)).account.id == account_id
+    await identity.admin_delete(account_id)
+    assert (await refused(identity.admin_get(account_id)))[:2] == (404, "user_not_found")
     assert (await refused(identity.sign_in(email, PASSWORD)))[0] == 401
 
 

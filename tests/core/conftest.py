@@ -1,6 +1,7 @@
 import dataclasses
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -20,7 +21,7 @@ MakeApp = Callable[..., FastAPI]
 def make_app(resources: Resources) -> MakeApp:
     """The whole app with other settings, on the same resources."""
 
-    def make(**values: object) -> FastAPI:
+    def make(**values: Any) -> FastAPI:
         return create_app(dataclasses.replace(resources, config=dataclasses.replace(resources.config, **values)))
 
     return make

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from app.core.circuit_breaker import CircuitBreaker, ConcurrencyLimit, BreakerState
+from app.core.circuit_breaker import BreakerState, CircuitBreaker, ConcurrencyLimit
 from app.core.errors import Unavailable
 
 

@@ -43,7 +43,7 @@ def limits_of(counters: Counters | None = None, **amounts: int) -> RateLimits:
 
 
 def limited(resources: Resources, **amounts: int) -> FastAPI:
-    return create_app(dataclasses.replace(resources, limits=limits_of(**amounts)))
+    return create_app(dataclasses.replace(resources, limits=limits_of(None, **amounts)))
 
 
 async def ask(app: FastAPI, credential: str, times: int = 1) -> list[httpx.Response]:

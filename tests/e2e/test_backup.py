@@ -71,7 +71,7 @@ async def test_backup_file_is_readable_by_its_owner_only(keepsake: Resources, fo
 
 
 async def test_backup_requires_an_existing_folder(keepsake: Resources, folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="There is no folder"):
+    with pytest.raises(ConfigurationError, match="The folder .* does not exist"):
         await back_up(settings_of(folder), tmp_path / "nowhere" / "backup.tar")
 
 
@@ -90,7 +90,7 @@ async def test_restore_requires_the_embedded_database(tmp_path: Path) -> None:
 async def test_restore_refuses_other_files_and_leaves_the_folder_empty(tmp_path: Path, kind: str) -> None:
     source = tmp_path / "backup.tar"
     write(source, kind)
-    with pytest.raises(ConfigurationError, match="no file" if kind == "missing" else "not a backup of ours"):
+    with pytest.raises(ConfigurationError, match="does not exist" if kind == "missing" else "is not a backup"):
         await restore(settings_of(tmp_path / "new"), source)
     assert not (tmp_path / "new" / "postgres").exists()
 

@@ -148,7 +148,7 @@ async def test_waiting_for_redis_does_not_block_other_requests(redis: RedisServe
     while not waiting.done():
         await asyncio.sleep(0)
         turns += 1
-    with pytest.raises(OSError, match="Redis does not answer"):
+    with pytest.raises(OSError, match="Redis does not respond"):
         await waiting
     assert turns > 100, "the loop went on turning"
 

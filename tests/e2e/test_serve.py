@@ -118,7 +118,7 @@ async def test_interrupt_stops_every_process(tmp_path: Path) -> None:
         assert second.wait() == 2
         sentence = "".join(second.output)
         assert sentence.count("\n") == 1
-        assert f"Another server already runs on DATA_DIR ({data_dir})" in sentence
+        assert f"Another server uses DATA_DIR ({data_dir})" in sentence
 
         assert keepsake.stop(signal.SIGINT) == 0
     assert processes_using(data_dir) == []

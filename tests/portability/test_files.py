@@ -12,7 +12,7 @@ import pytest
 from app.core.database.database import Database
 from app.core.errors import BadRequest
 from app.core.resources import Resources
-from app.memory.indexing.repair import sweep
+from app.memory.indexing import sweep
 from app.portability.export import export_memories
 from app.portability.restore import ImportResult, import_memories
 from tests.conftest import MakeKey, SignUp

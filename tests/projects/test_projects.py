@@ -37,10 +37,10 @@ async def test_project_is_created_in_the_requested_organization(owner: SignedUp)
 async def test_project_creation_requires_an_owner_of_the_organization(
     owner: SignedUp, other: SignedUp, organization: str
 ) -> None:
-    wanted = {"name": "Mine", "organization_id": organization.rpartition("/")[2]}
-    assert (await other.client.post("/v1/projects", json=wanted)).status_code == 404
+    body = {"name": "Mine", "organization_id": organization.rpartition("/")[2]}
+    assert (await other.client.post("/v1/projects", json=body)).status_code == 404
     await owner.client.post(f"{organization}/members", json={"email": other.email, "role": "READER"})
-    refused = await other.client.post("/v1/projects", json=wanted)
+    refused = await other.client.post("/v1/projects", json=body)
     assert refused.status_code == 403
     assert "owner" in refused.json()["detail"]
 

@@ -12,8 +12,8 @@ import pytest_asyncio
 from app.adapters.models.mem0 import (
     Mem0ExtractionModel,
     Mem0Extractor,
-    UnusableAnswer,
     OpenAIExtractionModel,
+    UnusableAnswer,
     parse_facts,
 )
 from app.adapters.models.openai import Connection, OpenAIModel

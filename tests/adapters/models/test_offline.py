@@ -1,8 +1,8 @@
 # ruff: noqa: RUF001  (the marks and letters of other scripts are meant)
 import pytest
 
-from app.adapters.models.offline import OFFLINE_NOTE, MEMORIES_HEADING, OfflineExtractor, OfflineModel
-from app.adapters.models.offline_sentences import split_sentences, is_statement
+from app.adapters.models.offline import MEMORIES_HEADING, OFFLINE_NOTE, OfflineExtractor, OfflineModel
+from app.adapters.models.offline_sentences import is_statement, split_sentences
 from app.core.ports import ChatMessage, ExtractionRequest, ModelOptions, Role, Token, Usage
 
 STATEMENTS = [

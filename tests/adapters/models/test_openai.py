@@ -9,7 +9,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from app.adapters.models.errors import status_failure, retry_delay
+from app.adapters.models.errors import retry_delay, status_failure
 from app.adapters.models.openai import Connection, OpenAIModel, open_embedder
 from app.core.circuit_breaker import BreakerState
 from app.core.errors import AppError, ConfigurationError, TimedOut, TooLarge, Unavailable, UpstreamFailed

@@ -65,9 +65,9 @@ async def test_no_acknowledged_write_is_lost_to_a_crash(tmp_path: Path, writes: 
     assert len(acknowledged) >= writes
     index = await open_edge(tmp_path)
     kept = {each for first, _, last in acknowledged for each in (first, last)}
-    assert await index.present(list(kept)) == kept
-    assert await index.present([removed for _, removed, _ in acknowledged]) == set()
-    found = await index.candidates(Place(project, "home").scope(), unit(1), "everything", 10_000)
+    assert await index.find_existing(list(kept)) == kept
+    assert await index.find_existing([removed for _, removed, _ in acknowledged]) == set()
+    found = await index.find_candidates(Place(project, "home").scope(), unit(1), "everything", 10_000)
     assert {each.id for each in found} >= kept
     await index.close()
 
@@ -97,15 +97,15 @@ async def test_a_crash_during_a_rebuild_leaves_the_old_index(tmp_path: Path) -> 
     (tmp_path / "generation-2" / "shard").mkdir(parents=True)
     (tmp_path / "CURRENT.new").write_text("generation-2")
     index = await open_edge(tmp_path)
-    assert await index.present([kept.id]) == {kept.id}
+    assert await index.find_existing([kept.id]) == {kept.id}
     assert not (tmp_path / "generation-2").exists()
     await index.close()
 
 
 async def test_a_swap_leaves_one_folder(tmp_path: Path) -> None:
     index = await open_edge(tmp_path)
-    await (await index.rebuild(EMBEDDER, DIMENSIONS)).swap()
-    await (await index.rebuild(EMBEDDER, DIMENSIONS)).swap()
+    await (await index.start_rebuild(EMBEDDER, DIMENSIONS)).swap()
+    await (await index.start_rebuild(EMBEDDER, DIMENSIONS)).swap()
     await index.close()
     assert folders(tmp_path) == ["generation-3"]
 
@@ -114,11 +114,11 @@ async def test_after_a_quiet_spell_it_is_optimized_and_finds_the_same(tmp_path: 
     index = await QdrantEdgeIndex.open(tmp_path, EMBEDDER, DIMENSIONS, worth_optimizing=100, quiet_seconds=0)
     place = Place(uuid.uuid4(), "home")
     await index.upsert(place.entries(300))
-    before = await index.candidates(place.scope(), unit(1), "word17", 20)
+    before = await index.find_candidates(place.scope(), unit(1), "word17", 20)
     unoptimized = segments(tmp_path)
-    await index.settle()
+    await index.run_housekeeping()
     assert segments(tmp_path) > unoptimized
-    after = await index.candidates(place.scope(), unit(1), "word17", 20)
+    after = await index.find_candidates(place.scope(), unit(1), "word17", 20)
     assert [each.id for each in after] == [each.id for each in before]
     await index.close()
 
@@ -139,7 +139,7 @@ async def test_no_word_of_a_memory_is_kept_readable(tmp_path: Path) -> None:
     index: VectorIndex = await open_edge(tmp_path)
     place = Place(uuid.uuid4(), "readable-namespace")
     await index.upsert([place.entry("unmistakable sentinel", 1)])
-    await index.settle()
+    await index.run_housekeeping()
     assert no_text_in(tmp_path, b"sentinel")
     assert not no_text_in(tmp_path, b"readable-namespace")
     await index.close()

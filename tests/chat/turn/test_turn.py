@@ -106,7 +106,7 @@ async def test_persona_and_options_reach_the_model(
 async def test_options_outside_their_limits_are_refused(
     wrong: dict[str, object], conversation: StartConversation, model_server: ModelServer
 ) -> None:
-    assert (await (await conversation()).post("Hello", **wrong)).status_code == 422
+    assert (await (await conversation()).post("Hello", None, **wrong)).status_code == 422
     assert model_server.conversations == []
 
 

@@ -9,9 +9,9 @@ BCRYPT = "$2a$10$xa673xTi.zSfqtWXXYMeK.mp3LO5Hx/0bMfn6rbb3PMgmxuIa9pp6"
 
 
 async def test_created_account_has_the_requested_attributes(provider: Provider) -> None:
-    wanted = str(uuid.uuid4())
-    user = await create_account(provider, id=wanted, user_metadata={"a": 1}, app_metadata={"plan": "pro"})
-    assert user.id == wanted
+    account_id = str(uuid.uuid4())
+    user = await create_account(provider, id=account_id, user_metadata={"a": 1}, app_metadata={"plan": "pro"})
+    assert user.id == account_id
     assert user.user_metadata == {"a": 1}
     assert user.app_metadata == {"provider": "email", "providers": ["email"], "plan": "pro"}
     assert user.identities is not None

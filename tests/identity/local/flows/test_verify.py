@@ -151,12 +151,12 @@ async def test_email_change_must_be_confirmed_by_both_addresses(mailing: Provide
 
 async def test_email_change_fails_if_the_address_was_taken_meanwhile(make_provider: MakeProvider) -> None:
     provider = await make_provider(autoconfirm=False, secure_email_change=False)
-    session, wanted = await sign_up_confirmed(provider, new_email()), new_email()
+    session, new_address = await sign_up_confirmed(provider, new_email()), new_email()
     client = provider.client()
     await client.set_session(session.access_token, session.refresh_token)
-    await client.update_user({"email": wanted})
+    await client.update_user({"email": new_address})
     token = await provider.token_hash()
-    await sign_up_confirmed(provider, wanted)
+    await sign_up_confirmed(provider, new_address)
     with pytest.raises(AuthApiError) as refused:
         await provider.client().verify_otp({"token_hash": token, "type": "email_change"})
     assert (refused.value.status, refused.value.code) == (422, "email_exists")

@@ -46,6 +46,6 @@ async def test_smtp_mailer_sends_an_email() -> None:
     port = server.sockets[0].getsockname()[1]
     await SmtpMailer(SmtpSettings("127.0.0.1", port, security="none")).send(MAIL)
     server.close()
-    said = b"".join(received).lower()
-    assert b"rcpt to:<a@example.com>" in said
-    assert b"subject: subject" in said
+    sent = b"".join(received).lower()
+    assert b"rcpt to:<a@example.com>" in sent
+    assert b"subject: subject" in sent

@@ -6,7 +6,7 @@ from tests.identity.local.conftest import ISSUER, SECRET
 
 
 @pytest.mark.parametrize(
-    ("wanted", "allowed"),
+    ("requested", "allowed"),
     [
         ("http://app.test/welcome", True),
         ("https://other.test/exact", True),
@@ -35,7 +35,7 @@ from tests.identity.local.conftest import ISSUER, SECRET
         (None, False),
     ],
 )
-def test_redirects_lead_to_allowed_urls_only(wanted: str | None, allowed: bool) -> None:
+def test_redirects_lead_to_allowed_urls_only(requested: str | None, allowed: bool) -> None:
     redirects = ("https://other.test/exact", "https://deep.test/*", "https://*.wild.test/*", "https://open.test*")
     settings = IdentitySettings(ISSUER, "http://app.test", SECRET, redirect_urls=redirects)
-    assert choose_redirect(settings, wanted) == (wanted if allowed else "http://app.test")
+    assert choose_redirect(settings, requested) == (requested if allowed else "http://app.test")
