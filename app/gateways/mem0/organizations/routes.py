@@ -44,20 +44,20 @@ async def get_visible_organization(
         return await OrganizationRepository(tx, caller).get(organization_id, owner=owner)
     query: Select[Any] = select(*Organization.__table__.c, literal(None).label("role"))
     query = query.where(Organization.id == organization_id)
-    found: ProjectRow | None = (await tx.execute(query)).first() if organization_id == caller.organization_id else None
-    if found is None:
+    row: ProjectRow | None = (await tx.execute(query)).first() if organization_id == caller.organization_id else None
+    if row is None:
         raise NotFound(f"There is no organization {organization_id}")
-    return found
+    return row
 
 
-def render_organization(found: ProjectRow) -> OrganizationDetails:
+def render_organization(row: ProjectRow) -> OrganizationDetails:
     return OrganizationDetails(
-        id=str(found.id),
-        org_id=str(found.id),
-        name=found.name,
-        personal=found.personal,
-        user_role=found.role,
-        created_at=found.created_at,
+        id=str(row.id),
+        org_id=str(row.id),
+        name=row.name,
+        personal=row.personal,
+        user_role=row.role,
+        created_at=row.created_at,
     )
 
 
