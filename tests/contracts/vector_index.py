@@ -1,4 +1,4 @@
-"""The three vector indexes as the contract suite sees them, and entries to put into them."""
+"""Stores and entries for the contract suite of vector indexes."""
 
 import math
 import random
@@ -25,7 +25,7 @@ NEW_PROJECT = (
 
 @dataclass
 class Store:
-    """Where one adapter keeps what it is given, so that it can be opened again."""
+    """The storage of one adapter, which tests can open several times."""
 
     open: Callable[[str, int], Awaitable[VectorIndex]]
     new_project: Callable[[], Awaitable[uuid.UUID]]
@@ -45,7 +45,7 @@ class Store:
 
 
 class LastingClient(AsyncQdrantClient):
-    """The server outlives the adapter that was connected to it."""
+    """The server outlives the adapter, so closing the adapter must not close it."""
 
     async def close(self, grpc_grace: float | None = None, **kwargs: object) -> None:
         return None
@@ -73,7 +73,7 @@ def pgvector_store(database: Database) -> Store:
 
 
 async def empty_pgvector(database: Database) -> None:
-    """The one index that all tests of a process share."""
+    """All tests of a process share this index."""
     async with database.system() as tx:
         await tx.execute(text("delete from memory_vectors"))
         await tx.execute(
@@ -82,8 +82,8 @@ async def empty_pgvector(database: Database) -> None:
 
 
 @dataclass
-class Place:
-    """A namespace of a project, and what is put there."""
+class NamespaceEntries:
+    """A namespace and a source of entries for it."""
 
     project_id: uuid.UUID
     namespace: str

@@ -1,26 +1,35 @@
-"""What every index shares: how its two kinds of finds become one list, and what it says to a foreign embedder."""
+"""What the vector indexes share: vector names, the merging of both kinds of results, and error sentences."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from uuid import UUID
 
 from app.core.ports import Candidate, Vector
 
-Scores = Mapping[UUID, float]
+Scores = dict[UUID, float]
 DENSE, WORDS = "dense", "words"
-"""What the two vectors of a point are called."""
-MADE_BY_ANOTHER = "The vector index was made by another embedder: set EMBEDDER back, or run `reindex` and restart"
+"""The names of the two vectors of a point."""
+OTHER_EMBEDDER = "The vector index was built with another embedder. Set EMBEDDER back, or run `reindex` and restart."
+REBUILD_REPLACED = "Another rebuild of the vector index has replaced this one."
 
 
-def unite(by_meaning: Scores, by_words: Scores) -> list[Candidate]:
-    """Nearest first, then those that only the words found."""
+def merge_scores(by_meaning: Scores, by_words: Scores) -> list[Candidate]:
+    """The nearest first, then those that only the words found."""
     ids = dict.fromkeys([*by_meaning, *by_words])
     return [Candidate(each, by_meaning.get(each), by_words.get(each)) for each in ids]
 
 
-async def arrived(vector: Vector | Awaitable[Vector]) -> Vector:
+def missing_scores(by_meaning: Scores, by_words: Scores, limit: int) -> tuple[list[UUID], list[UUID]]:
+    """The candidates without a similarity, and those that may have a BM25 score that the search did not return."""
+    without_similarity = [each for each in by_words if each not in by_meaning]
+    # Fewer results than the limit are all there are: a candidate that is not among them matches no word.
+    without_bm25 = [each for each in by_meaning if each not in by_words] if len(by_words) >= limit else []
+    return without_similarity, without_bm25
+
+
+async def resolve_vector(vector: Vector | Awaitable[Vector]) -> Vector:
     return await vector if isinstance(vector, Awaitable) else vector
 
 
-def to_dense(vectors: object) -> Vector:
-    dense: Vector = vectors[DENSE]  # type: ignore[index]  # named, since every vector here has a name
+def dense_vector(vectors: object) -> Vector:
+    dense: Vector = vectors[DENSE]  # type: ignore[index]  # every point here has named vectors
     return dense

@@ -1,6 +1,6 @@
-"""Vectors in Postgres: a namespace is read whole and compared exactly, so nothing is missed and nothing is approximate.
+"""Vectors in Postgres with pgvector: a search reads the whole namespace and compares exactly.
 
-Words are a sparse vector of term weights; how rare each is, is counted over the rows of the scope alone.
+Words are a sparse vector of term weights. The rarity of each is counted over the rows of the scope alone.
 """
 
 import json
@@ -15,31 +15,33 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.adapters.vectors.bm25 import document_terms, query_terms
-from app.adapters.vectors.candidates import MADE_BY_ANOTHER, arrived
+from app.adapters.vectors.candidates import OTHER_EMBEDDER, REBUILD_REPLACED, resolve_vector
 from app.core.database.database import Database
 from app.core.errors import Conflict, Unavailable
 from app.core.ports import Candidate, IndexedId, IndexEntry, SearchScope, Vector
 
-# pgvector numbers the places of a sparse vector up to this.
-PLACES = 1_000_000_000
-STEP = 500
-CURRENT = "generation = (select current from memory_vector_generations)"
+# The highest dimension of a sparse vector in pgvector.
+SPARSE_DIMENSIONS = 1_000_000_000
+STEP_SIZE = 500
+IN_CURRENT_GENERATION = "generation = (select current from memory_vector_generations)"
 IN_PROJECT = " and project_id = :project and (cast(:namespaces as text[]) is null or namespace = any(:namespaces))"
-CORPUS = CURRENT + IN_PROJECT
+CORPUS = IN_CURRENT_GENERATION + IN_PROJECT
 SCOPE = CORPUS + " and (cast(:only as uuid[]) is null or memory_id = any(:only))"
-ROWS = """
+FROM_ENTRIES = """
 from unnest(cast(:ids as uuid[]), cast(:namespaces as text[]), cast(:vectors as text[]), cast(:words as text[]))
   as entry (id, namespace, vector, words)
 """
 COLUMNS = "(memory_id, generation, project_id, namespace, embedding, words)"
 
 
-def statement(sql: str) -> TextClause:
-    """The conditions that several share are written once."""
-    return text(sql.format(current=CURRENT, corpus=CORPUS, scope=SCOPE, rows=ROWS, columns=COLUMNS))
+def build_statement(sql: str) -> TextClause:
+    """Fills in the fragments that several statements share."""
+    return text(
+        sql.format(current=IN_CURRENT_GENERATION, corpus=CORPUS, scope=SCOPE, rows=FROM_ENTRIES, columns=COLUMNS)
+    )
 
 
-UPSERT = statement("""
+UPSERT_VECTORS_SQL = build_statement("""
 insert into memory_vectors {columns}
 select id, target, :project, namespace, cast(vector as vector), cast(words as sparsevec) {rows}
 cross join (
@@ -50,16 +52,16 @@ on conflict (memory_id, generation) do update
 set namespace = excluded.namespace, embedding = excluded.embedding, words = excluded.words
 returning memory_id
 """)
-FILL = statement("""
+INSERT_REBUILD_VECTORS_SQL = build_statement("""
 insert into memory_vectors {columns}
 select id, :generation, :project, namespace, cast(vector as vector), cast(words as sparsevec) {rows}
 on conflict do nothing
 """)
-SIMILAR = statement("""
+SELECT_SIMILAR_SQL = build_statement("""
 select memory_id, 1 - (embedding <=> cast(:vector as vector)) as similarity from memory_vectors
 where {scope} order by similarity desc, memory_id limit :limit
 """)
-FREQUENCIES = statement("""
+COUNT_TERM_FREQUENCIES_SQL = build_statement("""
 with corpus as materialized (
   select words, words <#> cast(:words as sparsevec) < 0 as hit from memory_vectors where {corpus})
 select (select count(*) from corpus) as total, array(
@@ -67,7 +69,7 @@ select (select count(*) from corpus) as total, array(
   from unnest(cast(cast(:units as text[]) as sparsevec[])) with ordinality as term (unit, place)
   order by place) as frequencies
 """)
-CANDIDATES = statement("""
+SELECT_CANDIDATES_SQL = build_statement("""
 with found as materialized (
   select memory_id, 1 - (embedding <=> cast(:vector as vector)) as similarity,
     nullif(-(words <#> cast(:words as sparsevec)), 0) as bm25
@@ -78,37 +80,39 @@ best as (
   (select memory_id from found where bm25 is not null order by bm25 desc, memory_id limit :limit))
 select memory_id, similarity, bm25 from found join best using (memory_id) order by similarity desc
 """)
-REMOVE = text("delete from memory_vectors where memory_id = any(:ids)")
-PRESENT = statement("select memory_id from memory_vectors where {current} and memory_id = any(:ids)")
-VECTORS = statement("""
+DELETE_VECTORS_SQL = text("delete from memory_vectors where memory_id = any(:ids)")
+SELECT_EXISTING_IDS_SQL = build_statement(
+    "select memory_id from memory_vectors where {current} and memory_id = any(:ids)"
+)
+SELECT_VECTORS_SQL = build_statement("""
 select memory_id, cast(embedding as text) as vector from memory_vectors
 where {current} and project_id = :project and memory_id = any(:ids)
 """)
-PAGE = statement("""
+SELECT_IDS_PAGE_SQL = build_statement("""
 select memory_id, project_id from memory_vectors
 where {current} and (cast(:after as uuid) is null or memory_id > :after) order by memory_id limit :batch
 """)
-COUNT = statement("select count(*) from memory_vectors where {current}")
-MARK = text("""
+COUNT_VECTORS_SQL = build_statement("select count(*) from memory_vectors where {current}")
+SET_EMBEDDER_SQL = text("""
 update memory_vector_generations set embedder = :embedder, dimensions = :dimensions where embedder is null
 """)
-MADE_BY = text("select embedder, dimensions from memory_vector_generations")
-BEGIN = text("""
+SELECT_EMBEDDER_SQL = text("select embedder, dimensions from memory_vector_generations")
+BEGIN_REBUILD_SQL = text("""
 update memory_vector_generations
 set following = last + 1, last = last + 1, following_embedder = :embedder, following_dimensions = :dimensions
 returning following
 """)
-SWAP = text("""
+SWAP_GENERATIONS_SQL = text("""
 update memory_vector_generations
 set current = following, embedder = following_embedder, dimensions = following_dimensions,
   following = null, following_embedder = null, following_dimensions = null
 where following = :generation returning current
 """)
-ABANDON = text("""
+ABANDON_REBUILD_SQL = text("""
 update memory_vector_generations set following = null, following_embedder = null, following_dimensions = null
 where following = :generation
 """)
-SWEEP = text("""
+DELETE_UNUSED_GENERATIONS_SQL = text("""
 delete from memory_vectors where (memory_id, generation) in (
   select memory_id, generation from memory_vectors where generation not in (
     select current from memory_vector_generations
@@ -121,57 +125,57 @@ returning memory_id
 class PgVectorIndex:
     def __init__(self, database: Database, embedder: str, dimensions: int) -> None:
         self._database = database
-        self._live = {"embedder": embedder, "dimensions": dimensions}
+        self._embedder = {"embedder": embedder, "dimensions": dimensions}
         self._removed: set[UUID] | None = None
 
     @classmethod
     async def open(cls, database: Database, embedder: str, dimensions: int) -> "PgVectorIndex":
         index = cls(database, embedder, dimensions)
         async with database.system() as tx:
-            await tx.execute(MARK, index._live)
+            await tx.execute(SET_EMBEDDER_SQL, index._embedder)
         return index
 
     async def upsert(self, entries: Sequence[IndexEntry]) -> None:
-        for project_id, step in in_projects(entries):
+        for project_id, step in in_project_steps(entries):
             async with self._database.transaction(project_id) as tx:
-                values = {"project": project_id, **self._live, **to_columns(step)}
-                if (await tx.execute(UPSERT, values)).first() is None:
-                    raise Unavailable(MADE_BY_ANOTHER)
+                values = {"project": project_id, **self._embedder, **entry_columns(step)}
+                if (await tx.execute(UPSERT_VECTORS_SQL, values)).first() is None:
+                    raise Unavailable(OTHER_EMBEDDER)
 
     async def remove(self, ids: Sequence[UUID]) -> None:
         if self._removed is not None:
             self._removed.update(ids)
         async with self._database.system() as tx:
-            await tx.execute(REMOVE, {"ids": list(ids)})
+            await tx.execute(DELETE_VECTORS_SQL, {"ids": list(ids)})
 
-    async def candidates(
+    async def find_candidates(
         self, scope: SearchScope, vector: Vector | Awaitable[Vector], text: str, limit: int
     ) -> list[Candidate]:
-        vector = await arrived(vector)
+        vector = await resolve_vector(vector)
         terms = query_terms(text)
         if not terms.indices:
-            return await self.similar(scope, vector, limit)
-        where = to_values(scope)
+            return await self.find_similar(scope, vector, limit)
+        where = scope_values(scope)
         async with self._database.transaction(scope.project_id) as tx:
-            words = await weigh(tx, terms, where)
-            values = {"vector": to_vector(vector), "words": words, "limit": limit, **where}
-            return [to_candidate(row) for row in (await tx.execute(CANDIDATES, values)).mappings()]
+            words = await weigh_terms(tx, terms, where)
+            values = {"vector": vector_literal(vector), "words": words, "limit": limit, **where}
+            return [to_candidate(row) for row in (await tx.execute(SELECT_CANDIDATES_SQL, values)).mappings()]
 
-    async def similar(self, scope: SearchScope, vector: Vector, limit: int) -> list[Candidate]:
-        values = {"vector": to_vector(vector), "limit": limit, **to_values(scope)}
+    async def find_similar(self, scope: SearchScope, vector: Vector, limit: int) -> list[Candidate]:
+        values = {"vector": vector_literal(vector), "limit": limit, **scope_values(scope)}
         async with self._database.transaction(scope.project_id) as tx:
-            return [to_candidate(row) for row in (await tx.execute(SIMILAR, values)).mappings()]
+            return [to_candidate(row) for row in (await tx.execute(SELECT_SIMILAR_SQL, values)).mappings()]
 
-    async def vectors(self, project_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Vector]:
+    async def load_vectors(self, project_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Vector]:
         async with self._database.transaction(project_id) as tx:
-            rows = await tx.execute(VECTORS, {"project": project_id, "ids": list(ids)})
+            rows = await tx.execute(SELECT_VECTORS_SQL, {"project": project_id, "ids": list(ids)})
             return {row.memory_id: json.loads(row.vector) for row in rows}
 
-    async def present(self, ids: Sequence[UUID]) -> set[UUID]:
+    async def find_existing(self, ids: Sequence[UUID]) -> set[UUID]:
         async with self._database.system() as tx:
-            return set((await tx.execute(PRESENT, {"ids": list(ids)})).scalars())
+            return set((await tx.execute(SELECT_EXISTING_IDS_SQL, {"ids": list(ids)})).scalars())
 
-    async def walk(self, batch: int = 1000) -> AsyncIterator[list[IndexedId]]:
+    async def iterate_entries(self, batch: int = 1000) -> AsyncIterator[list[IndexedId]]:
         after: UUID | None = None
         while page := await self._page(after, batch):
             yield page
@@ -179,52 +183,52 @@ class PgVectorIndex:
 
     async def count(self) -> int:
         async with self._database.system() as tx:
-            return int((await tx.execute(COUNT)).scalar_one())
+            return int((await tx.execute(COUNT_VECTORS_SQL)).scalar_one())
 
-    async def made_by(self) -> tuple[str, int] | None:
+    async def built_with(self) -> tuple[str, int] | None:
         async with self._database.system() as tx:
-            row = (await tx.execute(MADE_BY)).one()
+            row = (await tx.execute(SELECT_EMBEDDER_SQL)).one()
         return None if row.embedder is None else (row.embedder, row.dimensions)
 
-    async def rebuild(self, embedder: str, dimensions: int) -> "PgVectorRebuild":
-        """Takes the place of one that was never finished: nobody can tell whether its process still lives."""
+    async def start_rebuild(self, embedder: str, dimensions: int) -> "PgVectorRebuild":
+        """Replaces an unfinished rebuild, because nothing tells whether its process is still alive."""
         async with self._database.system() as tx:
             values = {"embedder": embedder, "dimensions": dimensions}
-            generation = int((await tx.execute(BEGIN, values)).scalar_one())
-        await self.sweep()
+            generation = int((await tx.execute(BEGIN_REBUILD_SQL, values)).scalar_one())
+        await self.delete_unused_generations()
         self._removed = set()
         return PgVectorRebuild(self, self._database, generation, self._removed)
 
-    async def settle(self) -> None:
-        """Postgres keeps its own house."""
+    async def run_housekeeping(self) -> None:
+        """Postgres vacuums by itself."""
 
     async def healthy(self) -> bool:
         try:
-            return await self.made_by() is not None
+            return await self.built_with() is not None
         except SQLAlchemyError:
             return False
 
     async def close(self) -> None:
-        """The database belongs to somebody else."""
+        """The caller closes the database."""
 
-    async def take(self, generation: int) -> None:
+    async def swap_in(self, generation: int) -> None:
         async with self._database.system() as tx:
-            swapped = (await tx.execute(SWAP, {"generation": generation})).first()
+            swapped = (await tx.execute(SWAP_GENERATIONS_SQL, {"generation": generation})).first()
         if swapped is None:
-            raise Conflict("Another rebuild of the vector index has taken the place of this one")
+            raise Conflict(REBUILD_REPLACED)
         self._removed = None
-        await self.sweep()
+        await self.delete_unused_generations()
 
-    async def sweep(self) -> None:
-        """Generations nobody uses, in steps that stay far below the statement timeout."""
+    async def delete_unused_generations(self) -> None:
+        """In steps that stay far below the statement timeout."""
         deleted = 1
         while deleted:
             async with self._database.system() as tx:
-                deleted = len((await tx.execute(SWEEP)).all())
+                deleted = len((await tx.execute(DELETE_UNUSED_GENERATIONS_SQL)).all())
 
     async def _page(self, after: UUID | None, batch: int) -> list[IndexedId]:
         async with self._database.system() as tx:
-            rows = await tx.execute(PAGE, {"after": after, "batch": batch})
+            rows = await tx.execute(SELECT_IDS_PAGE_SQL, {"after": after, "batch": batch})
             return [IndexedId(row.memory_id, row.project_id) for row in rows]
 
 
@@ -236,52 +240,53 @@ class PgVectorRebuild:
         self._removed = removed
 
     async def upsert(self, entries: Sequence[IndexEntry]) -> None:
-        """What is there already was written meanwhile and is newer."""
-        for project_id, step in in_projects([entry for entry in entries if entry.id not in self._removed]):
-            values = {"generation": self._generation, "project": project_id, **to_columns(step)}
+        """Inserts only: a row that exists already was written meanwhile and is newer."""
+        for project_id, step in in_project_steps([entry for entry in entries if entry.id not in self._removed]):
+            values = {"generation": self._generation, "project": project_id, **entry_columns(step)}
             async with self._database.transaction(project_id) as tx:
-                await tx.execute(FILL, values)
+                await tx.execute(INSERT_REBUILD_VECTORS_SQL, values)
 
     async def swap(self) -> None:
-        await self._index.take(self._generation)
+        await self._index.swap_in(self._generation)
 
     async def abandon(self) -> None:
         async with self._database.system() as tx:
-            await tx.execute(ABANDON, {"generation": self._generation})
-        await self._index.sweep()
+            await tx.execute(ABANDON_REBUILD_SQL, {"generation": self._generation})
+        await self._index.delete_unused_generations()
 
 
-async def weigh(tx: AsyncSession, terms: SparseVector, where: Mapping[str, object]) -> str:
-    """The query's terms, each with its rarity among the rows of the scope."""
-    places = sorted({place(term) for term in terms.indices})
-    units = [to_sparse({each: 1.0}) for each in places]
-    words = to_sparse(dict.fromkeys(places, 1.0))
-    row = (await tx.execute(FREQUENCIES, {"units": units, "words": words, **where})).one()
-    return to_sparse({each: rarity(row.total, count) for each, count in zip(places, row.frequencies, strict=True)})
+async def weigh_terms(tx: AsyncSession, terms: SparseVector, where: Mapping[str, object]) -> str:
+    """The terms of the query, each weighted with its rarity among the rows of the scope."""
+    dimensions = sorted({dimension_of(term) for term in terms.indices})
+    units = [sparse_literal({each: 1.0}) for each in dimensions]
+    words = sparse_literal(dict.fromkeys(dimensions, 1.0))
+    row = (await tx.execute(COUNT_TERM_FREQUENCIES_SQL, {"units": units, "words": words, **where})).one()
+    counts = zip(dimensions, row.frequencies, strict=True)
+    return sparse_literal({each: rarity(row.total, count) for each, count in counts})
 
 
 def rarity(total: int, containing: int) -> float:
     return math.log(1 + (total - containing + 0.5) / (containing + 0.5))
 
 
-def in_projects(entries: Sequence[IndexEntry]) -> list[tuple[UUID, list[IndexEntry]]]:
-    """One statement writes rows of one project, and no row twice: the last entry of an id counts."""
+def in_project_steps(entries: Sequence[IndexEntry]) -> list[tuple[UUID, list[IndexEntry]]]:
+    """One statement writes rows of one project, and each row once: the last entry of an id counts."""
     by_project: dict[UUID, list[IndexEntry]] = defaultdict(list)
     for entry in {entry.id: entry for entry in entries}.values():
         by_project[entry.project_id].append(entry)
-    return [(p, rows[at : at + STEP]) for p, rows in by_project.items() for at in range(0, len(rows), STEP)]
+    return [(p, rows[at : at + STEP_SIZE]) for p, rows in by_project.items() for at in range(0, len(rows), STEP_SIZE)]
 
 
-def to_columns(entries: Sequence[IndexEntry]) -> dict[str, object]:
+def entry_columns(entries: Sequence[IndexEntry]) -> dict[str, object]:
     return {
         "ids": [entry.id for entry in entries],
         "namespaces": [entry.namespace for entry in entries],
-        "vectors": [to_vector(entry.vector) for entry in entries],
-        "words": [to_words(document_terms(entry.text)) for entry in entries],
+        "vectors": [vector_literal(entry.vector) for entry in entries],
+        "words": [words_literal(document_terms(entry.text)) for entry in entries],
     }
 
 
-def to_values(scope: SearchScope) -> dict[str, object]:
+def scope_values(scope: SearchScope) -> dict[str, object]:
     return {
         "project": scope.project_id,
         "namespaces": None if scope.namespaces is None else list(scope.namespaces),
@@ -293,20 +298,20 @@ def to_candidate(row: RowMapping) -> Candidate:
     return Candidate(row["memory_id"], row["similarity"], row.get("bm25"))
 
 
-def to_vector(vector: Vector) -> str:
+def vector_literal(vector: Vector) -> str:
     return "[" + ",".join(str(float(part)) for part in vector) + "]"
 
 
-def to_words(terms: SparseVector) -> str:
+def words_literal(terms: SparseVector) -> str:
     weights: dict[int, float] = defaultdict(float)
     for term, weight in zip(terms.indices, terms.values, strict=True):
-        weights[place(term)] += weight
-    return to_sparse(weights)
+        weights[dimension_of(term)] += weight
+    return sparse_literal(weights)
 
 
-def to_sparse(weights: Mapping[int, float]) -> str:
-    return "{" + ",".join(f"{at}:{weight}" for at, weight in sorted(weights.items())) + f"}}/{PLACES}"
+def sparse_literal(weights: Mapping[int, float]) -> str:
+    return "{" + ",".join(f"{at}:{weight}" for at, weight in sorted(weights.items())) + f"}}/{SPARSE_DIMENSIONS}"
 
 
-def place(term: int) -> int:
-    return term % PLACES + 1
+def dimension_of(term: int) -> int:
+    return term % SPARSE_DIMENSIONS + 1

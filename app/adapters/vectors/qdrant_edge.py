@@ -1,8 +1,8 @@
 """The default vector index: Qdrant Edge in this process.
 
 Measured on two cores: every call holds the GIL throughout, so a thread would add a hop of 0.1 ms to a search of 0.2 ms
-and let nothing else run. `optimize()` stands still for 0.5 s at least and 1.4 to 4 s for 100,000 memories at once,
-so it runs at the start and, while serving, only after a quiet spell with much to gain.
+and let nothing else run. `optimize()` blocks for at least 0.5 s, and for 1.4 to 4 s with 100,000 memories. So it runs
+at the start and, while serving, only after a quiet period and if there is much to gain.
 """
 
 import asyncio
@@ -14,40 +14,55 @@ from pathlib import Path
 from typing import IO, TypeVar
 from uuid import UUID
 
-from qdrant_edge import Filter, SparseVector, UpdateMode
+from qdrant_edge import Filter, UpdateMode
 
 from app.adapters.vectors.bm25 import query_terms
-from app.adapters.vectors.candidates import MADE_BY_ANOTHER, arrived, unite
+from app.adapters.vectors.candidates import (
+    OTHER_EMBEDDER,
+    REBUILD_REPLACED,
+    merge_scores,
+    missing_scores,
+    resolve_vector,
+)
 from app.adapters.vectors.edge_shard import (
     Generation,
-    Scores,
-    among,
-    best_words,
-    everything_in,
-    nearest,
+    corpus_filter,
+    dense_request,
+    restrict_to,
+    words_request,
     write_durably,
 )
 from app.core.errors import ConfigurationError, Conflict, Unavailable
 from app.core.ports import Candidate, IndexedId, IndexEntry, SearchScope, Vector
 
 Item = TypeVar("Item")
-CURRENT = "CURRENT"
-# Edge takes 60 µs to write a point: other work gets its turn in between.
-STEP = 200
-# Below this an unoptimized index is about as quick as an optimized one.
+POINTER_FILE = "CURRENT"
+# Writing a point takes 60 µs: other tasks run between two steps.
+STEP_SIZE = 200
+# A smaller index is about as fast without being optimized.
 WORTH_OPTIMIZING = 50_000
 QUIET_SECONDS = 30.0
 
 
 class QdrantEdgeIndex:
-    def __init__(self, folder: Path, lock: IO[bytes], current: Generation, live: tuple[str, int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        lock: IO[bytes],
+        current: Generation,
+        embedder: tuple[str, int],
+        *,
+        worth_optimizing: int,
+        quiet_seconds: float,
+    ) -> None:
         self._folder = folder
         self._lock = lock
         self._current = current
-        self._live = live
-        self._worth, self._quiet = WORTH_OPTIMIZING, QUIET_SECONDS
+        self._embedder = embedder
+        self._worth_optimizing = worth_optimizing
+        self._quiet_seconds = quiet_seconds
         self._rebuild: EdgeRebuild | None = None
-        self._used = time.monotonic()
+        self._last_used = time.monotonic()
 
     @classmethod
     async def open(
@@ -59,25 +74,26 @@ class QdrantEdgeIndex:
         worth_optimizing: int = WORTH_OPTIMIZING,
         quiet_seconds: float = QUIET_SECONDS,
     ) -> "QdrantEdgeIndex":
-        """Opens what is there even if another embedder made it: `made_by` tells, and `rebuild` remedies."""
-        lock = claim(path)
-        index = cls(path, lock, open_current(path, embedder, dimensions), (embedder, dimensions))
-        index._worth, index._quiet = worth_optimizing, quiet_seconds
-        index.optimize_if_worth_it()
+        """Opens an index of another embedder, too: `built_with` tells, and a rebuild replaces it."""
+        lock = lock_folder(path)
+        current = open_current(path, embedder, dimensions)
+        made = (embedder, dimensions)
+        index = cls(path, lock, current, made, worth_optimizing=worth_optimizing, quiet_seconds=quiet_seconds)
+        index._optimize_if_worthwhile()
         return index
 
     async def upsert(self, entries: Sequence[IndexEntry]) -> None:
-        self._used = time.monotonic()
+        self._last_used = time.monotonic()
         for step in in_steps(entries):
-            targets = [each for each in self._generations() if each.made_by == self._live]
+            targets = [each for each in self._generations() if each.built_with == self._embedder]
             if not targets:
-                raise Unavailable(MADE_BY_ANOTHER)
+                raise Unavailable(OTHER_EMBEDDER)
             for target in targets:
                 target.upsert(step)
             await asyncio.sleep(0)
 
     async def remove(self, ids: Sequence[UUID]) -> None:
-        self._used = time.monotonic()
+        self._last_used = time.monotonic()
         for step in in_steps(ids):
             for generation in self._generations():
                 generation.remove(step)
@@ -85,34 +101,40 @@ class QdrantEdgeIndex:
                 self._rebuild.removed.update(step)
             await asyncio.sleep(0)
 
-    async def candidates(
+    async def find_candidates(
         self, scope: SearchScope, vector: Vector | Awaitable[Vector], text: str, limit: int
     ) -> list[Candidate]:
-        self._used = time.monotonic()
-        corpus = everything_in(scope)
-        where, terms = narrow(scope, corpus), query_terms(text)
-        asked = bool(terms.indices)
-        by_words = self._current.search([best_words(terms, where, corpus, limit)])[0] if asked else {}
-        there = await arrived(vector)
-        by_meaning = self._current.search([nearest(there, where, limit)])[0]
-        if asked:
-            measure_both(self._current, corpus, there, terms, by_meaning, by_words, limit)
-        return unite(by_meaning, by_words)
+        self._last_used = time.monotonic()
+        corpus = corpus_filter(scope)
+        where, terms = search_filter(scope, corpus), query_terms(text)
+        has_terms = bool(terms.indices)
+        # Words first: the vector may still be on its way.
+        by_words = self._current.search(words_request(terms, where, corpus, limit)) if has_terms else {}
+        dense = await resolve_vector(vector)
+        by_meaning = self._current.search(dense_request(dense, where, limit))
+        if has_terms:
+            unmeasured, uncounted = missing_scores(by_meaning, by_words, limit)
+            if unmeasured:
+                request = dense_request(dense, restrict_to(unmeasured, corpus), len(unmeasured))
+                by_meaning |= self._current.search(request)
+            if uncounted:
+                request = words_request(terms, restrict_to(uncounted, corpus), corpus, len(uncounted))
+                by_words |= self._current.search(request)
+        return merge_scores(by_meaning, by_words)
 
-    async def similar(self, scope: SearchScope, vector: Vector, limit: int) -> list[Candidate]:
-        self._used = time.monotonic()
-        corpus = everything_in(scope)
-        (found,) = self._current.search([nearest(vector, narrow(scope, corpus), limit)])
-        return unite(found, {})
+    async def find_similar(self, scope: SearchScope, vector: Vector, limit: int) -> list[Candidate]:
+        self._last_used = time.monotonic()
+        where = search_filter(scope, corpus_filter(scope))
+        return merge_scores(self._current.search(dense_request(vector, where, limit)), {})
 
-    async def vectors(self, project_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Vector]:
-        self._used = time.monotonic()
-        return self._current.vectors(project_id, ids) if ids else {}
+    async def load_vectors(self, project_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Vector]:
+        self._last_used = time.monotonic()
+        return self._current.load_vectors(project_id, ids) if ids else {}
 
-    async def present(self, ids: Sequence[UUID]) -> set[UUID]:
-        return self._current.present(ids) if ids else set()
+    async def find_existing(self, ids: Sequence[UUID]) -> set[UUID]:
+        return self._current.find_existing(ids) if ids else set()
 
-    async def walk(self, batch: int = 1000) -> AsyncIterator[list[IndexedId]]:
+    async def iterate_entries(self, batch: int = 1000) -> AsyncIterator[list[IndexedId]]:
         page, following = self._current.page(None, batch)
         while page:
             yield page
@@ -123,25 +145,25 @@ class QdrantEdgeIndex:
     async def count(self) -> int:
         return self._current.count()
 
-    async def made_by(self) -> tuple[str, int] | None:
-        return self._current.made_by
+    async def built_with(self) -> tuple[str, int] | None:
+        return self._current.built_with
 
-    async def rebuild(self, embedder: str, dimensions: int) -> "EdgeRebuild":
-        """Takes the place of one that was never finished."""
+    async def start_rebuild(self, embedder: str, dimensions: int) -> "EdgeRebuild":
+        """Replaces an unfinished rebuild."""
         if self._rebuild:
             await self._rebuild.abandon()
         folder = self._folder / next_name(self._current.folder.name)
         self._rebuild = EdgeRebuild(self, Generation.create(folder, embedder, dimensions))
         return self._rebuild
 
-    async def settle(self) -> None:
+    async def run_housekeeping(self) -> None:
         self._current.flush()
-        if time.monotonic() - self._used >= self._quiet:
-            self.optimize_if_worth_it()
+        if time.monotonic() - self._last_used >= self._quiet_seconds:
+            self._optimize_if_worthwhile()
 
     async def healthy(self) -> bool:
         try:
-            self._current.loose()
+            self._current.count_unoptimized()
         except Unavailable:
             return False
         return True
@@ -152,25 +174,25 @@ class QdrantEdgeIndex:
         self._current.close()
         self._lock.close()
 
-    def optimize_if_worth_it(self) -> None:
-        if self._current.loose() >= self._worth:
+    def _optimize_if_worthwhile(self) -> None:
+        if self._current.count_unoptimized() >= self._worth_optimizing:
             self._current.optimize()
 
     def _generations(self) -> list[Generation]:
         return [self._current, self._rebuild.generation] if self._rebuild else [self._current]
 
-    def take(self, rebuild: "EdgeRebuild", rebuilt: Generation) -> None:
-        """The pointer is what counts after a crash: before it is replaced all is old, after it all is new."""
-        if not self.drop(rebuild):
-            raise Conflict("Another rebuild of the vector index has taken the place of this one")
+    def swap_in(self, rebuild: "EdgeRebuild", rebuilt: Generation) -> None:
+        """The pointer file decides which generation opens after a crash, so replacing it is the swap."""
+        if not self.end_rebuild(rebuild):
+            raise Conflict(REBUILD_REPLACED)
         rebuilt.flush()
         old = self._current
-        write_durably(self._folder / CURRENT, rebuilt.folder.name)
+        write_durably(self._folder / POINTER_FILE, rebuilt.folder.name)
         self._current = rebuilt
         old.destroy()
 
-    def drop(self, rebuild: "EdgeRebuild") -> bool:
-        """Whether it was the one under way."""
+    def end_rebuild(self, rebuild: "EdgeRebuild") -> bool:
+        """Returns False if another rebuild has replaced it."""
         if self._rebuild is not rebuild:
             return False
         self._rebuild = None
@@ -178,9 +200,9 @@ class QdrantEdgeIndex:
 
 
 class EdgeRebuild:
-    """Follows what is written meanwhile; what it is filled with never overwrites that.
+    """Receives live writes, too; what it is filled with never overwrites them.
 
-    Vectors of a different embedder cannot be followed: what changed during such a rebuild must be filled in again.
+    Live writes reach it only if the same embedder makes its vectors. Otherwise the caller fills changes in again.
     """
 
     def __init__(self, index: QdrantEdgeIndex, generation: Generation) -> None:
@@ -194,44 +216,22 @@ class EdgeRebuild:
             await asyncio.sleep(0)
 
     async def swap(self) -> None:
-        self._index.take(self, self.generation)
+        self._index.swap_in(self, self.generation)
 
     async def abandon(self) -> None:
-        if self._index.drop(self):
+        if self._index.end_rebuild(self):
             self.generation.destroy()
 
 
-# ---------------------------------------------------------------- search
-
-
-def measure_both(
-    index: Generation,
-    corpus: Filter,
-    vector: Vector,
-    terms: SparseVector,
-    by_meaning: Scores,
-    by_words: Scores,
-    limit: int,
-) -> None:
-    """What only one of the two found gets its score of the other kind."""
-    unmeasured = [each for each in by_words if each not in by_meaning]
-    # Fewer matches than asked for are all there are: whoever is not among them matches no word.
-    unread = [each for each in by_meaning if each not in by_words] if len(by_words) >= limit else []
-    if unmeasured:
-        by_meaning |= index.search([nearest(vector, among(unmeasured, corpus), len(unmeasured))])[0]
-    if unread:
-        by_words |= index.search([best_words(terms, among(unread, corpus), corpus, len(unread))])[0]
-
-
-def narrow(scope: SearchScope, corpus: Filter) -> Filter:
-    return corpus if scope.only is None else among(scope.only, corpus)
+def search_filter(scope: SearchScope, corpus: Filter) -> Filter:
+    return corpus if scope.only is None else restrict_to(scope.only, corpus)
 
 
 # ---------------------------------------------------------------- folders
 
 
-def claim(path: Path) -> IO[bytes]:
-    """One process at a time; the operating system lets go of the lock when that process ends, however it ends."""
+def lock_folder(path: Path) -> IO[bytes]:
+    """One process at a time. The operating system releases the lock when the process ends, however it ends."""
     path.mkdir(parents=True, exist_ok=True)
     lock = (path / "lock").open("ab")
     try:
@@ -239,25 +239,25 @@ def claim(path: Path) -> IO[bytes]:
     except BlockingIOError:
         lock.close()
         raise ConfigurationError(
-            f"Another process uses the embedded vector index in {path.resolve()}: stop it, or set QDRANT_URL or"
-            " VECTOR_STORE=pgvector to share one index"
+            f"Another process uses the embedded vector index in {path.resolve()}. Stop it, or set QDRANT_URL or"
+            " VECTOR_STORE=pgvector to share one index."
         ) from None
     return lock
 
 
 def open_current(path: Path, embedder: str, dimensions: int) -> Generation:
-    pointer = path / CURRENT
+    pointer = path / POINTER_FILE
     if not pointer.exists():
         first = Generation.create(path / next_name(None), embedder, dimensions)
         write_durably(pointer, first.folder.name)
         return first
     current = path / pointer.read_text().strip()
-    forget_others(path, current)
+    delete_other_generations(path, current)
     return Generation.load(current)
 
 
-def forget_others(path: Path, current: Path) -> None:
-    """What a crash left of a rebuild, or of the index before one."""
+def delete_other_generations(path: Path, current: Path) -> None:
+    """A crash leaves an unfinished rebuild, or the index that a rebuild had just replaced."""
     for folder in path.iterdir():
         if folder.is_dir() and folder != current:
             shutil.rmtree(folder)
@@ -268,5 +268,5 @@ def next_name(name: str | None) -> str:
 
 
 def in_steps(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    for start in range(0, len(items), STEP):
-        yield items[start : start + STEP]
+    for start in range(0, len(items), STEP_SIZE):
+        yield items[start : start + STEP_SIZE]

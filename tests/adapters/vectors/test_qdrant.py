@@ -1,4 +1,4 @@
-"""What is particular to a server: it may be away for a moment, old, or refuse us."""
+"""Behaviour that only a Qdrant server has: outages, old versions and rejected credentials."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Answer = Callable[[httpx.Request], httpx.Response]
 
 
 def server(answer: Answer, *, version: str = "1.20.1") -> AsyncQdrantClient:
-    """A server on the other side of the client's own HTTP: opening works, `answer` decides the rest."""
+    """A server behind the client's HTTP transport: opening works, and `answer` decides the rest."""
 
     def route(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/":
@@ -32,7 +32,7 @@ def count(number: int) -> httpx.Response:
     return httpx.Response(200, json={"result": {"count": number}, "status": "ok", "time": 0})
 
 
-async def test_a_server_that_is_away_for_a_moment_is_asked_again() -> None:
+async def test_request_is_retried_after_a_short_outage() -> None:
     troubles: list[httpx.Response | httpx.ConnectError] = [httpx.Response(503), httpx.ConnectError("refused")]
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -49,7 +49,7 @@ async def test_a_server_that_is_away_for_a_moment_is_asked_again() -> None:
     await index.close()
 
 
-async def test_a_server_that_stays_away_is_unavailable_and_unhealthy() -> None:
+async def test_unreachable_server_is_unavailable_and_unhealthy() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused")
 
@@ -61,7 +61,7 @@ async def test_a_server_that_stays_away_is_unavailable_and_unhealthy() -> None:
 
 
 @pytest.mark.parametrize(("status", "says"), [(401, "QDRANT_API_KEY"), (403, "QDRANT_API_KEY"), (400, "status 400")])
-async def test_a_refusal_is_not_asked_again(status: int, says: str) -> None:
+async def test_rejected_request_is_not_retried(status: int, says: str) -> None:
     asked = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -77,7 +77,7 @@ async def test_a_refusal_is_not_asked_again(status: int, says: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.18.4", "1.9.0"])
-async def test_a_server_that_cannot_count_words_for_each_customer_apart_is_refused(version: str) -> None:
+async def test_server_that_counts_words_across_tenants_is_rejected(version: str) -> None:
     client = server(lambda request: count(0), version=version)
     with pytest.raises(ConfigurationError, match="or newer is needed"):
         await QdrantIndex.open(client, "test:embedder", 8)

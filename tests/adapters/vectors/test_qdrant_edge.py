@@ -1,4 +1,4 @@
-"""What is particular to the embedded index: crashes, a second process, folders."""
+"""Behaviour that only the embedded index has: crashes, a second process, folders."""
 
 import os
 import subprocess
@@ -11,19 +11,19 @@ import pytest
 from app.adapters.vectors.qdrant_edge import QdrantEdgeIndex
 from app.core.errors import ConfigurationError
 from app.core.ports import VectorIndex
-from tests.contracts.vector_index import DIMENSIONS, EMBEDDER, Place, unit
+from tests.contracts.vector_index import DIMENSIONS, EMBEDDER, NamespaceEntries, unit
 
 WRITER = """
 import asyncio, sys, uuid
 from pathlib import Path
 from app.adapters.vectors.qdrant_edge import QdrantEdgeIndex
-from tests.contracts.vector_index import DIMENSIONS, EMBEDDER, Place
+from tests.contracts.vector_index import DIMENSIONS, EMBEDDER, NamespaceEntries
 
 async def write(path, project):
     index = await QdrantEdgeIndex.open(path, EMBEDDER, DIMENSIONS)
-    place = Place(project, "home")
+    home = NamespaceEntries(project, "home")
     while True:
-        entries = place.entries(3)
+        entries = home.entries(3)
         await index.upsert(entries)
         await index.remove([entries[1].id])
         print(entries[0].id, entries[1].id, entries[2].id, flush=True)
@@ -43,7 +43,7 @@ async def open_edge(path: Path) -> QdrantEdgeIndex:
 
 
 def write_and_be_killed(folder: Path, project: uuid.UUID, writes: int) -> list[list[uuid.UUID]]:
-    """What was acknowledged before the process was killed, at whatever it was doing then."""
+    """Kills the process in the middle of its work and returns the writes that it acknowledged before."""
     arguments = [sys.executable, "-c", WRITER, str(folder), str(project)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
@@ -57,9 +57,9 @@ def open_elsewhere(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", OPENER, str(folder)], capture_output=True, text=True, check=False)
 
 
-# 700 is beyond what is flushed at once.
+# 700 writes are more than one flush.
 @pytest.mark.parametrize("writes", [1, 50, 700])
-async def test_no_acknowledged_write_is_lost_to_a_crash(tmp_path: Path, writes: int) -> None:
+async def test_crash_loses_no_acknowledged_write(tmp_path: Path, writes: int) -> None:
     project = uuid.uuid4()
     acknowledged = write_and_be_killed(tmp_path, project, writes)
     assert len(acknowledged) >= writes
@@ -67,12 +67,12 @@ async def test_no_acknowledged_write_is_lost_to_a_crash(tmp_path: Path, writes: 
     kept = {each for first, _, last in acknowledged for each in (first, last)}
     assert await index.find_existing(list(kept)) == kept
     assert await index.find_existing([removed for _, removed, _ in acknowledged]) == set()
-    found = await index.find_candidates(Place(project, "home").scope(), unit(1), "everything", 10_000)
+    found = await index.find_candidates(NamespaceEntries(project, "home").scope(), unit(1), "everything", 10_000)
     assert {each.id for each in found} >= kept
     await index.close()
 
 
-async def test_a_second_process_is_told_what_to_configure(tmp_path: Path) -> None:
+async def test_second_process_is_told_what_to_configure(tmp_path: Path) -> None:
     index = await open_edge(tmp_path)
     second = open_elsewhere(tmp_path)
     await index.close()
@@ -81,7 +81,7 @@ async def test_a_second_process_is_told_what_to_configure(tmp_path: Path) -> Non
     assert "set QDRANT_URL or VECTOR_STORE=pgvector to share one index" in second.stderr
 
 
-async def test_opening_it_twice_in_one_process_is_refused_until_it_is_closed(tmp_path: Path) -> None:
+async def test_index_can_be_opened_only_once_until_it_is_closed(tmp_path: Path) -> None:
     first = await open_edge(tmp_path)
     with pytest.raises(ConfigurationError, match="Another process uses"):
         await open_edge(tmp_path)
@@ -89,9 +89,9 @@ async def test_opening_it_twice_in_one_process_is_refused_until_it_is_closed(tmp
     await (await open_edge(tmp_path)).close()
 
 
-async def test_a_crash_during_a_rebuild_leaves_the_old_index(tmp_path: Path) -> None:
-    index, place = await open_edge(tmp_path), Place(uuid.uuid4(), "home")
-    kept = place.entry("tea", 1)
+async def test_crash_during_a_rebuild_leaves_the_old_index(tmp_path: Path) -> None:
+    index, home = await open_edge(tmp_path), NamespaceEntries(uuid.uuid4(), "home")
+    kept = home.entry("tea", 1)
     await index.upsert([kept])
     await index.close()
     (tmp_path / "generation-2" / "shard").mkdir(parents=True)
@@ -102,7 +102,7 @@ async def test_a_crash_during_a_rebuild_leaves_the_old_index(tmp_path: Path) -> 
     await index.close()
 
 
-async def test_a_swap_leaves_one_folder(tmp_path: Path) -> None:
+async def test_swap_leaves_one_folder(tmp_path: Path) -> None:
     index = await open_edge(tmp_path)
     await (await index.start_rebuild(EMBEDDER, DIMENSIONS)).swap()
     await (await index.start_rebuild(EMBEDDER, DIMENSIONS)).swap()
@@ -110,15 +110,15 @@ async def test_a_swap_leaves_one_folder(tmp_path: Path) -> None:
     assert folders(tmp_path) == ["generation-3"]
 
 
-async def test_after_a_quiet_spell_it_is_optimized_and_finds_the_same(tmp_path: Path) -> None:
+async def test_idle_index_is_optimized_and_finds_the_same(tmp_path: Path) -> None:
     index = await QdrantEdgeIndex.open(tmp_path, EMBEDDER, DIMENSIONS, worth_optimizing=100, quiet_seconds=0)
-    place = Place(uuid.uuid4(), "home")
-    await index.upsert(place.entries(300))
-    before = await index.find_candidates(place.scope(), unit(1), "word17", 20)
+    home = NamespaceEntries(uuid.uuid4(), "home")
+    await index.upsert(home.entries(300))
+    before = await index.find_candidates(home.scope(), unit(1), "word17", 20)
     unoptimized = segments(tmp_path)
     await index.run_housekeeping()
     assert segments(tmp_path) > unoptimized
-    after = await index.find_candidates(place.scope(), unit(1), "word17", 20)
+    after = await index.find_candidates(home.scope(), unit(1), "word17", 20)
     assert [each.id for each in after] == [each.id for each in before]
     await index.close()
 
@@ -135,10 +135,10 @@ def no_text_in(folder: Path, needle: bytes) -> bool:
     return not any(needle in Path(root, name).read_bytes() for root, _, names in os.walk(folder) for name in names)
 
 
-async def test_no_word_of_a_memory_is_kept_readable(tmp_path: Path) -> None:
+async def test_folder_contains_no_readable_word_of_a_memory(tmp_path: Path) -> None:
     index: VectorIndex = await open_edge(tmp_path)
-    place = Place(uuid.uuid4(), "readable-namespace")
-    await index.upsert([place.entry("unmistakable sentinel", 1)])
+    home = NamespaceEntries(uuid.uuid4(), "readable-namespace")
+    await index.upsert([home.entry("unmistakable sentinel", 1)])
     await index.run_housekeeping()
     assert no_text_in(tmp_path, b"sentinel")
     assert not no_text_in(tmp_path, b"readable-namespace")
