@@ -16,7 +16,7 @@ from app.core.rate_limit import client_address
 from app.core.resources import Resources
 from app.identity.scopes import EVERYTHING, SCOPES_OF_ROLE, Scope
 
-RESOLVE_ACCOUNT_SQL = "select * from private.resolve_account(:account, :session, :wanted)"
+RESOLVE_ACCOUNT_SQL = "select * from private.resolve_account(:account, :session, :requested)"
 NO_CREDENTIAL = (
     "Credentials are missing. Send `Authorization: Bearer <token>`, `Authorization: Token <key>` or `X-API-Key: <key>`."
 )
@@ -124,7 +124,7 @@ async def _resolve_account(resources: Resources, token: str, requested: UUID | N
 async def _find_membership(
     resources: Resources, claims: TokenClaims, requested: UUID | None
 ) -> tuple[UUID, UUID, str] | None:
-    values = {"account": claims.subject, "session": claims.session_id, "wanted": requested}
+    values = {"account": claims.subject, "session": claims.session_id, "requested": requested}
     row = await resources.database.call_private(RESOLVE_ACCOUNT_SQL, values)
     if row is None or not row.session_live:
         raise Unauthorized("This session has ended. Sign in again.")

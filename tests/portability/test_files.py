@@ -148,7 +148,7 @@ async def test_export_can_be_imported_into_another_project(
         ("[1]", "not a memory"),
         ('{"memory": "Likes \\u0000 tea", "user_id": "a"}', "NUL"),
         ('{"memory": "x", "user_id": "a", "metadata": {"x": ["\\u0000"]}}', "NUL"),
-        ('{"memory": "half \\ud800", "user_id": "a"}', "whole characters"),
+        ('{"memory": "half \\ud800", "user_id": "a"}', "without lone surrogates"),
         ('{"memory": "x", "user_id": "a", "metadata": {"x": NaN}}', "finite"),
         ('{"memory": "x", "agent_id": "' + "a" * 501 + '"}', "500"),
         ('{"memory": "x", "user_id": "a", "importance": 7}', "number"),
