@@ -61,7 +61,7 @@ select id from memories where project_id = :project_id and id = any(:ids) for ke
 """)
 
 
-class UnusableAnswer(UpstreamFailed):
+class UnusableProfileAnswer(UpstreamFailed):
     """Worth another attempt: a model does not answer the same way twice."""
 
 
@@ -86,7 +86,7 @@ async def generate_user_profile(resources: Resources, project_id: UUID, event_id
 def _final_reason(attempts: int, error: Retryable) -> str | None:
     if not isinstance(error, AppError):
         return UNREACHABLE if attempts >= MAX_ATTEMPTS else None
-    if isinstance(error, UnusableAnswer):
+    if isinstance(error, UnusableProfileAnswer):
         return error.detail if attempts >= MAX_UNUSABLE_ANSWERS else None
     retryable = isinstance(error, Unavailable | TimedOut | Conflict) and attempts < MAX_ATTEMPTS
     return None if retryable else error.detail
@@ -134,7 +134,7 @@ async def _fill_schema(
     )
     answer = parse_answer(await _ask_model(resources, event.namespace.project_id, prompt, memories))
     if answer is None:
-        raise UnusableAnswer("The language model answered with something that is not a JSON object")
+        raise UnusableProfileAnswer("The language model answered with something that is not a JSON object")
     return fit_to_schema(answer, schema)
 
 

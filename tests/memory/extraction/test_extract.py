@@ -22,7 +22,7 @@ from app.core.ports import Embedder, Extraction, ExtractionRequest, Purpose, Vec
 from app.core.resources import Resources
 from app.memory.extraction import run_extraction
 from app.memory.ledger import MemoryEvent
-from app.memory.ledger.run_event import MAX_ATTEMPTS
+from app.memory.ledger.run_event import MAX_ATTEMPTS, UNREACHABLE
 from app.memory.namespace import Namespace
 from app.memory.origin import Origin
 from app.memory.remember import Conversation, queue_extraction
@@ -45,11 +45,13 @@ from tests.memory.namespaces import (
 from tests.model_server import Behaviour, Drops, Facts, Fails, Hangs, Held, ModelServer, Raw, Refuses, Says
 
 
+@dataclass
 class BrokenExtractor:
+    error: Exception
     name = "broken"
 
     async def extract(self, request: ExtractionRequest) -> Extraction:
-        raise KeyError(self.name)
+        raise self.error
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -388,7 +390,7 @@ async def test_event_notes_that_no_model_is_configured(own_resources: Resources,
 
 
 async def test_unexpected_exception_fails_the_event(engine: Resources, ann: Namespace) -> None:
-    broken = replace(engine, extractor=BrokenExtractor())
+    broken = replace(engine, extractor=BrokenExtractor(KeyError("broken")))
     event = await extract_now(broken, ann, "I like tea")
     assert event.status == "FAILED"
     assert event.error
@@ -404,3 +406,15 @@ async def test_extraction_waits_for_an_unavailable_embedder(
         await wait_for_retry(broken, ann, event_id)
     async with running_worker(engine):
         assert (await run_without_delay(engine, ann, event_id)).status == "SUCCEEDED"
+
+
+async def test_last_attempt_that_reaches_nothing_fails_the_event(engine: Resources, ann: Namespace) -> None:
+    event_id = await queue_messages(engine, ann, "I like tea")
+    broken = replace(engine, extractor=BrokenExtractor(OSError("connection refused")))
+    with pytest.raises(OSError, match="refused"):
+        await run_extraction(broken, ann.project_id, event_id, MAX_ATTEMPTS - 1)
+    assert (await event_of(engine, ann, event_id)).status == "RUNNING"
+    await run_extraction(broken, ann.project_id, event_id, MAX_ATTEMPTS)
+    event = await event_of(engine, ann, event_id)
+    assert (event.status, event.error) == ("FAILED", UNREACHABLE)
+    assert event.messages == [{"role": "user", "content": "I like tea"}], "nothing was made of them"
