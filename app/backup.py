@@ -1,6 +1,6 @@
-"""Everything that is kept, in one file: a snapshot of the database, taken while serving, and the identity keys.
+"""Backup and restore: one file with a snapshot of the database and the identity keys. The server may keep running.
 
-Vectors are not in it: they are derived, and a restored instance makes them anew from the ledger.
+A backup contains no vectors. A restored instance computes them from the ledger.
 """
 
 import asyncio
@@ -26,40 +26,44 @@ from app.wiring.postgres import find_postgres, postgres_binary
 DUMP, ROLES, KEYS, MANIFEST = "database.dump", "roles.sql", "identity", "manifest.json"
 FORMAT = 1
 COLUMNS = (SpinnerColumn(), TextColumn("{task.description}"), DownloadColumn(), TimeElapsedColumn())
-PENDING = "update public.memories set state = 'pending'"
+MARK_ALL_PENDING_SQL = "update public.memories set state = 'pending'"
 
 
 async def back_up(settings: Settings, target: Path) -> None:
-    """Written beside the target first: a backup that was interrupted never looks like a whole one."""
+    """Writes to a temporary file first, so that an interrupted backup never looks complete."""
     if not await asyncio.to_thread(target.parent.is_dir):
-        raise ConfigurationError(f"There is no folder {target.parent.resolve()}: make it, or name another file")
+        raise ConfigurationError(
+            f"The folder {target.parent.resolve()} does not exist. Create it, or choose another file."
+        )
     async with AsyncExitStack() as stack:
         _, admin = await find_postgres(settings, stack, alone=False)
-        await asyncio.to_thread(_write_archive, settings, admin, target)
+        await asyncio.to_thread(_write_backup, settings, admin, target)
 
 
 async def restore(settings: Settings, source: Path) -> None:
     if settings.database_url is not None:
-        raise ConfigurationError("restore fills an embedded database: unset DATABASE_URL, or use pg_restore on yours")
+        raise ConfigurationError(
+            "`restore` restores the embedded database only. Unset DATABASE_URL, or use pg_restore."
+        )
     if (settings.data_dir / "postgres").exists():
         raise ConfigurationError(
-            f"DATA_DIR ({settings.data_dir.resolve()}) already holds a database: set DATA_DIR to an empty folder"
+            f"DATA_DIR ({settings.data_dir.resolve()}) already contains a database. Set DATA_DIR to an empty folder."
         )
     if not await asyncio.to_thread(source.is_file):
-        raise ConfigurationError(f"There is no file {source}: name one that `backup` has written")
+        raise ConfigurationError(f"The file {source} does not exist. Choose one that `backup` has written.")
     await asyncio.to_thread(_unpack_keys, settings, source)
     async with AsyncExitStack() as stack:
         _, admin = await find_postgres(settings, stack, alone=True)
-        await asyncio.to_thread(_load, admin, source)
+        await asyncio.to_thread(_restore_database, admin, source)
 
 
-def _write_archive(settings: Settings, url: str, target: Path) -> None:
+def _write_backup(settings: Settings, url: str, target: Path) -> None:
     draft = target.with_name(f".{target.name}.part")
     with tempfile.TemporaryDirectory() as scratch:
         with (Path(scratch) / DUMP).open("wb") as file:
-            _run("pg_dump", url, "--format=custom", "--compress=6", into=file)
+            _run_with_progress("pg_dump", url, "--format=custom", "--compress=6", output_file=file)
         with (Path(scratch) / ROLES).open("wb") as file:
-            _run("pg_dumpall", url, "--roles-only", "--no-role-passwords", into=file)
+            _run_with_progress("pg_dumpall", url, "--roles-only", "--no-role-passwords", output_file=file)
         (Path(scratch) / MANIFEST).write_text(json.dumps({"format": FORMAT}))
         with tarfile.open(draft, "w") as archive:
             for name in (MANIFEST, ROLES, DUMP):
@@ -72,23 +76,23 @@ def _write_archive(settings: Settings, url: str, target: Path) -> None:
 
 def _unpack_keys(settings: Settings, source: Path) -> None:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with _open(source) as archive:
+    with _open_backup(source) as archive:
         members = [member for member in archive.getmembers() if member.name.split("/")[0] == KEYS]
         _unpack(archive, members, settings.data_dir)
 
 
-def _load(url: str, source: Path) -> None:
-    with tempfile.TemporaryDirectory() as scratch, _open(source) as archive:
+def _restore_database(url: str, source: Path) -> None:
+    with tempfile.TemporaryDirectory() as scratch, _open_backup(source) as archive:
         _unpack(archive, [archive.getmember(ROLES), archive.getmember(DUMP)], Path(scratch))
-        _make_roles(url, (Path(scratch) / ROLES).read_text())
+        _create_roles(url, (Path(scratch) / ROLES).read_text())
         with (Path(scratch) / DUMP).open("rb") as file:
-            _run("pg_restore", url, "--exit-on-error", "--single-transaction", given=file)
-    with psycopg.connect(_plain(url), autocommit=True) as connection:
-        connection.execute(PENDING)
+            _run_with_progress("pg_restore", url, "--exit-on-error", "--single-transaction", input_file=file)
+    with psycopg.connect(_libpq_url(url), autocommit=True) as connection:
+        connection.execute(MARK_ALL_PENDING_SQL)
 
 
 def _unpack(archive: tarfile.TarFile, members: Sequence[tarfile.TarInfo], folder: Path) -> None:
-    """Plain files, readable by nobody else, and nothing outside the folder; tarfile's own filters came with 3.11.4."""
+    """Extract regular files, private and inside the folder only. tarfile's own filters need Python 3.11.4."""
     for member in members:
         content, path = archive.extractfile(member), folder / member.name
         if content is None or not path.resolve().is_relative_to(folder.resolve()):
@@ -99,10 +103,10 @@ def _unpack(archive: tarfile.TarFile, members: Sequence[tarfile.TarInfo], folder
             shutil.copyfileobj(content, file)
 
 
-def _make_roles(url: str, script: str) -> None:
-    """One statement at a time: a role that is there already, such as the owner of the server, is no mistake."""
+def _create_roles(url: str, script: str) -> None:
+    """Run the statements one by one, because roles such as the owner of the server already exist."""
     statements = [line for line in script.splitlines() if line.startswith(("CREATE ROLE", "ALTER ROLE", "GRANT "))]
-    with psycopg.connect(_plain(url), autocommit=True) as connection:
+    with psycopg.connect(_libpq_url(url), autocommit=True) as connection:
         for statement in statements:
             try:
                 connection.execute(statement)
@@ -110,11 +114,11 @@ def _make_roles(url: str, script: str) -> None:
                 continue
 
 
-def _open(source: Path) -> tarfile.TarFile:
+def _open_backup(source: Path) -> tarfile.TarFile:
     try:
-        archive = tarfile.open(source)  # noqa: SIM115  # closed by whoever asked
+        archive = tarfile.open(source)  # noqa: SIM115  # closed by the caller
     except tarfile.TarError:
-        raise _no_backup(source) from None
+        raise _not_a_backup(source) from None
     try:
         manifest = archive.extractfile(MANIFEST)
         known = manifest is not None and json.load(manifest).get("format") == FORMAT
@@ -122,29 +126,31 @@ def _open(source: Path) -> tarfile.TarFile:
         known = False
     if not known:
         archive.close()
-        raise _no_backup(source)
+        raise _not_a_backup(source)
     return archive
 
 
-def _no_backup(source: Path) -> ConfigurationError:
-    return ConfigurationError(f"{source} is not a backup of ours, or of a newer version: name another file")
+def _not_a_backup(source: Path) -> ConfigurationError:
+    return ConfigurationError(f"{source} is not a backup, or was written by a newer version. Choose another file.")
 
 
-def _run(command: str, url: str, *options: str, into: IO[bytes] | None = None, given: IO[bytes] | None = None) -> None:
-    """The file that is read or written tells how far it is."""
-    arguments = [str(postgres_binary(command)), "--dbname", _plain(url), *options]
-    with tempfile.TemporaryFile() as complaints, Progress(*COLUMNS, transient=True) as bar:
+def _run_with_progress(
+    command: str, url: str, *options: str, output_file: IO[bytes] | None = None, input_file: IO[bytes] | None = None
+) -> None:
+    """Shows the size of the file that is read or written as progress."""
+    arguments = [str(postgres_binary(command)), "--dbname", _libpq_url(url), *options]
+    with tempfile.TemporaryFile() as errors, Progress(*COLUMNS, transient=True) as bar:
         task = bar.add_task(command, total=None)
-        process = subprocess.Popen(arguments, stdin=given, stdout=into, stderr=complaints)
+        process = subprocess.Popen(arguments, stdin=input_file, stdout=output_file, stderr=errors)
         while process.poll() is None:
-            bar.update(task, completed=os.fstat((into or given or complaints).fileno()).st_size)
+            bar.update(task, completed=os.fstat((output_file or input_file or errors).fileno()).st_size)
             time.sleep(0.1)
-        complaints.seek(0)
-        said = complaints.read().decode(errors="replace").strip().splitlines()
+        errors.seek(0)
+        messages = errors.read().decode(errors="replace").strip().splitlines()
     if process.returncode:
-        raise ConfigurationError(f"{command} failed: {said[-1] if said else 'it gave no reason'}")
+        raise ConfigurationError(f"{command} failed: {messages[-1] if messages else 'no message'}")
 
 
-def _plain(url: str) -> str:
-    """As Postgres' own programs read it."""
+def _libpq_url(url: str) -> str:
+    """The form of the URL that Postgres' own programs accept."""
     return url.replace("postgresql+psycopg://", "postgresql://", 1)

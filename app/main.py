@@ -1,4 +1,4 @@
-"""Build the web application. The only file that knows every feature."""
+"""Builds the web application from the routers of all features."""
 
 from functools import partial
 
@@ -28,8 +28,8 @@ from app.web.api_docs import router as api_docs
 from app.web.api_reference import TAGS, document_reference, operation_id
 
 ROUTERS = (
-    # Looked through in this order, so what is asked most comes first. /v1/memories/events/ is no memory, and
-    # /v1/memories/{id}/history/ no entity.
+    # Routes are matched in this order, so frequent ones come first. /v1/memories/events/ must precede
+    # /v1/memories/{id}/, and /v1/memories/{id}/history/ must precede the routes of entities.
     memory_events,
     memories,
     chat,

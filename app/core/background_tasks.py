@@ -1,4 +1,4 @@
-"""Small work that must end even when whoever asked for it has gone, and before the process does."""
+"""Tasks that finish even if their caller is cancelled, and before the process ends."""
 
 import asyncio
 import contextlib
@@ -6,8 +6,8 @@ from collections.abc import Coroutine
 from typing import TypeVar
 
 T = TypeVar("T")
-ASK_AGAIN_SECONDS = 8.0
-"""Longer than a worker gives its running jobs."""
+CANCEL_AGAIN_SECONDS = 8.0
+"""Longer than the time a worker gives its running jobs to finish."""
 
 
 class Background:
@@ -21,7 +21,7 @@ class Background:
         return task
 
     async def finish(self, work: Coroutine[object, object, T]) -> T:
-        """Wait for it; being cancelled stops the waiting, not the work."""
+        """Wait for the work. Cancelling the caller does not cancel the work."""
         return await asyncio.shield(self.start(work))
 
     async def close(self) -> None:
@@ -29,11 +29,13 @@ class Background:
             await asyncio.wait(self._tasks, timeout=10)
 
 
-async def stop_task(task: "asyncio.Task[T]", *, ask_again_seconds: float = ASK_AGAIN_SECONDS) -> None:
-    """Ask it until it ends. Before Python 3.12 `wait_for`, in which pools wait for a connection, can lose the request
-    to stop; whoever then waited for the end waited forever. What ended it by itself is raised."""
+async def stop_task(task: "asyncio.Task[T]", *, cancel_again_seconds: float = CANCEL_AGAIN_SECONDS) -> None:
+    """Cancel a task repeatedly until it ends, and raise its own error.
+
+    Before Python 3.12 `asyncio.wait_for`, which connection pools use, can lose a cancellation. Waiting for the task
+    after a single `cancel()` would then never end."""
     while not task.done():
         task.cancel()
-        await asyncio.wait([task], timeout=ask_again_seconds)
+        await asyncio.wait([task], timeout=cancel_again_seconds)
     with contextlib.suppress(asyncio.CancelledError):
         task.result()

@@ -1,10 +1,10 @@
-"""Every error a client can see, and the one way each is rendered."""
+"""The errors that clients see, each with its status and code."""
 
 from typing import ClassVar
 
 
 class AppError(Exception):
-    """Raised with one sentence for the caller: what is wrong and what to change."""
+    """`detail` is a sentence for the client that says what is wrong and what to change."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
@@ -49,13 +49,13 @@ class TooManyRequests(AppError):
 
 
 class UpstreamFailed(AppError):
-    """Another system answered, and what it said cannot be used."""
+    """Another system sent a response that cannot be used."""
 
     status, code = 502, "upstream_failed"
 
 
 class Unavailable(AppError):
-    """Something this request needs is away; the same request may succeed later."""
+    """A dependency of this request is unavailable. The same request may succeed later."""
 
     status, code = 503, "unavailable"
 
@@ -65,7 +65,7 @@ class TimedOut(AppError):
 
 
 class ExtractionFailed(Exception):
-    """An extractor could not do its work. `retry_after` says when another try makes sense; None says never."""
+    """`retry_after` says when another attempt makes sense. None means never."""
 
     def __init__(self, reason: str, *, retry_after: float | None = None) -> None:
         super().__init__(reason)
@@ -74,7 +74,7 @@ class ExtractionFailed(Exception):
 
 
 class NotDelivered(Exception):
-    """A receiver did not take what it was told. The reason is a sentence of ours, never what the receiver said."""
+    """A webhook was not delivered. The reason never quotes the receiver's response."""
 
     def __init__(self, reason: str, status: int | None = None) -> None:
         super().__init__(reason)
@@ -83,4 +83,4 @@ class NotDelivered(Exception):
 
 
 class ConfigurationError(Exception):
-    """Stops the start: one sentence that names the variable and the remedy."""
+    """Stops the start. The message names the setting and the remedy."""

@@ -1,4 +1,4 @@
-"""Background work. A job is written in the caller's transaction: it exists if and only if the data does."""
+"""Background jobs. A job is written in the caller's transaction, so it exists if and only if the data does."""
 
 import json
 import random
@@ -17,7 +17,7 @@ from app.core.database.database import TextStatement
 from app.core.observability.metrics import JOBS
 from app.core.resources import Resources
 
-# Never opened: it carries the tasks, and writes jobs on connections that it is handed.
+# Never opened. It registers tasks; jobs are written on the connection of the caller's transaction.
 tasks = procrastinate.App(connector=procrastinate.PsycopgConnector())
 JobContext = procrastinate.JobContext
 STALLED_SECONDS = 30
@@ -31,7 +31,7 @@ select jobs.procrastinate_defer_jobs_v1(array[row(cast(:queue as varchar), cast(
 def defer_statement(
     task: Task[Any, Any, Any], *, lock: str | None = None, in_seconds: float = 0, **arguments: Any
 ) -> TextStatement:
-    """Writes a job. Jobs that share a lock run one at a time, in order. Arguments are ids, never content."""
+    """A statement that queues a job. Jobs with the same lock run one at a time, in order. Arguments are ids only."""
     values = {"queue": task.queue, "task": task.name, "priority": task.priority, "lock": lock}
     return DEFER_JOB_SQL, {**values, "arguments": json.dumps(arguments), "seconds": in_seconds or None}
 
@@ -44,9 +44,9 @@ async def defer(
 
 @asynccontextmanager
 async def open_queue(url: str, *, pool_size: int) -> AsyncIterator[procrastinate.App]:
-    """The queue as a worker sees it: all tasks of the house, on connections of its own.
+    """The queue for a worker, with all tasks and its own connections.
 
-    The connector is put in, not `with_connector`: that one leaves periodic tasks with the one that is never opened.
+    Uses `replace_connector`, because `with_connector` would leave periodic tasks on the connector that is never opened.
     """
     connector = procrastinate.PsycopgConnector(
         conninfo=url.replace("postgresql+psycopg://", "postgresql://", 1),
@@ -62,7 +62,7 @@ async def open_queue(url: str, *, pool_size: int) -> AsyncIterator[procrastinate
 async def count_outcome(
     call_next: Callable[[], Awaitable[object]], context: JobContext, _: procrastinate.worker.Worker
 ) -> object:
-    """Around every job, for /metrics. What is tried again later has not failed yet, but this try has."""
+    """Counts every run of a job for /metrics. A run that will be retried counts as failed."""
     outcome = "failed"
     try:
         result = await call_next()
@@ -79,23 +79,23 @@ def resources_of(context: JobContext) -> Resources:
 
 
 class RetryWithBackoff(procrastinate.BaseRetryStrategy):
-    """Later and later, with some chance in it, and no sooner than the error itself asks for."""
+    """Exponential backoff with jitter, at least as long as the error's own `retry_after`."""
 
-    def __init__(self, *errors: type[Exception], first_seconds: float = 2, longest_seconds: float = 3600) -> None:
+    def __init__(self, *errors: type[Exception], initial_seconds: float = 2, max_seconds: float = 3600) -> None:
         self._errors = errors
-        self._first = first_seconds
-        self._longest = longest_seconds
+        self._initial_seconds = initial_seconds
+        self._max_seconds = max_seconds
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> procrastinate.RetryDecision | None:
         if not isinstance(exception, self._errors):
             return None
-        asked: float = getattr(exception, "retry_after", None) or 0
-        backoff = min(self._longest, self._first * 2**job.attempts) * random.uniform(0.8, 1.2)  # noqa: S311
-        return procrastinate.RetryDecision(retry_in={"seconds": max(1, round(max(asked, backoff)))})
+        requested: float = getattr(exception, "retry_after", None) or 0
+        backoff = min(self._max_seconds, self._initial_seconds * 2**job.attempts) * random.uniform(0.8, 1.2)  # noqa: S311
+        return procrastinate.RetryDecision(retry_in={"seconds": max(1, round(max(requested, backoff)))})
 
 
 async def requeue_stalled(app: procrastinate.App) -> int:
-    """Jobs whose worker died in the middle go back into the queue."""
+    """Queue jobs again whose worker died while it ran them. Returns how many."""
     stalled = list(await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS))
     for job in stalled:
         await app.job_manager.retry_job(job)

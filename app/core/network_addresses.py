@@ -1,4 +1,4 @@
-"""Which addresses are out in the world, and which are the server's own network in one disguise or another."""
+"""Tells public addresses from those of the server's own network, in any notation."""
 
 import ipaddress
 import socket
@@ -10,36 +10,36 @@ NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 def is_public(text: str) -> bool:
     """False for private, loopback, link-local, shared, multicast, reserved and unspecified addresses."""
-    address = unwrap(ipaddress.ip_address(text.partition("%")[0]))
-    hidden = address.is_multicast or address.is_reserved or address.is_unspecified or address.is_loopback
+    address = embedded_ipv4(ipaddress.ip_address(text.partition("%")[0]))
+    internal = address.is_multicast or address.is_reserved or address.is_unspecified or address.is_loopback
     if isinstance(address, ipaddress.IPv4Address):
-        hidden = hidden or address in PROTOCOLS
+        internal = internal or address in PROTOCOLS
     else:
-        hidden = hidden or address.is_site_local or address.teredo is not None
-    return address.is_global and not hidden
+        internal = internal or address.is_site_local or address.teredo is not None
+    return address.is_global and not internal
 
 
 def may_be_public(host: str) -> bool:
-    """What can be seen without asking anybody; a name that is no address may lead anywhere."""
+    """Checks without resolving the name. True for host names, which may resolve to any address."""
     host = host.rstrip(".").lower()
     if host == "localhost" or host.endswith(".localhost"):
         return False
     try:
-        return is_public(_as_resolvers_read(host))
+        return is_public(_normalize_ipv4(host))
     except ValueError:
         return True
 
 
-def _as_resolvers_read(host: str) -> str:
-    """`2130706433` and `0x7f.1` are 127.0.0.1 to whoever connects."""
+def _normalize_ipv4(host: str) -> str:
+    """Resolvers read `2130706433` and `0x7f.1` as 127.0.0.1."""
     try:
         return socket.inet_ntoa(socket.inet_aton(host))
     except OSError:
         return host
 
 
-def unwrap(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address of a translator or a tunnel leads to."""
+def embedded_ipv4(address: Address) -> Address:
+    """The IPv4 address inside an IPv6 address of NAT64, 6to4 or IPv4 mapping; otherwise the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in NAT64:

@@ -1,4 +1,4 @@
-"""Every replaceable part of the house, on one page. Adapters implement these; features see nothing else."""
+"""The replaceable parts. Adapters implement these Protocols, and features depend on nothing else."""
 
 import datetime as dt
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from app.core.accounts import Identity as Identity  # the port to accounts has a page of its own
+from app.core.accounts import Identity as Identity  # the port to accounts has a file of its own
 
 Vector = Sequence[float]
 
@@ -33,7 +33,7 @@ class ModelOptions:
     temperature: float | None = None
     max_tokens: int | None = None
     keep: bool = True
-    """False in incognito: the provider is asked not to store the request."""
+    """False in incognito sessions: asks the provider not to store the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Token:
 
 
 class LanguageModel(Protocol):
-    """Streams an answer: tokens, then exactly one Usage. Failing raises one of core/errors.py."""
+    """Streams an answer: tokens, then exactly one Usage. Raises the errors of core/errors.py."""
 
     name: str
 
@@ -71,7 +71,7 @@ class Purpose(StrEnum):
 
 
 class Embedder(Protocol):
-    """Turns texts into unit vectors. A text longer than the model reads is chunked and its parts averaged."""
+    """Turns texts into unit vectors. A text that is too long for the model is split, and the vectors are averaged."""
 
     @property
     def name(self) -> str:
@@ -90,7 +90,7 @@ class Embedder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KnownMemory:
-    """A memory already in the namespace, shown to the extractor so that it does not say it again."""
+    """An existing memory, shown to the extractor so that it does not extract the same fact again."""
 
     id: UUID
     text: str
@@ -100,15 +100,15 @@ class KnownMemory:
 @dataclass(frozen=True, slots=True)
 class ExtractionRequest:
     messages: Sequence[ChatMessage]
-    """What was just said, oldest first."""
+    """The new messages, oldest first."""
     recent: Sequence[ChatMessage] = ()
-    """What was said before it, for context only."""
+    """Earlier messages, for context only."""
     search_known: Callable[[Sequence[str], int], Awaitable[list[list[KnownMemory]]]] | None = None
-    """Given texts and a limit, the nearest memories of the namespace for each."""
+    """Takes texts and a limit, and returns the nearest memories of the namespace for each text."""
     user_id: str | None = None
     agent_id: str | None = None
     instructions: str | None = None
-    """The project's or the call's own words on what to remember."""
+    """Instructions of the project or the request on what to remember."""
     said_at: dt.datetime | None = None
     keep: bool = True
 
@@ -124,12 +124,12 @@ class ExtractedFact:
 class Extraction:
     facts: Sequence[ExtractedFact]
     note: str | None = None
-    """A sentence for the event, for example that no language model was asked."""
+    """A sentence for the event, for example that no language model is configured."""
     usage: Usage = field(default_factory=Usage)
 
 
 class Extractor(Protocol):
-    """Finds what is worth remembering. Raises ExtractionFailed rather than returning an empty success."""
+    """Extracts facts. Raises ExtractionFailed instead of returning an empty result on failure."""
 
     name: str
 
@@ -279,7 +279,7 @@ class IndexQueue(Protocol):
 
 
 class ShortTerm(Protocol):
-    """A cache of small values with a time to live. Losing it costs time, never data."""
+    """A cache of small values with a time to live. Losing it never loses data."""
 
     async def get(self, key: str) -> bytes | None: ...
 
@@ -293,10 +293,10 @@ class ShortTerm(Protocol):
 
 
 class Counters(Protocol):
-    """Counts in fixed windows, for rate limits. Being away is an OSError: the caller decides what that means."""
+    """Counts in fixed windows, for rate limits. Raises OSError if the store is unavailable."""
 
     async def hit(self, windows: Sequence[tuple[str, int]]) -> list[int]:
-        """Count once in each (key, seconds) window that runs now, and say where each stands."""
+        """Increment the current window of each (key, seconds) and return the counts."""
         ...
 
     async def close(self) -> None: ...
@@ -306,7 +306,7 @@ class Counters(Protocol):
 
 
 class WebhookClient(Protocol):
-    """Takes a webhook to its receiver and says with which status it was taken; raises NotDelivered."""
+    """Sends a webhook and returns the status of the response. Raises NotDelivered."""
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int: ...
 
@@ -328,14 +328,14 @@ class KeyGrant:
 
 class KeyFinder(Protocol):
     def recognises(self, credential: str) -> bool:
-        """Whether this looks like one of our API keys at all."""
+        """Whether the credential has the form of an API key."""
         ...
 
     async def find(self, credential: str) -> KeyGrant | None: ...
 
 
 class TokenClaims(Protocol):
-    """Of a verified access token: who signed in, and in which session."""
+    """The account and session of a verified access token."""
 
     @property
     def subject(self) -> UUID: ...
@@ -347,5 +347,5 @@ class TokenClaims(Protocol):
 
 class TokenVerifier(Protocol):
     async def verify(self, token: str) -> TokenClaims:
-        """Raises Unauthorized for whatever must not be believed: forged, expired, foreign, not a person's."""
+        """Raises Unauthorized if the token is forged, expired, of another issuer, or not a user's."""
         ...

@@ -10,7 +10,7 @@ def no_nul(text: str) -> str:
     if "\x00" in text:
         raise ValueError("must not contain a NUL character")
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("must not contain half a character: JSON can write one, and nothing can store it")
+        raise ValueError("must not contain a lone surrogate, which cannot be stored")
     return text
 
 
@@ -18,13 +18,13 @@ NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def storable(value: JsonValue) -> JsonValue:
-    """JSON that Postgres can hold: no NUL, no half characters, no NaN."""
+    """Validates JSON that Postgres can store: no NUL, no lone surrogates, no NaN."""
     try:
-        written = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        written.encode()
+        encoded = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        encoded.encode()
     except (ValueError, RecursionError):
-        raise ValueError("must be plain JSON: finite numbers and whole characters") from None
-    if NUL.search(written):
+        raise ValueError("must be plain JSON with finite numbers and without lone surrogates") from None
+    if NUL.search(encoded):
         raise ValueError("must not contain a NUL character")
     return value
 

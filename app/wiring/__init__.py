@@ -1,4 +1,4 @@
-"""Settings → Resources. The only room that chooses adapters, and the only one that reads settings."""
+"""Builds Resources from Settings. The only package that chooses adapters and reads settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -40,9 +40,9 @@ from app.wiring.secrets import has_model
 async def open_resources(
     settings: Settings, *, alone: bool = False, rebuilding: bool = False
 ) -> AsyncIterator[Resources]:
-    """Everything a process holds, closed in reverse order whatever happens.
+    """Open all resources of a process and close them in reverse order.
 
-    `alone`: no second server on DATA_DIR. `rebuilding`: an index made by another embedder may be opened.
+    `alone` refuses a second server on DATA_DIR. `rebuilding` accepts an index that was built with another embedder.
     """
     async with AsyncExitStack() as stack:
         database = await open_database(settings, stack, alone=alone)
@@ -90,7 +90,7 @@ async def open_resources(
 
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[Database]:
-    """Just the database, migrated: for commands that need nothing else."""
+    """Open only the database, migrated, for commands that need nothing else."""
     async with AsyncExitStack() as stack:
         yield await open_database(settings, stack, alone=False)
 

@@ -1,4 +1,4 @@
-"""Where accounts live, whose tokens count, and who sends mail."""
+"""Opens the identity provider, the issuers of accepted tokens, and the mailer."""
 
 import base64
 import hashlib
@@ -85,7 +85,7 @@ def open_mailer(settings: Settings) -> Mailer:
 
 
 def identity_http(identity_app: FastAPI | None) -> httpx.AsyncClient:
-    """One pool for Supabase; for our own provider a transport that never leaves the process."""
+    """A connection pool for Supabase, or an in-process transport for the embedded provider."""
     if identity_app:
         return httpx.AsyncClient(transport=httpx.ASGITransport(app=identity_app), timeout=30)
     return httpx.AsyncClient(timeout=10, limits=httpx.Limits(max_connections=50))
@@ -97,7 +97,9 @@ def open_identity_client(
     if local:
         return GoTrueIdentity(IN_PROCESS_URL, http, publishable_key=secret, secret_key=secret)
     if settings.supabase_publishable_key is None:
-        raise ConfigurationError("SUPABASE_URL needs SUPABASE_PUBLISHABLE_KEY: copy it from the project's API settings")
+        raise ConfigurationError(
+            "SUPABASE_URL needs SUPABASE_PUBLISHABLE_KEY. Copy it from the project's API settings."
+        )
     service = settings.supabase_secret_key
     return GoTrueIdentity(
         f"{settings.supabase_url}/auth/v1",
@@ -108,7 +110,7 @@ def open_identity_client(
 
 
 def token_issuers(settings: Settings, local: IdentityProvider | None, http: httpx.AsyncClient) -> list[Issuer]:
-    """Whose tokens count. After a move to Supabase the old key's tokens stay good until they expire."""
+    """The issuers whose tokens are accepted. After a move to Supabase, older tokens are valid until they expire."""
     if local:
         return [local_issuer(local.keys, local.settings.issuer)]
     name = f"{settings.supabase_url}/auth/v1"

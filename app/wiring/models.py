@@ -1,7 +1,7 @@
-"""Which index, embedder, extractor and language model.
+"""Opens the index, the embedder, the extractor and the language model.
 
-What talks to servers elsewhere is imported only where it is configured: those clients alone take as long to load as
-everything else together, and a start should be quick.
+Adapters for remote servers are imported only if they are configured, because importing their clients takes as long as
+importing everything else.
 """
 
 from collections.abc import Awaitable, Callable
@@ -43,25 +43,24 @@ async def open_index(
 ) -> VectorIndex:
     index = await choose_index(settings, database, embedder)
     stack.push_async_callback(index.close)
-    made_by = await index.built_with()
-    if made_by not in (None, (embedder.name, embedder.dimensions)) and not rebuilding:
+    built_with = await index.built_with()
+    if built_with not in (None, (embedder.name, embedder.dimensions)) and not rebuilding:
         raise ConfigurationError(
-            f"The index was made by {made_by[0] if made_by else ''}, but EMBEDDER now means {embedder.name}:"
-            " run `python -m app reindex` with the new settings, or set EMBEDDER back"
+            f"The index was built with {built_with[0] if built_with else ''}, but EMBEDDER is now {embedder.name}."
+            " Run `python -m app reindex` with the new settings, or restore EMBEDDER."
         )
     return index
 
 
 async def choose_index(settings: Settings, database: Database, embedder: Embedder) -> VectorIndex:
     chosen = settings.vector_store or (VectorStore.QDRANT if settings.qdrant_url else VectorStore.EDGE)
-    made = (embedder.name, embedder.dimensions)
     if chosen is VectorStore.PGVECTOR:
-        return await PgVectorIndex.open(database, *made)
+        return await PgVectorIndex.open(database, embedder.name, embedder.dimensions)
     if chosen is VectorStore.EDGE:
-        return await QdrantEdgeIndex.open(settings.data_dir / "index", *made)
+        return await QdrantEdgeIndex.open(settings.data_dir / "index", embedder.name, embedder.dimensions)
     from app.wiring import remote  # noqa: PLC0415
 
-    return await remote.connect_index(settings, *made)
+    return await remote.connect_index(settings, embedder.name, embedder.dimensions)
 
 
 def open_index_queue(stack: AsyncExitStack, database: Database, embedder: Embedder, index: VectorIndex) -> Indexer:
@@ -74,7 +73,7 @@ def open_index_queue(stack: AsyncExitStack, database: Database, embedder: Embedd
 def open_models(
     settings: Settings, stack: AsyncExitStack
 ) -> tuple[LanguageModel, Extractor, dict[str, Check], list[GaugeUpdate]]:
-    """The model that people talk with, the one that extracts, and how to see whether the first is well."""
+    """The language model, the extractor, and the health checks and gauges of the language model."""
     if not has_model(settings):
         return OfflineModel(), OfflineExtractor(), {}, []
     from app.wiring import remote  # noqa: PLC0415
@@ -86,10 +85,10 @@ def open_models(
     model = remote.connect_model(settings)
     stack.push_async_callback(model.close)
 
-    async def look() -> None:
+    async def update_gauge() -> None:
         MODEL_BREAKER.state(model.breaker_state)
 
-    return model, extractor, {"language_model": model.healthy}, [look]
+    return model, extractor, {"language_model": model.healthy}, [update_gauge]
 
 
 async def open_background(stack: AsyncExitStack) -> Background:

@@ -1,4 +1,4 @@
-"""Which Postgres: the embedded one, or one of the operator's."""
+"""Opens the embedded Postgres or the one of DATABASE_URL."""
 
 import asyncio
 import fcntl
@@ -20,12 +20,12 @@ async def migrate_database(settings: Settings) -> list[str]:
 
 
 async def find_postgres(settings: Settings, stack: AsyncExitStack, *, alone: bool) -> tuple[str, str]:
-    """Where to work as the runtime role, and where to migrate."""
+    """The URL for the runtime role and the URL for migrations."""
     if settings.database_url is None:
         return await start_embedded(settings, stack, alone=alone)
-    url = normal_url(settings.database_url.get_secret_value(), "DATABASE_URL")
+    url = normalize_url(settings.database_url.get_secret_value(), "DATABASE_URL")
     admin = settings.admin_database_url
-    return url, normal_url(admin.get_secret_value(), "ADMIN_DATABASE_URL") if admin else url
+    return url, normalize_url(admin.get_secret_value(), "ADMIN_DATABASE_URL") if admin else url
 
 
 async def open_database(settings: Settings, stack: AsyncExitStack, *, alone: bool) -> Database:
@@ -47,26 +47,26 @@ async def start_embedded(settings: Settings, stack: AsyncExitStack, *, alone: bo
 
 
 def postgres_binary(name: str) -> Path:
-    """Postgres' own programs, as the embedded server ships them."""
+    """The path of a program of the embedded Postgres."""
     return BINARIES / name
 
 
 def claim_data_dir(data_dir: Path, stack: AsyncExitStack) -> None:
-    """Two servers would share the database but not the index, the caches or the counters."""
+    """Refuse a second server on the same folder: it would share the database, but not index, caches and counters."""
     data_dir.mkdir(parents=True, exist_ok=True)
     lock = stack.enter_context((data_dir / "serve.lock").open("ab"))
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise ConfigurationError(
-            f"Another server already runs on DATA_DIR ({data_dir.resolve()}): stop it, set DATA_DIR to another folder,"
-            " or set DATABASE_URL and QDRANT_URL to run several servers together"
+            f"Another server uses DATA_DIR ({data_dir.resolve()}). Stop it, set DATA_DIR to another folder,"
+            " or set DATABASE_URL and QDRANT_URL to run several servers."
         ) from None
 
 
-def normal_url(url: str, name: str) -> str:
-    """Any spelling of a Postgres address, as SQLAlchemy wants it."""
+def normalize_url(url: str, name: str) -> str:
+    """The form of a Postgres URL that SQLAlchemy expects."""
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.split("+")[0] not in ("postgres", "postgresql"):
-        raise ConfigurationError(f"{name} is not a Postgres address: write postgresql://user:password@host:5432/name")
+        raise ConfigurationError(f"{name} is not a Postgres URL. Write postgresql://user:password@host:5432/name.")
     return f"postgresql+psycopg://{rest}"

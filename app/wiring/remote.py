@@ -1,4 +1,4 @@
-"""Whatever is reached over the network: models behind OpenAI's API or mem0's providers, and a Qdrant server."""
+"""Connects to remote servers: models behind OpenAI's API or mem0's providers, and Qdrant."""
 
 from app.adapters.models import openai
 from app.adapters.models.mem0 import ExtractionModel, Mem0ExtractionModel, Mem0Extractor, OpenAIExtractionModel
@@ -22,7 +22,7 @@ def connect_model(settings: Settings) -> openai.OpenAIModel:
 
 
 def connect_extractor(settings: Settings) -> Mem0Extractor:
-    """With connections of its own: jobs must not keep people waiting."""
+    """Uses connections of its own, so that jobs do not delay the chat."""
     return Mem0Extractor(choose_extraction_model(settings))
 
 
@@ -45,13 +45,13 @@ async def connect_embedder(settings: Settings) -> Embedder:
             settings.embedder, model=settings.embedder_model, api_key=key, base_url=settings.embedder_base_url
         )
     if settings.embedder_model is None:
-        raise ConfigurationError("EMBEDDER=openai needs EMBEDDER_MODEL: name a model of that endpoint")
+        raise ConfigurationError("EMBEDDER=openai needs EMBEDDER_MODEL. Name a model of that endpoint.")
     base_url = settings.embedder_base_url or settings.llm_base_url
     return await openai.open_embedder(openai.Connection(base_url, key), model=settings.embedder_model)
 
 
 async def connect_index(settings: Settings, embedder: str, dimensions: int) -> QdrantIndex:
     if settings.qdrant_url is None:
-        raise ConfigurationError("VECTOR_STORE=qdrant needs QDRANT_URL: set it to your Qdrant's address")
+        raise ConfigurationError("VECTOR_STORE=qdrant needs QDRANT_URL. Set it to the address of your Qdrant server.")
     client = connect_qdrant(settings.qdrant_url, secret_of(settings.qdrant_api_key))
     return await QdrantIndex.open(client, embedder, dimensions, name=settings.qdrant_collection)

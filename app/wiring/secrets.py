@@ -1,4 +1,4 @@
-"""What the settings say of models, and secrets as plain text for whoever connects."""
+"""Reads secrets and the choice of language model from the settings."""
 
 from pydantic import SecretStr
 
@@ -18,5 +18,5 @@ def secret_of(value: SecretStr | None) -> str | None:
 
 
 def speaks_openai(settings: Settings) -> bool:
-    """Chat speaks OpenAI's API; a provider that only mem0 knows serves extraction alone."""
+    """Chat uses OpenAI's API. Providers that only mem0 supports are used for extraction alone."""
     return settings.llm_provider == "openai" or settings.llm_base_url is not None

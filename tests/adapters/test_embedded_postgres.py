@@ -65,7 +65,7 @@ async def server(data_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
     await server.stop()
 
 
-async def test_a_first_start_makes_everything_and_a_second_finds_it_again(
+async def test_first_start_creates_the_database_and_a_second_reuses_it(
     data_dir: Path, server: EmbeddedPostgres
 ) -> None:
     await server.start()
@@ -79,7 +79,7 @@ async def test_a_first_start_makes_everything_and_a_second_finds_it_again(
     assert ask(server, "select word from kept") == [("here",)]
 
 
-async def test_a_server_whose_owner_was_killed_is_adopted_and_ended(data_dir: Path, server: EmbeddedPostgres) -> None:
+async def test_server_of_a_killed_process_is_adopted_and_stopped(data_dir: Path, server: EmbeddedPostgres) -> None:
     with using(data_dir) as child:
         child.kill()
         child.wait()
@@ -92,7 +92,7 @@ async def test_a_server_whose_owner_was_killed_is_adopted_and_ended(data_dir: Pa
     assert postmaster(data_dir) is None
 
 
-async def test_the_last_one_to_leave_stops_the_server(data_dir: Path, server: EmbeddedPostgres) -> None:
+async def test_last_process_stops_the_server(data_dir: Path, server: EmbeddedPostgres) -> None:
     await server.start()
     with using(data_dir) as child:
         await server.stop()
@@ -101,7 +101,7 @@ async def test_the_last_one_to_leave_stops_the_server(data_dir: Path, server: Em
     assert postmaster(data_dir) is None
 
 
-async def test_two_who_start_at_once_share_one_server(data_dir: Path, server: EmbeddedPostgres) -> None:
+async def test_concurrent_starts_share_one_server(data_dir: Path, server: EmbeddedPostgres) -> None:
     other = EmbeddedPostgres(data_dir)
     await asyncio.gather(server.start(), other.start())
     assert ask(server, "select pg_postmaster_start_time()") == ask(other, "select pg_postmaster_start_time()")
@@ -109,9 +109,7 @@ async def test_two_who_start_at_once_share_one_server(data_dir: Path, server: Em
     assert ask(server, "select 1") == [(1,)]
 
 
-async def test_a_lock_file_whose_number_now_belongs_to_a_stranger_is_stale(
-    data_dir: Path, server: EmbeddedPostgres
-) -> None:
+async def test_lock_file_with_the_pid_of_another_program_is_stale(data_dir: Path, server: EmbeddedPostgres) -> None:
     await server.start()
     ask(server, "create table kept ()")
     await server.stop()
@@ -130,9 +128,7 @@ async def test_a_lock_file_whose_number_now_belongs_to_a_stranger_is_stale(
     await stranger.wait()
 
 
-async def test_children_of_a_crashed_server_do_not_write_beside_the_next(
-    data_dir: Path, server: EmbeddedPostgres
-) -> None:
+async def test_children_of_a_crashed_server_are_killed(data_dir: Path, server: EmbeddedPostgres) -> None:
     """One in a long calculation does not notice that its server has gone, and Postgres would not notice it."""
     await server.start()
     url = server.url("postgres").replace("+psycopg", "")
@@ -154,7 +150,7 @@ async def test_children_of_a_crashed_server_do_not_write_beside_the_next(
     await other.stop()
 
 
-async def test_a_server_that_dies_under_us_comes_back(data_dir: Path, server: EmbeddedPostgres) -> None:
+async def test_crashed_server_is_restarted(data_dir: Path, server: EmbeddedPostgres) -> None:
     await server.start()
     ask(server, "create table kept (word text); insert into kept values ('here')")
     first = running(data_dir)
@@ -164,7 +160,7 @@ async def test_a_server_that_dies_under_us_comes_back(data_dir: Path, server: Em
     assert ask(server, "select word from kept") == [("here",)]
 
 
-async def test_whoever_gives_up_while_it_starts_leaves_no_server(data_dir: Path, server: EmbeddedPostgres) -> None:
+async def test_cancelled_start_leaves_no_server(data_dir: Path, server: EmbeddedPostgres) -> None:
     starting = asyncio.create_task(server.start())
     await until(lambda: (data_dir / "postgres.lock").exists())
     starting.cancel()
@@ -173,7 +169,7 @@ async def test_whoever_gives_up_while_it_starts_leaves_no_server(data_dir: Path,
     assert postmaster(data_dir) is None
 
 
-async def test_a_path_too_long_for_a_socket_does_not_matter(tmp_path: Path) -> None:
+async def test_data_dir_may_be_longer_than_a_socket_path(tmp_path: Path) -> None:
     data_dir = tmp_path / ("long " + "x" * 90) / "y"
     assert len(str(data_dir / "socket" / ".s.PGSQL.5432")) > 107
     server = EmbeddedPostgres(data_dir)
@@ -183,7 +179,7 @@ async def test_a_path_too_long_for_a_socket_does_not_matter(tmp_path: Path) -> N
     assert postmaster(data_dir) is None
 
 
-async def test_a_folder_of_another_user_is_refused_in_one_sentence(data_dir: Path, server: EmbeddedPostgres) -> None:
+async def test_folder_of_another_user_is_refused(data_dir: Path, server: EmbeddedPostgres) -> None:
     await server.start()
     await server.stop()
     make_strange(data_dir / "postgres")
@@ -200,16 +196,16 @@ def make_strange(folder: Path) -> None:
         folder.symlink_to("elsewhere")
 
 
-async def test_a_folder_with_something_else_in_it_is_left_alone(data_dir: Path, server: EmbeddedPostgres) -> None:
+async def test_folder_with_other_files_is_not_changed(data_dir: Path, server: EmbeddedPostgres) -> None:
     precious = data_dir / "postgres" / "precious.txt"
     precious.parent.mkdir(parents=True)
     precious.write_text("mine")
-    with pytest.raises(ConfigurationError, match="contains other files. Set DATA_DIR"):
+    with pytest.raises(ConfigurationError, match=r"contains other files\. Set DATA_DIR"):
         await server.start()
     assert precious.read_text() == "mine"
 
 
-async def test_an_ordinary_user_can_run_it(postgres: EmbeddedPostgres) -> None:
+async def test_ordinary_user_can_run_the_server(postgres: EmbeddedPostgres) -> None:
     """As root, somebody without any rights does; as anybody else, whoever runs the suite."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         user = "nobody" if os.geteuid() == 0 else None

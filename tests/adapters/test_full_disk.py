@@ -67,7 +67,7 @@ def ask(server: EmbeddedPostgres, sql: str) -> list[tuple[object, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
-async def test_no_room_to_begin_is_one_sentence(disk: SmallDisk, server: EmbeddedPostgres) -> None:
+async def test_first_start_on_a_full_disk_is_one_sentence(disk: SmallDisk, server: EmbeddedPostgres) -> None:
     disk.fill(but_megabytes=1)
     with pytest.raises(ConfigurationError, match=r"^The disk of DATA_DIR \([^\n]*\) is full\. Free some space"):
         await server.start()
@@ -76,7 +76,7 @@ async def test_no_room_to_begin_is_one_sentence(disk: SmallDisk, server: Embedde
     assert ask(server, "select 1") == [(1,)], "what was begun is no hindrance"
 
 
-async def test_no_room_to_start_again_is_one_sentence_and_harms_nothing(
+async def test_restart_on_a_full_disk_is_one_sentence_and_loses_nothing(
     disk: SmallDisk, server: EmbeddedPostgres
 ) -> None:
     await server.start()
@@ -124,7 +124,7 @@ async def stored(client: httpx.AsyncClient) -> set[str]:
         page = (await client.get(f"{path}&cursor={page['next']}")).json()
 
 
-async def test_what_cannot_be_stored_is_503_and_the_server_goes_on_when_there_is_room(
+async def test_full_disk_is_503_until_there_is_space(
     disk: SmallDisk, server: EmbeddedPostgres, client: httpx.AsyncClient
 ) -> None:
     kept = {(await store(client)).json()["name"]}
@@ -141,7 +141,7 @@ async def test_what_cannot_be_stored_is_503_and_the_server_goes_on_when_there_is
     assert await stored(client) >= kept | {answer.json()["name"]}
 
 
-async def test_a_database_that_a_full_disk_has_ended_comes_back_when_there_is_room(
+async def test_database_restarts_after_a_full_disk(
     disk: SmallDisk, server: EmbeddedPostgres, client: httpx.AsyncClient
 ) -> None:
     """Postgres gives up altogether when it cannot write its own log."""

@@ -13,7 +13,7 @@ print(psutil.Process().num_threads())
 """
 
 
-def test_numpy_computes_in_the_thread_that_asks() -> None:
+def test_numpy_starts_no_threads() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
     done = subprocess.run([sys.executable, "-c", ALONE], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1"]

@@ -35,7 +35,7 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield receiver
 
 
-async def test_a_name_that_leads_to_loopback_is_refused(receiver: Receiver) -> None:
+async def test_host_name_of_loopback_is_refused(receiver: Receiver) -> None:
     port = receiver.url.split(":")[2]
     async with sending(answers(["127.0.0.1"])) as courier:
         with pytest.raises(NotDelivered, match="private network"):
@@ -44,7 +44,7 @@ async def test_a_name_that_leads_to_loopback_is_refused(receiver: Receiver) -> N
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]"])
-async def test_no_way_of_writing_loopback_is_let_through(host: str, receiver: Receiver) -> None:
+async def test_every_notation_of_loopback_is_refused(host: str, receiver: Receiver) -> None:
     port = receiver.url.split(":")[2]
     async with sending() as courier:
         with pytest.raises(NotDelivered):
@@ -52,13 +52,13 @@ async def test_no_way_of_writing_loopback_is_let_through(host: str, receiver: Re
     assert receiver.requests == 0
 
 
-async def test_one_private_address_among_public_ones_is_refused(receiver: Receiver) -> None:
+async def test_private_address_among_public_ones_is_refused(receiver: Receiver) -> None:
     async with sending(answers(["1.1.1.1", "10.0.0.1"])) as courier:
         with pytest.raises(NotDelivered, match="private network"):
             await courier.post("http://mixed.example", {}, b"{}")
 
 
-async def test_a_name_is_asked_for_once_and_the_checked_address_is_used(receiver: Receiver) -> None:
+async def test_host_name_is_resolved_once_and_the_checked_address_is_used(receiver: Receiver) -> None:
     """Where the second answer would be another, a check that asks twice would be worth nothing."""
     port, asked = receiver.url.rstrip("/").split(":")[2], []
 
@@ -72,7 +72,7 @@ async def test_a_name_is_asked_for_once_and_the_checked_address_is_used(receiver
     assert receiver.headers[0]["host"] == f"once.example:{port}"
 
 
-async def test_each_delivery_is_checked_anew(receiver: Receiver) -> None:
+async def test_address_of_each_delivery_is_checked(receiver: Receiver) -> None:
     port = receiver.url.rstrip("/").split(":")[2]
     async with sending(answers(["127.0.0.1"], ["127.0.0.1"]), allow_private=True) as courier:
         assert await courier.post(f"http://a.example:{port}/", {}, b"{}") == 200
@@ -85,7 +85,7 @@ async def test_each_delivery_is_checked_anew(receiver: Receiver) -> None:
     ("behaviour", "reason", "status"),
     [(REDIRECTS, "redirect", 307), (500, "error", 500), (404, "error", 404), (HANGS, "in time", None)],
 )
-async def test_what_is_no_success_is_not_delivered(
+async def test_error_response_is_not_delivered(
     behaviour: int | str, reason: str, status: int | None, receiver: Receiver
 ) -> None:
     receiver.usual = behaviour
@@ -96,14 +96,14 @@ async def test_what_is_no_success_is_not_delivered(
     assert receiver.requests == 1
 
 
-async def test_an_answer_is_not_read_to_its_end(receiver: Receiver) -> None:
+async def test_response_body_is_not_read(receiver: Receiver) -> None:
     receiver.usual = ENDLESS
     async with sending(allow_private=True) as courier:
         assert await courier.post(receiver.url, {}, b"{}") == 200
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://no-such-name.invalid/"])
-async def test_nobody_there_is_not_delivered(url: str) -> None:
+async def test_unreachable_receiver_is_not_delivered(url: str) -> None:
     async with sending(allow_private=True) as courier:
         with pytest.raises(NotDelivered):
             await courier.post(url, {}, b"{}")

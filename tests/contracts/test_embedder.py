@@ -38,7 +38,7 @@ def length(vector: object) -> float:
     return math.sqrt(sum(number * number for number in vector))
 
 
-async def test_one_unit_vector_for_each_text_in_order(embedder: Embedder) -> None:
+async def test_embedder_returns_one_unit_vector_per_text_in_order(embedder: Embedder) -> None:
     texts = ["One thing.", "Another thing.", "", "One thing.", "日本語のテキスト", "\ud83d lonely half of a pair"]
     vectors = await embedder.embed(texts)
     assert [len(vector) for vector in vectors] == [embedder.dimensions] * 6
@@ -46,41 +46,41 @@ async def test_one_unit_vector_for_each_text_in_order(embedder: Embedder) -> Non
     assert vectors[0] == vectors[3] != vectors[1]
 
 
-async def test_nothing_to_embed_is_nothing(embedder: Embedder) -> None:
+async def test_embedder_returns_nothing_for_no_texts(embedder: Embedder) -> None:
     assert await embedder.embed([]) == []
 
 
-async def test_a_text_has_the_same_vector_alone_and_among_others(embedder: Embedder) -> None:
+async def test_vector_of_a_text_does_not_depend_on_the_batch(embedder: Embedder) -> None:
     many = [f"Sentence number {number}." for number in range(70)]
     among, [alone] = (await embedder.embed(many))[42], await embedder.embed([many[42]])
     assert sum(map(operator.mul, among, alone)) > 0.9999
 
 
-async def test_plain_floats_that_can_be_written_as_json(embedder: Embedder) -> None:
+async def test_vectors_are_plain_floats(embedder: Embedder) -> None:
     [vector] = await embedder.embed(["One thing."], Purpose.QUERY)
     assert {type(number) for number in vector} == {float}
 
 
-async def test_a_long_text_is_read_to_its_end(embedder: Embedder) -> None:
+async def test_long_text_is_embedded_to_its_end(embedder: Embedder) -> None:
     start = "word " * 3000
     one, other = await embedder.embed([f"{start} coffee", f"{start} {'the sea and the mountains ' * 80}"])
     assert one != other
     assert length(other) == pytest.approx(1, abs=1e-5)
 
 
-async def test_many_callers_at_once(embedder: Embedder) -> None:
+async def test_embedder_serves_concurrent_callers(embedder: Embedder) -> None:
     alone = await embedder.embed([f"text {number}" for number in range(20)])
     together = await asyncio.gather(*[embedder.embed([f"text {number}"], Purpose.QUERY) for number in range(20)])
     assert [vector for [vector] in together] == alone
 
 
-async def test_it_says_which_model_it_is(embedder: Embedder) -> None:
+async def test_embedder_names_its_model(embedder: Embedder) -> None:
     assert ":" in embedder.name
     assert embedder.dimensions > 0
 
 
 @pytest.mark.parametrize("kind", ["openai", "mem0"])
-async def test_a_failure_is_one_of_ours_and_quotes_nothing(kind: str, model_server: ModelServer) -> None:
+async def test_failure_is_an_app_error_without_content(kind: str, model_server: ModelServer) -> None:
     embedder = await make(kind, model_server.url)
     model_server.chat(*[Fails(500, error={"message": "SENTINEL"})] * 9)
     with pytest.raises(Unavailable) as raised:
@@ -90,7 +90,7 @@ async def test_a_failure_is_one_of_ours_and_quotes_nothing(kind: str, model_serv
     await embedder.close()
 
 
-async def test_an_unknown_or_unreachable_embedder_stops_the_start() -> None:
+async def test_unknown_or_unreachable_embedder_stops_the_start() -> None:
     with pytest.raises(ConfigurationError, match="EMBEDDER"):
         await open_mem0_embedder("abacus")
     with pytest.raises(ConfigurationError, match="EMBEDDER_BASE_URL"):

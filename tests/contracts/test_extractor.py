@@ -35,21 +35,21 @@ def said(*contents: str, role: Role = Role.USER) -> ExtractionRequest:
     return ExtractionRequest([ChatMessage(role, content) for content in contents], user_id="ana")
 
 
-async def test_a_stated_fact_is_found_and_attributed_to_the_person(extractor: Extractor) -> None:
+async def test_stated_fact_is_attributed_to_the_user(extractor: Extractor) -> None:
     [fact] = (await extractor.extract(said("Hello!", FACT))).facts
     assert fact.text == FACT
     assert fact.attributed_to is Role.USER
 
 
-async def test_nothing_said_is_nothing_found(extractor: Extractor) -> None:
+async def test_no_messages_yield_no_facts(extractor: Extractor) -> None:
     assert list((await extractor.extract(said())).facts) == []
     assert list((await extractor.extract(said(FACT, role=Role.SYSTEM))).facts) == []
 
 
-async def test_extractions_at_once_do_not_see_each_other(extractor: Extractor) -> None:
+async def test_concurrent_extractions_are_separate(extractor: Extractor) -> None:
     found = await asyncio.gather(*[extractor.extract(said(FACT)) for _ in range(12)])
     assert [len(extraction.facts) for extraction in found] == [1] * 12
 
 
-async def test_it_has_a_name(extractor: Extractor) -> None:
+async def test_extractor_has_a_name(extractor: Extractor) -> None:
     assert extractor.name

@@ -30,19 +30,19 @@ async def listen(model: LanguageModel) -> list[Token | Usage]:
     return [part async for part in model.stream(MESSAGES, ModelOptions())]
 
 
-async def test_tokens_and_then_exactly_one_usage(model: LanguageModel) -> None:
+async def test_stream_ends_with_exactly_one_usage(model: LanguageModel) -> None:
     *tokens, last = await listen(model)
     assert isinstance(last, Usage)
     assert len(tokens) > 1
     assert all(isinstance(token, Token) and token.text for token in tokens)
 
 
-async def test_many_answers_at_once_are_not_mixed_up(model: LanguageModel) -> None:
+async def test_concurrent_answers_are_separate(model: LanguageModel) -> None:
     alone = await listen(model)
     assert await asyncio.gather(*[listen(model) for _ in range(30)]) == [alone] * 30
 
 
-async def test_an_answer_can_be_left_at_any_point(model: LanguageModel) -> None:
+async def test_stream_can_be_closed_at_any_point(model: LanguageModel) -> None:
     for parts in range(4):
         stream = model.stream(MESSAGES, ModelOptions())
         for _ in range(parts):
@@ -52,7 +52,7 @@ async def test_an_answer_can_be_left_at_any_point(model: LanguageModel) -> None:
     assert isinstance((await listen(model))[-1], Usage)
 
 
-async def test_others_are_served_between_tokens(model: LanguageModel) -> None:
+async def test_stream_yields_to_other_tasks_between_tokens(model: LanguageModel) -> None:
     served = 0
 
     async def other() -> None:
@@ -67,6 +67,6 @@ async def test_others_are_served_between_tokens(model: LanguageModel) -> None:
     assert served >= count - 2
 
 
-async def test_it_has_a_name_and_is_well(model: LanguageModel) -> None:
+async def test_model_has_a_name_and_is_healthy(model: LanguageModel) -> None:
     assert model.name
     assert await model.healthy()

@@ -7,7 +7,7 @@ import pytest
 from app.core.background_tasks import stop_task
 
 
-async def test_what_did_not_hear_that_it_should_stop_is_told_again() -> None:
+async def test_stop_task_cancels_again_after_a_lost_cancellation() -> None:
     """As Python 3.11's `wait_for` does when what it waited for comes in the same moment."""
     heard = 0
 
@@ -23,12 +23,12 @@ async def test_what_did_not_hear_that_it_should_stop_is_told_again() -> None:
 
     task = asyncio.create_task(deaf_at_first())
     await asyncio.sleep(0)
-    await asyncio.wait_for(stop_task(task, ask_again_seconds=0.01), 5)
+    await asyncio.wait_for(stop_task(task, cancel_again_seconds=0.01), 5)
     assert heard == 2
     assert task.cancelled()
 
 
-async def test_who_is_slow_to_end_is_given_time() -> None:
+async def test_stop_task_waits_for_a_slow_task() -> None:
     asked = 0
 
     async def puts_things_away() -> None:
@@ -46,7 +46,7 @@ async def test_who_is_slow_to_end_is_given_time() -> None:
     assert asked == 1
 
 
-async def test_what_ended_it_by_itself_is_not_kept_quiet() -> None:
+async def test_stop_task_raises_the_error_of_the_task() -> None:
     async def fails() -> None:
         raise OSError("the disk is full")
 

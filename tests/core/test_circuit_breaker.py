@@ -29,7 +29,7 @@ def open_up(breaker: CircuitBreaker) -> None:
         breaker.failed()
 
 
-def test_a_success_in_between_forgives_failures(breaker: CircuitBreaker) -> None:
+def test_breaker_resets_failures_after_a_success(breaker: CircuitBreaker) -> None:
     for _ in range(5):
         breaker.failed()
         breaker.failed()
@@ -38,7 +38,7 @@ def test_a_success_in_between_forgives_failures(breaker: CircuitBreaker) -> None
     assert breaker.state is BreakerState.CLOSED
 
 
-def test_failures_in_a_row_open_it_and_callers_hear_when_to_come_back(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_breaker_opens_after_consecutive_failures_with_retry_after(breaker: CircuitBreaker, clock: Clock) -> None:
     open_up(breaker)
     clock.now += 3.5
     with pytest.raises(Unavailable) as refused:
@@ -47,7 +47,7 @@ def test_failures_in_a_row_open_it_and_callers_hear_when_to_come_back(breaker: C
     assert refused.value.headers == {"Retry-After": "7"}
 
 
-def test_after_a_rest_exactly_one_caller_may_try(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_breaker_admits_one_caller_after_a_rest(breaker: CircuitBreaker, clock: Clock) -> None:
     open_up(breaker)
     clock.now += 10
     assert str(breaker.state) == "half_open"
@@ -59,7 +59,7 @@ def test_after_a_rest_exactly_one_caller_may_try(breaker: CircuitBreaker, clock:
     assert breaker.state is BreakerState.CLOSED
 
 
-def test_a_failed_try_means_another_whole_rest(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_breaker_rests_again_after_a_failed_trial(breaker: CircuitBreaker, clock: Clock) -> None:
     open_up(breaker)
     clock.now += 10
     breaker.admit()
@@ -69,7 +69,7 @@ def test_a_failed_try_means_another_whole_rest(breaker: CircuitBreaker, clock: C
         breaker.admit()
 
 
-def test_a_try_that_was_given_up_leaves_room_for_the_next(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_breaker_admits_another_caller_after_a_cancelled_trial(breaker: CircuitBreaker, clock: Clock) -> None:
     open_up(breaker)
     clock.now += 10
     breaker.admit()
@@ -82,7 +82,7 @@ async def hold(gate: ConcurrencyLimit, until: asyncio.Event) -> None:
         await until.wait()
 
 
-async def test_a_full_queue_refuses_at_once_and_an_emptied_one_does_not() -> None:
+async def test_limit_refuses_while_its_queue_is_full() -> None:
     gate, until = ConcurrencyLimit("The model", at_once=2, waiting=3), asyncio.Event()
     inside = [asyncio.create_task(hold(gate, until)) for _ in range(5)]
     await asyncio.sleep(0)
@@ -95,7 +95,7 @@ async def test_a_full_queue_refuses_at_once_and_an_emptied_one_does_not() -> Non
     await hold(gate, until)
 
 
-async def test_nobody_waits_for_ever() -> None:
+async def test_limit_refuses_after_its_patience() -> None:
     gate, until = ConcurrencyLimit("The model", at_once=1, waiting=1, patience_seconds=0.01), asyncio.Event()
     holder = asyncio.create_task(hold(gate, until))
     await asyncio.sleep(0)
@@ -106,7 +106,7 @@ async def test_nobody_waits_for_ever() -> None:
     assert gate.waiting == 0
 
 
-async def test_who_leaves_the_queue_frees_a_place() -> None:
+async def test_limit_frees_the_place_of_a_cancelled_caller() -> None:
     gate, until = ConcurrencyLimit("The model", at_once=1, waiting=1), asyncio.Event()
     holder, leaver = asyncio.create_task(hold(gate, until)), asyncio.create_task(hold(gate, until))
     await asyncio.sleep(0)

@@ -22,12 +22,12 @@ THE_WORLDS = ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "64:ff9b::101:101",
 
 
 @pytest.mark.parametrize("address", OURS)
-def test_an_address_of_the_servers_own_network_is_known(address: str) -> None:
+def test_internal_address_is_not_public(address: str) -> None:
     assert not is_public(address)
 
 
 @pytest.mark.parametrize("address", THE_WORLDS)
-def test_an_address_out_in_the_world_is_let_through(address: str) -> None:
+def test_public_address_is_public(address: str) -> None:
     assert is_public(address)
 
 
@@ -35,10 +35,10 @@ DISGUISED = ["localhost", "LOCALHOST.", "my.localhost", "2130706433", "0x7f.1", 
 
 
 @pytest.mark.parametrize("host", [*DISGUISED, *OURS])
-def test_what_can_be_seen_to_lead_inside_is_seen_before_anything_is_sent(host: str) -> None:
+def test_internal_host_is_recognised_without_resolving(host: str) -> None:
     assert not may_be_public(host)
 
 
 @pytest.mark.parametrize("host", ["example.com", "localhost.example.com", "1e100.net", *THE_WORLDS])
-def test_any_other_name_is_asked_for_when_something_is_sent(host: str) -> None:
+def test_other_host_names_may_be_public(host: str) -> None:
     assert may_be_public(host)

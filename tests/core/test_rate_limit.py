@@ -71,7 +71,7 @@ def assert_refused(answer: httpx.Response, limit: int) -> None:
     assert int(answer.headers["X-RateLimit-Reset"]) > time.time()
 
 
-async def test_each_answer_says_how_much_is_left(resources: Resources, make_key: MakeKey) -> None:
+async def test_responses_contain_the_remaining_limit(resources: Resources, make_key: MakeKey) -> None:
     holder = await make_key()
     first, second, third = await ask(limited(resources, user=2), holder.key, 3)
     assert [first.headers["X-RateLimit-Remaining"], second.headers["X-RateLimit-Remaining"]] == ["1", "0"]
@@ -80,7 +80,7 @@ async def test_each_answer_says_how_much_is_left(resources: Resources, make_key:
     assert "Retry after" in third.json()["detail"]
 
 
-async def test_a_user_has_a_limit_of_their_own(resources: Resources, make_key: MakeKey, sign_up: SignUp) -> None:
+async def test_each_user_has_a_limit(resources: Resources, make_key: MakeKey, sign_up: SignUp) -> None:
     app = limited(resources, user=2)
     one, two, person = await make_key(), await make_key(), await sign_up()
     before = throttled("user")
@@ -90,7 +90,7 @@ async def test_a_user_has_a_limit_of_their_own(resources: Resources, make_key: M
     assert throttled("user") == before + 2
 
 
-async def test_the_keys_of_a_project_share_its_limit(resources: Resources, make_key: MakeKey, sign_up: SignUp) -> None:
+async def test_keys_of_a_project_share_its_limit(resources: Resources, make_key: MakeKey, sign_up: SignUp) -> None:
     app = limited(resources, project=3)
     one, two = await make_key(), await make_key()
     assert statuses(await ask(app, one.key, 2)) == [200, 200]
@@ -100,7 +100,7 @@ async def test_the_keys_of_a_project_share_its_limit(resources: Resources, make_
     assert statuses(await ask(app, (await sign_up()).tokens["access_token"])) == [200], "another project"
 
 
-async def test_everybody_together_has_a_limit(resources: Resources, make_key: MakeKey, sign_up: SignUp) -> None:
+async def test_all_callers_share_the_global_limit(resources: Resources, make_key: MakeKey, sign_up: SignUp) -> None:
     app = limited(resources, everyone=2)
     assert statuses(await ask(app, (await make_key()).key)) == [200]
     answers = await ask(app, (await sign_up()).tokens["access_token"], 2)
@@ -108,7 +108,7 @@ async def test_everybody_together_has_a_limit(resources: Resources, make_key: Ma
     assert_refused(answers[1], 2)
 
 
-async def test_who_has_no_valid_credential_is_limited_by_address_and_takes_nobodys_share(
+async def test_unauthenticated_requests_are_limited_by_address_and_not_counted_globally(
     resources: Resources, make_key: MakeKey
 ) -> None:
     app = limited(resources, user=3, everyone=2)
@@ -121,7 +121,7 @@ async def test_who_has_no_valid_credential_is_limited_by_address_and_takes_nobod
     assert statuses(await ask(app, holder.key, 2)) == [200, 200]
 
 
-async def test_chat_turns_have_a_limit_for_each_user(resources: Resources, make_key: MakeKey) -> None:
+async def test_chat_turns_are_limited_per_user(resources: Resources, make_key: MakeKey) -> None:
     holder = await make_key()
     body = {"message": "Hello", "user_id": "ana"}
     async with open_client(limited(resources, chat=2), holder.key) as client:
@@ -131,7 +131,7 @@ async def test_chat_turns_have_a_limit_for_each_user(resources: Resources, make_
         assert (await client.get("/v1/projects")).status_code == 200, "only turns are counted"
 
 
-async def test_a_window_that_has_ended_is_forgotten() -> None:
+async def test_counters_reset_when_their_window_ends() -> None:
     now = 1000.0
     counters = InProcessCounters(clock=lambda: now)
     assert await counters.hit([("a", 10), ("b", 10), ("a", 60)]) == [1, 1, 1]
@@ -140,9 +140,7 @@ async def test_a_window_that_has_ended_is_forgotten() -> None:
     assert await counters.hit([("a", 10), ("a", 60)]) == [1, 3]
 
 
-async def test_counters_that_are_away_let_everybody_through_and_that_is_counted(
-    resources: Resources, make_key: MakeKey
-) -> None:
+async def test_unavailable_counters_allow_requests_and_count_them(resources: Resources, make_key: MakeKey) -> None:
     def through() -> float:
         return REGISTRY.get_sample_value("keepsake_rate_limit_unavailable_total") or 0
 
@@ -155,17 +153,17 @@ async def test_counters_that_are_away_let_everybody_through_and_that_is_counted(
 
 
 @pytest.mark.parametrize("words", ["", "often", "5", "0/minute", "-1/minute", "30/fortnight", "minute/30"])
-def test_what_is_no_limit_is_refused_by_its_name(words: str) -> None:
+def test_invalid_limit_is_refused_with_its_name(words: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^RATE_LIMIT_USER is not a rate limit"):
         read_limit("rate_limit_user", words)
 
 
-def test_limits_are_read_as_people_write_them() -> None:
+def test_limits_are_parsed() -> None:
     assert read_limit("rate_limit_user", "30/minute") == RateLimit("user", 30, 60)
     assert read_limit("rate_limit_chat", "5 per 2 hours") == RateLimit("chat", 5, 7200)
 
 
-async def test_a_refusal_is_raised_by_the_tightest_limit() -> None:
+async def test_tightest_limit_refuses() -> None:
     limits = limits_of(user=1, chat=1)
     allowance = await limits.admit_request("ana", "p")
     assert allowance is not None
@@ -178,7 +176,7 @@ async def test_a_refusal_is_raised_by_the_tightest_limit() -> None:
         await limits.admit_chat("ana")
 
 
-async def test_every_sign_in_route_is_limited_by_itself(make_app: MakeApp, sign_up: SignUp) -> None:
+async def test_each_sign_in_route_has_its_own_limit(make_app: MakeApp, sign_up: SignUp) -> None:
     """slowapi passes over a route in silence when its decorator stands in the wrong place."""
     app = make_app(auth_limit="2/day")
     token = (await sign_up()).tokens["access_token"]
@@ -198,7 +196,7 @@ async def test_every_sign_in_route_is_limited_by_itself(make_app: MakeApp, sign_
             assert_refused(answers[2], 2)
 
 
-async def test_addresses_do_not_share_a_sign_in_limit(make_app: MakeApp) -> None:
+async def test_sign_in_limits_are_per_address(make_app: MakeApp) -> None:
     app = make_app(auth_limit="2/month")
     body = {"email": f"{uuid.uuid4().hex}@example.com", "password": PASSWORD}
 

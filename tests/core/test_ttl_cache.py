@@ -1,7 +1,7 @@
 from app.core.ttl_cache import TtlCache
 
 
-async def test_it_is_asked_again_after_a_while_or_when_forgotten() -> None:
+async def test_ttl_cache_reloads_after_expiry_or_invalidation() -> None:
     now, asked = [0.0], [0]
     cache = TtlCache(seconds=5, clock=lambda: now[0])
 

@@ -71,7 +71,7 @@ async def test_backup_file_is_readable_by_its_owner_only(keepsake: Resources, fo
 
 
 async def test_backup_requires_an_existing_folder(keepsake: Resources, folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="The folder .* does not exist"):
+    with pytest.raises(ConfigurationError, match=r"The folder .* does not exist"):
         await back_up(settings_of(folder), tmp_path / "nowhere" / "backup.tar")
 
 

@@ -1,4 +1,4 @@
-"""Apply supabase/migrations in order, with the same bookkeeping as Supabase's CLI; then the job queue's own schema."""
+"""Applies supabase/migrations with the bookkeeping of Supabase's CLI, then the schema of the job queue."""
 
 import re
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ grant all on all sequences in schema jobs to keepsake_system
 
 
 def migrate(url: str, shims: Sequence[Path] = (), grants: Sequence[Path] = ()) -> list[str]:
-    """Bring a database up to date and say which versions were new. Safe to run from several processes at once."""
+    """Migrate a database and return the new versions. Safe to run from several processes at once."""
     plain = url.replace("postgresql+psycopg://", "postgresql://", 1)
     with _connect(plain) as connection:
         connection.execute("select pg_advisory_lock(%s)", [LOCK])
@@ -53,8 +53,8 @@ def _connect(url: str) -> psycopg.Connection:
     except psycopg.Error as error:
         reason = str(error).strip().splitlines()[-1:] or ["no reason given"]
         raise ConfigurationError(
-            f"The database of DATABASE_URL (or ADMIN_DATABASE_URL) lets nobody in ({reason[0].strip()}):"
-            " check the address, the login and whether it runs"
+            f"Cannot connect to the database of DATABASE_URL or ADMIN_DATABASE_URL ({reason[0].strip()})."
+            " Check that it runs, and check the address, the user and the password."
         ) from None
 
 
@@ -66,7 +66,7 @@ def local_versions() -> dict[str, Path]:
 
 
 def _is_supabase(connection: psycopg.Connection) -> bool:
-    """GoTrue's own bookkeeping is there: the `auth` schema is Supabase's and not ours to touch."""
+    """Whether GoTrue manages the `auth` schema. If so, it must not be changed."""
     row = connection.execute("select to_regclass('auth.schema_migrations')").fetchone()
     return row is not None and row[0] is not None
 
@@ -75,23 +75,23 @@ def _apply_pending(connection: psycopg.Connection) -> list[str]:
     connection.execute(BOOKKEEPING)
     rows = connection.execute("select version from supabase_migrations.schema_migrations").fetchall()
     done, here = {row[0] for row in rows}, local_versions()
-    _refuse_a_different_past(done, here)
+    _refuse_different_history(done, here)
     pending = sorted(set(here) - done)
     for version in pending:
         _apply(connection, version, here[version])
     return pending
 
 
-def _refuse_a_different_past(done: set[str], here: dict[str, Path]) -> None:
+def _refuse_different_history(done: set[str], here: dict[str, Path]) -> None:
     if unknown := sorted(done - set(here)):
         raise ConfigurationError(
-            f"The database has migrations that this version does not know ({', '.join(unknown)}):"
-            " DATABASE_URL points at a newer Keepsake's database, so start that version or another database"
+            f"The database was migrated by a newer version ({', '.join(unknown)})."
+            " Start that version, or set DATABASE_URL to another database."
         )
     if late := sorted(version for version in set(here) - done if done and version < max(done)):
         raise ConfigurationError(
-            f"Migrations {', '.join(late)} are older than the newest one applied: apply them with"
-            " `supabase db push --include-all` after reading them"
+            f"Migrations {', '.join(late)} are older than the newest one applied. Read them, then apply them with"
+            " `supabase db push --include-all`."
         )
 
 
@@ -112,7 +112,7 @@ def _run_files(connection: psycopg.Connection, paths: Sequence[Path]) -> None:
 
 
 def _install_jobs(connection: psycopg.Connection) -> None:
-    """The queue's tables belong to procrastinate, so its own files make and upgrade them, in a schema of their own."""
+    """Create and upgrade procrastinate's tables in a schema of their own, with procrastinate's own files."""
     with connection.transaction():
         connection.execute("create schema if not exists jobs")
         connection.execute("set local search_path = jobs")

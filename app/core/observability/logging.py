@@ -1,4 +1,4 @@
-"""Log lines with constant names, ids and numbers. What a person wrote never reaches them, at any level."""
+"""Structured logs with constant event names, ids and numbers. They never contain user content, at any level."""
 
 import logging
 import traceback
@@ -15,11 +15,11 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 def describe(error: BaseException) -> str:
-    """Where an error came from, without its message: messages of databases and parsers quote what they choked on."""
+    """The type and origin of an error without its message, because messages of databases and parsers quote content."""
     frames = traceback.extract_tb(error.__traceback__)[-6:]
-    way = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
+    trace = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
     cause = error.__cause__ or error.__context__
-    return f"{type(error).__name__} at {way}" + (f"; from {describe(cause)}" if cause else "")
+    return f"{type(error).__name__} at {trace}" + (f"; from {describe(cause)}" if cause else "")
 
 
 def _add_request_id(_: object, __: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
@@ -36,7 +36,7 @@ def _hide_error_messages(_: object, __: str, event: MutableMapping[str, object])
 
 
 class LibraryHandler(logging.Handler):
-    """Passes on that a library complained and where, but not its words: they may quote content."""
+    """Logs the origin of a library's message, but not its text, which may quote content."""
 
     def emit(self, record: logging.LogRecord) -> None:
         event: dict[str, object] = {"logger": record.name, "at": f"{Path(record.pathname).name}:{record.lineno}"}
@@ -44,9 +44,9 @@ class LibraryHandler(logging.Handler):
             event["error"] = describe(record.exc_info[1])
         if record.name.split(".")[0] in TRUSTED and not record.exc_info:
             event["message"] = record.getMessage()
-        # Libraries invent levels of their own, which structlog does not know.
+        # Libraries define their own levels, which structlog does not know.
         level = max(known for known in LEVELS if known <= max(record.levelno, LEVELS[0]))
-        structlog.get_logger().log(level, "library.said", **event)
+        structlog.get_logger().log(level, "library.message", **event)
 
 
 def configure_logging(level: str, *, as_json: bool) -> None:

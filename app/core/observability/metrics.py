@@ -1,4 +1,4 @@
-"""What /metrics says. Labels are route templates and fixed words, never ids and never content."""
+"""The metrics of /metrics. Labels are route templates and fixed words, never ids or content."""
 
 from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram
 
@@ -15,7 +15,7 @@ LATENCY = Histogram(
 IN_FLIGHT = Gauge("keepsake_requests_in_flight", "Requests being answered", registry=REGISTRY)
 THROTTLED = Counter("keepsake_throttled", "Requests refused with 429", ["limit"], registry=REGISTRY)
 LIMITS_UNAVAILABLE = Counter(
-    "keepsake_rate_limit_unavailable", "Requests let through because the counters were away", registry=REGISTRY
+    "keepsake_rate_limit_unavailable", "Requests allowed while the counters were unavailable", registry=REGISTRY
 )
 POOL_SIZE = Gauge("keepsake_database_connections", "Connections the pool may open", registry=REGISTRY)
 POOL_IN_USE = Gauge("keepsake_database_connections_in_use", "Connections in use", registry=REGISTRY)
@@ -23,7 +23,7 @@ JOBS = Counter("keepsake_jobs", "Jobs run", ["task", "outcome"], registry=REGIST
 JOBS_WAITING = Gauge("keepsake_jobs_waiting", "Jobs not finished", ["status"], registry=REGISTRY)
 MODEL_BREAKER = Enum(
     "keepsake_model_breaker",
-    "Whether the language model is asked: closed asks, open does not, half_open tries",
+    "State of the circuit breaker: closed sends requests, open refuses them, half_open sends one",
     states=["closed", "open", "half_open"],
     registry=REGISTRY,
 )

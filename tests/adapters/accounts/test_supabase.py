@@ -220,7 +220,7 @@ async def test_success_of_the_wrong_shape_is_502(body: bytes, ask: GoTrueIdentit
     ids=["time", "id", "token"],
 )
 @respx.mock
-async def test_a_session_of_the_wrong_shape_is_502(broken: dict[str, object], ask: GoTrueIdentity) -> None:
+async def test_session_of_the_wrong_shape_is_502(broken: dict[str, object], ask: GoTrueIdentity) -> None:
     play("sign_in", httpx.Response(200, json=broken))
     assert (await refused(ask.sign_in("a@b.co", "pw"))).status == 502
 
@@ -229,7 +229,7 @@ async def test_a_session_of_the_wrong_shape_is_502(broken: dict[str, object], as
 
 
 @respx.mock
-async def test_a_session_says_who_it_is_for(ask: GoTrueIdentity) -> None:
+async def test_session_contains_its_account(ask: GoTrueIdentity) -> None:
     body = session("ana")
     play("sign_in", httpx.Response(200, json=body))
     signed_in = await ask.sign_in("ana@example.com", "pw")
@@ -239,7 +239,7 @@ async def test_a_session_says_who_it_is_for(ask: GoTrueIdentity) -> None:
 
 
 @respx.mock
-async def test_a_sign_up_that_awaits_a_mail_has_no_session(ask: GoTrueIdentity) -> None:
+async def test_unconfirmed_sign_up_has_no_session(ask: GoTrueIdentity) -> None:
     play("sign_up", httpx.Response(200, json=user("ana@example.com", email_confirmed_at=None, confirmed_at=None)))
     made = await ask.sign_up("ana@example.com", "pw", {})
     assert isinstance(made, Account)
@@ -247,26 +247,26 @@ async def test_a_sign_up_that_awaits_a_mail_has_no_session(ask: GoTrueIdentity) 
 
 
 @respx.mock
-async def test_a_taken_address_looks_like_a_new_one_where_mails_are_confirmed(ask: GoTrueIdentity) -> None:
+async def test_taken_address_looks_like_a_new_one_with_confirmation(ask: GoTrueIdentity) -> None:
     play("sign_up", httpx.Response(200, json=user(identities=[], email_confirmed_at=None, confirmed_at=None)))
     assert isinstance(await ask.sign_up("ana@example.com", "pw", {}), Account)
 
 
 @respx.mock
-async def test_half_of_a_secured_change_of_address_is_no_session_yet(ask: GoTrueIdentity) -> None:
+async def test_half_confirmed_change_of_address_has_no_session(ask: GoTrueIdentity) -> None:
     play("verify a link", httpx.Response(200, json={"code": "200", "msg": "Confirmation link accepted."}))
     assert await ask.verify(MailKind.EMAIL_CHANGE, MailedLink("hash")) is None
 
 
 @respx.mock
-async def test_an_address_that_waits_to_be_confirmed_is_shown(ask: GoTrueIdentity) -> None:
+async def test_unconfirmed_new_address_is_shown(ask: GoTrueIdentity) -> None:
     play("update_account", httpx.Response(200, json=user(new_email="new@example.com")))
     changed = await ask.update_account(TOKEN, AccountChange(email="new@example.com"))
     assert (changed.email, changed.new_email) == ("ana@example.com", "new@example.com")
 
 
 @respx.mock
-async def test_finding_walks_every_page_until_an_empty_one(ask: GoTrueIdentity) -> None:
+async def test_admin_find_reads_pages_until_an_empty_one(ask: GoTrueIdentity) -> None:
     pages = [[user("a@b.co"), user("b@b.co")], [user("C@b.co")], []]
     answers = [httpx.Response(200, json={"users": page, "aud": ""}) for page in pages]
     route = respx.get(f"{URL}/admin/users").mock(side_effect=answers)
@@ -344,7 +344,7 @@ async def test_errors_have_a_status_a_stable_code_and_a_sentence(
 
 
 @respx.mock
-async def test_gotrues_own_sentence_says_what_is_wrong_with_a_value(ask: GoTrueIdentity) -> None:
+async def test_message_of_gotrue_is_kept_for_invalid_values(ask: GoTrueIdentity) -> None:
     play("sign_up", refusal(400, "validation_failed", "Password cannot be longer than 72 characters"))
     assert (await refused(ask.sign_up("a@b.co", "p" * 73, {}))).detail == "Password cannot be longer than 72 characters"
 
@@ -355,7 +355,9 @@ async def test_gotrues_own_sentence_says_what_is_wrong_with_a_value(ask: GoTrueI
 )
 @pytest.mark.parametrize("name", ["sign_up", "update_account"])
 @respx.mock
-async def test_a_weak_password_says_what_to_change(name: str, reason: str, advice: str, ask: GoTrueIdentity) -> None:
+async def test_weak_password_error_says_what_to_change(
+    name: str, reason: str, advice: str, ask: GoTrueIdentity
+) -> None:
     weak = {"weak_password": {"reasons": [reason]}}
     play(name, refusal(422, "weak_password", "Password should be at least 8 characters.", **weak))
     error = await refused(CALLS[name][0](ask))
@@ -365,7 +367,7 @@ async def test_a_weak_password_says_what_to_change(name: str, reason: str, advic
 
 @pytest.mark.parametrize("extra", [{}, {"weak_password": None}, {"weak_password": {"reasons": None}}], ids=repr)
 @respx.mock
-async def test_a_weak_password_without_reasons_is_still_one(extra: dict[str, object], ask: GoTrueIdentity) -> None:
+async def test_weak_password_without_reasons_is_recognised(extra: dict[str, object], ask: GoTrueIdentity) -> None:
     play("sign_up", refusal(422, "weak_password", "Too weak.", **extra))
     error = await refused(ask.sign_up("a@b.co", "pw", {}))
     assert (error.status, error.reason) == (422, "weak_password")
@@ -373,7 +375,7 @@ async def test_a_weak_password_without_reasons_is_still_one(extra: dict[str, obj
 
 @pytest.mark.parametrize("name", ["sign_up", "sign_in", "refresh", "verify a code", "update_account", "recover"])
 @respx.mock
-async def test_too_many_requests_keep_the_wait_they_came_with(name: str, ask: GoTrueIdentity) -> None:
+async def test_too_many_requests_keep_retry_after(name: str, ask: GoTrueIdentity) -> None:
     answer = refusal(429, "over_request_rate_limit", "Request rate limit reached")
     answer.headers["Retry-After"] = "17"
     play(name, answer)
@@ -385,7 +387,7 @@ async def test_too_many_requests_keep_the_wait_they_came_with(name: str, ask: Go
     "header", ["16.2", format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)], ids=["seconds", "date"]
 )
 @respx.mock
-async def test_a_wait_is_whole_seconds_however_it_was_written(header: str, ask: GoTrueIdentity) -> None:
+async def test_retry_after_is_whole_seconds(header: str, ask: GoTrueIdentity) -> None:
     play("sign_in", httpx.Response(429, text="<html>", headers={"Retry-After": header}))
     error = await refused(ask.sign_in("a@b.co", "pw"))
     assert error.status == 429
@@ -393,7 +395,7 @@ async def test_a_wait_is_whole_seconds_however_it_was_written(header: str, ask: 
 
 
 @respx.mock
-async def test_a_wait_named_only_in_the_sentence_is_found_there(ask: GoTrueIdentity) -> None:
+async def test_retry_after_is_read_from_the_message(ask: GoTrueIdentity) -> None:
     sentence = "For security purposes, you can only request this after 42 seconds."
     play("sign_up", refusal(429, "over_email_send_rate_limit", sentence))
     error = await refused(ask.sign_up("a@b.co", "pw", {}))
@@ -402,7 +404,7 @@ async def test_a_wait_named_only_in_the_sentence_is_found_there(ask: GoTrueIdent
 
 @pytest.mark.parametrize("header", [{}, {"Retry-After": "soon"}], ids=repr)
 @respx.mock
-async def test_a_wait_nobody_named_is_not_made_up(header: dict[str, str], ask: GoTrueIdentity) -> None:
+async def test_missing_retry_after_is_not_invented(header: dict[str, str], ask: GoTrueIdentity) -> None:
     answer = refusal(429, "over_request_rate_limit", "Request rate limit reached")
     answer.headers.update(header)
     play("sign_in", answer)
@@ -411,7 +413,7 @@ async def test_a_wait_nobody_named_is_not_made_up(header: dict[str, str], ask: G
 
 
 @respx.mock
-async def test_an_outage_that_says_how_long_passes_it_on(ask: GoTrueIdentity) -> None:
+async def test_retry_after_of_an_outage_is_kept(ask: GoTrueIdentity) -> None:
     play("sign_in", httpx.Response(503, text="maintenance", headers={"Retry-After": "120"}))
     assert (await refused(ask.sign_in("a@b.co", "pw"))).headers == {"Retry-After": "120"}
 
@@ -427,9 +429,7 @@ async def test_an_outage_that_says_how_long_passes_it_on(ask: GoTrueIdentity) ->
     ],
 )
 @respx.mock
-async def test_a_mail_that_was_not_sent_does_not_tell_who_has_an_account(
-    name: str, status: int, code: str, ask: GoTrueIdentity
-) -> None:
+async def test_failed_mail_does_not_reveal_the_account(name: str, status: int, code: str, ask: GoTrueIdentity) -> None:
     play(name, refusal(status, code, "Only for those who exist."))
     with capture_logs() as logs:
         await CALLS[name][0](ask)
@@ -438,7 +438,7 @@ async def test_a_mail_that_was_not_sent_does_not_tell_who_has_an_account(
 
 @pytest.mark.parametrize("bad", ["not-a-token", "a.b.c", "ä.ö.ü", "", "x" * 5000])
 @respx.mock
-async def test_garbage_for_a_token_changes_nobody(bad: str, ask: GoTrueIdentity) -> None:
+async def test_invalid_token_changes_no_account(bad: str, ask: GoTrueIdentity) -> None:
     route = respx.route().mock(return_value=refusal(400, "refresh_token_not_found"))
     assert (await refused(ask.update_account(bad, AccountChange(metadata={})))).status == 401
     assert all(call.request.method != "PUT" for call in route.calls)
@@ -446,7 +446,7 @@ async def test_garbage_for_a_token_changes_nobody(bad: str, ask: GoTrueIdentity)
 
 @pytest.mark.parametrize("seconds", [-60, 3])
 @respx.mock
-async def test_a_token_at_its_end_is_not_refreshed_behind_its_owners_back(seconds: int, ask: GoTrueIdentity) -> None:
+async def test_expiring_token_is_not_refreshed(seconds: int, ask: GoTrueIdentity) -> None:
     respx.get(f"{URL}/user").respond(json=user())
     respx.post(f"{URL}/token").mock(return_value=refusal(400, "refresh_token_not_found"))
     error = await refused(ask.update_account(token(seconds=seconds), AccountChange(metadata={})))
@@ -454,13 +454,13 @@ async def test_a_token_at_its_end_is_not_refreshed_behind_its_owners_back(second
 
 
 @respx.mock
-async def test_characters_that_cannot_be_sent_are_the_callers_error(ask: GoTrueIdentity) -> None:
+async def test_unsendable_characters_are_a_client_error(ask: GoTrueIdentity) -> None:
     assert (await refused(ask.sign_in("a@b.co", "\ud800"))).status == 400
     assert (await refused(ask.sign_in("", ""))).status == 422
 
 
 @respx.mock
-async def test_a_failure_is_logged_without_what_anybody_wrote(ask: GoTrueIdentity) -> None:
+async def test_failure_is_logged_without_content(ask: GoTrueIdentity) -> None:
     play("sign_in", httpx.Response(200, json={"leak": "sentinel-in-answer"}))
     with capture_logs() as logs:
         error = await refused(ask.sign_in("sentinel@example.com", "sentinel-password"))
@@ -472,7 +472,7 @@ async def test_a_failure_is_logged_without_what_anybody_wrote(ask: GoTrueIdentit
 
 
 @respx.mock
-async def test_two_people_at_once_never_act_with_each_others_session(ask: GoTrueIdentity) -> None:
+async def test_concurrent_users_never_share_a_session(ask: GoTrueIdentity) -> None:
     """One gateway, every step of two people's lives interleaved: GoTrue sees each with their own token and address."""
     tokens = {name: token(name) for name in ("ana", "ben")}
     homes = {"ana": ANA, "ben": BEN}
@@ -508,7 +508,7 @@ async def test_two_people_at_once_never_act_with_each_others_session(ask: GoTrue
 
 
 @respx.mock
-async def test_the_next_call_without_a_token_carries_nobodys(ask: GoTrueIdentity) -> None:
+async def test_call_without_a_token_sends_no_earlier_token(ask: GoTrueIdentity) -> None:
     play("sign_in", success("sign_in"))
     route = play("recover", success("recover"))
     await ask.sign_in("a@b.co", "pw")
@@ -532,7 +532,7 @@ each_of_peoples = pytest.mark.parametrize("name", PEOPLES_CALLS)
 
 @each_of_peoples
 @respx.mock
-async def test_the_callers_address_is_forwarded_with_the_secret_key(name: str, ask: GoTrueIdentity) -> None:
+async def test_address_of_the_client_is_forwarded_with_the_secret_key(name: str, ask: GoTrueIdentity) -> None:
     route = play(name, success(name))
     await PEOPLES_CALLS[name](ask, ANA)
     sent = route.calls.last.request.headers
@@ -541,7 +541,7 @@ async def test_the_callers_address_is_forwarded_with_the_secret_key(name: str, a
 
 @each_of_peoples
 @respx.mock
-async def test_without_the_secret_key_no_address_is_forwarded(name: str, ask_unprivileged: GoTrueIdentity) -> None:
+async def test_address_is_not_forwarded_without_the_secret_key(name: str, ask_unprivileged: GoTrueIdentity) -> None:
     route = play(name, success(name))
     await PEOPLES_CALLS[name](ask_unprivileged, ANA)
     sent = route.calls.last.request.headers
@@ -551,7 +551,7 @@ async def test_without_the_secret_key_no_address_is_forwarded(name: str, ask_unp
 
 @pytest.mark.parametrize("ip", [None, "", "unknown", "1.2.3.4, 5.6.7.8", "1.2.3.4\r\nX: y"])
 @respx.mock
-async def test_what_is_no_address_is_not_forwarded(ip: str | None, ask: GoTrueIdentity) -> None:
+async def test_invalid_address_is_not_forwarded(ip: str | None, ask: GoTrueIdentity) -> None:
     route = play("sign_in", success("sign_in"))
     await ask.sign_in("a@b.co", "pw", ip=ip)
     sent = route.calls.last.request.headers
@@ -559,7 +559,7 @@ async def test_what_is_no_address_is_not_forwarded(ip: str | None, ask: GoTrueId
     assert sent["apikey"] == PUBLISHABLE
 
 
-async def test_administration_without_the_secret_key_says_which_setting_is_missing(
+async def test_administration_without_the_secret_key_names_the_setting(
     ask_unprivileged: GoTrueIdentity,
 ) -> None:
     for call in (ask_unprivileged.admin_get(ACCOUNT), ask_unprivileged.admin_delete(ACCOUNT)):
@@ -569,15 +569,13 @@ async def test_administration_without_the_secret_key_says_which_setting_is_missi
 
 
 @respx.mock
-async def test_the_shared_connections_stay_open(ask: GoTrueIdentity, http: httpx.AsyncClient) -> None:
+async def test_shared_connections_stay_open(ask: GoTrueIdentity, http: httpx.AsyncClient) -> None:
     play("sign_in", success("sign_in"))
     await ask.sign_in("a@b.co", "pw")
     assert not http.is_closed
 
 
 @respx.mock
-async def test_connections_that_were_closed_are_a_provider_that_is_away(
-    ask: GoTrueIdentity, http: httpx.AsyncClient
-) -> None:
+async def test_closed_connections_are_an_unavailable_provider(ask: GoTrueIdentity, http: httpx.AsyncClient) -> None:
     await http.aclose()
     assert (await refused(ask.sign_in("a@b.co", "pw"))).status == 503

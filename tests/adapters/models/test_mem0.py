@@ -59,7 +59,7 @@ async def fail(extractor: Mem0Extractor, request: ExtractionRequest = REQUEST) -
 # ---------------------------------------------------------------- what comes out
 
 
-async def test_facts_come_back_as_they_were_said_and_by_whom(make: Make, model_server: ModelServer) -> None:
+async def test_facts_keep_their_text_and_speaker(make: Make, model_server: ModelServer) -> None:
     model_server.extraction(Facts("User moved to Lisbon", "L'utilisatrice aime le thé"))
     model_server.extraction(Facts("Assistant recommended Belém", attributed_to="assistant"))
     extractor = make()
@@ -71,7 +71,7 @@ async def test_facts_come_back_as_they_were_said_and_by_whom(make: Make, model_s
     assert fact.attributed_to is Role.ASSISTANT
 
 
-async def test_nothing_worth_remembering_is_an_empty_extraction(make: Make, model_server: ModelServer) -> None:
+async def test_no_facts_are_an_empty_extraction(make: Make, model_server: ModelServer) -> None:
     model_server.extraction(Facts())
     assert (await make().extract(REQUEST)).facts == []
     assert len(model_server.extractions) == 1
@@ -86,7 +86,7 @@ async def test_nothing_worth_remembering_is_an_empty_extraction(make: Make, mode
         Raw('{"memory": ["User likes tea", {"id": "1"}, 7]}'),
     ],
 )
-async def test_a_model_that_wraps_its_answer_is_understood(make: Make, model_server: ModelServer, answer: Says) -> None:
+async def test_wrapped_json_is_parsed(make: Make, model_server: ModelServer, answer: Says) -> None:
     model_server.extraction(answer)
     assert (await make().extract(REQUEST)).facts == [ExtractedFact("User likes tea")]
     assert len(model_server.extractions) == 1
@@ -106,16 +106,14 @@ NONSENSE = [
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE)
-async def test_nonsense_twice_is_a_failure_and_never_an_empty_success(
-    make: Make, model_server: ModelServer, nonsense: Behaviour
-) -> None:
+async def test_two_unusable_answers_are_a_failure(make: Make, model_server: ModelServer, nonsense: Behaviour) -> None:
     model_server.extraction(nonsense, nonsense, Facts("too late"))
     assert (await fail(make())).retry_after is None
     assert len(model_server.extractions) == 2
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE)
-async def test_nonsense_once_is_forgiven(make: Make, model_server: ModelServer, nonsense: Behaviour) -> None:
+async def test_one_unusable_answer_is_retried(make: Make, model_server: ModelServer, nonsense: Behaviour) -> None:
     model_server.extraction(nonsense, Facts("User likes tea"))
     assert len((await make().extract(REQUEST)).facts) == 1
 
@@ -124,7 +122,7 @@ async def test_nonsense_once_is_forgiven(make: Make, model_server: ModelServer, 
     ("behaviour", "after"),
     [(Fails(429, retry_after="17"), 17), (Fails(429), 5), (Fails(500), 5), (Drops(), 5), (Hangs(), 5)],
 )
-async def test_what_passes_says_when_to_come_back(
+async def test_temporary_failure_has_retry_after(
     make: Make, model_server: ModelServer, behaviour: Behaviour, after: float
 ) -> None:
     model_server.always(behaviour, extraction=True)
@@ -132,11 +130,11 @@ async def test_what_passes_says_when_to_come_back(
     assert len(model_server.extractions) == 1
 
 
-async def test_nobody_listening_says_when_to_come_back(make: Make) -> None:
+async def test_unreachable_model_has_retry_after(make: Make) -> None:
     assert (await fail(make("http://127.0.0.1:9/v1"))).retry_after == 5
 
 
-async def test_a_refused_key_does_not_mend_by_waiting(make: Make, model_server: ModelServer) -> None:
+async def test_refused_key_has_no_retry_after(make: Make, model_server: ModelServer) -> None:
     model_server.extraction(Fails(401))
     failure = await fail(make())
     assert failure.retry_after is None
@@ -146,7 +144,7 @@ async def test_a_refused_key_does_not_mend_by_waiting(make: Make, model_server: 
 # ---------------------------------------------------------------- what goes in
 
 
-async def test_the_prompt_holds_what_was_said_and_what_is_known(make: Make, model_server: ModelServer) -> None:
+async def test_prompt_contains_messages_and_known_memories(make: Make, model_server: ModelServer) -> None:
     tea, dog, cat = (KnownMemory(uuid.uuid4(), f"User has a {thing}", score) for thing, score in TRIO)
     asked: list[Sequence[str]] = []
 
@@ -178,7 +176,7 @@ async def test_the_prompt_holds_what_was_said_and_what_is_known(make: Make, mode
 TRIO = (("tea set", 0.2), ("dog", 0.9), ("cat", 0.5))
 
 
-async def test_storing_is_declined_when_nothing_is_kept(make: Make, model_server: ModelServer) -> None:
+async def test_incognito_asks_the_provider_not_to_store(make: Make, model_server: ModelServer) -> None:
     await make().extract(REQUEST)
     await make().extract(ExtractionRequest(messages=SAID, keep=False))
     kept, unkept = model_server.extractions
@@ -186,12 +184,12 @@ async def test_storing_is_declined_when_nothing_is_kept(make: Make, model_server
     assert unkept["store"] is False
 
 
-async def test_nothing_said_costs_nothing(make: Make, model_server: ModelServer) -> None:
+async def test_no_messages_send_no_request(make: Make, model_server: ModelServer) -> None:
     assert (await make().extract(ExtractionRequest(messages=SAID[:1]))).facts == []
     assert model_server.requests == []
 
 
-async def test_known_memories_out_of_reach_are_a_failure_that_passes(make: Make) -> None:
+async def test_failed_search_for_known_memories_is_temporary(make: Make) -> None:
     async def search(texts: Sequence[str], limit: int) -> list[list[KnownMemory]]:
         raise Unavailable("The embedding model cannot be reached.")
 
@@ -199,7 +197,7 @@ async def test_known_memories_out_of_reach_are_a_failure_that_passes(make: Make)
     assert failure.retry_after == 5
 
 
-async def test_an_extraction_takes_no_thread_of_anybodys(
+async def test_extraction_uses_no_thread_of_the_default_pool(
     make: Make, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """mem0 as shipped goes through the default pool at every step and holds a thread while the model thinks."""
@@ -213,7 +211,7 @@ async def test_an_extraction_takes_no_thread_of_anybodys(
     assert hops == []
 
 
-async def test_cancelling_an_extraction_ends_the_request(make: Make, model_server: ModelServer) -> None:
+async def test_cancelled_extraction_ends_the_request(make: Make, model_server: ModelServer) -> None:
     model_server.always(Hangs(), extraction=True)
     task = asyncio.create_task(make().extract(REQUEST))
     async with asyncio.timeout(10):
@@ -229,7 +227,7 @@ async def test_cancelling_an_extraction_ends_the_request(make: Make, model_serve
 # ---------------------------------------------------------------- other providers
 
 
-async def test_another_provider_by_name(model_server: ModelServer) -> None:
+async def test_mem0_provider_extracts_by_name(model_server: ModelServer) -> None:
     model_server.extraction(Facts("User likes tea"))
     answers = Mem0ExtractionModel("lmstudio", model="any", base_url=model_server.url)
     extractor = Mem0Extractor(answers)
@@ -237,7 +235,7 @@ async def test_another_provider_by_name(model_server: ModelServer) -> None:
     await answers.close()
 
 
-async def test_another_provider_that_fails_or_hangs(model_server: ModelServer) -> None:
+async def test_failing_or_hanging_mem0_provider_is_a_failure(model_server: ModelServer) -> None:
     answers = Mem0ExtractionModel("openai", model="any", api_key="sk", base_url=model_server.url, timeout_seconds=0.5)
     model_server.extraction(Fails(400, error={"message": "Lisbon"}))
     assert "BadRequestError" in (await fail(Mem0Extractor(answers))).reason
@@ -246,21 +244,21 @@ async def test_another_provider_that_fails_or_hangs(model_server: ModelServer) -
     await answers.close()
 
 
-async def test_another_provider_that_says_when_to_come_back(model_server: ModelServer) -> None:
+async def test_retry_after_of_a_mem0_provider_is_kept(model_server: ModelServer) -> None:
     model_server.always(Fails(503, retry_after="0.2"), extraction=True)  # its client waits so long itself, twice
     answers = Mem0ExtractionModel("openai", model="any", api_key="sk", base_url=model_server.url)
     assert (await fail(Mem0Extractor(answers))).retry_after == 0.2
     await answers.close()
 
 
-def test_a_provider_that_cannot_be_used_stops_the_start() -> None:
+def test_unusable_provider_stops_the_start() -> None:
     with pytest.raises(ConfigurationError, match="LLM_PROVIDER"):
         Mem0ExtractionModel("oracle-of-delphi", model="any")
     with pytest.raises(ConfigurationError, match="LLM_BASE_URL"):
         Mem0ExtractionModel("together", model="any", base_url="http://127.0.0.1:9/v1")
 
 
-def test_reading_is_strict_about_the_shape() -> None:
+def test_parse_facts_is_strict_about_the_shape() -> None:
     with pytest.raises(UnusableAnswer):
         parse_facts('{"memory": null}')
 
@@ -307,9 +305,7 @@ print(len(records) > 0)
 """
 
 
-def test_extracting_leaves_no_file_no_connection_no_log_and_no_thread(
-    model_server: ModelServer, tmp_path: Path
-) -> None:
+def test_extraction_leaves_no_file_connection_log_or_thread(model_server: ModelServer, tmp_path: Path) -> None:
     model_server.extraction(Facts("User loves SENTINEL", "User loves SENTINEL"), Raw("SENTINEL"), Raw("SENTINEL"))
     environment = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     child = subprocess.run(

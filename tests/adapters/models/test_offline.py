@@ -63,12 +63,12 @@ NO_STATEMENTS = [
 
 
 @pytest.mark.parametrize("sentence", STATEMENTS)
-def test_a_statement_is_kept(sentence: str) -> None:
+def test_statement_is_kept(sentence: str) -> None:
     assert is_statement(sentence)
 
 
 @pytest.mark.parametrize("sentence", NO_STATEMENTS)
-def test_what_states_nothing_is_not(sentence: str) -> None:
+def test_other_sentences_are_not_kept(sentence: str) -> None:
     assert not is_statement(sentence)
 
 
@@ -84,11 +84,11 @@ def test_what_states_nothing_is_not(sentence: str) -> None:
         ("   ", []),
     ],
 )
-def test_text_is_cut_into_sentences(text: str, expected: list[str]) -> None:
+def test_text_is_split_into_sentences(text: str, expected: list[str]) -> None:
     assert split_sentences(text) == expected
 
 
-async def test_a_persons_own_statements_are_kept_in_their_words() -> None:
+async def test_statements_of_the_user_are_kept_word_for_word() -> None:
     said = ExtractionRequest(
         messages=[
             ChatMessage(Role.SYSTEM, "You live in a castle made of glass."),
@@ -109,7 +109,7 @@ async def answer(system: str, options: ModelOptions | None = None) -> list[str]:
     return [part.text for part in parts if isinstance(part, Token)]
 
 
-async def test_the_answer_is_honest_and_holds_what_is_remembered() -> None:
+async def test_offline_answer_lists_related_memories() -> None:
     tokens = await answer(
         f"Be kind.\n\n{MEMORIES_HEADING}\n- Lives in Lisbon\n- Likes tea\n\nToday is Monday.\n- not this"
     )
@@ -119,9 +119,9 @@ async def test_the_answer_is_honest_and_holds_what_is_remembered() -> None:
     assert len(tokens) > 10
 
 
-async def test_knowing_nothing_is_said_too() -> None:
+async def test_offline_answer_says_that_there_are_no_memories() -> None:
     assert "no related memories" in "".join(await answer("Be kind.\n- and brief"))
 
 
-async def test_an_answer_is_no_longer_than_asked() -> None:
+async def test_offline_answer_respects_max_tokens() -> None:
     assert len(await answer("Be kind.", ModelOptions(max_tokens=4))) == 4

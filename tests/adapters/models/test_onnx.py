@@ -40,12 +40,12 @@ def cosine(one: Vector, other: Vector) -> float:
     return float(np.dot(one, other))
 
 
-async def test_texts_that_mean_the_same_lie_close(embedder: OnnxEmbedder) -> None:
+async def test_texts_with_the_same_meaning_have_near_vectors(embedder: OnnxEmbedder) -> None:
     one, same, other = await embedder.embed([LIKES, ALSO_LIKES, UNRELATED])
     assert cosine(one, same) > 0.6 > 0.3 > cosine(one, other)
 
 
-async def test_a_vector_does_not_depend_on_what_was_embedded_beside_it() -> None:
+async def test_vector_does_not_depend_on_other_texts_of_the_run() -> None:
     alone, crowd = OnnxEmbedder(cache_size=0), OnnxEmbedder(cache_size=0)
     texts = [f"Sentence number {number}, about {'a lot of ' * number**2}nothing." for number in range(12)]
     expected = [(await alone.embed([text]))[0] for text in texts]
@@ -54,7 +54,7 @@ async def test_a_vector_does_not_depend_on_what_was_embedded_beside_it() -> None
     await crowd.close()
 
 
-def test_shorter_texts_in_a_batch_are_padded_without_a_trace() -> None:
+def test_padding_does_not_change_vectors() -> None:
     model = LoadedModel(FOLDER)
     texts = ["Tea.", "Green tea, hot.", "Two cups of green tea."]
     alone = [model.embed([text])[0].tolist() for text in texts]
@@ -72,17 +72,17 @@ def test_shorter_texts_in_a_batch_are_padded_without_a_trace() -> None:
         ([100, 100, 100], [[100, 100], [100]]),
     ],
 )
-def test_pieces_of_similar_length_run_together(lengths: list[int], expected: list[list[int]]) -> None:
+def test_pieces_of_similar_length_share_a_run(lengths: list[int], expected: list[list[int]]) -> None:
     batches = batch_pieces([Piece(0, [1] * length) for length in lengths])
     assert [[len(piece.ids) for piece in batch] for batch in batches] == expected
 
 
-async def test_vectors_are_close_to_those_of_the_original(embedder: OnnxEmbedder) -> None:
+async def test_vectors_are_near_those_of_the_original_model(embedder: OnnxEmbedder) -> None:
     vectors = await embedder.embed([text for pair in PAIRS for text in pair])
     assert min(map(cosine, vectors, np.load(ORIGINAL).astype(float).tolist())) > 0.97
 
 
-def test_the_shipped_file_is_the_one_described() -> None:
+def test_shipped_model_has_the_documented_checksum() -> None:
     digest = hashlib.sha256((FOLDER / "model.onnx").read_bytes()).hexdigest()
     assert f"`{digest}`" in (FOLDER.parent / "README.md").read_text()
 
@@ -93,13 +93,13 @@ async def test_each_text_is_closest_to_its_counterpart(embedder: OnnxEmbedder) -
     assert np.argmax(np.dot(ones, np.transpose(others)), axis=1).tolist() == list(range(len(PAIRS)))
 
 
-async def test_the_end_of_a_long_text_counts(embedder: OnnxEmbedder) -> None:
+async def test_end_of_a_long_text_changes_its_vector(embedder: OnnxEmbedder) -> None:
     filler = "The weather report said nothing in particular about the coming week. " * 60
     without, with_end, end = await embedder.embed([filler, filler + UNRELATED * 8, UNRELATED])
     assert cosine(with_end, end) > cosine(without, end) + 0.1
 
 
-async def test_a_very_long_text_does_not_stop_others(embedder: OnnxEmbedder) -> None:
+async def test_very_long_text_does_not_block_others(embedder: OnnxEmbedder) -> None:
     long = asyncio.create_task(embedder.embed(["long " * 20_000]))
     await asyncio.sleep(0)
     await embedder.embed([LIKES], Purpose.QUERY)
@@ -107,7 +107,7 @@ async def test_a_very_long_text_does_not_stop_others(embedder: OnnxEmbedder) -> 
     await long
 
 
-async def test_concurrent_callers_each_get_their_own(embedder: OnnxEmbedder) -> None:
+async def test_concurrent_callers_get_their_own_vectors(embedder: OnnxEmbedder) -> None:
     texts = [f"Person {number} lives at number {number}." for number in range(40)]
     together = await asyncio.gather(*[embedder.embed([text], Purpose.QUERY) for text in texts])
     fresh = OnnxEmbedder()
@@ -115,7 +115,7 @@ async def test_concurrent_callers_each_get_their_own(embedder: OnnxEmbedder) -> 
     await fresh.close()
 
 
-async def test_a_question_asked_alone_has_the_same_vector_as_in_a_crowd(embedder: OnnxEmbedder) -> None:
+async def test_query_has_the_same_vector_alone_and_in_a_batch(embedder: OnnxEmbedder) -> None:
     texts = [f"Where did person {number} go {'and why ' * number}?" for number in range(8)]
     alone = [(await embedder.embed([text], Purpose.QUERY))[0] for text in texts]
     crowded = OnnxEmbedder()
@@ -123,7 +123,7 @@ async def test_a_question_asked_alone_has_the_same_vector_as_in_a_crowd(embedder
     await crowded.close()
 
 
-async def test_a_caller_who_leaves_takes_nothing_from_others(embedder: OnnxEmbedder) -> None:
+async def test_cancelled_caller_does_not_affect_others(embedder: OnnxEmbedder) -> None:
     leaving = asyncio.create_task(embedder.embed([LIKES]))
     staying = asyncio.create_task(embedder.embed([LIKES]))
     await asyncio.sleep(0)
@@ -133,7 +133,7 @@ async def test_a_caller_who_leaves_takes_nothing_from_others(embedder: OnnxEmbed
     assert leaving.cancelled()
 
 
-async def test_what_was_asked_before_is_not_computed_again() -> None:
+async def test_cached_text_is_not_embedded_again() -> None:
     forgetful, mindful = OnnxEmbedder(cache_size=1), OnnxEmbedder(cache_size=2)
     for embedder in (forgetful, mindful):
         await embedder.embed([LIKES])
@@ -165,7 +165,7 @@ asyncio.run(main())
 """
 
 
-def test_loading_asks_nobody_and_writes_nothing(tmp_path: Path) -> None:
+def test_loading_uses_no_network_and_writes_no_file(tmp_path: Path) -> None:
     before = sorted(path.name for path in FOLDER.iterdir())
     environment = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     child = subprocess.run(

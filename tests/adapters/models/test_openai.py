@@ -57,18 +57,18 @@ async def fail(model: OpenAIModel, options: ModelOptions = PLAIN) -> AppError:
 # ---------------------------------------------------------------- answering
 
 
-async def test_tokens_come_in_order_and_then_the_usage(make: Make, model_server: ModelServer) -> None:
+async def test_tokens_are_streamed_in_order_before_the_usage(make: Make, model_server: ModelServer) -> None:
     model_server.chat(Says("Good", " morning", "."))
     assert await listen(make()) == ("Good morning.", [Usage(11, 3)])
 
 
-async def test_a_server_that_counts_nothing_is_estimated(make: Make, model_server: ModelServer) -> None:
+async def test_missing_usage_is_estimated(make: Make, model_server: ModelServer) -> None:
     model_server.chat(Says("Good", " morning", usage=False))
     [usage] = (await listen(make()))[1]
     assert usage.prompt_tokens > 0 < usage.completion_tokens
 
 
-async def test_what_a_caller_chooses_is_sent_and_nothing_else(make: Make, model_server: ModelServer) -> None:
+async def test_only_given_options_are_sent(make: Make, model_server: ModelServer) -> None:
     await listen(make(), ModelOptions(model="other", temperature=0.2, max_tokens=50, keep=False))
     await listen(make())
     chosen, plain = model_server.conversations
@@ -77,7 +77,7 @@ async def test_what_a_caller_chooses_is_sent_and_nothing_else(make: Make, model_
     assert plain["messages"][1] == {"role": "user", "content": "Hello, SENTINEL"}
 
 
-async def test_a_refusal_reads_like_an_answer(make: Make, model_server: ModelServer) -> None:
+async def test_refusal_is_streamed_like_an_answer(make: Make, model_server: ModelServer) -> None:
     model_server.chat(Refuses("I would rather not."))
     assert (await listen(make()))[0] == "I would rather not."
 
@@ -89,7 +89,7 @@ async def test_a_refusal_reads_like_an_answer(make: Make, model_server: ModelSer
         {"message": "body.max_tokens: Extra inputs are not permitted"},
     ],
 )
-async def test_an_optional_parameter_the_server_refuses_is_said_otherwise(
+async def test_refused_optional_parameter_is_replaced_or_left_out(
     make: Make, model_server: ModelServer, error: dict[str, str]
 ) -> None:
     model, options = make(), ModelOptions(max_tokens=9)
@@ -100,7 +100,7 @@ async def test_an_optional_parameter_the_server_refuses_is_said_otherwise(
     assert sent == [(True, False), (False, True), (False, True)]
 
 
-async def test_openai_itself_is_asked_with_its_newer_name() -> None:
+async def test_openai_gets_the_newer_parameter_name() -> None:
     seen: list[bytes] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:
@@ -118,7 +118,7 @@ async def test_openai_itself_is_asked_with_its_newer_name() -> None:
 # ---------------------------------------------------------------- going away
 
 
-async def test_closing_the_answer_ends_the_request(make: Make, model_server: ModelServer) -> None:
+async def test_closing_the_stream_ends_the_request(make: Make, model_server: ModelServer) -> None:
     model_server.chat(Says(*["word "] * 1000, delay=0.01))
     model = make(at_once=1)
     async with aclosing(model.stream(HELLO, PLAIN)) as parts:
@@ -146,40 +146,40 @@ async def until(true: Callable[[], bool]) -> None:
 # ---------------------------------------------------------------- failing
 
 
-async def test_a_passing_failure_is_tried_again(make: Make, model_server: ModelServer) -> None:
+async def test_temporary_failure_is_retried(make: Make, model_server: ModelServer) -> None:
     model_server.chat(Fails(500), Drops(), Says("Here."))
     assert (await listen(make()))[0] == "Here."
     assert len(model_server.requests) == 3
 
 
-async def test_an_empty_stream_is_tried_again(make: Make, model_server: ModelServer) -> None:
+async def test_empty_stream_is_retried(make: Make, model_server: ModelServer) -> None:
     model_server.chat(Says(finished=False), Says("Here."))
     assert (await listen(make()))[0] == "Here."
 
 
-async def test_a_wait_the_server_asks_for_is_kept() -> None:
+async def test_retry_waits_as_long_as_the_server_asks() -> None:
     asked = status_failure("The model", "LLM", 429, "", {"retry-after": "3"})
     assert all(3 <= retry_delay(tried, asked) <= 4 for tried in range(1, 5))
 
 
-def test_without_being_told_the_pauses_grow() -> None:
+def test_retries_back_off_exponentially() -> None:
     unasked = status_failure("The model", "LLM", 500, "", {})
     assert retry_delay(1, unasked) <= 0.5 < 1 <= retry_delay(3, unasked) <= 2
     assert len({retry_delay(2, unasked) for _ in range(20)}) > 10
 
 
-def test_a_date_to_come_back_at_is_understood() -> None:
+def test_retry_after_may_be_a_date() -> None:
     soon = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(minutes=2), usegmt=True)
     assert 100 < (status_failure("The model", "LLM", 503, "", {"retry-after": soon}).retry_after or 0) <= 120
 
 
-async def test_a_wait_nobody_should_sit_through_is_passed_on(make: Make, model_server: ModelServer) -> None:
+async def test_long_retry_after_is_passed_on(make: Make, model_server: ModelServer) -> None:
     model_server.chat(Fails(429, retry_after="120"))
     error = await fail(make())
     assert (error.status, error.headers["Retry-After"], len(model_server.requests)) == (503, "120", 1)
 
 
-async def test_a_model_that_is_down_is_unavailable(make: Make, model_server: ModelServer) -> None:
+async def test_failing_model_is_unavailable(make: Make, model_server: ModelServer) -> None:
     model_server.always(Fails(500))
     error = await fail(make(tries=2))
     assert isinstance(error, Unavailable)
@@ -187,25 +187,23 @@ async def test_a_model_that_is_down_is_unavailable(make: Make, model_server: Mod
     assert len(model_server.requests) == 2
 
 
-async def test_nobody_listening_is_unavailable(make: Make) -> None:
+async def test_unreachable_model_is_unavailable(make: Make) -> None:
     assert isinstance(await fail(make("http://127.0.0.1:9/v1", tries=1)), Unavailable)
 
 
-async def test_a_model_that_hangs_is_given_up(make: Make, model_server: ModelServer) -> None:
+async def test_hanging_model_times_out(make: Make, model_server: ModelServer) -> None:
     model_server.always(Hangs())
     assert isinstance(await fail(make(timeout_seconds=0.2, tries=1)), TimedOut)
 
 
 @pytest.mark.parametrize("behaviour", [Drops(("Once ", "upon ")), Says("Once", " upon", finished=False)])
-async def test_an_answer_that_breaks_off_is_an_error_and_not_an_answer(
-    make: Make, model_server: ModelServer, behaviour: Drops | Says
-) -> None:
+async def test_incomplete_answer_is_an_error(make: Make, model_server: ModelServer, behaviour: Drops | Says) -> None:
     model_server.chat(behaviour)
     assert isinstance(await fail(make()), Unavailable)
     assert len(model_server.requests) == 1  # what was said cannot be taken back, so it is not said again
 
 
-async def test_a_hang_in_mid_stream_is_given_up(make: Make, model_server: ModelServer) -> None:
+async def test_hang_during_a_stream_times_out(make: Make, model_server: ModelServer) -> None:
     model_server.chat(Hangs(after=("Once ",)))
     assert isinstance(await fail(make(timeout_seconds=0.2)), TimedOut)
 
@@ -220,7 +218,7 @@ async def test_a_hang_in_mid_stream_is_given_up(make: Make, model_server: ModelS
         (429, {"message": "pay", "code": "insufficient_quota"}, Unavailable, "quota"),
     ],
 )
-async def test_what_asking_again_cannot_mend_is_said_at_once(
+async def test_permanent_failure_is_not_retried(
     make: Make, model_server: ModelServer, status: int, error: dict[str, str], expected: type[AppError], word: str
 ) -> None:
     model_server.chat(Fails(status, error=error))
@@ -230,7 +228,7 @@ async def test_what_asking_again_cannot_mend_is_said_at_once(
     assert len(model_server.requests) == 1
 
 
-async def test_a_page_instead_of_an_answer_is_an_error(make: Make) -> None:
+async def test_html_response_is_an_error(make: Make) -> None:
     page = httpx2.MockTransport(lambda _: httpx2.Response(200, text="<html>", headers={"content-type": "text/html"}))
     model = OpenAIModel(Connection(tries=1), model="any", http=httpx2.AsyncClient(transport=page))
     await fail(model)
@@ -242,7 +240,7 @@ async def test_a_page_instead_of_an_answer_is_an_error(make: Make) -> None:
 # ---------------------------------------------------------------- protecting it
 
 
-async def test_failures_in_a_row_open_the_breaker_and_a_success_closes_it(
+async def test_consecutive_failures_open_the_breaker_and_a_success_closes_it(
     make: Make, model_server: ModelServer
 ) -> None:
     model = make(tries=1, rest_seconds=0.2)
@@ -258,7 +256,7 @@ async def test_failures_in_a_row_open_the_breaker_and_a_success_closes_it(
     assert str(model.breaker_state) == "closed"
 
 
-async def test_a_trial_that_is_cancelled_leaves_room_for_the_next(make: Make, model_server: ModelServer) -> None:
+async def test_cancelled_trial_admits_the_next(make: Make, model_server: ModelServer) -> None:
     model = make(tries=1, rest_seconds=0.1)
     model_server.chat(*[Fails(500)] * 5, Hangs())
     for _ in range(5):
@@ -271,7 +269,7 @@ async def test_a_trial_that_is_cancelled_leaves_room_for_the_next(make: Make, mo
     assert (await listen(model))[0] == "Hello there."
 
 
-async def test_being_asked_to_wait_does_not_open_the_breaker(make: Make, model_server: ModelServer) -> None:
+async def test_rate_limit_of_the_server_does_not_open_the_breaker(make: Make, model_server: ModelServer) -> None:
     model = make(tries=1)
     model_server.chat(*[Fails(429, retry_after="60")] * 10)
     for _ in range(10):
@@ -279,7 +277,7 @@ async def test_being_asked_to_wait_does_not_open_the_breaker(make: Make, model_s
     assert model.breaker_state is BreakerState.CLOSED
 
 
-async def test_only_so_many_ask_at_once_and_only_so_many_wait(make: Make, model_server: ModelServer) -> None:
+async def test_concurrent_and_waiting_requests_are_limited(make: Make, model_server: ModelServer) -> None:
     model_server.always(Says("a", "b", delay=0.1))
     model = make(at_once=2, waiting=3)
     outcomes = await asyncio.gather(*[listen(model) for _ in range(8)], return_exceptions=True)
@@ -289,7 +287,7 @@ async def test_only_so_many_ask_at_once_and_only_so_many_wait(make: Make, model_
     assert len(model_server.requests) == 5
 
 
-async def test_health_is_asked_without_being_asked_for_every_time(make: Make, model_server: ModelServer) -> None:
+async def test_health_check_is_cached(make: Make, model_server: ModelServer) -> None:
     model = make()
     assert await model.healthy()
     assert await model.healthy()
@@ -297,7 +295,7 @@ async def test_health_is_asked_without_being_asked_for_every_time(make: Make, mo
     assert not await make("http://127.0.0.1:9/v1").healthy()
 
 
-async def test_nothing_said_is_logged_even_in_debug(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+async def test_content_is_not_logged_even_in_debug(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         await listen(make())
     assert "SENTINEL" not in caplog.text
@@ -307,13 +305,13 @@ async def test_nothing_said_is_logged_even_in_debug(make: Make, caplog: pytest.L
 # ---------------------------------------------------------------- embeddings
 
 
-async def test_an_embedder_that_does_not_answer_stops_the_start(model_server: ModelServer) -> None:
+async def test_unreachable_embedder_stops_the_start(model_server: ModelServer) -> None:
     model_server.chat(Fails(401))
     with pytest.raises(ConfigurationError, match="EMBEDDER_API_KEY"):
         await open_embedder(Connection(model_server.url), model="any")
 
 
-async def test_embedding_is_tried_again_and_sent_in_batches(model_server: ModelServer) -> None:
+async def test_embedding_is_retried_and_batched(model_server: ModelServer) -> None:
     embedder = await open_embedder(Connection(model_server.url), model="any")
     model_server.chat(Fails(503))
     vectors = await embedder.embed([f"text {number}" for number in range(130)])
@@ -322,7 +320,7 @@ async def test_embedding_is_tried_again_and_sent_in_batches(model_server: ModelS
     await embedder.close()
 
 
-async def test_a_raw_answer_is_whatever_was_said(make: Make, model_server: ModelServer) -> None:
+async def test_completion_contains_the_whole_answer(make: Make, model_server: ModelServer) -> None:
     model_server.chat(Raw("{not json"))
     answer = await make().complete(HELLO, PLAIN)
     assert (answer.text, answer.refused, answer.cut_off) == ("{not json", False, False)

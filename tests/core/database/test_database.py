@@ -18,19 +18,19 @@ from tests.conftest import MakeKey, open_client
 COUNT = text("select count(*) from projects where id = :id")
 
 
-async def test_a_project_sees_itself_and_no_other(database: Database, project_id: uuid.UUID) -> None:
+async def test_project_sees_only_its_own_rows(database: Database, project_id: uuid.UUID) -> None:
     async with database.transaction(project_id) as tx:
         assert await tx.scalar(COUNT, {"id": project_id}) == 1
     async with database.transaction(uuid.uuid4()) as tx:
         assert await tx.scalar(COUNT, {"id": project_id}) == 0
 
 
-async def test_forgetting_to_say_for_whom_fails_closed(database: Database, project_id: uuid.UUID) -> None:
+async def test_statement_without_a_scope_fails(database: Database, project_id: uuid.UUID) -> None:
     with pytest.raises(ProgrammingError, match="permission denied"):
         await database.call_private("select count(*) from projects", {})
 
 
-async def test_the_role_ends_with_the_transaction(database: Database, project_id: uuid.UUID) -> None:
+async def test_role_ends_with_the_transaction(database: Database, project_id: uuid.UUID) -> None:
     async with database.transaction(project_id) as tx:
         assert await tx.scalar(text("select current_user")) == "authenticated"
     row = await database.call_private("select current_user, current_setting('request.jwt.claims', true)", {})
@@ -39,7 +39,7 @@ async def test_the_role_ends_with_the_transaction(database: Database, project_id
     assert not row[1]
 
 
-async def test_many_callers_take_turns_on_few_connections(postgres: EmbeddedPostgres, project_id: uuid.UUID) -> None:
+async def test_many_callers_share_few_connections(postgres: EmbeddedPostgres, project_id: uuid.UUID) -> None:
     """Each does what a request does: who asks first, and then its transaction, never two connections at once."""
     database = Database(postgres.url("keepsake_app"), pool_size=5, pool_timeout=20)
     most = 0
@@ -61,7 +61,7 @@ async def test_many_callers_take_turns_on_few_connections(postgres: EmbeddedPost
     await database.close()
 
 
-async def test_many_requests_over_http_take_turns_on_few_connections(
+async def test_many_requests_over_http_share_few_connections(
     resources: Resources, postgres: EmbeddedPostgres, make_key: MakeKey
 ) -> None:
     holder = await make_key()
@@ -77,7 +77,7 @@ async def test_many_requests_over_http_take_turns_on_few_connections(
     await database.close()
 
 
-async def test_a_pool_that_is_used_up_is_told_and_not_waited_for_forever(
+async def test_exhausted_pool_is_reported_after_a_timeout(
     resources: Resources, postgres: EmbeddedPostgres, make_key: MakeKey, project_id: uuid.UUID
 ) -> None:
     holder = await make_key()
@@ -95,7 +95,7 @@ async def test_a_pool_that_is_used_up_is_told_and_not_waited_for_forever(
 WHO = text("select current_user, current_setting('request.jwt.claims', true), pg_backend_pid()")
 
 
-async def test_nothing_of_a_caller_stays_on_the_connection(postgres: EmbeddedPostgres, project_id: uuid.UUID) -> None:
+async def test_connection_keeps_no_state_of_a_caller(postgres: EmbeddedPostgres, project_id: uuid.UUID) -> None:
     database = Database(postgres.url("keepsake_app"), pool_size=1)
     async with database.transaction(project_id, "ana", uuid.uuid4()) as tx:
         role, claims, connection = (await tx.execute(WHO)).one()
@@ -130,7 +130,7 @@ async def fail_halfway(database: Database, project_id: uuid.UUID, mark: str) -> 
         raise RuntimeError("halfway")
 
 
-async def test_a_job_exists_if_and_only_if_its_rows_do(database: Database, project_id: uuid.UUID) -> None:
+async def test_job_exists_if_and_only_if_its_rows_do(database: Database, project_id: uuid.UUID) -> None:
     lost, kept = str(uuid.uuid4()), str(uuid.uuid4())
     with pytest.raises(RuntimeError, match="halfway"):
         await fail_halfway(database, project_id, lost)
@@ -159,7 +159,7 @@ async def test_a_job_exists_if_and_only_if_its_rows_do(database: Database, proje
         ("profiles", "persona"),
     ],
 )
-async def test_work_of_no_project_sees_nothing_that_was_said(database: Database, table: str, column: str) -> None:
+async def test_system_transaction_sees_no_content(database: Database, table: str, column: str) -> None:
     with pytest.raises(ProgrammingError, match=r"permission denied|does not exist") as refused:
         async with database.system() as tx:
             await tx.execute(text(f"select {column} from {table} limit 1"))

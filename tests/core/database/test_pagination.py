@@ -26,18 +26,18 @@ def spell(words: str) -> str:
 
 
 @given(moments, st.uuids())
-def test_a_cursor_leads_back_to_its_row(created_at: dt.datetime, row_id: uuid.UUID) -> None:
+def test_cursor_decodes_to_its_row(created_at: dt.datetime, row_id: uuid.UUID) -> None:
     assert read_cursor(write_cursor(Row(row_id, created_at))) == (created_at.astimezone(dt.UTC), row_id)
 
 
 @given(st.text(max_size=200))
-def test_whatever_is_no_cursor_of_ours_is_a_bad_request(anything: str) -> None:
+def test_invalid_cursor_is_a_bad_request(anything: str) -> None:
     with pytest.raises(BadRequest, match="Pass the `next` of the previous page"):
         read_cursor(anything)
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
-def test_whatever_is_wrapped_like_a_cursor_is_one_or_a_bad_request(moment: str, row_id: str) -> None:
+def test_encoded_text_is_a_cursor_or_a_bad_request(moment: str, row_id: str) -> None:
     try:
         created_at, _ = read_cursor(base64.urlsafe_b64encode(f"{moment}|{row_id}".encode(errors="replace")).decode())
     except BadRequest:
@@ -60,14 +60,14 @@ def test_whatever_is_wrapped_like_a_cursor_is_one_or_a_bad_request(moment: str, 
         *("2026-01-01T00:00:00+00:00:01", "2026-01-01T00:00:00+00:00:00.000001", "9999-12-31T23:59:59.999999+00:00"),
     ],
 )
-async def test_no_cursor_upsets_the_database(client: httpx.AsyncClient, moment: str) -> None:
+async def test_cursor_with_any_timestamp_is_not_a_server_error(client: httpx.AsyncClient, moment: str) -> None:
     cursor = spell(f"{moment}|{uuid.uuid4()}")
     answer = await client.get("/v1/api-keys", params={"cursor": cursor})
     assert answer.status_code in (200, 400), answer.text
     assert (await client.get("/v1/api-keys", params={"cursor": "not ours"})).status_code == 400
 
 
-async def test_pages_give_every_row_once_and_end(client: httpx.AsyncClient) -> None:
+async def test_pages_return_every_row_once(client: httpx.AsyncClient) -> None:
     made = {(await client.post("/v1/api-keys", json={"name": f"key {n}"})).json()["id"] for n in range(5)}
     seen: list[str] = []
     params: dict[str, str | int] = {"limit": 2}

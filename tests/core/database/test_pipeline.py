@@ -26,27 +26,27 @@ async def driver(postgres: EmbeddedPostgres) -> AsyncIterator[Driver]:
         yield driver
 
 
-async def test_a_statement_is_prepared_once_for_each_kind_of_values(driver: Driver) -> None:
+async def test_statement_is_prepared_once_per_combination_of_types(driver: Driver) -> None:
     connection = PipelineConnection(driver, prepares=True)
     for value in (1, 2, 3, "a", "b", None):
         await connection.execute((b"select $1 as value", [value]))
     assert (await connection.execute((PREPARED, ())))[0].many == 3
 
 
-async def test_statements_without_end_are_prepared_up_to_a_point(driver: Driver) -> None:
+async def test_number_of_prepared_statements_is_limited(driver: Driver) -> None:
     connection = PipelineConnection(driver, prepares=True)
     for number in range(MAX_PREPARED + 20):
         assert (await connection.execute((f"select {number} as number".encode(), ())))[0].number == number
     assert (await connection.execute((PREPARED, ())))[0].many == MAX_PREPARED
 
 
-async def test_behind_a_transaction_pooler_nothing_is_prepared(driver: Driver) -> None:
+async def test_nothing_is_prepared_behind_a_transaction_pooler(driver: Driver) -> None:
     connection = PipelineConnection(driver, prepares=False)
     assert (await connection.execute((b"select $1::int as n", [1]), (b"select $1::int as n", [2])))[0].n == 2
     assert (await connection.execute((PREPARED, ())))[0].many == 0
 
 
-async def test_what_was_prepared_may_be_deallocated(driver: Driver) -> None:
+async def test_deallocated_statement_is_prepared_again(driver: Driver) -> None:
     connection = PipelineConnection(driver, prepares=True)
     for statements in ([(b"select 1 as n", ())], [(b"begin", ()), (b"select 1 as n", ())]):
         await connection.execute(*statements)
@@ -55,7 +55,7 @@ async def test_what_was_prepared_may_be_deallocated(driver: Driver) -> None:
         assert (await connection.execute(*statements))[0].n == 1
 
 
-async def test_what_fails_leaves_the_connection_as_it_was(driver: Driver) -> None:
+async def test_connection_works_after_a_failed_statement(driver: Driver) -> None:
     connection = PipelineConnection(driver, prepares=True)
     for _ in range(3):
         with pytest.raises(psycopg.errors.DivisionByZero):
@@ -65,7 +65,7 @@ async def test_what_fails_leaves_the_connection_as_it_was(driver: Driver) -> Non
         assert (await connection.execute((b"select 2 as n", ())))[0].n == 2
 
 
-async def test_words_of_any_length_go_both_ways(database: Database, project_id: uuid.UUID) -> None:
+async def test_long_text_is_sent_and_received(database: Database, project_id: uuid.UUID) -> None:
     words = "Grüße, 世界 " * 300_000
     (row,) = await database.pipeline(project_id, None, (ECHO, {"words": words}))
     assert row.words == words
@@ -73,7 +73,7 @@ async def test_words_of_any_length_go_both_ways(database: Database, project_id: 
     assert (read or b"").decode() == words
 
 
-async def test_a_connection_that_is_lost_fails_once(postgres: EmbeddedPostgres, project_id: uuid.UUID) -> None:
+async def test_lost_connection_fails_once(postgres: EmbeddedPostgres, project_id: uuid.UUID) -> None:
     database = Database(postgres.url("keepsake_app"), pool_size=1)
     for ask in (database.pipeline, database.fetch_text):
         pid = await database.call_private("select pg_backend_pid()", {})
@@ -85,7 +85,7 @@ async def test_a_connection_that_is_lost_fails_once(postgres: EmbeddedPostgres, 
     await database.close()
 
 
-async def test_whoever_stops_waiting_for_much_leaves_the_rest_whole(database: Database, project_id: uuid.UUID) -> None:
+async def test_cancelled_fetch_leaves_the_pool_usable(database: Database, project_id: uuid.UUID) -> None:
     much: Statement = (text("select repeat('x', 20000000) as words, pg_sleep(0.02)"), {})
     for _ in range(5):
         asking = asyncio.create_task(database.fetch_text(project_id, None, much))

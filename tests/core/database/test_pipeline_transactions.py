@@ -25,21 +25,19 @@ async def count(database: Database, project_id: uuid.UUID) -> int:
     return int(row.events)
 
 
-async def test_it_acts_for_one_project_and_user_with_a_time_limit(database: Database, project_id: uuid.UUID) -> None:
+async def test_pipeline_acts_for_one_project_and_user_with_a_timeout(database: Database, project_id: uuid.UUID) -> None:
     for _ in range(5):  # the driver prepares a statement that it meets again
         (row,) = await database.pipeline(project_id, "ann", (WHO, {}))
         assert row == ("authenticated", {"project_id": str(project_id), "user_id": "ann"}, "15s")
 
 
-async def test_the_connection_goes_back_without_role_and_claims(database: Database, project_id: uuid.UUID) -> None:
+async def test_connection_is_returned_without_role_and_claims(database: Database, project_id: uuid.UUID) -> None:
     await database.pipeline(project_id, None, (WHO, {}))
     left = await database.call_private("select current_user, current_setting('request.jwt.claims', true)", {})
     assert tuple(left or ()) == ("keepsake_app", "")
 
 
-async def test_rows_of_another_project_can_be_neither_seen_nor_written(
-    database: Database, project_id: uuid.UUID
-) -> None:
+async def test_pipeline_cannot_read_or_write_another_project(database: Database, project_id: uuid.UUID) -> None:
     await database.pipeline(project_id, None, (NOTE, {"project_id": project_id}))
     assert await count(database, project_id) == 1
     assert await count(database, uuid.uuid4()) == 0
@@ -47,7 +45,7 @@ async def test_rows_of_another_project_can_be_neither_seen_nor_written(
         await database.pipeline(uuid.uuid4(), None, (NOTE, {"project_id": project_id}))
 
 
-async def test_all_of_it_is_kept_or_nothing(database: Database, project_id: uuid.UUID) -> None:
+async def test_pipeline_is_committed_whole_or_not_at_all(database: Database, project_id: uuid.UUID) -> None:
     note = (NOTE, {"project_id": project_id})
     for statements in ([note, (FAIL, {})], [(FAIL, {}), note], [note, (FAIL, {}), note]):
         with pytest.raises(DBAPIError, match="division by zero"):
@@ -57,14 +55,14 @@ async def test_all_of_it_is_kept_or_nothing(database: Database, project_id: uuid
     assert await count(database, project_id) == 2
 
 
-async def test_the_values_of_a_failed_statement_are_in_no_error(database: Database, project_id: uuid.UUID) -> None:
+async def test_error_of_a_statement_does_not_contain_its_values(database: Database, project_id: uuid.UUID) -> None:
     secret = "a secret of somebody's"
     with pytest.raises(DBAPIError) as failure:
         await database.pipeline(project_id, None, (text("select cast(:words as text), 1 / 0"), {"words": secret}))
     assert secret not in str(failure.value)
 
 
-async def test_whoever_stops_waiting_takes_no_connection_along(database: Database, project_id: uuid.UUID) -> None:
+async def test_cancelled_pipeline_returns_its_connection(database: Database, project_id: uuid.UUID) -> None:
     for _ in range(30):
         asking = asyncio.create_task(count(database, project_id))
         await asyncio.sleep(0.0005)

@@ -49,7 +49,7 @@ async def test_errors_have_one_shape(
         ([SECRET], ""),
     ],
 )
-async def test_a_refused_value_is_named_in_a_sentence_and_not_repeated(
+async def test_validation_error_names_the_field_and_not_the_value(
     client: httpx.AsyncClient, body: object, field: str
 ) -> None:
     written = {"content": json.dumps(body), "headers": {"Content-Type": "application/json"}}
@@ -66,7 +66,7 @@ async def test_a_refused_value_is_named_in_a_sentence_and_not_repeated(
     [b"", b"{", b"{'a': 1}", b"\xff\xfe\x00", b'{"name": "\xff"}', b"\x00", b"[" * 100_000, b"NaN", b'{"a": 1e999}'],
     ids=range(9),
 )
-async def test_a_body_that_cannot_be_read_is_the_askers_mistake(client: httpx.AsyncClient, content: bytes) -> None:
+async def test_unreadable_body_is_a_client_error(client: httpx.AsyncClient, content: bytes) -> None:
     answer = await client.post("/v1/profiles", content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code in (400, 422), answer.text
     assert shape_of(answer) == {"detail", "code", "request_id"}
@@ -74,27 +74,27 @@ async def test_a_body_that_cannot_be_read_is_the_askers_mistake(client: httpx.As
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00{", b"[" * 100_000])
-async def test_what_is_no_json_at_all_is_said_to_be_that(client: httpx.AsyncClient, content: bytes) -> None:
+async def test_invalid_json_is_reported_as_such(client: httpx.AsyncClient, content: bytes) -> None:
     answer = await client.post("/v1/profiles", content=content, headers={"Content-Type": "application/json"})
     assert "JSON" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
-async def test_json_that_is_sent_as_something_else_is_told_the_header(client: httpx.AsyncClient, kind: str) -> None:
+async def test_json_with_another_content_type_is_told_the_header(client: httpx.AsyncClient, kind: str) -> None:
     sent = {"content": b'{"name": "x", "user_id": "ana"}', "headers": {"Content-Type": kind}}
     answer = await client.post("/v1/profiles", **sent)  # type: ignore[arg-type]  # two kinds of value in one dict
     assert (answer.status_code, "`Content-Type: application/json`" in answer.json()["detail"]) == (422, True)
 
 
 @pytest.mark.parametrize("user_id", ["", "x" * 501])
-async def test_a_text_has_characters_and_no_items(client: httpx.AsyncClient, user_id: str) -> None:
+async def test_length_errors_speak_of_characters(client: httpx.AsyncClient, user_id: str) -> None:
     answer = await client.post("/v3/memories/add/", json={"messages": "Tea", "user_id": user_id})
     assert answer.json()["detail"].startswith("`user_id`: Value should have at ")
     assert answer.json()["detail"].endswith(" characters")
 
 
 @pytest.mark.parametrize("email", ["", "ana", "ana@", "a b@example.com", "a@@example.com"])
-async def test_no_address_is_answered_with_what_one_looks_like(anonymous: httpx.AsyncClient, email: str) -> None:
+async def test_invalid_email_error_shows_an_example(anonymous: httpx.AsyncClient, email: str) -> None:
     refused = await anonymous.post("/v1/auth/signup", json={"email": email, "password": "correct horse"})
     assert (refused.status_code, refused.json()["detail"]) == (
         422,
@@ -103,18 +103,18 @@ async def test_no_address_is_answered_with_what_one_looks_like(anonymous: httpx.
 
 
 @pytest.mark.parametrize("said", [5, "\x00", [{"content": "\x00"}], [{"content": [{"text": "\x00"}]}], [{"role": "x"}]])
-async def test_a_place_is_named_as_the_asker_wrote_it(client: httpx.AsyncClient, said: object) -> None:
+async def test_validation_error_locates_the_field_in_the_request(client: httpx.AsyncClient, said: object) -> None:
     answer = await client.post("/v3/memories/add/", json={"messages": said, "user_id": "ana"})
     place = answer.json()["detail"].split("`")[1]
     assert set(place.split(".")) <= {"messages", "0", "content", "text", "role"}
 
 
 @pytest.mark.parametrize("path", ["/v1/profiles?user_id=%00", "/v1/profiles?user_id=%ff", "/v1/profiles/%00", "/%00"])
-async def test_odd_addresses_are_no_failure_of_ours(client: httpx.AsyncClient, path: str) -> None:
+async def test_odd_paths_are_not_server_errors(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(path)).status_code < 500
 
 
-async def test_whatever_goes_wrong_has_our_shape_and_leaves_no_word_in_the_log(
+async def test_unexpected_error_has_the_same_shape_and_no_content_in_the_log(
     own: FastAPI, visitor: httpx.AsyncClient, loud: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async def boom(body: dict[str, str]) -> None:
@@ -138,7 +138,7 @@ async def test_whatever_goes_wrong_has_our_shape_and_leaves_no_word_in_the_log(
     assert "4711" not in logged.out + logged.err
 
 
-async def test_ordinary_work_leaves_no_word_in_the_log(
+async def test_ordinary_requests_leave_no_content_in_the_log(
     client: httpx.AsyncClient, loud: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     bodies = (b'{"name": "4711", "user_id": "ana"}', b'{"name": "sentinel 4711', b'{"name": {"4711": 1}}')
@@ -172,7 +172,7 @@ def database_error(kind: type[psycopg.Error]) -> exc.DBAPIError:
         (database_error(psycopg.errors.UndefinedTable), 500, "failed unexpectedly"),
     ],
 )
-def test_what_a_database_says_becomes_a_sentence_of_ours(error: Exception, status: int, word: str) -> None:
+def test_database_errors_are_translated(error: Exception, status: int, word: str) -> None:
     told = translate_database_error(error)
     assert told.status == status
     assert word in told.detail

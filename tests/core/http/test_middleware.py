@@ -35,25 +35,25 @@ async def never() -> None:
 
 
 @pytest.mark.parametrize("given", ["abcdefgh", "A.b_c-1234", "x" * 64])
-async def test_a_request_keeps_the_id_it_came_with(anonymous: httpx.AsyncClient, given: str) -> None:
+async def test_request_keeps_the_id_of_the_client(anonymous: httpx.AsyncClient, given: str) -> None:
     answer = await anonymous.get("/v1/projects", headers={"X-Request-ID": given})
     assert answer.headers["X-Request-ID"] == given
     assert answer.json()["request_id"] == given
 
 
 @pytest.mark.parametrize("given", ["", "short", "x" * 65, "with space", "semi;colon1", "<script>alert", "ümlauts-1"])
-async def test_an_id_that_could_do_harm_is_replaced(anonymous: httpx.AsyncClient, given: str) -> None:
+async def test_unsafe_request_id_is_replaced(anonymous: httpx.AsyncClient, given: str) -> None:
     answer = await anonymous.get("/v1/projects", headers=[(b"X-Request-ID", given.encode())])
     assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-ID"])
     assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
 
 
-async def test_no_two_requests_share_an_id(anonymous: httpx.AsyncClient) -> None:
+async def test_request_ids_are_unique(anonymous: httpx.AsyncClient) -> None:
     answers = [await anonymous.get("/v1/health") for _ in range(20)]
     assert len({answer.headers["X-Request-ID"] for answer in answers}) == 20
 
 
-async def test_every_answer_carries_safe_headers(own: FastAPI, visitor: httpx.AsyncClient) -> None:
+async def test_responses_have_security_headers(own: FastAPI, visitor: httpx.AsyncClient) -> None:
     own.add_api_route("/boom", boom)
     own.add_api_route("/conflict", conflict)
     expected = {
@@ -81,7 +81,7 @@ async def test_api_reference_keeps_its_own_content_security_policy(anonymous: ht
     assert SAFE.items() <= dict(answer.headers).items()
 
 
-async def test_only_chosen_origins_may_read_answers(make_app: MakeApp) -> None:
+async def test_only_configured_origins_may_read_responses(make_app: MakeApp) -> None:
     async with open_client(make_app(cors_origins=(ORIGIN,))) as client:
         for path in ("/v1/health", "/v1/projects", "/nothing"):
             answer = await client.get(path, headers={"Origin": ORIGIN})
@@ -99,7 +99,7 @@ async def test_only_chosen_origins_may_read_answers(make_app: MakeApp) -> None:
         assert "Access-Control-Allow-Origin" not in refused.headers
 
 
-async def test_a_chosen_origin_may_read_why_a_request_failed(make_app: MakeApp) -> None:
+async def test_configured_origin_may_read_error_responses(make_app: MakeApp) -> None:
     app = make_app(cors_origins=(ORIGIN,), request_timeout_seconds=0.05, max_body_bytes=10)
     app.add_api_route("/boom", boom)
     app.add_api_route("/never", never)
@@ -114,7 +114,7 @@ async def test_a_chosen_origin_may_read_why_a_request_failed(make_app: MakeApp) 
     assert "Access-Control-Allow-Origin" not in stranger.headers
 
 
-async def test_nobody_elses_page_may_read_anything_unless_chosen(anonymous: httpx.AsyncClient) -> None:
+async def test_no_origin_may_read_responses_by_default(anonymous: httpx.AsyncClient) -> None:
     answer = await anonymous.get("/v1/health", headers={"Origin": ORIGIN})
     assert "Access-Control-Allow-Origin" not in answer.headers
 
@@ -125,7 +125,7 @@ async def chunks(size: int) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("path", ["/v1/auth/login", "/auth/v1/token?grant_type=password"])
-async def test_a_body_that_is_too_large_is_refused(make_app: MakeApp, path: str) -> None:
+async def test_too_large_body_is_refused(make_app: MakeApp, path: str) -> None:
     async with open_client(make_app(max_body_bytes=10_000)) as client:
         declared = await client.post(path, content=b" " * 10_001)
         sent_in_pieces = await client.post(path, content=chunks(20_000))
@@ -139,7 +139,7 @@ async def test_a_body_that_is_too_large_is_refused(make_app: MakeApp, path: str)
         assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
 
 
-async def test_what_takes_too_long_is_stopped(make_app: MakeApp) -> None:
+async def test_slow_request_is_stopped(make_app: MakeApp) -> None:
     app = make_app(request_timeout_seconds=0.05)
     stopped = asyncio.Event()
 
@@ -159,7 +159,9 @@ async def test_what_takes_too_long_is_stopped(make_app: MakeApp) -> None:
     assert stopped.is_set()
 
 
-async def test_a_timeout_of_something_else_is_not_told_as_ours(own: FastAPI, visitor: httpx.AsyncClient) -> None:
+async def test_other_timeout_errors_are_not_reported_as_the_request_timeout(
+    own: FastAPI, visitor: httpx.AsyncClient
+) -> None:
     async def other() -> None:
         raise TimeoutError
 
@@ -168,7 +170,7 @@ async def test_a_timeout_of_something_else_is_not_told_as_ours(own: FastAPI, vis
 
 
 @pytest.mark.parametrize("path", ["//v1/health", "///v1/health"])
-async def test_slashes_at_the_beginning_are_one(anonymous: httpx.AsyncClient, path: str) -> None:
+async def test_leading_slashes_are_collapsed(anonymous: httpx.AsyncClient, path: str) -> None:
     answer = await anonymous.get(f"http://test{path}")
     assert answer.json() == {"status": "ok"}
 
@@ -178,7 +180,7 @@ def counted(method: str, route: str, status: int) -> float:
     return REGISTRY.get_sample_value("keepsake_requests_total", labels) or 0
 
 
-async def test_figures_name_routes_and_never_what_was_asked_for(client: httpx.AsyncClient) -> None:
+async def test_metrics_label_routes_and_not_paths(client: httpx.AsyncClient) -> None:
     before = counted("GET", "/v1/profiles/{profile_id}", 422)
     missing = counted("GET", "unmatched", 404)
     await client.get("/v1/profiles/sentinel-4711")

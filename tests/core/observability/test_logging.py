@@ -21,7 +21,7 @@ def lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
     return [json.loads(line) for line in said.out.splitlines()]
 
 
-def test_an_error_is_described_by_its_kind_and_place_and_never_its_words() -> None:
+def test_error_is_described_by_type_and_origin_without_its_message() -> None:
     described = describe(fail(fail()))
     assert described.startswith("ValueError at test_logging.py:")
     assert "; from ValueError at test_logging.py:" in described
@@ -29,7 +29,7 @@ def test_an_error_is_described_by_its_kind_and_place_and_never_its_words() -> No
 
 
 @pytest.mark.parametrize("level", [logging.DEBUG, 15, logging.INFO, 25, logging.WARNING, 35, logging.ERROR, 50, 60, 5])
-def test_a_library_is_heard_but_not_quoted_at_any_level(
+def test_messages_of_libraries_are_not_quoted_at_any_level(
     loud: None, capfd: pytest.CaptureFixture[str], level: int
 ) -> None:
     library = logging.getLogger("some.library")
@@ -38,13 +38,13 @@ def test_a_library_is_heard_but_not_quoted_at_any_level(
     library.log(level, "could not parse %s", SECRET)
     library.log(level, SECRET, exc_info=fail())
     said = lines(capfd)
-    assert [line["event"] for line in said] == ["library.said", "library.said"]
+    assert [line["event"] for line in said] == ["library.message", "library.message"]
     assert {line["logger"] for line in said} == {"some.library"}
     assert "test_logging.py" in str(said[0]["at"])
     assert str(said[1]["error"]).startswith("ValueError at test_logging.py")
 
 
-def test_a_trusted_library_is_quoted_unless_it_failed(loud: None, capfd: pytest.CaptureFixture[str]) -> None:
+def test_trusted_library_is_quoted_unless_it_logs_an_error(loud: None, capfd: pytest.CaptureFixture[str]) -> None:
     logging.getLogger("uvicorn.error").warning("address in use")
     logging.getLogger("uvicorn.error").warning(SECRET, exc_info=fail())
     said = lines(capfd)
@@ -52,7 +52,7 @@ def test_a_trusted_library_is_quoted_unless_it_failed(loud: None, capfd: pytest.
     assert "message" not in said[1]
 
 
-def test_every_line_of_a_request_carries_its_id(loud: None, capfd: pytest.CaptureFixture[str]) -> None:
+def test_log_lines_of_a_request_contain_its_id(loud: None, capfd: pytest.CaptureFixture[str]) -> None:
     token = request_id.set("abc")
     logging.getLogger("some.library").warning("x")
     request_id.reset(token)

@@ -3,7 +3,7 @@ import httpx
 from app.core.observability.active_users import ACTIVE_SECONDS, ActiveUsers
 
 
-async def test_metrics_say_how_the_house_does_without_naming_anybody(client: httpx.AsyncClient) -> None:
+async def test_metrics_contain_figures_and_no_names(client: httpx.AsyncClient) -> None:
     await client.get("/v1/profiles", params={"user_id": "sentinel-user"})
     page = (await client.get("/metrics")).text
     for name in (
@@ -17,7 +17,7 @@ async def test_metrics_say_how_the_house_does_without_naming_anybody(client: htt
     assert "sentinel-user" not in page
 
 
-def test_whoever_was_here_lately_counts_once_and_not_forever() -> None:
+def test_active_users_are_counted_once_and_expire() -> None:
     now = [0.0]
     active_users = ActiveUsers(clock=lambda: now[0])
     for name in ("ada", "bob", "ada"):
