@@ -48,7 +48,7 @@ update memories m set categories = g.categories, categorized_at = now()
 from jsonb_to_recordset(cast(:assigned as jsonb)) as g (id uuid, categories text[])
 where m.project_id = :project_id and m.id = g.id and m.categories is null
 """)
-POSTPONE_SQL = text("""
+POSTPONE_CATEGORIZATION_SQL = text("""
 update memories set categorize_tries = categorize_tries + 1,
   categorize_after = now() + make_interval(secs => least(21600, 30 * power(3, categorize_tries))),
   categorized_at = case when categorize_tries + 1 >= :max_tries then now() end
@@ -107,7 +107,9 @@ async def _store(resources: Resources, project_id: UUID, assignments: Assignment
     async with resources.database.transaction(project_id) as tx:
         await tx.execute(SET_CATEGORIES_SQL, {"project_id": project_id, "assigned": json.dumps(assigned)})
         if failed:
-            await tx.execute(POSTPONE_SQL, {"project_id": project_id, "ids": failed, "max_tries": MAX_TRIES})
+            await tx.execute(
+                POSTPONE_CATEGORIZATION_SQL, {"project_id": project_id, "ids": failed, "max_tries": MAX_TRIES}
+            )
             log.warning("memory.not_categorized", project_id=str(project_id), count=len(failed))
     return len(assigned)
 

@@ -14,7 +14,7 @@ limit 1000
 
 @tasks.task(name="memory.categorize", pass_context=True)
 async def categorize_project(context: JobContext, project_id: str) -> None:
-    """A trigger in supabase/migrations defers this job once, however many memories are added before it runs."""
+    """A trigger in supabase/migrations defers this job once for all memories that are added before it runs."""
     await categorize_memories(resources_of(context), UUID(project_id))
 
 

@@ -216,8 +216,8 @@ async def test_rebuild_with_another_embedder_holds_every_memory(
     assert contents(await ask(other, home, "I own 7 marbles", top_k=1)) == ["I own 7 marbles"]
     assert len(await ask(other, home, "marbles", top_k=500)) == 300
     async with house.database.system() as tx:
-        told = (await tx.execute(SELECT_REBUILD_PROGRESS_SQL, {"name": REBUILD_NAME})).one()
-    assert (told.state, told.done) == ("finished", told.total)
+        progress = (await tx.execute(SELECT_REBUILD_PROGRESS_SQL, {"name": REBUILD_NAME})).one()
+    assert (progress.state, progress.done) == ("finished", progress.total)
     await close(other)
     await index.close()
 

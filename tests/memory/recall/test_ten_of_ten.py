@@ -1,4 +1,4 @@
-"""All memories that belong to a question are found, however many others surround them."""
+"""All memories that belong to a question are found, no matter how many others surround them."""
 
 import asyncio
 from collections.abc import AsyncIterator
