@@ -42,7 +42,7 @@ async def test_host_may_end_with_a_slash(kind: type[Any], url: str, make_key: Ma
 async def test_wrong_key_raises_our_sentence(kind: type[Any], url: str) -> None:
     with ExitStack() as stack:
         http = httpx.AsyncClient() if kind is AsyncMemoryClient else stack.enter_context(httpx.Client())
-        with pytest.raises(ValueError, match="Error: This is not an access token"):
+        with pytest.raises(ValueError, match="Error: The credential is neither an access token nor an API key"):
             await asyncio.to_thread(kind, api_key="m0-nonsense", host=url, client=http)
 
 
@@ -390,7 +390,7 @@ async def test_errors_reach_the_client_as_our_sentences(mem0: Mem0) -> None:
         ("add", ("hi",), {"user_id": "a", "expiration_date": "soon"}, "expiration_date"),
         ("add", ("",), {"user_id": "a"}, "nothing to remember"),
         ("get_all", (), {}, "Filters must name"),
-        ("get_all", (), {"filters": {"colour": "red"}}, "not a field of filters"),
+        ("get_all", (), {"filters": {"colour": "red"}}, "Unknown filter field"),
         ("get_all", (), {"filters": {"NOT": ALICE}}, "not only inside a NOT"),
         ("get_all", (), {"filters": ALICE, "page": 0}, "`page` starts at 1"),
         ("get_all", (), {"filters": ALICE, "page_size": 1001}, "between 1 and 1000"),

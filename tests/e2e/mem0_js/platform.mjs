@@ -86,8 +86,8 @@ await refused(
 
 // user profiles
 assert.equal((await client.getProfile({ entityId: "alice" })).status, "not_enabled");
-await refused(ValidationError, "HTTP_400", () => client.generateProfile({ entityId: "alice" }), /switched off/);
-await refused(ValidationError, "HTTP_400", () => client.sampleProfiles(), /switched off/);
+await refused(ValidationError, "HTTP_400", () => client.generateProfile({ entityId: "alice" }), /disabled/);
+await refused(ValidationError, "HTTP_400", () => client.sampleProfiles(), /disabled/);
 const profileSchema = {
   type: "object",
   properties: {
@@ -139,7 +139,7 @@ assert.deepEqual([sample.sampled, sample.eventId], [2, null]);
 assert.deepEqual([...sample.entityIds].sort(), ["alice", "team/bob"]);
 assert.equal((await until(() => client.getProfileJob(sample.statusUrl), terminal)).job.succeeded, 2);
 assert.equal((await client.getProfile({ entityId: "team/bob" })).profile.home_city, "Oslo");
-await refused(RateLimitError, "HTTP_429", () => client.sampleProfiles(), /a moment ago/);
+await refused(RateLimitError, "HTTP_429", () => client.sampleProfiles(), /One sample can be requested/);
 await refused(MemoryNotFoundError, "HTTP_404", () => client.getProfile({ entityId: "nobody" }), /no such user/);
 await refused(MemoryNotFoundError, "HTTP_404", () => client.getProfileJob(randomUUID()));
 
