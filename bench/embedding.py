@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
-from app.adapters.models.onnx import FOLDER, MOST_TEXTS, LoadedModel
+from app.adapters.models.onnx import FOLDER, MAX_BATCH_TEXTS, LoadedModel
 from bench.corpus import sentences
 
 TEXTS, ROUNDS, THREADS = 192, 15, 2
@@ -48,7 +48,7 @@ def alone(embed: Embed, texts: Sequence[str]) -> None:
 
 
 def imported(pool: ThreadPoolExecutor, embed: Embed, texts: Sequence[str]) -> None:
-    list(pool.map(embed, (texts[start : start + MOST_TEXTS] for start in range(0, len(texts), MOST_TEXTS))))
+    list(pool.map(embed, (texts[start : start + MAX_BATCH_TEXTS] for start in range(0, len(texts), MAX_BATCH_TEXTS))))
 
 
 def cost(embed: Embed, texts: Sequence[str]) -> tuple[float, float]:
@@ -61,7 +61,7 @@ def cost(embed: Embed, texts: Sequence[str]) -> tuple[float, float]:
 
 def ways(name: str, embed: Embed, pool: ThreadPoolExecutor) -> dict[str, Embed]:
     together = partial(imported, pool, embed)
-    return {f"{name}, alone": partial(alone, embed), f"{name}, {MOST_TEXTS} a thread, {THREADS} threads": together}
+    return {f"{name}, alone": partial(alone, embed), f"{name}, {MAX_BATCH_TEXTS} a thread, {THREADS} threads": together}
 
 
 def measure(asked: dict[str, Embed]) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, load, numpy_helper
 from tokenizers import Tokenizer
 
-from app.adapters.models.onnx import DIMENSIONS, FOLDER, LONGEST
+from app.adapters.models.onnx import DIMENSIONS, FOLDER, MAX_PIECE_TOKENS
 from bench.corpus import sentences
 
 ORIGINAL = "b24a62574932e345889038933af669508c5dae2be76153c5504362630a8bbdba"
@@ -140,7 +140,7 @@ def embed(graph: Graph) -> str:
     found = graph.add("Gather", graph.kept(f"{words}_quantized"), "input_ids")
     word = graph.add("DequantizeLinear", found, graph.kept(f"{words}_scale"), graph.kept(f"{words}_zero_point"))
     types = graph.original.floats("m.embeddings.token_type_embeddings.weight")
-    places = graph.original.floats("m.embeddings.position_embeddings.weight")[:LONGEST] + types[0]
+    places = graph.original.floats("m.embeddings.position_embeddings.weight")[:MAX_PIECE_TOKENS] + types[0]
     start, axis = (graph.constant(name, np.array([0])) for name in ("start", "axis"))
     length = graph.add("Shape", "input_ids", start=1, end=2)
     return graph.add("Add", word, graph.add("Slice", graph.constant("places", places), start, length, axis))
@@ -184,7 +184,7 @@ def texts() -> Iterator[str]:
 def pieces() -> Iterator[list[int]]:
     tokenizer = Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
     tokenizer.no_padding()
-    tokenizer.enable_truncation(LONGEST)
+    tokenizer.enable_truncation(MAX_PIECE_TOKENS)
     for text in texts():
         encoded = tokenizer.encode(text)
         yield from (each.ids for each in (encoded, *encoded.overflowing))
