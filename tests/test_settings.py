@@ -1,4 +1,4 @@
-"""Settings that cannot be meant stop the start with one sentence that names them."""
+"""Invalid settings stop the start with one sentence that names them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Filling a disk needs a small one, which only root may make. Elsewhere its tests are absent, and said to be."""
+"""Only root can create a small disk to fill. For other users these tests are deselected, with a message."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A process of its own that uses the embedded Postgres of a folder until its standard input ends."""
+"""A process that uses the embedded Postgres of a folder until its standard input ends."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @contextmanager
 def using(data_dir: Path, *, user: str | None = None) -> Iterator[subprocess.Popen[str]]:
-    """The child, once its server is up. Leaving the block lets it stop in order, unless it was killed before."""
+    """The child process, once its server runs. At the end of the block it stops cleanly, unless it was killed."""
     child = subprocess.Popen(
         [sys.executable, "-m", "tests.adapters.postgres_child", str(data_dir), *([user] if user else [])],
         stdin=subprocess.PIPE,
@@ -34,7 +34,7 @@ def using(data_dir: Path, *, user: str | None = None) -> Iterator[subprocess.Pop
 
 
 def become(user: str) -> None:
-    """After everything is imported: the interpreter may live where only root can read."""
+    """Called after all imports, because only root may be able to read the interpreter."""
     account = pwd.getpwnam(user)
     os.setgroups([])
     os.setgid(account.pw_gid)
@@ -52,6 +52,6 @@ async def use(data_dir: Path) -> None:
 
 if __name__ == "__main__":
     for name in sys.argv[2:]:
-        # In a thread, so that the machinery for threads is imported too.
+        # In a thread, so that the modules for threads are imported too.
         asyncio.run(asyncio.to_thread(become, name))
     asyncio.run(use(Path(sys.argv[1])))

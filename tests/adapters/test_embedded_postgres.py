@@ -30,7 +30,7 @@ def answers(server: EmbeddedPostgres) -> bool:
 
 
 def postmaster(data_dir: Path) -> psutil.Process | None:
-    """The server of this folder, found by looking at every process and not by the file that may be wrong."""
+    """The server of this folder, found among all processes, because the lock file may be wrong."""
     wanted = ["-D", str(data_dir.resolve() / "postgres")]
     for process in psutil.process_iter():
         try:
@@ -129,7 +129,7 @@ async def test_lock_file_with_the_pid_of_another_program_is_stale(data_dir: Path
 
 
 async def test_children_of_a_crashed_server_are_killed(data_dir: Path, server: EmbeddedPostgres) -> None:
-    """One in a long calculation does not notice that its server has gone, and Postgres would not notice it."""
+    """A child in a long calculation does not notice the crash, and a new Postgres does not notice the child."""
     await server.start()
     url = server.url("postgres").replace("+psycopg", "")
     busy = await psycopg.AsyncConnection.connect(url, autocommit=True)
@@ -188,7 +188,7 @@ async def test_folder_of_another_user_is_refused(data_dir: Path, server: Embedde
 
 
 def make_strange(folder: Path) -> None:
-    """Somebody else's as far as can be had: root gives it away, anybody else puts a link in its place."""
+    """A folder of another user: root changes its owner, other users replace it with a link."""
     if os.geteuid() == 0:
         os.chown(folder, 12345, 12345)
     else:
@@ -206,7 +206,7 @@ async def test_folder_with_other_files_is_not_changed(data_dir: Path, server: Em
 
 
 async def test_ordinary_user_can_run_the_server(postgres: EmbeddedPostgres) -> None:
-    """As root, somebody without any rights does; as anybody else, whoever runs the suite."""
+    """As root, a user without rights runs it; otherwise the user who runs the tests."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         user = "nobody" if os.geteuid() == 0 else None
         if user:

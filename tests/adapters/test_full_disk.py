@@ -26,7 +26,7 @@ from tests.rows import make_project
 
 
 class SmallDisk:
-    """A disk of its own that can be filled to the last byte."""
+    """A separate disk that a test can fill completely."""
 
     def __init__(self, folder: Path, megabytes: int) -> None:
         self.folder = folder
@@ -92,7 +92,7 @@ async def test_restart_on_a_full_disk_is_one_sentence_and_loses_nothing(
 
 @pytest_asyncio.fixture
 async def client(server: EmbeddedPostgres, resources: Resources) -> AsyncIterator[httpx.AsyncClient]:
-    """The whole app, with the database on the small disk."""
+    """The app with its database on the small disk."""
     await server.start()
     migrate(server.url("postgres"), [SHIM], [GRANTS])
     database = Database(server.url("keepsake_app"))
@@ -144,7 +144,7 @@ async def test_full_disk_is_503_until_there_is_space(
 async def test_database_restarts_after_a_full_disk(
     disk: SmallDisk, server: EmbeddedPostgres, client: httpx.AsyncClient
 ) -> None:
-    """Postgres gives up altogether when it cannot write its own log."""
+    """Postgres stops if it cannot write its write-ahead log."""
     kept = {(await store(client)).json()["name"] for _ in range(3)}
     disk.fill()
     with pytest.raises(psycopg.Error):

@@ -1,4 +1,4 @@
-"""What some packages must be told before they are imported."""
+"""Configuration that some packages read when they are imported."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What carries webhooks: to checked addresses only, whatever a name leads to, and never further than the receiver."""
+"""The webhook client connects to checked addresses only and follows no redirects."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ from tests.webhooks.receiver import ENDLESS, HANGS, REDIRECTS, Receiver, open_re
 
 
 def answers(*each: Sequence[str]) -> Resolve:
-    """A resolver that says something else each time, as one who means harm would."""
+    """A resolver that returns another address each time, like an attacker's."""
     left = list(each)
 
     async def resolve(host: str, port: int) -> Sequence[str]:
@@ -59,7 +59,7 @@ async def test_private_address_among_public_ones_is_refused(receiver: Receiver) 
 
 
 async def test_host_name_is_resolved_once_and_the_checked_address_is_used(receiver: Receiver) -> None:
-    """Where the second answer would be another, a check that asks twice would be worth nothing."""
+    """If the name were resolved again for the connection, the check would be useless."""
     port, asked = receiver.url.rstrip("/").split(":")[2], []
 
     async def resolve(host: str, port: int) -> Sequence[str]:

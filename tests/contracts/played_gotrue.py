@@ -1,4 +1,4 @@
-"""A GoTrue that respx plays: it remembers accounts and sessions, and answers as the real one has been seen to."""
+"""A GoTrue server simulated with respx. It stores accounts and sessions, and responds like the real one."""
 
 import json
 import uuid

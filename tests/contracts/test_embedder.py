@@ -1,4 +1,4 @@
-"""What every Embedder keeps, whichever stands behind the port."""
+"""The contract of the Embedder port, run against every adapter."""
 
 import asyncio
 import math

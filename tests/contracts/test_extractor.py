@@ -1,4 +1,4 @@
-"""What every Extractor keeps, whichever stands behind the port."""
+"""The contract of the Extractor port, run against every adapter."""
 
 import asyncio
 from collections.abc import AsyncIterator

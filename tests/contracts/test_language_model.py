@@ -1,4 +1,4 @@
-"""What every LanguageModel keeps, whichever stands behind the port."""
+"""The contract of the LanguageModel port, run against every adapter."""
 
 import asyncio
 import gc

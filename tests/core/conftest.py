@@ -19,7 +19,7 @@ MakeApp = Callable[..., FastAPI]
 
 @pytest.fixture
 def make_app(resources: Resources) -> MakeApp:
-    """The whole app with other settings, on the same resources."""
+    """The app with other settings and the same resources."""
 
     def make(**values: Any) -> FastAPI:
         return create_app(dataclasses.replace(resources, config=dataclasses.replace(resources.config, **values)))
@@ -28,20 +28,20 @@ def make_app(resources: Resources) -> MakeApp:
 
 
 @pytest.fixture
-def own(make_app: MakeApp) -> FastAPI:
-    """An app to which a test may add routes."""
+def extendable_app(make_app: MakeApp) -> FastAPI:
+    """An app to which a test can add routes."""
     return make_app()
 
 
 @pytest_asyncio.fixture
-async def visitor(own: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    async with open_client(own) as client:
+async def app_client(extendable_app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with open_client(extendable_app) as client:
         yield client
 
 
 @pytest.fixture
-def loud() -> Iterator[None]:
-    """Everything is logged, by us and by every library."""
+def debug_logging() -> Iterator[None]:
+    """Enables debug logs of the app and of all libraries."""
     root = logging.getLogger()
     before = (root.level, list(root.handlers))
     configure_logging("DEBUG", as_json=True)

@@ -1,4 +1,4 @@
-"""Work in the background ends when it is told to, even when it has not heard it."""
+"""A background task ends when it is stopped, even if it loses a cancellation."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from app.core.background_tasks import stop_task
 
 
 async def test_stop_task_cancels_again_after_a_lost_cancellation() -> None:
-    """As Python 3.11's `wait_for` does when what it waited for comes in the same moment."""
+    """Loses a cancellation, as Python 3.11's `wait_for` does if its result arrives at the same time."""
     heard = 0
 
     async def deaf_at_first() -> None:

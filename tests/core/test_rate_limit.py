@@ -22,7 +22,7 @@ UNLIMITED_AUTH = [("GET", "/v1/auth/me"), ("DELETE", "/v1/auth/me")]
 
 
 class Away:
-    """Counters that nobody reaches."""
+    """Counters that are unavailable."""
 
     async def hit(self, windows: Sequence[tuple[str, int]]) -> list[int]:
         raise ConnectionError
@@ -31,7 +31,7 @@ class Away:
 
 
 def limits_of(counters: Counters | None = None, **amounts: int) -> RateLimits:
-    """A day's worth, so that no window ends in the middle of a test."""
+    """Windows of a day, so that none ends during a test."""
     each = {name: RateLimit(name, amounts.get(name, PLENTY), 86400) for name in ("user", "project", "everyone", "chat")}
     return RateLimits(
         counters or InProcessCounters(),
@@ -177,7 +177,7 @@ async def test_tightest_limit_refuses() -> None:
 
 
 async def test_each_sign_in_route_has_its_own_limit(make_app: MakeApp, sign_up: SignUp) -> None:
-    """slowapi passes over a route in silence when its decorator stands in the wrong place."""
+    """slowapi silently ignores a route if its decorator is in the wrong place."""
     app = make_app(auth_limit="2/day")
     token = (await sign_up()).tokens["access_token"]
     async with open_client(app, token) as client:

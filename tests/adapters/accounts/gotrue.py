@@ -1,4 +1,4 @@
-"""What GoTrue answers, as it answers it."""
+"""Responses of GoTrue."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ def user(email: str = "ana@example.com", **changes: object) -> dict[str, object]
 
 
 def token(name: str = "ana", *, seconds: int = 3600) -> str:
-    """Shaped like an access token; the client reads when it ends, and nobody here checks who signed it."""
+    """Has the form of an access token. The client reads its expiry and does not check the signature."""
 
     def part(value: object) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
@@ -50,5 +50,5 @@ def refusal(status: int, code: str, message: str = "No.", **more: object) -> htt
 
 
 def old_refusal(status: int, code: str, message: str = "No.") -> httpx.Response:
-    """As before 2024."""
+    """The format before 2024."""
     return httpx.Response(status, json={"code": status, "error_code": code, "msg": message})

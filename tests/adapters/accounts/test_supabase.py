@@ -1,4 +1,4 @@
-"""Our Supabase mode against what GoTrue and the gateway before it answer."""
+"""Supabase mode: requests to GoTrue, and its responses and those of the gateway in front of it."""
 
 import asyncio
 import json
@@ -107,7 +107,7 @@ def ask_unprivileged(http: httpx.AsyncClient) -> GoTrueIdentity:
 
 
 def play(name: str, response: httpx.Response | Exception) -> respx.Route:
-    """Answer one call so. To update somebody the client first asks who they are."""
+    """Respond to one call. To update an account, the client first reads it."""
     _, method, path, _, _ = CALLS[name]
     if name == "update_account":
         respx.get(f"{URL}/user").respond(json=user())
@@ -130,13 +130,13 @@ async def refused(call: Awaitable[object]) -> AppError:
 
 
 async def error_of(name: str, ask: GoTrueIdentity, answer: httpx.Response | Exception) -> AppError:
-    """What a call fails with when GoTrue answers so. Routes of earlier calls are removed."""
+    """The error of a call with this response. Removes the routes of earlier calls."""
     respx.mock.clear()
     play(name, answer)
     return await refused(CALLS[name][0](ask))
 
 
-# ---------------------------------------------------------------- every call
+# ---------------------------------------------------------------- requests
 
 
 @respx.mock
@@ -225,7 +225,7 @@ async def test_session_of_the_wrong_shape_is_502(broken: dict[str, object], ask:
     assert (await refused(ask.sign_in("a@b.co", "pw"))).status == 502
 
 
-# ---------------------------------------------------------------- what comes back
+# ---------------------------------------------------------------- responses
 
 
 @respx.mock
@@ -278,7 +278,7 @@ async def test_admin_find_reads_pages_until_an_empty_one(ask: GoTrueIdentity) ->
     assert found.email == "C@b.co"
 
 
-# ---------------------------------------------------------------- every refusal
+# ---------------------------------------------------------------- errors
 
 REFUSALS = [
     ("sign_up", 422, "user_already_exists", 409),
@@ -468,12 +468,12 @@ async def test_failure_is_logged_without_content(ask: GoTrueIdentity) -> None:
     assert "sentinel" not in f"{logs}{error}{error.__cause__}"
 
 
-# ---------------------------------------------------------------- whose call it is
+# ---------------------------------------------------------------- separate sessions
 
 
 @respx.mock
 async def test_concurrent_users_never_share_a_session(ask: GoTrueIdentity) -> None:
-    """One gateway, every step of two people's lives interleaved: GoTrue sees each with their own token and address."""
+    """One client, the requests of two users interleaved: GoTrue sees each with its own token and address."""
     tokens = {name: token(name) for name in ("ana", "ben")}
     homes = {"ana": ANA, "ben": BEN}
     by_token = {f"Bearer {value}": name for name, value in tokens.items()}

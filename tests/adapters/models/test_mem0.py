@@ -56,7 +56,7 @@ async def fail(extractor: Mem0Extractor, request: ExtractionRequest = REQUEST) -
     return raised.value
 
 
-# ---------------------------------------------------------------- what comes out
+# ---------------------------------------------------------------- extracted facts
 
 
 async def test_facts_keep_their_text_and_speaker(make: Make, model_server: ModelServer) -> None:
@@ -141,7 +141,7 @@ async def test_refused_key_has_no_retry_after(make: Make, model_server: ModelSer
     assert "LLM_API_KEY" in failure.reason
 
 
-# ---------------------------------------------------------------- what goes in
+# ---------------------------------------------------------------- prompts
 
 
 async def test_prompt_contains_messages_and_known_memories(make: Make, model_server: ModelServer) -> None:
@@ -200,7 +200,7 @@ async def test_failed_search_for_known_memories_is_temporary(make: Make) -> None
 async def test_extraction_uses_no_thread_of_the_default_pool(
     make: Make, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """mem0 as shipped goes through the default pool at every step and holds a thread while the model thinks."""
+    """The shipped mem0 uses the default thread pool for every step and blocks a thread while the model answers."""
     model_server.always(Facts("User likes tea"), extraction=True)
     extractor = make()
     await extractor.extract(REQUEST)  # the first request of an openai client looks at the platform, in a thread

@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001  (the marks and letters of other scripts are meant)
+# ruff: noqa: RUF001  (letters and punctuation of other scripts are intended)
 import pytest
 
 from app.adapters.models.offline import MEMORIES_HEADING, OFFLINE_NOTE, OfflineExtractor, OfflineModel

@@ -16,9 +16,9 @@ LIKES = "She drinks her coffee black, always before seven in the morning."
 ALSO_LIKES = "Early in the day she has a cup of coffee without milk."
 UNRELATED = "The invoice for the new roof came to nine thousand euros."
 CLOSE = 0.9999
-"""Sums of floats differ by the order they are made in, and a batch has another one."""
+"""Sums of floats depend on their order, which differs in a batch."""
 ORIGINAL = Path(__file__).with_name("original_vectors.npy")
-"""Of the pairs below, by the model that the shipped one was made from (app/models/README.md)."""
+"""Similarities of the pairs below by the original model (app/models/README.md)."""
 PAIRS = [
     (LIKES, ALSO_LIKES),
     ("Where did Anna spend her holidays?", "Anna went to Lisbon for two weeks in August."),

@@ -54,7 +54,7 @@ async def fail(model: OpenAIModel, options: ModelOptions = PLAIN) -> AppError:
     return raised.value
 
 
-# ---------------------------------------------------------------- answering
+# ---------------------------------------------------------------- answers
 
 
 async def test_tokens_are_streamed_in_order_before_the_usage(make: Make, model_server: ModelServer) -> None:
@@ -115,7 +115,7 @@ async def test_openai_gets_the_newer_parameter_name() -> None:
     await model.close()
 
 
-# ---------------------------------------------------------------- going away
+# ---------------------------------------------------------------- cancellation
 
 
 async def test_closing_the_stream_ends_the_request(make: Make, model_server: ModelServer) -> None:
@@ -143,7 +143,7 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-# ---------------------------------------------------------------- failing
+# ---------------------------------------------------------------- failures
 
 
 async def test_temporary_failure_is_retried(make: Make, model_server: ModelServer) -> None:
@@ -237,7 +237,7 @@ async def test_html_response_is_an_error(make: Make) -> None:
     await model.close()
 
 
-# ---------------------------------------------------------------- protecting it
+# ---------------------------------------------------------------- circuit breaker and limits
 
 
 async def test_consecutive_failures_open_the_breaker_and_a_success_closes_it(

@@ -40,7 +40,7 @@ async def test_role_ends_with_the_transaction(database: Database, project_id: uu
 
 
 async def test_many_callers_share_few_connections(postgres: EmbeddedPostgres, project_id: uuid.UUID) -> None:
-    """Each does what a request does: who asks first, and then its transaction, never two connections at once."""
+    """Like a request: resolve the caller, then open a transaction, with one connection at a time."""
     database = Database(postgres.url("keepsake_app"), pool_size=5, pool_timeout=20)
     most = 0
 
@@ -142,7 +142,7 @@ async def test_job_exists_if_and_only_if_its_rows_do(database: Database, project
         await tx.execute(RENAME, {"id": project_id})
         await defer(tx, nothing_to_do, mark=kept)
         async with database.system() as other:
-            assert await other.scalar(JOBS, {"mark": kept}) == 0, "nobody may run it before the commit"
+            assert await other.scalar(JOBS, {"mark": kept}) == 0, "the job must not run before the commit"
     async with database.system() as tx:
         assert await tx.scalar(JOBS, {"mark": kept}) == 1
         assert await tx.scalar(NAME, {"id": project_id}) == "Other"

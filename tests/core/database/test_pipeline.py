@@ -1,4 +1,4 @@
-"""The connection under whatever is asked at once: prepared or not, large, cut off, left in the middle."""
+"""PipelineConnection: prepared statements, large results, lost connections and cancelled callers."""
 
 import asyncio
 import uuid

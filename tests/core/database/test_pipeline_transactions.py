@@ -1,4 +1,4 @@
-"""One round trip is one transaction, behind the same wall as any other."""
+"""Database.pipeline: one round trip is one transaction, with row-level security like any other."""
 
 import asyncio
 import uuid
@@ -56,7 +56,7 @@ async def test_pipeline_is_committed_whole_or_not_at_all(database: Database, pro
 
 
 async def test_error_of_a_statement_does_not_contain_its_values(database: Database, project_id: uuid.UUID) -> None:
-    secret = "a secret of somebody's"
+    secret = "a secret of a user"
     with pytest.raises(DBAPIError) as failure:
         await database.pipeline(project_id, None, (text("select cast(:words as text), 1 / 0"), {"words": secret}))
     assert secret not in str(failure.value)

@@ -102,11 +102,13 @@ async def test_invalid_email_error_shows_an_example(anonymous: httpx.AsyncClient
     )
 
 
-@pytest.mark.parametrize("said", [5, "\x00", [{"content": "\x00"}], [{"content": [{"text": "\x00"}]}], [{"role": "x"}]])
-async def test_validation_error_locates_the_field_in_the_request(client: httpx.AsyncClient, said: object) -> None:
-    answer = await client.post("/v3/memories/add/", json={"messages": said, "user_id": "ana"})
-    place = answer.json()["detail"].split("`")[1]
-    assert set(place.split(".")) <= {"messages", "0", "content", "text", "role"}
+@pytest.mark.parametrize(
+    "messages", [5, "\x00", [{"content": "\x00"}], [{"content": [{"text": "\x00"}]}], [{"role": "x"}]]
+)
+async def test_validation_error_locates_the_field_in_the_request(client: httpx.AsyncClient, messages: object) -> None:
+    answer = await client.post("/v3/memories/add/", json={"messages": messages, "user_id": "ana"})
+    location = answer.json()["detail"].split("`")[1]
+    assert set(location.split(".")) <= {"messages", "0", "content", "text", "role"}
 
 
 @pytest.mark.parametrize("path", ["/v1/profiles?user_id=%00", "/v1/profiles?user_id=%ff", "/v1/profiles/%00", "/%00"])
@@ -115,16 +117,16 @@ async def test_odd_paths_are_not_server_errors(client: httpx.AsyncClient, path: 
 
 
 async def test_unexpected_error_has_the_same_shape_and_no_content_in_the_log(
-    own: FastAPI, visitor: httpx.AsyncClient, loud: None, capfd: pytest.CaptureFixture[str]
+    extendable_app: FastAPI, app_client: httpx.AsyncClient, debug_logging: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async def boom(body: dict[str, str]) -> None:
         try:
-            int(body["said"])
+            int(body["text"])
         except ValueError as error:
             raise RuntimeError(f"could not read {body}") from error
 
-    own.add_api_route("/boom", boom, methods=["POST"])
-    answer = await visitor.post("/boom", json={"said": SECRET})
+    extendable_app.add_api_route("/boom", boom, methods=["POST"])
+    answer = await app_client.post("/boom", json={"text": SECRET})
     assert answer.status_code == 500
     assert answer.json() == {
         "detail": "The server failed unexpectedly. Give this request_id to the operator.",
@@ -139,7 +141,7 @@ async def test_unexpected_error_has_the_same_shape_and_no_content_in_the_log(
 
 
 async def test_ordinary_requests_leave_no_content_in_the_log(
-    client: httpx.AsyncClient, loud: None, capfd: pytest.CaptureFixture[str]
+    client: httpx.AsyncClient, debug_logging: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     bodies = (b'{"name": "4711", "user_id": "ana"}', b'{"name": "sentinel 4711', b'{"name": {"4711": 1}}')
     for content in bodies:
@@ -173,7 +175,7 @@ def database_error(kind: type[psycopg.Error]) -> exc.DBAPIError:
     ],
 )
 def test_database_errors_are_translated(error: Exception, status: int, word: str) -> None:
-    told = translate_database_error(error)
-    assert told.status == status
-    assert word in told.detail
-    assert SECRET not in told.detail
+    app_error = translate_database_error(error)
+    assert app_error.status == status
+    assert word in app_error.detail
+    assert SECRET not in app_error.detail

@@ -53,9 +53,9 @@ async def test_request_ids_are_unique(anonymous: httpx.AsyncClient) -> None:
     assert len({answer.headers["X-Request-ID"] for answer in answers}) == 20
 
 
-async def test_responses_have_security_headers(own: FastAPI, visitor: httpx.AsyncClient) -> None:
-    own.add_api_route("/boom", boom)
-    own.add_api_route("/conflict", conflict)
+async def test_responses_have_security_headers(extendable_app: FastAPI, app_client: httpx.AsyncClient) -> None:
+    extendable_app.add_api_route("/boom", boom)
+    extendable_app.add_api_route("/conflict", conflict)
     expected = {
         ("GET", "/v1/health"): 200,
         ("GET", "/nothing"): 404,
@@ -67,7 +67,7 @@ async def test_responses_have_security_headers(own: FastAPI, visitor: httpx.Asyn
         ("GET", "/auth/v1/nothing"): 404,
     }
     for (method, path), status in expected.items():
-        answer = await visitor.request(method, path, json={} if method == "POST" else None)
+        answer = await app_client.request(method, path, json={} if method == "POST" else None)
         assert answer.status_code == status, path
         assert SAFE.items() <= dict(answer.headers).items(), path
         assert answer.headers["content-security-policy"].startswith("default-src 'none'"), path
@@ -160,13 +160,13 @@ async def test_slow_request_is_stopped(make_app: MakeApp) -> None:
 
 
 async def test_other_timeout_errors_are_not_reported_as_the_request_timeout(
-    own: FastAPI, visitor: httpx.AsyncClient
+    extendable_app: FastAPI, app_client: httpx.AsyncClient
 ) -> None:
     async def other() -> None:
         raise TimeoutError
 
-    own.add_api_route("/other", other)
-    assert (await visitor.get("/other")).status_code == 500
+    extendable_app.add_api_route("/other", other)
+    assert (await app_client.get("/other")).status_code == 500
 
 
 @pytest.mark.parametrize("path", ["//v1/health", "///v1/health"])

@@ -16,9 +16,9 @@ def fail(cause: Exception | None = None) -> Exception:
 
 
 def lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
-    said = capfd.readouterr()
-    assert "4711" not in said.out + said.err
-    return [json.loads(line) for line in said.out.splitlines()]
+    logged = capfd.readouterr()
+    assert "4711" not in logged.out + logged.err
+    return [json.loads(line) for line in logged.out.splitlines()]
 
 
 def test_error_is_described_by_type_and_origin_without_its_message() -> None:
@@ -30,32 +30,34 @@ def test_error_is_described_by_type_and_origin_without_its_message() -> None:
 
 @pytest.mark.parametrize("level", [logging.DEBUG, 15, logging.INFO, 25, logging.WARNING, 35, logging.ERROR, 50, 60, 5])
 def test_messages_of_libraries_are_not_quoted_at_any_level(
-    loud: None, capfd: pytest.CaptureFixture[str], level: int
+    debug_logging: None, capfd: pytest.CaptureFixture[str], level: int
 ) -> None:
     library = logging.getLogger("some.library")
     library.setLevel(1)
     logging.getLogger().setLevel(1)
     library.log(level, "could not parse %s", SECRET)
     library.log(level, SECRET, exc_info=fail())
-    said = lines(capfd)
-    assert [line["event"] for line in said] == ["library.message", "library.message"]
-    assert {line["logger"] for line in said} == {"some.library"}
-    assert "test_logging.py" in str(said[0]["at"])
-    assert str(said[1]["error"]).startswith("ValueError at test_logging.py")
+    logged = lines(capfd)
+    assert [line["event"] for line in logged] == ["library.message", "library.message"]
+    assert {line["logger"] for line in logged} == {"some.library"}
+    assert "test_logging.py" in str(logged[0]["at"])
+    assert str(logged[1]["error"]).startswith("ValueError at test_logging.py")
 
 
-def test_trusted_library_is_quoted_unless_it_logs_an_error(loud: None, capfd: pytest.CaptureFixture[str]) -> None:
+def test_trusted_library_is_quoted_unless_it_logs_an_error(
+    debug_logging: None, capfd: pytest.CaptureFixture[str]
+) -> None:
     logging.getLogger("uvicorn.error").warning("address in use")
     logging.getLogger("uvicorn.error").warning(SECRET, exc_info=fail())
-    said = lines(capfd)
-    assert said[0]["message"] == "address in use"
-    assert "message" not in said[1]
+    logged = lines(capfd)
+    assert logged[0]["message"] == "address in use"
+    assert "message" not in logged[1]
 
 
-def test_log_lines_of_a_request_contain_its_id(loud: None, capfd: pytest.CaptureFixture[str]) -> None:
+def test_log_lines_of_a_request_contain_its_id(debug_logging: None, capfd: pytest.CaptureFixture[str]) -> None:
     token = request_id.set("abc")
     logging.getLogger("some.library").warning("x")
     request_id.reset(token)
     logging.getLogger("some.library").warning("x")
-    said = lines(capfd)
-    assert [line.get("request_id") for line in said] == ["abc", None]
+    logged = lines(capfd)
+    assert [line.get("request_id") for line in logged] == ["abc", None]
