@@ -224,7 +224,7 @@ EXPORTS = {
         also=frozenset({400}),
     ),
     ("GET", "/v2/profiles/jobs/{job_id}/"): scoped(
-        Scope.MEMORIES_READ, stranger=404, fills=(("job_id", "{portrait_job_id}"),)
+        Scope.MEMORIES_READ, stranger=404, fills=(("job_id", "{user_profile_job_id}"),)
     ),
 }
 ORGS, ORG = "/api/v1/orgs/organizations/", "/api/v1/orgs/organizations/{organization_id}/"

@@ -37,7 +37,7 @@ class Corner:
     webhook_id: uuid.UUID = field(default_factory=uuid.uuid4)
     delivery_id: uuid.UUID = field(default_factory=uuid.uuid4)
     export_id: uuid.UUID = field(default_factory=uuid.uuid4)
-    portrait_job_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    user_profile_job_id: uuid.UUID = field(default_factory=uuid.uuid4)
     month: dt.date = field(default_factory=lambda: dt.date(1 + uuid.uuid4().int % 9000, 1, 1))
 
     def rows(self) -> dict[str, Row]:
@@ -81,7 +81,7 @@ class Corner:
                 **{"memory_ids": [self.memory_id]},
             },
             "portrait_jobs": {
-                **{**mine, "id": self.portrait_job_id, "operation": "trigger"},
+                **{**mine, "id": self.user_profile_job_id, "operation": "trigger"},
                 **{"idempotency_key": f"{uuid.uuid4()}"},
             },
             "vector_removals": {"memory_id": uuid.uuid4(), "project_id": self.project_id},
@@ -121,7 +121,7 @@ async def make_project(tx: AsyncSession) -> tuple[uuid.UUID, uuid.UUID]:
 
 
 async def make_room(tx: AsyncSession, table: str, corner: Corner) -> None:
-    """There is one portrait of a profile: a renewed one takes the place of the corner's."""
+    """A profile has one user profile, so a second row needs the first one deleted."""
     if table == "portraits":
         await tx.execute(text("delete from public.portraits where profile_id = :id"), {"id": corner.profile_id})
 
