@@ -99,8 +99,8 @@ async def create_memory_export(body: ExportCreate, caller: MemoryReader, resourc
 async def get_memory_export(body: ExportQuery, caller: MemoryReader, resources: ResourcesDep) -> Shape:
     """Returns an export by its id, or the newest one by its filters.
 
-    It is generated now, from the current memories: by the language model, or without one from metadata whose keys are
-    names of the schema's properties.
+    It is generated from the current memories: by the language model, or, if none is configured, from metadata with
+    the same keys as the properties of the schema.
     """
     check_project_matches(caller, body)
     request = await _find_request(resources, caller, body)

@@ -50,8 +50,8 @@ async def list_entities(
     rows = await EntityRepository(tx, caller.project_id).find_entities()
     paged = page is not None or page_size is not None
     number, size = page or 1, (page_size or 100) if paged else max(1, len(rows))
-    shown = [render_entity(row, caller) for row in rows[(number - 1) * size : number * size]]
-    return FastJson(page_of_results(request, number, size, len(rows), shown, **count_by_type(rows)))
+    entities = [render_entity(row, caller) for row in rows[(number - 1) * size : number * size]]
+    return FastJson(page_of_results(request, number, size, len(rows), entities, **count_by_type(rows)))
 
 
 @router.get("/v1/entities/filters/", responses={200: {"model": EntityNames}}, response_class=FastJson)

@@ -72,8 +72,8 @@ async def resolve_namespace(
     user_id = await _resolve_user(tx, caller, origin, profile)
     if user_id is None:
         return Namespace(caller.project_id), origin
-    found = await ProfileRepository(tx, caller.project_id).of_user(user_id, profile)
-    return Namespace(caller.project_id, user_id, found.id), replace(origin, user_id=user_id)
+    stored_profile = await ProfileRepository(tx, caller.project_id).of_user(user_id, profile)
+    return Namespace(caller.project_id, user_id, stored_profile.id), replace(origin, user_id=user_id)
 
 
 async def resolve_known_namespace(

@@ -45,17 +45,17 @@ class DeletionScope:
 
 def read_deletion_scope(request: Request, profile: ProfileChoice) -> DeletionScope:
     """All conditions of the query string together. An unknown one might narrow the scope, so it is refused."""
-    given = {name: value for name, value in request.query_params.multi_items() if name not in IGNORED}
-    if unknown := given.keys() - set(ACCEPTED):
+    parameters = {name: value for name, value in request.query_params.multi_items() if name not in IGNORED}
+    if unknown := parameters.keys() - set(ACCEPTED):
         raise BadRequest(f"delete_all does not accept `{min(unknown)[:40]}`. It accepts {', '.join(ACCEPTED)}")
     if len(request.query_params.multi_items()) != len(request.query_params):
         raise BadRequest("Send each parameter of delete_all only once")
-    if not all(value.strip() for value in given.values()):
+    if not all(value.strip() for value in parameters.values()):
         raise BadRequest("A parameter of delete_all is empty. Omit it if it is not meant")
-    if given == dict.fromkeys(ENTITY_FIELDS, "*"):
+    if parameters == dict.fromkeys(ENTITY_FIELDS, "*"):
         return everything_scope(profile)
     conditions = And(
-        tuple(parse_filters(value if name == "filters" else {name: value}) for name, value in given.items())
+        tuple(parse_filters(value if name == "filters" else {name: value}) for name, value in parameters.items())
     )
     if not has_positive_entity(conditions):
         raise BadRequest("delete_all requires at least one of user_id, agent_id, app_id and run_id")

@@ -56,8 +56,8 @@ async def list_memories_v1(
 @router.post("/v1/memories/search/", responses={200: {"model": OldSearchResponse}}, response_class=FastJson)
 async def search_memories_v1(body: OldSearch, caller: MemoryReader, resources: ResourcesDep) -> FastJson:
     """Searches memories. New clients use POST /v3/memories/search/."""
-    found = await search_memories(resources, caller, to_search_request(body))
-    return FastJson({"results": found, "relations": []} if body.output_format == V1_1 else found)
+    results = await search_memories(resources, caller, to_search_request(body))
+    return FastJson({"results": results, "relations": []} if body.output_format == V1_1 else results)
 
 
 @router.post("/v2/memories/", responses={200: {"model": OldListResponse}}, response_class=FastJson)
@@ -79,8 +79,8 @@ async def list_memories_v2(
 @router.post("/v2/memories/search/", responses={200: {"model": OldSearchResponse}}, response_class=FastJson)
 async def search_memories_v2(body: OldSearch, caller: MemoryReader, resources: ResourcesDep) -> FastJson:
     """Searches memories. New clients use POST /v3/memories/search/."""
-    found = await search_memories(resources, caller, body, threshold=OLD_THRESHOLD)
-    return FastJson({"results": found, "relations": []} if body.output_format == V1_1 else found)
+    results = await search_memories(resources, caller, body, threshold=OLD_THRESHOLD)
+    return FastJson({"results": results, "relations": []} if body.output_format == V1_1 else results)
 
 
 @router.get(

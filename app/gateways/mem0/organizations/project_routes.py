@@ -65,10 +65,10 @@ async def get_administered_project(
     tx: AsyncSession, caller: Caller, organization_id: UUID, project_id: UUID, *, owner: bool = False
 ) -> ProjectRow:
     """End users of a project cannot see its settings and members."""
-    found = await ProjectRepository(tx, caller).get(project_id)
-    if found.role == USER:
+    project = await ProjectRepository(tx, caller).get(project_id)
+    if project.role == USER:
         raise Forbidden("End users of a project cannot see its settings and members")
-    if found.organization_id != organization_id:
+    if project.organization_id != organization_id:
         raise NotFound(f"There is no project {project_id} in the organization {organization_id}")
     return await ProjectRepository(tx, caller).get(project_id, owner=owner)
 
