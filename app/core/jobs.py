@@ -8,7 +8,9 @@ from typing import Any
 
 import procrastinate
 import procrastinate.worker
-from procrastinate.jobs import Job
+import psycopg
+from procrastinate.exceptions import ConnectorException, UniqueViolation
+from procrastinate.jobs import Job, Status
 from procrastinate.tasks import Task
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -95,8 +97,24 @@ class RetryWithBackoff(procrastinate.BaseRetryStrategy):
 
 
 async def requeue_stalled(app: procrastinate.App) -> int:
-    """Queue jobs again whose worker died while it ran them. Returns how many."""
+    """Queue jobs again whose worker died while it ran them. Returns how many.
+
+    Each job is handled in a transaction of its own, so that one that cannot be queued does not stop the others.
+    """
     stalled = list(await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS))
-    for job in stalled:
-        await app.job_manager.retry_job(job)
-    return len(stalled)
+    return sum([await requeue_job(app, job) for job in stalled])
+
+
+async def requeue_job(app: procrastinate.App, job: Job) -> bool:
+    """Queue the job again, or delete it if another job with its queueing lock is waiting, which does the same."""
+    try:
+        try:
+            await app.job_manager.retry_job(job)
+        except UniqueViolation:
+            await app.job_manager.finish_job(job, Status.FAILED, delete_job=True)
+    except ConnectorException as error:
+        # The job is gone if its worker was only slow and has finished it. A lost connection concerns every job.
+        if isinstance(error.__cause__, psycopg.errors.RaiseException):
+            return False
+        raise
+    return True
