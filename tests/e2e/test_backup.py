@@ -77,12 +77,12 @@ async def test_backup_requires_an_existing_folder(keepsake: Resources, folder: P
 
 async def test_restore_refuses_to_overwrite_existing_data(keepsake: Resources, folder: Path, tmp_path: Path) -> None:
     await back_up(settings_of(folder), tmp_path / "backup.tar")
-    with pytest.raises(ConfigurationError, match="already holds a database"):
+    with pytest.raises(ConfigurationError, match="already contains a database"):
         await restore(settings_of(folder), tmp_path / "backup.tar")
 
 
 async def test_restore_requires_the_embedded_database(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="unset DATABASE_URL"):
+    with pytest.raises(ConfigurationError, match="Unset DATABASE_URL"):
         await restore(settings_of(tmp_path / "new", database_url="postgresql://localhost/x"), tmp_path / "backup.tar")
 
 
