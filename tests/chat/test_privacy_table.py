@@ -25,7 +25,7 @@ EXPECTED = {
         "messages": 2,
         "jobs queued": 1,
         "accesses counted": 1,
-        "asked not to store": None,
+        "store parameter": None,
         "short-term messages": 2,
         "ids are given": True,
     },
@@ -37,7 +37,7 @@ EXPECTED = {
         "messages": 2,
         "jobs queued": 0,
         "accesses counted": 0,
-        "asked not to store": None,
+        "store parameter": None,
         "short-term messages": 2,
         "ids are given": True,
     },
@@ -49,7 +49,7 @@ EXPECTED = {
         "messages": 0,
         "jobs queued": 0,
         "accesses counted": 0,
-        "asked not to store": False,
+        "store parameter": False,
         "short-term messages": 2,
         "ids are given": False,
     },
@@ -84,40 +84,40 @@ async def test_privacy_mode_has_exactly_the_effects_of_the_table(
     debug_logging: None,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    said, answered = f"Kwik{uuid.uuid4().hex}", f"Sure{uuid.uuid4().hex}"
+    sent, replied = f"Kwik{uuid.uuid4().hex}", f"Sure{uuid.uuid4().hex}"
     session = await conversation(mode)
     namespace = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
     await remember(chat_resources, namespace, [NewMemory("My sister Ines lives in Lisbon")])
-    model_server.always(Says(answered, " indeed"))
+    model_server.always(Says(replied, " indeed"))
     before = await rows.jobs(session.project_id)
-    answer = await session.ask(f"I work at {said}. Where does my sister Ines live?", streamed=streamed)
+    answer = await session.ask(f"I work at {sent}. Where does my sister Ines live?", streamed=streamed)
 
     jobs = await rows.jobs(session.project_id) - before
     await run_extraction(chat_resources, rows, session.project_id)
-    [request] = [each for each in model_server.conversations if said in str(each)]
+    [request] = [each for each in model_server.conversations if sent in str(each)]
     facts = await rows.memories(session.project_id, "fact")
     episodes = await rows.memories(session.project_id, "episode")
     access = "select access_count + cardinality(accessed_at) from memories where content like '%Lisbon'"
     shown = {
         "memory is in the prompt": "Lisbon" in str(request["messages"]),
         "memories recalled": len(answer["recalled"]),
-        "facts": sum(said in fact for fact in facts),
-        "episodes": sum(said in episode or answered in episode for episode in episodes),
+        "facts": sum(sent in fact for fact in facts),
+        "episodes": sum(sent in episode or replied in episode for episode in episodes),
         "messages": len(await session.history()),
         "jobs queued": jobs,
         "accesses counted": int(await rows.one(f"{access} and project_id = :id", id=session.project_id)) // 2,
-        "asked not to store": request.get("store"),
+        "store parameter": request.get("store"),
         "short-term messages": await session.short_term(),
         "ids are given": bool(answer["event_id"] or answer["message"]["id"] or answer["user_message"]["id"]),
     }
     assert shown == EXPECTED[mode]
-    assert answer["message"]["content"] == f"{answered} indeed"
+    assert answer["message"]["content"] == f"{replied} indeed"
     assert answer["will_remember"] is (mode == "normal")
-    assert bool(await rows.mentioning(said)) is (mode != "incognito")
+    assert bool(await rows.mentioning(sent)) is (mode != "incognito")
     logged = "".join(capfd.readouterr())
     assert "request" in logged, "without any log line the check proves nothing"
-    assert said not in logged
-    assert answered not in logged
+    assert sent not in logged
+    assert replied not in logged
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(EXPECTED)), ids="-".join)
@@ -128,21 +128,21 @@ async def test_privacy_mode_change_applies_from_the_next_message(
     model_server: ModelServer,
     rows: Rows,
 ) -> None:
-    said = {mode: f"I keep {mode.upper()}{uuid.uuid4().hex}" for mode in EXPECTED}
+    sent = {mode: f"I keep {mode.upper()}{uuid.uuid4().hex}" for mode in EXPECTED}
     session = await conversation(order[0])
     for mode in (*order, *order):
         await session.switch(mode)
-        await session.say(f"{said[mode]}.")
+        await session.say(f"{sent[mode]}.")
     await run_extraction(chat_resources, rows, session.project_id)
 
     stored = [message["content"] for message in await session.history() if message["role"] == "user"]
-    assert stored == [f"{said[mode]}." for mode in (*order, *order) if mode != "incognito"]
-    assert await rows.mentioning(said["incognito"]) == []
-    assert await tables_about(rows, said["pause_memories"]) <= {"public.messages", "public.sessions"}
-    assert "public.memories" in await tables_about(rows, said["normal"])
+    assert stored == [f"{sent[mode]}." for mode in (*order, *order) if mode != "incognito"]
+    assert await rows.mentioning(sent["incognito"]) == []
+    assert await tables_about(rows, sent["pause_memories"]) <= {"public.messages", "public.sessions"}
+    assert "public.memories" in await tables_about(rows, sent["normal"])
     after_incognito = order.index("incognito") + 1
-    for asked in model_server.conversations[after_incognito : after_incognito + 2]:
-        assert said["incognito"] not in str(asked)
+    for request in model_server.conversations[after_incognito : after_incognito + 2]:
+        assert sent["incognito"] not in str(request)
 
 
 async def tables_about(rows: Rows, words: str) -> set[str]:

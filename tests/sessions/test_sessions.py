@@ -21,8 +21,8 @@ async def create(client: httpx.AsyncClient, **body: object) -> Json:
 async def say(client: httpx.AsyncClient, session: Json, content: str) -> Json:
     answer = await client.post(f"/v1/sessions/{session['id']}/messages", json={"content": content})
     assert answer.status_code == 200, answer.text
-    said: Json = answer.json()
-    return said
+    sent: Json = answer.json()
+    return sent
 
 
 async def get(client: httpx.AsyncClient, session: Json, what: str = "") -> Json:
@@ -116,11 +116,11 @@ async def test_summary_counts_messages(client: httpx.AsyncClient) -> None:
 
 async def test_session_reset_deletes_messages_and_delete_removes_it(client: httpx.AsyncClient) -> None:
     session = await create(client)
-    said = await say(client, session, "I work at Quokka")
+    sent = await say(client, session, "I work at Quokka")
     assert (await client.post(f"/v1/sessions/{session['id']}/reset")).json() == {"deleted_messages": 2}
     summary = await get(client, session, "/summary")
     assert (summary["messages"], summary["title"], summary["short_term_messages"]) == (0, None, 0)
-    assert (await client.get(f"/v1/event/{said['event_id']}/")).status_code == 404, (
+    assert (await client.get(f"/v1/event/{sent['event_id']}/")).status_code == 404, (
         "the pending extraction is cancelled"
     )
     assert (await client.delete(f"/v1/sessions/{session['id']}")).status_code == 200

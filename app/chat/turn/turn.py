@@ -69,8 +69,8 @@ class ChatTurn:
     async def _answer(self) -> AsyncGenerator[TurnEvent, None]:
         """Requests to forget are answered here; everything else by the model, with the recalled memories."""
         wish = what_to_forget(self.prepared.content)
-        if wish or self.prepared.confirm_forget:
-            await self._answer_about_forgetting(wish or "")
+        if wish is not None or self.prepared.confirm_forget:
+            await self._answer_about_forgetting(wish)
             yield _recalled_event(self.progress)
             yield TurnEvent("token", {"text": "".join(self.progress.tokens)})
             return
@@ -80,9 +80,9 @@ class ChatTurn:
             async for token in tokens:
                 yield token
 
-    async def _answer_about_forgetting(self, wish: str) -> None:
+    async def _answer_about_forgetting(self, wish: str | None) -> None:
         self.progress.about_forgetting = True
-        if self.prepared.confirm_forget:
+        if wish is None or self.prepared.confirm_forget:
             reply = await forget_confirmed(self.resources, self.prepared)
         else:
             reply = await ask_what_to_forget(self.resources, self.prepared, wish)

@@ -69,9 +69,9 @@ NOT_REQUESTS = [
 ]
 
 
-@pytest.mark.parametrize(("content", "meant"), REQUESTS.items())
-def test_request_to_forget_is_recognised(content: str, meant: str) -> None:
-    assert what_to_forget(content) == meant
+@pytest.mark.parametrize(("content", "expected"), REQUESTS.items())
+def test_request_to_forget_is_recognised(content: str, expected: str) -> None:
+    assert what_to_forget(content) == expected
 
 
 @pytest.mark.parametrize("content", NOT_REQUESTS)

@@ -30,21 +30,21 @@ async def test_matching_memories_are_listed_and_deleted_once_confirmed(
     session = await conversation()
     words = f"I live in Paris at {uuid.uuid4().hex}"
     await remember(chat_resources, namespace_of(session), [NewMemory(words), NewMemory("The cat is called Mimi")])
-    asked = await session.say("Please forget that I live in Paris.")
-    assert words in asked["message"]["content"]
-    meant = [memory["id"] for memory in asked["forget"]["memories"] if memory["memory"] == words]
-    assert len(meant) == 1
-    assert (asked["event_id"], asked["will_remember"]) == (None, False)
+    reply = await session.say("Please forget that I live in Paris.")
+    assert words in reply["message"]["content"]
+    matching = [memory["id"] for memory in reply["forget"]["memories"] if memory["memory"] == words]
+    assert len(matching) == 1
+    assert (reply["event_id"], reply["will_remember"]) == (None, False)
     assert "public.memories" in await rows.mentioning(words)
 
-    done = await session.say("Yes, please", confirm_forget=meant)
-    assert done["forgotten"] == meant
+    done = await session.say("Yes, please", confirm_forget=matching)
+    assert done["forgotten"] == matching
     assert "1 memory" in done["message"]["content"]
     assert await rows.mentioning(words) == ["public.messages"], "only the transcript still contains the message"
     assert await rows.memories(session.project_id, "fact") == ["The cat is called Mimi"]
     assert await vectors_of(chat_resources, namespace_of(session)) == 1
     assert model_server.conversations == [], "requests to forget are not sent to the model"
-    assert "already" in (await session.say("Yes", confirm_forget=meant))["message"]["content"]
+    assert "already" in (await session.say("Yes", confirm_forget=matching))["message"]["content"]
 
 
 async def test_request_to_forget_and_its_confirmation_are_not_memorized(
@@ -53,8 +53,8 @@ async def test_request_to_forget_and_its_confirmation_are_not_memorized(
     session = await conversation()
     await remember(chat_resources, namespace_of(session), [NewMemory("I live in Paris")])
     before = await rows.jobs(session.project_id, "memory.extract")
-    asked = await session.say("Forget that I live in Paris")
-    await session.say("Yes", confirm_forget=[memory["id"] for memory in asked["forget"]["memories"]])
+    reply = await session.say("Forget that I live in Paris")
+    await session.say("Yes", confirm_forget=[memory["id"] for memory in reply["forget"]["memories"]])
     await session.say("Thanks")
     assert await rows.jobs(session.project_id, "memory.extract") == before + 1
     episodes = await rows.memories(session.project_id, "episode")
@@ -79,13 +79,13 @@ async def test_pending_extraction_of_a_forgotten_message_is_cancelled(
     conversation: StartConversation, rows: Rows
 ) -> None:
     session = await conversation()
-    said = await session.say("My PIN is 4711")
+    first = await session.say("My PIN is 4711")
     pending = "select count(*) from events where id = :id"
-    assert await rows.one(pending, id=said["event_id"]) == 1
-    asked = await session.say("Forget my PIN")
-    ids = [memory["id"] for memory in asked["forget"]["memories"]]
+    assert await rows.one(pending, id=first["event_id"]) == 1
+    reply = await session.say("Forget my PIN")
+    ids = [memory["id"] for memory in reply["forget"]["memories"]]
     await session.say("Yes", confirm_forget=ids)
-    assert await rows.one(pending, id=said["event_id"]) == 0
+    assert await rows.one(pending, id=first["event_id"]) == 0
     left = "select count(*) from memories where project_id = :id and concat(content, context) like '%4711%'"
     assert await rows.one(left, id=session.project_id) == 0
 
@@ -95,9 +95,9 @@ async def test_forgetting_is_limited_to_the_profile(
 ) -> None:
     session, other = await conversation(), await conversation()
     added = await remember(chat_resources, namespace_of(other), [NewMemory("I live in Paris")])
-    asked = await session.say("Forget that I live in Paris")
-    assert asked["forget"] is None
-    assert "nothing" in asked["message"]["content"]
+    reply = await session.say("Forget that I live in Paris")
+    assert reply["forget"] is None
+    assert "nothing" in reply["message"]["content"]
     done = await session.say("Yes", confirm_forget=[str(added.results[0].id)])
     assert done["forgotten"] == []
     assert await rows.memories(session.project_id, "fact") == ["I live in Paris"]
@@ -108,9 +108,9 @@ async def test_incognito_neither_lists_nor_deletes_memories(
 ) -> None:
     session = await conversation("incognito")
     added = await remember(chat_resources, namespace_of(session), [NewMemory("I live in Paris")])
-    asked = await session.say("Forget that I live in Paris")
-    assert asked["forget"] is None
-    assert "incognito" in asked["message"]["content"]
+    reply = await session.say("Forget that I live in Paris")
+    assert reply["forget"] is None
+    assert "incognito" in reply["message"]["content"]
     await session.say("Yes", confirm_forget=[str(added.results[0].id)])
     assert await rows.memories(session.project_id, "fact") == ["I live in Paris"]
 

@@ -49,8 +49,8 @@ def counting(chat_resources: Resources) -> Iterator[list[int]]:
         event.remove(engine, "after_cursor_execute", note)
 
 
-def tokens_of(asked: dict[str, object]) -> int:
-    messages = asked["messages"]
+def tokens_of(request: dict[str, object]) -> int:
+    messages = request["messages"]
     assert isinstance(messages, list)
     return sum(estimate_tokens(message["content"]) for message in messages)
 
@@ -80,11 +80,11 @@ async def test_prompt_keeps_the_newest_messages_within_its_budget(
     session = replace(await conversation(), client=client)
     await fill(rows, session, 200)
     await session.say("And now?")
-    asked = model_server.conversations[-1]
-    assert tokens_of(asked) <= 1000
-    assert asked["messages"][-1]["content"] == "And now?"
-    assert asked["messages"][-2]["content"].startswith("Message 200 ")
-    assert "Message 100 " not in str(asked)
+    request = model_server.conversations[-1]
+    assert tokens_of(request) <= 1000
+    assert request["messages"][-1]["content"] == "And now?"
+    assert request["messages"][-2]["content"].startswith("Message 200 ")
+    assert "Message 100 " not in str(request)
 
 
 async def test_long_conversation_is_summarised_once(
@@ -97,17 +97,17 @@ async def test_long_conversation_is_summarised_once(
     async with run_jobs(chat_resources, concurrency=2, poll_seconds=0.1):
         await rows.wait_for("select summary_through is not null from sessions where id = :id", id=session.session_id)
         await nothing_waits(rows, session)
-        asked = [body for body in model_server.conversations if "Summarise" in str(body["messages"][0])]
+        requests = [body for body in model_server.conversations if "Summarise" in str(body["messages"][0])]
         for number in (1, 500, 1000, 1900):
             words = f"Message {number} of {session.session_id}"
-            assert sum(words in str(body) for body in asked) == 1, "each message is read once, none is skipped"
-        assert all(tokens_of(body) <= chat_resources.config.context_tokens for body in asked)
+            assert sum(words in str(body) for body in requests) == 1, "each message is read once, none is skipped"
+        assert all(tokens_of(body) <= chat_resources.config.context_tokens for body in requests)
         spent = (await session.client.get("/v1/usage")).json()
         assert spent["turns"] == 1
-        its_own = sum(session.session_id in str(body) for body in asked)  # the worker also runs jobs of other tests
+        its_own = sum(session.session_id in str(body) for body in requests)  # the worker also runs jobs of other tests
         assert spent["prompt_tokens"] >= 11 * (1 + its_own), "the model server reports 11 for each request"
         await session.say("Still here?")
-        asked_before = len(model_server.conversations)
+        count_before = len(model_server.conversations)
         later = model_server.conversations[-1]
         assert "They talked about something more." in later["messages"][0]["content"]
         assert len(later["messages"]) < 40
@@ -116,8 +116,20 @@ async def test_long_conversation_is_summarised_once(
         async with chat_resources.database.transaction(session.project_id) as tx:
             await defer(tx, summarize, project_id=str(session.project_id), session_id=session.session_id)
         await nothing_waits(rows, session)
-    again = [body for body in model_server.conversations[asked_before:] if "Summarise" in str(body["messages"][0])]
+    again = [body for body in model_server.conversations[count_before:] if "Summarise" in str(body["messages"][0])]
     assert again == []
+
+
+async def test_summary_contains_only_text_that_can_be_stored(
+    conversation: StartConversation, rows: Rows, chat_resources: Resources, model_server: ModelServer
+) -> None:
+    session = await conversation()
+    await fill(rows, session, 100)
+    await session.say("Let us go on")
+    model_server.always(Says("They were happy\0 ", "\ud83d", "\ude00", " half \ud83d"))
+    async with run_jobs(chat_resources, concurrency=2, poll_seconds=0.1):
+        await nothing_waits(rows, session)
+    assert (await session.client.get(f"{session.path}/summary")).json()["summary"] == "They were happy 😀 half \ufffd"
 
 
 async def nothing_waits(rows: Rows, session: Conversation) -> None:

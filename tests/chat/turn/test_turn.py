@@ -97,9 +97,9 @@ async def test_persona_and_options_reach_the_model(
     profile = (await key.client.post("/v1/profiles", json=body)).json()
     session = await conversation(user_id="ann", profile_id=profile["id"])
     await session.say("Ahoy", model="other-model", temperature=0.3, max_tokens=55)
-    [asked] = model_server.conversations
-    assert asked["messages"][0]["content"].startswith("You are a pirate.")
-    assert (asked["model"], asked["temperature"], asked["max_tokens"]) == ("other-model", 0.3, 55)
+    [request] = model_server.conversations
+    assert request["messages"][0]["content"].startswith("You are a pirate.")
+    assert (request["model"], request["temperature"], request["max_tokens"]) == ("other-model", 0.3, 55)
 
 
 @pytest.mark.parametrize("wrong", [{"temperature": 2.1}, {"max_tokens": 0}, {"max_tokens": 10**6}, {"model": ""}])
@@ -122,6 +122,20 @@ async def test_unusable_message_is_refused(content: str, conversation: StartConv
 
 
 # ---------------------------------------------------------------- the model fails
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("mode", MODES)
+async def test_answer_that_cannot_be_stored_is_cleaned(
+    mode: str, streamed: bool, conversation: StartConversation, model_server: ModelServer
+) -> None:
+    session = await conversation(mode)
+    model_server.chat(Says("Good\0", " ", "\ud83d", "\ude00", " half \ud83d"))
+    answer = await session.ask("Hello", streamed=streamed)
+    assert answer["message"]["content"] == "Good 😀 half \ufffd"
+    kept = [message["content"] for message in await session.history()]
+    assert kept == ([] if mode == "incognito" else ["Hello", "Good 😀 half \ufffd"])
+    assert (await session.say("And now?"))["message"]["content"] == "Hello there."
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
@@ -253,8 +267,8 @@ async def test_concurrent_turn_is_refused_and_works_afterwards(
     assert second.headers["Retry-After"] == "1"
     await first
     await session.say("Second")
-    said = [message["content"] for message in await session.history()]
-    assert said == ["First", "Slow answer", "Second", "Hello there."]
+    contents = [message["content"] for message in await session.history()]
+    assert contents == ["First", "Slow answer", "Second", "Hello there."]
 
 
 async def test_fifty_concurrent_turns_are_neither_interleaved_nor_lost(
