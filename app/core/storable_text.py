@@ -14,6 +14,27 @@ def no_nul(text: str) -> str:
     return text
 
 
+def clean_text(text: str) -> str:
+    """Text of a model, which may contain a NUL or half of a surrogate pair. Two adjacent halves are one character."""
+    text = text.replace("\x00", "")
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+class TextCleaner:
+    """Cleans text that arrives in pieces. The first half of a pair waits for the piece that brings the second."""
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def feed(self, piece: str) -> str:
+        text = (self._half + piece).replace("\x00", "")
+        self._half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        return clean_text(text.removesuffix(self._half))
+
+    def finish(self) -> str:
+        return clean_text(self._half)
+
+
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 

@@ -33,6 +33,7 @@ from app.core.ports import (
     Role,
     Usage,
 )
+from app.core.storable_text import clean_text
 
 MAX_KNOWN = 10
 MAX_QUERIES = 10
@@ -291,11 +292,12 @@ def parse_facts(answer: str) -> str:
 
 def _parse_fact(memory: object) -> dict[str, str] | None:
     """Small models may write a plain string instead of an object."""
-    text = memory.get("text") if isinstance(memory, dict) else memory
-    if not isinstance(text, str) or not text.strip():
+    written = memory.get("text") if isinstance(memory, dict) else memory
+    text = clean_text(written).strip() if isinstance(written, str) else ""
+    if not text:
         return None
     speaker = memory.get("attributed_to") if isinstance(memory, dict) else None
-    return {"text": text.strip(), "attributed_to": speaker if speaker in ("user", "assistant") else "user"}
+    return {"text": text, "attributed_to": speaker if speaker in ("user", "assistant") else "user"}
 
 
 def _unwrap_llm_error(error: LLMError) -> ExtractionFailed:

@@ -27,6 +27,7 @@ from app.adapters.models.text_chunks import average_vectors, split_texts
 from app.core.circuit_breaker import BreakerState, CircuitBreaker, ConcurrencyLimit
 from app.core.errors import AppError, ConfigurationError, Unavailable, UpstreamFailed
 from app.core.ports import ChatMessage, ModelOptions, Purpose, Token, Usage, Vector
+from app.core.storable_text import TextCleaner, clean_text
 
 OPENAI_URL = "https://api.openai.com/v1"
 MAX_WAIT_SECONDS = 10.0
@@ -173,17 +174,19 @@ class OpenAIModel:
         async with self._endpoint.limit.enter():
             stream = await self._endpoint.call(lambda: self._open(messages, options))
             async with stream.resources:
-                length, usage, finished = 0, None, False
+                length, usage, finished, cleaner = 0, None, False, TextCleaner()
                 try:
                     async for chunk in stream.chunks():
                         usage, finished = _usage_of(chunk) or usage, finished or _is_finished(chunk)
-                        if text := _chunk_text(chunk):
+                        if text := cleaner.feed(_chunk_text(chunk)):
                             length += len(text)
                             yield Token(text)
                 except (openai.OpenAIError, json.JSONDecodeError) as error:
                     raise self._endpoint.record_failure(error).error from None
                 if not finished:
                     raise incomplete_answer()
+                if rest := cleaner.finish():
+                    yield Token(rest)
                 yield usage or estimate_usage(messages, length)
 
     async def complete(
@@ -328,7 +331,7 @@ def _parse_completion(completion: object) -> Completion:
     choice = completion.choices[0]
     refused = bool(choice.message.refusal) or choice.finish_reason == "content_filter"
     usage = _usage_of_completion(completion.usage) or Usage()
-    return Completion(choice.message.content or "", refused, choice.finish_reason == "length", usage)
+    return Completion(clean_text(choice.message.content or ""), refused, choice.finish_reason == "length", usage)
 
 
 def _refused_parameter(error: openai.APIStatusError, sent: dict[str, Any]) -> str | None:

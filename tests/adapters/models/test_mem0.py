@@ -71,6 +71,15 @@ async def test_facts_keep_their_text_and_speaker(make: Make, model_server: Model
     assert fact.attributed_to is Role.ASSISTANT
 
 
+async def test_facts_contain_only_text_that_can_be_stored(make: Make, model_server: ModelServer) -> None:
+    model_server.extraction(Facts("User likes\0 tea", "User is happy \ud83d\ude00", "Half \ud83d", "\0"))
+    assert [fact.text for fact in (await make().extract(REQUEST)).facts] == [
+        "User likes tea",
+        "User is happy 😀",
+        "Half \ufffd",
+    ]
+
+
 async def test_no_facts_are_an_empty_extraction(make: Make, model_server: ModelServer) -> None:
     model_server.extraction(Facts())
     assert (await make().extract(REQUEST)).facts == []

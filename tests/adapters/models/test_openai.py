@@ -115,6 +115,17 @@ async def test_openai_gets_the_newer_parameter_name() -> None:
     await model.close()
 
 
+async def test_streamed_answer_contains_only_text_that_can_be_stored(make: Make, model_server: ModelServer) -> None:
+    model_server.chat(Says("Nice ", "\ud83d", "\ude00", "\0", " half ", "\ud83d"))
+    tokens = [part.text async for part in make().stream(HELLO, PLAIN) if isinstance(part, Token)]
+    assert tokens == ["Nice ", "😀", " half ", "\ufffd"]
+
+
+async def test_whole_answer_contains_only_text_that_can_be_stored(make: Make, model_server: ModelServer) -> None:
+    model_server.chat(Raw("Nice \ud83d\ude00\0 half \ud83d"))
+    assert (await make().complete(HELLO, PLAIN)).text == "Nice 😀 half \ufffd"
+
+
 # ---------------------------------------------------------------- cancellation
 
 
