@@ -45,7 +45,15 @@ class StoredKeys:
         if not any(hmac.compare_digest(given, known) for known in (row.secret_hash, row.previous_hash) if known):
             return None
         self._used[row.id] = dt.datetime.now(dt.UTC)
-        return KeyGrant(row.id, row.project_id, row.organization_id, frozenset(row.scopes))
+        return KeyGrant(
+            key_id=row.id,
+            project_id=row.project_id,
+            organization_id=row.organization_id,
+            scopes=frozenset(row.scopes),
+            expires_at=row.expires_at,
+            created_by=row.created_by,
+            creator_role=row.creator_role,
+        )
 
     def start(self) -> None:
         self._writer = asyncio.create_task(self._write_often())

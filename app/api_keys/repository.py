@@ -1,12 +1,14 @@
 import datetime as dt
 from uuid import UUID
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, text
 
 from app.api_keys.key import hash_key, make_key
 from app.api_keys.models import ApiKey
 from app.core.database.repository import Repository
 from app.core.errors import NotFound
+
+SELECT_CREATORS_SQL = text("select account_id, email from private.creators_of_keys()")
 
 
 class ApiKeyRepository(Repository[ApiKey]):
@@ -30,13 +32,23 @@ class ApiKeyRepository(Repository[ApiKey]):
         )
         return row, key.whole
 
-    async def rotate(self, key_id: UUID, pepper: bytes, overlap: dt.timedelta) -> tuple[ApiKey, str]:
-        """Issue a new secret under the same prefix. The old one works until the overlap ends."""
+    async def emails_of_creators(self) -> dict[UUID, str]:
+        """The addresses of the creators that are still members of the project."""
+        return {row.account_id: row.email for row in await self.tx.execute(SELECT_CREATORS_SQL) if row.email}
+
+    async def rotate(
+        self, key_id: UUID, pepper: bytes, overlap: dt.timedelta, *, creator: UUID | None
+    ) -> tuple[ApiKey, str]:
+        """Issue a new secret under the same prefix. The old one works until the overlap ends.
+
+        `creator` sees the secret, so the key becomes theirs and ends with their membership.
+        """
         row = await self.get(key_id)
         now = dt.datetime.now(dt.UTC)
         if row.expires_at and row.expires_at <= now:
             raise NotFound(f"API key {key_id} has expired. Create a new one.")
         key = make_key(row.prefix)
+        row.created_by = creator or row.created_by
         row.previous_hash, row.previous_until = row.secret_hash, now + overlap
         row.secret_hash = hash_key(key.whole, pepper)
         await self.flush()

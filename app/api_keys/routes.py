@@ -1,9 +1,11 @@
 """/v1/api-keys: credentials of a project for server-to-server calls."""
 
 import datetime as dt
+from collections.abc import Sequence
 from uuid import UUID
 
 from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api_keys.models import ApiKey
 from app.api_keys.repository import ApiKeyRepository
@@ -41,32 +43,39 @@ async def create_key(body: ApiKeyCreate, caller: KeyWriter, tx: Transaction, res
         name=body.name,
         scopes=choose_scopes(caller, body.scopes),
         expires_at=body.expires_at,
-        created_by=caller.account_id,
+        created_by=caller.creator,
     )
-    return issued_response(row, text)
+    [key] = await render_keys(caller, tx, [row])
+    return ApiKeyIssued(**key.model_dump(), key=text)
 
 
 @router.get("", response_model=Page[ApiKeyRead])
-async def list_keys(caller: KeyReader, tx: Transaction, limit: Limit = 50, cursor: Cursor = None) -> PageRows[ApiKey]:
-    """Lists the keys of the project, without their secrets."""
-    return await ApiKeyRepository(tx, caller.project_id).page(limit, cursor)
+async def list_keys(
+    caller: KeyReader, tx: Transaction, limit: Limit = 50, cursor: Cursor = None
+) -> PageRows[ApiKeyRead]:
+    """Lists the keys of the project with their creators, without their secrets."""
+    page = await ApiKeyRepository(tx, caller.project_id).page(limit, cursor)
+    return PageRows(await render_keys(caller, tx, page.results), page.next)
 
 
 @router.get("/{key_id}", response_model=ApiKeyRead)
-async def get_key(key_id: UUID, caller: KeyReader, tx: Transaction) -> ApiKey:
+async def get_key(key_id: UUID, caller: KeyReader, tx: Transaction) -> ApiKeyRead:
     """Returns a key, without its secret."""
-    return await ApiKeyRepository(tx, caller.project_id).get(key_id)
+    [key] = await render_keys(caller, tx, [await ApiKeyRepository(tx, caller.project_id).get(key_id)])
+    return key
 
 
 @router.patch("/{key_id}", response_model=ApiKeyRead)
-async def change_key(key_id: UUID, body: ApiKeyPatch, caller: KeyWriter, tx: Transaction) -> ApiKey:
+async def change_key(key_id: UUID, body: ApiKeyPatch, caller: KeyWriter, tx: Transaction) -> ApiKeyRead:
     """Changes the name, the scopes or the expiry of a key."""
     changes = body.model_dump(exclude_unset=True)
     if changes.get("name", "") is None:
         del changes["name"]
     if "scopes" in changes:
         changes["scopes"] = choose_scopes(caller, body.scopes)
-    return await ApiKeyRepository(tx, caller.project_id).update(key_id, **changes)
+    row = await ApiKeyRepository(tx, caller.project_id).update(key_id, **changes)
+    [key] = await render_keys(caller, tx, [row])
+    return key
 
 
 @router.post("/{key_id}/rotate", response_model=ApiKeyIssued)
@@ -78,8 +87,9 @@ async def rotate_key(
     keys = ApiKeyRepository(tx, caller.project_id)
     # The caller sees the new secret, so rotating a stronger key would widen its rights.
     refuse_missing_scopes(caller, frozenset(Scope(scope) for scope in (await keys.get(key_id)).scopes))
-    row, text = await keys.rotate(key_id, resources.key_pepper, overlap)
-    return issued_response(row, text)
+    row, text = await keys.rotate(key_id, resources.key_pepper, overlap, creator=caller.creator)
+    [key] = await render_keys(caller, tx, [row])
+    return ApiKeyIssued(**key.model_dump(), key=text)
 
 
 @router.delete("/{key_id}")
@@ -89,5 +99,8 @@ async def revoke_key(key_id: UUID, caller: KeyWriter, tx: Transaction) -> Done:
     return Done(message="API key revoked")
 
 
-def issued_response(row: ApiKey, text: str) -> ApiKeyIssued:
-    return ApiKeyIssued(**ApiKeyRead.model_validate(row).model_dump(), key=text)
+async def render_keys(caller: Caller, tx: AsyncSession, rows: Sequence[ApiKey]) -> list[ApiKeyRead]:
+    """Addresses are shown to callers that may list the members of the project."""
+    may_see = Scope.PROJECTS_READ in caller.scopes
+    emails = await ApiKeyRepository(tx, caller.project_id).emails_of_creators() if may_see else {}
+    return [ApiKeyRead.render(row, emails) for row in rows]

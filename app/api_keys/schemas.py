@@ -1,9 +1,11 @@
 import datetime as dt
+from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringConstraints
 
+from app.api_keys.models import ApiKey
 from app.core.storable_text import no_nul
 from app.identity.scopes import Scope
 
@@ -41,17 +43,29 @@ class ApiKeyRotate(BaseModel):
     overlap_seconds: int = Field(86400, ge=0, le=30 * 86400, description="How long the old secret keeps working.")
 
 
-class ApiKeyRead(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
+class KeyCreator(BaseModel):
+    account_id: UUID
+    email: str | None = Field(description="null if it is no member any more, or if you lack `projects:read`.")
 
+
+class ApiKeyRead(BaseModel):
     id: UUID
     name: str
     prefix: str
     scopes: list[str]
+    created_by: KeyCreator | None = Field(
+        description="The account whose rights limit those of the key; null for keys of the operator."
+    )
     created_at: dt.datetime
     expires_at: dt.datetime | None
     last_used_at: dt.datetime | None
     revoked_at: dt.datetime | None
+
+    @classmethod
+    def render(cls, row: ApiKey, emails: Mapping[UUID, str]) -> "ApiKeyRead":
+        creator = KeyCreator(account_id=row.created_by, email=emails.get(row.created_by)) if row.created_by else None
+        plain = {name: getattr(row, name) for name in cls.model_fields if name != "created_by"}
+        return cls(created_by=creator, **plain)
 
 
 class ApiKeyIssued(ApiKeyRead):

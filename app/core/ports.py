@@ -324,6 +324,11 @@ class KeyGrant:
     project_id: UUID
     organization_id: UUID
     scopes: frozenset[str]
+    expires_at: dt.datetime | None
+    created_by: UUID | None
+    """The account whose rights limit those of the key. None for a key of the operator."""
+    creator_role: str | None
+    """The role of that account in the project now. None if it was removed, banned or deleted."""
 
 
 class KeyFinder(Protocol):

@@ -1,5 +1,6 @@
 """Resolve the credential of a request to a Caller: a project, scopes and, for end users, one `user_id`."""
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
@@ -11,7 +12,7 @@ from fastapi.security.base import SecurityBase
 
 from app.core.errors import BadRequest, Forbidden, Unauthorized, Unprocessable
 from app.core.http.openapi_errors import KEY_HEADER, PROJECT_HEADER
-from app.core.ports import TokenClaims
+from app.core.ports import KeyGrant, TokenClaims
 from app.core.rate_limit import client_address
 from app.core.resources import Resources
 from app.identity.scopes import EVERYTHING, SCOPES_OF_ROLE, Scope
@@ -19,6 +20,14 @@ from app.identity.scopes import EVERYTHING, SCOPES_OF_ROLE, Scope
 RESOLVE_ACCOUNT_SQL = "select * from private.resolve_account(:account, :session, :requested)"
 NO_CREDENTIAL = (
     "Credentials are missing. Send `Authorization: Bearer <token>`, `Authorization: Token <key>` or `X-API-Key: <key>`."
+)
+CREATOR_LEFT = (
+    "The account that created this API key was removed from the project, banned or deleted, and its keys ended with it."
+    " Ask an owner of the project for a new key."
+)
+CREATOR_IS_END_USER = (
+    "The account that created this API key is now an end user of the project, and end users have no keys."
+    " Ask an owner of the project for a new key."
 )
 
 
@@ -32,8 +41,16 @@ class Caller:
     account_id: UUID | None = None
     """Set for a signed-in account. None for an API key."""
     key_id: UUID | None = None
+    key_expires_at: dt.datetime | None = None
+    key_created_by: UUID | None = None
+    """The account whose rights limit those of the key. None for a key of the operator."""
     role: str | None = None
     email: str | None = None
+
+    @property
+    def creator(self) -> UUID | None:
+        """The creator of what this caller creates: a key that was made by a key ends with the same account."""
+        return self.account_id or self.key_created_by
 
     @property
     def name(self) -> str:
@@ -95,10 +112,25 @@ async def _resolve_key(resources: Resources, value: str) -> Caller:
     grant = await resources.keys.find(value)
     if grant is None:
         raise Unauthorized("This API key is not valid. It was revoked, has expired, or belongs to another server.")
-    scopes = frozenset(Scope(scope) for scope in grant.scopes if scope in EVERYTHING)
     return Caller(
-        project_id=grant.project_id, organization_id=grant.organization_id, scopes=scopes, key_id=grant.key_id
+        project_id=grant.project_id,
+        organization_id=grant.organization_id,
+        scopes=frozenset(Scope(scope) for scope in grant.scopes if scope in EVERYTHING) & _limit_of_creator(grant),
+        key_id=grant.key_id,
+        key_expires_at=grant.expires_at,
+        key_created_by=grant.created_by,
     )
+
+
+def _limit_of_creator(grant: KeyGrant) -> frozenset[Scope]:
+    if grant.created_by is None:
+        return EVERYTHING
+    if grant.creator_role is None:
+        raise Unauthorized(CREATOR_LEFT)
+    if grant.creator_role == "USER":
+        # An end user acts for themselves only, and a key acts for every user of its project.
+        raise Unauthorized(CREATOR_IS_END_USER)
+    return SCOPES_OF_ROLE[grant.creator_role]
 
 
 async def _resolve_account(resources: Resources, token: str, requested: UUID | None) -> Caller:

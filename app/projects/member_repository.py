@@ -146,12 +146,14 @@ class ProjectMemberRepository:
         return await read_page(self.tx, self.rows, limit, cursor)
 
     async def add(self, email: str, role: str, *, shared: bool) -> ProjectRow:
+        self._check_role(role)
         await self._check_access(owner=True)
         account = await provision_member(self.tx, email, shared=shared)
         await add_member(self.tx, ProjectMember(project_id=self.project_id, account_id=account, role=role))
         return await find_member(self.tx, self.rows, account)
 
     async def change(self, account_id: UUID, role: str) -> ProjectRow:
+        self._check_role(role)
         await self._check_access(owner=True)
         await self._find_own(account_id)
         await self.tx.execute(update(ProjectMember).where(*self._one(account_id)).values(role=role))
@@ -162,6 +164,11 @@ class ProjectMemberRepository:
         await self._check_access(owner=account_id != self.caller.account_id)
         await self._find_own(account_id)
         await self.tx.execute(delete(ProjectMember).where(*self._one(account_id)))
+
+    def _check_role(self, role: str) -> None:
+        """Only a person makes owners. A key of the operator may, because its project can have no owner yet."""
+        if role == OWNER and self.caller.key_created_by:
+            raise Forbidden("An API key cannot make anyone an owner. An owner must sign in to do this.")
 
     async def _check_access(self, *, owner: bool) -> None:
         await ProjectRepository(self.tx, self.caller).get(self.project_id, owner=owner)

@@ -24,6 +24,6 @@ async def refuse_end_users(caller: Person) -> Caller:
 
 Reader = Annotated[Caller, Security(authorize_keys, scopes=[Scope.PROJECTS_READ])]
 Writer = Annotated[Caller, Security(authorize_keys, scopes=[Scope.PROJECTS_WRITE])]
-# An owner has all rights, so a key that adds owners must be an admin key.
+# A key that changes members must be an admin key.
 MemberWriter = Annotated[Caller, Security(authorize_keys, scopes=[Scope.ADMIN])]
 Developer = Annotated[Caller, Depends(refuse_end_users)]

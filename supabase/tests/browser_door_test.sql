@@ -1,7 +1,7 @@
 -- The browser's door: a person who asks Supabase directly, with their own token, sees what is theirs and changes nothing.
 
 begin;
-select plan(14);
+select plan(15);
 
 -- Two people with accounts, each the end user of a project of their own, with a profile, a session, a message and a memory.
 insert into auth.users (instance_id, id, aud, role, email, raw_app_meta_data, raw_user_meta_data, created_at, updated_at)
@@ -36,6 +36,9 @@ insert into public.memories (project_id, user_id, profile_id, namespace, kind, c
    'aaaaaaaa-0000-4000-8000-000000000004', 'a', 'fact', 'about Anna', 'a'),
   ('bbbbbbbb-0000-4000-8000-000000000003', 'bbbbbbbb-0000-4000-8000-000000000001',
    'bbbbbbbb-0000-4000-8000-000000000004', 'b', 'fact', 'about Ben', 'b');
+insert into public.api_keys (project_id, name, prefix, secret_hash, scopes, created_by) values
+  ('aaaaaaaa-0000-4000-8000-000000000003', 'K', 'ks_anna', '', '{}', 'aaaaaaaa-0000-4000-8000-000000000001'),
+  ('bbbbbbbb-0000-4000-8000-000000000003', 'K', 'ks_ben', '', '{}', 'bbbbbbbb-0000-4000-8000-000000000001');
 
 set local role authenticated;
 set local request.jwt.claims = '{"role": "authenticated", "sub": "aaaaaaaa-0000-4000-8000-000000000001"}';
@@ -48,6 +51,7 @@ select results_eq('select content from public.messages', $$values ('from Anna')$
 select results_eq('select content from public.memories', $$values ('about Anna')$$, 'her own memories and no others');
 select results_eq('select name from public.projects', $$values ('Anna')$$, 'her own projects and no others');
 select is_empty('select 1 from public.api_keys', 'no keys');
+select is_empty('select 1 from private.creators_of_keys()', 'nor who created them');
 select is_empty('select 1 from public.memory_history', 'no history');
 
 select is_empty($$update public.profiles set name = 'Mine' returning 1$$, 'a profile cannot be changed this way');
