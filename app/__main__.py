@@ -15,6 +15,7 @@ from app.core.errors import AppError, ConfigurationError
 from app.core.observability.logging import configure_logging
 from app.lazy_import import lazy_import
 from app.listener import bind_socket
+from app.private_files import keep_files_private
 from app.settings import LogFormat, Settings, load_settings
 from app.version import VERSION
 
@@ -37,6 +38,7 @@ def prepare(**overrides: object) -> Settings:
     except ConfigurationError as error:
         raise stop(error) from None
     configure_logging(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
+    keep_files_private(settings.data_dir)
     return settings
 
 

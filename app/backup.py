@@ -65,17 +65,18 @@ def _write_backup(settings: Settings, url: str, target: Path) -> None:
         with (Path(scratch) / ROLES).open("wb") as file:
             _run_with_progress("pg_dumpall", url, "--roles-only", "--no-role-passwords", output_file=file)
         (Path(scratch) / MANIFEST).write_text(json.dumps({"format": FORMAT}))
-        with tarfile.open(draft, "w") as archive:
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w") as archive:
             for name in (MANIFEST, ROLES, DUMP):
                 archive.add(Path(scratch) / name, name)
             if (settings.data_dir / KEYS).exists():
                 archive.add(settings.data_dir / KEYS, KEYS)
-    draft.chmod(0o600)
     draft.replace(target)
 
 
 def _unpack_keys(settings: Settings, source: Path) -> None:
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _open_backup(source) as archive:
         members = [member for member in archive.getmembers() if member.name.split("/")[0] == KEYS]
         _unpack(archive, members, settings.data_dir)

@@ -87,7 +87,7 @@ class EmbeddedPostgres:
         await asyncio.to_thread(self._stop)
 
     def _start(self) -> None:
-        self._folder.parent.mkdir(parents=True, exist_ok=True)
+        self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._locked():
             self._prepare_folders()
             if not (self._folder / "PG_VERSION").exists():

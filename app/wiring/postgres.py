@@ -53,7 +53,7 @@ def postgres_binary(name: str) -> Path:
 
 def claim_data_dir(data_dir: Path, stack: AsyncExitStack) -> None:
     """Refuse a second server on the same folder: it would share the database, but not index, caches and counters."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = stack.enter_context((data_dir / "serve.lock").open("ab"))
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,6 +1,7 @@
 """The `serve` command: what it starts and stops, and its errors."""
 
 import asyncio
+import os
 import signal
 import socket
 import subprocess
@@ -146,7 +147,9 @@ def cleared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PORT", "0")
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    umask = os.umask(0o077)
     yield monkeypatch
+    os.umask(umask)
     structlog.reset_defaults()
 
 

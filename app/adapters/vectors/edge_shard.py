@@ -76,7 +76,7 @@ class Generation:
     @classmethod
     def create(cls, folder: Path, embedder: str, dimensions: int) -> "Generation":
         shutil.rmtree(folder, ignore_errors=True)
-        (folder / SHARD_FOLDER).mkdir(parents=True)
+        (folder / SHARD_FOLDER).mkdir(mode=0o700, parents=True)
         with EDGE_ERRORS:
             shard = EdgeShard.create(str(folder / SHARD_FOLDER), edge_config(dimensions))
             shard.update(UpdateOperation.create_field_index(NAMESPACE_KEY, KeywordIndexParams(is_tenant=True)))

@@ -232,7 +232,7 @@ def search_filter(scope: SearchScope, corpus: Filter) -> Filter:
 
 def lock_folder(path: Path) -> IO[bytes]:
     """One process at a time. The operating system releases the lock when the process ends, however it ends."""
-    path.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = (path / "lock").open("ab")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
