@@ -32,6 +32,13 @@ class ApiKeyRepository(Repository[ApiKey]):
         )
         return row, key.whole
 
+    async def lock(self, key_id: UUID) -> ApiKey:
+        """The rights of the key cannot grow between a check and the change that it allows."""
+        row: ApiKey | None = await self.tx.scalar(self.rows.where(ApiKey.id == key_id).with_for_update())
+        if row is None:
+            raise NotFound(f"There is no API key {key_id}")
+        return row
+
     async def emails_of_creators(self) -> dict[UUID, str]:
         """The addresses of the creators that are still members of the project."""
         return {row.account_id: row.email for row in await self.tx.execute(SELECT_CREATORS_SQL) if row.email}

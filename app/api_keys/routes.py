@@ -9,40 +9,28 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api_keys.models import ApiKey
 from app.api_keys.repository import ApiKeyRepository
+from app.api_keys.rights import choose_scopes, refuse_later_expiry, refuse_stronger_key
 from app.api_keys.schemas import ApiKeyCreate, ApiKeyIssued, ApiKeyPatch, ApiKeyRead, ApiKeyRotate
 from app.core.database.pagination import Cursor, Limit, Page, PageRows
-from app.core.errors import Forbidden
 from app.core.http.schemas import Done
 from app.core.resources import ResourcesDep
 from app.identity.caller import Caller, KeyReader, KeyWriter
-from app.identity.scopes import DEFAULT_FOR_KEYS, Scope
+from app.identity.scopes import Scope
 from app.identity.transaction import Transaction
 
 router = APIRouter(prefix="/v1/api-keys", tags=["API keys"])
 
 
-def choose_scopes(caller: Caller, requested: list[Scope] | None) -> list[str]:
-    chosen = frozenset(requested) if requested else DEFAULT_FOR_KEYS & caller.scopes
-    if not chosen:
-        raise Forbidden("You have none of the default scopes of a key. Name some of your own as `scopes`.")
-    refuse_missing_scopes(caller, chosen)
-    return sorted(chosen)
-
-
-def refuse_missing_scopes(caller: Caller, chosen: frozenset[Scope]) -> None:
-    """A caller can only grant scopes that it has."""
-    if missing := chosen - caller.scopes:
-        raise Forbidden(f"You cannot grant scopes that you lack: {', '.join(sorted(missing))}.")
-
-
 @router.post("", status_code=201, response_model=ApiKeyIssued)
 async def create_key(body: ApiKeyCreate, caller: KeyWriter, tx: Transaction, resources: ResourcesDep) -> ApiKeyIssued:
     """Creates a key. The response contains `key`, which is shown only once."""
+    expires_at = body.expires_at if "expires_at" in body.model_fields_set else caller.key_expires_at
+    refuse_later_expiry(caller, expires_at)
     row, text = await ApiKeyRepository(tx, caller.project_id).issue(
         resources.key_pepper,
         name=body.name,
         scopes=choose_scopes(caller, body.scopes),
-        expires_at=body.expires_at,
+        expires_at=expires_at,
         created_by=caller.creator,
     )
     [key] = await render_keys(caller, tx, [row])
@@ -67,13 +55,17 @@ async def get_key(key_id: UUID, caller: KeyReader, tx: Transaction) -> ApiKeyRea
 
 @router.patch("/{key_id}", response_model=ApiKeyRead)
 async def change_key(key_id: UUID, body: ApiKeyPatch, caller: KeyWriter, tx: Transaction) -> ApiKeyRead:
-    """Changes the name, the scopes or the expiry of a key."""
+    """Changes the name, the scopes or the expiry of a key that has no more rights than the caller."""
+    keys = ApiKeyRepository(tx, caller.project_id)
+    refuse_stronger_key(caller, await keys.lock(key_id))
     changes = body.model_dump(exclude_unset=True)
     if changes.get("name", "") is None:
         del changes["name"]
     if "scopes" in changes:
         changes["scopes"] = choose_scopes(caller, body.scopes)
-    row = await ApiKeyRepository(tx, caller.project_id).update(key_id, **changes)
+    if "expires_at" in changes:
+        refuse_later_expiry(caller, body.expires_at)
+    row = await keys.update(key_id, **changes)
     [key] = await render_keys(caller, tx, [row])
     return key
 
@@ -85,8 +77,7 @@ async def rotate_key(
     """Issues a new secret. The old one keeps working for `overlap_seconds`, so that you can switch without downtime."""
     overlap = dt.timedelta(seconds=(body or ApiKeyRotate()).overlap_seconds)
     keys = ApiKeyRepository(tx, caller.project_id)
-    # The caller sees the new secret, so rotating a stronger key would widen its rights.
-    refuse_missing_scopes(caller, frozenset(Scope(scope) for scope in (await keys.get(key_id)).scopes))
+    refuse_stronger_key(caller, await keys.lock(key_id))
     row, text = await keys.rotate(key_id, resources.key_pepper, overlap, creator=caller.creator)
     [key] = await render_keys(caller, tx, [row])
     return ApiKeyIssued(**key.model_dump(), key=text)
@@ -95,7 +86,9 @@ async def rotate_key(
 @router.delete("/{key_id}")
 async def revoke_key(key_id: UUID, caller: KeyWriter, tx: Transaction) -> Done:
     """Revokes a key immediately."""
-    await ApiKeyRepository(tx, caller.project_id).revoke(key_id)
+    keys = ApiKeyRepository(tx, caller.project_id)
+    refuse_stronger_key(caller, await keys.lock(key_id))
+    await keys.revoke(key_id)
     return Done(message="API key revoked")
 
 

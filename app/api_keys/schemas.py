@@ -30,7 +30,9 @@ class ApiKeyCreate(BaseModel):
     scopes: list[Scope] | None = Field(
         None, min_length=1, description="Defaults to all scopes that an application needs."
     )
-    expires_at: Future | None = None
+    expires_at: Future | None = Field(
+        None, description="Defaults to the expiry of the API key that sends the request, or to none."
+    )
 
 
 class ApiKeyPatch(BaseModel):

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import EmailStr
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import Forbidden, NotFound
@@ -29,9 +30,9 @@ from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
 from app.identity.transaction import SystemTransaction
 from app.projects.member_repository import ProjectMemberRepository
-from app.projects.models import Project
+from app.projects.models import OrganizationMember, Project
 from app.projects.permissions import MemberWriter, Reader, Writer
-from app.projects.repository import USER, ProjectRepository, ProjectRow, SettingsRepository
+from app.projects.repository import OWNER, USER, ProjectRepository, ProjectRow, SettingsRepository
 
 router = APIRouter(
     prefix="/api/v1/orgs/organizations/{organization_id}/projects",
@@ -73,6 +74,19 @@ async def get_administered_project(
     return await ProjectRepository(tx, caller).get(project_id, owner=owner)
 
 
+async def check_creator_owns_organization(tx: AsyncSession, caller: Caller, organization_id: UUID) -> None:
+    """A key is bound to a project, so it reaches the organization only with the rights of its creator there."""
+    if caller.key_created_by is None:
+        return
+    role = select(OrganizationMember.role).where(
+        OrganizationMember.organization_id == organization_id, OrganizationMember.account_id == caller.key_created_by
+    )
+    if await tx.scalar(role) != OWNER:
+        raise Forbidden(
+            "Only an owner of the organization can create projects in it. The creator of this key is not one."
+        )
+
+
 def render_project(project: ProjectRow, settings: JsonObject) -> JsonObject:
     current = {
         name: default if settings.get(name) is None else settings[name] for name, default in DEFAULT_SETTINGS.items()
@@ -111,6 +125,7 @@ async def create_mem0_project(
 ) -> ProjectCreated:
     """Creates a project. An API key keeps working in its own project, so create a key for the new one."""
     await get_visible_organization(tx, caller, organization_id, owner=True)
+    await check_creator_owns_organization(tx, caller, organization_id)
     if caller.account_id is None:
         project = Project(organization_id=organization_id, name=body.name, description=body.description)
         tx.add(project)

@@ -1,23 +1,21 @@
 """Organizations, projects and members in mem0's format: over HTTP, and with mem0's own client."""
 
 import asyncio
+import uuid
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
 from mem0 import MemoryClient
 from mem0.exceptions import AuthenticationError, MemoryNotFoundError, ValidationError
 
-from tests.conftest import MakeKey, SignedUp, SignUp
+from app.identity.scopes import EVERYTHING
+from tests.conftest import MakeKey, SignedUp, SignUp, open_client
 from tests.gateways.mem0.conftest import Connect
 
 ORGS = "/api/v1/orgs/organizations/"
-
-
-@pytest_asyncio.fixture
-async def owner(sign_up: SignUp) -> SignedUp:
-    return await sign_up()
 
 
 @pytest_asyncio.fixture
@@ -27,23 +25,17 @@ async def project(owner: SignedUp) -> str:
     return f"{ORGS}{organization['org_id']}/projects/{owner.project_id}/"
 
 
-@pytest_asyncio.fixture
-async def mem0(connect: Connect, make_key: MakeKey) -> MemoryClient:
-    """mem0's own client, with a key of the test's project."""
-    return await connect((await make_key()).key)
-
-
 async def settings(client: httpx.AsyncClient, project: str) -> dict[str, Any]:
     found: dict[str, Any] = (await client.get(project)).json()
     return found
 
 
-async def test_client_reads_and_changes_the_settings_of_its_project(mem0: MemoryClient) -> None:
-    before = await asyncio.to_thread(mem0.project.get)
+async def test_client_reads_and_changes_the_settings_of_its_project(mem0_client: MemoryClient) -> None:
+    before = await asyncio.to_thread(mem0_client.project.get)
     assert (before["custom_instructions"], before["custom_categories"], before["decay"]) == (None, None, False)
-    assert before["project_id"] == mem0.project_id
+    assert before["project_id"] == mem0_client.project_id
     reply = await asyncio.to_thread(
-        mem0.project.update,
+        mem0_client.project.update,
         custom_instructions="Only food",
         custom_categories=[{"food": "what they eat"}, "travel"],
         multilingual=True,
@@ -52,7 +44,7 @@ async def test_client_reads_and_changes_the_settings_of_its_project(mem0: Memory
     )
     assert reply == {"message": "Project updated successfully"}
     fields = ["custom_instructions", "custom_categories", "multilingual", "decay", "agent_custom_instructions"]
-    assert await asyncio.to_thread(mem0.project.get, fields=fields) == {
+    assert await asyncio.to_thread(mem0_client.project.get, fields=fields) == {
         "custom_instructions": "Only food",
         "custom_categories": [{"food": "what they eat"}, "travel"],
         "multilingual": True,
@@ -61,9 +53,9 @@ async def test_client_reads_and_changes_the_settings_of_its_project(mem0: Memory
     }
 
 
-async def test_older_calls_of_the_client_change_settings(mem0: MemoryClient) -> None:
-    await asyncio.to_thread(mem0.update_project, custom_instructions="Only food")
-    found = await asyncio.to_thread(mem0.get_project, fields=["custom_instructions"])
+async def test_older_calls_of_the_client_change_settings(mem0_client: MemoryClient) -> None:
+    await asyncio.to_thread(mem0_client.update_project, custom_instructions="Only food")
+    found = await asyncio.to_thread(mem0_client.get_project, fields=["custom_instructions"])
     assert found == {"custom_instructions": "Only food"}
 
 
@@ -92,41 +84,70 @@ async def test_body_that_names_another_project_is_refused(owner: SignedUp, proje
     assert refused.status_code == 404
 
 
-async def test_client_creates_and_deletes_projects(mem0: MemoryClient) -> None:
-    made = await asyncio.to_thread(mem0.project.create, name="Shop", description="Sells")
+async def test_client_creates_and_deletes_projects(mem0_client: MemoryClient) -> None:
+    made = await asyncio.to_thread(mem0_client.project.create, name="Shop", description="Sells")
     assert isinstance(made["project_id"], str)
-    assert await asyncio.to_thread(mem0.project.delete) == {
+    assert await asyncio.to_thread(mem0_client.project.delete) == {
         "message": "Project and its related data deleted successfully."
     }
     with pytest.raises(AuthenticationError):
-        await asyncio.to_thread(mem0.project.get)
+        await asyncio.to_thread(mem0_client.project.get)
 
 
 async def test_key_without_admin_scope_cannot_create_or_delete_projects(connect: Connect, make_key: MakeKey) -> None:
     key = (await make_key("projects:read", "projects:write")).key
-    mem0 = await connect(key)
-    for refused in (lambda: mem0.project.create(name="Shop"), mem0.project.delete):
+    mem0_client = await connect(key)
+    for refused in (lambda: mem0_client.project.create(name="Shop"), mem0_client.project.delete):
         with pytest.raises(AuthenticationError, match="admin"):
             await asyncio.to_thread(refused)
 
 
-async def test_client_manages_members(mem0: MemoryClient, sign_up: SignUp) -> None:
+async def open_key(app: FastAPI, person: SignedUp, project_id: uuid.UUID) -> httpx.AsyncClient:
+    """A client with an admin key that a person creates for a project."""
+    body = {"name": "admin", "scopes": sorted(EVERYTHING)}
+    made = await person.client.post("/v1/api-keys", json=body, headers={"X-Project-Id": str(project_id)})
+    assert made.status_code == 201, made.text
+    return open_client(app, made.json()["key"])
+
+
+async def test_key_creates_projects_only_if_its_creator_owns_the_organization(
+    app: FastAPI, owner: SignedUp, project: str, sign_up: SignUp
+) -> None:
+    projects = project.removesuffix(f"{owner.project_id}/")
+    async with await open_key(app, owner, owner.project_id) as key:
+        made = await key.post(projects, json={"name": "Shop"})
+    assert made.status_code == 201, made.text
+    assert made.json()["project_id"] in (await owner.client.get("/v1/projects")).text
+
+    for where, role in ((f"{project}members/", "OWNER"), (projects.replace("projects/", "members/"), "READER")):
+        person = await sign_up()
+        assert (await owner.client.post(where, json={"email": person.email, "role": role})).status_code == 201
+        if role == "READER":
+            both = {"email": person.email, "role": "OWNER"}
+            assert (await owner.client.post(f"{project}members/", json=both)).status_code == 201
+        async with await open_key(app, person, owner.project_id) as key:
+            refused = await key.post(projects, json={"name": "Shop"})
+        assert (refused.status_code, "owner of the organization" in refused.text) == (403, True), refused.text
+        assert (await person.client.post(projects, json={"name": "Shop"})).status_code in (403, 404)
+
+
+async def test_client_manages_members(mem0_client: MemoryClient, sign_up: SignUp) -> None:
     colleague = await sign_up()
-    await asyncio.to_thread(mem0.project.add_member, colleague.email, "READER")
-    [member] = (await asyncio.to_thread(mem0.project.get_members))["members"]
+    await asyncio.to_thread(mem0_client.project.add_member, colleague.email, "READER")
+    [member] = (await asyncio.to_thread(mem0_client.project.get_members))["members"]
     assert (member["username"], member["role"]) == (colleague.email, "READER")
     with pytest.raises(ValidationError, match="already a member"):
-        await asyncio.to_thread(mem0.project.add_member, colleague.email, "READER")
-    await asyncio.to_thread(mem0.project.update_member, colleague.email, "OWNER")
-    [member] = (await asyncio.to_thread(mem0.project.get_members))["members"]
+        await asyncio.to_thread(mem0_client.project.add_member, colleague.email, "READER")
+    await asyncio.to_thread(mem0_client.project.update_member, colleague.email, "OWNER")
+    [member] = (await asyncio.to_thread(mem0_client.project.get_members))["members"]
     assert member["role"] == "OWNER"
-    assert "message" in await asyncio.to_thread(mem0.project.remove_member, colleague.email)
-    assert await asyncio.to_thread(mem0.project.get_members) == {"members": []}
+    assert "message" in await asyncio.to_thread(mem0_client.project.remove_member, colleague.email)
+    assert await asyncio.to_thread(mem0_client.project.get_members) == {"members": []}
 
 
-async def test_unknown_address_cannot_become_a_member(mem0: MemoryClient) -> None:
+async def test_unknown_address_cannot_become_a_member(mem0_client: MemoryClient) -> None:
     with pytest.raises(MemoryNotFoundError, match="must sign up first"):
-        await asyncio.to_thread(mem0.project.add_member, "never.signed.up@example.com", "READER")
+        await asyncio.to_thread(mem0_client.project.add_member, "never.signed.up@example.com", "READER")
 
 
 async def test_organization_is_created_with_members_and_deleted(owner: SignedUp, sign_up: SignUp) -> None:
