@@ -11,6 +11,7 @@ from app.chat.usage.routes import router as usage
 from app.core.http import error_responses as rendering
 from app.core.http.health_routes import router as core
 from app.core.http.middleware import RequestMiddleware
+from app.core.http.trailing_slash import TrailingSlash
 from app.core.resources import Resources
 from app.gateways.mem0.entities.routes import router as memory_entities
 from app.gateways.mem0.events.routes import router as memory_events
@@ -70,6 +71,7 @@ def create_app(resources: Resources) -> FastAPI:
     document_reference(app)
     if resources.identity_app:
         app.mount("/auth/v1", resources.identity_app)
+    app.router.default = TrailingSlash(app)
     with_cors = partial(
         CORSMiddleware,
         allow_origins=resources.config.cors_origins,
@@ -83,6 +85,7 @@ def create_app(resources: Resources) -> FastAPI:
         RequestMiddleware,
         timeout_seconds=resources.config.request_timeout_seconds,
         max_body_bytes=resources.config.max_body_bytes,
+        has_https_url=resources.config.base_url.lower().startswith("https://"),
         with_cors=with_cors,
     )
     return app

@@ -125,6 +125,18 @@ async def test_interrupt_stops_every_process(tmp_path: Path) -> None:
     assert processes_using(data_dir) == []
 
 
+async def test_address_is_https_if_a_trusted_proxy_says_so(tmp_path: Path) -> None:
+    forwarded = {"X-Forwarded-Proto": "https"}
+    with serving(tmp_path / "data", TRUSTED_PROXIES="127.0.0.2") as keepsake:
+        for address, headers in (("127.0.0.1", forwarded), ("127.0.0.2", {}), ("127.0.0.2", forwarded)):
+            transport = httpx.AsyncHTTPTransport(local_address=address)
+            async with httpx.AsyncClient(base_url=keepsake.address, transport=transport) as client:
+                response = await client.head("/v1/health/", headers=headers)
+            assert (response.status_code, response.content) == (200, b"")
+            secure = address == "127.0.0.2" and headers == forwarded
+            assert ("Strict-Transport-Security" in response.headers) is secure
+
+
 async def test_stop_during_startup_leaves_nothing_running(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     command = [sys.executable, "-m", "app", "serve", "--port", "0"]

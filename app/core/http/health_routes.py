@@ -33,18 +33,21 @@ class Readiness(BaseModel):
     checks: dict[str, str]
 
 
+@router.head("/", include_in_schema=False)
 @router.get("/")
 async def get_welcome() -> Welcome:
     """Names the product and its first steps."""
     return Welcome()
 
 
+@router.head("/v1/health", include_in_schema=False)
 @router.get("/v1/health")
 async def get_health() -> Health:
     """Reports that the process is alive. See `/v1/ready` for its dependencies."""
     return Health()
 
 
+@router.head("/v1/ready", include_in_schema=False)
 @router.get("/v1/ready", responses={503: {"model": Readiness}})
 async def get_readiness(resources: ResourcesDep) -> JSONResponse:
     """Reports the state of each dependency. The status is 503 while a required dependency is unavailable."""

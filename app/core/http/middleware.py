@@ -25,6 +25,8 @@ SECURITY_HEADERS = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 )
+TRANSPORT_SECURITY = (b"strict-transport-security", b"max-age=31536000")
+"""A year. It names no subdomains, because they may belong to other services."""
 CONTENT_SECURITY = b"default-src 'none'; frame-ancestors 'none'"
 
 
@@ -32,19 +34,26 @@ class RequestMiddleware:
     """`with_cors` adds CORS headers to responses created here, which bypass CORSMiddleware."""
 
     def __init__(
-        self, app: ASGIApp, *, timeout_seconds: float, max_body_bytes: int, with_cors: Callable[[ASGIApp], ASGIApp]
+        self,
+        app: ASGIApp,
+        *,
+        timeout_seconds: float,
+        max_body_bytes: int,
+        has_https_url: bool,
+        with_cors: Callable[[ASGIApp], ASGIApp],
     ) -> None:
         self._app = app
         self._with_cors = with_cors
         self._timeout = timeout_seconds
         self._max_body = max_body_bytes
+        self._has_https_url = has_https_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         collapse_slashes(scope)
-        request = RequestScope(scope, send)
+        request = RequestScope(scope, send, is_https=self._has_https_url or scope["scheme"] == "https")
         token = request_id.set(request.id)
         IN_FLIGHT.inc()
         try:
@@ -100,10 +109,11 @@ def limit_body(receive: Receive, max_bytes: int) -> Receive:
 class RequestScope:
     """The state of one request."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, *, is_https: bool) -> None:
         client_id = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
         self.id = client_id if CLIENT_REQUEST_ID.match(client_id) else uuid.uuid4().hex
         self.scope = scope
+        self.is_https = is_https
         self.status = 0
         self.on_start: Callable[[], None] = lambda: None
         self._send = send
@@ -124,6 +134,8 @@ class RequestScope:
         present = {name for name, _ in message["headers"]}
         message["headers"].extend(pair for pair in SECURITY_HEADERS if pair[0] not in present)
         message["headers"].append((b"x-request-id", self.id.encode()))
+        if self.is_https:
+            message["headers"].append(TRANSPORT_SECURITY)
         if b"content-security-policy" not in present:
             message["headers"].append((b"content-security-policy", CONTENT_SECURITY))
         allowance = self.scope.get("state", {}).get("allowance")

@@ -74,6 +74,35 @@ async def test_responses_have_security_headers(extendable_app: FastAPI, app_clie
         assert answer.headers.get_list("X-Request-ID") == [answer.headers["X-Request-ID"]], path
 
 
+@pytest.mark.parametrize(
+    ("public_url", "address", "sent"),
+    [
+        ("http://memory.example.com", "http://test", False),
+        ("http://memory.example.com", "https://test", True),
+        ("https://memory.example.com", "http://test", True),
+    ],
+)
+async def test_https_is_required_for_the_next_year_where_the_address_is_https(
+    make_app: MakeApp, public_url: str, address: str, sent: bool
+) -> None:
+    async with open_client(make_app(base_url=public_url)) as client:
+        for path, status in {"/v1/health": 200, "/nothing": 404, "/v1/projects": 401}.items():
+            answer = await client.get(f"{address}{path}")
+            assert answer.status_code == status
+            assert answer.headers.get_list("Strict-Transport-Security") == (["max-age=31536000"] if sent else [])
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/health", "/v1/ready", "/v1/health/"])
+async def test_health_routes_answer_head(anonymous: httpx.AsyncClient, path: str) -> None:
+    answer = await anonymous.head(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+
+
+def test_document_lists_head_nowhere(app: FastAPI) -> None:
+    assert [path for path, methods in app.openapi()["paths"].items() if "head" in methods] == []
+
+
 async def test_api_reference_keeps_its_own_content_security_policy(anonymous: httpx.AsyncClient) -> None:
     answer = await anonymous.get("/docs")
     assert answer.status_code == 200
