@@ -1,6 +1,7 @@
 import datetime as dt
+import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.api_keys.repository import ApiKeyRepository
@@ -22,6 +24,10 @@ from app.identity.scopes import EVERYTHING
 from app.main import create_app
 from app.settings import Settings
 from app.wiring import open_resources
+from app.worker import run_jobs
+from tests.loopback import serve_on_loopback
+from tests.model_server import ModelServer
+from tests.webhooks.receiver import Receiver, open_receiver
 
 configure_logging("INFO", as_json=False)
 
@@ -41,6 +47,14 @@ async def database(postgres: EmbeddedPostgres) -> AsyncIterator[Database]:
     database = Database(postgres.url("keepsake_app"))
     yield database
     await database.close()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def admin_engine(postgres: EmbeddedPostgres) -> AsyncIterator[AsyncEngine]:
+    """Postgres as the superuser, to whom row-level security does not apply."""
+    engine = create_async_engine(postgres.url("postgres"))
+    yield engine
+    await engine.dispose()
 
 
 @pytest_asyncio.fixture
@@ -151,9 +165,14 @@ async def make_key(app: FastAPI, resources: Resources, project_id: uuid.UUID) ->
 
 
 @pytest_asyncio.fixture
-async def client(make_key: MakeKey) -> httpx.AsyncClient:
-    """A client with an API key of a fresh project, with every scope."""
-    return (await make_key()).client
+async def key_holder(make_key: MakeKey) -> KeyHolder:
+    """An application with an API key of the test's project, with every scope."""
+    return await make_key()
+
+
+@pytest.fixture
+def client(key_holder: KeyHolder) -> httpx.AsyncClient:
+    return key_holder.client
 
 
 SignUp = Callable[..., Awaitable[SignedUp]]
@@ -176,3 +195,54 @@ async def sign_up(app: FastAPI, anonymous: httpx.AsyncClient) -> AsyncIterator[S
     yield make
     for client in opened:
         await client.aclose()
+
+
+@pytest_asyncio.fixture
+async def owner(sign_up: SignUp) -> SignedUp:
+    """An account that owns a project."""
+    return await sign_up()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def app_url(app: FastAPI) -> AsyncIterator[str]:
+    """The address of the app on loopback, for clients that open their own connections."""
+    async with serve_on_loopback(app) as url:
+        yield url
+
+
+@pytest_asyncio.fixture(scope="module")
+async def server_url(app_url: str, resources: Resources) -> AsyncIterator[str]:
+    """The address of the app, while a worker runs its jobs."""
+    async with run_jobs(resources, concurrency=2):
+        yield app_url
+
+
+@pytest.fixture(scope="session")
+def shared_model_server() -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        yield server
+
+
+@pytest.fixture
+def model_server(shared_model_server: ModelServer) -> ModelServer:
+    shared_model_server.forget()
+    return shared_model_server
+
+
+@pytest_asyncio.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with open_receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def debug_logging() -> Iterator[None]:
+    """Enables debug logs of the app and of all libraries."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    configure_logging("DEBUG", as_json=True)
+    root.setLevel(logging.DEBUG)
+    yield
+    configure_logging("INFO", as_json=False)
+    root.setLevel(level)
+    root.handlers[:] = handlers

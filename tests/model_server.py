@@ -1,6 +1,6 @@
 """A model server on loopback that speaks OpenAI's API and does what the test says.
 
-    with ModelServer() as server:                  # or the fixture `model_server` at the end of this file
+    with ModelServer() as server:                  # or the fixture `model_server` of tests/conftest.py
         server.chat(Says("Good", " morning"), Fails(500))      # the next two chat requests, then the default again
         server.extraction(Facts("User likes tea"))             # the next request for JSON, which the extractor makes
         server.always(Randomly(0.05, Fails(500), Says("Hi")))  # the default for chat from here on
@@ -26,12 +26,11 @@ import random
 import socket
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-import pytest
 import uvicorn
 from starlette.types import Message, Receive, Scope, Send
 
@@ -178,6 +177,7 @@ class ModelServer:
         for queue in self._next.values():
             queue.clear()
         self._default = {False: Says("Hello", " there", "."), True: Facts()}
+        self._random = random.Random(7)
 
     @property
     def conversations(self) -> list[dict[str, Any]]:
@@ -250,23 +250,28 @@ class ModelServer:
         if isinstance(chosen, Fails):
             await answer_json(send, {"error": chosen.error}, chosen.status, chosen.retry_after)
         elif isinstance(chosen, Hangs | Drops):
-            await self._break_off(chosen, streamed, receive, send)
+            await self._break_off(chosen, sent, receive, send)
         elif streamed:
             await self._stream(chosen, sent, receive, send)
         else:
             await answer_json(send, completion(chosen))
 
-    async def _break_off(self, chosen: Hangs | Drops, streamed: bool, receive: Receive, send: Send) -> None:
+    async def _break_off(self, chosen: Hangs | Drops, sent: Sent, receive: Receive, send: Send) -> None:
+        streamed = bool(sent.body.get("stream"))
         if streamed and chosen.after:
             await start(send, "text/event-stream")
             for token in chosen.after:
                 await send_event(send, chunk({"content": token}))
         if isinstance(chosen, Hangs):
             await until_gone(receive)
-            self.abandoned += 1
+            self._count_abandoned(sent)
         elif not (streamed and chosen.after):
             # The announced length exceeds the body: uvicorn closes the connection, and the client sees a cut response.
             await start(send, "application/json", length=1000)
+
+    def _count_abandoned(self, sent: Sent) -> None:
+        """Requests of an earlier test do not count: the server notices their end only after `forget`."""
+        self.abandoned += any(each is sent for each in self.requests)
 
     async def _stream(self, chosen: "Says | Refuses | Randomly", sent: Sent, receive: Receive, send: Send) -> None:
         gone = asyncio.create_task(until_gone(receive))
@@ -274,7 +279,7 @@ class ModelServer:
         try:
             async for event in events(chosen, sent):
                 if gone.done():
-                    self.abandoned += 1
+                    self._count_abandoned(sent)
                     return
                 await send_event(send, event)
             await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
@@ -359,12 +364,6 @@ async def send_event(send: Send, event: dict[str, Any]) -> None:
 async def answer_json(send: Send, answer: dict[str, Any], status: int = 200, after: str | None = None) -> None:
     await start(send, "application/json", status, after=after)
     await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
-
-
-@pytest.fixture
-def model_server() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
 
 
 if __name__ == "__main__":

@@ -2,15 +2,13 @@
 
 import json
 import uuid
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.core.resources import Resources
 from app.identity.local.security.keys import load_or_create_keys
 from app.settings import Settings
@@ -19,11 +17,9 @@ from tests.access_world import Builder, Credential, World, expected
 
 
 @pytest_asyncio.fixture(scope="session")
-async def builder(postgres: EmbeddedPostgres, resources: Resources, settings: Settings) -> AsyncIterator[Builder]:
-    admin = create_async_engine(postgres.url("postgres"))
+async def builder(admin_engine: AsyncEngine, resources: Resources, settings: Settings) -> Builder:
     keys = load_or_create_keys(settings.data_dir / "identity")
-    yield Builder(admin, resources.key_pepper, keys, f"{settings.base_url}/auth/v1")
-    await admin.dispose()
+    return Builder(admin_engine, resources.key_pepper, keys, f"{settings.base_url}/auth/v1")
 
 
 def test_access_table_lists_every_route(app: FastAPI) -> None:

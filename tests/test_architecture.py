@@ -223,3 +223,21 @@ def test_no_file_names_a_path_of_one_machine() -> None:
     pattern = re.compile(r"/(?:work|root|home)/[a-z]")
     texts = [*FILES, *(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "Makefile"]
     assert [path.name for path in texts if pattern.search(path.read_text())] == []
+
+
+def fixtures_of(path: Path) -> Iterator[tuple[str, str]]:
+    """The name and the type of each fixture. A fixture that yields has the type of what it yields."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and any(
+            re.match(r"pytest(_asyncio)?\.fixture\b", ast.unparse(decorator)) for decorator in node.decorator_list
+        ):
+            returned = ast.unparse(node.returns) if node.returns else "nothing"
+            yield node.name, re.sub(r"^(?:Async)?Iterator\[(.*)\]$", r"\1", returned)
+
+
+def test_fixture_names_have_one_type() -> None:
+    types: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for name, returned in fixtures_of(path):
+            types.setdefault(name, set()).add(returned)
+    assert {name: found for name, found in types.items() if len(found) > 1} == {}

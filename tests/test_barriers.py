@@ -9,10 +9,9 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import CursorResult, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app import main
-from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.core.database.database import Database, ProjectModel
 from app.core.database.repository import Repository
 from app.core.errors import NotFound
@@ -45,16 +44,8 @@ REPOSITORIES = sorted(
 )
 
 
-@pytest_asyncio.fixture(scope="session")
-async def admin(postgres: EmbeddedPostgres) -> AsyncIterator[AsyncEngine]:
-    """Postgres as the superuser, whom row-level security does not bind."""
-    engine = create_async_engine(postgres.url("postgres"))
-    yield engine
-    await engine.dispose()
-
-
-async def new_corner(admin: AsyncEngine) -> Corner:
-    async with AsyncSession(admin) as tx, tx.begin():
+async def new_corner(admin_engine: AsyncEngine) -> Corner:
+    async with AsyncSession(admin_engine) as tx, tx.begin():
         project, _ = await make_project(tx)
         corner = Corner(project, "anna")
         await fill_in(tx, corner)
@@ -62,18 +53,18 @@ async def new_corner(admin: AsyncEngine) -> Corner:
 
 
 @pytest_asyncio.fixture
-async def ours(admin: AsyncEngine) -> Corner:
-    return await new_corner(admin)
+async def ours(admin_engine: AsyncEngine) -> Corner:
+    return await new_corner(admin_engine)
 
 
 @pytest_asyncio.fixture
-async def theirs(admin: AsyncEngine) -> Corner:
+async def theirs(admin_engine: AsyncEngine) -> Corner:
     """A second project whose user has the same name."""
-    return await new_corner(admin)
+    return await new_corner(admin_engine)
 
 
-async def test_rows_cover_every_table_of_a_project(admin: AsyncEngine) -> None:
-    async with admin.connect() as connection:
+async def test_rows_cover_every_table_of_a_project(admin_engine: AsyncEngine) -> None:
+    async with admin_engine.connect() as connection:
         assert sorted(await connection.scalars(TABLES_OF_A_PROJECT)) == TABLES
 
 
@@ -82,10 +73,10 @@ async def test_rows_cover_every_table_of_a_project(admin: AsyncEngine) -> None:
 
 @pytest.mark.parametrize("repository", REPOSITORIES, ids=lambda repository: repository.__name__)
 async def test_repository_never_finds_a_row_of_another_project(
-    repository: type[Repository[ProjectModel]], admin: AsyncEngine, ours: Corner, theirs: Corner
+    repository: type[Repository[ProjectModel]], admin_engine: AsyncEngine, ours: Corner, theirs: Corner
 ) -> None:
     table = repository.model.__tablename__
-    async with AsyncSession(admin) as tx:
+    async with AsyncSession(admin_engine) as tx:
         find_id = text(f"select id from public.{table} where project_id = :project")
         our_id = await tx.scalar(find_id, {"project": ours.project_id})
         their_id = await tx.scalar(find_id, {"project": theirs.project_id})
@@ -117,11 +108,11 @@ async def test_query_without_where_returns_one_project(
 
 @pytest.mark.parametrize("table", [table for table in OWN_TABLES if table not in NEVER_DELETED])
 async def test_delete_without_where_deletes_in_one_project(
-    table: str, database: Database, admin: AsyncEngine, ours: Corner, theirs: Corner
+    table: str, database: Database, admin_engine: AsyncEngine, ours: Corner, theirs: Corner
 ) -> None:
     async with database.transaction(ours.project_id) as tx:
         assert await changed_by(tx, f"delete from {table}") == 1
-    async with admin.connect() as connection:
+    async with admin_engine.connect() as connection:
         count = text(f"select count(*) from public.{table} where project_id = :project")
         assert await connection.scalar(count, {"project": theirs.project_id}) == 1
 
@@ -159,10 +150,10 @@ async def test_row_cannot_be_moved_into_another_project(
 
 @pytest.mark.parametrize("table", OF_ONE_USER)
 async def test_transaction_of_an_end_user_sees_one_user(
-    table: str, database: Database, admin: AsyncEngine, ours: Corner
+    table: str, database: Database, admin_engine: AsyncEngine, ours: Corner
 ) -> None:
     bert = Corner(ours.project_id, "bert")
-    await fill(admin, bert)
+    await fill(admin_engine, bert)
     async with database.transaction(ours.project_id, "bert") as tx:
         assert set(await tx.scalars(text(f"select user_id from {table}"))) == {"bert"}
         assert await changed_by(tx, f"update {table} set project_id = project_id") == 1
@@ -195,10 +186,10 @@ async def test_project_can_change_only_itself(database: Database, ours: Corner, 
 
 @pytest.mark.parametrize(("table", "reference"), REFERENCES)
 async def test_reference_to_a_row_of_another_project_is_refused(
-    table: str, reference: str, admin: AsyncEngine, ours: Corner, theirs: Corner
+    table: str, reference: str, admin_engine: AsyncEngine, ours: Corner, theirs: Corner
 ) -> None:
     row = renewed(table, ours)
-    async with AsyncSession(admin) as tx:
+    async with AsyncSession(admin_engine) as tx:
         with pytest.raises(IntegrityError, match="foreign key"):
             async with tx.begin_nested():
                 await insert_row(tx, table, {**row, reference: getattr(theirs, reference)})
@@ -208,23 +199,23 @@ async def test_reference_to_a_row_of_another_project_is_refused(
 
 @pytest.mark.parametrize(("table", "reference"), REFERENCES)
 async def test_reference_to_a_row_of_another_user_is_refused(
-    table: str, reference: str, admin: AsyncEngine, ours: Corner
+    table: str, reference: str, admin_engine: AsyncEngine, ours: Corner
 ) -> None:
     bert = Corner(ours.project_id, "bert")
-    await fill(admin, bert)
-    async with AsyncSession(admin) as tx:
+    await fill(admin_engine, bert)
+    async with AsyncSession(admin_engine) as tx:
         with pytest.raises(IntegrityError, match="foreign key"):
             await insert_row(tx, table, {**renewed(table, ours), reference: getattr(bert, reference)})
 
 
-async def test_every_foreign_key_between_rows_of_projects_carries_the_project(admin: AsyncEngine) -> None:
+async def test_every_foreign_key_between_rows_of_projects_carries_the_project(admin_engine: AsyncEngine) -> None:
     query = text(
         "select conrelid::regclass::text, array(select attname::text from pg_attribute"
         "  where attrelid = conrelid and attnum = any (conkey))"
         " from pg_constraint where contype = 'f' and confrelid in (select attrelid from pg_attribute"
         "  where attname = 'project_id') and connamespace = 'public'::regnamespace"
     )
-    async with admin.connect() as connection:
+    async with admin_engine.connect() as connection:
         keys = [tuple(row) for row in await connection.execute(query)]
     assert len(keys) >= 3
     assert [table for table, columns in keys if "project_id" not in columns] == []
@@ -234,10 +225,10 @@ async def test_every_foreign_key_between_rows_of_projects_carries_the_project(ad
 
 
 @asynccontextmanager
-async def browser(admin: AsyncEngine, account_id: uuid.UUID) -> AsyncIterator[AsyncSession]:
+async def browser(admin_engine: AsyncEngine, account_id: uuid.UUID) -> AsyncIterator[AsyncSession]:
     """Opens a transaction the way Supabase's REST server does for a signed-in person."""
     claims = {"sub": str(account_id), "role": "authenticated"}
-    async with AsyncSession(admin) as tx, tx.begin():
+    async with AsyncSession(admin_engine) as tx, tx.begin():
         await tx.execute(
             text("select set_config('role', 'authenticated', true), set_config('request.jwt.claims', :claims, true)"),
             {"claims": json.dumps(claims)},
@@ -246,60 +237,60 @@ async def browser(admin: AsyncEngine, account_id: uuid.UUID) -> AsyncIterator[As
 
 
 @pytest_asyncio.fixture
-async def person(admin: AsyncEngine, ours: Corner) -> Corner:
+async def person(admin_engine: AsyncEngine, ours: Corner) -> Corner:
     """The rows of a signed-in account in a project where other users have rows too."""
     account_id = uuid.uuid4()
     corner = Corner(ours.project_id, str(account_id), account_id=account_id)
-    await fill(admin, corner)
+    await fill(admin_engine, corner)
     return corner
 
 
 @pytest.mark.parametrize("table", SHOWN_TO_BROWSERS)
-async def test_browser_sees_the_persons_own_rows(table: str, admin: AsyncEngine, person: Corner) -> None:
-    async with browser(admin, person.account_id) as tx:
+async def test_browser_sees_the_persons_own_rows(table: str, admin_engine: AsyncEngine, person: Corner) -> None:
+    async with browser(admin_engine, person.account_id) as tx:
         assert list(await tx.scalars(text(f"select user_id from public.{table}"))) == [person.user_id]
 
 
 @pytest.mark.parametrize("table", SHOWN_TO_BROWSERS)
 async def test_browser_sees_nothing_of_other_projects(
-    table: str, admin: AsyncEngine, person: Corner, theirs: Corner
+    table: str, admin_engine: AsyncEngine, person: Corner, theirs: Corner
 ) -> None:
     """An application may use the same id for one of its own users."""
     namesake = Corner(theirs.project_id, person.user_id)
-    await fill(admin, namesake)
-    async with browser(admin, person.account_id) as tx:
+    await fill(admin_engine, namesake)
+    async with browser(admin_engine, person.account_id) as tx:
         assert list(await tx.scalars(text(f"select project_id from public.{table}"))) == [person.project_id]
 
 
 @pytest.mark.parametrize("table", SHOWN_TO_BROWSERS)
-async def test_browser_shows_nothing_to_a_removed_member(table: str, admin: AsyncEngine, person: Corner) -> None:
-    async with AsyncSession(admin) as tx, tx.begin():
+async def test_browser_shows_nothing_to_a_removed_member(table: str, admin_engine: AsyncEngine, person: Corner) -> None:
+    async with AsyncSession(admin_engine) as tx, tx.begin():
         leave = text("delete from public.project_members where account_id = :account")
         await tx.execute(leave, {"account": person.account_id})
-    async with browser(admin, person.account_id) as tx:
+    async with browser(admin_engine, person.account_id) as tx:
         assert list(await tx.scalars(text(f"select id from public.{table}"))) == []
 
 
 @pytest.mark.parametrize("table", SHOWN_TO_BROWSERS)
-async def test_browser_cannot_write(table: str, admin: AsyncEngine, person: Corner) -> None:
-    async with browser(admin, person.account_id) as tx:
+async def test_browser_cannot_write(table: str, admin_engine: AsyncEngine, person: Corner) -> None:
+    async with browser(admin_engine, person.account_id) as tx:
         assert await changed_by(tx, f"update public.{table} set project_id = project_id") == 0
         assert await changed_by(tx, f"delete from public.{table}") == 0
     with pytest.raises(ProgrammingError, match="violates row-level security"):
-        async with browser(admin, person.account_id) as tx:
+        async with browser(admin_engine, person.account_id) as tx:
             await insert_row(tx, table, renewed(table, person))
 
 
 @pytest.mark.parametrize("table", [table for table in OWN_TABLES if table not in SHOWN_TO_BROWSERS])
-async def test_browser_sees_no_administrative_tables(table: str, admin: AsyncEngine, person: Corner) -> None:
-    async with browser(admin, person.account_id) as tx:
+async def test_browser_sees_no_administrative_tables(table: str, admin_engine: AsyncEngine, person: Corner) -> None:
+    async with browser(admin_engine, person.account_id) as tx:
         assert list(await tx.scalars(text(f"select project_id from public.{table}"))) == []
 
 
 async def test_browser_sees_the_persons_projects_and_cannot_change_them(
-    admin: AsyncEngine, person: Corner, theirs: Corner
+    admin_engine: AsyncEngine, person: Corner, theirs: Corner
 ) -> None:
-    async with browser(admin, person.account_id) as tx:
+    async with browser(admin_engine, person.account_id) as tx:
         assert list(await tx.scalars(text("select id from public.projects"))) == [person.project_id]
         assert await changed_by(tx, "update public.projects set name = 'Mine'") == 0
 
@@ -308,9 +299,9 @@ async def test_browser_sees_the_persons_projects_and_cannot_change_them(
     "call",
     ["projects_of(gen_random_uuid())", "account_of('a@example.com')", "email_of(gen_random_uuid())"],
 )
-async def test_browser_cannot_query_other_people(call: str, admin: AsyncEngine, person: Corner) -> None:
+async def test_browser_cannot_query_other_people(call: str, admin_engine: AsyncEngine, person: Corner) -> None:
     with pytest.raises(ProgrammingError, match="permission denied for function"):
-        async with browser(admin, person.account_id) as tx:
+        async with browser(admin_engine, person.account_id) as tx:
             await tx.execute(text(f"select private.{call}"))
 
 

@@ -21,7 +21,6 @@ from app.adapters.accounts.gotrue_errors import ERRORS_BY_CODE
 from app.core.http.error_responses import CODES
 from app.settings import Settings
 from tests.conftest import MakeKey
-from tests.examples.conftest import server_url as server_url
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -106,7 +106,7 @@ def test_supabase_cli_finds_its_files() -> None:
 
 
 @pytest.fixture(scope="module")
-def admin(postgres: EmbeddedPostgres) -> Iterator[psycopg.Connection[Any]]:
+def admin_connection(postgres: EmbeddedPostgres) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(plain(postgres.url("postgres")), autocommit=True) as connection:
         yield connection
 
@@ -131,26 +131,28 @@ order by 1
 """
 
 
-def test_migrating_twice_changes_nothing(postgres: EmbeddedPostgres, admin: psycopg.Connection[Any]) -> None:
-    before = column(admin, SHAPE)
+def test_migrating_twice_changes_nothing(postgres: EmbeddedPostgres, admin_connection: psycopg.Connection[Any]) -> None:
+    before = column(admin_connection, SHAPE)
     assert migrate(postgres.url("postgres"), [SHIM], [GRANTS]) == []
-    assert column(admin, SHAPE) == before
+    assert column(admin_connection, SHAPE) == before
 
 
-def test_migration_history_matches_supabases_cli(admin: psycopg.Connection[Any]) -> None:
-    rows = admin.execute("select version, name from supabase_migrations.schema_migrations order by version").fetchall()
+def test_migration_history_matches_supabases_cli(admin_connection: psycopg.Connection[Any]) -> None:
+    rows = admin_connection.execute(
+        "select version, name from supabase_migrations.schema_migrations order by version"
+    ).fetchall()
     matches = [NAME.fullmatch(path.name) for path in FILES]
     assert rows == [match.groups() for match in matches if match]
 
 
 @pytest.fixture
-def another(postgres: EmbeddedPostgres, admin: psycopg.Connection[Any]) -> Iterator[str]:
+def another(postgres: EmbeddedPostgres, admin_connection: psycopg.Connection[Any]) -> Iterator[str]:
     """A separate database on the same server, with all migrations applied."""
-    admin.execute("create database another")
+    admin_connection.execute("create database another")
     url = postgres.url("postgres").replace("/keepsake?", "/another?")
     migrate(url, [SHIM], [GRANTS])
     yield url
-    admin.execute("drop database another (force)")
+    admin_connection.execute("drop database another (force)")
 
 
 def record(url: str, statement: str) -> None:
@@ -179,15 +181,15 @@ def test_seeding_twice_equals_seeding_once(another: str) -> None:
         assert column(connection, "select 1 from auth.users union all select 1 from public.api_keys") == []
 
 
-def test_every_table_has_row_level_security(admin: psycopg.Connection[Any]) -> None:
+def test_every_table_has_row_level_security(admin_connection: psycopg.Connection[Any]) -> None:
     open_tables = """
     select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = 'public' and c.relkind in ('r', 'p') and not (c.relrowsecurity and c.relforcerowsecurity)
     """
-    assert column(admin, open_tables) == []
+    assert column(admin_connection, open_tables) == []
 
 
-def test_every_granted_table_has_a_policy(admin: psycopg.Connection[Any]) -> None:
+def test_every_granted_table_has_a_policy(admin_connection: psycopg.Connection[Any]) -> None:
     """A grant without a policy returns no rows, which is safe but surely a mistake."""
     forgotten = """
     select g.table_name || ' to ' || g.grantee
@@ -197,49 +199,51 @@ def test_every_granted_table_has_a_policy(admin: psycopg.Connection[Any]) -> Non
       select from pg_policies p
       where p.schemaname = 'public' and p.tablename = g.table_name and g.grantee::name = any(p.roles))
     """
-    assert column(admin, forgotten) == []
+    assert column(admin_connection, forgotten) == []
 
 
-def test_no_grant_goes_to_public(admin: psycopg.Connection[Any]) -> None:
+def test_no_grant_goes_to_public(admin_connection: psycopg.Connection[Any]) -> None:
     strangers = """
     select table_schema || '.' || table_name || ' to ' || grantee from information_schema.role_table_grants
     where table_schema in ('public', 'jobs') and grantee in ('PUBLIC', 'anon', 'keepsake_app')
     """
-    assert column(admin, strangers) == []
+    assert column(admin_connection, strangers) == []
 
 
-def test_private_functions_are_not_executable_by_public(admin: psycopg.Connection[Any]) -> None:
+def test_private_functions_are_not_executable_by_public(admin_connection: psycopg.Connection[Any]) -> None:
     """Postgres grants execute on new functions to PUBLIC. Trigger functions cannot be called directly."""
     open_functions = """
     select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'private' and p.prorettype <> 'trigger'::regtype
       and has_function_privilege('anon', p.oid, 'execute')
     """
-    assert column(admin, open_functions) == []
+    assert column(admin_connection, open_functions) == []
 
 
-def test_policy_functions_are_inlined(admin: psycopg.Connection[Any]) -> None:
+def test_policy_functions_are_inlined(admin_connection: psycopg.Connection[Any]) -> None:
     """A function with settings or definer rights is called for every statement and table instead."""
     calls = """
     select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'private' and p.proname in ('project_id', 'user_id')
       and (p.prosecdef or p.proconfig is not null or p.prosqlbody is null)
     """
-    assert column(admin, calls) == []
+    assert column(admin_connection, calls) == []
 
 
-def test_server_login_owns_nothing_and_cannot_bypass_row_level_security(admin: psycopg.Connection[Any]) -> None:
+def test_server_login_owns_nothing_and_cannot_bypass_row_level_security(
+    admin_connection: psycopg.Connection[Any],
+) -> None:
     powers = (
         "select rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolinherit from pg_roles where rolname = %s"
     )
     for role in ("keepsake_app", "keepsake_system"):
-        assert admin.execute(powers, [role]).fetchall() == [(False,)]
+        assert admin_connection.execute(powers, [role]).fetchall() == [(False,)]
         owned = "select relname from pg_class where relowner = %s::regrole"
-        assert admin.execute(owned, [role]).fetchall() == []
+        assert admin_connection.execute(owned, [role]).fetchall() == []
     becomes = """
     select m.roleid::regrole::text from pg_auth_members m where m.member = 'keepsake_app'::regrole order by 1
     """
-    assert column(admin, becomes) == ["authenticated", "keepsake_system"]
+    assert column(admin_connection, becomes) == ["authenticated", "keepsake_system"]
 
 
 # ---------------------------------------------------------------- Supabase's SQL tests (pgTAP)

@@ -16,15 +16,15 @@ from app.core.errors import ConfigurationError
 from tests.adapters.postgres_child import using
 
 
-def ask(server: EmbeddedPostgres, sql: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(server.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
+def ask(postgres_server: EmbeddedPostgres, sql: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(postgres_server.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
         cursor = connection.execute(sql.encode())
         return cursor.fetchall() if cursor.description else []
 
 
-def answers(server: EmbeddedPostgres) -> bool:
+def answers(postgres_server: EmbeddedPostgres) -> bool:
     try:
-        return ask(server, "select 1") == [(1,)]
+        return ask(postgres_server, "select 1") == [(1,)]
     except psycopg.OperationalError:
         return False
 
@@ -59,60 +59,64 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 @pytest_asyncio.fixture
-async def server(data_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(data_dir)
-    yield server
-    await server.stop()
+async def postgres_server(data_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
+    postgres_server = EmbeddedPostgres(data_dir)
+    yield postgres_server
+    await postgres_server.stop()
 
 
 async def test_first_start_creates_the_database_and_a_second_reuses_it(
-    data_dir: Path, server: EmbeddedPostgres
+    data_dir: Path, postgres_server: EmbeddedPostgres
 ) -> None:
-    await server.start()
-    ask(server, "create table kept (word text); insert into kept values ('here')")
-    assert ask(server, "show listen_addresses") == [("",)], "nobody reaches it over a network"
-    await server.stop()
+    await postgres_server.start()
+    ask(postgres_server, "create table kept (word text); insert into kept values ('here')")
+    assert ask(postgres_server, "show listen_addresses") == [("",)], "nobody reaches it over a network"
+    await postgres_server.stop()
     assert postmaster(data_dir) is None
     assert not [name for name in os.listdir(data_dir) if name.startswith(".initdb")], "nothing is left of making it"
 
-    await server.start()
-    assert ask(server, "select word from kept") == [("here",)]
+    await postgres_server.start()
+    assert ask(postgres_server, "select word from kept") == [("here",)]
 
 
-async def test_server_of_a_killed_process_is_adopted_and_stopped(data_dir: Path, server: EmbeddedPostgres) -> None:
+async def test_server_of_a_killed_process_is_adopted_and_stopped(
+    data_dir: Path, postgres_server: EmbeddedPostgres
+) -> None:
     with using(data_dir) as child:
         child.kill()
         child.wait()
     left_behind = running(data_dir)
 
-    await server.start()
+    await postgres_server.start()
     assert running(data_dir) == left_behind
-    assert ask(server, "select 1") == [(1,)]
-    await server.stop()
+    assert ask(postgres_server, "select 1") == [(1,)]
+    await postgres_server.stop()
     assert postmaster(data_dir) is None
 
 
-async def test_last_process_stops_the_server(data_dir: Path, server: EmbeddedPostgres) -> None:
-    await server.start()
+async def test_last_process_stops_the_server(data_dir: Path, postgres_server: EmbeddedPostgres) -> None:
+    await postgres_server.start()
     with using(data_dir) as child:
-        await server.stop()
+        await postgres_server.stop()
         assert postmaster(data_dir), "another process still uses it"
         assert child.poll() is None
     assert postmaster(data_dir) is None
 
 
-async def test_concurrent_starts_share_one_server(data_dir: Path, server: EmbeddedPostgres) -> None:
+async def test_concurrent_starts_share_one_server(data_dir: Path, postgres_server: EmbeddedPostgres) -> None:
     other = EmbeddedPostgres(data_dir)
-    await asyncio.gather(server.start(), other.start())
-    assert ask(server, "select pg_postmaster_start_time()") == ask(other, "select pg_postmaster_start_time()")
+    await asyncio.gather(postgres_server.start(), other.start())
+    assert ask(postgres_server, "select pg_postmaster_start_time()") == ask(other, "select pg_postmaster_start_time()")
     await other.stop()
-    assert ask(server, "select 1") == [(1,)]
+    assert ask(postgres_server, "select 1") == [(1,)]
 
 
-async def test_lock_file_with_the_pid_of_another_program_is_stale(data_dir: Path, server: EmbeddedPostgres) -> None:
-    await server.start()
-    ask(server, "create table kept ()")
-    await server.stop()
+async def test_lock_file_with_the_pid_of_another_program_is_stale(
+    data_dir: Path, postgres_server: EmbeddedPostgres
+) -> None:
+    await postgres_server.start()
+    ask(postgres_server, "create table kept ()")
+    await postgres_server.stop()
     owner = (data_dir / "postgres").stat()
     groups: list[str | int] | None = [] if os.geteuid() == 0 else None
     stranger = await asyncio.create_subprocess_exec("sleep", "100", user=owner.st_uid, extra_groups=groups)
@@ -121,21 +125,23 @@ async def test_lock_file_with_the_pid_of_another_program_is_stale(data_dir: Path
     os.chown(lock, owner.st_uid, owner.st_gid)
     lock.chmod(0o600)
 
-    await server.start()
-    assert ask(server, "select to_regclass('kept') is not null") == [(True,)]
+    await postgres_server.start()
+    assert ask(postgres_server, "select to_regclass('kept') is not null") == [(True,)]
     assert stranger.returncode is None, "a stranger is left alone"
     stranger.kill()
     await stranger.wait()
 
 
-async def test_children_of_a_crashed_server_are_killed(data_dir: Path, server: EmbeddedPostgres) -> None:
+async def test_children_of_a_crashed_server_are_killed(data_dir: Path, postgres_server: EmbeddedPostgres) -> None:
     """A child in a long calculation does not notice the crash, and a new Postgres does not notice the child."""
-    await server.start()
-    url = server.url("postgres").replace("+psycopg", "")
+    await postgres_server.start()
+    url = postgres_server.url("postgres").replace("+psycopg", "")
     busy = await psycopg.AsyncConnection.connect(url, autocommit=True)
     working = asyncio.create_task(busy.execute("do $$ begin loop perform 1; end loop; end $$"))
     await until(
-        lambda: ask(server, "select 1 from pg_stat_activity where query like 'do %' and state = 'active'") != []
+        lambda: (
+            ask(postgres_server, "select 1 from pg_stat_activity where query like 'do %' and state = 'active'") != []
+        )
     )
     orphan = psutil.Process(busy.info.backend_pid)
     running(data_dir).kill()
@@ -150,18 +156,18 @@ async def test_children_of_a_crashed_server_are_killed(data_dir: Path, server: E
     await other.stop()
 
 
-async def test_crashed_server_is_restarted(data_dir: Path, server: EmbeddedPostgres) -> None:
-    await server.start()
-    ask(server, "create table kept (word text); insert into kept values ('here')")
+async def test_crashed_server_is_restarted(data_dir: Path, postgres_server: EmbeddedPostgres) -> None:
+    await postgres_server.start()
+    ask(postgres_server, "create table kept (word text); insert into kept values ('here')")
     first = running(data_dir)
     first.kill()
     await until(lambda: postmaster(data_dir) not in (first, None))
-    await until(lambda: answers(server))
-    assert ask(server, "select word from kept") == [("here",)]
+    await until(lambda: answers(postgres_server))
+    assert ask(postgres_server, "select word from kept") == [("here",)]
 
 
-async def test_cancelled_start_leaves_no_server(data_dir: Path, server: EmbeddedPostgres) -> None:
-    starting = asyncio.create_task(server.start())
+async def test_cancelled_start_leaves_no_server(data_dir: Path, postgres_server: EmbeddedPostgres) -> None:
+    starting = asyncio.create_task(postgres_server.start())
     await until(lambda: (data_dir / "postgres.lock").exists())
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -172,19 +178,19 @@ async def test_cancelled_start_leaves_no_server(data_dir: Path, server: Embedded
 async def test_data_dir_may_be_longer_than_a_socket_path(tmp_path: Path) -> None:
     data_dir = tmp_path / ("long " + "x" * 90) / "y"
     assert len(str(data_dir / "socket" / ".s.PGSQL.5432")) > 107
-    server = EmbeddedPostgres(data_dir)
-    await server.start()
-    assert ask(server, "select 1") == [(1,)]
-    await server.stop()
+    postgres_server = EmbeddedPostgres(data_dir)
+    await postgres_server.start()
+    assert ask(postgres_server, "select 1") == [(1,)]
+    await postgres_server.stop()
     assert postmaster(data_dir) is None
 
 
-async def test_folder_of_another_user_is_refused(data_dir: Path, server: EmbeddedPostgres) -> None:
-    await server.start()
-    await server.stop()
+async def test_folder_of_another_user_is_refused(data_dir: Path, postgres_server: EmbeddedPostgres) -> None:
+    await postgres_server.start()
+    await postgres_server.stop()
     make_strange(data_dir / "postgres")
     with pytest.raises(ConfigurationError, match=r"^[^\n]*postgres belongs to another user\. .*DATA_DIR"):
-        await server.start()
+        await postgres_server.start()
 
 
 def make_strange(folder: Path) -> None:
@@ -196,12 +202,12 @@ def make_strange(folder: Path) -> None:
         folder.symlink_to("elsewhere")
 
 
-async def test_folder_with_other_files_is_not_changed(data_dir: Path, server: EmbeddedPostgres) -> None:
+async def test_folder_with_other_files_is_not_changed(data_dir: Path, postgres_server: EmbeddedPostgres) -> None:
     precious = data_dir / "postgres" / "precious.txt"
     precious.parent.mkdir(parents=True)
     precious.write_text("mine")
     with pytest.raises(ConfigurationError, match=r"contains other files\. Set DATA_DIR"):
-        await server.start()
+        await postgres_server.start()
     assert precious.read_text() == "mine"
 
 
@@ -213,7 +219,7 @@ async def test_ordinary_user_can_run_the_server(postgres: EmbeddedPostgres) -> N
             os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
         data_dir = Path(folder) / "data"
         with using(data_dir, user=user):
-            server = running(data_dir)
-            assert server.username() == (user or pwd.getpwuid(os.geteuid()).pw_name)
+            postgres_server = running(data_dir)
+            assert postgres_server.username() == (user or pwd.getpwuid(os.geteuid()).pw_name)
             assert (data_dir / "postgres").stat().st_mode & 0o077 == 0
         assert postmaster(data_dir) is None

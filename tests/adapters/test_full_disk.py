@@ -55,47 +55,47 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 
 @pytest_asyncio.fixture
-async def server(disk: SmallDisk) -> AsyncIterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(disk.folder / "data")
-    yield server
-    await server.stop()
+async def postgres_server(disk: SmallDisk) -> AsyncIterator[EmbeddedPostgres]:
+    postgres_server = EmbeddedPostgres(disk.folder / "data")
+    yield postgres_server
+    await postgres_server.stop()
 
 
-def ask(server: EmbeddedPostgres, sql: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(server.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
+def ask(postgres_server: EmbeddedPostgres, sql: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(postgres_server.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
         cursor = connection.execute(sql.encode())
         return cursor.fetchall() if cursor.description else []
 
 
-async def test_first_start_on_a_full_disk_is_one_sentence(disk: SmallDisk, server: EmbeddedPostgres) -> None:
+async def test_first_start_on_a_full_disk_is_one_sentence(disk: SmallDisk, postgres_server: EmbeddedPostgres) -> None:
     disk.fill(but_megabytes=1)
     with pytest.raises(ConfigurationError, match=r"^The disk of DATA_DIR \([^\n]*\) is full\. Free some space"):
-        await server.start()
+        await postgres_server.start()
     disk.make_room()
-    await server.start()
-    assert ask(server, "select 1") == [(1,)], "what was begun is no hindrance"
+    await postgres_server.start()
+    assert ask(postgres_server, "select 1") == [(1,)], "what was begun is no hindrance"
 
 
 async def test_restart_on_a_full_disk_is_one_sentence_and_loses_nothing(
-    disk: SmallDisk, server: EmbeddedPostgres
+    disk: SmallDisk, postgres_server: EmbeddedPostgres
 ) -> None:
-    await server.start()
-    ask(server, "create table kept as select generate_series(1, 1000) n")
-    await server.stop()
+    await postgres_server.start()
+    ask(postgres_server, "create table kept as select generate_series(1, 1000) n")
+    await postgres_server.stop()
     disk.fill()
     with pytest.raises(ConfigurationError, match=r"^The disk of DATA_DIR \([^\n]*\) is full\. Free some space"):
-        await server.start()
+        await postgres_server.start()
     disk.make_room()
-    await server.start()
-    assert ask(server, "select count(*), sum(n) from kept") == [(1000, 500500)]
+    await postgres_server.start()
+    assert ask(postgres_server, "select count(*), sum(n) from kept") == [(1000, 500500)]
 
 
 @pytest_asyncio.fixture
-async def client(server: EmbeddedPostgres, resources: Resources) -> AsyncIterator[httpx.AsyncClient]:
+async def client(postgres_server: EmbeddedPostgres, resources: Resources) -> AsyncIterator[httpx.AsyncClient]:
     """The app with its database on the small disk."""
-    await server.start()
-    migrate(server.url("postgres"), [SHIM], [GRANTS])
-    database = Database(server.url("keepsake_app"))
+    await postgres_server.start()
+    migrate(postgres_server.url("postgres"), [SHIM], [GRANTS])
+    database = Database(postgres_server.url("keepsake_app"))
     async with database.system() as tx:
         project, _ = await make_project(tx)
     async with database.transaction(project) as tx:
@@ -125,7 +125,7 @@ async def stored(client: httpx.AsyncClient) -> set[str]:
 
 
 async def test_full_disk_is_503_until_there_is_space(
-    disk: SmallDisk, server: EmbeddedPostgres, client: httpx.AsyncClient
+    disk: SmallDisk, postgres_server: EmbeddedPostgres, client: httpx.AsyncClient
 ) -> None:
     kept = {(await store(client)).json()["name"]}
     disk.fill()
@@ -142,13 +142,13 @@ async def test_full_disk_is_503_until_there_is_space(
 
 
 async def test_database_restarts_after_a_full_disk(
-    disk: SmallDisk, server: EmbeddedPostgres, client: httpx.AsyncClient
+    disk: SmallDisk, postgres_server: EmbeddedPostgres, client: httpx.AsyncClient
 ) -> None:
     """Postgres stops if it cannot write its write-ahead log."""
     kept = {(await store(client)).json()["name"] for _ in range(3)}
     disk.fill()
     with pytest.raises(psycopg.Error):
-        ask(server, "checkpoint")
+        ask(postgres_server, "checkpoint")
     answer = await store(client)
     assert answer.status_code == 503, answer.text
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.adapters.webhook_client import HttpWebhookClient, Resolve
 from app.core.errors import NotDelivered
-from tests.webhooks.receiver import ENDLESS, HANGS, REDIRECTS, Receiver, open_receiver
+from tests.webhooks.receiver import ENDLESS, HANGS, REDIRECTS, Receiver
 
 
 def answers(*each: Sequence[str]) -> Resolve:
@@ -27,12 +27,6 @@ async def sending(resolve: Resolve | None = None, *, allow_private: bool = False
     courier = HttpWebhookClient(allow_private=allow_private, timeout_seconds=0.5, **resolver)
     yield courier
     await courier.close()
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with open_receiver() as receiver:
-        yield receiver
 
 
 async def test_host_name_of_loopback_is_refused(receiver: Receiver) -> None:

@@ -1,36 +1,23 @@
 """The whole app with a model server on loopback, which records every request."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 import httpx
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.adapters.models.offline import OfflineExtractor
 from app.adapters.models.openai import Connection, OpenAIModel
 from app.core.resources import Resources
 from app.main import create_app
-from tests.chat.conversation import Conversation, Rows, start_conversation
-from tests.conftest import KeyHolder, MakeKey, open_client
+from tests.chat.conversation import AdminRows, Conversation, start_conversation
+from tests.conftest import KeyHolder, open_client
 from tests.model_server import ModelServer
 
 StartConversation = Callable[..., Awaitable[Conversation]]
-
-
-@pytest.fixture(scope="session")
-def shared_model_server() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
-
-
-@pytest.fixture
-def model_server(shared_model_server: ModelServer) -> ModelServer:
-    shared_model_server.forget()
-    return shared_model_server
 
 
 @pytest_asyncio.fixture
@@ -48,30 +35,23 @@ def app(chat_resources: Resources) -> FastAPI:
 
 
 @pytest_asyncio.fixture(scope="session")
-async def rows(postgres: EmbeddedPostgres) -> AsyncIterator[Rows]:
-    engine = create_async_engine(postgres.url("postgres"))
-    yield Rows(engine)
-    await engine.dispose()
-
-
-@pytest_asyncio.fixture
-async def key(make_key: MakeKey) -> KeyHolder:
-    return await make_key()
+async def admin_rows(admin_engine: AsyncEngine) -> AdminRows:
+    return AdminRows(admin_engine)
 
 
 @pytest.fixture
-def conversation(key: KeyHolder) -> StartConversation:
+def conversation(key_holder: KeyHolder) -> StartConversation:
     async def start(mode: str = "normal", user_id: str | None = None, **more: object) -> Conversation:
-        return await start_conversation(key.client, key.project_id, mode, user_id, **more)
+        return await start_conversation(key_holder.client, key_holder.project_id, mode, user_id, **more)
 
     return start
 
 
 @pytest.fixture
-def another_app(key: KeyHolder, chat_resources: Resources) -> Callable[..., httpx.AsyncClient]:
+def another_app(key_holder: KeyHolder, chat_resources: Resources) -> Callable[..., httpx.AsyncClient]:
     """A client of an app with the same resources, some of them replaced, and with the same API key."""
 
     def build(**parts: object) -> httpx.AsyncClient:
-        return open_client(create_app(replace(chat_resources, **parts)), key.key)  # type: ignore[arg-type]  # fields of Resources
+        return open_client(create_app(replace(chat_resources, **parts)), key_holder.key)  # type: ignore[arg-type]  # fields of Resources
 
     return build

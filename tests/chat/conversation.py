@@ -3,14 +3,10 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import uvicorn
-from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -53,7 +49,7 @@ class Conversation:
     async def post(self, content: str, headers: dict[str, str] | None = None, **options: object) -> httpx.Response:
         return await self.client.post(f"{self.path}/messages", json={"content": content, **options}, headers=headers)
 
-    async def say(self, content: str, headers: dict[str, str] | None = None, **options: object) -> Json:
+    async def send(self, content: str, headers: dict[str, str] | None = None, **options: object) -> Json:
         response = await self.post(content, headers, **options)
         assert response.status_code == 200, response.text
         answer: Json = response.json()
@@ -65,23 +61,23 @@ class Conversation:
         assert response.headers["content-type"].startswith("text/event-stream")
         return read_events(response.text)
 
-    async def ask(self, content: str, *, streamed: bool) -> Json:
+    async def send_or_stream(self, content: str, *, streamed: bool) -> Json:
         if not streamed:
-            return await self.say(content)
+            return await self.send(content)
         [message] = [event.content for event in await self.stream(content) if event.kind == "message"]
         return message
 
-    async def switch(self, mode: str) -> None:
+    async def switch_mode(self, mode: str) -> None:
         response = await self.client.patch(self.path, json={"privacy_mode": mode})
         assert response.status_code == 200, response.text
 
-    async def history(self) -> list[Json]:
+    async def list_messages(self) -> list[Json]:
         """Oldest first."""
         response = await self.client.get(f"{self.path}/messages", params={"limit": 200})
         results: list[Json] = response.json()["results"]
         return results[::-1]
 
-    async def short_term(self) -> int:
+    async def count_short_term_messages(self) -> int:
         count: int = (await self.client.get(f"{self.path}/summary")).json()["short_term_messages"]
         return count
 
@@ -98,28 +94,28 @@ async def start_conversation(
 
 
 @dataclass(frozen=True)
-class Rows:
+class AdminRows:
     """Reads the database as its owner, without row-level security."""
 
     admin: AsyncEngine
 
-    async def all(self, sql: str, **values: object) -> list[Any]:
+    async def select_all(self, sql: str, **values: object) -> list[Any]:
         async with self.admin.connect() as connection:
             return list((await connection.execute(text(sql), values)).all())
 
-    async def one(self, sql: str, **values: object) -> Any:
-        [row] = await self.all(sql, **values)
+    async def select_value(self, sql: str, **values: object) -> Any:
+        [row] = await self.select_all(sql, **values)
         return row[0]
 
-    async def memories(self, project_id: uuid.UUID, kind: str) -> list[str]:
+    async def memory_contents(self, project_id: uuid.UUID, kind: str) -> list[str]:
         sql = "select content from memories where project_id = :project_id and kind = :kind order by created_at, id"
-        return [row.content for row in await self.all(sql, project_id=project_id, kind=kind)]
+        return [row.content for row in await self.select_all(sql, project_id=project_id, kind=kind)]
 
-    async def jobs(self, project_id: uuid.UUID, task: str = "%") -> int:
+    async def count_jobs(self, project_id: uuid.UUID, task: str = "%") -> int:
         sql = "select count(*) from jobs.procrastinate_jobs where args ->> 'project_id' = :id and task_name like :task"
-        return int(await self.one(sql, id=str(project_id), task=task))
+        return int(await self.select_value(sql, id=str(project_id), task=task))
 
-    async def mentioning(self, words: str) -> list[str]:
+    async def tables_containing(self, words: str) -> list[str]:
         """Every table of every schema with a row whose text contains the words."""
         found = []
         async with self.admin.connect() as connection:
@@ -129,22 +125,10 @@ class Rows:
                     found.append(table)
         return found
 
-    async def wait_for(self, sql: str, **values: object) -> None:
+    async def wait_until_true(self, sql: str, **values: object) -> None:
         """Wait until the statement returns true."""
         for _ in range(600):
-            if await self.one(sql, **values):
+            if await self.select_value(sql, **values):
                 return
             await asyncio.sleep(0.02)
         raise AssertionError(f"did not become true: {sql}")
-
-
-@asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[str]:
-    """Serve over real HTTP on loopback, so that a client can disconnect during a response."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=2))
-    running = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110  # uvicorn sets no event
-        await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    await running

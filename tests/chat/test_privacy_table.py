@@ -2,18 +2,16 @@
 
 import itertools
 import uuid
-from collections.abc import Iterator
 
 import pytest
 
-from app.core.observability.logging import configure_logging
 from app.core.resources import Resources
 from app.memory.ledger import NewMemory
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
 from app.worker import run_jobs
 from tests.chat.conftest import StartConversation
-from tests.chat.conversation import Conversation, Rows
+from tests.chat.conversation import AdminRows, Conversation
 from tests.model_server import ModelServer, Says
 
 EXPECTED = {
@@ -56,16 +54,9 @@ EXPECTED = {
 }
 
 
-@pytest.fixture
-def debug_logging() -> Iterator[None]:
-    configure_logging("DEBUG", as_json=False)
-    yield
-    configure_logging("INFO", as_json=False)
-
-
-async def run_extraction(chat_resources: Resources, rows: Rows, project_id: uuid.UUID) -> None:
+async def run_extraction(chat_resources: Resources, admin_rows: AdminRows, project_id: uuid.UUID) -> None:
     async with run_jobs(chat_resources, concurrency=2, poll_seconds=0.1):
-        await rows.wait_for(
+        await admin_rows.wait_until_true(
             "select not exists (select from jobs.procrastinate_jobs where args ->> 'project_id' = :id"
             " and status in ('todo', 'doing') and task_name = 'memory.extract')",
             id=str(project_id),
@@ -80,7 +71,7 @@ async def test_privacy_mode_has_exactly_the_effects_of_the_table(
     conversation: StartConversation,
     chat_resources: Resources,
     model_server: ModelServer,
-    rows: Rows,
+    admin_rows: AdminRows,
     debug_logging: None,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -89,31 +80,32 @@ async def test_privacy_mode_has_exactly_the_effects_of_the_table(
     namespace = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
     await remember(chat_resources, namespace, [NewMemory("My sister Ines lives in Lisbon")])
     model_server.always(Says(replied, " indeed"))
-    before = await rows.jobs(session.project_id)
-    answer = await session.ask(f"I work at {sent}. Where does my sister Ines live?", streamed=streamed)
+    before = await admin_rows.count_jobs(session.project_id)
+    answer = await session.send_or_stream(f"I work at {sent}. Where does my sister Ines live?", streamed=streamed)
 
-    jobs = await rows.jobs(session.project_id) - before
-    await run_extraction(chat_resources, rows, session.project_id)
+    jobs = await admin_rows.count_jobs(session.project_id) - before
+    await run_extraction(chat_resources, admin_rows, session.project_id)
     [request] = [each for each in model_server.conversations if sent in str(each)]
-    facts = await rows.memories(session.project_id, "fact")
-    episodes = await rows.memories(session.project_id, "episode")
+    facts = await admin_rows.memory_contents(session.project_id, "fact")
+    episodes = await admin_rows.memory_contents(session.project_id, "episode")
     access = "select access_count + cardinality(accessed_at) from memories where content like '%Lisbon'"
     shown = {
         "memory is in the prompt": "Lisbon" in str(request["messages"]),
         "memories recalled": len(answer["recalled"]),
         "facts": sum(sent in fact for fact in facts),
         "episodes": sum(sent in episode or replied in episode for episode in episodes),
-        "messages": len(await session.history()),
+        "messages": len(await session.list_messages()),
         "jobs queued": jobs,
-        "accesses counted": int(await rows.one(f"{access} and project_id = :id", id=session.project_id)) // 2,
+        "accesses counted": int(await admin_rows.select_value(f"{access} and project_id = :id", id=session.project_id))
+        // 2,
         "store parameter": request.get("store"),
-        "short-term messages": await session.short_term(),
+        "short-term messages": await session.count_short_term_messages(),
         "ids are given": bool(answer["event_id"] or answer["message"]["id"] or answer["user_message"]["id"]),
     }
     assert shown == EXPECTED[mode]
     assert answer["message"]["content"] == f"{replied} indeed"
     assert answer["will_remember"] is (mode == "normal")
-    assert bool(await rows.mentioning(sent)) is (mode != "incognito")
+    assert bool(await admin_rows.tables_containing(sent)) is (mode != "incognito")
     logged = "".join(capfd.readouterr())
     assert "request" in logged, "without any log line the check proves nothing"
     assert sent not in logged
@@ -126,48 +118,48 @@ async def test_privacy_mode_change_applies_from_the_next_message(
     conversation: StartConversation,
     chat_resources: Resources,
     model_server: ModelServer,
-    rows: Rows,
+    admin_rows: AdminRows,
 ) -> None:
     sent = {mode: f"I keep {mode.upper()}{uuid.uuid4().hex}" for mode in EXPECTED}
     session = await conversation(order[0])
     for mode in (*order, *order):
-        await session.switch(mode)
-        await session.say(f"{sent[mode]}.")
-    await run_extraction(chat_resources, rows, session.project_id)
+        await session.switch_mode(mode)
+        await session.send(f"{sent[mode]}.")
+    await run_extraction(chat_resources, admin_rows, session.project_id)
 
-    stored = [message["content"] for message in await session.history() if message["role"] == "user"]
+    stored = [message["content"] for message in await session.list_messages() if message["role"] == "user"]
     assert stored == [f"{sent[mode]}." for mode in (*order, *order) if mode != "incognito"]
-    assert await rows.mentioning(sent["incognito"]) == []
-    assert await tables_about(rows, sent["pause_memories"]) <= {"public.messages", "public.sessions"}
-    assert "public.memories" in await tables_about(rows, sent["normal"])
+    assert await admin_rows.tables_containing(sent["incognito"]) == []
+    assert await tables_about(admin_rows, sent["pause_memories"]) <= {"public.messages", "public.sessions"}
+    assert "public.memories" in await tables_about(admin_rows, sent["normal"])
     after_incognito = order.index("incognito") + 1
     for request in model_server.conversations[after_incognito : after_incognito + 2]:
         assert sent["incognito"] not in str(request)
 
 
-async def tables_about(rows: Rows, words: str) -> set[str]:
-    return set(await rows.mentioning(words))
+async def tables_about(admin_rows: AdminRows, words: str) -> set[str]:
+    return set(await admin_rows.tables_containing(words))
 
 
 @pytest.mark.parametrize("mode", ["pause_memories", "incognito"])
 async def test_pausing_cancels_the_pending_extraction(
-    mode: str, conversation: StartConversation, chat_resources: Resources, rows: Rows
+    mode: str, conversation: StartConversation, chat_resources: Resources, admin_rows: AdminRows
 ) -> None:
     session = await conversation()
-    await session.say("I work at Quokka.")
-    await session.switch(mode)
-    await run_extraction(chat_resources, rows, session.project_id)
-    assert await rows.memories(session.project_id, "fact") == []
+    await session.send("I work at Quokka.")
+    await session.switch_mode(mode)
+    await run_extraction(chat_resources, admin_rows, session.project_id)
+    assert await admin_rows.memory_contents(session.project_id, "fact") == []
 
 
 async def test_incognito_prompt_contains_its_own_messages_and_the_conversation_before(
     conversation: StartConversation, model_server: ModelServer
 ) -> None:
     session = await conversation()
-    await session.say("The plan is called Osprey.")
-    await session.switch("incognito")
-    await session.say("The code is 4711.")
-    await session.say("What is the code?")
+    await session.send("The plan is called Osprey.")
+    await session.switch_mode("incognito")
+    await session.send("The code is 4711.")
+    await session.send("What is the code?")
     assert "4711" in str(model_server.conversations[-1])
     assert "Osprey" in str(model_server.conversations[-1])
 
@@ -181,7 +173,7 @@ async def leave(session: Conversation, way: str) -> None:
         await session.client.post("/v1/profiles", json={"name": "Other", "user_id": session.user_id})
         assert (await session.client.delete(f"/v1/profiles/{session.profile_id}")).status_code == 200
     else:
-        await session.switch(way)
+        await session.switch_mode(way)
 
 
 @pytest.mark.parametrize("way", ["reset", "delete", "profile", "normal", "pause_memories"])
@@ -189,7 +181,7 @@ async def test_incognito_messages_end_with_the_session_or_mode(
     way: str, conversation: StartConversation, chat_resources: Resources
 ) -> None:
     session = await conversation("incognito")
-    await session.say("My secret is Puffin.")
+    await session.send("My secret is Puffin.")
     assert await chat_resources.short_term.get(f"incognito:{session.session_id}") is not None
     await leave(session, way)
     assert await chat_resources.short_term.get(f"incognito:{session.session_id}") is None
@@ -199,7 +191,7 @@ async def test_incognito_window_is_encrypted_and_expires(
     conversation: StartConversation, chat_resources: Resources
 ) -> None:
     session = await conversation("incognito")
-    await session.say("My secret is Puffin.")
+    await session.send("My secret is Puffin.")
     kept = await chat_resources.short_term.get(f"incognito:{session.session_id}")
     assert kept is not None
     assert b"Puffin" not in kept

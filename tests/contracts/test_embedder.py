@@ -13,9 +13,7 @@ from app.adapters.models.onnx import OnnxEmbedder
 from app.adapters.models.openai import Connection, open_embedder
 from app.core.errors import ConfigurationError, Unavailable
 from app.core.ports import Embedder, Purpose
-from tests.model_server import Fails, ModelServer, model_server
-
-__all__ = ["model_server"]
+from tests.model_server import Fails, ModelServer
 
 
 @pytest_asyncio.fixture(params=["onnx", "openai", "mem0"])

@@ -10,9 +10,7 @@ from app.adapters.models.mem0 import Mem0ExtractionModel, Mem0Extractor, OpenAIE
 from app.adapters.models.offline import OfflineExtractor
 from app.adapters.models.openai import Connection, OpenAIModel
 from app.core.ports import ChatMessage, ExtractionRequest, Extractor, Role
-from tests.model_server import Facts, ModelServer, model_server
-
-__all__ = ["model_server"]
+from tests.model_server import Facts, ModelServer
 
 FACT = "I moved to Lisbon last week."
 

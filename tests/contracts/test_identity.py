@@ -47,7 +47,7 @@ async def provided(request: pytest.FixtureRequest, database: Database) -> AsyncI
 
 
 @pytest_asyncio.fixture(params=["local", "supabase"])
-async def mailing(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[IdentityFixture]:
+async def provided_with_mail(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[IdentityFixture]:
     """A provider that confirms addresses by e-mail."""
     async for made in open_identity_fixture(request.param, database, autoconfirm=False):
         yield made
@@ -183,24 +183,26 @@ async def test_unknown_link_is_refused(identity: Identity) -> None:
     assert (await refused(identity.verify(MailKind.SIGNUP, MailedLink("0" * 56))))[:2] == (403, "otp_expired")
 
 
-async def test_unconfirmed_account_cannot_sign_in(mailing: IdentityFixture) -> None:
+async def test_unconfirmed_account_cannot_sign_in(provided_with_mail: IdentityFixture) -> None:
     email = new_email()
-    made = await mailing.identity.sign_up(email, PASSWORD, {})
+    made = await provided_with_mail.identity.sign_up(email, PASSWORD, {})
     assert isinstance(made, Account)
     assert made.confirmed_at is None
-    assert (await refused(mailing.identity.sign_in(email, PASSWORD)))[:2] == (403, "email_not_confirmed")
-    opened = await mailing.identity.verify(MailKind.SIGNUP, MailedLink(await mailing.token_hash()))
+    assert (await refused(provided_with_mail.identity.sign_in(email, PASSWORD)))[:2] == (403, "email_not_confirmed")
+    opened = await provided_with_mail.identity.verify(
+        MailKind.SIGNUP, MailedLink(await provided_with_mail.token_hash())
+    )
     assert opened is not None
     assert opened.account.id == made.id
-    assert (await mailing.identity.sign_in(email, PASSWORD)).account.confirmed_at is not None
+    assert (await provided_with_mail.identity.sign_in(email, PASSWORD)).account.confirmed_at is not None
 
 
-async def test_sign_up_with_a_taken_address_looks_new(mailing: IdentityFixture) -> None:
+async def test_sign_up_with_a_taken_address_looks_new(provided_with_mail: IdentityFixture) -> None:
     email = new_email()
-    first = await mailing.identity.sign_up(email, PASSWORD, {})
+    first = await provided_with_mail.identity.sign_up(email, PASSWORD, {})
     assert isinstance(first, Account)
-    await mailing.identity.verify(MailKind.SIGNUP, MailedLink(await mailing.token_hash()))
-    again = await mailing.identity.sign_up(email, PASSWORD, {})
+    await provided_with_mail.identity.verify(MailKind.SIGNUP, MailedLink(await provided_with_mail.token_hash()))
+    again = await provided_with_mail.identity.sign_up(email, PASSWORD, {})
     assert isinstance(again, Account)
     assert again.id != first.id
 

@@ -10,9 +10,7 @@ import pytest_asyncio
 from app.adapters.models.offline import OfflineModel
 from app.adapters.models.openai import Connection, OpenAIModel
 from app.core.ports import ChatMessage, LanguageModel, ModelOptions, Role, Token, Usage
-from tests.model_server import ModelServer, model_server
-
-__all__ = ["model_server"]
+from tests.model_server import ModelServer
 
 MESSAGES = [ChatMessage(Role.SYSTEM, "Be kind."), ChatMessage(Role.USER, "Hello \ud83d")]
 

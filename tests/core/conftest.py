@@ -1,15 +1,12 @@
 import dataclasses
-import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
-import structlog
 from fastapi import FastAPI
 
-from app.core.observability.logging import configure_logging
 from app.core.resources import Resources
 from app.main import create_app
 from tests.conftest import open_client
@@ -37,16 +34,3 @@ def extendable_app(make_app: MakeApp) -> FastAPI:
 async def app_client(extendable_app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     async with open_client(extendable_app) as client:
         yield client
-
-
-@pytest.fixture
-def debug_logging() -> Iterator[None]:
-    """Enables debug logs of the app and of all libraries."""
-    root = logging.getLogger()
-    before = (root.level, list(root.handlers))
-    configure_logging("DEBUG", as_json=True)
-    root.setLevel(logging.DEBUG)
-    yield
-    root.setLevel(before[0])
-    root.handlers[:] = before[1]
-    structlog.reset_defaults()

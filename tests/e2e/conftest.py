@@ -2,11 +2,14 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.e2e.mem0_python import kind as kind
+import pytest
+
+from tests.e2e.mem0_python import client_class as client_class
 from tests.e2e.mem0_python import mem0 as mem0
-from tests.e2e.mem0_python import url as url
+from tests.e2e.redis_server import RedisServer
 
 JS = Path(__file__).parent / "js"
 READY = shutil.which("node") is not None and (JS / "node_modules" / "@supabase" / "supabase-js").is_dir()
@@ -30,3 +33,11 @@ def pytest_report_header() -> list[str]:
     without_node = [] if READY else ["supabase-js: not tested, needs node and `npm ci` in tests/e2e/js"]
     without_node += [] if MEM0_READY else ["mem0ai: not tested, needs node and `npm ci` in tests/e2e/mem0_js"]
     return without_node if REDIS else [*without_node, "Redis: not tested, needs redis-server"]
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    yield server
+    server.thaw()
+    server.stop()

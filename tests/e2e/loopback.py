@@ -1,12 +1,8 @@
 """Serves the application on a loopback port, for clients that speak only HTTP."""
 
-import asyncio
-import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 
-import uvicorn
 from fastapi import FastAPI
 
 from app.adapters.in_process import InProcessCounters
@@ -17,16 +13,6 @@ from app.core.resources import Resources
 from app.main import create_app
 
 MANY = 1_000_000
-
-
-@asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[str]:
-    door = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
-    running = asyncio.create_task(server.serve([door]))
-    yield f"http://127.0.0.1:{door.getsockname()[1]}"
-    server.should_exit = True
-    await running
 
 
 def with_request_limit(resources: Resources, *, requests: int) -> FastAPI:

@@ -13,21 +13,11 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from fastapi import FastAPI
 from mem0 import AsyncMemoryClient, MemoryClient
 
-from app.core.resources import Resources
-from app.worker import run_jobs
 from tests.conftest import KeyHolder, MakeKey
-from tests.e2e.loopback import serving
 
 ALICE = {"user_id": "alice"}
-
-
-@pytest_asyncio.fixture(scope="module")
-async def url(app: FastAPI, resources: Resources) -> AsyncIterator[str]:
-    async with serving(app) as url, run_jobs(resources, concurrency=2):
-        yield url
 
 
 @dataclass(frozen=True)
@@ -66,8 +56,8 @@ class Mem0:
         return [row["memory"] for row in listed["results"]]
 
 
-async def connected(kind: type[Any], url: str, key: KeyHolder) -> Mem0:
-    return Mem0(await asyncio.to_thread(kind, api_key=key.key, host=url), key, url)
+async def connected(client_class: type[Any], url: str, key: KeyHolder) -> Mem0:
+    return Mem0(await asyncio.to_thread(client_class, api_key=key.key, host=url), key, url)
 
 
 async def close(mem0: Mem0) -> None:
@@ -77,14 +67,14 @@ async def close(mem0: Mem0) -> None:
         mem0.client.client.close()
 
 
-@pytest.fixture(params=[MemoryClient, AsyncMemoryClient], ids=lambda kind: kind.__name__)
-def kind(request: pytest.FixtureRequest) -> type[Any]:
+@pytest.fixture(params=[MemoryClient, AsyncMemoryClient], ids=lambda each: each.__name__)
+def client_class(request: pytest.FixtureRequest) -> type[Any]:
     chosen: type[Any] = request.param
     return chosen
 
 
 @pytest_asyncio.fixture
-async def mem0(kind: type[Any], url: str, make_key: MakeKey) -> AsyncIterator[Mem0]:
-    mem0 = await connected(kind, url, await make_key())
+async def mem0(client_class: type[Any], server_url: str, make_key: MakeKey) -> AsyncIterator[Mem0]:
+    mem0 = await connected(client_class, server_url, await make_key())
     yield mem0
     await close(mem0)

@@ -16,7 +16,7 @@ from app.memory.namespace import Namespace
 from app.settings import Settings
 from app.wiring import open_resources
 from app.worker import run_jobs
-from tests.memory.namespaces import ask, contents, create_namespace, history_of, keep, new_project
+from tests.memory.namespaces import add_memories, contents, create_namespace, load_history, new_project, search
 
 
 def settings_of(folder: Path, **values: object) -> Settings:
@@ -38,30 +38,30 @@ def folder(keepsake: Resources, tmp_path_factory: pytest.TempPathFactory) -> Pat
 async def test_restore_brings_back_everything_acknowledged_before_the_backup(
     keepsake: Resources, folder: Path, tmp_path: Path
 ) -> None:
-    home = await create_namespace(keepsake, await new_project(keepsake))
-    (first, *_) = await keep(keepsake, home, "I like green tea", "Ich wohne in Köln", metadata={"a": 1})
-    talking = asyncio.create_task(talk_on(keepsake, home))
+    namespace = await create_namespace(keepsake, await new_project(keepsake))
+    (first, *_) = await add_memories(keepsake, namespace, "I like green tea", "Ich wohne in Köln", metadata={"a": 1})
+    talking = asyncio.create_task(talk_on(keepsake, namespace))
     await back_up(settings_of(folder), tmp_path / "backup.tar")
     talking.cancel()
     await asyncio.gather(talking, return_exceptions=True)
-    after = await keep(keepsake, home, "I said this after the backup")
+    after = await add_memories(keepsake, namespace, "I said this after the backup")
 
     await restore(settings_of(tmp_path / "new"), tmp_path / "backup.tar")
     async with open_resources(settings_of(tmp_path / "new"), alone=True) as restored, run_jobs(restored, concurrency=1):
-        found = await ask(restored, home, "tea", top_k=1)
+        found = await search(restored, namespace, "tea", top_k=1)
         assert (contents(found), found[0].memory.metadata_) == (["I like green tea"], {"a": 1})
-        assert contents(await ask(restored, home, "Wo wohne ich?", top_k=1)) == ["Ich wohne in Köln"]
-        assert after[0] not in {each.memory.id for each in await ask(restored, home, "I", top_k=1000)}
-        assert [each.event for each in await history_of(restored, home, first)] == ["ADD"]
+        assert contents(await search(restored, namespace, "Wo wohne ich?", top_k=1)) == ["Ich wohne in Köln"]
+        assert after[0] not in {each.memory.id for each in await search(restored, namespace, "I", top_k=1000)}
+        assert [each.event for each in await load_history(restored, namespace, first)] == ["ADD"]
         assert restored.key_pepper == keepsake.key_pepper
-        (again,) = await keep(restored, home, "I like green tea")
+        (again,) = await add_memories(restored, namespace, "I like green tea")
         assert again == first
 
 
-async def talk_on(resources: Resources, home: Namespace) -> None:
+async def talk_on(resources: Resources, namespace: Namespace) -> None:
     """Takes the backup while clients write."""
     for number in range(10_000):
-        await keep(resources, home, f"I own {number} marbles")
+        await add_memories(resources, namespace, f"I own {number} marbles")
 
 
 async def test_backup_file_is_readable_by_its_owner_only(keepsake: Resources, folder: Path, tmp_path: Path) -> None:

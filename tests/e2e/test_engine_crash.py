@@ -54,22 +54,24 @@ class Acknowledged:
 )
 async def test_crash_loses_no_acknowledged_change(tmp_path: Path, changes: int, kills: int) -> None:
     async with open_resources(Settings(_env_file=None, data_dir=tmp_path)) as resources:
-        home = await create_namespace(resources, await new_project(resources))
+        namespace = await create_namespace(resources, await new_project(resources))
     known, chance = Acknowledged(), random.Random(11)
     for seed in range(kills):
         lines = chance.randrange(changes // kills // 2, changes // kills)
-        live_and_be_killed(tmp_path, home, known, changes, seed, lines)
+        live_and_be_killed(tmp_path, namespace, known, changes, seed, lines)
     async with (
         open_resources(Settings(_env_file=None, data_dir=tmp_path)) as resources,
         run_jobs(resources, concurrency=1),
     ):
-        await check(resources, home, known)
+        await check(resources, namespace, known)
     assert known.words
     assert known.gone
 
 
-def live_and_be_killed(folder: Path, home: Namespace, known: Acknowledged, changes: int, seed: int, lines: int) -> None:
-    arguments = [folder, home.project_id, home.profile_id, changes, seed]
+def live_and_be_killed(
+    folder: Path, namespace: Namespace, known: Acknowledged, changes: int, seed: int, lines: int
+) -> None:
+    arguments = [folder, namespace.project_id, namespace.profile_id, changes, seed]
     command = [sys.executable, "-m", "tests.e2e.engine_child", *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
         assert child.stdout
@@ -82,10 +84,10 @@ def live_and_be_killed(folder: Path, home: Namespace, known: Acknowledged, chang
             known.hear(line)
 
 
-async def check(resources: Resources, home: Namespace, known: Acknowledged) -> None:
-    await resources.index_queue.wait_until_indexed(home.project_id, None)
-    async with resources.database.transaction(home.project_id) as tx:
-        rows = (await tx.execute(MINE, {"namespace": str(home)})).all()
+async def check(resources: Resources, namespace: Namespace, known: Acknowledged) -> None:
+    await resources.index_queue.wait_until_indexed(namespace.project_id, None)
+    async with resources.database.transaction(namespace.project_id) as tx:
+        rows = (await tx.execute(MINE, {"namespace": str(namespace)})).all()
     known.check({row.id: row.content for row in rows})
     assert {row.state for row in rows} == {"indexed"}
     assert await resources.index.find_existing([row.id for row in rows]) == {row.id for row in rows}

@@ -1,14 +1,12 @@
 """Incognito leaves no readable trace in Redis: values are encrypted and expire soon."""
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from redis.asyncio import Redis
 
+from tests.e2e.redis_server import RedisServer
 from tests.e2e.server import serving
-from tests.e2e.test_redis import RedisServer
 from tests.e2e.traces import (
     Found,
     Scene,
@@ -23,20 +21,13 @@ from tests.model_server import ModelServer
 NOTHING = Found(files=[], tables=[], log_lines=0)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    yield server
-    server.stop()
-
-
 def as_bytes(value: bytes | str | None) -> bytes:
     return value.encode() if isinstance(value, str) else value or b""
 
 
-async def values_of(store: RedisServer) -> dict[bytes, bytes]:
+async def values_of(redis_server: RedisServer) -> dict[bytes, bytes]:
     """Every key with its stored value, whatever its type."""
-    async with Redis.from_url(store.url) as client:
+    async with Redis.from_url(redis_server.url) as client:
         names = [name async for name in client.scan_iter("*")]
         dumps = {name: await client.dump(name) for name in names}
         plain = {name: await client.get(name) for name in names if await client.type(name) == b"string"}
@@ -45,38 +36,38 @@ async def values_of(store: RedisServer) -> dict[bytes, bytes]:
 
 
 async def test_incognito_leaves_no_trace_in_redis_where_a_normal_conversation_does(
-    tmp_path: Path, store: RedisServer
+    tmp_path: Path, redis_server: RedisServer
 ) -> None:
     scene = Scene(tmp_path / "data", ModelServer())
-    settings = {**scene.settings, "REDIS_URL": store.url}
+    settings = {**scene.settings, "REDIS_URL": redis_server.url}
     with scene.models:
         with serving(scene.data_dir, **settings) as keepsake:
             scene.logs.append(keepsake.output)
             await scene.sign_in(keepsake, "signup")
             async with scene.client(keepsake) as client:
                 await talk_in_incognito(scene, client)
-                held = await values_of(store)
+                held = await values_of(redis_server)
                 assert [name for name in held if b"incognito" in name], "it lives there, and nowhere else"
                 assert scene.secret.encode() not in b"".join([*held, *held.values()])
                 assert await look_for(scene, scene.secret) == NOTHING
                 session = await open_session(client, "incognito")
                 await client.post(f"{session}/messages", json={"content": scene.secret})
-                assert await count(store, session) == 1
+                assert await count(redis_server, session) == 1
                 await client.delete(session)
-                assert await count(store, session) == 0
+                assert await count(redis_server, session) == 0
                 await die_in_the_middle(scene, client, lambda: keepsake.stop(signal.SIGKILL))
         with serving(scene.data_dir, **settings) as keepsake:
             scene.logs.append(keepsake.output)
             await scene.sign_in(keepsake)
             async with scene.client(keepsake) as client:
                 await talk_normally(scene, client)
-        held = await values_of(store)
+        held = await values_of(redis_server)
         assert scene.plain.encode() in b"".join(held.values()), "the same search finds what may be found"
         assert scene.secret.encode() not in b"".join([*held, *held.values()])
         assert await look_for(scene, scene.secret) == NOTHING
         assert (await look_for(scene, scene.plain)).tables
 
 
-async def count(store: RedisServer, session: str) -> int:
+async def count(redis_server: RedisServer, session: str) -> int:
     name = session.rpartition("/")[2].encode()
-    return sum(name in each and b"incognito" in each for each in await values_of(store))
+    return sum(name in each and b"incognito" in each for each in await values_of(redis_server))

@@ -6,27 +6,19 @@ import os
 import sys
 import uuid
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from fastapi import FastAPI
 
 from app.core.resources import Resources
-from app.worker import run_jobs
 from tests.conftest import MakeKey, SignUp
-from tests.e2e.loopback import serving, with_request_limit
+from tests.e2e.loopback import with_request_limit
+from tests.loopback import serve_on_loopback
 
 HERS = ("--user-id", "alice")
-
-
-@pytest_asyncio.fixture(scope="module")
-async def url(app: FastAPI, resources: Resources) -> AsyncIterator[str]:
-    async with serving(app) as url, run_jobs(resources, concurrency=2):
-        yield url
 
 
 @dataclass(frozen=True)
@@ -41,7 +33,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Mem0:
+class Mem0Cli:
     """The command with its own home folder, so that it touches no real settings."""
 
     home: Path
@@ -84,30 +76,30 @@ class Mem0:
 
 
 @pytest_asyncio.fixture
-async def mem0(url: str, make_key: MakeKey, tmp_path: Path) -> Mem0:
-    return Mem0(tmp_path, url, (await make_key()).key)
+async def mem0_cli(server_url: str, make_key: MakeKey, tmp_path: Path) -> Mem0Cli:
+    return Mem0Cli(tmp_path, server_url, (await make_key()).key)
 
 
 # ---------------------------------------------------------------- connection
 
 
-async def test_status_reports_connected(mem0: Mem0) -> None:
-    connected = {"connected": True, "backend": "platform", "base_url": mem0.url}
-    assert await mem0.done("status") == connected
-    assert "Connected" in (await mem0("status")).out
+async def test_status_reports_connected(mem0_cli: Mem0Cli) -> None:
+    connected = {"connected": True, "backend": "platform", "base_url": mem0_cli.url}
+    assert await mem0_cli.done("status") == connected
+    assert "Connected" in (await mem0_cli("status")).out
 
 
-async def test_init_writes_a_sufficient_configuration(mem0: Mem0) -> None:
-    made = await mem0("init", "--api-key", mem0.key, "--user-id", "alice", MEM0_API_KEY="")
+async def test_init_writes_a_sufficient_configuration(mem0_cli: Mem0Cli) -> None:
+    made = await mem0_cli("init", "--api-key", mem0_cli.key, "--user-id", "alice", MEM0_API_KEY="")
     assert "Connected to mem0 Platform!" in made.out, made
-    added = await mem0("add", "I like tea", "--no-infer", MEM0_API_KEY="", MEM0_BASE_URL="")
+    added = await mem0_cli("add", "I like tea", "--no-infer", MEM0_API_KEY="", MEM0_BASE_URL="")
     assert added.code == 0, added
-    assert await mem0.texts() == ["I like tea"]
+    assert await mem0_cli.texts() == ["I like tea"]
 
 
-async def test_cli_accepts_an_access_token_as_its_key(mem0: Mem0, sign_up: SignUp) -> None:
+async def test_cli_accepts_an_access_token_as_its_key(mem0_cli: Mem0Cli, sign_up: SignUp) -> None:
     ana = await sign_up()
-    hers = Mem0(mem0.home, mem0.url, ana.tokens["access_token"])
+    hers = Mem0Cli(mem0_cli.home, mem0_cli.url, ana.tokens["access_token"])
     said = await hers("add", "I like tea", "--no-infer")
     assert said.code == 0, said
     assert [row["memory"] for row in await hers.done("list")] == ["I like tea"]
@@ -116,166 +108,166 @@ async def test_cli_accepts_an_access_token_as_its_key(mem0: Mem0, sign_up: SignU
 # ---------------------------------------------------------------- add
 
 
-async def test_add_is_queued_and_its_event_lists_the_memories(mem0: Mem0) -> None:
-    (queued,) = await mem0.done("add", "I am allergic to peanuts.", *HERS, "--metadata", '{"topic": "health"}')
+async def test_add_is_queued_and_its_event_lists_the_memories(mem0_cli: Mem0Cli) -> None:
+    (queued,) = await mem0_cli.done("add", "I am allergic to peanuts.", *HERS, "--metadata", '{"topic": "health"}')
     assert queued["status"] == "PENDING"
-    event = await mem0.ended(queued["event_id"])
+    event = await mem0_cli.ended(queued["event_id"])
     assert (event["status"], event["event_type"]) == ("SUCCEEDED", "ADD")
     (result,) = event["results"]
     assert (result["event"], result["memory"]) == ("ADD", "I am allergic to peanuts.")
-    assert (await mem0.done("get", result["id"]))["metadata"] == {"topic": "health"}
-    assert "I am allergic to peanuts." in (await mem0("event", "status", queued["event_id"])).out
-    assert queued["event_id"] in [row["id"] for row in await mem0.done("event", "list")]
-    assert "SUCCEEDED" in (await mem0("event", "list")).out
+    assert (await mem0_cli.done("get", result["id"]))["metadata"] == {"topic": "health"}
+    assert "I am allergic to peanuts." in (await mem0_cli("event", "status", queued["event_id"])).out
+    assert queued["event_id"] in [row["id"] for row in await mem0_cli.done("event", "list")]
+    assert "SUCCEEDED" in (await mem0_cli("event", "list")).out
 
 
-async def test_add_takes_messages_from_an_option_and_from_a_file(mem0: Mem0) -> None:
+async def test_add_takes_messages_from_an_option_and_from_a_file(mem0_cli: Mem0Cli) -> None:
     said = [{"role": "user", "content": "I like tea"}, {"role": "assistant", "content": "So do I"}]
-    file = mem0.home / "said.json"
+    file = mem0_cli.home / "said.json"
     file.write_text(json.dumps(said))
-    await mem0.done("add", "--messages", json.dumps(said), "--no-infer", *HERS)
-    await mem0.done("add", "--file", str(file), "--no-infer", "--user-id", "bob")
-    assert sorted(await mem0.texts()) == sorted(await mem0.texts("-u", "bob")) == ["I like tea", "So do I"]
+    await mem0_cli.done("add", "--messages", json.dumps(said), "--no-infer", *HERS)
+    await mem0_cli.done("add", "--file", str(file), "--no-infer", "--user-id", "bob")
+    assert sorted(await mem0_cli.texts()) == sorted(await mem0_cli.texts("-u", "bob")) == ["I like tea", "So do I"]
 
 
 @pytest.mark.long
-async def test_add_stores_metadata_and_options(mem0: Mem0) -> None:
+async def test_add_stores_metadata_and_options(mem0_cli: Mem0Cli) -> None:
     ids = ("--user-id", "alice", "--agent-id", "a1", "--app-id", "app", "--run-id", "r1")
     about = ("--expires", "2999-12-31", "--timestamp", "1735689600", "--immutable", "--metadata", '{"n": 1}')
     categories = ("--custom-categories", '[{"drinks": "What is drunk"}]')
     taught = ("--custom-instructions", "Only drinks", "--agent-custom-instructions", "None")
     shaped = ("--structured-data-schema", '{"type": "object"}')
-    kept = await mem0.keep("I like tea", *ids, *about, *categories, *taught, *shaped)
-    memory = (await mem0("get", kept, "--output", "json")).json
+    kept = await mem0_cli.keep("I like tea", *ids, *about, *categories, *taught, *shaped)
+    memory = (await mem0_cli("get", kept, "--output", "json")).json
     assert (memory["user_id"], memory["agent_id"], memory["app_id"], memory["run_id"]) == ("alice", "a1", "app", "r1")
     assert (memory["expiration_date"], memory["metadata"]) == ("2999-12-31", {"n": 1})
     assert memory["created_at"].startswith("2025-01-01T00:00:00")
-    assert "stored as immutable" in await mem0.refused("update", kept, "I like coffee")
+    assert "stored as immutable" in await mem0_cli.refused("update", kept, "I like coffee")
 
 
-async def test_import_stores_one_memory_per_line(mem0: Mem0) -> None:
+async def test_import_stores_one_memory_per_line(mem0_cli: Mem0Cli) -> None:
     rows = [{"memory": "I am allergic to peanuts.", "user_id": "alice", "metadata": {"n": 1}}]
     rows += [{"text": "I work as a carpenter.", "user_id": "alice"}, {"content": "I live in Oslo.", "user_id": "bob"}]
-    file = mem0.home / "memories.json"
+    file = mem0_cli.home / "memories.json"
     file.write_text(json.dumps([*rows, {"user_id": "alice"}]))
-    assert await mem0.done("import", str(file)) == {"added": 3, "failed": 1}
-    for row in await mem0.done("event", "list"):
-        assert (await mem0.ended(row["id"]))["status"] == "SUCCEEDED"
-    assert sorted(await mem0.texts()) == ["I am allergic to peanuts.", "I work as a carpenter."]
-    assert await mem0.texts("-u", "bob") == ["I live in Oslo."]
+    assert await mem0_cli.done("import", str(file)) == {"added": 3, "failed": 1}
+    for row in await mem0_cli.done("event", "list"):
+        assert (await mem0_cli.ended(row["id"]))["status"] == "SUCCEEDED"
+    assert sorted(await mem0_cli.texts()) == ["I am allergic to peanuts.", "I work as a carpenter."]
+    assert await mem0_cli.texts("-u", "bob") == ["I live in Oslo."]
 
 
 # ---------------------------------------------------------------- read
 
 
 @pytest.mark.long
-async def test_search_finds_by_meaning_with_a_score(mem0: Mem0) -> None:
+async def test_search_finds_by_meaning_with_a_score(mem0_cli: Mem0Cli) -> None:
     for text in ("I am allergic to peanuts", "I work as a carpenter", "My sister lives in Oslo"):
-        await mem0.keep(text)
-    (found,) = await mem0.done("search", "What am I allergic to?", *HERS, "--top-k", "1")
+        await mem0_cli.keep(text)
+    (found,) = await mem0_cli.done("search", "What am I allergic to?", *HERS, "--top-k", "1")
     assert found["memory"] == "I am allergic to peanuts"
     assert 0.3 <= found["score"] <= 1
     asked = ("search", "carpenter", *HERS, "--threshold", "0", "--limit", "1", "--rerank", "--keyword")
     more = ("--show-expired", "--latest-only", "--reference-date", "2030-01-01", "--fields", "id,memory,score")
-    (only,) = (await mem0(*asked, *more, "--output", "json")).json
+    (only,) = (await mem0_cli(*asked, *more, "--output", "json")).json
     assert (only["memory"], only.keys()) == ("I work as a carpenter", {"id", "memory", "score"})
     for output in ("text", "table"):
-        assert "I work as a carpenter" in (await mem0("search", "carpenter", *HERS, "--output", output)).out
-    assert "No memories found" in (await mem0("search", "carpenter", "--user-id", "nobody")).out
+        assert "I work as a carpenter" in (await mem0_cli("search", "carpenter", *HERS, "--output", output)).out
+    assert "No memories found" in (await mem0_cli("search", "carpenter", "--user-id", "nobody")).out
 
 
 @pytest.mark.long
-async def test_filters_are_passed_through_to_the_server(mem0: Mem0) -> None:
-    await mem0.keep("I like tea", *HERS, "--metadata", '{"topic": "drink"}')
-    await mem0.keep("I like bread")
+async def test_filters_are_passed_through_to_the_server(mem0_cli: Mem0Cli) -> None:
+    await mem0_cli.keep("I like tea", *HERS, "--metadata", '{"topic": "drink"}')
+    await mem0_cli.keep("I like bread")
     drinks = json.dumps({"AND": [{"user_id": "alice"}, {"metadata": {"topic": "drink"}}]})
-    found = await mem0.done("search", "What do I like?", "--threshold", "0", "--filter", drinks)
+    found = await mem0_cli.done("search", "What do I like?", "--threshold", "0", "--filter", drinks)
     assert [row["memory"] for row in found] == ["I like tea"]
     topic = json.dumps({"metadata": {"topic": "drink"}})
-    narrowed = await mem0.done("search", "What do I like?", *HERS, "--threshold", "0", "--filter", topic)
+    narrowed = await mem0_cli.done("search", "What do I like?", *HERS, "--threshold", "0", "--filter", topic)
     assert [row["memory"] for row in narrowed] == ["I like tea"]
-    assert "Unknown filter field" in await mem0.refused("search", "tea", *HERS, "--filter", '{"colour": "red"}')
+    assert "Unknown filter field" in await mem0_cli.refused("search", "tea", *HERS, "--filter", '{"colour": "red"}')
 
 
-async def test_list_supports_filters_and_pages(mem0: Mem0) -> None:
-    await mem0.keep("Old", *HERS, "--timestamp", "1735689600")
-    await mem0.keep("New", *HERS, "--run-id", "r1")
-    assert await mem0.texts(*HERS, "--before", "2025-12-31") == ["Old"]
-    assert await mem0.texts(*HERS, "--after", "2025-12-31") == ["New"]
-    assert await mem0.texts(*HERS, "--run-id", "r1", "--show-expired", "--latest-only") == ["New"]
-    pages = [await mem0.texts(*HERS, "--page", page, "--page-size", "1") for page in ("1", "2")]
+async def test_list_supports_filters_and_pages(mem0_cli: Mem0Cli) -> None:
+    await mem0_cli.keep("Old", *HERS, "--timestamp", "1735689600")
+    await mem0_cli.keep("New", *HERS, "--run-id", "r1")
+    assert await mem0_cli.texts(*HERS, "--before", "2025-12-31") == ["Old"]
+    assert await mem0_cli.texts(*HERS, "--after", "2025-12-31") == ["New"]
+    assert await mem0_cli.texts(*HERS, "--run-id", "r1", "--show-expired", "--latest-only") == ["New"]
+    pages = [await mem0_cli.texts(*HERS, "--page", page, "--page-size", "1") for page in ("1", "2")]
     assert sorted(pages) == [["New"], ["Old"]]
-    assert await mem0.texts(*HERS, "--category", "travel") == []
+    assert await mem0_cli.texts(*HERS, "--category", "travel") == []
     for output in ("text", "table"):
-        assert "Old" in (await mem0("list", *HERS, "--output", output)).out
+        assert "Old" in (await mem0_cli("list", *HERS, "--output", output)).out
 
 
-async def test_entities_list_everyone_named_by_a_memory(mem0: Mem0) -> None:
-    await mem0.keep("I like tea", *HERS, "--agent-id", "a1", "--app-id", "app", "--run-id", "r1")
+async def test_entities_list_everyone_named_by_a_memory(mem0_cli: Mem0Cli) -> None:
+    await mem0_cli.keep("I like tea", *HERS, "--agent-id", "a1", "--app-id", "app", "--run-id", "r1")
     for kind, name in (("users", "alice"), ("agents", "a1"), ("apps", "app"), ("runs", "r1")):
-        assert [row["name"] for row in await mem0.done("entity", "list", kind)] == [name]
-    assert "alice" in (await mem0("entity", "list", "users")).out
+        assert [row["name"] for row in await mem0_cli.done("entity", "list", kind)] == [name]
+    assert "alice" in (await mem0_cli("entity", "list", "users")).out
 
 
 # ---------------------------------------------------------------- change and delete
 
 
-async def test_memories_can_be_updated_and_deleted(mem0: Mem0) -> None:
-    kept = await mem0.keep("I like tea")
-    changed = await mem0.done("update", kept, "I like coffee", "--expires", "2999-12-31")
+async def test_memories_can_be_updated_and_deleted(mem0_cli: Mem0Cli) -> None:
+    kept = await mem0_cli.keep("I like tea")
+    changed = await mem0_cli.done("update", kept, "I like coffee", "--expires", "2999-12-31")
     assert changed == {"id": kept, "memory": "I like coffee", "expiration_date": "2999-12-31"}
-    await mem0.done("update", kept, "--metadata", '{"n": 2}', "--timestamp", "1735689600")
-    memory = await mem0.done("get", kept)
+    await mem0_cli.done("update", kept, "--metadata", '{"n": 2}', "--timestamp", "1735689600")
+    memory = await mem0_cli.done("get", kept)
     assert (memory["memory"], memory["metadata"]) == ("I like coffee", {"n": 2})
-    assert "I like coffee" in (await mem0("get", kept)).out
-    assert "No changes made" in (await mem0("delete", kept, "--dry-run")).out
-    assert (await mem0("delete", kept, "--output", "json")).json == {"message": "Memory deleted successfully!"}
-    linked = await mem0.keep("I hike")
-    assert await mem0.done("delete", linked, "--delete-linked") == {"id": linked, "deleted": True}
-    assert await mem0.texts() == []
+    assert "I like coffee" in (await mem0_cli("get", kept)).out
+    assert "No changes made" in (await mem0_cli("delete", kept, "--dry-run")).out
+    assert (await mem0_cli("delete", kept, "--output", "json")).json == {"message": "Memory deleted successfully!"}
+    linked = await mem0_cli.keep("I hike")
+    assert await mem0_cli.done("delete", linked, "--delete-linked") == {"id": linked, "deleted": True}
+    assert await mem0_cli.texts() == []
 
 
-async def test_delete_all_deletes_the_intersection_of_its_ids(mem0: Mem0) -> None:
-    await mem0.keep("Only hers")
-    await mem0.keep("Hers in the run", *HERS, "--run-id", "r1")
-    await mem0.keep("His in the run", "--user-id", "bob", "--run-id", "r1")
-    assert "Would delete 1 memory" in (await mem0("delete", "--all", *HERS, "--run-id", "r1", "--dry-run")).out
-    said = await mem0("delete", "--all", *HERS, "--run-id", "r1", "--force")
+async def test_delete_all_deletes_the_intersection_of_its_ids(mem0_cli: Mem0Cli) -> None:
+    await mem0_cli.keep("Only hers")
+    await mem0_cli.keep("Hers in the run", *HERS, "--run-id", "r1")
+    await mem0_cli.keep("His in the run", "--user-id", "bob", "--run-id", "r1")
+    assert "Would delete 1 memory" in (await mem0_cli("delete", "--all", *HERS, "--run-id", "r1", "--dry-run")).out
+    said = await mem0_cli("delete", "--all", *HERS, "--run-id", "r1", "--force")
     assert "Deletion started" in said.out
-    assert (await mem0.texts(), await mem0.texts("-u", "bob")) == (["Only hers"], ["His in the run"])
+    assert (await mem0_cli.texts(), await mem0_cli.texts("-u", "bob")) == (["Only hers"], ["His in the run"])
 
 
-async def test_delete_all_of_a_project_leaves_no_memory(mem0: Mem0) -> None:
-    await mem0.keep("Hers")
-    await mem0.keep("His in the run", "--user-id", "bob", "--run-id", "r1")
-    await mem0.keep("The agent's", "--agent-id", "a1")
-    assert await mem0.done("delete", "--all", "--project", "--force") == {"deleted": True, "scope": "project"}
-    left = [await mem0.texts(*scope) for scope in (HERS, ("-u", "bob"), ("--agent-id", "a1"))]
+async def test_delete_all_of_a_project_leaves_no_memory(mem0_cli: Mem0Cli) -> None:
+    await mem0_cli.keep("Hers")
+    await mem0_cli.keep("His in the run", "--user-id", "bob", "--run-id", "r1")
+    await mem0_cli.keep("The agent's", "--agent-id", "a1")
+    assert await mem0_cli.done("delete", "--all", "--project", "--force") == {"deleted": True, "scope": "project"}
+    left = [await mem0_cli.texts(*scope) for scope in (HERS, ("-u", "bob"), ("--agent-id", "a1"))]
     assert left == [[], [], []]
 
 
 @pytest.mark.parametrize("command", [("entity", "delete"), ("delete", "--entity")], ids=" ".join)
-async def test_deleting_an_entity_deletes_its_memories(mem0: Mem0, command: tuple[str, ...]) -> None:
+async def test_deleting_an_entity_deletes_its_memories(mem0_cli: Mem0Cli, command: tuple[str, ...]) -> None:
     for who in ("team/alice", "bob"):
-        await mem0.keep(f"I am {who}", "--user-id", who, "--agent-id", f"agent of {who}")
+        await mem0_cli.keep(f"I am {who}", "--user-id", who, "--agent-id", f"agent of {who}")
     named = ("--user-id", "team/alice", "--agent-id", "agent of team/alice")
-    assert "No changes made" in (await mem0(*command, *named, "--dry-run")).out
-    said = await mem0(*command, *named, "--force")
+    assert "No changes made" in (await mem0_cli(*command, *named, "--dry-run")).out
+    said = await mem0_cli(*command, *named, "--force")
     assert (said.code, "Entity deleted with all memories" in said.out) == (0, True), said
-    assert [row["name"] for row in await mem0.done("entity", "list", "users")] == ["bob"]
+    assert [row["name"] for row in await mem0_cli.done("entity", "list", "users")] == ["bob"]
 
 
 # ---------------------------------------------------------------- refusals
 
 
-async def test_wrong_key_is_reported(mem0: Mem0) -> None:
-    stranger = Mem0(mem0.home, mem0.url, "m0-nonsense")
+async def test_wrong_key_is_reported(mem0_cli: Mem0Cli) -> None:
+    stranger = Mem0Cli(mem0_cli.home, mem0_cli.url, "m0-nonsense")
     assert "Invalid or expired API key" in await stranger.refused("list", *HERS)
     assert "Invalid or expired API key" in await stranger.refused("status")
 
 
 @pytest.mark.long
-async def test_errors_reach_the_client_as_our_sentences(mem0: Mem0) -> None:
+async def test_errors_reach_the_client_as_our_sentences(mem0_cli: Mem0Cli) -> None:
     unknown = str(uuid.uuid4())
     refusals = [
         (("list",), "Filters must name"),
@@ -295,27 +287,27 @@ async def test_errors_reach_the_client_as_our_sentences(mem0: Mem0) -> None:
         (("event", "status", "nonsense"), "Bad request"),
     ]
     for words, sentence in refusals:
-        assert sentence in await mem0.refused(*words), words
+        assert sentence in await mem0_cli.refused(*words), words
 
 
-async def test_key_without_scope_cannot_write(mem0: Mem0, make_key: MakeKey) -> None:
-    reader = Mem0(mem0.home, mem0.url, (await make_key("memories:read")).key)
+async def test_key_without_scope_cannot_write(mem0_cli: Mem0Cli, make_key: MakeKey) -> None:
+    reader = Mem0Cli(mem0_cli.home, mem0_cli.url, (await make_key("memories:read")).key)
     assert await reader.texts() == []
     assert "403" in await reader.refused("delete", str(uuid.uuid4()))
 
 
 @pytest.mark.long
-async def test_rate_limit_is_reported(mem0: Mem0, resources: Resources) -> None:
-    async with serving(with_request_limit(resources, requests=2)) as url:
-        hurried = Mem0(mem0.home, url, mem0.key)
+async def test_rate_limit_is_reported(mem0_cli: Mem0Cli, resources: Resources) -> None:
+    async with serve_on_loopback(with_request_limit(resources, requests=2)) as url:
+        hurried = Mem0Cli(mem0_cli.home, url, mem0_cli.key)
         assert await hurried.texts() == []
         assert "429" in await hurried.refused("list", *HERS)
 
 
-async def test_cli_signup_is_refused(mem0: Mem0) -> None:
+async def test_cli_signup_is_refused(mem0_cli: Mem0Cli) -> None:
     """mem0 creates its own accounts by e-mail; here keys come from the operator."""
     without = {"MEM0_API_KEY": ""}
-    asked = await mem0("init", "--email", "ana@example.com", **without)
+    asked = await mem0_cli("init", "--email", "ana@example.com", **without)
     assert (asked.code, "Failed to send code" in asked.err) == (1, True), asked
-    unattended = await mem0("init", "--agent", **without)
+    unattended = await mem0_cli("init", "--agent", **without)
     assert (unattended.code, "Bootstrap failed" in unattended.err) == (1, True), unattended

@@ -12,7 +12,8 @@ from app.core.resources import Resources
 from app.worker import run_jobs
 from tests.conftest import MakeKey
 from tests.e2e.conftest import MEM0_JS, MEM0_READY
-from tests.e2e.loopback import serving, with_failing_embedder, with_request_limit
+from tests.e2e.loopback import with_failing_embedder, with_request_limit
+from tests.loopback import serve_on_loopback
 
 
 async def run(script: str, *arguments: str, folder: Path) -> tuple[set[str], set[str]]:
@@ -32,9 +33,9 @@ async def test_javascript_client_supports_every_call(
 ) -> None:
     keys = [(await make_key()).key, (await make_key("memories:read", "projects:read")).key]
     async with (
-        serving(app) as url,
-        serving(with_request_limit(resources, requests=4)) as limited,
-        serving(with_failing_embedder(resources)) as failing,
+        serve_on_loopback(app) as url,
+        serve_on_loopback(with_request_limit(resources, requests=4)) as limited,
+        serve_on_loopback(with_failing_embedder(resources)) as failing,
         run_jobs(resources, concurrency=1, poll_seconds=0.05),
     ):
         memories, methods = await run("memories.mjs", url, *keys, limited, folder=tmp_path)

@@ -20,8 +20,9 @@ from mem0.exceptions import (
 
 from app.core.resources import Resources
 from tests.conftest import KeyHolder, MakeKey, SignUp
-from tests.e2e.loopback import serving, with_request_limit
+from tests.e2e.loopback import with_request_limit
 from tests.e2e.mem0_python import ALICE, Mem0, close, connected
+from tests.loopback import serve_on_loopback
 
 # ---------------------------------------------------------------- connection
 
@@ -32,18 +33,18 @@ async def test_client_learns_its_project_from_the_ping(mem0: Mem0) -> None:
     assert mem0.client.user_email is None
 
 
-async def test_host_may_end_with_a_slash(kind: type[Any], url: str, make_key: MakeKey) -> None:
-    mem0 = await connected(kind, f"{url}/", await make_key())
+async def test_host_may_end_with_a_slash(client_class: type[Any], server_url: str, make_key: MakeKey) -> None:
+    mem0 = await connected(client_class, f"{server_url}/", await make_key())
     await mem0.keep("Alice likes tea")
     assert await mem0.texts() == ["Alice likes tea"]
     await close(mem0)
 
 
-async def test_wrong_key_raises_our_sentence(kind: type[Any], url: str) -> None:
+async def test_wrong_key_raises_our_sentence(client_class: type[Any], server_url: str) -> None:
     with ExitStack() as stack:
-        http = httpx.AsyncClient() if kind is AsyncMemoryClient else stack.enter_context(httpx.Client())
+        http = httpx.AsyncClient() if client_class is AsyncMemoryClient else stack.enter_context(httpx.Client())
         with pytest.raises(ValueError, match="Error: The credential is neither an access token nor an API key"):
-            await asyncio.to_thread(kind, api_key="m0-nonsense", host=url, client=http)
+            await asyncio.to_thread(client_class, api_key="m0-nonsense", host=server_url, client=http)
 
 
 # ---------------------------------------------------------------- add
@@ -344,10 +345,12 @@ async def test_reading_does_not_create_entities(mem0: Mem0) -> None:
     assert (await mem0("users"))["count"] == 0
 
 
-async def test_signed_in_user_has_memories_of_their_own(kind: type[Any], url: str, sign_up: SignUp) -> None:
+async def test_signed_in_user_has_memories_of_their_own(
+    client_class: type[Any], server_url: str, sign_up: SignUp
+) -> None:
     ana = await sign_up()
     token = ana.tokens["access_token"]
-    mem0 = await connected(kind, url, KeyHolder(ana.client, ana.project_id, token))
+    mem0 = await connected(client_class, server_url, KeyHolder(ana.client, ana.project_id, token))
     assert mem0.client.user_email == ana.email
     await mem0("add", "I like tea", infer=False)
     listed = await mem0("get_all")
@@ -406,8 +409,10 @@ async def test_errors_reach_the_client_as_our_sentences(mem0: Mem0) -> None:
         assert refused.value.error_code in ("HTTP_400", "HTTP_404")
 
 
-async def test_key_without_scope_raises_authentication_error(kind: type[Any], url: str, make_key: MakeKey) -> None:
-    mem0 = await connected(kind, url, await make_key("memories:read"))
+async def test_key_without_scope_raises_authentication_error(
+    client_class: type[Any], server_url: str, make_key: MakeKey
+) -> None:
+    mem0 = await connected(client_class, server_url, await make_key("memories:read"))
     with pytest.raises(AuthenticationError) as refused:
         await mem0.keep("I like tea")
     assert refused.value.error_code == "HTTP_403"
@@ -415,9 +420,11 @@ async def test_key_without_scope_raises_authentication_error(kind: type[Any], ur
     await close(mem0)
 
 
-async def test_rate_limit_error_carries_retry_after(kind: type[Any], resources: Resources, make_key: MakeKey) -> None:
-    async with serving(with_request_limit(resources, requests=2)) as url:
-        mem0 = await connected(kind, url, await make_key())
+async def test_rate_limit_error_carries_retry_after(
+    client_class: type[Any], resources: Resources, make_key: MakeKey
+) -> None:
+    async with serve_on_loopback(with_request_limit(resources, requests=2)) as url:
+        mem0 = await connected(client_class, url, await make_key())
         assert await mem0.texts() == []
         with pytest.raises(RateLimitError) as refused:
             await mem0.texts()
@@ -428,9 +435,11 @@ async def test_rate_limit_error_carries_retry_after(kind: type[Any], resources: 
     assert refused.value.error_code == "HTTP_429"
 
 
-async def test_unreachable_server_raises_network_error(kind: type[Any], app: FastAPI, make_key: MakeKey) -> None:
-    async with serving(app) as url:
-        mem0 = await connected(kind, url, await make_key())
+async def test_unreachable_server_raises_network_error(
+    client_class: type[Any], app: FastAPI, make_key: MakeKey
+) -> None:
+    async with serve_on_loopback(app) as url:
+        mem0 = await connected(client_class, url, await make_key())
     with pytest.raises(NetworkError) as away:
         await mem0.texts()
     assert away.value.error_code == "NET_CONNECT"

@@ -2,15 +2,10 @@
 
 import asyncio
 import dataclasses
-import signal
-import socket
-import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import httpx
-import psutil
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI
@@ -21,46 +16,7 @@ from app.core.resources import Resources
 from app.main import create_app
 from tests.conftest import MakeKey, open_client
 from tests.core.test_rate_limit import assert_refused, limits_of
-
-
-class RedisServer:
-    def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._folder = folder
-        self.start()
-
-    def start(self) -> None:
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self._process = subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL)
-        for _ in range(500):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.02)
-        raise AssertionError("redis-server did not start")
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def freeze(self) -> None:
-        """Behaves like a lost machine: connections stay open and nothing answers."""
-        self._process.send_signal(signal.SIGSTOP)
-        while psutil.Process(self._process.pid).status() != psutil.STATUS_STOPPED:
-            time.sleep(0.01)
-
-    def thaw(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    yield server
-    server.thaw()
-    server.stop()
+from tests.e2e.redis_server import RedisServer
 
 
 class Clock:
@@ -72,8 +28,8 @@ class Clock:
 
 
 @pytest_asyncio.fixture
-async def counters(redis: RedisServer) -> AsyncIterator[RedisCounters]:
-    counters = RedisCounters(connect_redis(redis.url))
+async def counters(redis_server: RedisServer) -> AsyncIterator[RedisCounters]:
+    counters = RedisCounters(connect_redis(redis_server.url))
     yield counters
     await counters.close()
 
@@ -92,10 +48,10 @@ def let_through() -> float:
 
 
 async def test_instances_share_rate_limit_counters(
-    resources: Resources, redis: RedisServer, counters: RedisCounters, make_key: MakeKey
+    resources: Resources, redis_server: RedisServer, counters: RedisCounters, make_key: MakeKey
 ) -> None:
     key = (await make_key()).key
-    other = RedisCounters(connect_redis(redis.url))
+    other = RedisCounters(connect_redis(redis_server.url))
     here, there = app_of(resources, counters, user=3), app_of(resources, other, user=3)
     answers = [await ask(here, key), await ask(there, key), await ask(here, key), await ask(there, key)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
@@ -104,10 +60,10 @@ async def test_instances_share_rate_limit_counters(
     await other.close()
 
 
-async def test_rate_limit_counters_expire(redis: RedisServer, counters: RedisCounters) -> None:
+async def test_rate_limit_counters_expire(redis_server: RedisServer, counters: RedisCounters) -> None:
     assert await counters.hit([("ana", 60), ("p", 3600)]) == [1, 1]
     assert await counters.hit([("ana", 60)]) == [2]
-    client = connect_redis(redis.url)
+    client = connect_redis(redis_server.url)
     names = [name async for name in client.scan_iter("keepsake:*")]
     assert len(names) == 2
     assert sorted([await client.ttl(name) // 60 for name in names]) in ([1, 119], [1, 120], [2, 119], [2, 120])
@@ -116,14 +72,14 @@ async def test_rate_limit_counters_expire(redis: RedisServer, counters: RedisCou
 
 @pytest.mark.parametrize("way", ["stopped", "frozen"])
 async def test_requests_pass_without_delay_while_redis_is_down(
-    resources: Resources, redis: RedisServer, make_key: MakeKey, way: str
+    resources: Resources, redis_server: RedisServer, make_key: MakeKey, way: str
 ) -> None:
     clock = Clock()
-    counters = RedisCounters(connect_redis(redis.url), clock)
+    counters = RedisCounters(connect_redis(redis_server.url), clock)
     key = (await make_key()).key
     app = app_of(resources, counters, user=3)
     assert (await ask(app, key)).headers["X-RateLimit-Remaining"] == "2"
-    redis.stop() if way == "stopped" else redis.freeze()
+    redis_server.stop() if way == "stopped" else redis_server.freeze()
 
     before = let_through()
     async with asyncio.timeout(30 * TIMEOUT_SECONDS):
@@ -132,7 +88,7 @@ async def test_requests_pass_without_delay_while_redis_is_down(
     assert "X-RateLimit-Limit" not in answers[0].headers
     assert let_through() == before + 100
 
-    redis.start() if way == "stopped" else redis.thaw()
+    redis_server.start() if way == "stopped" else redis_server.thaw()
     clock.ahead = 60
     assert (await ask(app, key)).status_code == 200, "the connection of before may have to fail once"
     clock.ahead = 120
@@ -140,9 +96,11 @@ async def test_requests_pass_without_delay_while_redis_is_down(
     await counters.close()
 
 
-async def test_waiting_for_redis_does_not_block_other_requests(redis: RedisServer, counters: RedisCounters) -> None:
+async def test_waiting_for_redis_does_not_block_other_requests(
+    redis_server: RedisServer, counters: RedisCounters
+) -> None:
     await counters.hit([("ana", 60)])
-    redis.freeze()
+    redis_server.freeze()
     waiting = asyncio.create_task(counters.hit([("ana", 60)]))
     turns = 0
     while not waiting.done():
@@ -153,16 +111,16 @@ async def test_waiting_for_redis_does_not_block_other_requests(redis: RedisServe
     assert turns > 100, "the loop went on turning"
 
 
-async def test_short_term_memory_reports_an_unavailable_redis(redis: RedisServer) -> None:
-    memory = RedisShortTerm(connect_redis(redis.url))
+async def test_short_term_memory_reports_an_unavailable_redis(redis_server: RedisServer) -> None:
+    memory = RedisShortTerm(connect_redis(redis_server.url))
     await memory.set("k", b"v", 60)
     assert await memory.get("k") == b"v"
     assert await memory.delete("k", "none") == 1
     assert await memory.get("k") is None
     assert await memory.healthy()
-    redis.stop()
+    redis_server.stop()
     assert not await memory.healthy()
     with pytest.raises(ConnectionError):
         await memory.get("k")
     await memory.close()
-    redis.start()
+    redis_server.start()

@@ -10,7 +10,7 @@ import httpx
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
-from tests.chat.conversation import Rows
+from tests.chat.conversation import AdminRows
 from tests.e2e.server import KeepsakeServer
 from tests.model_server import Facts, Fails, Hangs, ModelServer, Says
 
@@ -136,8 +136,8 @@ async def look_for(scene: Scene, words: str) -> Found:
     server = EmbeddedPostgres(scene.data_dir)
     await server.start()
     engine = create_async_engine(server.url("postgres"))
-    rows = Rows(engine)
-    tables = await rows.mentioning(words)
+    admin_rows = AdminRows(engine)
+    tables = await admin_rows.tables_containing(words)
     async with engine.connect() as connection:
         autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
         await autocommit.exec_driver_sql("checkpoint")

@@ -4,15 +4,7 @@ import asyncio
 import os
 import shutil
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
 from pathlib import Path
-
-import pytest_asyncio
-from fastapi import FastAPI
-
-from app.core.resources import Resources
-from app.worker import run_jobs
-from tests.e2e.loopback import serving
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 NODE_EXAMPLES = ("mem0_typescript", "supabase_js")
@@ -24,12 +16,6 @@ collect_ignore = ["test_javascript.py"] if MISSING and not os.environ.get("CI") 
 
 def pytest_report_header() -> list[str]:
     return [f"examples/{name}: not tested, needs node and `npm ci` in examples/{name}" for name in MISSING]
-
-
-@pytest_asyncio.fixture(scope="module")
-async def server_url(app: FastAPI, resources: Resources) -> AsyncIterator[str]:
-    async with serving(app) as url, run_jobs(resources, concurrency=1, poll_seconds=0.05):
-        yield url
 
 
 async def run_example(folder: str, *command: str, **environment: str) -> list[str]:

@@ -11,8 +11,8 @@ import pytest
 from fastapi import FastAPI
 
 from tests.conftest import MakeKey
-from tests.e2e.loopback import serving
 from tests.examples.conftest import EXAMPLES, run_example
+from tests.loopback import serve_on_loopback
 
 
 async def test_mem0_python_example_recalls_what_it_added(server_url: str, make_key: MakeKey, tmp_path: Path) -> None:
@@ -51,7 +51,11 @@ def assistant(server_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[pyte
 async def test_fastapi_example_keeps_its_users_apart(assistant: pytest.MonkeyPatch, make_key: MakeKey) -> None:
     assistant.setenv("KEEPSAKE_API_KEY", (await make_key()).key)
     api: FastAPI = importlib.import_module("assistant").api
-    async with api.router.lifespan_context(api), serving(api) as url, httpx.AsyncClient(base_url=url) as client:
+    async with (
+        api.router.lifespan_context(api),
+        serve_on_loopback(api) as url,
+        httpx.AsyncClient(base_url=url) as client,
+    ):
         for text in ("I moved to Lisbon in May.", "Where did I move in May?"):
             turn = await client.post("/chat", json={"text": text}, headers={"X-User": "anna"})
             assert turn.status_code == 200, turn.text
@@ -63,7 +67,11 @@ async def test_fastapi_example_keeps_its_users_apart(assistant: pytest.MonkeyPat
 async def test_fastapi_example_reports_a_refused_key(assistant: pytest.MonkeyPatch) -> None:
     assistant.setenv("KEEPSAKE_API_KEY", "ks_wrong")
     api: FastAPI = importlib.import_module("assistant").api
-    async with api.router.lifespan_context(api), serving(api) as url, httpx.AsyncClient(base_url=url) as client:
+    async with (
+        api.router.lifespan_context(api),
+        serve_on_loopback(api) as url,
+        httpx.AsyncClient(base_url=url) as client,
+    ):
         refused = await client.get("/memories", headers={"X-User": "anna"})
     assert refused.status_code == 502
     assert refused.json()["detail"]

@@ -13,9 +13,7 @@ from typing import Any
 import pytest
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
-from tests.model_server import Facts, ModelServer, model_server
-
-__all__ = ["model_server"]
+from tests.model_server import Facts, ModelServer
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "operations.md"

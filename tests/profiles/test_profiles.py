@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from app.core.resources import Resources
 from app.memory.ledger import Kind, NewMemory
@@ -147,10 +146,10 @@ async def test_adding_to_a_profile_during_its_deletion_does_not_fail(client: htt
 
 
 async def test_copy_keeps_memories_as_they_are_and_skips_duplicates(make_key: MakeKey, resources: Resources) -> None:
-    key = await make_key()
-    source, target = await create(key.client, "Source"), await create(key.client, "Target")
-    at = Namespace(key.project_id, "ann", uuid.UUID(source["id"]))
-    there = Namespace(key.project_id, "ann", uuid.UUID(target["id"]))
+    key_holder = await make_key()
+    source, target = await create(key_holder.client, "Source"), await create(key_holder.client, "Target")
+    at = Namespace(key_holder.project_id, "ann", uuid.UUID(source["id"]))
+    there = Namespace(key_holder.project_id, "ann", uuid.UUID(target["id"]))
     added = await remember(
         resources,
         at,
@@ -161,25 +160,25 @@ async def test_copy_keeps_memories_as_they_are_and_skips_duplicates(make_key: Ma
     )
     await remember(resources, there, [NewMemory("I like tea")])
     body = {"to_profile_id": target["id"]}
-    assert (await key.client.post(f"/v1/profiles/{source['id']}/copy", json=body)).json() == {
+    assert (await key_holder.client.post(f"/v1/profiles/{source['id']}/copy", json=body)).json() == {
         "copied": 1,
         "already_there": 1,
     }
-    again = (await key.client.post(f"/v1/profiles/{source['id']}/copy", json=body)).json()
+    again = (await key_holder.client.post(f"/v1/profiles/{source['id']}/copy", json=body)).json()
     assert again == {"copied": 0, "already_there": 2}
-    found = await recall(resources, Question(key.project_id, "Where did we meet?", (there,), user_id="ann"))
+    found = await recall(resources, Question(key_holder.project_id, "Where did we meet?", (there,), user_id="ann"))
     [copied] = [each.memory for each in found if each.memory.content == "We met in Rome"]
-    [original] = [each.memory for each in await recall(resources, Question(key.project_id, "Rome", (at,)))][:1]
+    [original] = [each.memory for each in await recall(resources, Question(key_holder.project_id, "Rome", (at,)))][:1]
     assert copied.id not in [each.id for each in added.results]
     assert (copied.kind, copied.run_id, copied.created_at) == ("episode", "r1", original.created_at)
 
 
 async def test_copy_includes_every_memory(make_key: MakeKey, resources: Resources) -> None:
-    key = await make_key()
-    source, target = await create(key.client, "Source"), await create(key.client, "Target")
-    at = Namespace(key.project_id, "ann", uuid.UUID(source["id"]))
+    key_holder = await make_key()
+    source, target = await create(key_holder.client, "Source"), await create(key_holder.client, "Target")
+    at = Namespace(key_holder.project_id, "ann", uuid.UUID(source["id"]))
     await remember(resources, at, [NewMemory(f"Fact {number}", metadata={"n": number}) for number in range(450)])
-    answer = await key.client.post(f"/v1/profiles/{source['id']}/copy", json={"to_profile_id": target["id"]})
+    answer = await key_holder.client.post(f"/v1/profiles/{source['id']}/copy", json={"to_profile_id": target["id"]})
     assert answer.json() == {"copied": 450, "already_there": 0}
 
 
@@ -191,18 +190,15 @@ async def test_copy_needs_another_profile_of_the_same_user(to: str, status: int,
     assert answer.status_code == status
 
 
-async def test_deleting_a_profile_deletes_its_memories_and_sessions(key: KeyHolder, resources: Resources) -> None:
-    await create(key.client, "Kept")
-    gone = await create(key.client, "Gone")
-    namespace = Namespace(key.project_id, "ann", uuid.UUID(gone["id"]))
+async def test_deleting_a_profile_deletes_its_memories_and_sessions(
+    key_holder: KeyHolder, resources: Resources
+) -> None:
+    await create(key_holder.client, "Kept")
+    gone = await create(key_holder.client, "Gone")
+    namespace = Namespace(key_holder.project_id, "ann", uuid.UUID(gone["id"]))
     await remember(resources, namespace, [NewMemory("I like tea")])
     body = {"user_id": "ann", "profile_id": gone["id"]}
-    session = (await key.client.post("/v1/sessions", json=body)).json()
-    assert (await key.client.delete(f"/v1/profiles/{gone['id']}")).status_code == 200
-    assert await recall(resources, Question(key.project_id, "tea", (namespace,), user_id="ann")) == []
-    assert (await key.client.get(f"/v1/sessions/{session['id']}")).status_code == 404
-
-
-@pytest_asyncio.fixture
-async def key(make_key: MakeKey) -> KeyHolder:
-    return await make_key()
+    session = (await key_holder.client.post("/v1/sessions", json=body)).json()
+    assert (await key_holder.client.delete(f"/v1/profiles/{gone['id']}")).status_code == 200
+    assert await recall(resources, Question(key_holder.project_id, "tea", (namespace,), user_id="ann")) == []
+    assert (await key_holder.client.get(f"/v1/sessions/{session['id']}")).status_code == 404

@@ -4,11 +4,6 @@ from tests.conftest import SignedUp, SignUp
 
 
 @pytest_asyncio.fixture
-async def owner(sign_up: SignUp) -> SignedUp:
-    return await sign_up()
-
-
-@pytest_asyncio.fixture
 async def other(sign_up: SignUp) -> SignedUp:
     """An account that is no member of the projects of `owner`, unless a test adds it."""
     return await sign_up()

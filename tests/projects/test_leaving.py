@@ -4,9 +4,8 @@ import uuid
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.core.resources import Resources
 from app.projects.provisioning import erase_account_data
 from tests.conftest import SignUp
@@ -24,11 +23,10 @@ async def rows_of(tx: AsyncSession, table: str, project_id: uuid.UUID, user_id: 
 
 
 async def test_account_erasure_removes_all_rows_of_an_end_user_in_other_projects(
-    resources: Resources, postgres: EmbeddedPostgres
+    resources: Resources, admin_engine: AsyncEngine
 ) -> None:
-    engine = create_async_engine(postgres.url("postgres"))
     leaving = Corner(uuid.uuid4(), "")
-    async with AsyncSession(engine) as tx, tx.begin():
+    async with AsyncSession(admin_engine) as tx, tx.begin():
         project, _ = await make_project(tx)
         elsewhere, _ = await make_project(tx)
         account = uuid.uuid4()
@@ -38,7 +36,7 @@ async def test_account_erasure_removes_all_rows_of_an_end_user_in_other_projects
         # A project without the account, whose application uses the same user id.
         await fill_in(tx, Corner(elsewhere, str(account)))
     await erase_account_data(resources.database, account)
-    async with AsyncSession(engine) as tx:
+    async with AsyncSession(admin_engine) as tx:
         tables = list(await tx.scalars(SELECT_TABLES_WITH_USERS_SQL))
         assert set(tables) <= set(await tx.scalars(TABLES_OF_A_PROJECT))
         assert len(tables) > 8
@@ -48,7 +46,6 @@ async def test_account_erasure_removes_all_rows_of_an_end_user_in_other_projects
             assert await rows_of(tx, table, elsewhere, str(account)) == 1, table
         gone = text("select count(*) from public.vector_removals where memory_id = :id")
         assert await tx.scalar(gone, {"id": leaving.memory_id}) == 1
-    await engine.dispose()
 
 
 async def test_account_deletion_removes_its_memories_in_another_project(sign_up: SignUp) -> None:

@@ -4,15 +4,11 @@ import asyncio
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
-import pytest_asyncio
 from fastapi import FastAPI
-
-from tests.e2e.loopback import serving
 
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
@@ -22,12 +18,6 @@ FLAGS = [
 # Redoc has no option to leave out the logo of its makers; the policy keeps the browser from loading it.
 REDOC_LOGO = "https://cdn.redoc.ly/redoc/logo-mini.svg"
 NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-
-
-@pytest_asyncio.fixture(scope="module")
-async def address(app: FastAPI) -> AsyncIterator[str]:
-    async with serving(app) as address:
-        yield address
 
 
 def find_browser() -> str:
@@ -63,9 +53,9 @@ def operation_ids(app: FastAPI) -> set[str]:
     ("page", "operation"), [("/docs", r'id="operations-[^"]+-(\w+)"'), ("/redoc", r"operation/(\w+)")]
 )
 async def test_browser_shows_every_operation_without_internet(
-    app: FastAPI, address: str, tmp_path: Path, page: str, operation: str
+    app: FastAPI, app_url: str, tmp_path: Path, page: str, operation: str
 ) -> None:
-    document, log = await render(address + page, tmp_path)
+    document, log = await render(app_url + page, tmp_path)
     shown = set(re.findall(operation, document))
     assert operation_ids(app) - shown == set(), log[-3000:]
     failures = re.findall(r".*(?:Content Security Policy|ERR_NAME_NOT_RESOLVED|Uncaught).*", log)

@@ -13,7 +13,6 @@ from app.core.resources import Resources
 from app.main import create_app
 from app.worker import run_jobs
 from tests.conftest import MakeKey, open_client
-from tests.webhooks.receiver import Receiver, open_receiver
 
 EVERYTHING = ["memory_add", "memory_update", "memory_delete", "memory_categorize"]
 
@@ -52,12 +51,6 @@ class WebhookProject:
         found = await self.client.get(f"/api/v1/webhooks/{webhook['webhook_id']}/deliveries/")
         results: list[dict[str, Any]] = found.json()["results"]
         return results
-
-
-@pytest_asyncio.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with open_receiver() as receiver:
-        yield receiver
 
 
 def with_webhook_client(resources: Resources, webhook_client: HttpWebhookClient, *, allow_private: bool) -> Resources:

@@ -19,9 +19,7 @@ from app.adapters.models.mem0 import (
 from app.adapters.models.openai import Connection, OpenAIModel
 from app.core.errors import ConfigurationError, ExtractionFailed, Unavailable
 from app.core.ports import ChatMessage, ExtractedFact, ExtractionRequest, KnownMemory, Role
-from tests.model_server import Behaviour, Drops, Facts, Fails, Hangs, ModelServer, Raw, Refuses, Says, model_server
-
-__all__ = ["model_server"]
+from tests.model_server import Behaviour, Drops, Facts, Fails, Hangs, ModelServer, Raw, Refuses, Says
 
 SAID = [
     ChatMessage(Role.SYSTEM, "You are a pirate."),
@@ -29,11 +27,11 @@ SAID = [
     ChatMessage(Role.ASSISTANT, "How nice!"),
 ]
 REQUEST = ExtractionRequest(messages=SAID, user_id="ana")
-Make = Callable[..., Mem0Extractor]
+MakeExtractor = Callable[..., Mem0Extractor]
 
 
 @pytest_asyncio.fixture
-async def make(model_server: ModelServer) -> AsyncIterator[Make]:
+async def make_extractor(model_server: ModelServer) -> AsyncIterator[MakeExtractor]:
     models: list[OpenAIModel] = []
 
     def build(url: str | None = None, timeout: float = 60) -> Mem0Extractor:
@@ -59,10 +57,10 @@ async def fail(extractor: Mem0Extractor, request: ExtractionRequest = REQUEST) -
 # ---------------------------------------------------------------- extracted facts
 
 
-async def test_facts_keep_their_text_and_speaker(make: Make, model_server: ModelServer) -> None:
+async def test_facts_keep_their_text_and_speaker(make_extractor: MakeExtractor, model_server: ModelServer) -> None:
     model_server.extraction(Facts("User moved to Lisbon", "L'utilisatrice aime le thé"))
     model_server.extraction(Facts("Assistant recommended Belém", attributed_to="assistant"))
-    extractor = make()
+    extractor = make_extractor()
     assert (await extractor.extract(REQUEST)).facts == [
         ExtractedFact("User moved to Lisbon"),
         ExtractedFact("L'utilisatrice aime le thé"),
@@ -71,18 +69,20 @@ async def test_facts_keep_their_text_and_speaker(make: Make, model_server: Model
     assert fact.attributed_to is Role.ASSISTANT
 
 
-async def test_facts_contain_only_text_that_can_be_stored(make: Make, model_server: ModelServer) -> None:
+async def test_facts_contain_only_text_that_can_be_stored(
+    make_extractor: MakeExtractor, model_server: ModelServer
+) -> None:
     model_server.extraction(Facts("User likes\0 tea", "User is happy \ud83d\ude00", "Half \ud83d", "\0"))
-    assert [fact.text for fact in (await make().extract(REQUEST)).facts] == [
+    assert [fact.text for fact in (await make_extractor().extract(REQUEST)).facts] == [
         "User likes tea",
         "User is happy 😀",
         "Half \ufffd",
     ]
 
 
-async def test_no_facts_are_an_empty_extraction(make: Make, model_server: ModelServer) -> None:
+async def test_no_facts_are_an_empty_extraction(make_extractor: MakeExtractor, model_server: ModelServer) -> None:
     model_server.extraction(Facts())
-    assert (await make().extract(REQUEST)).facts == []
+    assert (await make_extractor().extract(REQUEST)).facts == []
     assert len(model_server.extractions) == 1
 
 
@@ -95,9 +95,9 @@ async def test_no_facts_are_an_empty_extraction(make: Make, model_server: ModelS
         Raw('{"memory": ["User likes tea", {"id": "1"}, 7]}'),
     ],
 )
-async def test_wrapped_json_is_parsed(make: Make, model_server: ModelServer, answer: Says) -> None:
+async def test_wrapped_json_is_parsed(make_extractor: MakeExtractor, model_server: ModelServer, answer: Says) -> None:
     model_server.extraction(answer)
-    assert (await make().extract(REQUEST)).facts == [ExtractedFact("User likes tea")]
+    assert (await make_extractor().extract(REQUEST)).facts == [ExtractedFact("User likes tea")]
     assert len(model_server.extractions) == 1
 
 
@@ -115,16 +115,20 @@ NONSENSE = [
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE)
-async def test_two_unusable_answers_are_a_failure(make: Make, model_server: ModelServer, nonsense: Behaviour) -> None:
+async def test_two_unusable_answers_are_a_failure(
+    make_extractor: MakeExtractor, model_server: ModelServer, nonsense: Behaviour
+) -> None:
     model_server.extraction(nonsense, nonsense, Facts("too late"))
-    assert (await fail(make())).retry_after is None
+    assert (await fail(make_extractor())).retry_after is None
     assert len(model_server.extractions) == 2
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE)
-async def test_one_unusable_answer_is_retried(make: Make, model_server: ModelServer, nonsense: Behaviour) -> None:
+async def test_one_unusable_answer_is_retried(
+    make_extractor: MakeExtractor, model_server: ModelServer, nonsense: Behaviour
+) -> None:
     model_server.extraction(nonsense, Facts("User likes tea"))
-    assert len((await make().extract(REQUEST)).facts) == 1
+    assert len((await make_extractor().extract(REQUEST)).facts) == 1
 
 
 @pytest.mark.parametrize(
@@ -132,20 +136,20 @@ async def test_one_unusable_answer_is_retried(make: Make, model_server: ModelSer
     [(Fails(429, retry_after="17"), 17), (Fails(429), 5), (Fails(500), 5), (Drops(), 5), (Hangs(), 5)],
 )
 async def test_temporary_failure_has_retry_after(
-    make: Make, model_server: ModelServer, behaviour: Behaviour, after: float
+    make_extractor: MakeExtractor, model_server: ModelServer, behaviour: Behaviour, after: float
 ) -> None:
     model_server.always(behaviour, extraction=True)
-    assert (await fail(make(timeout=0.5))).retry_after == after
+    assert (await fail(make_extractor(timeout=0.5))).retry_after == after
     assert len(model_server.extractions) == 1
 
 
-async def test_unreachable_model_has_retry_after(make: Make) -> None:
-    assert (await fail(make("http://127.0.0.1:9/v1"))).retry_after == 5
+async def test_unreachable_model_has_retry_after(make_extractor: MakeExtractor) -> None:
+    assert (await fail(make_extractor("http://127.0.0.1:9/v1"))).retry_after == 5
 
 
-async def test_refused_key_has_no_retry_after(make: Make, model_server: ModelServer) -> None:
+async def test_refused_key_has_no_retry_after(make_extractor: MakeExtractor, model_server: ModelServer) -> None:
     model_server.extraction(Fails(401))
-    failure = await fail(make())
+    failure = await fail(make_extractor())
     assert failure.retry_after is None
     assert "LLM_API_KEY" in failure.reason
 
@@ -153,7 +157,9 @@ async def test_refused_key_has_no_retry_after(make: Make, model_server: ModelSer
 # ---------------------------------------------------------------- prompts
 
 
-async def test_prompt_contains_messages_and_known_memories(make: Make, model_server: ModelServer) -> None:
+async def test_prompt_contains_messages_and_known_memories(
+    make_extractor: MakeExtractor, model_server: ModelServer
+) -> None:
     tea, dog, cat = (KnownMemory(uuid.uuid4(), f"User has a {thing}", score) for thing, score in TRIO)
     asked: list[Sequence[str]] = []
 
@@ -169,7 +175,7 @@ async def test_prompt_contains_messages_and_known_memories(make: Make, model_ser
         instructions="Only what concerns housing.",
         said_at=dt.datetime(2023, 5, 8, 12, tzinfo=dt.UTC),
     )
-    await make().extract(request)
+    await make_extractor().extract(request)
     text = prompt(model_server)
     assert asked == [["I moved to Lisbon last week.", "How nice!"]]
     assert "user: I moved to Lisbon last week.\nassistant: How nice!" in text
@@ -185,33 +191,35 @@ async def test_prompt_contains_messages_and_known_memories(make: Make, model_ser
 TRIO = (("tea set", 0.2), ("dog", 0.9), ("cat", 0.5))
 
 
-async def test_incognito_asks_the_provider_not_to_store(make: Make, model_server: ModelServer) -> None:
-    await make().extract(REQUEST)
-    await make().extract(ExtractionRequest(messages=SAID, keep=False))
+async def test_incognito_asks_the_provider_not_to_store(
+    make_extractor: MakeExtractor, model_server: ModelServer
+) -> None:
+    await make_extractor().extract(REQUEST)
+    await make_extractor().extract(ExtractionRequest(messages=SAID, keep=False))
     kept, unkept = model_server.extractions
     assert "store" not in kept
     assert unkept["store"] is False
 
 
-async def test_no_messages_send_no_request(make: Make, model_server: ModelServer) -> None:
-    assert (await make().extract(ExtractionRequest(messages=SAID[:1]))).facts == []
+async def test_no_messages_send_no_request(make_extractor: MakeExtractor, model_server: ModelServer) -> None:
+    assert (await make_extractor().extract(ExtractionRequest(messages=SAID[:1]))).facts == []
     assert model_server.requests == []
 
 
-async def test_failed_search_for_known_memories_is_temporary(make: Make) -> None:
+async def test_failed_search_for_known_memories_is_temporary(make_extractor: MakeExtractor) -> None:
     async def search(texts: Sequence[str], limit: int) -> list[list[KnownMemory]]:
         raise Unavailable("The embedding model cannot be reached.")
 
-    failure = await fail(make(), ExtractionRequest(messages=SAID, search_known=search))
+    failure = await fail(make_extractor(), ExtractionRequest(messages=SAID, search_known=search))
     assert failure.retry_after == 5
 
 
 async def test_extraction_uses_no_thread_of_the_default_pool(
-    make: Make, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
+    make_extractor: MakeExtractor, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The shipped mem0 uses the default thread pool for every step and blocks a thread while the model answers."""
     model_server.always(Facts("User likes tea"), extraction=True)
-    extractor = make()
+    extractor = make_extractor()
     await extractor.extract(REQUEST)  # the first request of an openai client looks at the platform, in a thread
     hops: list[object] = []
     monkeypatch.setattr(asyncio, "to_thread", lambda *step: hops.append(step))
@@ -220,9 +228,9 @@ async def test_extraction_uses_no_thread_of_the_default_pool(
     assert hops == []
 
 
-async def test_cancelled_extraction_ends_the_request(make: Make, model_server: ModelServer) -> None:
+async def test_cancelled_extraction_ends_the_request(make_extractor: MakeExtractor, model_server: ModelServer) -> None:
     model_server.always(Hangs(), extraction=True)
-    task = asyncio.create_task(make().extract(REQUEST))
+    task = asyncio.create_task(make_extractor().extract(REQUEST))
     async with asyncio.timeout(10):
         while not model_server.requests:  # noqa: ASYNC110  # what is waited for happens in another thread
             await asyncio.sleep(0.01)

@@ -30,18 +30,18 @@ PAIRS = [
 
 
 @pytest_asyncio.fixture
-async def embedder() -> AsyncIterator[OnnxEmbedder]:
-    embedder = OnnxEmbedder(threads=2)
-    yield embedder
-    await embedder.close()
+async def onnx_embedder() -> AsyncIterator[OnnxEmbedder]:
+    onnx_embedder = OnnxEmbedder(threads=2)
+    yield onnx_embedder
+    await onnx_embedder.close()
 
 
 def cosine(one: Vector, other: Vector) -> float:
     return float(np.dot(one, other))
 
 
-async def test_texts_with_the_same_meaning_have_near_vectors(embedder: OnnxEmbedder) -> None:
-    one, same, other = await embedder.embed([LIKES, ALSO_LIKES, UNRELATED])
+async def test_texts_with_the_same_meaning_have_near_vectors(onnx_embedder: OnnxEmbedder) -> None:
+    one, same, other = await onnx_embedder.embed([LIKES, ALSO_LIKES, UNRELATED])
     assert cosine(one, same) > 0.6 > 0.3 > cosine(one, other)
 
 
@@ -77,8 +77,8 @@ def test_pieces_of_similar_length_share_a_run(lengths: list[int], expected: list
     assert [[len(piece.ids) for piece in batch] for batch in batches] == expected
 
 
-async def test_vectors_are_near_those_of_the_original_model(embedder: OnnxEmbedder) -> None:
-    vectors = await embedder.embed([text for pair in PAIRS for text in pair])
+async def test_vectors_are_near_those_of_the_original_model(onnx_embedder: OnnxEmbedder) -> None:
+    vectors = await onnx_embedder.embed([text for pair in PAIRS for text in pair])
     assert min(map(cosine, vectors, np.load(ORIGINAL).astype(float).tolist())) > 0.97
 
 
@@ -87,45 +87,45 @@ def test_shipped_model_has_the_documented_checksum() -> None:
     assert f"`{digest}`" in (FOLDER.parent / "README.md").read_text()
 
 
-async def test_each_text_is_closest_to_its_counterpart(embedder: OnnxEmbedder) -> None:
-    ones = await embedder.embed([one for one, _ in PAIRS])
-    others = await embedder.embed([other for _, other in PAIRS])
+async def test_each_text_is_closest_to_its_counterpart(onnx_embedder: OnnxEmbedder) -> None:
+    ones = await onnx_embedder.embed([one for one, _ in PAIRS])
+    others = await onnx_embedder.embed([other for _, other in PAIRS])
     assert np.argmax(np.dot(ones, np.transpose(others)), axis=1).tolist() == list(range(len(PAIRS)))
 
 
-async def test_end_of_a_long_text_changes_its_vector(embedder: OnnxEmbedder) -> None:
+async def test_end_of_a_long_text_changes_its_vector(onnx_embedder: OnnxEmbedder) -> None:
     filler = "The weather report said nothing in particular about the coming week. " * 60
-    without, with_end, end = await embedder.embed([filler, filler + UNRELATED * 8, UNRELATED])
+    without, with_end, end = await onnx_embedder.embed([filler, filler + UNRELATED * 8, UNRELATED])
     assert cosine(with_end, end) > cosine(without, end) + 0.1
 
 
-async def test_very_long_text_does_not_block_others(embedder: OnnxEmbedder) -> None:
-    long = asyncio.create_task(embedder.embed(["long " * 20_000]))
+async def test_very_long_text_does_not_block_others(onnx_embedder: OnnxEmbedder) -> None:
+    long = asyncio.create_task(onnx_embedder.embed(["long " * 20_000]))
     await asyncio.sleep(0)
-    await embedder.embed([LIKES], Purpose.QUERY)
+    await onnx_embedder.embed([LIKES], Purpose.QUERY)
     assert not long.done()
     await long
 
 
-async def test_concurrent_callers_get_their_own_vectors(embedder: OnnxEmbedder) -> None:
+async def test_concurrent_callers_get_their_own_vectors(onnx_embedder: OnnxEmbedder) -> None:
     texts = [f"Person {number} lives at number {number}." for number in range(40)]
-    together = await asyncio.gather(*[embedder.embed([text], Purpose.QUERY) for text in texts])
+    together = await asyncio.gather(*[onnx_embedder.embed([text], Purpose.QUERY) for text in texts])
     fresh = OnnxEmbedder()
     assert min(map(cosine, [vector for [vector] in together], await fresh.embed(texts))) > CLOSE
     await fresh.close()
 
 
-async def test_query_has_the_same_vector_alone_and_in_a_batch(embedder: OnnxEmbedder) -> None:
+async def test_query_has_the_same_vector_alone_and_in_a_batch(onnx_embedder: OnnxEmbedder) -> None:
     texts = [f"Where did person {number} go {'and why ' * number}?" for number in range(8)]
-    alone = [(await embedder.embed([text], Purpose.QUERY))[0] for text in texts]
+    alone = [(await onnx_embedder.embed([text], Purpose.QUERY))[0] for text in texts]
     crowded = OnnxEmbedder()
     assert min(map(cosine, alone, await crowded.embed(texts))) > CLOSE
     await crowded.close()
 
 
-async def test_cancelled_caller_does_not_affect_others(embedder: OnnxEmbedder) -> None:
-    leaving = asyncio.create_task(embedder.embed([LIKES]))
-    staying = asyncio.create_task(embedder.embed([LIKES]))
+async def test_cancelled_caller_does_not_affect_others(onnx_embedder: OnnxEmbedder) -> None:
+    leaving = asyncio.create_task(onnx_embedder.embed([LIKES]))
+    staying = asyncio.create_task(onnx_embedder.embed([LIKES]))
     await asyncio.sleep(0)
     leaving.cancel()
     [vector] = await staying
@@ -135,10 +135,10 @@ async def test_cancelled_caller_does_not_affect_others(embedder: OnnxEmbedder) -
 
 async def test_cached_text_is_not_embedded_again() -> None:
     forgetful, mindful = OnnxEmbedder(cache_size=1), OnnxEmbedder(cache_size=2)
-    for embedder in (forgetful, mindful):
-        await embedder.embed([LIKES])
-        await embedder.embed([UNRELATED])
-        await embedder.close()  # its threads are gone: only what it knows can still be answered
+    for onnx_embedder in (forgetful, mindful):
+        await onnx_embedder.embed([LIKES])
+        await onnx_embedder.embed([UNRELATED])
+        await onnx_embedder.close()  # its threads are gone: only what it knows can still be answered
     assert await mindful.embed([LIKES])
     try:
         await forgetful.embed([LIKES])

@@ -14,17 +14,15 @@ from app.adapters.models.openai import Connection, OpenAIModel, open_embedder
 from app.core.circuit_breaker import BreakerState
 from app.core.errors import AppError, ConfigurationError, TimedOut, TooLarge, Unavailable, UpstreamFailed
 from app.core.ports import ChatMessage, ModelOptions, Role, Token, Usage
-from tests.model_server import Drops, Fails, Hangs, ModelServer, Raw, Refuses, Says, model_server
-
-__all__ = ["model_server"]
+from tests.model_server import Drops, Fails, Hangs, ModelServer, Raw, Refuses, Says
 
 HELLO = [ChatMessage(Role.SYSTEM, "Be kind."), ChatMessage(Role.USER, "Hello, SENTINEL")]
 PLAIN = ModelOptions()
-Make = Callable[..., OpenAIModel]
+MakeModel = Callable[..., OpenAIModel]
 
 
 @pytest_asyncio.fixture
-async def make(model_server: ModelServer) -> AsyncIterator[Make]:
+async def make_model(model_server: ModelServer) -> AsyncIterator[MakeModel]:
     made: list[OpenAIModel] = []
 
     def build(url: str | None = None, **connection: float) -> OpenAIModel:
@@ -57,29 +55,29 @@ async def fail(model: OpenAIModel, options: ModelOptions = PLAIN) -> AppError:
 # ---------------------------------------------------------------- answers
 
 
-async def test_tokens_are_streamed_in_order_before_the_usage(make: Make, model_server: ModelServer) -> None:
+async def test_tokens_are_streamed_in_order_before_the_usage(make_model: MakeModel, model_server: ModelServer) -> None:
     model_server.chat(Says("Good", " morning", "."))
-    assert await listen(make()) == ("Good morning.", [Usage(11, 3)])
+    assert await listen(make_model()) == ("Good morning.", [Usage(11, 3)])
 
 
-async def test_missing_usage_is_estimated(make: Make, model_server: ModelServer) -> None:
+async def test_missing_usage_is_estimated(make_model: MakeModel, model_server: ModelServer) -> None:
     model_server.chat(Says("Good", " morning", usage=False))
-    [usage] = (await listen(make()))[1]
+    [usage] = (await listen(make_model()))[1]
     assert usage.prompt_tokens > 0 < usage.completion_tokens
 
 
-async def test_only_given_options_are_sent(make: Make, model_server: ModelServer) -> None:
-    await listen(make(), ModelOptions(model="other", temperature=0.2, max_tokens=50, keep=False))
-    await listen(make())
+async def test_only_given_options_are_sent(make_model: MakeModel, model_server: ModelServer) -> None:
+    await listen(make_model(), ModelOptions(model="other", temperature=0.2, max_tokens=50, keep=False))
+    await listen(make_model())
     chosen, plain = model_server.conversations
     assert (chosen["model"], chosen["temperature"], chosen["max_tokens"], chosen["store"]) == ("other", 0.2, 50, False)
     assert set(plain) == {"model", "messages", "stream", "stream_options"}
     assert plain["messages"][1] == {"role": "user", "content": "Hello, SENTINEL"}
 
 
-async def test_refusal_is_streamed_like_an_answer(make: Make, model_server: ModelServer) -> None:
+async def test_refusal_is_streamed_like_an_answer(make_model: MakeModel, model_server: ModelServer) -> None:
     model_server.chat(Refuses("I would rather not."))
-    assert (await listen(make()))[0] == "I would rather not."
+    assert (await listen(make_model()))[0] == "I would rather not."
 
 
 @pytest.mark.parametrize(
@@ -90,9 +88,9 @@ async def test_refusal_is_streamed_like_an_answer(make: Make, model_server: Mode
     ],
 )
 async def test_refused_optional_parameter_is_replaced_or_left_out(
-    make: Make, model_server: ModelServer, error: dict[str, str]
+    make_model: MakeModel, model_server: ModelServer, error: dict[str, str]
 ) -> None:
-    model, options = make(), ModelOptions(max_tokens=9)
+    model, options = make_model(), ModelOptions(max_tokens=9)
     model_server.chat(Fails(400, error=error))
     await listen(model, options)
     await listen(model, options)
@@ -115,32 +113,36 @@ async def test_openai_gets_the_newer_parameter_name() -> None:
     await model.close()
 
 
-async def test_streamed_answer_contains_only_text_that_can_be_stored(make: Make, model_server: ModelServer) -> None:
+async def test_streamed_answer_contains_only_text_that_can_be_stored(
+    make_model: MakeModel, model_server: ModelServer
+) -> None:
     model_server.chat(Says("Nice ", "\ud83d", "\ude00", "\0", " half ", "\ud83d"))
-    tokens = [part.text async for part in make().stream(HELLO, PLAIN) if isinstance(part, Token)]
+    tokens = [part.text async for part in make_model().stream(HELLO, PLAIN) if isinstance(part, Token)]
     assert tokens == ["Nice ", "😀", " half ", "\ufffd"]
 
 
-async def test_whole_answer_contains_only_text_that_can_be_stored(make: Make, model_server: ModelServer) -> None:
+async def test_whole_answer_contains_only_text_that_can_be_stored(
+    make_model: MakeModel, model_server: ModelServer
+) -> None:
     model_server.chat(Raw("Nice \ud83d\ude00\0 half \ud83d"))
-    assert (await make().complete(HELLO, PLAIN)).text == "Nice 😀 half \ufffd"
+    assert (await make_model().complete(HELLO, PLAIN)).text == "Nice 😀 half \ufffd"
 
 
 # ---------------------------------------------------------------- cancellation
 
 
-async def test_closing_the_stream_ends_the_request(make: Make, model_server: ModelServer) -> None:
+async def test_closing_the_stream_ends_the_request(make_model: MakeModel, model_server: ModelServer) -> None:
     model_server.chat(Says(*["word "] * 1000, delay=0.01))
-    model = make(at_once=1)
+    model = make_model(at_once=1)
     async with aclosing(model.stream(HELLO, PLAIN)) as parts:
         await anext(parts)
     await until(lambda: model_server.abandoned == 1)
     assert (await listen(model))[0] == "Hello there."  # its place at the gate is free again
 
 
-async def test_cancelling_the_caller_ends_the_request(make: Make, model_server: ModelServer) -> None:
+async def test_cancelling_the_caller_ends_the_request(make_model: MakeModel, model_server: ModelServer) -> None:
     model_server.chat(Hangs())
-    task = asyncio.create_task(listen(make()))
+    task = asyncio.create_task(listen(make_model()))
     await until(lambda: bool(model_server.requests))
     task.cancel()
     await until(lambda: model_server.abandoned == 1)
@@ -157,15 +159,15 @@ async def until(true: Callable[[], bool]) -> None:
 # ---------------------------------------------------------------- failures
 
 
-async def test_temporary_failure_is_retried(make: Make, model_server: ModelServer) -> None:
+async def test_temporary_failure_is_retried(make_model: MakeModel, model_server: ModelServer) -> None:
     model_server.chat(Fails(500), Drops(), Says("Here."))
-    assert (await listen(make()))[0] == "Here."
+    assert (await listen(make_model()))[0] == "Here."
     assert len(model_server.requests) == 3
 
 
-async def test_empty_stream_is_retried(make: Make, model_server: ModelServer) -> None:
+async def test_empty_stream_is_retried(make_model: MakeModel, model_server: ModelServer) -> None:
     model_server.chat(Says(finished=False), Says("Here."))
-    assert (await listen(make()))[0] == "Here."
+    assert (await listen(make_model()))[0] == "Here."
 
 
 async def test_retry_waits_as_long_as_the_server_asks() -> None:
@@ -184,39 +186,41 @@ def test_retry_after_may_be_a_date() -> None:
     assert 100 < (status_failure("The model", "LLM", 503, "", {"retry-after": soon}).retry_after or 0) <= 120
 
 
-async def test_long_retry_after_is_passed_on(make: Make, model_server: ModelServer) -> None:
+async def test_long_retry_after_is_passed_on(make_model: MakeModel, model_server: ModelServer) -> None:
     model_server.chat(Fails(429, retry_after="120"))
-    error = await fail(make())
+    error = await fail(make_model())
     assert (error.status, error.headers["Retry-After"], len(model_server.requests)) == (503, "120", 1)
 
 
-async def test_failing_model_is_unavailable(make: Make, model_server: ModelServer) -> None:
+async def test_failing_model_is_unavailable(make_model: MakeModel, model_server: ModelServer) -> None:
     model_server.always(Fails(500))
-    error = await fail(make(tries=2))
+    error = await fail(make_model(tries=2))
     assert isinstance(error, Unavailable)
     assert error.headers["Retry-After"]
     assert len(model_server.requests) == 2
 
 
-async def test_unreachable_model_is_unavailable(make: Make) -> None:
-    assert isinstance(await fail(make("http://127.0.0.1:9/v1", tries=1)), Unavailable)
+async def test_unreachable_model_is_unavailable(make_model: MakeModel) -> None:
+    assert isinstance(await fail(make_model("http://127.0.0.1:9/v1", tries=1)), Unavailable)
 
 
-async def test_hanging_model_times_out(make: Make, model_server: ModelServer) -> None:
+async def test_hanging_model_times_out(make_model: MakeModel, model_server: ModelServer) -> None:
     model_server.always(Hangs())
-    assert isinstance(await fail(make(timeout_seconds=0.2, tries=1)), TimedOut)
+    assert isinstance(await fail(make_model(timeout_seconds=0.2, tries=1)), TimedOut)
 
 
 @pytest.mark.parametrize("behaviour", [Drops(("Once ", "upon ")), Says("Once", " upon", finished=False)])
-async def test_incomplete_answer_is_an_error(make: Make, model_server: ModelServer, behaviour: Drops | Says) -> None:
+async def test_incomplete_answer_is_an_error(
+    make_model: MakeModel, model_server: ModelServer, behaviour: Drops | Says
+) -> None:
     model_server.chat(behaviour)
-    assert isinstance(await fail(make()), Unavailable)
+    assert isinstance(await fail(make_model()), Unavailable)
     assert len(model_server.requests) == 1  # what was said cannot be taken back, so it is not said again
 
 
-async def test_hang_during_a_stream_times_out(make: Make, model_server: ModelServer) -> None:
+async def test_hang_during_a_stream_times_out(make_model: MakeModel, model_server: ModelServer) -> None:
     model_server.chat(Hangs(after=("Once ",)))
-    assert isinstance(await fail(make(timeout_seconds=0.2)), TimedOut)
+    assert isinstance(await fail(make_model(timeout_seconds=0.2)), TimedOut)
 
 
 @pytest.mark.parametrize(
@@ -230,16 +234,21 @@ async def test_hang_during_a_stream_times_out(make: Make, model_server: ModelSer
     ],
 )
 async def test_permanent_failure_is_not_retried(
-    make: Make, model_server: ModelServer, status: int, error: dict[str, str], expected: type[AppError], word: str
+    make_model: MakeModel,
+    model_server: ModelServer,
+    status: int,
+    error: dict[str, str],
+    expected: type[AppError],
+    word: str,
 ) -> None:
     model_server.chat(Fails(status, error=error))
-    raised = await fail(make())
+    raised = await fail(make_model())
     assert isinstance(raised, expected)
     assert word in raised.detail
     assert len(model_server.requests) == 1
 
 
-async def test_html_response_is_an_error(make: Make) -> None:
+async def test_html_response_is_an_error(make_model: MakeModel) -> None:
     page = httpx2.MockTransport(lambda _: httpx2.Response(200, text="<html>", headers={"content-type": "text/html"}))
     model = OpenAIModel(Connection(tries=1), model="any", http=httpx2.AsyncClient(transport=page))
     await fail(model)
@@ -252,9 +261,9 @@ async def test_html_response_is_an_error(make: Make) -> None:
 
 
 async def test_consecutive_failures_open_the_breaker_and_a_success_closes_it(
-    make: Make, model_server: ModelServer
+    make_model: MakeModel, model_server: ModelServer
 ) -> None:
-    model = make(tries=1, rest_seconds=0.2)
+    model = make_model(tries=1, rest_seconds=0.2)
     model_server.chat(*[Fails(500)] * 5)
     for _ in range(5):
         await fail(model)
@@ -267,8 +276,8 @@ async def test_consecutive_failures_open_the_breaker_and_a_success_closes_it(
     assert str(model.breaker_state) == "closed"
 
 
-async def test_cancelled_trial_admits_the_next(make: Make, model_server: ModelServer) -> None:
-    model = make(tries=1, rest_seconds=0.1)
+async def test_cancelled_trial_admits_the_next(make_model: MakeModel, model_server: ModelServer) -> None:
+    model = make_model(tries=1, rest_seconds=0.1)
     model_server.chat(*[Fails(500)] * 5, Hangs())
     for _ in range(5):
         await fail(model)
@@ -280,17 +289,19 @@ async def test_cancelled_trial_admits_the_next(make: Make, model_server: ModelSe
     assert (await listen(model))[0] == "Hello there."
 
 
-async def test_rate_limit_of_the_server_does_not_open_the_breaker(make: Make, model_server: ModelServer) -> None:
-    model = make(tries=1)
+async def test_rate_limit_of_the_server_does_not_open_the_breaker(
+    make_model: MakeModel, model_server: ModelServer
+) -> None:
+    model = make_model(tries=1)
     model_server.chat(*[Fails(429, retry_after="60")] * 10)
     for _ in range(10):
         await fail(model)
     assert model.breaker_state is BreakerState.CLOSED
 
 
-async def test_concurrent_and_waiting_requests_are_limited(make: Make, model_server: ModelServer) -> None:
+async def test_concurrent_and_waiting_requests_are_limited(make_model: MakeModel, model_server: ModelServer) -> None:
     model_server.always(Says("a", "b", delay=0.1))
-    model = make(at_once=2, waiting=3)
+    model = make_model(at_once=2, waiting=3)
     outcomes = await asyncio.gather(*[listen(model) for _ in range(8)], return_exceptions=True)
     refused = [outcome for outcome in outcomes if isinstance(outcome, Unavailable)]
     assert len(refused) == 3
@@ -298,17 +309,17 @@ async def test_concurrent_and_waiting_requests_are_limited(make: Make, model_ser
     assert len(model_server.requests) == 5
 
 
-async def test_health_check_is_cached(make: Make, model_server: ModelServer) -> None:
-    model = make()
+async def test_health_check_is_cached(make_model: MakeModel, model_server: ModelServer) -> None:
+    model = make_model()
     assert await model.healthy()
     assert await model.healthy()
     assert [sent.path for sent in model_server.requests] == ["/v1/models"]
-    assert not await make("http://127.0.0.1:9/v1").healthy()
+    assert not await make_model("http://127.0.0.1:9/v1").healthy()
 
 
-async def test_content_is_not_logged_even_in_debug(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+async def test_content_is_not_logged_even_in_debug(make_model: MakeModel, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        await listen(make())
+        await listen(make_model())
     assert "SENTINEL" not in caplog.text
     assert "sk-KEY" not in caplog.text
 
@@ -331,7 +342,7 @@ async def test_embedding_is_retried_and_batched(model_server: ModelServer) -> No
     await embedder.close()
 
 
-async def test_completion_contains_the_whole_answer(make: Make, model_server: ModelServer) -> None:
+async def test_completion_contains_the_whole_answer(make_model: MakeModel, model_server: ModelServer) -> None:
     model_server.chat(Raw("{not json"))
-    answer = await make().complete(HELLO, PLAIN)
+    answer = await make_model().complete(HELLO, PLAIN)
     assert (answer.text, answer.refused, answer.cut_off) == ("{not json", False, False)

@@ -9,7 +9,7 @@ from app.memory.ledger import NewMemory
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
 from tests.chat.conftest import StartConversation
-from tests.chat.conversation import Conversation, Rows
+from tests.chat.conversation import AdminRows, Conversation
 from tests.model_server import ModelServer
 
 
@@ -25,44 +25,46 @@ async def vectors_of(chat_resources: Resources, namespace: Namespace) -> int:
 
 
 async def test_matching_memories_are_listed_and_deleted_once_confirmed(
-    conversation: StartConversation, chat_resources: Resources, model_server: ModelServer, rows: Rows
+    conversation: StartConversation, chat_resources: Resources, model_server: ModelServer, admin_rows: AdminRows
 ) -> None:
     session = await conversation()
     words = f"I live in Paris at {uuid.uuid4().hex}"
     await remember(chat_resources, namespace_of(session), [NewMemory(words), NewMemory("The cat is called Mimi")])
-    reply = await session.say("Please forget that I live in Paris.")
+    reply = await session.send("Please forget that I live in Paris.")
     assert words in reply["message"]["content"]
     matching = [memory["id"] for memory in reply["forget"]["memories"] if memory["memory"] == words]
     assert len(matching) == 1
     assert (reply["event_id"], reply["will_remember"]) == (None, False)
-    assert "public.memories" in await rows.mentioning(words)
+    assert "public.memories" in await admin_rows.tables_containing(words)
 
-    done = await session.say("Yes, please", confirm_forget=matching)
+    done = await session.send("Yes, please", confirm_forget=matching)
     assert done["forgotten"] == matching
     assert "1 memory" in done["message"]["content"]
-    assert await rows.mentioning(words) == ["public.messages"], "only the transcript still contains the message"
-    assert await rows.memories(session.project_id, "fact") == ["The cat is called Mimi"]
+    assert await admin_rows.tables_containing(words) == ["public.messages"], (
+        "only the transcript still contains the message"
+    )
+    assert await admin_rows.memory_contents(session.project_id, "fact") == ["The cat is called Mimi"]
     assert await vectors_of(chat_resources, namespace_of(session)) == 1
     assert model_server.conversations == [], "requests to forget are not sent to the model"
-    assert "already" in (await session.say("Yes", confirm_forget=matching))["message"]["content"]
+    assert "already" in (await session.send("Yes", confirm_forget=matching))["message"]["content"]
 
 
 async def test_request_to_forget_and_its_confirmation_are_not_memorized(
-    conversation: StartConversation, rows: Rows, chat_resources: Resources
+    conversation: StartConversation, admin_rows: AdminRows, chat_resources: Resources
 ) -> None:
     session = await conversation()
     await remember(chat_resources, namespace_of(session), [NewMemory("I live in Paris")])
-    before = await rows.jobs(session.project_id, "memory.extract")
-    reply = await session.say("Forget that I live in Paris")
-    await session.say("Yes", confirm_forget=[memory["id"] for memory in reply["forget"]["memories"]])
-    await session.say("Thanks")
-    assert await rows.jobs(session.project_id, "memory.extract") == before + 1
-    episodes = await rows.memories(session.project_id, "episode")
+    before = await admin_rows.count_jobs(session.project_id, "memory.extract")
+    reply = await session.send("Forget that I live in Paris")
+    await session.send("Yes", confirm_forget=[memory["id"] for memory in reply["forget"]["memories"]])
+    await session.send("Thanks")
+    assert await admin_rows.count_jobs(session.project_id, "memory.extract") == before + 1
+    episodes = await admin_rows.memory_contents(session.project_id, "episode")
     assert episodes == ["Thanks", "Hello there."]
     sql = (
         "select count(*) from memories where project_id = :id and (context like '%Deleted%' or context like '%delete%')"
     )
-    assert await rows.one(sql, id=session.project_id) == 0
+    assert await admin_rows.select_value(sql, id=session.project_id) == 0
 
 
 async def test_confirmation_can_be_requested_in_a_stream(
@@ -76,48 +78,48 @@ async def test_confirmation_can_be_requested_in_a_stream(
 
 
 async def test_pending_extraction_of_a_forgotten_message_is_cancelled(
-    conversation: StartConversation, rows: Rows
+    conversation: StartConversation, admin_rows: AdminRows
 ) -> None:
     session = await conversation()
-    first = await session.say("My PIN is 4711")
+    first = await session.send("My PIN is 4711")
     pending = "select count(*) from events where id = :id"
-    assert await rows.one(pending, id=first["event_id"]) == 1
-    reply = await session.say("Forget my PIN")
+    assert await admin_rows.select_value(pending, id=first["event_id"]) == 1
+    reply = await session.send("Forget my PIN")
     ids = [memory["id"] for memory in reply["forget"]["memories"]]
-    await session.say("Yes", confirm_forget=ids)
-    assert await rows.one(pending, id=first["event_id"]) == 0
+    await session.send("Yes", confirm_forget=ids)
+    assert await admin_rows.select_value(pending, id=first["event_id"]) == 0
     left = "select count(*) from memories where project_id = :id and concat(content, context) like '%4711%'"
-    assert await rows.one(left, id=session.project_id) == 0
+    assert await admin_rows.select_value(left, id=session.project_id) == 0
 
 
 async def test_forgetting_is_limited_to_the_profile(
-    conversation: StartConversation, chat_resources: Resources, rows: Rows
+    conversation: StartConversation, chat_resources: Resources, admin_rows: AdminRows
 ) -> None:
     session, other = await conversation(), await conversation()
     added = await remember(chat_resources, namespace_of(other), [NewMemory("I live in Paris")])
-    reply = await session.say("Forget that I live in Paris")
+    reply = await session.send("Forget that I live in Paris")
     assert reply["forget"] is None
     assert "nothing" in reply["message"]["content"]
-    done = await session.say("Yes", confirm_forget=[str(added.results[0].id)])
+    done = await session.send("Yes", confirm_forget=[str(added.results[0].id)])
     assert done["forgotten"] == []
-    assert await rows.memories(session.project_id, "fact") == ["I live in Paris"]
+    assert await admin_rows.memory_contents(session.project_id, "fact") == ["I live in Paris"]
 
 
 async def test_incognito_neither_lists_nor_deletes_memories(
-    conversation: StartConversation, chat_resources: Resources, rows: Rows
+    conversation: StartConversation, chat_resources: Resources, admin_rows: AdminRows
 ) -> None:
     session = await conversation("incognito")
     added = await remember(chat_resources, namespace_of(session), [NewMemory("I live in Paris")])
-    reply = await session.say("Forget that I live in Paris")
+    reply = await session.send("Forget that I live in Paris")
     assert reply["forget"] is None
     assert "incognito" in reply["message"]["content"]
-    await session.say("Yes", confirm_forget=[str(added.results[0].id)])
-    assert await rows.memories(session.project_id, "fact") == ["I live in Paris"]
+    await session.send("Yes", confirm_forget=[str(added.results[0].id)])
+    assert await admin_rows.memory_contents(session.project_id, "fact") == ["I live in Paris"]
 
 
 async def test_ordinary_message_goes_to_the_model(conversation: StartConversation, model_server: ModelServer) -> None:
     session = await conversation()
-    await session.say("Don't forget to buy milk")
+    await session.send("Don't forget to buy milk")
     assert len(model_server.conversations) == 1
 
 
@@ -126,5 +128,5 @@ async def test_concurrent_confirmations_delete_once(conversation: StartConversat
     second = await conversation(user_id="ann")
     added = await remember(chat_resources, namespace_of(first), [NewMemory("I live in Paris")])
     ids = [str(added.results[0].id)]
-    answers = await asyncio.gather(*(each.say("Yes", confirm_forget=ids) for each in (first, second)))
+    answers = await asyncio.gather(*(each.send("Yes", confirm_forget=ids) for each in (first, second)))
     assert sorted(len(answer["forgotten"]) for answer in answers) == [0, 1]

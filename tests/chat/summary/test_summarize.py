@@ -15,7 +15,7 @@ from app.core.resources import Resources
 from app.main import create_app
 from app.worker import run_jobs
 from tests.chat.conftest import StartConversation
-from tests.chat.conversation import Conversation, Rows
+from tests.chat.conversation import AdminRows, Conversation
 from tests.conftest import KeyHolder, open_client
 from tests.model_server import ModelServer, Says
 
@@ -28,8 +28,8 @@ from sessions s, generate_series(1, {count}) n where s.id = '{session_id}' order
 """
 
 
-async def fill(rows: Rows, session: Conversation, count: int) -> None:
-    async with rows.admin.begin() as connection:
+async def fill(admin_rows: AdminRows, session: Conversation, count: int) -> None:
+    async with admin_rows.admin.begin() as connection:
         await connection.exec_driver_sql(FILL.format(count=count, session_id=session.session_id))
 
 
@@ -56,16 +56,16 @@ def tokens_of(request: dict[str, object]) -> int:
 
 
 async def test_turn_cost_does_not_grow_with_the_conversation(
-    conversation: StartConversation, rows: Rows, chat_resources: Resources, model_server: ModelServer
+    conversation: StartConversation, admin_rows: AdminRows, chat_resources: Resources, model_server: ModelServer
 ) -> None:
     costs = []
     for count in (100, MESSAGES):
         session = await conversation()
-        await fill(rows, session, count)
-        await session.say("The first turn rebuilds short-term memory")
+        await fill(admin_rows, session, count)
+        await session.send("The first turn rebuilds short-term memory")
         for _ in range(2):
             with counting(chat_resources) as brought:
-                await session.say("What did we say?")
+                await session.send("What did we say?")
         costs.append((len(brought), sum(brought)))
         assert tokens_of(model_server.conversations[-1]) <= chat_resources.config.context_tokens
         assert max(brought) <= 100
@@ -73,13 +73,17 @@ async def test_turn_cost_does_not_grow_with_the_conversation(
 
 
 async def test_prompt_keeps_the_newest_messages_within_its_budget(
-    conversation: StartConversation, rows: Rows, chat_resources: Resources, model_server: ModelServer, key: KeyHolder
+    conversation: StartConversation,
+    admin_rows: AdminRows,
+    chat_resources: Resources,
+    model_server: ModelServer,
+    key_holder: KeyHolder,
 ) -> None:
     small = replace(chat_resources, config=replace(chat_resources.config, context_tokens=1000))
-    client: httpx.AsyncClient = open_client(create_app(small), key.key)
+    client: httpx.AsyncClient = open_client(create_app(small), key_holder.key)
     session = replace(await conversation(), client=client)
-    await fill(rows, session, 200)
-    await session.say("And now?")
+    await fill(admin_rows, session, 200)
+    await session.send("And now?")
     request = model_server.conversations[-1]
     assert tokens_of(request) <= 1000
     assert request["messages"][-1]["content"] == "And now?"
@@ -88,15 +92,17 @@ async def test_prompt_keeps_the_newest_messages_within_its_budget(
 
 
 async def test_long_conversation_is_summarised_once(
-    conversation: StartConversation, rows: Rows, chat_resources: Resources, model_server: ModelServer
+    conversation: StartConversation, admin_rows: AdminRows, chat_resources: Resources, model_server: ModelServer
 ) -> None:
     session = await conversation()
-    await fill(rows, session, MESSAGES)
-    await session.say("Let us go on")
+    await fill(admin_rows, session, MESSAGES)
+    await session.send("Let us go on")
     model_server.always(Says("They talked about something more."))
     async with run_jobs(chat_resources, concurrency=2, poll_seconds=0.1):
-        await rows.wait_for("select summary_through is not null from sessions where id = :id", id=session.session_id)
-        await nothing_waits(rows, session)
+        await admin_rows.wait_until_true(
+            "select summary_through is not null from sessions where id = :id", id=session.session_id
+        )
+        await nothing_waits(admin_rows, session)
         requests = [body for body in model_server.conversations if "Summarise" in str(body["messages"][0])]
         for number in (1, 500, 1000, 1900):
             words = f"Message {number} of {session.session_id}"
@@ -106,34 +112,34 @@ async def test_long_conversation_is_summarised_once(
         assert spent["turns"] == 1
         its_own = sum(session.session_id in str(body) for body in requests)  # the worker also runs jobs of other tests
         assert spent["prompt_tokens"] >= 11 * (1 + its_own), "the model server reports 11 for each request"
-        await session.say("Still here?")
+        await session.send("Still here?")
         count_before = len(model_server.conversations)
         later = model_server.conversations[-1]
         assert "They talked about something more." in later["messages"][0]["content"]
         assert len(later["messages"]) < 40
-        await nothing_waits(rows, session)
-        await session.say("And now?")
+        await nothing_waits(admin_rows, session)
+        await session.send("And now?")
         async with chat_resources.database.transaction(session.project_id) as tx:
             await defer(tx, summarize, project_id=str(session.project_id), session_id=session.session_id)
-        await nothing_waits(rows, session)
+        await nothing_waits(admin_rows, session)
     again = [body for body in model_server.conversations[count_before:] if "Summarise" in str(body["messages"][0])]
     assert again == []
 
 
 async def test_summary_contains_only_text_that_can_be_stored(
-    conversation: StartConversation, rows: Rows, chat_resources: Resources, model_server: ModelServer
+    conversation: StartConversation, admin_rows: AdminRows, chat_resources: Resources, model_server: ModelServer
 ) -> None:
     session = await conversation()
-    await fill(rows, session, 100)
-    await session.say("Let us go on")
+    await fill(admin_rows, session, 100)
+    await session.send("Let us go on")
     model_server.always(Says("They were happy\0 ", "\ud83d", "\ude00", " half \ud83d"))
     async with run_jobs(chat_resources, concurrency=2, poll_seconds=0.1):
-        await nothing_waits(rows, session)
+        await nothing_waits(admin_rows, session)
     assert (await session.client.get(f"{session.path}/summary")).json()["summary"] == "They were happy 😀 half \ufffd"
 
 
-async def nothing_waits(rows: Rows, session: Conversation) -> None:
-    await rows.wait_for(
+async def nothing_waits(admin_rows: AdminRows, session: Conversation) -> None:
+    await admin_rows.wait_until_true(
         "select not exists (select from jobs.procrastinate_jobs where args ->> 'session_id' = :id"
         " and status in ('todo', 'doing'))",
         id=session.session_id,
@@ -141,8 +147,10 @@ async def nothing_waits(rows: Rows, session: Conversation) -> None:
 
 
 @pytest.mark.parametrize("mode", ["pause_memories", "incognito"])
-async def test_summary_is_made_in_normal_mode_only(mode: str, conversation: StartConversation, rows: Rows) -> None:
+async def test_summary_is_made_in_normal_mode_only(
+    mode: str, conversation: StartConversation, admin_rows: AdminRows
+) -> None:
     session = await conversation(mode)
-    await fill(rows, session, 100)
-    await session.say("Let us go on")
-    assert await rows.jobs(session.project_id) == 0
+    await fill(admin_rows, session, 100)
+    await session.send("Let us go on")
+    assert await admin_rows.count_jobs(session.project_id) == 0

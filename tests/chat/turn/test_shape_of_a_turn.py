@@ -66,7 +66,7 @@ async def test_turn_passes_few_files_and_returns_to_few(
     session = await conversation()
     namespace = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
     await remember(chat_resources, namespace, [NewMemory("My sister Ines lives in Lisbon")])
-    await session.say("Hello")
+    await session.send("Hello")
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
     with traced() as path:
         response = await session.post("Where does my sister Ines live?", headers, stream=streamed)

@@ -16,8 +16,9 @@ from app.memory.ledger import NewMemory
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
 from tests.chat.conftest import StartConversation
-from tests.chat.conversation import Conversation, Rows, read_events, serving
+from tests.chat.conversation import AdminRows, Conversation, read_events
 from tests.conftest import KeyHolder, MakeKey
+from tests.loopback import serve_on_loopback
 from tests.model_server import Drops, Fails, Hangs, ModelServer, Says
 
 MODES = ["normal", "pause_memories", "incognito"]
@@ -42,14 +43,14 @@ async def eventually(condition: Callable[[], bool]) -> None:
 async def test_turn_answer_has_the_documented_shape(conversation: StartConversation, model_server: ModelServer) -> None:
     model_server.chat(Says("Good", " morning"))
     session = await conversation()
-    answer = await session.say("Hello")
+    answer = await session.send("Hello")
     assert answer["session_id"] == session.session_id
     assert answer["user_message"] == {"id": answer["user_message"]["id"], "role": "user", "content": "Hello"}
     assert answer["message"] == {"id": answer["message"]["id"], "role": "assistant", "content": "Good morning"}
     assert answer["recalled"] == []
     assert uuid.UUID(answer["event_id"])
     assert answer["usage"] == {"prompt_tokens": 11, "completion_tokens": 2}
-    assert [message["id"] for message in await session.history()] == [
+    assert [message["id"] for message in await session.list_messages()] == [
         answer["user_message"]["id"],
         answer["message"]["id"],
     ]
@@ -80,23 +81,23 @@ async def test_stream_can_be_requested_with_the_accept_header(conversation: Star
     assert read_events(response.text)[-1].kind == "done"
 
 
-async def test_chat_creates_a_session_and_continues_it(key: KeyHolder, model_server: ModelServer) -> None:
-    first = (await key.client.post("/v1/chat", json={"message": "I am Ann", "user_id": "ann"})).json()
+async def test_chat_creates_a_session_and_continues_it(key_holder: KeyHolder, model_server: ModelServer) -> None:
+    first = (await key_holder.client.post("/v1/chat", json={"message": "I am Ann", "user_id": "ann"})).json()
     body = {"message": "Who am I?", "user_id": "ann", "session_id": first["session_id"]}
-    second = (await key.client.post("/v1/chat", json=body)).json()
+    second = (await key_holder.client.post("/v1/chat", json=body)).json()
     assert second["session_id"] == first["session_id"]
     assert "I am Ann" in str(model_server.conversations[-1])
-    switched = await key.client.post("/v1/chat", json={**body, "privacy_mode": "incognito"})
+    switched = await key_holder.client.post("/v1/chat", json={**body, "privacy_mode": "incognito"})
     assert switched.json()["message"]["id"] is None
 
 
 async def test_persona_and_options_reach_the_model(
-    key: KeyHolder, conversation: StartConversation, model_server: ModelServer
+    key_holder: KeyHolder, conversation: StartConversation, model_server: ModelServer
 ) -> None:
     body = {"name": "Pirate", "persona": "You are a pirate.", "user_id": "ann"}
-    profile = (await key.client.post("/v1/profiles", json=body)).json()
+    profile = (await key_holder.client.post("/v1/profiles", json=body)).json()
     session = await conversation(user_id="ann", profile_id=profile["id"])
-    await session.say("Ahoy", model="other-model", temperature=0.3, max_tokens=55)
+    await session.send("Ahoy", model="other-model", temperature=0.3, max_tokens=55)
     [request] = model_server.conversations
     assert request["messages"][0]["content"].startswith("You are a pirate.")
     assert (request["model"], request["temperature"], request["max_tokens"]) == ("other-model", 0.3, 55)
@@ -131,11 +132,11 @@ async def test_answer_that_cannot_be_stored_is_cleaned(
 ) -> None:
     session = await conversation(mode)
     model_server.chat(Says("Good\0", " ", "\ud83d", "\ude00", " half \ud83d"))
-    answer = await session.ask("Hello", streamed=streamed)
+    answer = await session.send_or_stream("Hello", streamed=streamed)
     assert answer["message"]["content"] == "Good 😀 half \ufffd"
-    kept = [message["content"] for message in await session.history()]
+    kept = [message["content"] for message in await session.list_messages()]
     assert kept == ([] if mode == "incognito" else ["Hello", "Good 😀 half \ufffd"])
-    assert (await session.say("And now?"))["message"]["content"] == "Hello there."
+    assert (await session.send("And now?"))["message"]["content"] == "Hello there."
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
@@ -155,30 +156,30 @@ async def test_model_failure_is_reported_and_the_message_is_stored(
         assert response.status_code == 503
         assert "language model" in response.json()["detail"]
         assert int(response.headers["Retry-After"]) > 0
-    kept = [(message["role"], message["metadata"]) for message in await session.history()]
+    kept = [(message["role"], message["metadata"]) for message in await session.list_messages()]
     assert kept == ([] if mode == "incognito" else [("user", {"interrupted": True})])
-    assert (await session.say("And now?"))["message"]["content"] == "Hello there."
+    assert (await session.send("And now?"))["message"]["content"] == "Hello there."
 
 
 async def test_interrupted_answer_is_stored_but_not_memorized(
-    conversation: StartConversation, model_server: ModelServer, rows: Rows
+    conversation: StartConversation, model_server: ModelServer, admin_rows: AdminRows
 ) -> None:
     session = await conversation()
     model_server.chat(Drops(after=("I work", " at")))
     events = await session.stream("I like Kestrels.")
     assert [event.kind for event in events] == ["recalled", "token", "token", "error"]
-    kept = await session.history()
+    kept = await session.list_messages()
     assert [(each["content"], each["metadata"]) for each in kept] == [
         ("I like Kestrels.", {"interrupted": True}),
         ("I work at", {"interrupted": True}),
     ]
-    assert await rows.memories(session.project_id, "episode") == []
-    assert await rows.jobs(session.project_id) == 0
-    await session.say("Go on")
+    assert await admin_rows.memory_contents(session.project_id, "episode") == []
+    assert await admin_rows.count_jobs(session.project_id) == 0
+    await session.send("Go on")
     sql = "select count(*) from memories where project_id = :id and context like '%work%'"
-    assert await rows.one(sql, id=session.project_id) == 0
+    assert await admin_rows.select_value(sql, id=session.project_id) == 0
     sql = "select completion_tokens from token_usage where project_id = :id"
-    assert await rows.one(sql, id=session.project_id) > 3, "an interrupted answer is counted too"
+    assert await admin_rows.select_value(sql, id=session.project_id) > 3, "an interrupted answer is counted too"
 
 
 class NoIndex:
@@ -209,13 +210,16 @@ async def test_client_disconnect_stops_the_model(
     conversation: StartConversation,
     chat_resources: Resources,
     model_server: ModelServer,
-    key: KeyHolder,
-    rows: Rows,
+    key_holder: KeyHolder,
+    admin_rows: AdminRows,
 ) -> None:
     session = await conversation(mode)
     model_server.chat(Hangs(after=("Once", " upon")))
-    headers = {"Authorization": f"Bearer {key.key}"}
-    async with serving(create_app(chat_resources)) as url, httpx.AsyncClient(base_url=url, headers=headers) as client:
+    headers = {"Authorization": f"Bearer {key_holder.key}"}
+    async with (
+        serve_on_loopback(create_app(chat_resources)) as url,
+        httpx.AsyncClient(base_url=url, headers=headers) as client,
+    ):
         body = {"content": "Tell me a story", "stream": streamed}
         if streamed:
             async with client.stream("POST", f"{session.path}/messages", json=body) as response:
@@ -226,11 +230,11 @@ async def test_client_disconnect_stops_the_model(
             with pytest.raises(httpx.ReadTimeout):
                 await client.post(f"{session.path}/messages", json=body, timeout=2)
         await eventually(lambda: model_server.abandoned == 1)
-        await rows.wait_for("select turn_id is null from sessions where id = :id", id=session.session_id)
-    kept = [message["content"] for message in await session.history()]
+        await admin_rows.wait_until_true("select turn_id is null from sessions where id = :id", id=session.session_id)
+    kept = [message["content"] for message in await session.list_messages()]
     assert kept == ([] if mode == "incognito" else ["Tell me a story", "Once upon"])
-    assert await rows.memories(session.project_id, "episode") == []
-    assert (await session.say("Hello"))["message"]["content"] == "Hello there."
+    assert await admin_rows.memory_contents(session.project_id, "episode") == []
+    assert (await session.send("Hello"))["message"]["content"] == "Hello there."
 
 
 # ---------------------------------------------------------------- concurrency
@@ -239,7 +243,7 @@ async def test_client_disconnect_stops_the_model(
 async def test_lease_is_renewed_during_a_long_answer(
     conversation: StartConversation,
     model_server: ModelServer,
-    rows: Rows,
+    admin_rows: AdminRows,
     chat_resources: Resources,
     another_app: AnotherApp,
 ) -> None:
@@ -247,11 +251,13 @@ async def test_lease_is_renewed_during_a_long_answer(
         await conversation(), another_app(config=replace(chat_resources.config, lease_renewed_seconds=0.05))
     )
     model_server.chat(Says("A", " long", " answer", delay=0.3))
-    answering = asyncio.create_task(session.say("Hello"))
-    await rows.wait_for("select turn_until is not null from sessions where id = :id", id=session.session_id)
-    first = await rows.one("select turn_until from sessions where id = :id", id=session.session_id)
+    answering = asyncio.create_task(session.send("Hello"))
+    await admin_rows.wait_until_true(
+        "select turn_until is not null from sessions where id = :id", id=session.session_id
+    )
+    first = await admin_rows.select_value("select turn_until from sessions where id = :id", id=session.session_id)
     later = "select turn_until > :first from sessions where id = :id"
-    await rows.wait_for(later, id=session.session_id, first=first)
+    await admin_rows.wait_until_true(later, id=session.session_id, first=first)
     await answering
 
 
@@ -260,14 +266,14 @@ async def test_concurrent_turn_is_refused_and_works_afterwards(
 ) -> None:
     session = await conversation()
     model_server.chat(Says("Slow", " answer", delay=0.3))
-    first = asyncio.create_task(session.say("First"))
+    first = asyncio.create_task(session.send("First"))
     await eventually(lambda: len(model_server.conversations) == 1)
     second = await session.post("Second")
     assert (second.status_code, second.json()["code"]) == (409, "turn_in_progress")
     assert second.headers["Retry-After"] == "1"
     await first
-    await session.say("Second")
-    contents = [message["content"] for message in await session.history()]
+    await session.send("Second")
+    contents = [message["content"] for message in await session.list_messages()]
     assert contents == ["First", "Slow answer", "Second", "Hello there."]
 
 
@@ -279,19 +285,21 @@ async def test_fifty_concurrent_turns_are_neither_interleaved_nor_lost(
     answers = await asyncio.gather(*(session.post(f"Question {number}") for number in range(50)))
     assert {answer.status_code for answer in answers} <= {200, 409}
     answered = [answer.json()["user_message"]["content"] for answer in answers if answer.status_code == 200]
-    history = await session.history()
+    history = await session.list_messages()
     assert [message["role"] for message in history] == ["user", "assistant"] * len(answered)
     assert sorted(message["content"] for message in history if message["role"] == "user") == sorted(answered)
 
 
-async def test_session_is_free_again_after_its_lease_expired(conversation: StartConversation, rows: Rows) -> None:
+async def test_session_is_free_again_after_its_lease_expired(
+    conversation: StartConversation, admin_rows: AdminRows
+) -> None:
     session = await conversation()
-    async with rows.admin.begin() as connection:
+    async with admin_rows.admin.begin() as connection:
         sql = (
             "update sessions set turn_id = gen_random_uuid(), turn_until = now() - interval '1 second' where id = '{}'"
         )
         await connection.exec_driver_sql(sql.format(session.session_id))
-    await session.say("Anybody there?")
+    await session.send("Anybody there?")
 
 
 async def test_reset_during_an_answer_discards_that_turn(
@@ -304,9 +312,9 @@ async def test_reset_during_an_answer_discards_that_turn(
     await session.client.post(f"{session.path}/reset")
     late = await answering
     assert (late.status_code, late.json()["code"]) == (409, "turn_lost")
-    await session.say("Who am I?")
+    await session.send("Who am I?")
     assert "Ann" not in str(model_server.conversations[-1])
-    assert len(await session.history()) == 2
+    assert len(await session.list_messages()) == 2
 
 
 async def test_incognito_answer_is_not_stored_after_leaving_incognito(
@@ -314,9 +322,9 @@ async def test_incognito_answer_is_not_stored_after_leaving_incognito(
 ) -> None:
     session = await conversation("incognito")
     model_server.chat(Says("Slow", " answer", delay=0.3))
-    answering = asyncio.create_task(session.say("My secret is Puffin"))
+    answering = asyncio.create_task(session.send("My secret is Puffin"))
     await eventually(lambda: len(model_server.conversations) == 1)
-    await session.switch("normal")
+    await session.switch_mode("normal")
     assert (await answering)["message"]["content"] == "Slow answer"
     assert await chat_resources.short_term.get(f"incognito:{session.session_id}") is None
 
@@ -335,31 +343,31 @@ async def test_repeated_turn_with_its_idempotency_key_receives_the_same_answer(
         await remember(chat_resources, namespace, [NewMemory("My sister Ines lives in Lisbon")])
     model_server.chat(Says("The", " first"), Says("The", " second"))
     headers = {"Idempotency-Key": uuid.uuid4().hex}
-    first = await session.say("Where does Ines live?", headers)
+    first = await session.send("Where does Ines live?", headers)
     if streamed:
         events = await session.stream("Where does Ines live?", headers)
         assert [event.kind for event in events] == ["recalled", "token", "message", "done"]
         again = events[2].content
     else:
-        again = await session.say("Where does Ines live?", headers)
+        again = await session.send("Where does Ines live?", headers)
     usage = {"usage": None} if mode == "incognito" else {}
     assert {**again, **usage} == {**first, **usage}
     assert len(model_server.conversations) == 1
     other = await session.post("Something else", headers)
     assert other.status_code == 422
     assert "Idempotency-Key" in other.json()["detail"]
-    assert (await session.say("Next"))["message"]["content"] == "The second"
+    assert (await session.send("Next"))["message"]["content"] == "The second"
 
 
 async def test_repeated_chat_with_its_idempotency_key_finds_its_session(
-    key: KeyHolder, model_server: ModelServer
+    key_holder: KeyHolder, model_server: ModelServer
 ) -> None:
     headers, body = {"Idempotency-Key": "once"}, {"message": "Hello", "user_id": "ann", "privacy_mode": "incognito"}
-    first = (await key.client.post("/v1/chat", json=body, headers=headers)).json()
-    again = (await key.client.post("/v1/chat", json=body, headers=headers)).json()
+    first = (await key_holder.client.post("/v1/chat", json=body, headers=headers)).json()
+    again = (await key_holder.client.post("/v1/chat", json=body, headers=headers)).json()
     assert again["session_id"] == first["session_id"]
     assert len(model_server.conversations) == 1
-    assert len((await key.client.get("/v1/sessions", params={"user_id": "ann"})).json()["results"]) == 1
+    assert len((await key_holder.client.get("/v1/sessions", params={"user_id": "ann"})).json()["results"]) == 1
 
 
 async def test_concurrent_turns_with_one_idempotency_key_reach_the_model_once(
@@ -371,7 +379,7 @@ async def test_concurrent_turns_with_one_idempotency_key_reach_the_model_once(
     answers = await asyncio.gather(*(session.post("Hello", headers) for _ in range(20)))
     assert {answer.status_code for answer in answers} <= {200, 409}
     assert len(model_server.conversations) == 1
-    assert len(await session.history()) == 2
+    assert len(await session.list_messages()) == 2
 
 
 async def test_repeated_turn_replaces_its_interrupted_attempt(
@@ -381,8 +389,8 @@ async def test_repeated_turn_replaces_its_interrupted_attempt(
     headers = {"Idempotency-Key": "again"}
     model_server.chat(Fails(500))
     assert (await session.post("Hello", headers)).status_code == 503
-    await session.say("Hello", headers)
-    assert [message["content"] for message in await session.history()] == ["Hello", "Hello there."]
+    await session.send("Hello", headers)
+    assert [message["content"] for message in await session.list_messages()] == ["Hello", "Hello there."]
     assert len(model_server.conversations[-1]["messages"]) == 2
 
 
@@ -393,9 +401,9 @@ async def test_repeated_answer_omits_memories_deleted_since(
     namespace = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
     await remember(chat_resources, namespace, [NewMemory("My sister Ines lives in Lisbon")])
     headers = {"Idempotency-Key": "k"}
-    [recalled] = (await session.say("Where does Ines live?", headers))["recalled"]
-    await session.say("Go ahead", confirm_forget=[recalled["id"]])
-    assert (await session.say("Where does Ines live?", headers))["recalled"] == []
+    [recalled] = (await session.send("Where does Ines live?", headers))["recalled"]
+    await session.send("Go ahead", confirm_forget=[recalled["id"]])
+    assert (await session.send("Where does Ines live?", headers))["recalled"] == []
 
 
 # ---------------------------------------------------------------- limits
@@ -407,7 +415,7 @@ async def test_turns_are_refused_once_the_monthly_budget_is_used(
     session = await conversation()
     usage = (await session.client.patch("/v1/usage", json={"monthly_token_budget": 12})).json()
     assert (usage["prompt_tokens"], usage["turns"], usage["monthly_token_budget"]) == (0, 0, 12)
-    await session.say("One")
+    await session.send("One")
     usage = (await session.client.get("/v1/usage")).json()
     assert usage["prompt_tokens"] + usage["completion_tokens"] >= 12
     assert usage["turns"] == 1
@@ -418,7 +426,7 @@ async def test_turns_are_refused_once_the_monthly_budget_is_used(
     assert len(model_server.conversations) == 1
 
     await session.client.patch("/v1/usage", json={"monthly_token_budget": None})
-    await session.say("Two")
+    await session.send("Two")
 
 
 @pytest.mark.parametrize("budget", [-1, 1.5, "many", 2**53])
@@ -449,19 +457,19 @@ async def test_no_database_connection_is_held_while_the_model_answers(
 ) -> None:
     conversations_at_once = [await conversation() for _ in range(20)]
     model_server.always(Says("Slowly", delay=0.5))
-    answering = [asyncio.create_task(each.say("Hello")) for each in conversations_at_once]
+    answering = [asyncio.create_task(each.send("Hello")) for each in conversations_at_once]
     await eventually(lambda: len(model_server.conversations) == 20)
     assert chat_resources.database.pool_state()[1] == 0
     await asyncio.gather(*answering)
 
 
 async def test_session_of_another_user_is_not_found(
-    conversation: StartConversation, make_key: MakeKey, key: KeyHolder
+    conversation: StartConversation, make_key: MakeKey, key_holder: KeyHolder
 ) -> None:
     session = await conversation(user_id="ann")
     body = {"message": "Hi", "user_id": "bob", "session_id": session.session_id}
-    assert (await key.client.post("/v1/chat", json=body)).status_code == 404
-    other = await make_key(project=key.project_id)
+    assert (await key_holder.client.post("/v1/chat", json=body)).status_code == 404
+    other = await make_key(project=key_holder.project_id)
     assert (await through(session, other.client).post("Hi")).status_code == 200
 
 
@@ -469,8 +477,8 @@ async def test_turn_works_without_short_term_memory(
     conversation: StartConversation, another_app: AnotherApp, model_server: ModelServer
 ) -> None:
     session = through(await conversation(), another_app(short_term=NoShortTerm()))
-    await session.say("My dog is called Rex")
-    await session.say("What is my dog called?")
+    await session.send("My dog is called Rex")
+    await session.send("What is my dog called?")
     assert "Rex" in str(model_server.conversations[-1])
 
 
@@ -486,15 +494,15 @@ class NoShortTerm:
 
 
 async def test_next_turn_sees_messages_written_by_others(
-    conversation: StartConversation, model_server: ModelServer, rows: Rows
+    conversation: StartConversation, model_server: ModelServer, admin_rows: AdminRows
 ) -> None:
     session = await conversation()
-    await session.say("Hello")
-    async with rows.admin.begin() as connection:
+    await session.send("Hello")
+    async with admin_rows.admin.begin() as connection:
         sql = (
             "insert into messages (project_id, user_id, session_id, role, content)"
             " select project_id, user_id, id, 'user', 'My dog is called Rex' from sessions where id = '{}'"
         )
         await connection.exec_driver_sql(sql.format(session.session_id))
-    await session.say("What is my dog called?")
+    await session.send("What is my dog called?")
     assert "Rex" in str(model_server.conversations[-1])

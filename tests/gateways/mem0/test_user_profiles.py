@@ -16,8 +16,7 @@ from mem0.exceptions import MemoryNotFoundError, RateLimitError, ValidationError
 
 from app.core.resources import Resources
 from app.worker import run_jobs
-from tests.conftest import KeyHolder, MakeKey, SignUp
-from tests.gateways.mem0.conftest import Connect
+from tests.conftest import KeyHolder, SignUp
 
 SCHEMA = {
     "type": "object",
@@ -32,16 +31,6 @@ CITY = {"home_city": "Rome"}
 
 
 @pytest_asyncio.fixture
-async def key(make_key: MakeKey) -> KeyHolder:
-    return await make_key()
-
-
-@pytest_asyncio.fixture
-async def mem0(connect: Connect, key: KeyHolder) -> MemoryClient:
-    return await connect(key.key)
-
-
-@pytest_asyncio.fixture
 async def worker(resources: Resources) -> AsyncIterator[None]:
     async with run_jobs(resources, concurrency=2, poll_seconds=0.05):
         yield
@@ -51,52 +40,52 @@ async def call(method: Any, *args: Any, **more: Any) -> Any:
     return await asyncio.to_thread(method, *args, **more)
 
 
-async def store(mem0: MemoryClient, text: str, user_id: str = "anna", **more: Any) -> str:
-    added = await call(mem0.add, text, user_id=user_id, infer=False, **more)
+async def store(mem0_client: MemoryClient, text: str, user_id: str = "anna", **more: Any) -> str:
+    added = await call(mem0_client.add, text, user_id=user_id, infer=False, **more)
     return str(added["results"][0]["id"])
 
 
-async def enable(mem0: MemoryClient, **more: Any) -> None:
-    await call(mem0.update_profile_settings, enabled=True, **{"schema": SCHEMA, **more})
+async def enable(mem0_client: MemoryClient, **more: Any) -> None:
+    await call(mem0_client.update_profile_settings, enabled=True, **{"schema": SCHEMA, **more})
 
 
-async def wait_for_job(mem0: MemoryClient, started: dict[str, Any]) -> dict[str, Any]:
+async def wait_for_job(mem0_client: MemoryClient, started: dict[str, Any]) -> dict[str, Any]:
     """Polls the job, as users of mem0 do."""
     for _ in range(400):
-        job: dict[str, Any] = (await call(mem0.get_profile_job, started["status_url"]))["job"]
+        job: dict[str, Any] = (await call(mem0_client.get_profile_job, started["status_url"]))["job"]
         if job["status"] not in ("pending", "running"):
             return job
         await asyncio.sleep(0.05)
     raise AssertionError("the job did not end")
 
 
-async def generate(mem0: MemoryClient, user_id: str = "anna") -> dict[str, Any]:
-    job = await wait_for_job(mem0, await call(mem0.generate_profile, user_id))
+async def generate(mem0_client: MemoryClient, user_id: str = "anna") -> dict[str, Any]:
+    job = await wait_for_job(mem0_client, await call(mem0_client.generate_profile, user_id))
     assert job["status"] == "succeeded", job
-    profile: dict[str, Any] = await call(mem0.get_profile, user_id)
+    profile: dict[str, Any] = await call(mem0_client.get_profile, user_id)
     return profile
 
 
 # ---------------------------------------------------------------- settings
 
 
-async def test_user_profiles_are_disabled_by_default(mem0: MemoryClient) -> None:
-    await store(mem0, "I live in Rome")
-    assert (await call(mem0.get_profile_settings))["enabled"] is False
-    profile = await call(mem0.get_profile, "anna")
+async def test_user_profiles_are_disabled_by_default(mem0_client: MemoryClient) -> None:
+    await store(mem0_client, "I live in Rome")
+    assert (await call(mem0_client.get_profile_settings))["enabled"] is False
+    profile = await call(mem0_client.get_profile, "anna")
     assert (profile["status"], profile["profile"], profile["entity_id"]) == ("not_enabled", {}, "anna")
-    for asked in ((mem0.generate_profile, "anna"), (mem0.sample_profiles,)):
+    for asked in ((mem0_client.generate_profile, "anna"), (mem0_client.sample_profiles,)):
         with pytest.raises(ValidationError, match="disabled in this project"):
             await call(*asked)
 
 
-async def test_settings_are_changed_separately_and_removed_with_null(mem0: MemoryClient) -> None:
-    await enable(mem0, custom_instructions="Be brief")
-    settings = await call(mem0.update_profile_settings, custom_instructions=None)
-    assert settings == await call(mem0.get_profile_settings)
+async def test_settings_are_changed_separately_and_removed_with_null(mem0_client: MemoryClient) -> None:
+    await enable(mem0_client, custom_instructions="Be brief")
+    settings = await call(mem0_client.update_profile_settings, custom_instructions=None)
+    assert settings == await call(mem0_client.get_profile_settings)
     assert (settings["enabled"], settings["capabilities"]["language_model"]) == (True, False)
     assert settings["entities"] == {"user": {"schema": SCHEMA, "custom_instructions": None}}
-    settings = await call(mem0.update_profile_settings, enabled=False, schema=None)
+    settings = await call(mem0_client.update_profile_settings, enabled=False, schema=None)
     assert settings["enabled"] is False
     assert settings["entities"]["user"]["schema"] is None
 
@@ -122,30 +111,30 @@ async def test_settings_are_changed_separately_and_removed_with_null(mem0: Memor
     ],
 )
 async def test_invalid_schema_is_refused_with_the_reason(
-    schema: dict[str, Any], complaint: str, mem0: MemoryClient
+    schema: dict[str, Any], complaint: str, mem0_client: MemoryClient
 ) -> None:
     with pytest.raises(ValidationError, match=complaint):
-        await call(mem0.update_profile_settings, schema=schema)
-    assert (await call(mem0.get_profile_settings))["entities"]["user"]["schema"] is None
+        await call(mem0_client.update_profile_settings, schema=schema)
+    assert (await call(mem0_client.get_profile_settings))["entities"]["user"]["schema"] is None
 
 
-async def test_unsupported_settings_are_refused(key: KeyHolder) -> None:
-    refused = await key.client.post("/v2/profiles/settings/", json={"enabled": True, "schema": SCHEMA})
+async def test_unsupported_settings_are_refused(key_holder: KeyHolder) -> None:
+    refused = await key_holder.client.post("/v2/profiles/settings/", json={"enabled": True, "schema": SCHEMA})
     assert (refused.status_code, refused.json()["detail"].split(".")[0]) == (400, "Unsupported settings: schema")
-    refused = await key.client.post("/v2/profiles/settings/", json={"entities": {"agent": {"schema": SCHEMA}}})
+    refused = await key_holder.client.post("/v2/profiles/settings/", json={"entities": {"agent": {"schema": SCHEMA}}})
     assert refused.status_code == 400
     half = {"properties": {"a": {"description": "A \ud800"}}}
     body = json.dumps({"enabled": True, "entities": {"user": {"schema": half}}})
-    refused = await key.client.post("/v2/profiles/settings/", content=body, headers=JSON_HEADERS)
+    refused = await key_holder.client.post("/v2/profiles/settings/", content=body, headers=JSON_HEADERS)
     assert (refused.status_code, "unpaired surrogate" in refused.json()["detail"]) == (400, True), refused.text
-    assert (await key.client.get("/v2/profiles/settings/")).json()["enabled"] is False
+    assert (await key_holder.client.get("/v2/profiles/settings/")).json()["enabled"] is False
 
 
-async def test_schema_property_may_be_nullable(mem0: MemoryClient, worker: None) -> None:
+async def test_schema_property_may_be_nullable(mem0_client: MemoryClient, worker: None) -> None:
     schema = {"properties": {"home_city": {"type": ["string", "null"], "description": "Where they live"}}}
-    await enable(mem0, schema=schema)
-    await store(mem0, "I moved house last spring", metadata=CITY)
-    assert (await generate(mem0))["profile"] == CITY
+    await enable(mem0_client, schema=schema)
+    await store(mem0_client, "I moved house last spring", metadata=CITY)
+    assert (await generate(mem0_client))["profile"] == CITY
 
 
 @pytest.mark.parametrize(
@@ -160,8 +149,8 @@ async def test_schema_property_may_be_nullable(mem0: MemoryClient, worker: None)
         {"operation": "sample", "limit": 0},
     ],
 )
-async def test_invalid_job_is_refused(body: dict[str, Any], key: KeyHolder) -> None:
-    refused = await key.client.post("/v2/profiles/jobs/", content=json.dumps(body), headers=JSON_HEADERS)
+async def test_invalid_job_is_refused(body: dict[str, Any], key_holder: KeyHolder) -> None:
+    refused = await key_holder.client.post("/v2/profiles/jobs/", content=json.dumps(body), headers=JSON_HEADERS)
     assert refused.status_code == 400, refused.text
     assert isinstance(refused.json()["detail"], str)
 
@@ -169,190 +158,203 @@ async def test_invalid_job_is_refused(body: dict[str, Any], key: KeyHolder) -> N
 # ---------------------------------------------------------------- generation
 
 
-async def test_profile_is_generated_from_memories_with_a_note(mem0: MemoryClient, worker: None) -> None:
-    await enable(mem0)
-    await store(mem0, "I moved house last spring", metadata=CITY)
-    await store(mem0, "I love to drink green tea in the morning")
-    started = await call(mem0.generate_profile, "anna")
+async def test_profile_is_generated_from_memories_with_a_note(mem0_client: MemoryClient, worker: None) -> None:
+    await enable(mem0_client)
+    await store(mem0_client, "I moved house last spring", metadata=CITY)
+    await store(mem0_client, "I love to drink green tea in the morning")
+    started = await call(mem0_client.generate_profile, "anna")
     assert started["status_url"] == f"/v2/profiles/jobs/{started['job_id']}/"
     assert (started["operation"], started["entity_type"], started["entity_count_reserved"]) == ("trigger", "user", 1)
     assert started["replayed"] is False
-    job = await wait_for_job(mem0, started)
+    job = await wait_for_job(mem0_client, started)
     assert job == {
         **{"id": started["job_id"], "operation": "trigger", "entity_type": "user", "status": "succeeded"},
         **{"total": 1, "enumeration_complete": True, "completed": 1, "succeeded": 1, "failed": 0, "skipped": 0},
         "errors": [],
     }
-    assert (await call(mem0.get_profile_job, started["job_id"]))["job"] == job
-    profile = await call(mem0.get_profile, "anna")
+    assert (await call(mem0_client.get_profile_job, started["job_id"]))["job"] == job
+    profile = await call(mem0_client.get_profile, "anna")
     expected = {"home_city": "Rome", "drinks": ["I love to drink green tea in the morning"], "shoe_size": None}
     assert profile["profile"] == expected
     assert (profile["status"], profile["entity_type"], profile["entity_id"]) == ("succeeded", "user", "anna")
     assert (profile["generation_count"], profile["error"]) == (1, None)
     assert "No language model is configured" in profile["note"]
-    assert (await generate(mem0))["generation_count"] == 2
+    assert (await generate(mem0_client))["generation_count"] == 2
 
 
-async def test_event_shows_the_outcome_without_words(mem0: MemoryClient, key: KeyHolder, worker: None) -> None:
-    await enable(mem0)
-    await store(mem0, "I live in Rome", metadata=CITY)
-    started = await call(mem0.generate_profile, "anna")
-    await wait_for_job(mem0, started)
-    event = (await key.client.get(f"/v1/event/{started['event_id']}/")).json()
+async def test_event_shows_the_outcome_without_words(
+    mem0_client: MemoryClient, key_holder: KeyHolder, worker: None
+) -> None:
+    await enable(mem0_client)
+    await store(mem0_client, "I live in Rome", metadata=CITY)
+    started = await call(mem0_client.generate_profile, "anna")
+    await wait_for_job(mem0_client, started)
+    event = (await key_holder.client.get(f"/v1/event/{started['event_id']}/")).json()
     assert (event["event_type"], event["status"], event["error"]) == ("PROFILE", "SUCCEEDED", None)
     assert "Rome" not in str(event)
 
 
-async def test_default_schema_has_one_property_for_each_category(mem0: MemoryClient, worker: None) -> None:
-    await enable(mem0, schema=None)
-    await call(mem0.project.update, custom_categories=[{"drinks": "What they drink"}, {"space": "Rockets and planets"}])
-    await store(mem0, "I love to drink green tea in the morning")
-    assert (await generate(mem0))["profile"] == {"drinks": ["I love to drink green tea in the morning"], "space": None}
+async def test_default_schema_has_one_property_for_each_category(mem0_client: MemoryClient, worker: None) -> None:
+    await enable(mem0_client, schema=None)
+    await call(
+        mem0_client.project.update, custom_categories=[{"drinks": "What they drink"}, {"space": "Rockets and planets"}]
+    )
+    await store(mem0_client, "I love to drink green tea in the morning")
+    assert (await generate(mem0_client))["profile"] == {
+        "drinks": ["I love to drink green tea in the morning"],
+        "space": None,
+    }
 
 
-async def test_profile_is_pending_until_it_is_generated(mem0: MemoryClient, resources: Resources) -> None:
-    await enable(mem0)
-    await store(mem0, "I live in Rome", metadata=CITY)
-    assert (await call(mem0.get_profile, "anna"))["status"] == "insufficient_data"
-    started = await call(mem0.generate_profile, "anna")
+async def test_profile_is_pending_until_it_is_generated(mem0_client: MemoryClient, resources: Resources) -> None:
+    await enable(mem0_client)
+    await store(mem0_client, "I live in Rome", metadata=CITY)
+    assert (await call(mem0_client.get_profile, "anna"))["status"] == "insufficient_data"
+    started = await call(mem0_client.generate_profile, "anna")
     assert started["status"] == "pending"
-    assert (await call(mem0.get_profile, "anna"))["status"] == "pending"
+    assert (await call(mem0_client.get_profile, "anna"))["status"] == "pending"
     async with run_jobs(resources, concurrency=1, poll_seconds=0.05):
-        await wait_for_job(mem0, started)
-    assert (await call(mem0.get_profile, "anna"))["status"] == "succeeded"
+        await wait_for_job(mem0_client, started)
+    assert (await call(mem0_client.get_profile, "anna"))["status"] == "succeeded"
 
 
-async def test_profile_needs_sufficient_memories(mem0: MemoryClient, key: KeyHolder, worker: None) -> None:
-    await enable(mem0)
-    await key.client.post("/v1/users/", json={"user_id": "bert"})
-    await store(mem0, "The train is late")
+async def test_profile_needs_sufficient_memories(
+    mem0_client: MemoryClient, key_holder: KeyHolder, worker: None
+) -> None:
+    await enable(mem0_client)
+    await key_holder.client.post("/v1/users/", json={"user_id": "bert"})
+    await store(mem0_client, "The train is late")
     for user_id in ("bert", "anna"):
-        job = await wait_for_job(mem0, await call(mem0.generate_profile, user_id))
+        job = await wait_for_job(mem0_client, await call(mem0_client.generate_profile, user_id))
         assert (job["status"], job["skipped"], job["succeeded"]) == ("succeeded", 1, 0)
-        profile = await call(mem0.get_profile, user_id)
+        profile = await call(mem0_client.get_profile, user_id)
         assert (profile["status"], profile["profile"]) == ("insufficient_data", {})
 
 
-async def test_unknown_user_is_not_found(mem0: MemoryClient) -> None:
-    await enable(mem0)
-    for asked in (mem0.get_profile, mem0.generate_profile):
+async def test_unknown_user_is_not_found(mem0_client: MemoryClient) -> None:
+    await enable(mem0_client)
+    for asked in (mem0_client.get_profile, mem0_client.generate_profile):
         with pytest.raises(MemoryNotFoundError, match="no such user"):
             await call(asked, "nobody")
     with pytest.raises(MemoryNotFoundError):
-        await call(mem0.get_profile_job, str(uuid.uuid4()))
+        await call(mem0_client.get_profile_job, str(uuid.uuid4()))
     with pytest.raises(ValidationError, match="UUID"):
-        await call(mem0.get_profile_job, "nonsense")
+        await call(mem0_client.get_profile_job, "nonsense")
 
 
-async def test_user_id_may_contain_slashes(mem0: MemoryClient, worker: None) -> None:
-    await enable(mem0)
-    await store(mem0, "I live in Rome", "team/an na", metadata=CITY)
-    assert (await generate(mem0, "team/an na"))["profile"]["home_city"] == "Rome"
+async def test_user_id_may_contain_slashes(mem0_client: MemoryClient, worker: None) -> None:
+    await enable(mem0_client)
+    await store(mem0_client, "I live in Rome", "team/an na", metadata=CITY)
+    assert (await generate(mem0_client, "team/an na"))["profile"]["home_city"] == "Rome"
 
 
-async def test_idempotency_key_starts_one_job(mem0: MemoryClient) -> None:
-    await enable(mem0)
-    await store(mem0, "I live in Rome")
-    await store(mem0, "I live in Oslo", "bert")
-    asked = [call(mem0.generate_profile, "anna", idempotency_key="k") for _ in range(4)]
+async def test_idempotency_key_starts_one_job(mem0_client: MemoryClient) -> None:
+    await enable(mem0_client)
+    await store(mem0_client, "I live in Rome")
+    await store(mem0_client, "I live in Oslo", "bert")
+    asked = [call(mem0_client.generate_profile, "anna", idempotency_key="k") for _ in range(4)]
     answers = await asyncio.gather(*asked)
     assert len({answer["job_id"] for answer in answers}) == 1
     assert sorted(answer["replayed"] for answer in answers) == [False, True, True, True]
-    other = await call(mem0.generate_profile, "bert", idempotency_key="k")
+    other = await call(mem0_client.generate_profile, "bert", idempotency_key="k")
     assert (other["replayed"], other["job_id"] == answers[0]["job_id"]) == (False, False)
 
 
 # ---------------------------------------------------------------- samples
 
 
-async def test_sample_generates_a_few_profiles(mem0: MemoryClient, worker: None) -> None:
-    await enable(mem0)
+async def test_sample_generates_a_few_profiles(mem0_client: MemoryClient, worker: None) -> None:
+    await enable(mem0_client)
     for user_id, count in (("anna", 3), ("bert", 2), ("cleo", 1)):
         for number in range(count):
-            await store(mem0, f"I live in Rome, house {number}", user_id, metadata=CITY)
-    started = await call(mem0.sample_profiles, limit=2, idempotency_key="s")
+            await store(mem0_client, f"I live in Rome, house {number}", user_id, metadata=CITY)
+    started = await call(mem0_client.sample_profiles, limit=2, idempotency_key="s")
     assert (started["sampled"], started["entity_ids"], started["event_id"]) == (2, ["anna", "bert"], None)
-    job = await wait_for_job(mem0, started)
+    job = await wait_for_job(mem0_client, started)
     assert (job["status"], job["total"], job["succeeded"]) == ("succeeded", 2, 2)
     for user_id, status in (("anna", "succeeded"), ("bert", "succeeded"), ("cleo", "insufficient_data")):
-        assert (await call(mem0.get_profile, user_id))["status"] == status
-    again = await call(mem0.sample_profiles, limit=2, idempotency_key="s")
+        assert (await call(mem0_client.get_profile, user_id))["status"] == status
+    again = await call(mem0_client.sample_profiles, limit=2, idempotency_key="s")
     assert (again["job_id"], again["replayed"], again["status"]) == (started["job_id"], True, "succeeded")
     with pytest.raises(RateLimitError, match="One sample can be requested every") as refused:
-        await call(mem0.sample_profiles)
+        await call(mem0_client.sample_profiles)
     assert 1 <= refused.value.debug_info["retry_after"] <= 60
 
 
-async def test_sample_without_users_succeeds_at_once(mem0: MemoryClient) -> None:
-    await enable(mem0)
-    started = await call(mem0.sample_profiles)
+async def test_sample_without_users_succeeds_at_once(mem0_client: MemoryClient) -> None:
+    await enable(mem0_client)
+    started = await call(mem0_client.sample_profiles)
     assert (started["status"], started["sampled"], started["entity_ids"]) == ("succeeded", 0, [])
     with pytest.raises(ValidationError, match="limit"):
-        await call(mem0.sample_profiles, limit=11)
+        await call(mem0_client.sample_profiles, limit=11)
 
 
 # ---------------------------------------------------------------- isolation and deletion
 
 
-async def test_profile_is_deleted_with_any_of_its_memories(mem0: MemoryClient, worker: None) -> None:
-    await enable(mem0)
-    secret = await store(mem0, "I live in Rome", metadata=CITY)
-    await store(mem0, "I love to drink green tea in the morning")
-    assert (await generate(mem0))["profile"]["home_city"] == "Rome"
-    await call(mem0.delete, secret)
-    profile = await call(mem0.get_profile, "anna")
+async def test_profile_is_deleted_with_any_of_its_memories(mem0_client: MemoryClient, worker: None) -> None:
+    await enable(mem0_client)
+    secret = await store(mem0_client, "I live in Rome", metadata=CITY)
+    await store(mem0_client, "I love to drink green tea in the morning")
+    assert (await generate(mem0_client))["profile"]["home_city"] == "Rome"
+    await call(mem0_client.delete, secret)
+    profile = await call(mem0_client.get_profile, "anna")
     assert (profile["status"], profile["profile"]) == ("insufficient_data", {})
-    assert (await generate(mem0))["profile"]["home_city"] is None
+    assert (await generate(mem0_client))["profile"]["home_city"] is None
 
 
 @pytest.mark.parametrize("erase", ["delete_all", "delete_users", "batch_delete"])
-async def test_erasing_a_user_erases_the_profile(erase: str, mem0: MemoryClient, worker: None) -> None:
-    await enable(mem0)
-    memory_id = await store(mem0, "I live in Rome", metadata=CITY)
-    await store(mem0, "I live in Rome", "bert", metadata=CITY)
-    await generate(mem0), await generate(mem0, "bert")
+async def test_erasing_a_user_erases_the_profile(erase: str, mem0_client: MemoryClient, worker: None) -> None:
+    await enable(mem0_client)
+    memory_id = await store(mem0_client, "I live in Rome", metadata=CITY)
+    await store(mem0_client, "I live in Rome", "bert", metadata=CITY)
+    await generate(mem0_client), await generate(mem0_client, "bert")
     asked: dict[str, Any] = {"user_id": "anna"}
     if erase == "batch_delete":
-        await call(mem0.batch_delete, [{"memory_id": memory_id}])
+        await call(mem0_client.batch_delete, [{"memory_id": memory_id}])
     else:
-        await call(getattr(mem0, erase), **asked)
+        await call(getattr(mem0_client, erase), **asked)
     with pytest.raises(MemoryNotFoundError):
-        await call(mem0.get_profile, "anna")
-    await store(mem0, "The train is late")
-    assert (await call(mem0.get_profile, "anna"))["profile"] == {}
-    assert (await call(mem0.get_profile, "bert"))["profile"]["home_city"] == "Rome"
+        await call(mem0_client.get_profile, "anna")
+    await store(mem0_client, "The train is late")
+    assert (await call(mem0_client.get_profile, "anna"))["profile"] == {}
+    assert (await call(mem0_client.get_profile, "bert"))["profile"]["home_city"] == "Rome"
 
 
-async def test_disabled_profiles_are_neither_shown_nor_generated(mem0: MemoryClient, resources: Resources) -> None:
-    await enable(mem0)
-    await store(mem0, "I live in Rome", metadata=CITY)
-    started = await call(mem0.generate_profile, "anna")
-    await call(mem0.update_profile_settings, enabled=False)
+async def test_disabled_profiles_are_neither_shown_nor_generated(
+    mem0_client: MemoryClient, resources: Resources
+) -> None:
+    await enable(mem0_client)
+    await store(mem0_client, "I live in Rome", metadata=CITY)
+    started = await call(mem0_client.generate_profile, "anna")
+    await call(mem0_client.update_profile_settings, enabled=False)
     async with run_jobs(resources, concurrency=1, poll_seconds=0.05):
-        job = await wait_for_job(mem0, started)
+        job = await wait_for_job(mem0_client, started)
     assert (job["status"], job["failed"]) == ("failed", 1)
     assert job["errors"] == ["User profiles were disabled before this one was generated."]
-    assert (await call(mem0.get_profile, "anna"))["status"] == "not_enabled"
+    assert (await call(mem0_client.get_profile, "anna"))["status"] == "not_enabled"
 
 
-async def test_profile_covers_the_default_memory_profile(mem0: MemoryClient, key: KeyHolder, worker: None) -> None:
-    await enable(mem0)
-    await store(mem0, "I live in Rome", metadata=CITY)
-    work = (await key.client.post("/v1/profiles", json={"user_id": "anna", "name": "Work"})).json()["id"]
-    await store(mem0, "I work in Oslo", profile_id=work, metadata={"home_city": "Oslo"})
-    assert (await generate(mem0))["profile"]["home_city"] == "Rome"
-    await key.client.post(f"/v1/profiles/{work}/default")
-    assert (await call(mem0.get_profile, "anna"))["profile"] == {}
-    assert (await generate(mem0))["profile"]["home_city"] == "Oslo"
-    await key.client.delete(f"/v1/profiles/{work}")
-    assert (await call(mem0.get_profile, "anna"))["profile"]["home_city"] == "Rome"
+async def test_profile_covers_the_default_memory_profile(
+    mem0_client: MemoryClient, key_holder: KeyHolder, worker: None
+) -> None:
+    await enable(mem0_client)
+    await store(mem0_client, "I live in Rome", metadata=CITY)
+    work = (await key_holder.client.post("/v1/profiles", json={"user_id": "anna", "name": "Work"})).json()["id"]
+    await store(mem0_client, "I work in Oslo", profile_id=work, metadata={"home_city": "Oslo"})
+    assert (await generate(mem0_client))["profile"]["home_city"] == "Rome"
+    await key_holder.client.post(f"/v1/profiles/{work}/default")
+    assert (await call(mem0_client.get_profile, "anna"))["profile"] == {}
+    assert (await generate(mem0_client))["profile"]["home_city"] == "Oslo"
+    await key_holder.client.delete(f"/v1/profiles/{work}")
+    assert (await call(mem0_client.get_profile, "anna"))["profile"]["home_city"] == "Rome"
 
 
-async def test_profile_is_invisible_to_other_projects(mem0: MemoryClient, sign_up: SignUp, worker: None) -> None:
-    await enable(mem0)
-    await store(mem0, "I live in Rome", metadata=CITY)
-    started = await call(mem0.generate_profile, "anna")
-    await wait_for_job(mem0, started)
+async def test_profile_is_invisible_to_other_projects(mem0_client: MemoryClient, sign_up: SignUp, worker: None) -> None:
+    await enable(mem0_client)
+    await store(mem0_client, "I live in Rome", metadata=CITY)
+    started = await call(mem0_client.generate_profile, "anna")
+    await wait_for_job(mem0_client, started)
     stranger = await sign_up()
     await stranger.client.post("/v2/profiles/settings/", json={"enabled": True})
     assert (await stranger.client.get("/v2/entities/user/anna/profile/")).status_code == 404
@@ -360,21 +362,23 @@ async def test_profile_is_invisible_to_other_projects(mem0: MemoryClient, sign_u
 
 
 async def test_end_user_sees_only_the_own_profile(
-    mem0: MemoryClient, key: KeyHolder, sign_up: SignUp, worker: None
+    mem0_client: MemoryClient, key_holder: KeyHolder, sign_up: SignUp, worker: None
 ) -> None:
-    await enable(mem0)
+    await enable(mem0_client)
     person = await sign_up()
     mine = str(person.account_id)
     member = {"email": person.email, "role": "USER"}
-    assert (await key.client.post(f"/v1/projects/{key.project_id}/members", json=member)).status_code == 201
-    person.client.headers["X-Project-Id"] = str(key.project_id)
-    await store(mem0, "I live in Rome", mine, metadata=CITY)
-    await store(mem0, "I live in Rome", "anna", metadata=CITY)
-    job = (await call(mem0.generate_profile, "anna", idempotency_key="k"))["status_url"]
+    assert (
+        await key_holder.client.post(f"/v1/projects/{key_holder.project_id}/members", json=member)
+    ).status_code == 201
+    person.client.headers["X-Project-Id"] = str(key_holder.project_id)
+    await store(mem0_client, "I live in Rome", mine, metadata=CITY)
+    await store(mem0_client, "I live in Rome", "anna", metadata=CITY)
+    job = (await call(mem0_client.generate_profile, "anna", idempotency_key="k"))["status_url"]
     ask = {"operation": "trigger", "entity_type": "user", "entity_id": mine}
     started = await person.client.post("/v2/profiles/jobs/", json=ask, headers={"Idempotency-Key": "k"})
     assert (started.status_code, started.json()["replayed"]) == (202, False)
-    await wait_for_job(mem0, started.json())
+    await wait_for_job(mem0_client, started.json())
     own = (await person.client.get(f"/v2/entities/user/{mine}/profile/")).json()
     assert own["profile"]["home_city"] == "Rome"
     assert (await person.client.get(started.json()["status_url"])).json()["job"]["succeeded"] == 1

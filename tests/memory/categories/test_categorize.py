@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -131,12 +130,6 @@ async def test_many_added_memories_queue_one_job(
     async with database.system() as tx:
         jobs = "select count(*) from jobs.procrastinate_jobs where queueing_lock = :lock and status = 'todo'"
         assert await tx.scalar(text(jobs), {"lock": f"categorize:{project_id}"}) == 1
-
-
-@pytest.fixture
-def model_server() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
 
 
 def with_model(resources: Resources, server: ModelServer) -> Resources:

@@ -3,11 +3,10 @@
 import asyncio
 import datetime as dt
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -26,21 +25,19 @@ from app.memory.ledger.run_event import MAX_ATTEMPTS, UNREACHABLE
 from app.memory.namespace import Namespace
 from app.memory.origin import Origin
 from app.memory.remember import Conversation, queue_extraction
-from app.settings import Settings
-from app.wiring import open_resources
 from app.worker import run_jobs
 from tests.memory.namespaces import (
-    as_system,
-    ask,
+    add_memories,
     contents,
     create_namespace,
-    event_of,
-    execute,
-    history_of,
-    keep,
+    execute_sql,
+    execute_sql_as_system,
+    load_event,
+    load_history,
     new_project,
-    settled,
+    search,
     wait_until_ended,
+    wait_until_indexed,
 )
 from tests.model_server import Behaviour, Drops, Facts, Fails, Hangs, Held, ModelServer, Raw, Refuses, Says
 
@@ -75,29 +72,9 @@ JOB = "select status, attempts, scheduled_at, args from jobs.procrastinate_jobs 
 RUN_NOW = "update jobs.procrastinate_jobs set scheduled_at = now() where status = 'todo' and args ->> 'event_id' = :id"
 
 
-@pytest_asyncio.fixture(scope="module")
-async def own_resources(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Resources]:
-    """With a database of its own, so that its worker finds no jobs of other tests."""
-    folder: Path = tmp_path_factory.mktemp("extraction")
-    async with open_resources(Settings(_env_file=None, data_dir=folder)) as resources:
-        yield resources
-
-
-@pytest.fixture(scope="module")
-def models() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(models: ModelServer) -> ModelServer:
-    models.forget()
-    return models
-
-
 @pytest_asyncio.fixture
-async def engine(own_resources: Resources, server: ModelServer) -> AsyncIterator[Resources]:
-    connection = Connection(base_url=server.url, tries=1, timeout_seconds=1)
+async def extraction_resources(own_resources: Resources, model_server: ModelServer) -> AsyncIterator[Resources]:
+    connection = Connection(base_url=model_server.url, tries=1, timeout_seconds=1)
     extractor = Mem0Extractor(OpenAIExtractionModel(OpenAIModel(connection, model="any")))
     yield replace(own_resources, extractor=extractor)
     await extractor.close()
@@ -108,10 +85,10 @@ async def ann(own_resources: Resources) -> Namespace:
     return await create_namespace(own_resources, await new_project(own_resources))
 
 
-async def queue_messages(resources: Resources, home: Namespace, *words: str, **values: Any) -> UUID:
+async def queue_messages(resources: Resources, namespace: Namespace, *words: str, **values: Any) -> UUID:
     messages = [{"role": "user", "content": each} for each in words]
-    async with resources.database.transaction(home.project_id, home.user_id) as tx:
-        return await queue_extraction(tx, home, Conversation(messages, **values))
+    async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:
+        return await queue_extraction(tx, namespace, Conversation(messages, **values))
 
 
 @asynccontextmanager
@@ -120,17 +97,17 @@ async def running_worker(resources: Resources) -> AsyncIterator[None]:
         yield
 
 
-async def extract_now(resources: Resources, home: Namespace, *words: str, **values: Any) -> MemoryEvent:
-    event_id = await queue_messages(resources, home, *words, **values)
+async def extract_now(resources: Resources, namespace: Namespace, *words: str, **values: Any) -> MemoryEvent:
+    event_id = await queue_messages(resources, namespace, *words, **values)
     async with running_worker(resources):
-        return await wait_until_ended(resources, home, event_id)
+        return await wait_until_ended(resources, namespace, event_id)
 
 
-async def wait_for_retry(resources: Resources, home: Namespace, event_id: UUID) -> float:
+async def wait_for_retry(resources: Resources, namespace: Namespace, event_id: UUID) -> float:
     """Wait until an attempt has failed. Returns the seconds until the next one."""
     async with asyncio.timeout(20):
         while True:
-            rows = [row for row in await as_system(resources, JOB) if row.args["event_id"] == str(event_id)]
+            rows = [row for row in await execute_sql_as_system(resources, JOB) if row.args["event_id"] == str(event_id)]
             if rows and rows[0].attempts and rows[0].status == "todo":
                 moment: dt.datetime = rows[0].scheduled_at
                 return (moment - dt.datetime.now(dt.UTC)).total_seconds()
@@ -141,12 +118,12 @@ async def wait_for_retry(resources: Resources, home: Namespace, event_id: UUID) 
 
 
 async def test_facts_become_memories_with_the_attributes_of_the_request(
-    engine: Resources, ann: Namespace, server: ModelServer
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer
 ) -> None:
-    server.extraction(Facts("User likes green tea", "User lives in Köln"))
+    model_server.extraction(Facts("User likes green tea", "User lives in Köln"))
     said_at = dt.datetime(2024, 5, 1, 12, tzinfo=dt.UTC)
     event = await extract_now(
-        engine,
+        extraction_resources,
         ann,
         "I like green tea and live in Köln",
         origin=Origin(run_id="r"),
@@ -157,34 +134,38 @@ async def test_facts_become_memories_with_the_attributes_of_the_request(
     assert event.status == "SUCCEEDED"
     assert (event.messages, event.error, event.note) == (None, None, None)
     assert [each["event"] for each in event.results] == ["ADD", "ADD"]
-    found = await ask(engine, ann, "green tea")
+    found = await search(extraction_resources, ann, "green tea")
     assert sorted(contents(found)) == ["User likes green tea", "User lives in Köln"]
     memory = found[0].memory
     assert (memory.run_id, memory.metadata_["a"], memory.immutable) == ("r", 1, True)
     assert memory.created_at == said_at
     assert str(memory.id) in {each["id"] for each in event.results}
-    assert (await history_of(engine, ann, memory.id))[0].input == [
+    assert (await load_history(extraction_resources, ann, memory.id))[0].input == [
         {"role": "user", "content": "I like green tea and live in Köln"}
     ]
 
 
-async def test_tokens_are_counted_for_the_project(engine: Resources, ann: Namespace, server: ModelServer) -> None:
-    server.extraction(Raw("prose"), Facts("User likes tea"))
-    assert (await extract_now(engine, ann, "I like tea")).status == "SUCCEEDED"
-    async with engine.database.transaction(ann.project_id) as tx:
+async def test_tokens_are_counted_for_the_project(
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer
+) -> None:
+    model_server.extraction(Raw("prose"), Facts("User likes tea"))
+    assert (await extract_now(extraction_resources, ann, "I like tea")).status == "SUCCEEDED"
+    async with extraction_resources.database.transaction(ann.project_id) as tx:
         spent = await read_usage(tx, ann.project_id)
     assert (spent["prompt_tokens"], spent["turns"]) == (22, 0), "two requests"
     assert spent["completion_tokens"]
 
 
-async def test_facts_in_a_code_fence_are_read(engine: Resources, ann: Namespace, server: ModelServer) -> None:
-    server.extraction(Facts("User likes tea", fenced=True))
-    assert (await extract_now(engine, ann, "I like tea")).status == "SUCCEEDED"
-    assert contents(await ask(engine, ann, "tea")) == ["User likes tea"]
+async def test_facts_in_a_code_fence_are_read(
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer
+) -> None:
+    model_server.extraction(Facts("User likes tea", fenced=True))
+    assert (await extract_now(extraction_resources, ann, "I like tea")).status == "SUCCEEDED"
+    assert contents(await search(extraction_resources, ann, "tea")) == ["User likes tea"]
 
 
-async def test_no_facts_is_a_success_without_results(engine: Resources, ann: Namespace) -> None:
-    event = await extract_now(engine, ann, "Hello!")
+async def test_no_facts_is_a_success_without_results(extraction_resources: Resources, ann: Namespace) -> None:
+    event = await extract_now(extraction_resources, ann, "Hello!")
     assert (event.status, event.results, event.error) == ("SUCCEEDED", [], None)
 
 
@@ -194,23 +175,23 @@ async def test_no_facts_is_a_success_without_results(engine: Resources, ann: Nam
     ids=["prose", "cut off", "another shape", "a list", "refusal", "silence"],
 )
 async def test_unusable_answer_is_a_failure_with_a_reason(
-    engine: Resources, ann: Namespace, server: ModelServer, behaviour: Behaviour
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer, behaviour: Behaviour
 ) -> None:
-    server.always(behaviour, extraction=True)
-    event_id = await queue_messages(engine, ann, "I like tea")
-    async with running_worker(engine):
-        event = await run_without_delay(engine, ann, event_id)
+    model_server.always(behaviour, extraction=True)
+    event_id = await queue_messages(extraction_resources, ann, "I like tea")
+    async with running_worker(extraction_resources):
+        event = await run_without_delay(extraction_resources, ann, event_id)
     assert event.status == "FAILED"
     assert event.error
     assert "tea" not in event.error
     assert (event.results, event.messages) == ([], [{"role": "user", "content": "I like tea"}])
-    assert await ask(engine, ann, "tea") == []
+    assert await search(extraction_resources, ann, "tea") == []
 
 
-async def wait_for_request(server: ModelServer) -> None:
+async def wait_for_request(model_server: ModelServer) -> None:
     async with asyncio.timeout(10):
         while True:
-            if server.extractions:
+            if model_server.extractions:
                 return
             await asyncio.sleep(0.01)
 
@@ -218,166 +199,180 @@ async def wait_for_request(server: ModelServer) -> None:
 async def wait_for_job(resources: Resources, event_id: UUID) -> None:
     async with asyncio.timeout(20):
         while True:
-            rows = [row for row in await as_system(resources, JOB) if row.args["event_id"] == str(event_id)]
+            rows = [row for row in await execute_sql_as_system(resources, JOB) if row.args["event_id"] == str(event_id)]
             if all(row.status == "succeeded" for row in rows):
                 return
             await asyncio.sleep(0.02)
 
 
-async def run_without_delay(resources: Resources, home: Namespace, event_id: UUID) -> MemoryEvent:
+async def run_without_delay(resources: Resources, namespace: Namespace, event_id: UUID) -> MemoryEvent:
     """Run every further attempt at once, until the event has ended."""
-    ending = asyncio.create_task(wait_until_ended(resources, home, event_id, seconds=40))
+    ending = asyncio.create_task(wait_until_ended(resources, namespace, event_id, seconds=40))
     while not ending.done():
-        await as_system(resources, RUN_NOW, id=str(event_id))
+        await execute_sql_as_system(resources, RUN_NOW, id=str(event_id))
         await asyncio.sleep(0.02)
     return await ending
 
 
 @pytest.mark.parametrize("behaviour", [Fails(500), Hangs(), Drops(), Fails(429, retry_after="1")], ids=str)
 async def test_transient_failures_are_retried(
-    engine: Resources, ann: Namespace, server: ModelServer, behaviour: Behaviour
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer, behaviour: Behaviour
 ) -> None:
-    server.extraction(behaviour, Facts("User likes tea"))
-    event_id = await queue_messages(engine, ann, "I like tea")
-    async with running_worker(engine):
-        assert await wait_for_retry(engine, ann, event_id) < 20
-        assert (await event_of(engine, ann, event_id)).status == "RUNNING"
-        event = await run_without_delay(engine, ann, event_id)
+    model_server.extraction(behaviour, Facts("User likes tea"))
+    event_id = await queue_messages(extraction_resources, ann, "I like tea")
+    async with running_worker(extraction_resources):
+        assert await wait_for_retry(extraction_resources, ann, event_id) < 20
+        assert (await load_event(extraction_resources, ann, event_id)).status == "RUNNING"
+        event = await run_without_delay(extraction_resources, ann, event_id)
     assert event.status == "SUCCEEDED"
-    assert contents(await ask(engine, ann, "tea")) == ["User likes tea"]
-    assert len(server.extractions) == 2
+    assert contents(await search(extraction_resources, ann, "tea")) == ["User likes tea"]
+    assert len(model_server.extractions) == 2
 
 
-async def test_retry_respects_retry_after_of_the_model(engine: Resources, ann: Namespace, server: ModelServer) -> None:
-    server.extraction(Fails(429, retry_after="300"))
-    event_id = await queue_messages(engine, ann, "I like tea")
-    async with running_worker(engine):
-        assert 280 < await wait_for_retry(engine, ann, event_id) < 330
+async def test_retry_respects_retry_after_of_the_model(
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer
+) -> None:
+    model_server.extraction(Fails(429, retry_after="300"))
+    event_id = await queue_messages(extraction_resources, ann, "I like tea")
+    async with running_worker(extraction_resources):
+        assert 280 < await wait_for_retry(extraction_resources, ann, event_id) < 330
 
 
 async def test_attempts_are_limited_and_the_event_has_a_reason(
-    engine: Resources, ann: Namespace, server: ModelServer
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer
 ) -> None:
-    server.always(Fails(429, retry_after="20"), extraction=True)
-    event_id = await queue_messages(engine, ann, "I like tea")
-    async with running_worker(engine):
-        event = await run_without_delay(engine, ann, event_id)
+    model_server.always(Fails(429, retry_after="20"), extraction=True)
+    event_id = await queue_messages(extraction_resources, ann, "I like tea")
+    async with running_worker(extraction_resources):
+        event = await run_without_delay(extraction_resources, ann, event_id)
     assert event.status == "FAILED"
     assert event.error
-    assert len(server.extractions) == MAX_ATTEMPTS + 1
+    assert len(model_server.extractions) == MAX_ATTEMPTS + 1
 
 
 # ---------------------------------------------------------------- duplicates
 
 
-async def test_known_fact_is_reported_as_none(engine: Resources, ann: Namespace, server: ModelServer) -> None:
-    same, alike = await keep(engine, ann, "User likes green tea", "User lives in Köln")
-    server.extraction(Facts("User likes green tea", "User lives in Köln.", "User plays chess"))
-    event = await extract_now(engine, ann, "I like green tea, live in Köln and play chess")
+async def test_known_fact_is_reported_as_none(
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer
+) -> None:
+    same, alike = await add_memories(extraction_resources, ann, "User likes green tea", "User lives in Köln")
+    model_server.extraction(Facts("User likes green tea", "User lives in Köln.", "User plays chess"))
+    event = await extract_now(extraction_resources, ann, "I like green tea, live in Köln and play chess")
     outcome = {each["id"]: each["event"] for each in event.results}
     assert {outcome[str(same)], outcome[str(alike)]} == {"NONE"}
     assert sorted(outcome.values()) == ["ADD", "NONE", "NONE"]
-    assert len(await ask(engine, ann, "User")) == 3
+    assert len(await search(extraction_resources, ann, "User")) == 3
 
 
 async def test_fact_repeated_in_one_answer_is_stored_once(
-    engine: Resources, ann: Namespace, server: ModelServer
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer
 ) -> None:
-    server.extraction(Facts("User likes tea", "User likes tea"))
-    await extract_now(engine, ann, "Tea, tea")
-    assert contents(await ask(engine, ann, "tea")) == ["User likes tea"]
+    model_server.extraction(Facts("User likes tea", "User likes tea"))
+    await extract_now(extraction_resources, ann, "Tea, tea")
+    assert contents(await search(extraction_resources, ann, "tea")) == ["User likes tea"]
 
 
 # ---------------------------------------------------------------- order and repetition
 
 
 async def test_extractions_of_a_namespace_run_one_at_a_time_in_order(
-    engine: Resources, ann: Namespace, server: ModelServer
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer
 ) -> None:
-    server.always(Says('{"mem', 'ory": []}', delay=0.03), extraction=True)
-    ids = [await queue_messages(engine, ann, f"Sentence number {n}") for n in range(5)]
-    async with running_worker(engine):
-        events = [await wait_until_ended(engine, ann, each) for each in ids]
+    model_server.always(Says('{"mem', 'ory": []}', delay=0.03), extraction=True)
+    ids = [await queue_messages(extraction_resources, ann, f"Sentence number {n}") for n in range(5)]
+    async with running_worker(extraction_resources):
+        events = [await wait_until_ended(extraction_resources, ann, each) for each in ids]
     spans = [(each.started_at, each.completed_at) for each in events]
     assert all(one[1] <= other[0] for one, other in pairwise(spans) if one[1] and other[0])
-    prompts = [str(body["messages"]) for body in server.extractions]
+    prompts = [str(body["messages"]) for body in model_server.extractions]
     assert [f"Sentence number {n}" in words for n, words in enumerate(prompts)] == [True] * 5
 
 
 async def test_failed_attempt_is_not_overtaken_by_later_messages(
-    engine: Resources, ann: Namespace, server: ModelServer
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer
 ) -> None:
-    server.extraction(Fails(500))
-    first = await queue_messages(engine, ann, "I moved to Rome")
-    second = await queue_messages(engine, ann, "I moved to Oslo")
-    async with running_worker(engine):
-        await wait_for_retry(engine, ann, first)
+    model_server.extraction(Fails(500))
+    first = await queue_messages(extraction_resources, ann, "I moved to Rome")
+    second = await queue_messages(extraction_resources, ann, "I moved to Oslo")
+    async with running_worker(extraction_resources):
+        await wait_for_retry(extraction_resources, ann, first)
         await asyncio.sleep(0.3)
-        assert (await event_of(engine, ann, second)).status == "PENDING"
-        await run_without_delay(engine, ann, second)
-    assert ["Rome" in str(body["messages"]) for body in server.extractions] == [True, True, False]
+        assert (await load_event(extraction_resources, ann, second)).status == "PENDING"
+        await run_without_delay(extraction_resources, ann, second)
+    assert ["Rome" in str(body["messages"]) for body in model_server.extractions] == [True, True, False]
 
 
-async def test_namespaces_do_not_block_each_other(engine: Resources, ann: Namespace, server: ModelServer) -> None:
-    ben = await create_namespace(engine, ann.project_id, "ben")
-    server.extraction(Fails(429, retry_after="300"))
-    waiting = await queue_messages(engine, ann, "I like tea")
-    async with running_worker(engine):
-        await wait_for_retry(engine, ann, waiting)
+async def test_namespaces_do_not_block_each_other(
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer
+) -> None:
+    ben = await create_namespace(extraction_resources, ann.project_id, "ben")
+    model_server.extraction(Fails(429, retry_after="300"))
+    waiting = await queue_messages(extraction_resources, ann, "I like tea")
+    async with running_worker(extraction_resources):
+        await wait_for_retry(extraction_resources, ann, waiting)
         assert (
-            await wait_until_ended(engine, ben, await queue_messages(engine, ben, "I like tea"))
+            await wait_until_ended(
+                extraction_resources, ben, await queue_messages(extraction_resources, ben, "I like tea")
+            )
         ).status == "SUCCEEDED"
 
 
 async def test_job_of_a_dead_worker_runs_again_and_stores_facts_once(
-    engine: Resources, ann: Namespace, server: ModelServer
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer
 ) -> None:
-    server.always(Facts("User likes tea"), extraction=True)
-    event_id = await queue_messages(engine, ann, "I like tea")
-    await as_system(
-        engine,
+    model_server.always(Facts("User likes tea"), extraction=True)
+    event_id = await queue_messages(extraction_resources, ann, "I like tea")
+    await execute_sql_as_system(
+        extraction_resources,
         "update jobs.procrastinate_jobs set status = 'doing' where args ->> 'event_id' = :id",
         id=str(event_id),
     )
-    async with running_worker(engine):
-        assert (await wait_until_ended(engine, ann, event_id)).status == "SUCCEEDED"
-    assert contents(await ask(engine, ann, "tea")) == ["User likes tea"]
-    assert len(server.extractions) == 1
+    async with running_worker(extraction_resources):
+        assert (await wait_until_ended(extraction_resources, ann, event_id)).status == "SUCCEEDED"
+    assert contents(await search(extraction_resources, ann, "tea")) == ["User likes tea"]
+    assert len(model_server.extractions) == 1
 
 
 async def test_finished_job_that_runs_again_does_nothing(
-    engine: Resources, ann: Namespace, server: ModelServer
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer
 ) -> None:
-    server.extraction(Facts("User likes tea"))
-    event = await extract_now(engine, ann, "I like tea")
-    await run_extraction(engine, ann.project_id, event.id, 0)
-    assert len(server.extractions) == 1
-    assert (await event_of(engine, ann, event.id)).results == event.results
+    model_server.extraction(Facts("User likes tea"))
+    event = await extract_now(extraction_resources, ann, "I like tea")
+    await run_extraction(extraction_resources, ann.project_id, event.id, 0)
+    assert len(model_server.extractions) == 1
+    assert (await load_event(extraction_resources, ann, event.id)).results == event.results
 
 
-async def test_deleted_event_leaves_no_memories(engine: Resources, ann: Namespace, server: ModelServer) -> None:
+async def test_deleted_event_leaves_no_memories(
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer
+) -> None:
     deleted = threading.Event()
-    server.always(Held(deleted, Facts("User likes tea")), extraction=True)
-    event_id = await queue_messages(engine, ann, "I like tea")
-    async with running_worker(engine):
-        await wait_for_request(server)
-        await execute(engine, ann, "delete from events where id = :id", id=event_id)
+    model_server.always(Held(deleted, Facts("User likes tea")), extraction=True)
+    event_id = await queue_messages(extraction_resources, ann, "I like tea")
+    async with running_worker(extraction_resources):
+        await wait_for_request(model_server)
+        await execute_sql(extraction_resources, ann, "delete from events where id = :id", id=event_id)
         deleted.set()
-        await wait_for_job(engine, event_id)
-    assert (await settled(engine, ann)) is not None
-    assert await ask(engine, ann, "tea") == []
+        await wait_for_job(extraction_resources, event_id)
+    assert (await wait_until_indexed(extraction_resources, ann)) is not None
+    assert await search(extraction_resources, ann, "tea") == []
 
 
-async def test_messages_and_job_are_written_in_one_transaction(engine: Resources, ann: Namespace) -> None:
+async def test_messages_and_job_are_written_in_one_transaction(extraction_resources: Resources, ann: Namespace) -> None:
     with pytest.raises(ZeroDivisionError):
-        await queue_and_fail(engine, ann)
-    jobs = [row for row in await as_system(engine, JOB) if row.args["project_id"] == str(ann.project_id)]
+        await queue_and_fail(extraction_resources, ann)
+    jobs = [
+        row
+        for row in await execute_sql_as_system(extraction_resources, JOB)
+        if row.args["project_id"] == str(ann.project_id)
+    ]
     assert jobs == []
 
 
-async def queue_and_fail(resources: Resources, home: Namespace) -> None:
-    async with resources.database.transaction(home.project_id) as tx:
-        await queue_extraction(tx, home, Conversation([{"role": "user", "content": "I like tea"}]))
+async def queue_and_fail(resources: Resources, namespace: Namespace) -> None:
+    async with resources.database.transaction(namespace.project_id) as tx:
+        await queue_extraction(tx, namespace, Conversation([{"role": "user", "content": "I like tea"}]))
         raise ZeroDivisionError
 
 
@@ -386,35 +381,37 @@ async def test_event_notes_that_no_model_is_configured(own_resources: Resources,
     assert event.status == "SUCCEEDED"
     assert event.note
     assert "No language model" in event.note
-    assert contents(await ask(own_resources, ann, "Köln")) == ["I live in Köln."]
+    assert contents(await search(own_resources, ann, "Köln")) == ["I live in Köln."]
 
 
-async def test_unexpected_exception_fails_the_event(engine: Resources, ann: Namespace) -> None:
-    broken = replace(engine, extractor=BrokenExtractor(KeyError("broken")))
+async def test_unexpected_exception_fails_the_event(extraction_resources: Resources, ann: Namespace) -> None:
+    broken = replace(extraction_resources, extractor=BrokenExtractor(KeyError("broken")))
     event = await extract_now(broken, ann, "I like tea")
     assert event.status == "FAILED"
     assert event.error
 
 
 async def test_extraction_waits_for_an_unavailable_embedder(
-    engine: Resources, ann: Namespace, server: ModelServer
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer
 ) -> None:
-    server.always(Facts("User likes tea"), extraction=True)
-    broken = replace(engine, embedder=UnavailableEmbedder(engine.embedder))
+    model_server.always(Facts("User likes tea"), extraction=True)
+    broken = replace(extraction_resources, embedder=UnavailableEmbedder(extraction_resources.embedder))
     event_id = await queue_messages(broken, ann, "I like tea")
     async with running_worker(broken):
         await wait_for_retry(broken, ann, event_id)
-    async with running_worker(engine):
-        assert (await run_without_delay(engine, ann, event_id)).status == "SUCCEEDED"
+    async with running_worker(extraction_resources):
+        assert (await run_without_delay(extraction_resources, ann, event_id)).status == "SUCCEEDED"
 
 
-async def test_last_attempt_that_reaches_nothing_fails_the_event(engine: Resources, ann: Namespace) -> None:
-    event_id = await queue_messages(engine, ann, "I like tea")
-    broken = replace(engine, extractor=BrokenExtractor(OSError("connection refused")))
+async def test_last_attempt_that_reaches_nothing_fails_the_event(
+    extraction_resources: Resources, ann: Namespace
+) -> None:
+    event_id = await queue_messages(extraction_resources, ann, "I like tea")
+    broken = replace(extraction_resources, extractor=BrokenExtractor(OSError("connection refused")))
     with pytest.raises(OSError, match="refused"):
         await run_extraction(broken, ann.project_id, event_id, MAX_ATTEMPTS - 1)
-    assert (await event_of(engine, ann, event_id)).status == "RUNNING"
+    assert (await load_event(extraction_resources, ann, event_id)).status == "RUNNING"
     await run_extraction(broken, ann.project_id, event_id, MAX_ATTEMPTS)
-    event = await event_of(engine, ann, event_id)
+    event = await load_event(extraction_resources, ann, event_id)
     assert (event.status, event.error) == ("FAILED", UNREACHABLE)
     assert event.messages == [{"role": "user", "content": "I like tea"}], "nothing was made of them"

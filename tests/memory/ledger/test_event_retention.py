@@ -13,7 +13,7 @@ from app.memory.ledger import delete_old_events, record_event
 from app.memory.ledger.jobs import delete_old_events_daily
 from app.memory.namespace import Namespace
 from app.worker import run_jobs
-from tests.memory.namespaces import create_namespace, execute
+from tests.memory.namespaces import create_namespace, execute_sql
 
 AGED = (
     "update events set status = :status, created_at = now() - make_interval(days => :begun),"
@@ -27,7 +27,7 @@ JOB = (
 
 async def event(
     resources: Resources,
-    home: Namespace,
+    namespace: Namespace,
     begun: int,
     over: int | None = None,
     *,
@@ -36,9 +36,9 @@ async def event(
 ) -> UUID:
     """An event that began and ended so many days ago."""
     event_id = uuid4()
-    async with resources.database.transaction(home.project_id) as tx:
-        await record_event(tx, home, event_id, event_type, done=True)
-    await execute(resources, home, AGED, id=event_id, status=status, begun=begun, over=over)
+    async with resources.database.transaction(namespace.project_id) as tx:
+        await record_event(tx, namespace, event_id, event_type, done=True)
+    await execute_sql(resources, namespace, AGED, id=event_id, status=status, begun=begun, over=over)
     return event_id
 
 
@@ -47,46 +47,50 @@ async def shown(client: httpx.AsyncClient) -> set[UUID]:
 
 
 async def test_events_finished_a_month_ago_are_deleted(
-    client: httpx.AsyncClient, resources: Resources, home: Namespace
+    client: httpx.AsyncClient, resources: Resources, namespace: Namespace
 ) -> None:
     for status in ("SUCCEEDED", "FAILED"):
-        await event(resources, home, 32, 31, status=status)
-    kept = {await event(resources, home, 29, 29), await event(resources, home, 32, 29, status="FAILED")}
+        await event(resources, namespace, 32, 31, status=status)
+    kept = {await event(resources, namespace, 29, 29), await event(resources, namespace, 32, 29, status="FAILED")}
     await delete_old_events(resources)
     assert await shown(client) == kept
 
 
 @pytest.mark.parametrize("status", ["PENDING", "RUNNING"])
 async def test_unfinished_events_are_kept_at_any_age(
-    status: str, client: httpx.AsyncClient, resources: Resources, home: Namespace
+    status: str, client: httpx.AsyncClient, resources: Resources, namespace: Namespace
 ) -> None:
-    kept = {await event(resources, home, 400, over, status=status) for over in (None, 399)}
+    kept = {await event(resources, namespace, 400, over, status=status) for over in (None, 399)}
     await delete_old_events(resources)
     assert await shown(client) == kept
 
 
-async def test_retention_period_is_a_setting(client: httpx.AsyncClient, resources: Resources, home: Namespace) -> None:
-    kept = {await event(resources, home, 20_000, 20_000)}
+async def test_retention_period_is_a_setting(
+    client: httpx.AsyncClient, resources: Resources, namespace: Namespace
+) -> None:
+    kept = {await event(resources, namespace, 20_000, 20_000)}
     await delete_old_events(replace(resources, config=replace(resources.config, events_kept_days=20_001)))
     assert await shown(client) == kept
     await delete_old_events(replace(resources, config=replace(resources.config, events_kept_days=19_999)))
     assert await shown(client) == set()
 
 
-async def test_events_are_deleted_in_batches(client: httpx.AsyncClient, resources: Resources, home: Namespace) -> None:
+async def test_events_are_deleted_in_batches(
+    client: httpx.AsyncClient, resources: Resources, namespace: Namespace
+) -> None:
     for number in range(5):
-        await event(resources, home, 300 + number, 300)
+        await event(resources, namespace, 300 + number, 300)
     assert await delete_old_events(resources, batch_size=2) >= 5
     assert await shown(client) == set()
 
 
 async def test_memories_of_deleted_events_stay(
-    client: httpx.AsyncClient, resources: Resources, home: Namespace
+    client: httpx.AsyncClient, resources: Resources, namespace: Namespace
 ) -> None:
     body = {"messages": "I like tea", "user_id": "ann", "infer": False}
     [added] = (await client.post("/v3/memories/add/", json=body)).json()["results"]
     [old] = await shown(client)
-    await execute(resources, home, AGED, id=old, status="SUCCEEDED", begun=31, over=31)
+    await execute_sql(resources, namespace, AGED, id=old, status="SUCCEEDED", begun=31, over=31)
     await delete_old_events(resources)
     assert (await client.get(f"/v1/event/{old}/")).status_code == 404
     assert (await client.get(f"/v1/memories/{added['id']}/")).json()["memory"] == "I like tea"
@@ -95,28 +99,30 @@ async def test_memories_of_deleted_events_stay(
 
 
 async def test_last_user_profile_event_is_kept(
-    client: httpx.AsyncClient, resources: Resources, home: Namespace, project_id: UUID
+    client: httpx.AsyncClient, resources: Resources, namespace: Namespace, project_id: UUID
 ) -> None:
     """Clients see it, and it decides when the user profile is generated again."""
     ben = await create_namespace(resources, project_id, "ben")
-    await event(resources, home, 50, 50, event_type="PROFILE")
-    last = {await event(resources, each, 40, 40, event_type="PROFILE", status="FAILED") for each in (home, ben)}
+    await event(resources, namespace, 50, 50, event_type="PROFILE")
+    last = {await event(resources, each, 40, 40, event_type="PROFILE", status="FAILED") for each in (namespace, ben)}
     await delete_old_events(resources)
     assert await shown(client) == last
 
 
 async def test_events_of_a_stored_job_are_kept(
-    client: httpx.AsyncClient, resources: Resources, home: Namespace, project_id: UUID
+    client: httpx.AsyncClient, resources: Resources, namespace: Namespace, project_id: UUID
 ) -> None:
-    job = await event(resources, home, 50, 50, event_type="PROFILE")
-    last = await event(resources, home, 40, 40, event_type="PROFILE")
-    await execute(resources, home, JOB, project_id=project_id, key=str(job), id=job)
+    job = await event(resources, namespace, 50, 50, event_type="PROFILE")
+    last = await event(resources, namespace, 40, 40, event_type="PROFILE")
+    await execute_sql(resources, namespace, JOB, project_id=project_id, key=str(job), id=job)
     await delete_old_events(resources)
     assert await shown(client) == {job, last}
 
 
-async def test_daily_job_deletes_old_events(client: httpx.AsyncClient, resources: Resources, home: Namespace) -> None:
-    await event(resources, home, 31, 31)
+async def test_daily_job_deletes_old_events(
+    client: httpx.AsyncClient, resources: Resources, namespace: Namespace
+) -> None:
+    await event(resources, namespace, 31, 31)
     async with run_jobs(resources, concurrency=1, poll_seconds=0.1), asyncio.timeout(20):
         async with resources.database.system() as tx:
             await defer(tx, delete_old_events_daily, timestamp=0)

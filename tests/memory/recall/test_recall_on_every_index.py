@@ -23,7 +23,7 @@ from app.memory.remember import remember
 from tests.contracts.vector_index import edge_store, empty_pgvector, pgvector_store, qdrant_store
 from tests.memory.filters.filter_oracle import matches
 from tests.memory.filters.test_filters_against_postgres import filters
-from tests.memory.namespaces import ask
+from tests.memory.namespaces import search
 
 ADAPTERS = ["edge", "qdrant", "pgvector"]
 WORDS = ["Tea at four", "TEA and cake", "I lost my keys", "Ich mag Tee", "日本 茶", "The roof leaks", "100% wool"]
@@ -45,7 +45,9 @@ new_memories = st.builds(
 
 
 @pytest_asyncio.fixture(params=ADAPTERS)
-async def engine(resources: Resources, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Resources]:
+async def index_resources(
+    resources: Resources, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Resources]:
     database, embedder = resources.database, resources.embedder
     assert isinstance(embedder, OnnxEmbedder)
     if request.param == "pgvector":
@@ -68,20 +70,23 @@ async def engine(resources: Resources, tmp_path: Path, request: pytest.FixtureRe
     given_filters=st.lists(filters, min_size=5, max_size=10),
 )
 async def test_search_returns_what_the_filter_means(
-    engine: Resources, home: Namespace, given_memories: list[NewMemory], given_filters: list[dict[str, object]]
+    index_resources: Resources,
+    namespace: Namespace,
+    given_memories: list[NewMemory],
+    given_filters: list[dict[str, object]],
 ) -> None:
     run = uuid.uuid4().hex
     new = [replace(each, origin=replace(each.origin, app_id=run)) for each in given_memories]
-    await remember(engine, home, new, deduplicate=False)
-    rows = await visible_rows(engine, home, run)
+    await remember(index_resources, namespace, new, deduplicate=False)
+    rows = await visible_rows(index_resources, namespace, run)
     for given_filter in given_filters:
         both = {"AND": [given_filter, {"app_id": run}]}
-        found = await ask(engine, home, "tea", filter=parse_filters(both), top_k=100)
+        found = await search(index_resources, namespace, "tea", filter=parse_filters(both), top_k=100)
         assert {each.memory.id for each in found} == {row.id for row in rows if matches(both, row)}, given_filter
 
 
-async def visible_rows(resources: Resources, home: Namespace, run: str) -> Sequence[Memory]:
-    async with resources.database.transaction(home.project_id) as tx:
+async def visible_rows(resources: Resources, namespace: Namespace, run: str) -> Sequence[Memory]:
+    async with resources.database.transaction(namespace.project_id) as tx:
         today = (await tx.execute(text("select (now() at time zone 'UTC')::date"))).scalar_one()
         rows = await tx.scalars(select(Memory).where(Memory.app_id == run))
         return [row for row in rows if row.expires_on is None or row.expires_on >= today]

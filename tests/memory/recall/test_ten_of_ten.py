@@ -1,20 +1,15 @@
 """All memories that belong to a question are found, no matter how many others surround them."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from app.core.resources import Resources
 from app.memory.filters import parse_filters
 from app.memory.ledger import NewMemory
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
-from app.settings import Settings
-from app.wiring import open_resources
-from tests.memory.namespaces import ask, contents, create_namespace, new_project
+from tests.memory.namespaces import contents, create_namespace, new_project, search
 
 EXPECTED = [
     f"My sister Ines plays the cello, concert {word}" for word in ["one", "two", "three", "four", "five", "six"]
@@ -25,20 +20,13 @@ NOISE = ["lost a bicycle", "bought two lamps", "slept badly", "saw a heron", "fi
 BATCH = 1000
 
 
-@pytest_asyncio.fixture(scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Resources]:
-    folder: Path = tmp_path_factory.mktemp("ten")
-    async with open_resources(Settings(_env_file=None, data_dir=folder)) as resources:
-        yield resources
-
-
-async def fill(resources: Resources, home: Namespace, size: int) -> None:
+async def fill(resources: Resources, namespace: Namespace, size: int) -> None:
     """Names before a colon are not embedded: few vectors, so that the model is not what takes the time."""
     for start in range(0, size - len(EXPECTED), BATCH):
         numbers = range(start, min(start + BATCH, size - len(EXPECTED)))
-        await remember(resources, home, [NewMemory(f"No {n}: I {NOISE[n % len(NOISE)]}") for n in numbers])
+        await remember(resources, namespace, [NewMemory(f"No {n}: I {NOISE[n % len(NOISE)]}") for n in numbers])
         if start == 0:
-            await remember(resources, home, [NewMemory(words) for words in EXPECTED])
+            await remember(resources, namespace, [NewMemory(words) for words in EXPECTED])
 
 
 @pytest.mark.parametrize(
@@ -46,15 +34,15 @@ async def fill(resources: Resources, home: Namespace, size: int) -> None:
     [(100, 600), (1_000, 2_000), pytest.param(10_000, 100_000, marks=pytest.mark.long)],
     ids=["100", "1000", "10000 of 100000"],
 )
-async def test_recall_finds_all_ten_of_ten(house: Resources, size: int, total: int) -> None:
-    project_id = await new_project(house)
-    home, *others = [await create_namespace(house, project_id, f"person {n}") for n in range(10)]
-    await fill(house, home, size)
+async def test_recall_finds_all_ten_of_ten(own_resources: Resources, size: int, total: int) -> None:
+    project_id = await new_project(own_resources)
+    namespace, *others = [await create_namespace(own_resources, project_id, f"person {n}") for n in range(10)]
+    await fill(own_resources, namespace, size)
     for other in others:
-        await fill(house, other, (total - size) // len(others))
+        await fill(own_resources, other, (total - size) // len(others))
     async with asyncio.timeout(600):
-        found = await ask(house, home, QUESTION, top_k=10)
+        found = await search(own_resources, namespace, QUESTION, top_k=10)
     assert sorted(contents(found)) == sorted(EXPECTED)
-    wide = await ask(house, home, QUESTION, top_k=10, filter=parse_filters({"user_id": "*"}))
+    wide = await search(own_resources, namespace, QUESTION, top_k=10, filter=parse_filters({"user_id": "*"}))
     assert sorted(contents(wide)) == sorted(EXPECTED)
-    assert {each.memory.user_id for each in found} == {home.user_id}
+    assert {each.memory.user_id for each in found} == {namespace.user_id}

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -24,7 +24,7 @@ from app.memory.user_profiles.generate import MAX_UNUSABLE_ANSWERS, generate_use
 from app.memory.user_profiles.jobs import REFRESH_AFTER, delete_old_jobs, refresh_user_profiles
 from app.memory.user_profiles.profile_schema import check_schema, fit_to_schema, has_content, parse_answer
 from tests.conftest import MakeKey
-from tests.memory.namespaces import create_namespace, execute, keep
+from tests.memory.namespaces import add_memories, create_namespace, execute_sql
 from tests.model_server import Behaviour, Drops, Fails, ModelServer, Raw, Says
 
 CITY = {"type": "string", "description": "Where they live"}
@@ -32,22 +32,10 @@ SCHEMA = {"properties": {"city": CITY, "age": {"type": "integer", "description":
 SECRET = "Zanzibar"
 
 
-@pytest.fixture(scope="module")
-def models() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(models: ModelServer) -> ModelServer:
-    models.forget()
-    return models
-
-
 @pytest_asyncio.fixture
-async def model_resources(resources: Resources, server: ModelServer) -> AsyncIterator[Resources]:
+async def model_resources(resources: Resources, model_server: ModelServer) -> AsyncIterator[Resources]:
     """Without a worker: each test runs the jobs itself."""
-    model = OpenAIModel(Connection(base_url=server.url, tries=1, timeout_seconds=5), model="test-model")
+    model = OpenAIModel(Connection(base_url=model_server.url, tries=1, timeout_seconds=5), model="test-model")
     yield replace(resources, llm=model)
     await model.close()
 
@@ -66,7 +54,7 @@ async def client(make_key: MakeKey, app: FastAPI) -> httpx.AsyncClient:
 
 
 @pytest_asyncio.fixture
-async def home(model_resources: Resources, project_id: UUID, client: httpx.AsyncClient) -> Namespace:
+async def namespace(model_resources: Resources, project_id: UUID, client: httpx.AsyncClient) -> Namespace:
     return await create_namespace(model_resources, project_id)
 
 
@@ -82,8 +70,8 @@ async def read_profile(client: httpx.AsyncClient) -> dict[str, Any]:
     return profile
 
 
-async def generate_now(model_resources: Resources, client: httpx.AsyncClient, home: Namespace) -> dict[str, Any]:
-    await generate_user_profile(model_resources, home.project_id, await request_profile(client), 0)
+async def generate_now(model_resources: Resources, client: httpx.AsyncClient, namespace: Namespace) -> dict[str, Any]:
+    await generate_user_profile(model_resources, namespace.project_id, await request_profile(client), 0)
     return await read_profile(client)
 
 
@@ -91,15 +79,17 @@ async def generate_now(model_resources: Resources, client: httpx.AsyncClient, ho
 
 
 async def test_model_receives_schema_and_memories(
-    model_resources: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
+    model_resources: Resources, client: httpx.AsyncClient, namespace: Namespace, model_server: ModelServer
 ) -> None:
-    await keep(model_resources, home, "I live in Rome", "I was born in 1990")
-    await keep(model_resources, await create_namespace(model_resources, home.project_id, "bert"), "Bert's secret")
-    server.chat(Says('Here it is: {"city": "Rome", ', '"age": 36, "more": 1}'))
-    profile = await generate_now(model_resources, client, home)
+    await add_memories(model_resources, namespace, "I live in Rome", "I was born in 1990")
+    await add_memories(
+        model_resources, await create_namespace(model_resources, namespace.project_id, "bert"), "Bert's secret"
+    )
+    model_server.chat(Says('Here it is: {"city": "Rome", ', '"age": 36, "more": 1}'))
+    profile = await generate_now(model_resources, client, namespace)
     assert profile["profile"] == {"city": "Rome", "age": 36}
     assert (profile["status"], profile["generation_count"], profile["note"]) == ("succeeded", 1, None)
-    (body,) = server.user_profiles
+    (body,) = model_server.user_profiles
     task, known = (message["content"] for message in body["messages"])
     assert parse_answer(task) == SCHEMA
     assert "Cities in English" in task
@@ -107,13 +97,13 @@ async def test_model_receives_schema_and_memories(
 
 
 async def test_value_that_does_not_fit_the_schema_is_null(
-    model_resources: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
+    model_resources: Resources, client: httpx.AsyncClient, namespace: Namespace, model_server: ModelServer
 ) -> None:
-    await keep(model_resources, home, "I live in Rome")
-    server.chat(Says('{"city": "Ro\\u0000me\\ud800", "age": "forty"}'))
-    assert (await generate_now(model_resources, client, home))["profile"] == {"city": "Rome", "age": None}
-    server.chat(Says('{"city": null, "age": true}'))
-    profile = await generate_now(model_resources, client, home)
+    await add_memories(model_resources, namespace, "I live in Rome")
+    model_server.chat(Says('{"city": "Ro\\u0000me\\ud800", "age": "forty"}'))
+    assert (await generate_now(model_resources, client, namespace))["profile"] == {"city": "Rome", "age": None}
+    model_server.chat(Says('{"city": null, "age": true}'))
+    profile = await generate_now(model_resources, client, namespace)
     assert (profile["status"], profile["profile"]) == ("insufficient_data", {})
 
 
@@ -133,19 +123,19 @@ async def test_failure_is_a_failed_event_with_a_reason(
     reason: str,
     model_resources: Resources,
     client: httpx.AsyncClient,
-    home: Namespace,
-    server: ModelServer,
+    namespace: Namespace,
+    model_server: ModelServer,
 ) -> None:
-    await keep(model_resources, home, "I live in Rome")
-    server.chat(Says('{"city": "Rome"}'))
-    await generate_now(model_resources, client, home)
-    server.always(behaviour)
+    await add_memories(model_resources, namespace, "I live in Rome")
+    model_server.chat(Says('{"city": "Rome"}'))
+    await generate_now(model_resources, client, namespace)
+    model_server.always(behaviour)
     event_id = await request_profile(client)
     for earlier in range(attempts):
         with pytest.raises(AppError):
-            await generate_user_profile(model_resources, home.project_id, event_id, earlier)
+            await generate_user_profile(model_resources, namespace.project_id, event_id, earlier)
         assert (await read_profile(client))["status"] == "pending"
-    await generate_user_profile(model_resources, home.project_id, event_id, attempts)
+    await generate_user_profile(model_resources, namespace.project_id, event_id, attempts)
     event = (await client.get(f"/v1/event/{event_id}/")).json()
     assert (event["status"], reason in event["error"]) == ("FAILED", True), event["error"]
     profile = await read_profile(client)
@@ -153,61 +143,61 @@ async def test_failure_is_a_failed_event_with_a_reason(
     assert profile["profile"] == {"city": "Rome", "age": None}, "the previous user profile stays"
 
 
-async def wait_for_request(server: ModelServer) -> None:
+async def wait_for_request(model_server: ModelServer) -> None:
     for _ in range(1000):
-        if server.user_profiles:
+        if model_server.user_profiles:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("the model received no request")
 
 
 async def test_memory_deleted_during_generation_is_in_no_user_profile(
-    model_resources: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
+    model_resources: Resources, client: httpx.AsyncClient, namespace: Namespace, model_server: ModelServer
 ) -> None:
-    (memory_id, _) = await keep(model_resources, home, f"I live in {SECRET}", "I am 36 years old")
-    server.chat(Says(f'{{"city": "{SECRET}"', ', "age": 36}', delay=0.3), Says('{"age": 36}'))
+    (memory_id, _) = await add_memories(model_resources, namespace, f"I live in {SECRET}", "I am 36 years old")
+    model_server.chat(Says(f'{{"city": "{SECRET}"', ', "age": 36}', delay=0.3), Says('{"age": 36}'))
     event_id = await request_profile(client)
-    thinking = asyncio.create_task(generate_user_profile(model_resources, home.project_id, event_id, 0))
-    await wait_for_request(server)
+    thinking = asyncio.create_task(generate_user_profile(model_resources, namespace.project_id, event_id, 0))
+    await wait_for_request(model_server)
     assert (await client.delete(f"/v1/memories/{memory_id}/")).status_code == 200
     with pytest.raises(AppError):
         await thinking
     assert (await read_profile(client))["profile"] == {}
-    await generate_user_profile(model_resources, home.project_id, event_id, 1)
+    await generate_user_profile(model_resources, namespace.project_id, event_id, 1)
     assert (await read_profile(client))["profile"] == {"city": None, "age": 36}
 
 
 async def test_log_and_job_contain_no_content(
     model_resources: Resources,
     client: httpx.AsyncClient,
-    home: Namespace,
-    server: ModelServer,
+    namespace: Namespace,
+    model_server: ModelServer,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    await keep(model_resources, home, f"I live in {SECRET}")
-    server.chat(Says(f'{{"city": "{SECRET}"}}'), Raw(SECRET))
-    assert (await generate_now(model_resources, client, home))["profile"]["city"] == SECRET
+    await add_memories(model_resources, namespace, f"I live in {SECRET}")
+    model_server.chat(Says(f'{{"city": "{SECRET}"}}'), Raw(SECRET))
+    assert (await generate_now(model_resources, client, namespace))["profile"]["city"] == SECRET
     event_id = await request_profile(client)
-    await generate_user_profile(model_resources, home.project_id, event_id, MAX_ATTEMPTS)
+    await generate_user_profile(model_resources, namespace.project_id, event_id, MAX_ATTEMPTS)
     logged = "".join(capfd.readouterr())
     assert str(event_id) in logged
     assert SECRET not in logged
     async with model_resources.database.system() as tx:
         job = text("select args::text from jobs.procrastinate_jobs where args ->> 'event_id' = :id")
         arguments = await tx.scalar(job, {"id": str(event_id)})
-    assert json.loads(arguments or "{}") == {"project_id": str(home.project_id), "event_id": str(event_id)}
+    assert json.loads(arguments or "{}") == {"project_id": str(namespace.project_id), "event_id": str(event_id)}
 
 
 async def test_finished_event_is_not_generated_again(
-    model_resources: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
+    model_resources: Resources, client: httpx.AsyncClient, namespace: Namespace, model_server: ModelServer
 ) -> None:
-    await keep(model_resources, home, "I live in Rome")
-    server.chat(Says('{"city": "Rome"}'))
+    await add_memories(model_resources, namespace, "I live in Rome")
+    model_server.chat(Says('{"city": "Rome"}'))
     event_id = await request_profile(client)
     for _ in range(2):
-        await generate_user_profile(model_resources, home.project_id, event_id, 0)
-    await generate_user_profile(model_resources, home.project_id, uuid.uuid4(), 0)
-    assert len(server.user_profiles) == 1
+        await generate_user_profile(model_resources, namespace.project_id, event_id, 0)
+    await generate_user_profile(model_resources, namespace.project_id, uuid.uuid4(), 0)
+    assert len(model_server.user_profiles) == 1
 
 
 # ---------------------------------------------------------------- periodic refresh
@@ -219,53 +209,55 @@ async def count_pending(client: httpx.AsyncClient) -> int:
 
 
 async def test_enough_new_memories_request_one_user_profile(
-    model_resources: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
+    model_resources: Resources, client: httpx.AsyncClient, namespace: Namespace, model_server: ModelServer
 ) -> None:
-    server.always(Says('{"city": "Rome"}'))
-    await keep(model_resources, home, *(f"I saw bird number {number}" for number in range(REFRESH_AFTER - 1)))
+    model_server.always(Says('{"city": "Rome"}'))
+    await add_memories(
+        model_resources, namespace, *(f"I saw bird number {number}" for number in range(REFRESH_AFTER - 1))
+    )
     await refresh_user_profiles(model_resources)
     assert await count_pending(client) == 0
-    await keep(model_resources, home, "I live in Rome")
+    await add_memories(model_resources, namespace, "I live in Rome")
     for _ in range(2):
         await refresh_user_profiles(model_resources)
         assert await count_pending(client) == 1
     (event,) = (await client.get("/v1/events/", params={"event_type": "PROFILE"})).json()["results"]
-    await generate_user_profile(model_resources, home.project_id, UUID(event["id"]), 0)
+    await generate_user_profile(model_resources, namespace.project_id, UUID(event["id"]), 0)
     assert (await read_profile(client))["status"] == "succeeded"
     await refresh_user_profiles(model_resources)
     assert await count_pending(client) == 0
 
 
 async def test_insufficient_data_is_not_retried_before_more_memories(
-    model_resources: Resources, client: httpx.AsyncClient, home: Namespace, server: ModelServer
+    model_resources: Resources, client: httpx.AsyncClient, namespace: Namespace, model_server: ModelServer
 ) -> None:
-    await keep(model_resources, home, *(f"I saw bird number {number}" for number in range(REFRESH_AFTER)))
-    server.always(Says('{"city": null}'))
-    assert (await generate_now(model_resources, client, home))["status"] == "insufficient_data"
+    await add_memories(model_resources, namespace, *(f"I saw bird number {number}" for number in range(REFRESH_AFTER)))
+    model_server.always(Says('{"city": null}'))
+    assert (await generate_now(model_resources, client, namespace))["status"] == "insufficient_data"
     await refresh_user_profiles(model_resources)
     assert await count_pending(client) == 0
 
 
 async def test_jobs_are_kept_for_a_month(
-    model_resources: Resources, client: httpx.AsyncClient, home: Namespace
+    model_resources: Resources, client: httpx.AsyncClient, namespace: Namespace
 ) -> None:
-    await keep(model_resources, home, "I live in Rome")
+    await add_memories(model_resources, namespace, "I live in Rome")
     old, young = await request_profile(client), await request_profile(client)
     older = (
         "update portrait_jobs set created_at = now() - interval '31 days' where event_ids = array[cast(:id as uuid)]"
     )
-    await execute(model_resources, home, older, id=old)
+    await execute_sql(model_resources, namespace, older, id=old)
     await delete_old_jobs(model_resources)
-    async with model_resources.database.transaction(home.project_id) as tx:
+    async with model_resources.database.transaction(namespace.project_id) as tx:
         left = list(await tx.scalars(text("select event_ids[1] from portrait_jobs")))
     assert left == [young]
 
 
 async def test_disabled_project_is_not_refreshed(
-    model_resources: Resources, client: httpx.AsyncClient, home: Namespace
+    model_resources: Resources, client: httpx.AsyncClient, namespace: Namespace
 ) -> None:
     await client.post("/v2/profiles/settings/", json={"enabled": False})
-    await keep(model_resources, home, *(f"I saw bird number {number}" for number in range(REFRESH_AFTER)))
+    await add_memories(model_resources, namespace, *(f"I saw bird number {number}" for number in range(REFRESH_AFTER)))
     await refresh_user_profiles(model_resources)
     assert await count_pending(client) == 0
 
