@@ -1,12 +1,13 @@
 """Run background jobs with the same resources as the web server: inside its process, or in processes of their own."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import procrastinate
+import procrastinate.worker
 import structlog
-from procrastinate.exceptions import ConnectorException
+from sqlalchemy.exc import SQLAlchemyError
 
 import app.chat.summary.jobs
 import app.gateways.mem0.jobs
@@ -16,8 +17,9 @@ import app.memory.indexing.jobs
 import app.memory.ledger.jobs
 import app.memory.user_profiles.jobs
 import app.webhooks.jobs
-from app.core.background_tasks import stop_task
-from app.core.jobs import count_outcome, open_queue, requeue_stalled
+from app.core.background_tasks import SupervisedTask, run_supervised, stop_task
+from app.core.errors import AppError
+from app.core.jobs import JobContext, count_outcome, observe_fetches, open_queue, requeue_stalled
 from app.core.resources import Resources
 from app.memory.indexing import sweep
 
@@ -36,51 +38,103 @@ JOB_MODULES = (
 REQUEUE_EVERY_SECONDS = 15
 POLL_SECONDS = 5.0
 MAX_FIRST_SWEEP_SECONDS = 5.0
+DEFAULT_QUEUE = "default"
 WEBHOOK_CONCURRENCY = 8
 """Webhooks have workers of their own, so that a receiver that hangs does not delay other jobs."""
+SILENT_AFTER_SECONDS = 60.0
+"""A worker asks for a job every few seconds, and may wait for a connection before it does."""
+SILENT_WHEN_FULL_SECONDS = 900.0
+"""A worker with as many jobs as it may run asks for none until one of them ends."""
 
 
 @asynccontextmanager
 async def run_jobs(
     resources: Resources, *, concurrency: int, poll_seconds: float = POLL_SECONDS
-) -> AsyncIterator[asyncio.Task[None]]:
+) -> AsyncIterator[None]:
     """Run jobs until the block ends. Running jobs then get five seconds to finish; the rest are queued again."""
     async with open_queue(resources.database.url, pool_size=concurrency + WEBHOOK_CONCURRENCY + 4) as queue:
-        first_sweep = asyncio.create_task(sweep(resources, older_than_seconds=0))
+        first_sweep = asyncio.create_task(_sweep_once(resources))
         # Enough for what a crash left unindexed. After a restore there is more, and jobs must not wait for it.
         await asyncio.wait([first_sweep], timeout=MAX_FIRST_SWEEP_SECONDS)
-        work = asyncio.create_task(_work(queue, resources, concurrency, "default", poll_seconds))
-        webhooks = asyncio.create_task(
-            _work(queue, resources, WEBHOOK_CONCURRENCY, app.webhooks.jobs.QUEUE, poll_seconds)
+        workers = (
+            QueueWorker("jobs", queue, DEFAULT_QUEUE, resources, concurrency, poll_seconds),
+            QueueWorker("webhooks", queue, app.webhooks.jobs.QUEUE, resources, WEBHOOK_CONCURRENCY, poll_seconds),
         )
-        requeueing = asyncio.create_task(_requeue_stalled_jobs(queue))
+        tasks = [StalledJobRescuer(queue).supervised, *(worker.supervised for worker in workers)]
         try:
-            yield work
+            async with run_supervised(resources.supervised_tasks, *tasks):
+                yield
         finally:
-            for task in (first_sweep, requeueing, webhooks, work):
-                await stop_task(task)
+            await stop_task(first_sweep)
 
 
-async def _work(
-    queue: procrastinate.App, resources: Resources, concurrency: int, name: str, poll_seconds: float
-) -> None:
-    await queue.run_worker_async(
-        queues=[name],
-        concurrency=concurrency,
-        install_signal_handlers=False,
-        fetch_job_polling_interval=poll_seconds,
-        delete_jobs="successful",
-        shutdown_graceful_timeout=5,
-        additional_context={"resources": resources},
-        worker_middleware=[count_outcome],
-    )
+async def _sweep_once(resources: Resources) -> None:
+    """A job repeats it every minute, so a failure is only logged."""
+    try:
+        await sweep(resources, older_than_seconds=0)
+    except (AppError, OSError, SQLAlchemyError) as error:
+        log.warning("memory.first_sweep_failed", exc_info=error)
 
 
-async def _requeue_stalled_jobs(queue: procrastinate.App) -> None:
-    while True:
+class QueueWorker:
+    """Runs the jobs of one queue. procrastinate's worker ends when it loses its connection, often without an error."""
+
+    def __init__(
+        self,
+        name: str,
+        queue: procrastinate.App,
+        queue_name: str,
+        resources: Resources,
+        concurrency: int,
+        poll_seconds: float,
+    ) -> None:
+        self.supervised = SupervisedTask(name, self._work, silent_after_seconds=SILENT_AFTER_SECONDS)
+        self._queue = queue
+        self._queue_name = queue_name
+        self._resources = resources
+        self._concurrency = concurrency
+        self._poll_seconds = poll_seconds
+        self._running = 0
+        observe_fetches(queue, queue_name, self.supervised.beat)
+
+    async def _work(self) -> None:
+        await self._queue.run_worker_async(
+            queues=[self._queue_name],
+            concurrency=self._concurrency,
+            install_signal_handlers=False,
+            fetch_job_polling_interval=self._poll_seconds,
+            delete_jobs="successful",
+            shutdown_graceful_timeout=5,
+            additional_context={"resources": self._resources},
+            worker_middleware=[count_outcome, self._observe_job],
+        )
+
+    async def _observe_job(
+        self, call_next: Callable[[], Awaitable[object]], _: JobContext, __: procrastinate.worker.Worker
+    ) -> object:
+        self._count_running(1)
         try:
-            if count := await requeue_stalled(queue):
+            return await call_next()
+        finally:
+            self._count_running(-1)
+
+    def _count_running(self, change: int) -> None:
+        self._running += change
+        is_full = self._running >= self._concurrency
+        self.supervised.silent_after_seconds = SILENT_WHEN_FULL_SECONDS if is_full else SILENT_AFTER_SECONDS
+        self.supervised.beat()
+
+
+class StalledJobRescuer:
+    """Queues the jobs of dead workers again."""
+
+    def __init__(self, queue: procrastinate.App) -> None:
+        self.supervised = SupervisedTask("stalled_jobs", self._work, silent_after_seconds=SILENT_AFTER_SECONDS)
+        self._queue = queue
+
+    async def _work(self) -> None:
+        while True:
+            if count := await requeue_stalled(self._queue):
                 log.warning("jobs.rescued", count=count)
-        except ConnectorException as error:
-            log.warning("jobs.rescue_failed", exc_info=error)
-        await asyncio.sleep(REQUEUE_EVERY_SECONDS)
+            self.supervised.beat()
+            await asyncio.sleep(REQUEUE_EVERY_SECONDS)

@@ -22,6 +22,7 @@ from typing import IO
 import psutil
 import structlog
 
+from app.core.background_tasks import SupervisedTask
 from app.core.errors import ConfigurationError
 
 log = structlog.get_logger()
@@ -53,7 +54,7 @@ class EmbeddedPostgres:
         self._folder = data_dir.expanduser().resolve() / "postgres"
         self._owner = _service_user() if os.geteuid() == 0 else None
         self._in_use: IO[bytes] | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self.watch = SupervisedTask("postgres", self._keep_running, silent_after_seconds=2 * START_SECONDS)
 
     @property
     def _socket_folder(self) -> Path:
@@ -79,11 +80,10 @@ class EmbeddedPostgres:
             await asyncio.wait([starting])
             await self.stop()
             raise
-        self._watch = asyncio.create_task(self._keep_running())
+        self.watch.start()
 
     async def stop(self) -> None:
-        if self._watch:
-            self._watch.cancel()
+        await self.watch.stop()
         await asyncio.to_thread(self._stop)
 
     def _start(self) -> None:
@@ -121,6 +121,7 @@ class EmbeddedPostgres:
         """Restart the server if it ends, for example because the disk or the memory is full."""
         while True:
             await asyncio.sleep(CHECK_EVERY_SECONDS)
+            self.watch.beat()
             if self._running():
                 continue
             log.warning("postgres.gone")

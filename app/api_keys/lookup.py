@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.api_keys.key import hash_key, parse_key
-from app.core.background_tasks import stop_task
+from app.core.background_tasks import SupervisedTask
 from app.core.database.database import Database
 from app.core.ports import KeyGrant
 
@@ -22,6 +22,7 @@ RECORD_LAST_USED_SQL = text(
     " and (last_used_at is null or last_used_at <= used.at - interval '1 minute')"
 )
 WRITE_EVERY_SECONDS = 60
+SILENT_AFTER_SECONDS = 3 * WRITE_EVERY_SECONDS
 
 
 class StoredKeys:
@@ -31,7 +32,7 @@ class StoredKeys:
         self._database = database
         self._pepper = pepper
         self._used: dict[UUID, dt.datetime] = {}
-        self._writer: asyncio.Task[None] | None = None
+        self.writer = SupervisedTask("key_usage", self._write_often, silent_after_seconds=SILENT_AFTER_SECONDS)
 
     def recognises(self, credential: str) -> bool:
         return credential.startswith("ks_")
@@ -56,26 +57,29 @@ class StoredKeys:
         )
 
     def start(self) -> None:
-        self._writer = asyncio.create_task(self._write_often())
+        self.writer.start()
 
     async def _write_often(self) -> None:
         while True:
             await asyncio.sleep(WRITE_EVERY_SECONDS)
-            await self._write()
+            await self.write_last_used()
+            self.writer.beat()
 
-    async def _write(self) -> None:
+    async def write_last_used(self) -> None:
+        """What cannot be written is kept and written with the next batch."""
+        used, self._used = self._used, {}
+        if not used:
+            return
+        try:
+            async with self._database.system() as tx:
+                await tx.execute(RECORD_LAST_USED_SQL, {"ids": list(used), "times": list(used.values())})
+        except SQLAlchemyError:
+            self._used = used | self._used
+            raise
+
+    async def close(self) -> None:
+        await self.writer.stop()
         try:
             await self.write_last_used()
         except SQLAlchemyError as error:
             log.warning("api_keys.last_used_not_written", exc_info=error)
-
-    async def write_last_used(self) -> None:
-        used, self._used = self._used, {}
-        if used:
-            async with self._database.system() as tx:
-                await tx.execute(RECORD_LAST_USED_SQL, {"ids": list(used), "times": list(used.values())})
-
-    async def close(self) -> None:
-        if self._writer:
-            await stop_task(self._writer)
-        await self._write()

@@ -1,10 +1,11 @@
 """Background jobs. A job is written in the caller's transaction, so it exists if and only if the data does."""
 
+import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 import procrastinate
 import procrastinate.worker
@@ -12,6 +13,7 @@ import psycopg
 from procrastinate.exceptions import ConnectorException, UniqueViolation
 from procrastinate.jobs import Job, Status
 from procrastinate.tasks import Task
+from psycopg_pool import PoolTimeout
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,6 +25,11 @@ from app.core.resources import Resources
 tasks = procrastinate.App(connector=procrastinate.PsycopgConnector())
 JobContext = procrastinate.JobContext
 STALLED_SECONDS = 30
+CONNECTION_TIMEOUT_SECONDS = 10
+RECONNECT_SECONDS = 5
+"""The pool pauses longer and longer between its attempts. After this time it begins anew when it is asked next."""
+QUEUE_CONNECTIONS = "keepsake jobs"
+"""The application name of the queue's connections in `pg_stat_activity`."""
 DEFER_JOB_SQL = text("""
 select jobs.procrastinate_defer_jobs_v1(array[row(cast(:queue as varchar), cast(:task as varchar),
   cast(:priority as integer), cast(:lock as text), null, cast(:arguments as jsonb),
@@ -44,17 +51,53 @@ async def defer(
     await tx.execute(*defer_statement(task, lock=lock, in_seconds=in_seconds, **arguments))
 
 
+class QueueConnector(procrastinate.PsycopgConnector):
+    """Reports every answer to a worker that asked for a job, and repeats what a lost connection interrupted."""
+
+    def __init__(self, **pool: Any) -> None:
+        super().__init__(**pool)
+        self.on_fetch: dict[str, Callable[[], None]] = {}
+
+    async def execute_query_one_async(self, query: LiteralString, **arguments: Any) -> dict[str, Any]:
+        row: dict[str, Any] = await super().execute_query_one_async(query, **arguments)
+        for queue in arguments.get("queues") or ():
+            if on_fetch := self.on_fetch.get(queue):
+                on_fetch()
+        return row
+
+    async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
+        """A job whose end is not recorded would hold its lock as long as its worker lives."""
+        try:
+            await super().execute_query_async(query, **arguments)
+        except ConnectorException as error:
+            cause = error.__cause__
+            if isinstance(cause, PoolTimeout) or not isinstance(cause, psycopg.OperationalError):
+                raise
+            await super().execute_query_async(query, **arguments)
+
+
+def observe_fetches(queue: procrastinate.App, queue_name: str, on_fetch: Callable[[], None]) -> None:
+    """Call `on_fetch` whenever Postgres answers a worker of that queue that asks for a job."""
+    assert isinstance(queue.connector, QueueConnector)
+    queue.connector.on_fetch[queue_name] = on_fetch
+
+
 @asynccontextmanager
 async def open_queue(url: str, *, pool_size: int) -> AsyncIterator[procrastinate.App]:
     """The queue for a worker, with all tasks and its own connections.
 
     Uses `replace_connector`, because `with_connector` would leave periodic tasks on the connector that is never opened.
     """
-    connector = procrastinate.PsycopgConnector(
+    connector = QueueConnector(
         conninfo=url.replace("postgresql+psycopg://", "postgresql://", 1),
         min_size=1,
         max_size=pool_size,
-        kwargs={"options": "-c role=keepsake_system -c search_path=jobs"},
+        timeout=CONNECTION_TIMEOUT_SECONDS,
+        reconnect_timeout=RECONNECT_SECONDS,
+        kwargs={
+            "options": "-c role=keepsake_system -c search_path=jobs",
+            "application_name": QUEUE_CONNECTIONS,
+        },
     )
     with tasks.replace_connector(connector) as app:
         async with app.open_async():
@@ -81,7 +124,10 @@ def resources_of(context: JobContext) -> Resources:
 
 
 class RetryWithBackoff(procrastinate.BaseRetryStrategy):
-    """Exponential backoff with jitter, at least as long as the error's own `retry_after`."""
+    """Exponential backoff with jitter, at least as long as the error's own `retry_after`.
+
+    A job that is cancelled because its worker stops is queued again at once. procrastinate would give it up.
+    """
 
     def __init__(self, *errors: type[Exception], initial_seconds: float = 2, max_seconds: float = 3600) -> None:
         self._errors = errors
@@ -89,6 +135,8 @@ class RetryWithBackoff(procrastinate.BaseRetryStrategy):
         self._max_seconds = max_seconds
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> procrastinate.RetryDecision | None:
+        if isinstance(exception, asyncio.CancelledError):
+            return procrastinate.RetryDecision(retry_in={"seconds": 0})
         if not isinstance(exception, self._errors):
             return None
         requested: float = getattr(exception, "retry_after", None) or 0

@@ -1,5 +1,6 @@
 """The resources of a process: opened once by `wiring`, closed once."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -8,7 +9,7 @@ from uuid import UUID
 from cryptography.fernet import Fernet
 from fastapi import Depends, FastAPI, Request
 
-from app.core.background_tasks import Background
+from app.core.background_tasks import Background, SupervisedTask
 from app.core.config import Config
 from app.core.database.database import Database
 from app.core.observability.active_users import ActiveUsers
@@ -57,7 +58,10 @@ class Resources:
     active_users: ActiveUsers = field(default_factory=ActiveUsers)
     background: Background = field(default_factory=Background)
     cache: TtlCache = field(default_factory=TtlCache)
+    supervised_tasks: list[SupervisedTask] = field(default_factory=list)
+    """The background work of this process. Readiness reports it."""
     checks: Mapping[str, Check] = field(default_factory=dict)
+    running_checks: dict[Check, asyncio.Task[bool]] = field(default_factory=dict)
     essential: frozenset[str] = frozenset({"database"})
     gauges: Sequence[Callable[[], Awaitable[None]]] = ()
 

@@ -195,7 +195,11 @@ MEM0_PROJECT = {
 RESPONSES: dict[str, object] = {
     "get_mem0_project": MEM0_PROJECT,
     "get_memory_export": {"diet": "vegetarian"},
-    "get_readiness": {"status": "ready", "checks": {"database": "ok", "index": "ok"}},
+    "get_readiness": {
+        "status": "ready",
+        "checks": {"database": "ok", "index": "ok"},
+        "tasks": {"jobs": {"state": "running", "silent_seconds": 0.4, "restarts": 0}},
+    },
     "list_mem0_projects": [MEM0_PROJECT],
 }
 BY_TYPE: dict[str, object] = {"boolean": False, "integer": 0, "number": 0.0, "object": {}}

@@ -8,6 +8,7 @@ from app.adapters.in_process import InProcessCounters, InProcessShortTerm
 from app.adapters.redis import RedisCounters, RedisShortTerm, connect_redis
 from app.adapters.webhook_client import HttpWebhookClient
 from app.api_keys.lookup import StoredKeys
+from app.core.background_tasks import SupervisedTask
 from app.core.config import Config
 from app.core.database.database import Database
 from app.core.ports import Counters, ShortTerm
@@ -45,7 +46,8 @@ async def open_resources(
     `alone` refuses a second server on DATA_DIR. `rebuilding` accepts an index that was built with another embedder.
     """
     async with AsyncExitStack() as stack:
-        database = await open_database(settings, stack, alone=alone)
+        supervised_tasks: list[SupervisedTask] = []
+        database = await open_database(settings, stack, alone=alone, supervised=supervised_tasks)
         counters, short_term = open_short_term(settings, stack)
         embedder = await open_embedder(settings, stack)
         llm, extractor, model_checks, gauges = open_models(settings, stack)
@@ -58,6 +60,7 @@ async def open_resources(
         keys = StoredKeys(database, pepper(secret))
         keys.start()
         stack.push_async_callback(keys.close)
+        supervised_tasks += [index_queue.worker, keys.writer]
         yield Resources(
             config=build_config(settings),
             database=database,
@@ -77,6 +80,7 @@ async def open_resources(
             extractor=extractor,
             llm=llm,
             background=await open_background(stack),
+            supervised_tasks=supervised_tasks,
             checks={
                 "database": database.healthy,
                 "index": index.healthy,

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from app.adapters.embedded_postgres import BINARIES, EmbeddedPostgres
+from app.core.background_tasks import SupervisedTask
 from app.core.database.database import RUNTIME_ROLE, Database
 from app.core.database.migrations import migrate
 from app.core.errors import ConfigurationError
@@ -19,17 +20,24 @@ async def migrate_database(settings: Settings) -> list[str]:
         return await asyncio.to_thread(migrate, admin_url, [SHIM], [GRANTS])
 
 
-async def find_postgres(settings: Settings, stack: AsyncExitStack, *, alone: bool) -> tuple[str, str]:
+async def find_postgres(
+    settings: Settings, stack: AsyncExitStack, *, alone: bool, supervised: list[SupervisedTask] | None = None
+) -> tuple[str, str]:
     """The URL for the runtime role and the URL for migrations."""
     if settings.database_url is None:
-        return await start_embedded(settings, stack, alone=alone)
+        server = await start_embedded(settings, stack, alone=alone)
+        if supervised is not None:
+            supervised.append(server.watch)
+        return server.url(RUNTIME_ROLE), server.url("postgres")
     url = normalize_url(settings.database_url.get_secret_value(), "DATABASE_URL")
     admin = settings.admin_database_url
     return url, normalize_url(admin.get_secret_value(), "ADMIN_DATABASE_URL") if admin else url
 
 
-async def open_database(settings: Settings, stack: AsyncExitStack, *, alone: bool) -> Database:
-    url, admin_url = await find_postgres(settings, stack, alone=alone)
+async def open_database(
+    settings: Settings, stack: AsyncExitStack, *, alone: bool, supervised: list[SupervisedTask] | None = None
+) -> Database:
+    url, admin_url = await find_postgres(settings, stack, alone=alone, supervised=supervised)
     if settings.auto_migrate:
         await asyncio.to_thread(migrate, admin_url, [SHIM], [GRANTS])
     database = Database(url, pool_size=settings.database_pool_size)
@@ -37,13 +45,13 @@ async def open_database(settings: Settings, stack: AsyncExitStack, *, alone: boo
     return database
 
 
-async def start_embedded(settings: Settings, stack: AsyncExitStack, *, alone: bool) -> tuple[str, str]:
+async def start_embedded(settings: Settings, stack: AsyncExitStack, *, alone: bool) -> EmbeddedPostgres:
     if alone:
         claim_data_dir(settings.data_dir, stack)
     server = EmbeddedPostgres(settings.data_dir)
     await server.start()
     stack.push_async_callback(server.stop)
-    return server.url(RUNTIME_ROLE), server.url("postgres")
+    return server
 
 
 def postgres_binary(name: str) -> Path:

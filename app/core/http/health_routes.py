@@ -1,14 +1,22 @@
 """Liveness, readiness, metrics and the welcome page of the API."""
 
+import asyncio
+
+import structlog
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
+from app.core.background_tasks import SupervisedTask, TaskState
+from app.core.errors import AppError
 from app.core.observability.metrics import ACTIVE_USERS, JOBS_WAITING, POOL_IN_USE, POOL_SIZE, REGISTRY
-from app.core.resources import Resources, ResourcesDep
+from app.core.resources import Check, Resources, ResourcesDep
 
+log = structlog.get_logger()
+CHECK_TIMEOUT_SECONDS = 1.5
 router = APIRouter(tags=["Health"])
 COUNT_JOBS_BY_STATUS_SQL = text("""
 select status.name, count(j.id) from unnest(array['todo', 'doing', 'failed']) as status (name)
@@ -28,9 +36,17 @@ class Health(BaseModel):
     status: str = "ok"
 
 
+class TaskReport(BaseModel):
+    state: TaskState
+    silent_seconds: float
+    """The age of its last sign of life."""
+    restarts: int
+
+
 class Readiness(BaseModel):
     status: str
     checks: dict[str, str]
+    tasks: dict[str, TaskReport]
 
 
 @router.head("/", include_in_schema=False)
@@ -50,11 +66,20 @@ async def get_health() -> Health:
 @router.head("/v1/ready", include_in_schema=False)
 @router.get("/v1/ready", responses={503: {"model": Readiness}})
 async def get_readiness(resources: ResourcesDep) -> JSONResponse:
-    """Reports the state of each dependency. The status is 503 while a required dependency is unavailable."""
+    """Reports each dependency and each background task. The status is 503 while a required dependency is unavailable
+    or background work is not being done."""
     checks = {name: ("ok" if await check() else "unavailable") for name, check in resources.checks.items()}
-    not_ready = any(checks[name] != "ok" for name in resources.essential)
+    tasks = {task.name: report_task(task) for task in resources.supervised_tasks}
+    not_ready = any(checks[name] != "ok" for name in resources.essential) or any(
+        task.state is not TaskState.RUNNING for task in tasks.values()
+    )
     state = "not ready" if not_ready else "ready" if all(value == "ok" for value in checks.values()) else "degraded"
-    return JSONResponse(Readiness(status=state, checks=checks).model_dump(), 503 if not_ready else 200)
+    readiness = Readiness(status=state, checks=checks, tasks=tasks)
+    return JSONResponse(readiness.model_dump(), 503 if not_ready else 200)
+
+
+def report_task(task: SupervisedTask) -> TaskReport:
+    return TaskReport(state=task.state(), silent_seconds=round(task.seconds_since_beat(), 1), restarts=task.restarts)
 
 
 @router.get("/metrics", response_class=Response)

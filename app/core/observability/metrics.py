@@ -21,6 +21,9 @@ POOL_SIZE = Gauge("keepsake_database_connections", "Connections the pool may ope
 POOL_IN_USE = Gauge("keepsake_database_connections_in_use", "Connections in use", registry=REGISTRY)
 JOBS = Counter("keepsake_jobs", "Jobs run", ["task", "outcome"], registry=REGISTRY)
 JOBS_WAITING = Gauge("keepsake_jobs_waiting", "Jobs not finished", ["status"], registry=REGISTRY)
+TASK_RESTARTS = Counter(
+    "keepsake_task_restarts", "Background tasks that ended and were started again", ["task"], registry=REGISTRY
+)
 MODEL_BREAKER = Enum(
     "keepsake_model_breaker",
     "State of the circuit breaker: closed sends requests, open refuses them, half_open sends one",

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core.background_tasks import stop_task
+from app.core.background_tasks import SupervisedTask
 from app.core.database.database import Database
 from app.core.errors import AppError
 from app.core.ports import Embedder, IndexChange, IndexEntry, IndexRemoval, IndexUpsert, VectorIndex
@@ -26,6 +26,7 @@ log = structlog.get_logger()
 BATCH_SIZE = 32
 MAX_WAITING = 4096
 IDLE_SECONDS = 5.0
+SILENT_AFTER_SECONDS = 120.0
 MARK_INDEXED_SQL = text("""
 update memories set state = 'indexed'
 from unnest(cast(:ids as uuid[]), cast(:versions as timestamptz[])) as done (id, version)
@@ -50,11 +51,10 @@ class Indexer:
         self._index = index
         self._idle_seconds = idle_seconds
         self._queue = ChangeQueue()
-        self._worker: asyncio.Task[None] | None = None
+        self.worker = SupervisedTask("indexer", self._work, silent_after_seconds=SILENT_AFTER_SECONDS)
 
     def start(self) -> None:
-        self._worker = asyncio.create_task(self._work())
-        self._worker.add_done_callback(self._restart)
+        self.worker.start()
 
     async def put(self, changes: Sequence[IndexChange], *, from_chat: bool = False) -> None:
         """Waits while the queue is too long, which slows the writer down. A cancelled caller loses no change."""
@@ -70,19 +70,12 @@ class Indexer:
         return len(self._queue)
 
     async def close(self) -> None:
-        if self._worker is None:
-            return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._queue.wait_until_empty(), timeout=10)
-        await stop_task(self._worker)
-
-    def _restart(self, ended: asyncio.Task[None]) -> None:
-        """Searches wait for the worker, so it never stays down. A dropped batch is still pending in the ledger."""
-        if not ended.cancelled() and (error := ended.exception()):
-            log.error("memory.indexer_ended", exc_info=error)
-            self.start()
+        await self.worker.stop()
 
     async def _work(self) -> None:
+        """Searches wait for it. If it fails, the batch that it drops is still pending in the ledger."""
         while True:
             batch = await self._queue.take_batch(BATCH_SIZE, self._idle_seconds)
             try:
@@ -92,6 +85,7 @@ class Indexer:
                 log.warning("memory.indexing_failed", count=len(batch), exc_info=error)
             finally:
                 await self._queue.mark_done(batch)
+            self.worker.beat()
 
     async def _apply(self, batch: Sequence[IndexChange]) -> None:
         changes = latest_changes(batch)
