@@ -14,7 +14,7 @@ def keep_files_private(data_dir: Path) -> None:
     """Close new files to other users, whatever creates them, and those that earlier versions created."""
     os.umask(0o077)
     for path in _own_paths(data_dir):
-        with contextlib.suppress(FileNotFoundError, PermissionError):  # a running server replaces files
+        with contextlib.suppress(OSError):  # a running server replaces files, and DATA_DIR is checked later
             mode = path.lstat().st_mode
             if not stat.S_ISLNK(mode) and mode & 0o077:
                 path.chmod(stat.S_IMODE(mode) & ~0o077)
