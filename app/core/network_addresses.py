@@ -19,6 +19,17 @@ def is_public(text: str) -> bool:
     return address.is_global and not internal
 
 
+def network_of(text: str) -> str:
+    """What a limit counts as one client: an IPv4 address, or an IPv6 /64, of which a client has every address."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return text
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(address.ipv4_mapped or ipaddress.IPv6Network((address, 64), strict=False))
+    return str(address)
+
+
 def may_be_public(host: str) -> bool:
     """Checks without resolving the name. True for host names, which may resolve to any address."""
     host = host.rstrip(".").lower()

@@ -13,6 +13,7 @@ from fastapi import Request
 from slowapi import Limiter
 
 from app.core.errors import ConfigurationError, TooManyRequests
+from app.core.network_addresses import network_of
 from app.core.observability.metrics import LIMITS_UNAVAILABLE, THROTTLED
 from app.core.ports import Counters
 
@@ -66,7 +67,7 @@ class RateLimits:
     async def admit_unauthenticated(self, address: str) -> None:
         """Unauthenticated requests are limited per IP address. They do not count towards the global limit, which anyone
         could otherwise use up for all callers."""
-        await self._admit([(self._unauthenticated, address)])
+        await self._admit([(self._unauthenticated, network_of(address))])
 
     async def admit_chat(self, user: str) -> Allowance | None:
         return await self._admit([(self._chat, user)])
@@ -107,7 +108,7 @@ def client_address(request: Request) -> str:
 
 def _address_and_limit(request: Request) -> str:
     """slowapi passes this key to `auth_limit`, so a setting can determine the limit of a decorator."""
-    return f"{request.app.state.auth_limit}|{client_address(request)}"
+    return f"{request.app.state.auth_limit}|{network_of(client_address(request))}"
 
 
 def auth_limit(key: str) -> str:

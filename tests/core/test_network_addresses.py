@@ -1,6 +1,6 @@
 import pytest
 
-from app.core.network_addresses import is_public, may_be_public
+from app.core.network_addresses import is_public, may_be_public, network_of
 
 OURS = [
     *(
@@ -42,3 +42,18 @@ def test_internal_host_is_recognised_without_resolving(host: str) -> None:
 @pytest.mark.parametrize("host", ["example.com", "localhost.example.com", "1e100.net", *THE_WORLDS])
 def test_other_host_names_may_be_public(host: str) -> None:
     assert may_be_public(host)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:0:1:ffff::7", "2001:db8:0:1::/64"),
+        ("2001:db8:0:1::%eth0", "2001:db8:0:1::/64"),
+        ("testclient", "testclient"),
+        ("", ""),
+    ],
+)
+def test_network_of_a_client_is_what_limits_count(address: str, network: str) -> None:
+    assert network_of(address) == network

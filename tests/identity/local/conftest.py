@@ -32,6 +32,7 @@ class Mailbox:
     """A mailer that keeps its e-mails."""
 
     mails: list[Mail] = field(default_factory=list)
+    can_send: bool = True
 
     async def send(self, mail: Mail) -> None:
         self.mails.append(mail)

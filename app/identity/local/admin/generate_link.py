@@ -74,9 +74,9 @@ def _link_json(
     link_kind = "email_change" if kind.startswith("email_change") else kind
     return {
         **user_json(account),
-        "action_link": action_link(provider.settings, token.token_hash, link_kind, redirect),
+        "action_link": action_link(provider.settings, token.link_token, link_kind, redirect),
         "email_otp": token.code,
-        "hashed_token": token.token_hash,
+        "hashed_token": token.link_token,
         "verification_type": kind,
         "redirect_to": redirect,
     }

@@ -11,6 +11,8 @@ from app.identity.local.storage.one_time_tokens import TokenType
 async def recover(provider: IdentityProvider, body: EmailBody, redirect_to: str | None) -> None:
     email = read_email(body.email)
     await provider.lockout.mail("recovery", email, provider.settings.mail_interval_seconds)
+    if not provider.outbox.is_ready():
+        return
     async with provider.database.system() as tx:
         account = await AccountRepository(tx).by_email(email)
         if account is None or account.deleted_at is not None:
@@ -25,6 +27,8 @@ async def resend(provider: IdentityProvider, body: ResendBody, redirect_to: str 
         raise invalid("Missing one of these types: signup, email_change")
     email = read_email(body.email)
     await provider.lockout.mail(body.type, email, provider.settings.mail_interval_seconds)
+    if not provider.outbox.is_ready():
+        return
     async with provider.database.system() as tx:
         account = await AccountRepository(tx).by_email(email)
     if account is None:
@@ -50,6 +54,8 @@ async def send_email_change(
     recipients = [(email, TokenType.EMAIL_NEW)]
     if provider.settings.secure_email_change:
         recipients.append((account.email, TokenType.EMAIL_CURRENT))
+    if not provider.outbox.is_ready():
+        return
     async with provider.database.system() as tx:
         await AccountRepository(tx).change(account.id, email_change=email, email_change_confirm_status=0)
         issued = [(to, await provider.one_time(tx).issue(account.id, to, kind)) for to, kind in recipients]
@@ -59,6 +65,8 @@ async def send_email_change(
 
 async def reauthenticate(provider: IdentityProvider, current: AuthenticatedAccount) -> None:
     await provider.lockout.mail("reauthentication", current.account.email, provider.settings.mail_interval_seconds)
+    if not provider.outbox.is_ready():
+        return
     async with provider.database.system() as tx:
         token = await provider.one_time(tx).issue(current.account.id, current.account.email, TokenType.REAUTHENTICATION)
     provider.outbox.put(code_mail(current.account.email, token))

@@ -65,10 +65,11 @@ async def _sign_up_unconfirmed(
     await provider.lockout.mail("signup", new.email, provider.settings.mail_interval_seconds)
     async with provider.database.system() as tx:
         account, token = await _await_confirmation(provider, tx, new)
-    if token is None:
+    if account.email_confirmed_at is not None:
         return _fake_user_json(account, new)
-    redirect = choose_redirect(provider.settings, redirect_to)
-    provider.outbox.put(link_mail(provider.settings, new.email, "signup", token, redirect))
+    if token is not None:
+        redirect = choose_redirect(provider.settings, redirect_to)
+        provider.outbox.put(link_mail(provider.settings, new.email, "signup", token, redirect))
     return user_json(account)
 
 
@@ -80,7 +81,7 @@ async def _await_confirmation(
     account = await accounts.add(new) or await accounts.by_email(new.email)
     if account is None:
         raise IdentityError(409, "conflict", "The account changed during the request. Try again.")
-    if account.email_confirmed_at is not None:
+    if account.email_confirmed_at is not None or not provider.outbox.is_ready():
         return account, None
     token = await provider.one_time(tx).issue(account.id, new.email, TokenType.CONFIRMATION)
     return await accounts.get(account.id), token

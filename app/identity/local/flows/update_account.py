@@ -10,7 +10,7 @@ from app.identity.local.provider import AuthenticatedAccount, IdentityProvider
 from app.identity.local.schemas import UserBody, merge_metadata, read_email, user_json
 from app.identity.local.security.passwords import check_rules
 from app.identity.local.storage.accounts import AccountRepository, AccountRow, email_exists
-from app.identity.local.storage.one_time_tokens import TokenType, hash_code
+from app.identity.local.storage.one_time_tokens import TokenType
 from app.identity.local.storage.sessions import RequestOrigin
 
 RECENT_SIGN_IN = dt.timedelta(hours=24)
@@ -86,10 +86,11 @@ async def _require_nonce(provider: IdentityProvider, current: AuthenticatedAccou
         return
     if not body.nonce:
         raise IdentityError(400, "reauthentication_needed", "Password update requires reauthentication")
-    await provider.lockout.guess(f"nonce:{current.account.email}", str(current.account.id))
+    account = current.account
+    await provider.lockout.guess_code(f"nonce:{account.email}", str(account.id))
     async with provider.database.system() as tx:
-        token_hash = hash_code(current.account.email, body.nonce)
-        if await provider.one_time(tx).spend(token_hash, (TokenType.REAUTHENTICATION,), current.account.id) is None:
+        tokens, kinds = provider.one_time(tx), (TokenType.REAUTHENTICATION,)
+        if await tokens.spend_code(account.email, body.nonce, kinds, account.id) is None:
             raise IdentityError(422, "reauthentication_not_valid", "Nonce has expired or is invalid")
 
 

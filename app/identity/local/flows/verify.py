@@ -1,17 +1,14 @@
 """Use a token or code from an e-mail: it confirms the address and signs the account in."""
 
-import re
-
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.identity.local.errors import IdentityError, invalid
 from app.identity.local.provider import IdentityProvider, grant_session, session_json
 from app.identity.local.schemas import VerifyBody, read_email
 from app.identity.local.storage.accounts import AccountRepository, AccountRow
-from app.identity.local.storage.one_time_tokens import SpentToken, TokenType, hash_code
+from app.identity.local.storage.one_time_tokens import SpentToken, TokenType
 from app.identity.local.storage.sessions import RequestOrigin, SessionGrant
 
-TOKEN_HASH = re.compile(r"[0-9a-f]{56}")
 FIRST_ADDRESS_CONFIRMED = "Confirmation link accepted. Please proceed to confirm link sent to the other email"
 TYPES = {
     "signup": (TokenType.CONFIRMATION,),
@@ -27,33 +24,48 @@ async def verify(provider: IdentityProvider, body: VerifyBody, origin: RequestOr
     """Return a session, or None if the other address must still confirm a change."""
     if body.type not in TYPES:
         raise invalid("Verify requires a verification type")
-    token_hash = await _token_hash(provider, body, origin)
+    email = _read_email_of_code(body)
+    await _count_guess(provider, email, origin)
     async with provider.database.system() as tx:
-        confirmed = await _confirm(provider, tx, body.type, token_hash, origin)
-    if body.email:
-        await provider.lockout.guessed_right(f"code:{read_email(body.email)}", origin.address)
+        confirmed = await _confirm(provider, tx, body, email, origin)
+    if email is None:
+        await provider.lockout.guessed_link_right(origin.address)
+    else:
+        await provider.lockout.guessed_code_right(email, origin.address)
     return None if confirmed is None else session_json(provider, *confirmed)
 
 
-async def _token_hash(provider: IdentityProvider, body: VerifyBody, origin: RequestOrigin) -> str:
-    """A link contains the hash. A typed code has only six digits, so guesses are limited."""
+def _read_email_of_code(body: VerifyBody) -> str | None:
+    """The address that a typed code was sent to. None for the token of a link."""
     if body.token_hash:
-        return body.token_hash
+        return None
     if not body.token:
         raise invalid("Verify requires a token or a token hash")
     if not body.email:
         raise invalid("Only an email address or phone number should be provided on verify")
-    email = read_email(body.email)
-    await provider.lockout.guess(f"code:{email}", origin.address)
-    return hash_code(email, body.token.replace("-", ""))
+    return read_email(body.email)
+
+
+async def _count_guess(provider: IdentityProvider, email: str | None, origin: RequestOrigin) -> None:
+    if email is None:
+        await provider.lockout.guess_link(origin.address)
+    else:
+        await provider.lockout.guess_code(email, origin.address)
+
+
+async def _spend(
+    provider: IdentityProvider, tx: AsyncSession, body: VerifyBody, email: str | None
+) -> SpentToken | None:
+    if email is None:
+        return await provider.one_time(tx).spend_link(body.token_hash or "", TYPES[body.type])
+    return await provider.one_time(tx).spend_code(email, (body.token or "").replace("-", ""), TYPES[body.type])
 
 
 async def _confirm(
-    provider: IdentityProvider, tx: AsyncSession, kind: str, token_hash: str, origin: RequestOrigin
+    provider: IdentityProvider, tx: AsyncSession, body: VerifyBody, email: str | None, origin: RequestOrigin
 ) -> tuple[AccountRow, SessionGrant] | None:
-    accounts = AccountRepository(tx)
-    valid = TOKEN_HASH.fullmatch(token_hash) is not None
-    spent = await provider.one_time(tx).spend(token_hash, TYPES[kind]) if valid else None
+    accounts, kind = AccountRepository(tx), body.type
+    spent = await _spend(provider, tx, body, email)
     if spent is None:
         raise IdentityError(403, "otp_expired", "Token has expired or is invalid")
     account = await accounts.get(spent.account_id)

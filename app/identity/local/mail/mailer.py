@@ -25,6 +25,9 @@ class Mail:
 
 
 class Mailer(Protocol):
+    @property
+    def can_send(self) -> bool: ...
+
     async def send(self, mail: Mail) -> None: ...
 
 
@@ -32,7 +35,7 @@ class LogMailer:
     """For installations without a mail server. A link grants access, so only a development machine may log it."""
 
     def __init__(self, *, development: bool) -> None:
-        self._development = development
+        self.can_send = self._development = development
 
     async def send(self, mail: Mail) -> None:
         if self._development:
@@ -52,6 +55,8 @@ class SmtpSettings:
 
 
 class SmtpMailer:
+    can_send = True
+
     def __init__(self, settings: SmtpSettings) -> None:
         self._settings = settings
 
@@ -88,6 +93,12 @@ class Outbox:
         self._mailer = mailer
         self._limit = limit
         self._sending: set[asyncio.Task[None]] = set()
+
+    def is_ready(self) -> bool:
+        """Where no e-mail can be sent, no token is issued: nobody could receive it, and it could only be guessed."""
+        if not self._mailer.can_send:
+            log.error("identity.mail_not_configured", remedy="set SMTP_HOST")
+        return self._mailer.can_send
 
     def put(self, mail: Mail) -> None:
         if len(self._sending) >= self._limit:

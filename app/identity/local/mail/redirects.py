@@ -42,8 +42,8 @@ def _split(url: str) -> SplitResult | None:
         return None
 
 
-def action_link(settings: IdentitySettings, token_hash: str, kind: str, redirect_to: str) -> str:
-    query = urlencode({"token": token_hash, "type": kind, "redirect_to": redirect_to})
+def action_link(settings: IdentitySettings, link_token: str, kind: str, redirect_to: str) -> str:
+    query = urlencode({"token": link_token, "type": kind, "redirect_to": redirect_to})
     return f"{settings.issuer}/verify?{query}"
 
 
@@ -61,7 +61,7 @@ MAIL_TEXTS = {
 
 
 def link_mail(settings: IdentitySettings, to: str, kind: str, token: OneTimeToken, redirect_to: str) -> Mail:
-    link = action_link(settings, token.token_hash, kind, redirect_to)
+    link = action_link(settings, token.link_token, kind, redirect_to)
     minutes = settings.one_time_token_seconds // 60
     text = (
         f"{MAIL_TEXTS[kind].introduction}\n\n{link}\n\nOr enter this code: {token.code}\n\n"

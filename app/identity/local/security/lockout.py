@@ -8,8 +8,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from app.core.network_addresses import network_of
 from app.core.ports import ShortTerm
 from app.identity.local.errors import IdentityError
+
+CODES = "guess:codes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,8 @@ class LockoutLimits:
     guesses_per_account: int = 10
     guesses_per_address: int = 100
     guess_window_seconds: int = 900
+    code_guesses_in_total: int = 1000
+    """Wrong codes of six digits for all accounts together. Links have 256 bits and keep working."""
     free_guesses: int = 3
     """After this many wrong guesses for an account, each further response is delayed."""
     slowest_seconds: float = 2.0
@@ -43,19 +48,36 @@ class Lockout:
     async def guess(self, account: str, address: str) -> None:
         """Call before checking a password or a code. Raises a 429 error after too many guesses."""
         limits = self._limits
-        await self._count(f"guess:address:{address}", limits.guesses_per_address, limits.guess_window_seconds)
+        await self.guess_link(address)
         count = await self._count(_account_key(account), limits.guesses_per_account, limits.guess_window_seconds)
         if count > limits.free_guesses:
             await asyncio.sleep(min(limits.slowest_seconds, 0.1 * 2 ** (count - limits.free_guesses)))
 
+    async def guess_code(self, account: str, address: str) -> None:
+        """Call before checking a code of six digits, which can be guessed across many accounts."""
+        await self.guess(f"code:{account}", address)
+        await self._count(CODES, self._limits.code_guesses_in_total, self._limits.guess_window_seconds)
+
+    async def guess_link(self, address: str) -> None:
+        """Call before checking a token, which belongs to no account that could be locked."""
+        limits = self._limits
+        await self._count(_address_key(address), limits.guesses_per_address, limits.guess_window_seconds)
+
     async def guessed_right(self, account: str, address: str) -> None:
         await self._memory.delete(f"identity:{_account_key(account)}")
-        await self._uncount(f"guess:address:{address}")
+        await self.guessed_link_right(address)
+
+    async def guessed_code_right(self, account: str, address: str) -> None:
+        await self.guessed_right(f"code:{account}", address)
+        await self._uncount(CODES)
+
+    async def guessed_link_right(self, address: str) -> None:
+        await self._uncount(_address_key(address))
 
     async def request(self, address: str) -> None:
         """Call before expensive work that needs no credential."""
         limits = self._limits
-        await self._count(f"request:{address}", limits.requests_per_address, limits.request_window_seconds)
+        await self._count(f"request:{network_of(address)}", limits.requests_per_address, limits.request_window_seconds)
 
     async def mail(self, kind: str, email: str, seconds: int) -> None:
         """Limits e-mails of one kind, for unknown addresses too, so that the response does not reveal accounts."""
@@ -92,6 +114,10 @@ def _too_many(code: str, seconds: float) -> IdentityError:
     wait = max(1, math.ceil(seconds))
     message = f"For security purposes, you can only request this after {wait} seconds."
     return IdentityError(429, code, message, retry_after=wait)
+
+
+def _address_key(address: str) -> str:
+    return f"guess:address:{network_of(address)}"
 
 
 def _account_key(account: str) -> str:

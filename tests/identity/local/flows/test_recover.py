@@ -1,7 +1,17 @@
 import pytest
+from sqlalchemy import text
 from supabase_auth.errors import AuthApiError
 
-from tests.identity.local.conftest import PASSWORD, MakeProvider, Provider, new_email, sign_up_unconfirmed
+from app.core.database.database import Database
+from tests.identity.local.conftest import (
+    PASSWORD,
+    MakeProvider,
+    Provider,
+    create_account,
+    new_email,
+    sign_in_as,
+    sign_up_unconfirmed,
+)
 
 
 async def test_recovery_signs_in_and_allows_a_new_password(provider: Provider) -> None:
@@ -45,3 +55,22 @@ async def test_confirmation_can_be_resent_until_it_is_used(mailing: Provider) ->
     assert len(mailing.mailbox.mails) == 2
     refused = await mailing.http.post("/resend", json={"type": "recovery", "email": email})
     assert refused.status_code == 400
+
+
+async def test_nothing_is_issued_where_no_mail_can_be_sent(make_provider: MakeProvider, database: Database) -> None:
+    provider = await make_provider(autoconfirm=False)
+    user = await create_account(provider)
+    token = await sign_in_as(provider, user)
+    provider.mailbox.can_send = False
+    await sign_up_unconfirmed(provider, unconfirmed := new_email())
+    await provider.client().reset_password_for_email(str(user.email))
+    await provider.client().resend({"type": "signup", "email": unconfirmed})
+    headers = {"Authorization": f"Bearer {token}"}
+    assert (await provider.http.get("/reauthenticate", headers=headers)).status_code == 200
+    assert (await provider.http.put("/user", json={"email": new_email()}, headers=headers)).status_code == 200
+    await provider.identity.outbox.drain()
+    assert provider.mailbox.mails == []
+    issued = text("select count(*) from auth.one_time_tokens where relates_to = any(:addresses) or user_id = :account")
+    async with database.system() as tx:
+        values = {"addresses": [unconfirmed, user.email], "account": user.id}
+        assert await tx.scalar(issued, values) == 0

@@ -5,6 +5,8 @@ from sqlalchemy import text
 from supabase_auth.errors import AuthApiError
 
 from app.core.database.database import Database
+from app.identity.local.security.lockout import LockoutLimits
+from app.identity.local.storage.one_time_tokens import hash_code
 from tests.identity.local.conftest import (
     PASSWORD,
     MakeProvider,
@@ -171,3 +173,70 @@ async def test_link_redirects_to_the_site_with_a_session(mailing: Provider) -> N
     assert "type=signup" in target
     again = await mailing.http.get(await mailing.link())
     assert "error_code=otp_expired" in again.headers["Location"]
+
+
+async def test_link_cannot_be_computed_from_the_address_and_the_code(mailing: Provider, database: Database) -> None:
+    email = new_email()
+    await sign_up_unconfirmed(mailing, email)
+    code, link_token = await mailing.code(), await mailing.token_hash()
+    guessable = hash_code(email, code)
+    assert link_token != guessable
+    assert len(bytes.fromhex(link_token)) == 32
+    for wrong in (guessable, code):
+        with pytest.raises(AuthApiError) as refused:
+            await mailing.client().verify_otp({"token_hash": wrong, "type": "signup"})
+        assert refused.value.code == "otp_expired"
+    async with database.system() as tx:
+        stored = set(await tx.scalars(text("select token_hash from auth.one_time_tokens")))
+    assert {link_token, code, guessable}.isdisjoint(stored)
+    await mailing.client().verify_otp({"token_hash": link_token, "type": "signup"})
+
+
+async def test_code_and_link_of_one_mail_work_once_together(mailing: Provider) -> None:
+    email = new_email()
+    await sign_up_unconfirmed(mailing, email)
+    token = await mailing.token_hash()
+    await mailing.client().verify_otp({"email": email, "token": await mailing.code(), "type": "email"})
+    with pytest.raises(AuthApiError) as refused:
+        await mailing.client().verify_otp({"token_hash": token, "type": "email"})
+    assert refused.value.code == "otp_expired"
+
+
+@pytest.mark.parametrize("way", ["post", "get"])
+async def test_link_guesses_are_limited_per_address(make_provider: MakeProvider, way: str) -> None:
+    limits = LockoutLimits(guesses_per_address=20, requests_per_address=10_000)
+    provider = await make_provider(autoconfirm=False, limits=limits)
+    await sign_up_unconfirmed(provider, new_email())
+    token = await provider.token_hash()
+    for number in range(20):
+        wrong = hash_code("someone", str(number))
+        if way == "post":
+            answer = await provider.http.post("/verify", json={"type": "signup", "token_hash": wrong})
+            assert (answer.status_code, answer.json()["error_code"]) == (403, "otp_expired")
+        else:
+            answer = await provider.http.get("/verify", params={"type": "signup", "token": wrong})
+            assert "error_code=otp_expired" in answer.headers["Location"]
+    with pytest.raises(AuthApiError) as refused:
+        await provider.client().verify_otp({"token_hash": token, "type": "signup"})
+    assert refused.value.status == 429
+
+
+async def test_code_guesses_are_limited_in_total_and_links_go_on(make_provider: MakeProvider) -> None:
+    limits = LockoutLimits(code_guesses_in_total=5, free_guesses=1_000, requests_per_address=10_000)
+    provider = await make_provider(autoconfirm=False, limits=limits)
+    await sign_up_unconfirmed(provider, new_email())
+    token = await provider.token_hash()
+    wrong = {"type": "email", "token": "000000"}
+    answers = [await provider.http.post("/verify", json={**wrong, "email": new_email()}) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [403] * 5 + [429]
+    assert (await provider.client().verify_otp({"token_hash": token, "type": "signup"})).session is not None
+
+
+async def test_correct_codes_and_links_are_not_counted(make_provider: MakeProvider) -> None:
+    limits = LockoutLimits(code_guesses_in_total=1, guesses_per_address=1, requests_per_address=10_000)
+    provider = await make_provider(autoconfirm=False, limits=limits)
+    for _ in range(3):
+        await sign_up_confirmed(provider, new_email())
+        await sign_up_unconfirmed(provider, email := new_email())
+        proof = {"email": email, "token": await provider.code(), "type": "email"}
+        assert (await provider.http.post("/verify", json=proof)).status_code == 200

@@ -58,3 +58,16 @@ async def test_wrong_guesses_are_delayed_before_they_are_refused() -> None:
         await asyncio.sleep(0)
     assert not slow.done()
     await slow
+
+
+async def test_ipv6_addresses_of_one_network_are_counted_together() -> None:
+    lockout = Lockout(InProcessShortTerm(), LockoutLimits(guesses_per_address=2, requests_per_address=2))
+    for number in (1, 2):
+        await lockout.guess(f"person {number}", f"2001:db8:0:1::{number}")
+        await lockout.request(f"2001:db8:0:1::{number}")
+    with pytest.raises(IdentityError):
+        await lockout.guess("ada", "2001:db8:0:1:ffff::3")
+    with pytest.raises(IdentityError):
+        await lockout.request("2001:db8:0:1:ffff::3")
+    await lockout.guess("ada", "2001:db8:0:2::1")
+    await lockout.request("2001:db8:0:2::1")
