@@ -8,10 +8,8 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.background_tasks import SupervisedTask, TaskState
-from app.core.errors import AppError
 from app.core.observability.metrics import ACTIVE_USERS, JOBS_WAITING, POOL_IN_USE, POOL_SIZE, REGISTRY
 from app.core.resources import Check, Resources, ResourcesDep
 
@@ -68,7 +66,7 @@ async def get_health() -> Health:
 async def get_readiness(resources: ResourcesDep) -> JSONResponse:
     """Reports each dependency and each background task. The status is 503 while a required dependency is unavailable
     or background work is not being done."""
-    checks = {name: ("ok" if await check() else "unavailable") for name, check in resources.checks.items()}
+    checks = await run_checks(resources)
     tasks = {task.name: report_task(task) for task in resources.supervised_tasks}
     not_ready = any(checks[name] != "ok" for name in resources.essential) or any(
         task.state is not TaskState.RUNNING for task in tasks.values()
@@ -76,6 +74,29 @@ async def get_readiness(resources: ResourcesDep) -> JSONResponse:
     state = "not ready" if not_ready else "ready" if all(value == "ok" for value in checks.values()) else "degraded"
     readiness = Readiness(status=state, checks=checks, tasks=tasks)
     return JSONResponse(readiness.model_dump(), 503 if not_ready else 200)
+
+
+async def run_checks(resources: Resources) -> dict[str, str]:
+    """A check that hangs counts as failed. It goes on in the background, and later requests wait for the same run."""
+    runs = {name: start_check(resources, check) for name, check in resources.checks.items()}
+    await asyncio.wait(runs.values(), timeout=CHECK_TIMEOUT_SECONDS)
+    return {name: "ok" if run.done() and run.result() else "unavailable" for name, run in runs.items()}
+
+
+def start_check(resources: Resources, check: Check) -> asyncio.Task[bool]:
+    running = resources.running_checks
+    if check not in running:
+        running[check] = resources.background.start(guard_check(check))
+        running[check].add_done_callback(lambda _: running.pop(check))
+    return running[check]
+
+
+async def guard_check(check: Check) -> bool:
+    try:
+        return await check()
+    except Exception as error:  # readiness reports a dependency that fails in any way
+        log.warning("readiness.check_failed", exc_info=error)
+        return False
 
 
 def report_task(task: SupervisedTask) -> TaskReport:
