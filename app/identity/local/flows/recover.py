@@ -1,4 +1,7 @@
-"""Send e-mails on request. The response for an unknown address is the same, but no e-mail is sent."""
+"""Send e-mails on request. The response for an unknown address is the same, but no e-mail is sent.
+
+Accounts are looked up after the response, so that its time does not tell either who has one.
+"""
 
 from app.identity.local.errors import invalid
 from app.identity.local.mail.redirects import choose_redirect, code_mail, link_mail
@@ -11,8 +14,11 @@ from app.identity.local.storage.one_time_tokens import TokenType
 async def recover(provider: IdentityProvider, body: EmailBody, redirect_to: str | None) -> None:
     email = read_email(body.email)
     await provider.lockout.mail("recovery", email, provider.settings.mail_interval_seconds)
-    if not provider.outbox.is_ready():
-        return
+    if provider.outbox.is_ready():
+        provider.outbox.prepare(_send_recovery(provider, email, redirect_to))
+
+
+async def _send_recovery(provider: IdentityProvider, email: str, redirect_to: str | None) -> None:
     async with provider.database.system() as tx:
         account = await AccountRepository(tx).by_email(email)
         if account is None or account.deleted_at is not None:
@@ -27,15 +33,18 @@ async def resend(provider: IdentityProvider, body: ResendBody, redirect_to: str 
         raise invalid("Missing one of these types: signup, email_change")
     email = read_email(body.email)
     await provider.lockout.mail(body.type, email, provider.settings.mail_interval_seconds)
-    if not provider.outbox.is_ready():
-        return
+    if provider.outbox.is_ready():
+        provider.outbox.prepare(_resend(provider, body.type, email, redirect_to))
+
+
+async def _resend(provider: IdentityProvider, kind: str, email: str, redirect_to: str | None) -> None:
     async with provider.database.system() as tx:
         account = await AccountRepository(tx).by_email(email)
     if account is None:
         return
-    if body.type == "email_change" and account.email_change:
+    if kind == "email_change" and account.email_change:
         await send_email_change(provider, account, account.email_change, redirect_to)
-    if body.type == "signup" and account.email_confirmed_at is None:
+    if kind == "signup" and account.email_confirmed_at is None:
         await _send_confirmation(provider, account, redirect_to)
 
 

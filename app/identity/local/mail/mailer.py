@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from typing import Literal, Protocol
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 log = structlog.get_logger()
 
@@ -106,6 +107,14 @@ class Outbox:
             return
         self._start(self._send(mail))
 
+    def prepare(self, work: Coroutine[None, None, None]) -> None:
+        """Starts work that may end with an e-mail, such as looking up the account and issuing a token."""
+        if len(self._sending) >= self._limit:
+            work.close()
+            log.error("identity.mail_dropped", waiting=len(self._sending))
+        else:
+            self._start(_log_failure(work))
+
     async def drain(self) -> None:
         """Wait until every e-mail has been sent or has failed."""
         while self._sending:
@@ -121,3 +130,11 @@ class Outbox:
             await self._mailer.send(mail)
         except (OSError, smtplib.SMTPException) as error:
             log.error("identity.mail_failed", error=type(error).__name__)
+
+
+async def _log_failure(work: Coroutine[None, None, None]) -> None:
+    """The client has its response already."""
+    try:
+        await work
+    except SQLAlchemyError as error:
+        log.error("identity.mail_failed", error=type(error).__name__)
