@@ -33,7 +33,7 @@ def moment(key: dict[str, Any]) -> dt.datetime | None:
     return dt.datetime.fromisoformat(key["expires_at"]) if key["expires_at"] else None
 
 
-@pytest.mark.parametrize("expires_at", [LATEST.isoformat(), None])
+@pytest.mark.parametrize("expires_at", [LATEST.isoformat(), None], ids=["later", "never"])
 async def test_key_cannot_create_a_key_that_outlives_it(make_key: MakeKey, expires_at: str | None) -> None:
     weak = (await make_key(expires_at=LATER)).client
     refused = await weak.post(KEYS, json={"name": "x", "expires_at": expires_at})
@@ -49,7 +49,7 @@ async def test_key_that_a_key_creates_ends_with_it_unless_it_ends_earlier(make_k
     assert (await eternal.post(KEYS, json={"name": "x"})).json()["expires_at"] is None
 
 
-@pytest.mark.parametrize("expires_at", [LATEST.isoformat(), None])
+@pytest.mark.parametrize("expires_at", [LATEST.isoformat(), None], ids=["later", "never"])
 async def test_key_cannot_extend_its_own_expiry(make_key: MakeKey, expires_at: str | None) -> None:
     weak = (await make_key(expires_at=LATER)).client
     own = f"{KEYS}/{await own_id(weak, LATER)}"
