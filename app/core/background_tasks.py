@@ -92,35 +92,22 @@ class SupervisedTask:
         pause = self._first_pause
         while True:
             started_at = time.monotonic()
-            await self._run_once()
-            if _is_cancelled():
-                return
-            self._restarting = True
-            self.restarts += 1
-            TASK_RESTARTS.labels(self.name).inc()
+            # Errors are returned, and so is a cancellation that comes from inside the work. Stopping raises here.
+            (error,) = await asyncio.gather(self._work(), return_exceptions=True)
+            self._report_end(error)
             ran_long = time.monotonic() - started_at > MAX_PAUSE_SECONDS
             pause = self._first_pause if ran_long else pause
             await asyncio.sleep(pause)
             pause = min(2 * pause, MAX_PAUSE_SECONDS)
 
-    async def _run_once(self) -> None:
-        """An error of work that is being stopped is logged as well, so that it does not change the exit code."""
-        try:
-            await self._work()
-        except asyncio.CancelledError:
-            if _is_cancelled():
-                raise
-            log.error("task.cancelled", task=self.name)
-        except Exception as error:  # whatever ends the work, it must start again
-            log.error("task.failed", task=self.name, exc_info=error)
-        else:
+    def _report_end(self, error: BaseException | None) -> None:
+        self._restarting = True
+        self.restarts += 1
+        TASK_RESTARTS.labels(self.name).inc()
+        if error is None:
             log.warning("task.returned", task=self.name)
-
-
-def _is_cancelled() -> bool:
-    """Whether somebody cancelled this task, as opposed to a cancellation that came from inside its work."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+        else:
+            log.error("task.failed", task=self.name, exc_info=error)
 
 
 @contextlib.asynccontextmanager

@@ -1,7 +1,7 @@
 """The resources of a process: opened once by `wiring`, closed once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 from uuid import UUID
@@ -28,7 +28,7 @@ from app.core.ports import (
 from app.core.rate_limit import RateLimits
 from app.core.ttl_cache import TtlCache
 
-Check = Callable[[], Awaitable[bool]]
+Check = Callable[[], Coroutine[object, object, bool]]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from app.core.observability.metrics import ACTIVE_USERS, JOBS_WAITING, POOL_IN_U
 from app.core.resources import Check, Resources, ResourcesDep
 
 log = structlog.get_logger()
-CHECK_TIMEOUT_SECONDS = 1.5
+CHECK_TIMEOUT_SECONDS = 1.0
 router = APIRouter(tags=["Health"])
 COUNT_JOBS_BY_STATUS_SQL = text("""
 select status.name, count(j.id) from unnest(array['todo', 'doing', 'failed']) as status (name)
@@ -80,23 +80,25 @@ async def run_checks(resources: Resources) -> dict[str, str]:
     """A check that hangs counts as failed. It goes on in the background, and later requests wait for the same run."""
     runs = {name: start_check(resources, check) for name, check in resources.checks.items()}
     await asyncio.wait(runs.values(), timeout=CHECK_TIMEOUT_SECONDS)
-    return {name: "ok" if run.done() and run.result() else "unavailable" for name, run in runs.items()}
+    return {name: "ok" if run.done() and has_passed(run) else "unavailable" for name, run in runs.items()}
 
 
-def start_check(resources: Resources, check: Check) -> asyncio.Task[bool]:
+def start_check(resources: Resources, check: Check) -> "asyncio.Task[bool]":
     running = resources.running_checks
     if check not in running:
-        running[check] = resources.background.start(guard_check(check))
-        running[check].add_done_callback(lambda _: running.pop(check))
+        running[check] = resources.background.start(check())
+        running[check].add_done_callback(lambda run: (running.pop(check), has_passed(run)))
     return running[check]
 
 
-async def guard_check(check: Check) -> bool:
-    try:
-        return await check()
-    except Exception as error:  # readiness reports a dependency that fails in any way
+def has_passed(run: "asyncio.Task[bool]") -> bool:
+    """Looks at the error of every run, so that asyncio does not report it as never retrieved."""
+    if run.cancelled():
+        return False
+    if error := run.exception():
         log.warning("readiness.check_failed", exc_info=error)
         return False
+    return run.result()
 
 
 def report_task(task: SupervisedTask) -> TaskReport:
