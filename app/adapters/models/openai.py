@@ -44,6 +44,7 @@ OPTIONAL_PARAMETERS = (
     "response_format",
     "store",
 )
+RESPONSE_ERRORS = (openai.OpenAIError, json.JSONDecodeError, UnicodeDecodeError)
 T = TypeVar("T")
 
 
@@ -108,7 +109,7 @@ class Endpoint:
         self.breaker.admit()
         try:
             result = await request()
-        except (openai.OpenAIError, json.JSONDecodeError) as error:
+        except RESPONSE_ERRORS as error:
             return self.record_failure(error)
         except (asyncio.CancelledError, AppError):
             self.breaker.cancelled()
@@ -181,7 +182,7 @@ class OpenAIModel:
                         if text := cleaner.feed(_chunk_text(chunk)):
                             length += len(text)
                             yield Token(text)
-                except (openai.OpenAIError, json.JSONDecodeError) as error:
+                except RESPONSE_ERRORS as error:
                     raise self._endpoint.record_failure(error).error from None
                 if not finished:
                     raise incomplete_answer()
@@ -219,7 +220,7 @@ class OpenAIModel:
             await self._endpoint.client.with_options(timeout=3).models.list()
         except openai.APIStatusError as error:
             return error.status_code in (404, 405, 429)  # the server responds, without this route or over its limit
-        except (openai.OpenAIError, json.JSONDecodeError):
+        except RESPONSE_ERRORS:
             return False
         return True
 

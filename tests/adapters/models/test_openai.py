@@ -128,6 +128,25 @@ async def test_whole_answer_contains_only_text_that_can_be_stored(
     assert (await make_model().complete(HELLO, PLAIN)).text == "Nice 😀 half \ufffd"
 
 
+async def test_answer_that_is_not_utf8_is_an_unreadable_response() -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        chunk = b'{"choices": [{"index": 0, "delta": {"content": "Hi \xf0\x9f"}, "finish_reason": "stop"}]}'
+        streamed = b'"stream":true' in request.content
+        kind = "text/event-stream" if streamed else "application/json"
+        return httpx2.Response(
+            200, content=b"data: " + chunk + b"\n\n" if streamed else chunk, headers={"content-type": kind}
+        )
+
+    http = httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
+    model = OpenAIModel(Connection(api_key="sk-KEY", tries=1), model="any", http=http)
+    streamed = await fail(model)
+    with pytest.raises(AppError) as whole:
+        await model.complete(HELLO, PLAIN)
+    assert streamed.detail == whole.value.detail
+    assert model.breaker_state is BreakerState.CLOSED
+    await model.close()
+
+
 # ---------------------------------------------------------------- cancellation
 
 
