@@ -33,7 +33,7 @@ async def test_access_matches_the_table(method: str, path: str, builder: Builder
     wrong = []
     world = await builder.build()
     for place, asking in enumerate(world.credentials):
-        status, answer = await ask(anonymous, method, path, rule, world, world.credentials[place])
+        status, answer = await send_request(anonymous, method, path, rule, world, world.credentials[place])
         wanted = expected(rule, asking, f"{path}{rule.query}{json.dumps(rule.body)}")
         if not (status == wanted or (wanted == OK and (status < 300 or status in rule.also))):
             wrong.append(f"{asking.name}: {wanted} expected, got {status} {answer[:200]}")
@@ -42,7 +42,7 @@ async def test_access_matches_the_table(method: str, path: str, builder: Builder
     assert wrong == []
 
 
-async def ask(
+async def send_request(
     client: httpx.AsyncClient, method: str, path: str, rule: Rule, world: World, asking: Credential
 ) -> tuple[int, str]:
     for name, value in rule.fills:

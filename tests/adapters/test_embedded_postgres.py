@@ -14,17 +14,12 @@ import pytest_asyncio
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.core.errors import ConfigurationError
 from tests.adapters.postgres_child import using
-
-
-def ask(postgres_server: EmbeddedPostgres, sql: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(postgres_server.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
-        cursor = connection.execute(sql.encode())
-        return cursor.fetchall() if cursor.description else []
+from tests.sql import run_sql
 
 
 def answers(postgres_server: EmbeddedPostgres) -> bool:
     try:
-        return ask(postgres_server, "select 1") == [(1,)]
+        return run_sql(postgres_server.url("postgres"), "select 1") == [(1,)]
     except psycopg.OperationalError:
         return False
 
@@ -69,14 +64,16 @@ async def test_first_start_creates_the_database_and_a_second_reuses_it(
     data_dir: Path, postgres_server: EmbeddedPostgres
 ) -> None:
     await postgres_server.start()
-    ask(postgres_server, "create table kept (word text); insert into kept values ('here')")
-    assert ask(postgres_server, "show listen_addresses") == [("",)], "nobody reaches it over a network"
+    run_sql(postgres_server.url("postgres"), "create table kept (word text); insert into kept values ('here')")
+    assert run_sql(postgres_server.url("postgres"), "show listen_addresses") == [("",)], (
+        "nobody reaches it over a network"
+    )
     await postgres_server.stop()
     assert postmaster(data_dir) is None
     assert not [name for name in os.listdir(data_dir) if name.startswith(".initdb")], "nothing is left of making it"
 
     await postgres_server.start()
-    assert ask(postgres_server, "select word from kept") == [("here",)]
+    assert run_sql(postgres_server.url("postgres"), "select word from kept") == [("here",)]
 
 
 async def test_server_of_a_killed_process_is_adopted_and_stopped(
@@ -89,7 +86,7 @@ async def test_server_of_a_killed_process_is_adopted_and_stopped(
 
     await postgres_server.start()
     assert running(data_dir) == left_behind
-    assert ask(postgres_server, "select 1") == [(1,)]
+    assert run_sql(postgres_server.url("postgres"), "select 1") == [(1,)]
     await postgres_server.stop()
     assert postmaster(data_dir) is None
 
@@ -106,16 +103,18 @@ async def test_last_process_stops_the_server(data_dir: Path, postgres_server: Em
 async def test_concurrent_starts_share_one_server(data_dir: Path, postgres_server: EmbeddedPostgres) -> None:
     other = EmbeddedPostgres(data_dir)
     await asyncio.gather(postgres_server.start(), other.start())
-    assert ask(postgres_server, "select pg_postmaster_start_time()") == ask(other, "select pg_postmaster_start_time()")
+    assert run_sql(postgres_server.url("postgres"), "select pg_postmaster_start_time()") == run_sql(
+        other.url("postgres"), "select pg_postmaster_start_time()"
+    )
     await other.stop()
-    assert ask(postgres_server, "select 1") == [(1,)]
+    assert run_sql(postgres_server.url("postgres"), "select 1") == [(1,)]
 
 
 async def test_lock_file_with_the_pid_of_another_program_is_stale(
     data_dir: Path, postgres_server: EmbeddedPostgres
 ) -> None:
     await postgres_server.start()
-    ask(postgres_server, "create table kept ()")
+    run_sql(postgres_server.url("postgres"), "create table kept ()")
     await postgres_server.stop()
     owner = (data_dir / "postgres").stat()
     groups: list[str | int] | None = [] if os.geteuid() == 0 else None
@@ -126,7 +125,7 @@ async def test_lock_file_with_the_pid_of_another_program_is_stale(
     lock.chmod(0o600)
 
     await postgres_server.start()
-    assert ask(postgres_server, "select to_regclass('kept') is not null") == [(True,)]
+    assert run_sql(postgres_server.url("postgres"), "select to_regclass('kept') is not null") == [(True,)]
     assert stranger.returncode is None, "a stranger is left alone"
     stranger.kill()
     await stranger.wait()
@@ -140,7 +139,11 @@ async def test_children_of_a_crashed_server_are_killed(data_dir: Path, postgres_
     working = asyncio.create_task(busy.execute("do $$ begin loop perform 1; end loop; end $$"))
     await until(
         lambda: (
-            ask(postgres_server, "select 1 from pg_stat_activity where query like 'do %' and state = 'active'") != []
+            run_sql(
+                postgres_server.url("postgres"),
+                "select 1 from pg_stat_activity where query like 'do %' and state = 'active'",
+            )
+            != []
         )
     )
     orphan = psutil.Process(busy.info.backend_pid)
@@ -152,18 +155,18 @@ async def test_children_of_a_crashed_server_are_killed(data_dir: Path, postgres_
     assert not orphan.is_running()
     with pytest.raises(psycopg.OperationalError):
         await working
-    assert ask(other, "select 1") == [(1,)]
+    assert run_sql(other.url("postgres"), "select 1") == [(1,)]
     await other.stop()
 
 
 async def test_crashed_server_is_restarted(data_dir: Path, postgres_server: EmbeddedPostgres) -> None:
     await postgres_server.start()
-    ask(postgres_server, "create table kept (word text); insert into kept values ('here')")
+    run_sql(postgres_server.url("postgres"), "create table kept (word text); insert into kept values ('here')")
     first = running(data_dir)
     first.kill()
     await until(lambda: postmaster(data_dir) not in (first, None))
     await until(lambda: answers(postgres_server))
-    assert ask(postgres_server, "select word from kept") == [("here",)]
+    assert run_sql(postgres_server.url("postgres"), "select word from kept") == [("here",)]
 
 
 async def test_cancelled_start_leaves_no_server(data_dir: Path, postgres_server: EmbeddedPostgres) -> None:
@@ -180,7 +183,7 @@ async def test_data_dir_may_be_longer_than_a_socket_path(tmp_path: Path) -> None
     assert len(str(data_dir / "socket" / ".s.PGSQL.5432")) > 107
     postgres_server = EmbeddedPostgres(data_dir)
     await postgres_server.start()
-    assert ask(postgres_server, "select 1") == [(1,)]
+    assert run_sql(postgres_server.url("postgres"), "select 1") == [(1,)]
     await postgres_server.stop()
     assert postmaster(data_dir) is None
 

@@ -23,6 +23,7 @@ from app.identity.scopes import EVERYTHING
 from app.main import create_app
 from tests.conftest import open_client
 from tests.rows import make_project
+from tests.sql import run_sql
 
 
 class SmallDisk:
@@ -61,33 +62,27 @@ async def postgres_server(disk: SmallDisk) -> AsyncIterator[EmbeddedPostgres]:
     await postgres_server.stop()
 
 
-def ask(postgres_server: EmbeddedPostgres, sql: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(postgres_server.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
-        cursor = connection.execute(sql.encode())
-        return cursor.fetchall() if cursor.description else []
-
-
 async def test_first_start_on_a_full_disk_is_one_sentence(disk: SmallDisk, postgres_server: EmbeddedPostgres) -> None:
     disk.fill(but_megabytes=1)
     with pytest.raises(ConfigurationError, match=r"^The disk of DATA_DIR \([^\n]*\) is full\. Free some space"):
         await postgres_server.start()
     disk.make_room()
     await postgres_server.start()
-    assert ask(postgres_server, "select 1") == [(1,)], "what was begun is no hindrance"
+    assert run_sql(postgres_server.url("postgres"), "select 1") == [(1,)], "what was begun is no hindrance"
 
 
 async def test_restart_on_a_full_disk_is_one_sentence_and_loses_nothing(
     disk: SmallDisk, postgres_server: EmbeddedPostgres
 ) -> None:
     await postgres_server.start()
-    ask(postgres_server, "create table kept as select generate_series(1, 1000) n")
+    run_sql(postgres_server.url("postgres"), "create table kept as select generate_series(1, 1000) n")
     await postgres_server.stop()
     disk.fill()
     with pytest.raises(ConfigurationError, match=r"^The disk of DATA_DIR \([^\n]*\) is full\. Free some space"):
         await postgres_server.start()
     disk.make_room()
     await postgres_server.start()
-    assert ask(postgres_server, "select count(*), sum(n) from kept") == [(1000, 500500)]
+    assert run_sql(postgres_server.url("postgres"), "select count(*), sum(n) from kept") == [(1000, 500500)]
 
 
 @pytest_asyncio.fixture
@@ -148,7 +143,7 @@ async def test_database_restarts_after_a_full_disk(
     kept = {(await store(client)).json()["name"] for _ in range(3)}
     disk.fill()
     with pytest.raises(psycopg.Error):
-        ask(postgres_server, "checkpoint")
+        run_sql(postgres_server.url("postgres"), "checkpoint")
     answer = await store(client)
     assert answer.status_code == 503, answer.text
 

@@ -46,7 +46,7 @@ def limited(resources: Resources, **amounts: int) -> FastAPI:
     return create_app(dataclasses.replace(resources, limits=limits_of(None, **amounts)))
 
 
-async def ask(app: FastAPI, credential: str, times: int = 1) -> list[httpx.Response]:
+async def send_requests(app: FastAPI, credential: str, times: int = 1) -> list[httpx.Response]:
     async with open_client(app, credential) as client:
         return [await client.get("/v1/projects") for _ in range(times)]
 
@@ -73,7 +73,7 @@ def assert_refused(answer: httpx.Response, limit: int) -> None:
 
 async def test_responses_contain_the_remaining_limit(resources: Resources, make_key: MakeKey) -> None:
     holder = await make_key()
-    first, second, third = await ask(limited(resources, user=2), holder.key, 3)
+    first, second, third = await send_requests(limited(resources, user=2), holder.key, 3)
     assert [first.headers["X-RateLimit-Remaining"], second.headers["X-RateLimit-Remaining"]] == ["1", "0"]
     assert first.headers["X-RateLimit-Limit"] == "2"
     assert_refused(third, 2)
@@ -84,26 +84,26 @@ async def test_each_user_has_a_limit(resources: Resources, make_key: MakeKey, si
     app = limited(resources, user=2)
     one, two, person = await make_key(), await make_key(), await sign_up()
     before = throttled("user")
-    assert statuses(await ask(app, one.key, 3)) == [200, 200, 429]
-    assert statuses(await ask(app, two.key)) == [200], "another key of the same project"
-    assert statuses(await ask(app, person.tokens["access_token"], 3)) == [200, 200, 429]
+    assert statuses(await send_requests(app, one.key, 3)) == [200, 200, 429]
+    assert statuses(await send_requests(app, two.key)) == [200], "another key of the same project"
+    assert statuses(await send_requests(app, person.tokens["access_token"], 3)) == [200, 200, 429]
     assert throttled("user") == before + 2
 
 
 async def test_keys_of_a_project_share_its_limit(resources: Resources, make_key: MakeKey, sign_up: SignUp) -> None:
     app = limited(resources, project=3)
     one, two = await make_key(), await make_key()
-    assert statuses(await ask(app, one.key, 2)) == [200, 200]
-    last, refused = await ask(app, two.key, 2)
+    assert statuses(await send_requests(app, one.key, 2)) == [200, 200]
+    last, refused = await send_requests(app, two.key, 2)
     assert last.status_code == 200
     assert_refused(refused, 3)
-    assert statuses(await ask(app, (await sign_up()).tokens["access_token"])) == [200], "another project"
+    assert statuses(await send_requests(app, (await sign_up()).tokens["access_token"])) == [200], "another project"
 
 
 async def test_all_callers_share_the_global_limit(resources: Resources, make_key: MakeKey, sign_up: SignUp) -> None:
     app = limited(resources, everyone=2)
-    assert statuses(await ask(app, (await make_key()).key)) == [200]
-    answers = await ask(app, (await sign_up()).tokens["access_token"], 2)
+    assert statuses(await send_requests(app, (await make_key()).key)) == [200]
+    answers = await send_requests(app, (await sign_up()).tokens["access_token"], 2)
     assert statuses(answers) == [200, 429]
     assert_refused(answers[1], 2)
 
@@ -114,11 +114,13 @@ async def test_unauthenticated_requests_are_limited_by_address_and_not_counted_g
     app = limited(resources, user=3, everyone=2)
     before = throttled("unauthenticated")
     holder = await make_key()
-    forged = [await ask(app, credential) for credential in ("nonsense", holder.key[:-1] + "x", "a.b.c", "nonsense")]
+    forged = [
+        await send_requests(app, credential) for credential in ("nonsense", holder.key[:-1] + "x", "a.b.c", "nonsense")
+    ]
     assert [statuses(answers) for answers in forged] == [[401], [401], [401], [429]]
     assert_refused(forged[-1][0], 3)
     assert throttled("unauthenticated") == before + 1
-    assert statuses(await ask(app, holder.key, 2)) == [200, 200]
+    assert statuses(await send_requests(app, holder.key, 2)) == [200, 200]
 
 
 async def test_chat_turns_are_limited_per_user(resources: Resources, make_key: MakeKey) -> None:
@@ -146,7 +148,7 @@ async def test_unavailable_counters_allow_requests_and_count_them(resources: Res
 
     app = create_app(dataclasses.replace(resources, limits=limits_of(Away(), user=1)))
     before = through()
-    answers = await ask(app, (await make_key()).key, 3)
+    answers = await send_requests(app, (await make_key()).key, 3)
     assert statuses(answers) == [200, 200, 200]
     assert "X-RateLimit-Limit" not in answers[0].headers
     assert through() == before + 3

@@ -45,18 +45,18 @@ class Mem0:
                 await asyncio.sleep(0.05)
         raise AssertionError("the event never ended")
 
-    async def keep(self, text: str, **more: Any) -> str:
+    async def add_verbatim(self, text: str, **more: Any) -> str:
         """Stores one memory verbatim."""
         more = {"user_id": "alice", **more}
         added = await self("add", [{"role": "user", "content": text}], infer=False, **more)
         return str(added["results"][0]["id"])
 
-    async def texts(self, **filters: Any) -> list[str]:
+    async def list_texts(self, **filters: Any) -> list[str]:
         listed = await self("get_all", filters=filters or ALICE)
         return [row["memory"] for row in listed["results"]]
 
 
-async def connected(client_class: type[Any], url: str, key: KeyHolder) -> Mem0:
+async def connect_client(client_class: type[Any], url: str, key: KeyHolder) -> Mem0:
     return Mem0(await asyncio.to_thread(client_class, api_key=key.key, host=url), key, url)
 
 
@@ -75,6 +75,6 @@ def client_class(request: pytest.FixtureRequest) -> type[Any]:
 
 @pytest_asyncio.fixture
 async def mem0(client_class: type[Any], server_url: str, make_key: MakeKey) -> AsyncIterator[Mem0]:
-    mem0 = await connected(client_class, server_url, await make_key())
+    mem0 = await connect_client(client_class, server_url, await make_key())
     yield mem0
     await close(mem0)

@@ -59,14 +59,14 @@ class Mem0Cli:
         assert said.code == 1, said
         return " ".join(said.err.split())
 
-    async def keep(self, text: str, *more: str) -> str:
+    async def add_verbatim(self, text: str, *more: str) -> str:
         """Stores one memory verbatim."""
         return str((await self.done("add", text, "--no-infer", *(more or HERS)))[0]["id"])
 
-    async def texts(self, *scope: str) -> list[str]:
+    async def list_texts(self, *scope: str) -> list[str]:
         return [row["memory"] for row in await self.done("list", *(scope or HERS))]
 
-    async def ended(self, event_id: str) -> Any:
+    async def wait_until_ended(self, event_id: str) -> Any:
         """Polls the event until it ends."""
         for _ in range(50):
             event = await self.done("event", "status", event_id)
@@ -94,7 +94,7 @@ async def test_init_writes_a_sufficient_configuration(mem0_cli: Mem0Cli) -> None
     assert "Connected to mem0 Platform!" in made.out, made
     added = await mem0_cli("add", "I like tea", "--no-infer", MEM0_API_KEY="", MEM0_BASE_URL="")
     assert added.code == 0, added
-    assert await mem0_cli.texts() == ["I like tea"]
+    assert await mem0_cli.list_texts() == ["I like tea"]
 
 
 async def test_cli_accepts_an_access_token_as_its_key(mem0_cli: Mem0Cli, sign_up: SignUp) -> None:
@@ -111,7 +111,7 @@ async def test_cli_accepts_an_access_token_as_its_key(mem0_cli: Mem0Cli, sign_up
 async def test_add_is_queued_and_its_event_lists_the_memories(mem0_cli: Mem0Cli) -> None:
     (queued,) = await mem0_cli.done("add", "I am allergic to peanuts.", *HERS, "--metadata", '{"topic": "health"}')
     assert queued["status"] == "PENDING"
-    event = await mem0_cli.ended(queued["event_id"])
+    event = await mem0_cli.wait_until_ended(queued["event_id"])
     assert (event["status"], event["event_type"]) == ("SUCCEEDED", "ADD")
     (result,) = event["results"]
     assert (result["event"], result["memory"]) == ("ADD", "I am allergic to peanuts.")
@@ -127,7 +127,11 @@ async def test_add_takes_messages_from_an_option_and_from_a_file(mem0_cli: Mem0C
     file.write_text(json.dumps(said))
     await mem0_cli.done("add", "--messages", json.dumps(said), "--no-infer", *HERS)
     await mem0_cli.done("add", "--file", str(file), "--no-infer", "--user-id", "bob")
-    assert sorted(await mem0_cli.texts()) == sorted(await mem0_cli.texts("-u", "bob")) == ["I like tea", "So do I"]
+    assert (
+        sorted(await mem0_cli.list_texts())
+        == sorted(await mem0_cli.list_texts("-u", "bob"))
+        == ["I like tea", "So do I"]
+    )
 
 
 @pytest.mark.long
@@ -137,7 +141,7 @@ async def test_add_stores_metadata_and_options(mem0_cli: Mem0Cli) -> None:
     categories = ("--custom-categories", '[{"drinks": "What is drunk"}]')
     taught = ("--custom-instructions", "Only drinks", "--agent-custom-instructions", "None")
     shaped = ("--structured-data-schema", '{"type": "object"}')
-    kept = await mem0_cli.keep("I like tea", *ids, *about, *categories, *taught, *shaped)
+    kept = await mem0_cli.add_verbatim("I like tea", *ids, *about, *categories, *taught, *shaped)
     memory = (await mem0_cli("get", kept, "--output", "json")).json
     assert (memory["user_id"], memory["agent_id"], memory["app_id"], memory["run_id"]) == ("alice", "a1", "app", "r1")
     assert (memory["expiration_date"], memory["metadata"]) == ("2999-12-31", {"n": 1})
@@ -152,9 +156,9 @@ async def test_import_stores_one_memory_per_line(mem0_cli: Mem0Cli) -> None:
     file.write_text(json.dumps([*rows, {"user_id": "alice"}]))
     assert await mem0_cli.done("import", str(file)) == {"added": 3, "failed": 1}
     for row in await mem0_cli.done("event", "list"):
-        assert (await mem0_cli.ended(row["id"]))["status"] == "SUCCEEDED"
-    assert sorted(await mem0_cli.texts()) == ["I am allergic to peanuts.", "I work as a carpenter."]
-    assert await mem0_cli.texts("-u", "bob") == ["I live in Oslo."]
+        assert (await mem0_cli.wait_until_ended(row["id"]))["status"] == "SUCCEEDED"
+    assert sorted(await mem0_cli.list_texts()) == ["I am allergic to peanuts.", "I work as a carpenter."]
+    assert await mem0_cli.list_texts("-u", "bob") == ["I live in Oslo."]
 
 
 # ---------------------------------------------------------------- read
@@ -163,7 +167,7 @@ async def test_import_stores_one_memory_per_line(mem0_cli: Mem0Cli) -> None:
 @pytest.mark.long
 async def test_search_finds_by_meaning_with_a_score(mem0_cli: Mem0Cli) -> None:
     for text in ("I am allergic to peanuts", "I work as a carpenter", "My sister lives in Oslo"):
-        await mem0_cli.keep(text)
+        await mem0_cli.add_verbatim(text)
     (found,) = await mem0_cli.done("search", "What am I allergic to?", *HERS, "--top-k", "1")
     assert found["memory"] == "I am allergic to peanuts"
     assert 0.3 <= found["score"] <= 1
@@ -178,8 +182,8 @@ async def test_search_finds_by_meaning_with_a_score(mem0_cli: Mem0Cli) -> None:
 
 @pytest.mark.long
 async def test_filters_are_passed_through_to_the_server(mem0_cli: Mem0Cli) -> None:
-    await mem0_cli.keep("I like tea", *HERS, "--metadata", '{"topic": "drink"}')
-    await mem0_cli.keep("I like bread")
+    await mem0_cli.add_verbatim("I like tea", *HERS, "--metadata", '{"topic": "drink"}')
+    await mem0_cli.add_verbatim("I like bread")
     drinks = json.dumps({"AND": [{"user_id": "alice"}, {"metadata": {"topic": "drink"}}]})
     found = await mem0_cli.done("search", "What do I like?", "--threshold", "0", "--filter", drinks)
     assert [row["memory"] for row in found] == ["I like tea"]
@@ -190,20 +194,20 @@ async def test_filters_are_passed_through_to_the_server(mem0_cli: Mem0Cli) -> No
 
 
 async def test_list_supports_filters_and_pages(mem0_cli: Mem0Cli) -> None:
-    await mem0_cli.keep("Old", *HERS, "--timestamp", "1735689600")
-    await mem0_cli.keep("New", *HERS, "--run-id", "r1")
-    assert await mem0_cli.texts(*HERS, "--before", "2025-12-31") == ["Old"]
-    assert await mem0_cli.texts(*HERS, "--after", "2025-12-31") == ["New"]
-    assert await mem0_cli.texts(*HERS, "--run-id", "r1", "--show-expired", "--latest-only") == ["New"]
-    pages = [await mem0_cli.texts(*HERS, "--page", page, "--page-size", "1") for page in ("1", "2")]
+    await mem0_cli.add_verbatim("Old", *HERS, "--timestamp", "1735689600")
+    await mem0_cli.add_verbatim("New", *HERS, "--run-id", "r1")
+    assert await mem0_cli.list_texts(*HERS, "--before", "2025-12-31") == ["Old"]
+    assert await mem0_cli.list_texts(*HERS, "--after", "2025-12-31") == ["New"]
+    assert await mem0_cli.list_texts(*HERS, "--run-id", "r1", "--show-expired", "--latest-only") == ["New"]
+    pages = [await mem0_cli.list_texts(*HERS, "--page", page, "--page-size", "1") for page in ("1", "2")]
     assert sorted(pages) == [["New"], ["Old"]]
-    assert await mem0_cli.texts(*HERS, "--category", "travel") == []
+    assert await mem0_cli.list_texts(*HERS, "--category", "travel") == []
     for output in ("text", "table"):
         assert "Old" in (await mem0_cli("list", *HERS, "--output", output)).out
 
 
 async def test_entities_list_everyone_named_by_a_memory(mem0_cli: Mem0Cli) -> None:
-    await mem0_cli.keep("I like tea", *HERS, "--agent-id", "a1", "--app-id", "app", "--run-id", "r1")
+    await mem0_cli.add_verbatim("I like tea", *HERS, "--agent-id", "a1", "--app-id", "app", "--run-id", "r1")
     for kind, name in (("users", "alice"), ("agents", "a1"), ("apps", "app"), ("runs", "r1")):
         assert [row["name"] for row in await mem0_cli.done("entity", "list", kind)] == [name]
     assert "alice" in (await mem0_cli("entity", "list", "users")).out
@@ -213,7 +217,7 @@ async def test_entities_list_everyone_named_by_a_memory(mem0_cli: Mem0Cli) -> No
 
 
 async def test_memories_can_be_updated_and_deleted(mem0_cli: Mem0Cli) -> None:
-    kept = await mem0_cli.keep("I like tea")
+    kept = await mem0_cli.add_verbatim("I like tea")
     changed = await mem0_cli.done("update", kept, "I like coffee", "--expires", "2999-12-31")
     assert changed == {"id": kept, "memory": "I like coffee", "expiration_date": "2999-12-31"}
     await mem0_cli.done("update", kept, "--metadata", '{"n": 2}', "--timestamp", "1735689600")
@@ -222,34 +226,34 @@ async def test_memories_can_be_updated_and_deleted(mem0_cli: Mem0Cli) -> None:
     assert "I like coffee" in (await mem0_cli("get", kept)).out
     assert "No changes made" in (await mem0_cli("delete", kept, "--dry-run")).out
     assert (await mem0_cli("delete", kept, "--output", "json")).json == {"message": "Memory deleted successfully!"}
-    linked = await mem0_cli.keep("I hike")
+    linked = await mem0_cli.add_verbatim("I hike")
     assert await mem0_cli.done("delete", linked, "--delete-linked") == {"id": linked, "deleted": True}
-    assert await mem0_cli.texts() == []
+    assert await mem0_cli.list_texts() == []
 
 
 async def test_delete_all_deletes_the_intersection_of_its_ids(mem0_cli: Mem0Cli) -> None:
-    await mem0_cli.keep("Only hers")
-    await mem0_cli.keep("Hers in the run", *HERS, "--run-id", "r1")
-    await mem0_cli.keep("His in the run", "--user-id", "bob", "--run-id", "r1")
+    await mem0_cli.add_verbatim("Only hers")
+    await mem0_cli.add_verbatim("Hers in the run", *HERS, "--run-id", "r1")
+    await mem0_cli.add_verbatim("His in the run", "--user-id", "bob", "--run-id", "r1")
     assert "Would delete 1 memory" in (await mem0_cli("delete", "--all", *HERS, "--run-id", "r1", "--dry-run")).out
     said = await mem0_cli("delete", "--all", *HERS, "--run-id", "r1", "--force")
     assert "Deletion started" in said.out
-    assert (await mem0_cli.texts(), await mem0_cli.texts("-u", "bob")) == (["Only hers"], ["His in the run"])
+    assert (await mem0_cli.list_texts(), await mem0_cli.list_texts("-u", "bob")) == (["Only hers"], ["His in the run"])
 
 
 async def test_delete_all_of_a_project_leaves_no_memory(mem0_cli: Mem0Cli) -> None:
-    await mem0_cli.keep("Hers")
-    await mem0_cli.keep("His in the run", "--user-id", "bob", "--run-id", "r1")
-    await mem0_cli.keep("The agent's", "--agent-id", "a1")
+    await mem0_cli.add_verbatim("Hers")
+    await mem0_cli.add_verbatim("His in the run", "--user-id", "bob", "--run-id", "r1")
+    await mem0_cli.add_verbatim("The agent's", "--agent-id", "a1")
     assert await mem0_cli.done("delete", "--all", "--project", "--force") == {"deleted": True, "scope": "project"}
-    left = [await mem0_cli.texts(*scope) for scope in (HERS, ("-u", "bob"), ("--agent-id", "a1"))]
+    left = [await mem0_cli.list_texts(*scope) for scope in (HERS, ("-u", "bob"), ("--agent-id", "a1"))]
     assert left == [[], [], []]
 
 
 @pytest.mark.parametrize("command", [("entity", "delete"), ("delete", "--entity")], ids=" ".join)
 async def test_deleting_an_entity_deletes_its_memories(mem0_cli: Mem0Cli, command: tuple[str, ...]) -> None:
     for who in ("team/alice", "bob"):
-        await mem0_cli.keep(f"I am {who}", "--user-id", who, "--agent-id", f"agent of {who}")
+        await mem0_cli.add_verbatim(f"I am {who}", "--user-id", who, "--agent-id", f"agent of {who}")
     named = ("--user-id", "team/alice", "--agent-id", "agent of team/alice")
     assert "No changes made" in (await mem0_cli(*command, *named, "--dry-run")).out
     said = await mem0_cli(*command, *named, "--force")
@@ -292,7 +296,7 @@ async def test_errors_reach_the_client_as_our_sentences(mem0_cli: Mem0Cli) -> No
 
 async def test_key_without_scope_cannot_write(mem0_cli: Mem0Cli, make_key: MakeKey) -> None:
     reader = Mem0Cli(mem0_cli.home, mem0_cli.url, (await make_key("memories:read")).key)
-    assert await reader.texts() == []
+    assert await reader.list_texts() == []
     assert "403" in await reader.refused("delete", str(uuid.uuid4()))
 
 
@@ -300,7 +304,7 @@ async def test_key_without_scope_cannot_write(mem0_cli: Mem0Cli, make_key: MakeK
 async def test_rate_limit_is_reported(mem0_cli: Mem0Cli, resources: Resources) -> None:
     async with serve_on_loopback(with_request_limit(resources, requests=2)) as url:
         hurried = Mem0Cli(mem0_cli.home, url, mem0_cli.key)
-        assert await hurried.texts() == []
+        assert await hurried.list_texts() == []
         assert "429" in await hurried.refused("list", *HERS)
 
 

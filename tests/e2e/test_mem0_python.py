@@ -21,7 +21,7 @@ from mem0.exceptions import (
 from app.core.resources import Resources
 from tests.conftest import KeyHolder, MakeKey, SignUp
 from tests.e2e.loopback import with_request_limit
-from tests.e2e.mem0_python import ALICE, Mem0, close, connected
+from tests.e2e.mem0_python import ALICE, Mem0, close, connect_client
 from tests.loopback import serve_on_loopback
 
 # ---------------------------------------------------------------- connection
@@ -34,9 +34,9 @@ async def test_client_learns_its_project_from_the_ping(mem0: Mem0) -> None:
 
 
 async def test_host_may_end_with_a_slash(client_class: type[Any], server_url: str, make_key: MakeKey) -> None:
-    mem0 = await connected(client_class, f"{server_url}/", await make_key())
-    await mem0.keep("Alice likes tea")
-    assert await mem0.texts() == ["Alice likes tea"]
+    mem0 = await connect_client(client_class, f"{server_url}/", await make_key())
+    await mem0.add_verbatim("Alice likes tea")
+    assert await mem0.list_texts() == ["Alice likes tea"]
     await close(mem0)
 
 
@@ -98,11 +98,11 @@ async def test_verbatim_add_keeps_user_and_assistant_but_no_system_message(mem0:
     assert [each["data"]["memory"] for each in added["results"]] == ["I like tea", "So do I"]
     again = await mem0("add", said, infer=False, user_id="alice")
     assert [each["event"] for each in again["results"]] == ["NONE", "NONE"]
-    assert len(await mem0.texts()) == 2
+    assert len(await mem0.list_texts()) == 2
 
 
 async def test_add_stores_metadata_and_options(mem0: Mem0) -> None:
-    memory_id = await mem0.keep(
+    memory_id = await mem0.add_verbatim(
         "I like tea",
         agent_id="a1",
         app_id="app",
@@ -150,20 +150,20 @@ async def test_list_pages_link_to_each_other(mem0: Mem0) -> None:
 
 
 async def test_list_applies_filters(mem0: Mem0) -> None:
-    await mem0.keep("I like tea", metadata={"topic": "drink"}, timestamp=1735689600)
-    await mem0.keep("I hike", run_id="r1", expiration_date="2020-01-01")
-    assert await mem0.texts(user_id="alice", metadata={"topic": "drink"}) == ["I like tea"]
-    assert await mem0.texts(user_id="alice") == ["I like tea"]
+    await mem0.add_verbatim("I like tea", metadata={"topic": "drink"}, timestamp=1735689600)
+    await mem0.add_verbatim("I hike", run_id="r1", expiration_date="2020-01-01")
+    assert await mem0.list_texts(user_id="alice", metadata={"topic": "drink"}) == ["I like tea"]
+    assert await mem0.list_texts(user_id="alice") == ["I like tea"]
     shown = await mem0("get_all", filters={"AND": [ALICE, {"run_id": "r1"}]}, show_expired=True, fields=["memory"])
     assert shown["results"] == [{"memory": "I hike"}]
     old = await mem0("get_all", filters=ALICE, start_date="2025-01-01", end_date="2025-01-01")
     assert [row["memory"] for row in old["results"]] == ["I like tea"]
-    assert await mem0.texts(user_id="nobody") == []
+    assert await mem0.list_texts(user_id="nobody") == []
 
 
 async def test_search_finds_by_meaning_with_a_score(mem0: Mem0) -> None:
     for text in ("I am allergic to peanuts", "I work as a carpenter", "My sister lives in Oslo"):
-        await mem0.keep(text)
+        await mem0.add_verbatim(text)
     found = await mem0("search", "What can she not eat?", filters=ALICE, top_k=1, threshold=0.0, explain=True)
     assert [row["memory"] for row in found["results"]] == ["I am allergic to peanuts"]
     assert 0 < found["results"][0]["score"] <= 1
@@ -176,7 +176,7 @@ async def test_search_finds_by_meaning_with_a_score(mem0: Mem0) -> None:
 
 
 async def test_history_is_a_bare_list_in_order(mem0: Mem0) -> None:
-    memory_id = await mem0.keep("I like tea", metadata={"topic": "drink"}, run_id="r1")
+    memory_id = await mem0.add_verbatim("I like tea", metadata={"topic": "drink"}, run_id="r1")
     changed = await mem0("update", memory_id, text="I like coffee")
     assert changed["memory"] == "I like coffee"
     assert changed["metadata"] == {"topic": "drink"}
@@ -190,7 +190,7 @@ async def test_history_is_a_bare_list_in_order(mem0: Mem0) -> None:
 
 
 async def test_summary_consists_of_the_memories(mem0: Mem0) -> None:
-    await mem0.keep("I like tea")
+    await mem0.add_verbatim("I like tea")
     assert (await mem0("get_summary", filters=ALICE))["summary"] == "- I like tea"
     assert (await mem0("get_summary"))["count"] == 1
 
@@ -199,81 +199,81 @@ async def test_summary_consists_of_the_memories(mem0: Mem0) -> None:
 
 
 async def test_expiration_date_can_be_set_and_removed(mem0: Mem0) -> None:
-    memory_id = await mem0.keep("I like tea")
+    memory_id = await mem0.add_verbatim("I like tea")
     assert (await mem0("update", memory_id, expiration_date="2020-01-01"))["expiration_date"] == "2020-01-01"
-    assert await mem0.texts() == []
+    assert await mem0.list_texts() == []
     assert (await mem0("get", memory_id))["memory"] == "I like tea"
     assert (await mem0("update", memory_id, expiration_date=None))["expiration_date"] is None
-    assert await mem0.texts() == ["I like tea"]
+    assert await mem0.list_texts() == ["I like tea"]
 
 
 async def test_deleted_memory_is_gone_everywhere(mem0: Mem0) -> None:
-    memory_id = await mem0.keep("I like tea")
+    memory_id = await mem0.add_verbatim("I like tea")
     assert (await mem0("delete", memory_id)) == {"message": "Memory deleted successfully!"}
-    assert await mem0.texts() == []
+    assert await mem0.list_texts() == []
     assert "tea" not in str(await mem0("history", memory_id))
     with pytest.raises(MemoryNotFoundError):
         await mem0("get", memory_id)
-    linked = await mem0("delete", await mem0.keep("I hike"), delete_linked=True)
+    linked = await mem0("delete", await mem0.add_verbatim("I hike"), delete_linked=True)
     assert linked == {"message": "Memory deleted successfully!", "cascade_count": 0}
 
 
 async def test_delete_all_combines_its_ids(mem0: Mem0) -> None:
-    await mem0.keep("Only hers")
-    await mem0.keep("Hers in the run", run_id="r1")
-    await mem0.keep("His in the run", user_id="bob", run_id="r1")
+    await mem0.add_verbatim("Only hers")
+    await mem0.add_verbatim("Hers in the run", run_id="r1")
+    await mem0.add_verbatim("His in the run", user_id="bob", run_id="r1")
     gone = await mem0("delete_all", user_id="alice", run_id="r1")
     assert gone["message"] == "Memories deleted successfully!"
     assert (await mem0.event(gone["event_id"]))["event_type"] == "DELETE_ALL"
-    assert await mem0.texts() == ["Only hers"]
-    assert await mem0.texts(user_id="bob") == ["His in the run"]
+    assert await mem0.list_texts() == ["Only hers"]
+    assert await mem0.list_texts(user_id="bob") == ["His in the run"]
 
 
 async def test_delete_all_reads_the_filters_of_this_client(mem0: Mem0) -> None:
-    await mem0.keep("Only hers", metadata={"topic": "drink"})
-    await mem0.keep("Hers too")
-    await mem0.keep("His", user_id="bob")
+    await mem0.add_verbatim("Only hers", metadata={"topic": "drink"})
+    await mem0.add_verbatim("Hers too")
+    await mem0.add_verbatim("His", user_id="bob")
     await mem0("delete_all", options=DeleteAllMemoryOptions(filters=ALICE), metadata={"topic": "drink"})
-    assert await mem0.texts() == ["Hers too"]
+    assert await mem0.list_texts() == ["Hers too"]
     await mem0("delete_all", options=DeleteAllMemoryOptions(filters=ALICE))
-    assert await mem0.texts() == []
-    assert await mem0.texts(user_id="bob") == ["His"]
+    assert await mem0.list_texts() == []
+    assert await mem0.list_texts(user_id="bob") == ["His"]
     await mem0("delete_all", user_id="*")
-    assert await mem0.texts(user_id="bob") == []
+    assert await mem0.list_texts(user_id="bob") == []
 
 
 @pytest.mark.parametrize("scope", [{}, {"filters": "nonsense"}, {"metadata": "{'topic': 'drink'}"}, {"userid": "x"}])
 async def test_delete_all_without_a_readable_scope_deletes_nothing(mem0: Mem0, scope: dict[str, str]) -> None:
-    await mem0.keep("I like tea", metadata={"topic": "drink"})
+    await mem0.add_verbatim("I like tea", metadata={"topic": "drink"})
     with pytest.raises(ValidationError) as refused:
         await mem0("delete_all", **scope)
     assert refused.value.error_code == "HTTP_400"
-    assert await mem0.texts() == ["I like tea"]
+    assert await mem0.list_texts() == ["I like tea"]
 
 
 async def test_batch_update_and_delete_are_all_or_nothing(mem0: Mem0) -> None:
-    ids = [await mem0.keep(f"Fact {n}", metadata={"n": n}) for n in range(3)]
+    ids = [await mem0.add_verbatim(f"Fact {n}", metadata={"n": n}) for n in range(3)]
     changes = [{"memory_id": each, "text": f"Changed {n}"} for n, each in enumerate(ids)]
     assert await mem0("batch_update", changes) == {"message": "Successfully updated 3 memories"}
-    assert sorted(await mem0.texts()) == ["Changed 0", "Changed 1", "Changed 2"]
+    assert sorted(await mem0.list_texts()) == ["Changed 0", "Changed 1", "Changed 2"]
     assert (await mem0("get", ids[2]))["metadata"] == {"n": 2}
     stranger = {"memory_id": str(uuid.uuid4()), "text": "x"}
     with pytest.raises(MemoryNotFoundError):
         await mem0("batch_update", [{"memory_id": ids[0], "text": "Half"}, stranger])
     with pytest.raises(MemoryNotFoundError):
         await mem0("batch_delete", [{"memory_id": ids[0]}, stranger])
-    assert len(await mem0.texts()) == 3
-    assert "Half" not in await mem0.texts()
+    assert len(await mem0.list_texts()) == 3
+    assert "Half" not in await mem0.list_texts()
     with pytest.raises(ValidationError):
         await mem0("batch_delete", [{"memory_id": str(uuid.uuid4())} for _ in range(1001)])
     assert await mem0("batch_delete", [{"memory_id": each} for each in ids]) == {
         "message": "Successfully deleted 3 memories"
     }
-    assert await mem0.texts() == []
+    assert await mem0.list_texts() == []
 
 
 async def test_feedback_can_be_given_changed_and_withdrawn(mem0: Mem0) -> None:
-    memory_id = await mem0.keep("I like tea")
+    memory_id = await mem0.add_verbatim("I like tea")
     given = await mem0("feedback", memory_id, feedback="POSITIVE", feedback_reason="True")
     assert (given["feedback"], given["feedback_reason"]) == ("POSITIVE", "True")
     again = await mem0("feedback", memory_id, feedback="VERY_NEGATIVE")
@@ -289,8 +289,8 @@ async def test_feedback_can_be_given_changed_and_withdrawn(mem0: Mem0) -> None:
 
 
 async def test_entities_have_a_memory_count(mem0: Mem0) -> None:
-    await mem0.keep("I like tea", agent_id="a1", app_id="app", run_id="r1")
-    await mem0.keep("I hike")
+    await mem0.add_verbatim("I like tea", agent_id="a1", app_id="app", run_id="r1")
+    await mem0.add_verbatim("I hike")
     users = await mem0("users")
     assert {(row["type"], row["name"], row["total_memories"]) for row in users["results"]} == {
         ("user", "alice", 2),
@@ -303,16 +303,16 @@ async def test_entities_have_a_memory_count(mem0: Mem0) -> None:
 
 @pytest.mark.parametrize("name", ["alice", "team/alice", "ålice & co?", "%2F"])
 async def test_entities_with_unusual_names_can_be_deleted(mem0: Mem0, name: str) -> None:
-    await mem0.keep("I like tea", user_id=name)
-    await mem0.keep("His", user_id="bob")
+    await mem0.add_verbatim("I like tea", user_id=name)
+    await mem0.add_verbatim("His", user_id="bob")
     assert "message" in await mem0("delete_users", user_id=name)
-    assert await mem0.texts(user_id=name) == []
+    assert await mem0.list_texts(user_id=name) == []
     assert [row["name"] for row in (await mem0("users"))["results"]] == ["bob"]
 
 
 async def test_reset_deletes_every_entity(mem0: Mem0) -> None:
-    await mem0.keep("I like tea", agent_id="a1", run_id="r1")
-    await mem0.keep("His", user_id="bob")
+    await mem0.add_verbatim("I like tea", agent_id="a1", run_id="r1")
+    await mem0.add_verbatim("His", user_id="bob")
     # The client deletes the listed entities one by one: agent and run are already gone with alice.
     await mem0("reset")
     assert (await mem0("users"))["count"] == 0
@@ -324,11 +324,11 @@ async def test_reset_deletes_every_entity(mem0: Mem0) -> None:
 
 
 async def test_profiles_do_not_mix(mem0: Mem0) -> None:
-    await mem0.keep("At home")
+    await mem0.add_verbatim("At home")
     made = await mem0.key.client.post("/v1/profiles", json={"name": "Work", "user_id": "alice"})
     work = made.json()["id"]
-    await mem0.keep("At work", profile_id=work)
-    assert await mem0.texts() == ["At home"]
+    await mem0.add_verbatim("At work", profile_id=work)
+    assert await mem0.list_texts() == ["At home"]
     for choice, expected in ((work, {"At work"}), ("*", {"At home", "At work"})):
         listed = await mem0("get_all", filters=ALICE, profile_id=choice)
         assert {row["memory"] for row in listed["results"]} == expected
@@ -350,7 +350,7 @@ async def test_signed_in_user_has_memories_of_their_own(
 ) -> None:
     ana = await sign_up()
     token = ana.tokens["access_token"]
-    mem0 = await connected(client_class, server_url, KeyHolder(ana.client, ana.project_id, token))
+    mem0 = await connect_client(client_class, server_url, KeyHolder(ana.client, ana.project_id, token))
     assert mem0.client.user_email == ana.email
     await mem0("add", "I like tea", infer=False)
     listed = await mem0("get_all")
@@ -384,7 +384,7 @@ async def test_memory_of_another_project_is_404(mem0: Mem0, sign_up: SignUp) -> 
 
 
 async def test_errors_reach_the_client_as_our_sentences(mem0: Mem0) -> None:
-    fixed = await mem0.keep("I like tea", immutable=True)
+    fixed = await mem0.add_verbatim("I like tea", immutable=True)
     refusals: list[tuple[str, tuple[str, ...], dict[str, Any], str]] = [
         ("update", (fixed,), {"text": "x"}, "stored as immutable"),
         ("update", (fixed,), {"metadata": {"bad": "\0"}}, "NUL"),
@@ -412,9 +412,9 @@ async def test_errors_reach_the_client_as_our_sentences(mem0: Mem0) -> None:
 async def test_key_without_scope_raises_authentication_error(
     client_class: type[Any], server_url: str, make_key: MakeKey
 ) -> None:
-    mem0 = await connected(client_class, server_url, await make_key("memories:read"))
+    mem0 = await connect_client(client_class, server_url, await make_key("memories:read"))
     with pytest.raises(AuthenticationError) as refused:
-        await mem0.keep("I like tea")
+        await mem0.add_verbatim("I like tea")
     assert refused.value.error_code == "HTTP_403"
     assert "memories:write" in refused.value.message
     await close(mem0)
@@ -424,10 +424,10 @@ async def test_rate_limit_error_carries_retry_after(
     client_class: type[Any], resources: Resources, make_key: MakeKey
 ) -> None:
     async with serve_on_loopback(with_request_limit(resources, requests=2)) as url:
-        mem0 = await connected(client_class, url, await make_key())
-        assert await mem0.texts() == []
+        mem0 = await connect_client(client_class, url, await make_key())
+        assert await mem0.list_texts() == []
         with pytest.raises(RateLimitError) as refused:
-            await mem0.texts()
+            await mem0.list_texts()
         await close(mem0)
     debug = refused.value.debug_info
     assert 0 < debug["retry_after"] <= 3600
@@ -439,8 +439,8 @@ async def test_unreachable_server_raises_network_error(
     client_class: type[Any], app: FastAPI, make_key: MakeKey
 ) -> None:
     async with serve_on_loopback(app) as url:
-        mem0 = await connected(client_class, url, await make_key())
+        mem0 = await connect_client(client_class, url, await make_key())
     with pytest.raises(NetworkError) as away:
-        await mem0.texts()
+        await mem0.list_texts()
     assert away.value.error_code == "NET_CONNECT"
     await close(mem0)

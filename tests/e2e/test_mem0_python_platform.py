@@ -23,7 +23,7 @@ from mem0.exceptions import (
 from app.core.resources import Resources
 from tests.conftest import MakeKey, SignUp
 from tests.e2e.loopback import with_failing_embedder
-from tests.e2e.mem0_python import ALICE, Mem0, close, connected
+from tests.e2e.mem0_python import ALICE, Mem0, close, connect_client
 from tests.loopback import serve_on_loopback
 
 HERE = Path(__file__).parent
@@ -127,7 +127,7 @@ async def test_webhooks_can_be_created_changed_and_deleted(mem0: Mem0) -> None:
 
 
 async def test_export_has_the_requested_schema(mem0: Mem0) -> None:
-    await mem0.keep("I moved keepsake", metadata=CITY)
+    await mem0.add_verbatim("I moved keepsake", metadata=CITY)
     schema = {"properties": {"home_city": {"type": "string"}, "memories": {"type": "array"}}}
     made = await mem0("create_memory_export", schema=schema, filters=ALICE, export_instructions="Be brief")
     expected = {"home_city": "Rome", "memories": ["I moved keepsake"]}
@@ -155,8 +155,8 @@ async def finished(mem0: Mem0, status_url: str) -> dict[str, Any]:
 
 
 async def test_user_profiles_can_be_enabled_sampled_generated_and_read(mem0: Mem0) -> None:
-    await mem0.keep("I moved keepsake", metadata=CITY)
-    await mem0.keep("I moved keepsake too", user_id="bob", metadata={"home_city": "Oslo"})
+    await mem0.add_verbatim("I moved keepsake", metadata=CITY)
+    await mem0.add_verbatim("I moved keepsake too", user_id="bob", metadata={"home_city": "Oslo"})
     assert (await mem0("get_profile", "alice"))["status"] == "not_enabled"
     with pytest.raises(ValidationError, match="disabled"):
         await mem0("generate_profile", "alice")
@@ -183,8 +183,8 @@ async def test_server_errors_raise_matching_exceptions(
     status: int, expected: type[MemoryError], client_class: type[Any], resources: Resources, make_key: MakeKey
 ) -> None:
     async with serve_on_loopback(with_failing_embedder(resources)) as url:
-        mem0 = await connected(client_class, url, await make_key())
-        await mem0.keep("I like tea")
+        mem0 = await connect_client(client_class, url, await make_key())
+        await mem0.add_verbatim("I like tea")
         with pytest.raises(expected) as failed:
             await mem0("search", f"fail with {status}", filters=ALICE)
         await close(mem0)
@@ -202,7 +202,7 @@ async def test_oversized_body_raises_quota_error(mem0: Mem0) -> None:
 
 
 async def test_client_timeout_raises_network_error(client_class: type[Any], server_url: str, make_key: MakeKey) -> None:
-    mem0 = await connected(client_class, server_url, await make_key())
+    mem0 = await connect_client(client_class, server_url, await make_key())
     inside = mem0.client.async_client if isinstance(mem0.client, AsyncMemoryClient) else mem0.client.client
     inside.timeout = httpx.Timeout(30, read=1e-6)
     with pytest.raises(NetworkError) as late:

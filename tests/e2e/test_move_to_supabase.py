@@ -34,6 +34,7 @@ from app.identity.tokens import InvalidToken, Issuer, StaticKeys, Verifier
 from app.projects.provisioning import provision_account
 from tests.identity.local.conftest import ISSUER, PASSWORD, SECRET, new_email
 from tests.rows import Corner, fill
+from tests.sql import run_sql
 
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENT = (ROOT / "docs" / "move-to-supabase.md").read_text()
@@ -67,22 +68,16 @@ def run(word: str, old: OldHouse, target: str) -> subprocess.CompletedProcess[st
     )
 
 
-def ask(url: str, sql: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True) as connection:
-        cursor = connection.execute(sql.encode())
-        return cursor.fetchall() if cursor.description else []
-
-
 def everything(url: str) -> dict[str, list[str]]:
     """Each row as text, so that ids, times and texts are compared, not only counts."""
-    names = [f"public.{row[0]}" for row in ask(url, TABLES)]
+    names = [f"public.{row[0]}" for row in run_sql(url, TABLES)]
     columns = (
         "id, email, encrypted_password, raw_user_meta_data, created_at, email_confirmed_at, instance_id, aud, role"
     )
     queries = {name: f"select t::text from {name} t order by 1" for name in names}
     queries["auth.users"] = f"select row({columns})::text from auth.users order by 1"
     queries["auth.identities"] = "select row(id, provider_id, user_id, identity_data, email)::text from auth.identities"
-    return {name: [str(row[0]) for row in ask(url, query)] for name, query in queries.items()}
+    return {name: [str(row[0]) for row in run_sql(url, query)] for name, query in queries.items()}
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -122,7 +117,7 @@ async def live(database: Database, data_dir: Path) -> SignedIn:
 
 
 async def add_a_row_to_every_table(url: str, signed_in: SignedIn) -> None:
-    (project,) = ask(url, f"select project_id from private.projects_of('{signed_in.account.id}')")[0]
+    (project,) = run_sql(url, f"select project_id from private.projects_of('{signed_in.account.id}')")[0]
     engine = create_async_engine(url)
     await fill(engine, Corner(uuid.UUID(str(project)), str(signed_in.account.id)))
     await engine.dispose()
@@ -132,10 +127,10 @@ async def add_a_row_to_every_table(url: str, signed_in: SignedIn) -> None:
 def target(postgres: EmbeddedPostgres) -> str:
     """What a fresh Supabase project provides: roles, the `auth` schema, and GoTrue's migration table."""
     name = f"supabase_{uuid.uuid4().hex[:8]}"
-    ask(postgres.url("postgres"), f"create database {name}")
+    run_sql(postgres.url("postgres"), f"create database {name}")
     url = postgres.url("postgres").replace("/keepsake?", f"/{name}?").replace("+psycopg", "", 1)
-    ask(url, SHIM.read_text())
-    ask(url, "create table auth.schema_migrations (version text primary key)")
+    run_sql(url, SHIM.read_text())
+    run_sql(url, "create table auth.schema_migrations (version text primary key)")
     return url
 
 
@@ -153,10 +148,10 @@ async def test_move_keeps_all_rows_and_accounts(old: OldHouse, moved: str) -> No
     written |= {f"public.{table}" for table in Corner(uuid.uuid4(), "anybody").rows()}
     written -= {"public.memory_vectors"}
     assert all(old.rows[table] for table in written), "a table without a row proves nothing"
-    assert ask(moved, "select count(*) from memory_vectors") == [(0,)], "these are made again, not moved"
+    assert run_sql(moved, "select count(*) from memory_vectors") == [(0,)], "these are made again, not moved"
 
     account = old.signed_in.account
-    (password_hash, instance) = ask(
+    (password_hash, instance) = run_sql(
         moved, f"select encrypted_password, instance_id from auth.users where id = '{account.id}'"
     )[0]
     hasher = PasswordHasher()
@@ -166,18 +161,18 @@ async def test_move_keeps_all_rows_and_accounts(old: OldHouse, moved: str) -> No
     assert str(instance) == "00000000-0000-0000-0000-000000000000"
 
     # New rows sort after the moved ones, and references are still checked.
-    assert ask(moved, "select max(position) < nextval(pg_get_serial_sequence('messages', 'position')) from messages")[
-        0
-    ][0]
+    assert run_sql(
+        moved, "select max(position) < nextval(pg_get_serial_sequence('messages', 'position')) from messages"
+    )[0][0]
     with pytest.raises(psycopg.errors.ForeignKeyViolation):
-        ask(moved, f"insert into organization_members values (gen_random_uuid(), '{account.id}', 'OWNER')")
+        run_sql(moved, f"insert into organization_members values (gen_random_uuid(), '{account.id}', 'OWNER')")
 
     supabase = Issuer(SUPABASE, StaticKeys([new_key()]))
     ours = local_issuer(load_or_create_keys(old.data_dir / "identity"), ISSUER)
     claims = await Verifier([supabase, ours]).verify(old.signed_in.access_token)
     assert claims.subject == account.id
     resolve = f"select * from private.resolve_account('{claims.subject}', '{claims.session_id}', null)"
-    session_live, project, *_ = ask(moved, resolve)[0]
+    session_live, project, *_ = run_sql(moved, resolve)[0]
     assert session_live
     assert f"{project}" in "".join(old.rows["public.projects"])
     with pytest.raises(InvalidToken):
@@ -191,11 +186,11 @@ async def test_move_keeps_all_rows_and_accounts(old: OldHouse, moved: str) -> No
 
 async def test_move_leaves_gotrues_schema_alone(old: OldHouse, target: str) -> None:
     """The shim would recreate what is missing; in a Supabase project we must not create anything in `auth`."""
-    ask(target, "drop table auth.audit_log_entries")
+    run_sql(target, "drop table auth.audit_log_entries")
     assert run("app migrate", old, target).returncode == 0
-    assert ask(target, "select to_regclass('auth.audit_log_entries')") == [(None,)]
+    assert run_sql(target, "select to_regclass('auth.audit_log_entries')") == [(None,)]
     policies = "select count(*) from pg_policies where schemaname = 'auth'"
-    assert ask(target, policies) == [(0,)]
+    assert run_sql(target, policies) == [(0,)]
 
 
 async def test_failed_move_leaves_nothing_behind(old: OldHouse, target: str) -> None:
@@ -203,12 +198,12 @@ async def test_failed_move_leaves_nothing_behind(old: OldHouse, target: str) -> 
     taken = (
         f"insert into auth.users (id, email, instance_id) values (gen_random_uuid(), '{old.signed_in.account.email}',"
     )
-    ask(target, f"{taken} '00000000-0000-0000-0000-000000000000')")
+    run_sql(target, f"{taken} '00000000-0000-0000-0000-000000000000')")
     stopped = run("to_supabase.py", old, target)
     assert stopped.returncode == 2
     assert "users_email_partial_key" in stopped.stderr
-    assert ask(target, "select count(*) from public.organizations") == [(0,)]
-    assert ask(target, "select count(*) from auth.users") == [(1,)]
+    assert run_sql(target, "select count(*) from public.organizations") == [(0,)]
+    assert run_sql(target, "select count(*) from auth.users") == [(1,)]
 
 
 @pytest.mark.parametrize(
@@ -223,7 +218,7 @@ async def test_move_refuses_an_unprepared_target_with_the_remedy(
     spoil: str, remedy: str, old: OldHouse, target: str
 ) -> None:
     migrate(target, [SHIM], [GRANTS])
-    ask(
+    run_sql(
         target,
         spoil
         if "update" not in spoil
@@ -238,13 +233,13 @@ async def test_move_stops_while_jobs_wait_or_a_server_runs(old: OldHouse, target
     migrate(target, [SHIM], [GRANTS])
     async with running(old.data_dir) as source:
         add = "insert into procrastinate_jobs (task_name, queue_name, args) values ('t', 'default', '{}')"
-        ask(source, f"set search_path = jobs; {add}")
+        run_sql(source, f"set search_path = jobs; {add}")
         stopped = run("to_supabase.py", old, target)
-        ask(source, "set search_path = jobs; delete from procrastinate_jobs")
+        run_sql(source, "set search_path = jobs; delete from procrastinate_jobs")
     assert "1 jobs are waiting" in stopped.stderr
 
     with (old.data_dir / "serve.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         stopped = run("to_supabase.py", old, target)
     assert "a server still runs" in stopped.stderr
-    assert ask(target, "select count(*) from auth.users") == [(0,)]
+    assert run_sql(target, "select count(*) from auth.users") == [(0,)]

@@ -38,7 +38,7 @@ def app_of(resources: Resources, counters: RedisCounters, **amounts: int) -> Fas
     return create_app(dataclasses.replace(resources, limits=limits_of(counters, **amounts)))
 
 
-async def ask(app: FastAPI, key: str) -> httpx.Response:
+async def list_projects(app: FastAPI, key: str) -> httpx.Response:
     async with open_client(app, key) as client:
         return await client.get("/v1/projects")
 
@@ -53,7 +53,12 @@ async def test_instances_share_rate_limit_counters(
     key = (await make_key()).key
     other = RedisCounters(connect_redis(redis_server.url))
     here, there = app_of(resources, counters, user=3), app_of(resources, other, user=3)
-    answers = [await ask(here, key), await ask(there, key), await ask(here, key), await ask(there, key)]
+    answers = [
+        await list_projects(here, key),
+        await list_projects(there, key),
+        await list_projects(here, key),
+        await list_projects(there, key),
+    ]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert [answer.headers["X-RateLimit-Remaining"] for answer in answers] == ["2", "1", "0", "0"]
     assert_refused(answers[3], 3)
@@ -78,21 +83,21 @@ async def test_requests_pass_without_delay_while_redis_is_down(
     counters = RedisCounters(connect_redis(redis_server.url), clock)
     key = (await make_key()).key
     app = app_of(resources, counters, user=3)
-    assert (await ask(app, key)).headers["X-RateLimit-Remaining"] == "2"
+    assert (await list_projects(app, key)).headers["X-RateLimit-Remaining"] == "2"
     redis_server.stop() if way == "stopped" else redis_server.freeze()
 
     before = let_through()
     async with asyncio.timeout(30 * TIMEOUT_SECONDS):
-        answers = [await ask(app, key) for _ in range(100)]
+        answers = [await list_projects(app, key) for _ in range(100)]
     assert {answer.status_code for answer in answers} == {200}
     assert "X-RateLimit-Limit" not in answers[0].headers
     assert let_through() == before + 100
 
     redis_server.start() if way == "stopped" else redis_server.thaw()
     clock.ahead = 60
-    assert (await ask(app, key)).status_code == 200, "the connection of before may have to fail once"
+    assert (await list_projects(app, key)).status_code == 200, "the connection of before may have to fail once"
     clock.ahead = 120
-    assert "X-RateLimit-Limit" in (await ask(app, key)).headers, "counted again as soon as it is back"
+    assert "X-RateLimit-Limit" in (await list_projects(app, key)).headers, "counted again as soon as it is back"
     await counters.close()
 
 

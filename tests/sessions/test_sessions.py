@@ -18,7 +18,7 @@ async def create(client: httpx.AsyncClient, **body: object) -> Json:
     return session
 
 
-async def say(client: httpx.AsyncClient, session: Json, content: str) -> Json:
+async def send(client: httpx.AsyncClient, session: Json, content: str) -> Json:
     answer = await client.post(f"/v1/sessions/{session['id']}/messages", json={"content": content})
     assert answer.status_code == 200, answer.text
     sent: Json = answer.json()
@@ -60,14 +60,14 @@ async def test_session_cannot_use_the_profile_of_another_user(client: httpx.Asyn
 )
 async def test_title_is_taken_from_the_first_message(content: str, title: str, client: httpx.AsyncClient) -> None:
     session = await create(client)
-    await say(client, session, content)
-    await say(client, session, "Something else")
+    await send(client, session, content)
+    await send(client, session, "Something else")
     assert (await get(client, session))["title"] == title
 
 
 async def test_given_title_stays(client: httpx.AsyncClient) -> None:
     session = await create(client, title="Mine")
-    await say(client, session, "Hello")
+    await send(client, session, "Hello")
     assert (await get(client, session))["title"] == "Mine"
     changed = await client.patch(f"/v1/sessions/{session['id']}", json={"title": "Other"})
     assert changed.json()["title"] == "Other"
@@ -75,7 +75,7 @@ async def test_given_title_stays(client: httpx.AsyncClient) -> None:
 
 async def test_incognito_sets_no_title(client: httpx.AsyncClient) -> None:
     session = await create(client, privacy_mode="incognito")
-    await say(client, session, "My secret")
+    await send(client, session, "My secret")
     found = await get(client, session)
     assert (found["title"], found["last_message_at"]) == (None, None)
 
@@ -92,7 +92,7 @@ async def test_unknown_privacy_mode_is_refused(client: httpx.AsyncClient) -> Non
 async def test_messages_are_listed_in_pages_newest_first(client: httpx.AsyncClient) -> None:
     session = await create(client)
     for number in range(3):
-        await say(client, session, f"Message {number}")
+        await send(client, session, f"Message {number}")
     seen, cursor = [], ""
     while True:
         page = await get(client, session, f"/messages?limit=2{cursor}")
@@ -107,7 +107,7 @@ async def test_messages_are_listed_in_pages_newest_first(client: httpx.AsyncClie
 
 async def test_summary_counts_messages(client: httpx.AsyncClient) -> None:
     session = await create(client)
-    await say(client, session, "Hello")
+    await send(client, session, "Hello")
     summary = await get(client, session, "/summary")
     assert (summary["messages"], summary["messages_by_role"]) == (2, {"user": 1, "assistant": 1})
     assert summary["short_term_messages"] == 2
@@ -116,7 +116,7 @@ async def test_summary_counts_messages(client: httpx.AsyncClient) -> None:
 
 async def test_session_reset_deletes_messages_and_delete_removes_it(client: httpx.AsyncClient) -> None:
     session = await create(client)
-    sent = await say(client, session, "I work at Quokka")
+    sent = await send(client, session, "I work at Quokka")
     assert (await client.post(f"/v1/sessions/{session['id']}/reset")).json() == {"deleted_messages": 2}
     summary = await get(client, session, "/summary")
     assert (summary["messages"], summary["title"], summary["short_term_messages"]) == (0, None, 0)
@@ -157,6 +157,6 @@ async def test_fifty_concurrent_writers_leave_a_consistent_session(client: httpx
 
     statuses = await asyncio.gather(*(write(number) for number in range(50)))
     assert set(statuses) <= {200, 409}
-    await say(client, session, "Last")
+    await send(client, session, "Last")
     roles = [each["role"] for each in (await get(client, session, "/messages?limit=200"))["results"]]
     assert roles == ["assistant", "user"] * (len(roles) // 2)
