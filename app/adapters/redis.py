@@ -1,4 +1,4 @@
-"""Short-term memory and counters in Redis, for several instances. If Redis fails, requests are slower, but succeed."""
+"""Short-term memory and counters in Redis, for several instances. They raise OSError while Redis does not respond."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +11,6 @@ from redis.exceptions import RedisError
 from app.core.errors import ConfigurationError
 
 TIMEOUT_SECONDS = 0.5
-RETRY_AFTER_SECONDS = 2
 PREFIX = "keepsake:"
 
 
@@ -70,12 +69,9 @@ class RedisCounters:
     def __init__(self, client: Redis, clock: Callable[[], float] = time.time) -> None:
         self._client = client
         self._clock = clock
-        self._retry_at = 0.0
 
     async def hit(self, windows: Sequence[tuple[str, int]]) -> list[int]:
         now = self._clock()
-        if now < self._retry_at:
-            raise ConnectionError("Redis did not respond a moment ago")
         try:
             async with self._client.pipeline(transaction=False) as pipeline:
                 for key, seconds in windows:
@@ -84,8 +80,6 @@ class RedisCounters:
                     pipeline.expire(name, seconds * 2)
                 results = await pipeline.execute()
         except (RedisError, OSError) as error:
-            # Only one request every two seconds waits for the timeout.
-            self._retry_at = self._clock() + RETRY_AFTER_SECONDS
             raise ConnectionError("Redis does not respond") from error
         return [int(count) for count in results[::2]]
 

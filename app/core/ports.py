@@ -293,7 +293,7 @@ class ShortTerm(Protocol):
 
 
 class Counters(Protocol):
-    """Counts in fixed windows, for rate limits. Raises OSError if the store is unavailable."""
+    """Counts in fixed windows, for rate limits."""
 
     async def hit(self, windows: Sequence[tuple[str, int]]) -> list[int]:
         """Increment the current window of each (key, seconds) and return the counts."""

@@ -1,6 +1,6 @@
 """Rate limits. slowapi limits sign-in; the limits of every request are counted together in one call.
 
-Both read limits in the grammar of `limits` ("30/minute"). While the counters are unavailable, requests are allowed.
+Both read limits in the grammar of `limits` ("30/minute").
 """
 
 import math
@@ -14,7 +14,7 @@ from slowapi import Limiter
 
 from app.core.errors import ConfigurationError, TooManyRequests
 from app.core.network_addresses import network_of
-from app.core.observability.metrics import LIMITS_UNAVAILABLE, THROTTLED
+from app.core.observability.metrics import THROTTLED
 from app.core.ports import Counters
 
 
@@ -61,7 +61,7 @@ class RateLimits:
         self._user, self._project, self._everyone, self._chat = user, project, everyone, chat
         self._unauthenticated = replace(user, name="unauthenticated")
 
-    async def admit_request(self, user: str, project: str) -> Allowance | None:
+    async def admit_request(self, user: str, project: str) -> Allowance:
         return await self._admit([(self._user, user), (self._project, project), (self._everyone, "")])
 
     async def admit_unauthenticated(self, address: str) -> None:
@@ -69,16 +69,12 @@ class RateLimits:
         could otherwise use up for all callers."""
         await self._admit([(self._unauthenticated, network_of(address))])
 
-    async def admit_chat(self, user: str) -> Allowance | None:
+    async def admit_chat(self, user: str) -> Allowance:
         return await self._admit([(self._chat, user)])
 
-    async def _admit(self, checks: Sequence[tuple[RateLimit, str]]) -> Allowance | None:
+    async def _admit(self, checks: Sequence[tuple[RateLimit, str]]) -> Allowance:
         windows = [(f"{limit.name}:{key}", limit.seconds) for limit, key in checks]
-        try:
-            counts = await self._counters.hit(windows)
-        except OSError:
-            LIMITS_UNAVAILABLE.inc()
-            return None
+        counts = await self._counters.hit(windows)
         allowances = [allowance_after(limit, count) for (limit, _), count in zip(checks, counts, strict=True)]
         for (limit, _), count, allowance in zip(checks, counts, allowances, strict=True):
             if count > limit.amount:

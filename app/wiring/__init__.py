@@ -6,6 +6,7 @@ from functools import partial
 
 from app.adapters.in_process import InProcessCounters, InProcessShortTerm
 from app.adapters.redis import RedisCounters, RedisShortTerm, connect_redis
+from app.adapters.redis_fallback import CountersWithFallback, RedisBreaker, ShortTermWithFallback
 from app.adapters.webhook_client import HttpWebhookClient
 from app.api_keys.lookup import StoredKeys
 from app.core.background_tasks import SupervisedTask
@@ -106,7 +107,11 @@ def open_short_term(settings: Settings, stack: AsyncExitStack) -> tuple[Counters
         return counters, short_term
     client = connect_redis(settings.redis_url.get_secret_value())
     stack.push_async_callback(client.aclose)
-    return RedisCounters(client), RedisShortTerm(client)
+    breaker = RedisBreaker()
+    return (
+        CountersWithFallback(RedisCounters(client), InProcessCounters(), breaker),
+        ShortTermWithFallback(RedisShortTerm(client), InProcessShortTerm(), breaker),
+    )
 
 
 def open_webhook_client(settings: Settings, stack: AsyncExitStack) -> HttpWebhookClient:

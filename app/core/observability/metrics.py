@@ -15,7 +15,9 @@ LATENCY = Histogram(
 IN_FLIGHT = Gauge("keepsake_requests_in_flight", "Requests being answered", registry=REGISTRY)
 THROTTLED = Counter("keepsake_throttled", "Requests refused with 429", ["limit"], registry=REGISTRY)
 LIMITS_UNAVAILABLE = Counter(
-    "keepsake_rate_limit_unavailable", "Requests allowed while the counters were unavailable", registry=REGISTRY
+    "keepsake_rate_limit_unavailable",
+    "Requests counted in the process while the shared counters were unavailable",
+    registry=REGISTRY,
 )
 POOL_SIZE = Gauge("keepsake_database_connections", "Connections the pool may open", registry=REGISTRY)
 POOL_IN_USE = Gauge("keepsake_database_connections_in_use", "Connections in use", registry=REGISTRY)
