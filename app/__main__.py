@@ -27,6 +27,8 @@ else:
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 keys = typer.Typer(no_args_is_help=True, help="Manage API keys. The server does not have to run.")
 cli.add_typer(keys, name="keys")
+accounts = typer.Typer(no_args_is_help=True, help="Manage accounts. The server may be running.")
+cli.add_typer(accounts, name="accounts")
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder for all data")]
 Project = Annotated[UUID | None, typer.Option("--project", help="The project, if there are several")]
@@ -168,6 +170,14 @@ def create_key(
 ) -> None:
     """Create an API key with every scope and print it. It is shown only once."""
     run(commands.create_key(prepare(data_dir=data_dir), name, project))
+
+
+@accounts.command("unlock")
+def unlock_account(
+    email: Annotated[str, typer.Argument(help="Address of the account")], data_dir: DataDir = None
+) -> None:
+    """Let an account sign in again after too many wrong passwords. A running server applies it at once."""
+    run(commands.unlock_account(prepare(data_dir=data_dir), email))
 
 
 if __name__ == "__main__":

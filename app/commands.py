@@ -11,6 +11,8 @@ from rich.progress import Progress
 from app.api_keys.issue import issue_key
 from app.backup import back_up as back_up
 from app.backup import restore as restore
+from app.core.errors import ConfigurationError
+from app.identity.local.storage.sign_in_history import unlock_account as unlock
 from app.portability.export import choose_project, export_memories
 from app.portability.restore import import_memories
 from app.reindex import reindex_everything as reindex_everything
@@ -46,6 +48,17 @@ async def import_file(settings: Settings, file: Path, project: UUID | None, user
 async def create_key(settings: Settings, name: str, project: UUID | None) -> None:
     async with open_store(settings) as database:
         typer.echo(await issue_key(database, pepper_of(settings), name=name, project_id=project))
+
+
+async def unlock_account(settings: Settings, email: str) -> None:
+    if settings.supabase_url:
+        raise ConfigurationError(
+            "Supabase manages these accounts and limits sign-ins itself. There is nothing to unlock."
+        )
+    async with open_store(settings) as database, database.system() as tx:
+        if not await unlock(tx, email.strip().lower()):
+            raise ConfigurationError("No account has this address. Check it for typing errors.")
+    typer.echo(f"{email} can sign in again")
 
 
 @contextmanager

@@ -159,6 +159,9 @@ class Settings(BaseSettings):
     sign_ups_per_address: int = Field(
         30, ge=1, description="Sign-ups and requested e-mails per IP address in 5 minutes"
     )
+    password_guesses: int = Field(
+        10, ge=3, le=100, description="Wrong passwords per account and IP address in 15 minutes"
+    )
     password_min_length: int = Field(8, ge=6, le=72, description="Minimum length of a password at sign-up")
     mail_confirm: bool | None = Field(
         None, description="Confirm e-mail addresses; enabled by default if SMTP_HOST is set"

@@ -53,7 +53,9 @@ def open_local_identity(
             redirect_urls=tuple(f"{origin}/*" for origin in settings.cors_origins),
             autoconfirm=not needs_confirmation(settings),
             signups_open=settings.signup_mode is not SignupMode.CLOSED,
-            limits=LockoutLimits(requests_per_address=settings.sign_ups_per_address),
+            limits=LockoutLimits(
+                guesses_per_account=settings.password_guesses, requests_per_address=settings.sign_ups_per_address
+            ),
             passwords=PasswordRules(shortest=settings.password_min_length),
             access_token_seconds=settings.access_token_seconds,
         ),

@@ -24,6 +24,7 @@ from app.identity.local.storage.sessions import (
     RequestOrigin,
     SessionGrant,
 )
+from app.identity.local.storage.sign_in_history import SignInHistoryRepository
 from app.identity.tokens import AUDIENCE, InvalidToken, Issuer, StaticKeys, Verifier
 
 
@@ -45,6 +46,9 @@ class IdentityProvider:
 
     def one_time(self, tx: AsyncSession) -> OneTimeTokenRepository:
         return OneTimeTokenRepository(tx, self.settings.one_time_token_seconds)
+
+    def sign_in_history(self, tx: AsyncSession) -> SignInHistoryRepository:
+        return SignInHistoryRepository(tx, self.settings.secret_key)
 
     async def close(self) -> None:
         await self.outbox.drain()
@@ -104,6 +108,7 @@ async def _read_token(provider: IdentityProvider, token: str) -> tuple[uuid.UUID
 async def grant_session(
     provider: IdentityProvider, tx: AsyncSession, account: AccountRow, method: str, origin: RequestOrigin
 ) -> SessionGrant:
+    await provider.sign_in_history(tx).record(account.id, origin.address)
     return await provider.sessions(tx).open(account, method, origin, provider.settings.session_seconds)
 
 

@@ -55,7 +55,7 @@ async def post_token(
     if grant_type == "password":
         return await sign_in.sign_in(provider, body, origin)
     if grant_type == "refresh_token":
-        return await sign_in.refresh(provider, body)
+        return await sign_in.refresh(provider, body, origin)
     raise IdentityError(400, "invalid_credentials", "unsupported_grant_type")
 
 
@@ -66,9 +66,9 @@ async def get_user(current: CurrentAccount) -> dict[str, object]:
 
 @router.put("/user")
 async def put_user(
-    body: UserBody, current: CurrentAccount, provider: ProviderDep, origin: OriginDep, redirect_to: RedirectTo = None
+    body: UserBody, current: CurrentAccount, provider: ProviderDep, redirect_to: RedirectTo = None
 ) -> dict[str, object]:
-    return await update_account.change_account(provider, current, body, origin, redirect_to)
+    return await update_account.change_account(provider, current, body, redirect_to)
 
 
 @router.post("/logout", status_code=204)

@@ -88,6 +88,7 @@ async def _anonymize(provider: IdentityProvider, tx: AsyncSession, account: Acco
     await accounts.move(account.id, placeholder, confirmed=False)
     await accounts.change(account.id, **emptied, deleted_at=dt.datetime.now(dt.UTC))
     await accounts.remove_identities(account.id)
+    await provider.sign_in_history(tx).forget(account.id)
     await provider.sessions(tx).end(account.id, "global", None)
 
 

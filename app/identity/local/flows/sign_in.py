@@ -5,13 +5,14 @@ from app.identity.local.provider import IdentityProvider, grant_session, session
 from app.identity.local.schemas import EMAIL, TokenBody
 from app.identity.local.storage.accounts import AccountRepository, AccountRow
 from app.identity.local.storage.sessions import RefreshRefused, RequestOrigin, SessionGrant
+from app.identity.local.storage.sign_in_history import SignInHistory
 
 
 async def sign_in(provider: IdentityProvider, body: TokenBody, origin: RequestOrigin) -> dict[str, object]:
     email = _read_email(body)
-    await provider.lockout.guess(email, origin.address)
+    await provider.lockout.guess_password(email, origin.address, lambda: _read_history(provider, email, origin))
     account = await _check_password(provider, email, body.password)
-    await provider.lockout.guessed_right(email, origin.address)
+    await provider.lockout.guessed_password_right(email, origin.address)
     if account.is_banned:
         raise IdentityError(400, "user_banned", "User is banned")
     if account.email_confirmed_at is None:
@@ -33,6 +34,13 @@ def _read_email(body: TokenBody) -> str:
     return body.email.strip().lower()
 
 
+async def _read_history(provider: IdentityProvider, email: str, origin: RequestOrigin) -> SignInHistory:
+    if not EMAIL.fullmatch(email):
+        return SignInHistory()
+    async with provider.database.system() as tx:
+        return await provider.sign_in_history(tx).read(email, origin.address)
+
+
 async def _check_password(provider: IdentityProvider, email: str, password: str) -> AccountRow:
     """An unknown address gets the same error as a wrong password, after the same time."""
     async with provider.database.system() as tx:
@@ -47,14 +55,21 @@ def _invalid_credentials() -> IdentityError:
     return IdentityError(400, "invalid_credentials", "Invalid login credentials")
 
 
-async def refresh(provider: IdentityProvider, body: TokenBody) -> dict[str, object]:
+async def refresh(provider: IdentityProvider, body: TokenBody, origin: RequestOrigin) -> dict[str, object]:
     if not body.refresh_token:
         raise invalid("refresh_token required")
+    await _count_refresh(provider, body.refresh_token, origin)
     async with provider.database.system() as tx:
         account, granted = await _refresh(provider, AccountRepository(tx), body.refresh_token)
     if isinstance(granted, RefreshRefused):
         raise granted.error
     return session_json(provider, account, granted)
+
+
+async def _count_refresh(provider: IdentityProvider, token: str, origin: RequestOrigin) -> None:
+    async with provider.database.system() as tx:
+        owner = await provider.sessions(tx).find_owner(token)
+    await (provider.lockout.refresh(owner) if owner else provider.lockout.refresh_unknown(origin.address))
 
 
 async def _refresh(

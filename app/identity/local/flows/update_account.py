@@ -11,7 +11,6 @@ from app.identity.local.schemas import UserBody, merge_metadata, read_email, use
 from app.identity.local.security.passwords import check_rules
 from app.identity.local.storage.accounts import AccountRepository, AccountRow, email_exists
 from app.identity.local.storage.one_time_tokens import TokenType
-from app.identity.local.storage.sessions import RequestOrigin
 
 RECENT_SIGN_IN = dt.timedelta(hours=24)
 
@@ -20,13 +19,12 @@ async def change_account(
     provider: IdentityProvider,
     current: AuthenticatedAccount,
     body: UserBody,
-    origin: RequestOrigin,
     redirect_to: str | None,
 ) -> dict[str, object]:
     if body.app_metadata is not None:
         raise IdentityError(403, "not_admin", "Updating app_metadata requires admin privileges")
     email = await _new_email(provider, current.account, body)
-    password_hash = await _new_password(provider, current, body, origin)
+    password_hash = await _new_password(provider, current, body)
     async with provider.database.system() as tx:
         await _write(provider, tx, current, body, password_hash)
         if email is not None and provider.settings.autoconfirm:
@@ -51,13 +49,12 @@ async def _new_email(provider: IdentityProvider, account: AccountRow, body: User
     return email
 
 
-async def _new_password(
-    provider: IdentityProvider, current: AuthenticatedAccount, body: UserBody, origin: RequestOrigin
-) -> str | None:
+async def _new_password(provider: IdentityProvider, current: AuthenticatedAccount, body: UserBody) -> str | None:
     if not body.password:
         return None
     check_rules(body.password, provider.settings.passwords)
-    await _require_current_password(provider, current.account, body, origin)
+    await provider.lockout.change_password(current.account.id)
+    await _require_current_password(provider, current.account, body)
     await _require_nonce(provider, current, body)
     if await provider.hasher.matches(body.password, current.account.encrypted_password):
         message = "New password should be different from the old password."
@@ -65,18 +62,14 @@ async def _new_password(
     return await provider.hasher.hash(body.password)
 
 
-async def _require_current_password(
-    provider: IdentityProvider, account: AccountRow, body: UserBody, origin: RequestOrigin
-) -> None:
+async def _require_current_password(provider: IdentityProvider, account: AccountRow, body: UserBody) -> None:
     if body.current_password is None:
         if provider.settings.require_current_password and account.encrypted_password:
             message = "Current password required when setting new password."
             raise IdentityError(400, "current_password_required", message)
         return
-    await provider.lockout.guess(account.email, origin.address)
     if not await provider.hasher.matches(body.current_password, account.encrypted_password):
         raise IdentityError(400, "current_password_invalid", "Current password is incorrect.")
-    await provider.lockout.guessed_right(account.email, origin.address)
 
 
 async def _require_nonce(provider: IdentityProvider, current: AuthenticatedAccount, body: UserBody) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Literal
 
-from sqlalchemy import RowMapping, delete, func, insert, select, update
+from sqlalchemy import RowMapping, Select, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.identity.local.errors import IdentityError
@@ -99,11 +99,13 @@ class AuthSessionRepository:
             query = query.where(sessions.c.id != current)
         await self._tx.execute(query)
 
+    async def find_owner(self, token: str) -> uuid.UUID | None:
+        owner: uuid.UUID | None = await self._tx.scalar(_owner_query(token))
+        return owner
+
     async def lock_owner(self, token: str) -> uuid.UUID | None:
         """Return the owner of a refresh token, and lock its session against concurrent refreshes."""
-        held = select(refresh_tokens.c.session_id).where(refresh_tokens.c.token == hash_token(token))
-        query = select(sessions.c.user_id).where(sessions.c.id == held.scalar_subquery()).with_for_update()
-        owner: uuid.UUID | None = await self._tx.scalar(query)
+        owner: uuid.UUID | None = await self._tx.scalar(_owner_query(token).with_for_update())
         return owner
 
     async def refresh(self, token: str, account_id: uuid.UUID, reuse_seconds: int) -> SessionGrant | RefreshRefused:
@@ -151,6 +153,11 @@ class AuthSessionRepository:
         query = select(amr_claims.c.authentication_method, amr_claims.c.updated_at)
         newest_first = query.where(amr_claims.c.session_id == session_id).order_by(amr_claims.c.updated_at.desc())
         return [(method, int(at.timestamp())) for method, at in (await self._tx.execute(newest_first)).all()]
+
+
+def _owner_query(token: str) -> Select[tuple[uuid.UUID]]:
+    held = select(refresh_tokens.c.session_id).where(refresh_tokens.c.token == hash_token(token))
+    return select(sessions.c.user_id).where(sessions.c.id == held.scalar_subquery())
 
 
 def _ip(address: str) -> str | None:

@@ -3,6 +3,7 @@ from sqlalchemy import text
 from supabase_auth.errors import AuthApiError, AuthWeakPasswordError
 
 from app.core.database.database import Database
+from app.identity.local.security.lockout import LockoutLimits
 from tests.identity.local.conftest import PASSWORD, MakeProvider, Provider, new_email, sign_in, sign_up
 
 
@@ -114,3 +115,15 @@ async def test_email_change_acts_immediately_without_confirmation(provider: Prov
     await client.sign_up({"email": new_email(), "password": PASSWORD})
     assert (await client.update_user({"email": email})).user.email == email
     await sign_in(provider, email)
+
+
+async def test_password_changes_of_one_account_are_limited(make_provider: MakeProvider) -> None:
+    provider = await make_provider(limits=LockoutLimits(password_changes_per_account=2))
+    client = provider.client()
+    await client.sign_up({"email": new_email(), "password": PASSWORD})
+    for number in range(2):
+        await client.update_user({"password": f"fine password {number}"})
+    with pytest.raises(AuthApiError) as refused:
+        await client.update_user({"password": "one more fine password"})
+    assert (refused.value.status, refused.value.code) == (429, "over_request_rate_limit")
+    await client.update_user({"data": {"name": "Ada"}})
