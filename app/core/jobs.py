@@ -3,13 +3,14 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString
 
 import procrastinate
 import procrastinate.worker
 import psycopg
+from procrastinate.connector import Notify
 from procrastinate.exceptions import ConnectorException, UniqueViolation
 from procrastinate.jobs import Job, Status
 from procrastinate.tasks import Task
@@ -36,6 +37,26 @@ select jobs.procrastinate_defer_jobs_v1(array[row(cast(:queue as varchar), cast(
   now() + make_interval(secs => cast(:seconds as double precision)))::jobs.procrastinate_job_to_defer_v1])
 """)
 
+# procrastinate's own statement compares every waiting job with every other one. This one finds the jobs with the same
+# lock by an index of ours (see `migrations.py`).
+FETCH_JOB_SQL: LiteralString = """
+with candidate as (
+  select job.id from procrastinate_jobs job
+  where job.status = 'todo' and job.queue_name = any(%(queues)s::varchar[])
+    and (job.scheduled_at is null or job.scheduled_at <= now())
+    and (job.lock is null or not exists (
+      select from procrastinate_jobs other
+      where other.lock = job.lock and other.status in ('todo', 'doing')
+        and (other.status = 'doing' or (-other.priority, other.id) < (-job.priority, job.id))))
+  order by job.priority desc, job.id limit 1 for update of job skip locked
+)
+update procrastinate_jobs job set status = 'doing', worker_id = %(worker_id)s from candidate
+where job.id = candidate.id
+returning job.id, job.status, job.task_name, job.priority, job.lock, job.queueing_lock, job.args, job.scheduled_at,
+  job.queue_name, job.attempts, job.worker_id
+"""
+CHANNEL_OF_QUEUE = "procrastinate_queue_v1#"
+
 
 def defer_statement(
     task: Task[Any, Any, Any], *, lock: str | None = None, in_seconds: float = 0, **arguments: Any
@@ -52,17 +73,21 @@ async def defer(
 
 
 class QueueConnector(procrastinate.PsycopgConnector):
-    """Reports every answer to a worker that asked for a job, and repeats what a lost connection interrupted."""
+    """Fetches jobs with a statement of our own, wakes the worker when a lock becomes free, reports every answer to a
+    worker that asked for a job, and repeats what a lost connection interrupted."""
 
     def __init__(self, **pool: Any) -> None:
         super().__init__(**pool)
         self.on_fetch: dict[str, Callable[[], None]] = {}
+        self._listeners: dict[str, Notify] = {}
+        self._queues_of_locked_jobs: dict[int, str] = {}
+        self._news = 0
+        """Counts new jobs and free locks. A worker forgets those that it hears of while it fetches."""
 
     async def execute_query_one_async(self, query: LiteralString, **arguments: Any) -> dict[str, Any]:
+        if arguments.keys() == {"queues", "worker_id"}:
+            return await self._fetch_job(**arguments)
         row: dict[str, Any] = await super().execute_query_one_async(query, **arguments)
-        for queue in arguments.get("queues") or ():
-            if on_fetch := self.on_fetch.get(queue):
-                on_fetch()
         return row
 
     async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
@@ -74,6 +99,40 @@ class QueueConnector(procrastinate.PsycopgConnector):
             if isinstance(cause, PoolTimeout) or not isinstance(cause, psycopg.OperationalError):
                 raise
             await super().execute_query_async(query, **arguments)
+        if queue := self._queues_of_locked_jobs.pop(arguments.get("job_id", 0), None):
+            await self._wake(queue, arguments["job_id"])
+
+    async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
+        async def count_and_pass_on(*, channel: str, payload: str) -> None:
+            self._news += 1
+            await on_notification(channel=channel, payload=payload)
+
+        names = list(channels)
+        self._listeners |= dict.fromkeys(names, on_notification)
+        await super().listen_notify(count_and_pass_on, names)
+
+    async def _fetch_job(self, queues: Sequence[str], worker_id: int) -> dict[str, Any]:
+        while True:
+            known = self._news
+            rows: list[dict[str, Any]] = await self.execute_query_all_async(
+                FETCH_JOB_SQL, queues=list(queues), worker_id=worker_id
+            )
+            for queue in queues:
+                if on_fetch := self.on_fetch.get(queue):
+                    on_fetch()
+            for row in rows:
+                if row["lock"]:
+                    self._queues_of_locked_jobs[row["id"]] = row["queue_name"]
+                return row
+            if known == self._news:
+                return {"id": None}
+
+    async def _wake(self, queue: str, job_id: int) -> None:
+        """The job that waits for the lock can start now, and Postgres notifies workers of new jobs only."""
+        self._news += 1
+        if listener := self._listeners.get(f"{CHANNEL_OF_QUEUE}{queue}"):
+            payload = json.dumps({"type": "job_inserted", "job_id": job_id})
+            await listener(channel=f"{CHANNEL_OF_QUEUE}{queue}", payload=payload)
 
 
 def observe_fetches(queue: procrastinate.App, queue_name: str, on_fetch: Callable[[], None]) -> None:

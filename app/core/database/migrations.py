@@ -29,6 +29,12 @@ grant all on all tables in schema jobs to keepsake_system;
 grant all on all sequences in schema jobs to keepsake_system
 """
 
+# For `FETCH_JOB_SQL`, which looks for other jobs with the same lock.
+CREATE_LOCK_INDEX_SQL = """
+create index if not exists keepsake_jobs_by_lock on jobs.procrastinate_jobs (lock)
+where lock is not null and status in ('todo', 'doing')
+"""
+
 
 def migrate(url: str, shims: Sequence[Path] = (), grants: Sequence[Path] = ()) -> list[str]:
     """Migrate a database and return the new versions. Safe to run from several processes at once."""
@@ -135,3 +141,4 @@ def _install_jobs(connection: psycopg.Connection) -> None:
             connection.execute("insert into jobs.applied (name) values (%s)", [script.name])
         if new:
             connection.execute(JOBS_GRANTS)
+        connection.execute(CREATE_LOCK_INDEX_SQL)
