@@ -16,7 +16,7 @@ from app.core.observability.logging import configure_logging
 from app.lazy_import import lazy_import
 from app.listener import bind_socket
 from app.private_files import keep_files_private
-from app.settings import LogFormat, Settings, load_settings
+from app.settings import LogFormat, Settings, describe_unknown_variables, load_settings
 from app.version import VERSION
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def prepare(**overrides: object) -> Settings:
         settings = load_settings(**overrides)
     except ConfigurationError as error:
         raise stop(error) from None
+    for warning in describe_unknown_variables():
+        typer.secho(f"Warning: {warning}", fg="yellow", err=True)
     configure_logging(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
     keep_files_private(settings.data_dir)
     return settings

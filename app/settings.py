@@ -1,6 +1,8 @@
 """Every environment variable, with its default and what it means. `.env.example` and docs/settings.md follow this."""
 
+import os
 import re
+from collections.abc import Iterator
 from email.utils import parseaddr
 from enum import StrEnum
 from ipaddress import ip_network
@@ -9,9 +11,10 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from app.core.errors import ConfigurationError
+from app.core.nearest_name import nearest_name
 
 SHORTEST_SECRET = 32
 # The first settings have no effect without the second one, so setting them alone is an error.
@@ -23,6 +26,12 @@ COMPANIONS = {
     ("smtp_username",): "smtp_password",
     ("qdrant_api_key",): "qdrant_url",
 }
+
+OWN_PREFIXES = ("EMBEDDER_", "LLM_", "RATE_LIMIT_", "RECALL_", "SIGNUP_", "WEBHOOK_")
+"""Variables of the environment with these prefixes are meant for this server. Others may belong to other programs."""
+COMPOSE_VARIABLES = {"BIND_ADDRESS", "GRAFANA_PASSWORD", "GRAFANA_PORT", "KEEPSAKE_APP_PASSWORD", "POSTGRES_PASSWORD"}
+COMPOSE_VARIABLES |= {"PUBLIC_PORT", "REDIS_PASSWORD"}
+"""Variables of docker-compose.yml, which reads the same `.env`."""
 
 
 class SignupMode(StrEnum):
@@ -281,3 +290,16 @@ def _check_companions(settings: Settings) -> None:
                 )
     if settings.mail_confirm and not settings.smtp_host and not settings.development:
         raise ConfigurationError("MAIL_CONFIRM requires SMTP_HOST: without a mail server no address can be confirmed")
+
+
+def describe_unknown_variables() -> Iterator[str]:
+    """A sentence per variable that was probably meant for this server and has no effect. These are warnings, because
+    other programs may share `.env`."""
+    known = {name.upper() for name in Settings.model_fields}
+    in_file = {name.upper() for name in DotEnvSettingsSource(Settings).env_vars} - COMPOSE_VARIABLES
+    in_environment = {name for name in os.environ if name.startswith(OWN_PREFIXES)}
+    for place, names in ((".env", in_file), ("the environment", in_environment)):
+        for name in sorted(names - known):
+            nearest = nearest_name(name, known)
+            hint = f" Did you mean {nearest}?" if nearest else " See .env.example for all settings."
+            yield f"{name} in {place} is not a setting and has no effect.{hint}"

@@ -1,9 +1,16 @@
 """Invalid settings stop the start with one sentence that names them."""
 
-import pytest
+import re
+from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from app.__main__ import cli
 from app.core.errors import ConfigurationError
-from app.settings import COMPANIONS, load_settings
+from app.settings import COMPANIONS, COMPOSE_VARIABLES, Settings, describe_unknown_variables, load_settings
+
+ROOT = Path(__file__).parent.parent
 
 WEB = ("PUBLIC_URL", "SUPABASE_URL", "FORMER_ISSUER", "SITE_URL", "QDRANT_URL", "LLM_BASE_URL", "EMBEDDER_BASE_URL")
 NO_ADDRESS = ("nonsense", "localhost:8000", "https://", "ftp://host", "http://host:port", "http://ho st", "//host")
@@ -104,3 +111,36 @@ def test_confirmation_of_addresses_needs_a_mail_server(monkeypatch: pytest.Monke
     monkeypatch.setenv("DEVELOPMENT", "false")
     with pytest.raises(ConfigurationError, match="MAIL_CONFIRM requires SMTP_HOST"):
         load_settings()
+
+
+def test_misspelt_variable_is_reported_with_the_nearest_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_text("LLM_MODLE=x\nPORT=8001\nREDIS_PASSWORD=x\nSOMETHING_OF_ANOTHER_PROGRAM=1\n")
+    monkeypatch.setenv("RATE_LIMIT_USERS", "5/minute")
+    monkeypatch.setenv("LLM_MODEL", "a")
+    monkeypatch.setenv("QDRANT__SERVICE__API_KEY", "of another program")
+    assert list(describe_unknown_variables()) == [
+        "LLM_MODLE in .env is not a setting and has no effect. Did you mean LLM_MODEL?",
+        "SOMETHING_OF_ANOTHER_PROGRAM in .env is not a setting and has no effect. See .env.example for all settings.",
+        "RATE_LIMIT_USERS in the environment is not a setting and has no effect. Did you mean RATE_LIMIT_USER?",
+    ]
+
+
+def test_start_goes_on_after_it_reported_a_misspelt_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_text("SIGNUPMODE=closed\nPORT=many\n")
+    refused = CliRunner().invoke(cli, ["migrate"])
+    assert "Error: PORT is invalid" in refused.stderr, "the file is read"
+    Path(".env").write_text("SIGNUPMODE=closed\n")
+    started = CliRunner().invoke(
+        cli, ["export", "/nowhere/file"], env={"DATABASE_URL": "postgresql://127.0.0.1:1/none"}
+    )
+    assert "Warning: SIGNUPMODE in .env is not a setting and has no effect. Did you mean SIGNUP_MODE?" in started.stderr
+    assert started.stderr.count("Warning") == 1
+
+
+def test_variables_of_the_compose_file_are_not_reported() -> None:
+    used = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text()))
+    assert used - {name.upper() for name in Settings.model_fields} == COMPOSE_VARIABLES

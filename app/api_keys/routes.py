@@ -4,7 +4,6 @@ import datetime as dt
 from collections.abc import Sequence
 from uuid import UUID
 
-from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api_keys.models import ApiKey
@@ -13,12 +12,13 @@ from app.api_keys.rights import choose_scopes, refuse_later_expiry, refuse_stron
 from app.api_keys.schemas import ApiKeyCreate, ApiKeyIssued, ApiKeyPatch, ApiKeyRead, ApiKeyRotate
 from app.core.database.pagination import Cursor, Limit, Page, PageRows
 from app.core.http.schemas import Done
+from app.core.http.strict_requests import own_router
 from app.core.resources import ResourcesDep
 from app.identity.caller import Caller, KeyReader, KeyWriter
 from app.identity.scopes import Scope
 from app.identity.transaction import Transaction
 
-router = APIRouter(prefix="/v1/api-keys", tags=["API keys"])
+router = own_router(prefix="/v1/api-keys", tags=["API keys"])
 
 
 @router.post("", status_code=201, response_model=ApiKeyIssued)

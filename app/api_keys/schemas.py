@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringConstraints
 
 from app.api_keys.models import ApiKey
+from app.core.http.strict_requests import RequestBody
 from app.core.storable_text import no_nul
 from app.identity.scopes import Scope
 
@@ -25,7 +26,7 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Future = Annotated[AwareDatetime, AfterValidator(_in_the_future)]
 
 
-class ApiKeyCreate(BaseModel):
+class ApiKeyCreate(RequestBody):
     name: Name
     scopes: list[Scope] | None = Field(
         None, min_length=1, description="Defaults to all scopes that an application needs."
@@ -35,13 +36,13 @@ class ApiKeyCreate(BaseModel):
     )
 
 
-class ApiKeyPatch(BaseModel):
+class ApiKeyPatch(RequestBody):
     name: Name | None = None
     scopes: list[Scope] | None = Field(None, min_length=1)
     expires_at: Future | None = None
 
 
-class ApiKeyRotate(BaseModel):
+class ApiKeyRotate(RequestBody):
     overlap_seconds: int = Field(86400, ge=0, le=30 * 86400, description="How long the old secret keeps working.")
 
 

@@ -3,17 +3,18 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Request
+from fastapi import Header, Request
 from fastapi.responses import Response
 
 from app.chat.schemas import ChatRequest, TurnAnswer, TurnRequest
 from app.chat.turn.prepare import prepare
 from app.chat.turn.stream import respond
 from app.chat.types import TurnInput
+from app.core.http.strict_requests import own_router
 from app.core.resources import ResourcesDep
 from app.identity.caller import SessionWriter
 
-router = APIRouter(tags=["Chat"])
+router = own_router(tags=["Chat"])
 IdempotencyKey = Annotated[
     str | None,
     Header(min_length=1, max_length=255, description="A repeated turn with the same key receives the same answer."),

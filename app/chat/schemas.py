@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
+from app.core.http.strict_requests import RequestBody
 from app.core.storable_text import no_nul
 from app.memory.ledger import Memory, SearchRow
 from app.sessions.privacy import PrivacyMode
@@ -22,7 +23,7 @@ Content = Annotated[str, AfterValidator(no_nul), AfterValidator(_not_blank)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(no_nul)]
 
 
-class TurnOptions(BaseModel):
+class TurnOptions(RequestBody):
     stream: bool = Field(
         False, description="Stream the answer as server-sent events. `Accept: text/event-stream` has the same effect."
     )

@@ -1,9 +1,10 @@
 """/v1/auth: sign-up, sign-in and the caller's own account, with Supabase or the embedded provider."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from app.core.accounts import Account
 from app.core.http.schemas import Done
+from app.core.http.strict_requests import own_router
 from app.core.rate_limit import client_address, limit_sign_in
 from app.core.resources import ResourcesDep
 from app.identity.caller import CredentialDep, Person
@@ -21,7 +22,7 @@ from app.identity.schemas import (
     Verify,
 )
 
-router = APIRouter(prefix="/v1/auth", tags=["Accounts"])
+router = own_router(prefix="/v1/auth", tags=["Accounts"])
 
 EMAIL_SENT = "If an account with this e-mail address exists, an e-mail has been sent."
 SIGN_UP_RESPONSES: dict[int | str, dict[str, object]] = {202: {"model": ConfirmationRequired}}

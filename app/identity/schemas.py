@@ -19,6 +19,7 @@ from app.core.accounts import (
     SignedIn,
     SignOutScope,
 )
+from app.core.http.strict_requests import RequestBody
 from app.core.storable_text import no_nul
 
 MAX_METADATA_BYTES = 8192
@@ -65,27 +66,27 @@ RedirectTo = Annotated[str, StringConstraints(max_length=2048), AfterValidator(n
 Redirect = Annotated[RedirectTo | None, Field(description="Where the link in the e-mail leads: an allowed URL.")]
 
 
-class SignUp(BaseModel):
+class SignUp(RequestBody):
     email: Email
     password: Secret
     metadata: Metadata = Field(default_factory=dict, description="Any JSON about the person, who can change it.")
     redirect_to: Redirect = None
 
 
-class Login(BaseModel):
+class Login(RequestBody):
     email: Email
     password: Secret
 
 
-class Refresh(BaseModel):
+class Refresh(RequestBody):
     refresh_token: Secret
 
 
-class Logout(BaseModel):
+class Logout(RequestBody):
     scope: SignOutScope = Field(SignOutScope.LOCAL, description="`local` (this session), `global` (all) or `others`.")
 
 
-class Recover(BaseModel):
+class Recover(RequestBody):
     email: Email
     redirect_to: Redirect = None
 
@@ -94,7 +95,7 @@ class Resend(Recover):
     type: ResendKind = ResendKind.SIGNUP
 
 
-class Verify(BaseModel):
+class Verify(RequestBody):
     """Send `token_hash` from a link, or `email` and `token` for a code typed from an e-mail."""
 
     type: MailKind
@@ -115,7 +116,7 @@ class Verify(BaseModel):
         return MailedLink(self.token_hash.get_secret_value())
 
 
-class AccountPatch(BaseModel):
+class AccountPatch(RequestBody):
     email: Email | None = Field(None, description="Takes effect when it is confirmed, if that is required.")
     password: Secret | None = Field(None, description="Ends all other sessions of the account.")
     current_password: Secret | None = None

@@ -2,11 +2,11 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter
 from sqlalchemy import select, text
 
 from app.core.errors import BadRequest
 from app.core.http.schemas import Done
+from app.core.http.strict_requests import own_router
 from app.core.resources import ResourcesDep
 from app.identity.caller import Caller, ProfileWriter
 from app.identity.transaction import caller_transaction
@@ -17,7 +17,7 @@ from app.profiles.schemas import CopiedMemories, ProfileCopy
 from app.sessions.models import Session
 from app.sessions.window import window_store
 
-router = APIRouter(prefix="/v1/profiles", tags=["Profiles"])
+router = own_router(prefix="/v1/profiles", tags=["Profiles"])
 DELETE_EVENTS_OF_NAMESPACE_SQL = text("delete from events where project_id = :project_id and namespace = :namespace")
 
 

@@ -3,16 +3,17 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from app.core.database.pagination import Cursor, Limit, Page, PageRows
+from app.core.http.strict_requests import own_router
 from app.identity.caller import ProfileReader, ProfileWriter
 from app.identity.transaction import Transaction
 from app.profiles.models import Profile
 from app.profiles.repository import ProfileRepository
 from app.profiles.schemas import ProfileCreate, ProfilePatch, ProfileRead, UserId
 
-router = APIRouter(prefix="/v1/profiles", tags=["Profiles"])
+router = own_router(prefix="/v1/profiles", tags=["Profiles"])
 UserIdQuery = Annotated[
     UserId | None, Query(description="The user to act for. Defaults to yourself; required with an API key.")
 ]

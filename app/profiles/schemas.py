@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from app.core.http.strict_requests import RequestBody
 from app.core.storable_text import no_nul
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(no_nul)]
@@ -14,7 +15,7 @@ Persona = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(no
 UserId = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(no_nul)]
 
 
-class ProfileCreate(BaseModel):
+class ProfileCreate(RequestBody):
     name: Name
     description: Description | None = None
     persona: Persona | None = Field(
@@ -26,13 +27,13 @@ class ProfileCreate(BaseModel):
     )
 
 
-class ProfilePatch(BaseModel):
+class ProfilePatch(RequestBody):
     name: Name | None = None
     description: Description | None = None
     persona: Persona | None = None
 
 
-class ProfileCopy(BaseModel):
+class ProfileCopy(RequestBody):
     to_profile_id: UUID = Field(description="The profile to copy to. It must belong to the same user.")
 
 

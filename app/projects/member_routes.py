@@ -2,10 +2,9 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter
-
 from app.core.database.pagination import Cursor, Limit, Page, PageRows
 from app.core.http.schemas import Done
+from app.core.http.strict_requests import own_router
 from app.core.resources import ResourcesDep
 from app.identity.caller import Person
 from app.identity.transaction import SystemTransaction
@@ -21,8 +20,8 @@ from app.projects.schemas import (
     ProjectMemberRead,
 )
 
-organization_members = APIRouter(prefix="/v1/organizations/{organization_id}/members", tags=["Organizations"])
-project_members = APIRouter(prefix="/v1/projects/{project_id}/members", tags=["Projects"])
+organization_members = own_router(prefix="/v1/organizations/{organization_id}/members", tags=["Organizations"])
+project_members = own_router(prefix="/v1/projects/{project_id}/members", tags=["Projects"])
 
 
 @organization_members.get("", response_model=Page[MemberRead])

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from app.core.database.pagination import Cursor, Limit, Page, PageRows
 from app.core.http.schemas import Done
+from app.core.http.strict_requests import own_router
 from app.identity.caller import Person
 from app.identity.transaction import SystemTransaction
 from app.projects.member_routes import organization_members, project_members
@@ -21,8 +22,8 @@ from app.projects.schemas import (
     changes_in,
 )
 
-projects = APIRouter(prefix="/v1/projects", tags=["Projects"])
-organizations = APIRouter(prefix="/v1/organizations", tags=["Organizations"])
+projects = own_router(prefix="/v1/projects", tags=["Projects"])
+organizations = own_router(prefix="/v1/organizations", tags=["Organizations"])
 
 
 @projects.get("", response_model=Page[ProjectRead])

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, StringConstraints
 
+from app.core.http.strict_requests import RequestBody
 from app.core.storable_text import no_nul
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(no_nul)]
@@ -22,13 +23,13 @@ class ProjectRole(StrEnum):
     USER = "USER"
 
 
-class ProjectCreate(BaseModel):
+class ProjectCreate(RequestBody):
     name: Name
     description: Description | None = None
     organization_id: UUID | None = None
 
 
-class ProjectPatch(BaseModel):
+class ProjectPatch(RequestBody):
     name: Name | None = None
     description: Description | None = None
 
@@ -55,11 +56,11 @@ class OrganizationRead(BaseModel):
     created_at: dt.datetime
 
 
-class OrganizationCreate(BaseModel):
+class OrganizationCreate(RequestBody):
     name: Name
 
 
-class OrganizationPatch(BaseModel):
+class OrganizationPatch(RequestBody):
     name: Name | None = None
 
 
@@ -88,19 +89,19 @@ class ProjectMemberRead(BaseModel):
     created_at: dt.datetime
 
 
-class OrganizationMemberAdd(BaseModel):
+class OrganizationMemberAdd(RequestBody):
     email: EmailStr
     role: MemberRole = MemberRole.READER
 
 
-class ProjectMemberAdd(BaseModel):
+class ProjectMemberAdd(RequestBody):
     email: EmailStr
     role: ProjectRole = ProjectRole.READER
 
 
-class MemberChange(BaseModel):
+class MemberChange(RequestBody):
     role: MemberRole
 
 
-class ProjectMemberChange(BaseModel):
+class ProjectMemberChange(RequestBody):
     role: ProjectRole

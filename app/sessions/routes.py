@@ -3,10 +3,11 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from app.core.database.pagination import Cursor, Limit, Page, PageRows
 from app.core.http.schemas import Done
+from app.core.http.strict_requests import own_router
 from app.core.resources import ResourcesDep
 from app.identity.caller import Caller, SessionReader, SessionWriter
 from app.identity.transaction import Transaction, caller_transaction
@@ -25,7 +26,7 @@ from app.sessions.schemas import (
 )
 from app.sessions.window import window_store
 
-router = APIRouter(prefix="/v1/sessions", tags=["Sessions"])
+router = own_router(prefix="/v1/sessions", tags=["Sessions"])
 UserIdQuery = Annotated[
     UserId | None, Query(description="The user to act for. Defaults to yourself; required with an API key.")
 ]

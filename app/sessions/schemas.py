@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from app.core.http.strict_requests import RequestBody
 from app.core.storable_text import no_nul
 from app.sessions.privacy import PrivacyMode
 
@@ -13,7 +14,7 @@ Title = Annotated[str, StringConstraints(strip_whitespace=True, max_length=300),
 UserId = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(no_nul)]
 
 
-class SessionCreate(BaseModel):
+class SessionCreate(RequestBody):
     profile_id: UUID | None = Field(None, description="Defaults to the user's default profile.")
     privacy_mode: PrivacyMode = PrivacyMode.NORMAL
     title: Title | None = Field(None, description="Taken from the first message if left out.")
@@ -22,7 +23,7 @@ class SessionCreate(BaseModel):
     )
 
 
-class SessionPatch(BaseModel):
+class SessionPatch(RequestBody):
     title: Title | None = None
     privacy_mode: PrivacyMode | None = Field(None, description="Applies from the next message on.")
 

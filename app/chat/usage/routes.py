@@ -2,16 +2,16 @@
 
 import datetime as dt
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.chat.usage.usage import BUDGET_SETTING, read_usage
+from app.core.http.strict_requests import RequestBody, own_router
 from app.identity.caller import Caller, ProjectReader, ProjectWriter
 from app.identity.transaction import Transaction
 from app.projects.repository import SettingsRepository
 
-router = APIRouter(prefix="/v1/usage", tags=["Chat"])
+router = own_router(prefix="/v1/usage", tags=["Chat"])
 MAX_BUDGET = 2**53 - 1
 """The largest integer that every JSON client can represent."""
 
@@ -24,7 +24,7 @@ class UsageRead(BaseModel):
     monthly_token_budget: int | None = Field(description="Null if there is no limit.")
 
 
-class UsageChange(BaseModel):
+class UsageChange(RequestBody):
     monthly_token_budget: int | None = Field(ge=0, le=MAX_BUDGET, description="Null removes the limit.")
 
 

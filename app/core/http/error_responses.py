@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from app.core.errors import AppError, Conflict, TimedOut, Unavailable, Unprocessable
 from app.core.http.openapi_errors import document_errors
+from app.core.http.strict_requests import UNKNOWN, describe_unknown
 from app.core.observability.logging import request_id
 from app.core.rate_limit import RateLimit, allowance_after, limiter, too_many_requests
 
@@ -58,14 +59,18 @@ async def render_http_error(request: Request, error: Exception) -> JSONResponse:
     return error_response(error.status_code, detail, code, dict(error.headers or {}))
 
 
-async def render_invalid(_: Request, error: Exception) -> JSONResponse:
+async def render_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return error_response(422, describe_validation_error(error), "invalid_request")
+    return error_response(422, describe_validation_error(request, error), "invalid_request")
 
 
-def describe_validation_error(error: RequestValidationError) -> str:
-    """One sentence about the first error. It does not repeat the value."""
-    first = error.errors()[0]
+def describe_validation_error(request: Request, error: RequestValidationError) -> str:
+    """One sentence about an unknown field, which may be the reason for the others, or about the first error. It does
+    not repeat the value."""
+    errors = error.errors()
+    if unknown := next((each for each in errors if each["type"] == UNKNOWN), None):
+        return describe_unknown(request, unknown["loc"])
+    first = errors[0]
     if first["type"] == "json_invalid":
         return "The request body is not valid JSON."
     if first["type"] == "model_attributes_type" and first["loc"] == ("body",):

@@ -3,19 +3,20 @@
 import asyncio
 
 import structlog
-from fastapi import APIRouter, Response
+from fastapi import Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from sqlalchemy import text
 
 from app.core.background_tasks import SupervisedTask, TaskState
+from app.core.http.strict_requests import own_router
 from app.core.observability.metrics import ACTIVE_USERS, JOBS_WAITING, POOL_IN_USE, POOL_SIZE, REGISTRY
 from app.core.resources import Check, Resources, ResourcesDep
 
 log = structlog.get_logger()
 CHECK_TIMEOUT_SECONDS = 1.0
-router = APIRouter(tags=["Health"])
+router = own_router(tags=["Health"])
 COUNT_JOBS_BY_STATUS_SQL = text("""
 select status.name, count(j.id) from unnest(array['todo', 'doing', 'failed']) as status (name)
 left join jobs.procrastinate_jobs j on j.status::text = status.name group by status.name

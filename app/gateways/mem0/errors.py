@@ -31,6 +31,6 @@ class Mem0Route(APIRoute):
             try:
                 return await handle(request)
             except RequestValidationError as error:
-                raise BadRequest(describe_validation_error(error), code="invalid_request") from None
+                raise BadRequest(describe_validation_error(request, error), code="invalid_request") from None
 
         return handle_with_bad_request
