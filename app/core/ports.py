@@ -70,8 +70,14 @@ class Purpose(StrEnum):
     QUERY = "query"
 
 
+MAX_PIECES = 8
+"""How many pieces of one text are embedded. What follows is found by its words only."""
+
+
 class Embedder(Protocol):
-    """Turns texts into unit vectors. A text that is too long for the model is split, and the vectors are averaged."""
+    """Turns texts into unit vectors.
+
+    A text that is too long for the model is split, and the vectors of its first `MAX_PIECES` pieces are averaged."""
 
     @property
     def name(self) -> str:
@@ -80,7 +86,11 @@ class Embedder(Protocol):
     @property
     def dimensions(self) -> int: ...
 
-    async def embed(self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT) -> list[Vector]: ...
+    async def embed(
+        self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT, *, tenant: UUID | None = None
+    ) -> list[Vector]:
+        """`tenant` is the project that the texts belong to: projects take turns."""
+        ...
 
     async def close(self) -> None: ...
 

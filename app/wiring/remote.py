@@ -1,6 +1,6 @@
 """Connects to remote servers: models behind OpenAI's API or mem0's providers, and Qdrant."""
 
-from app.adapters.models import openai
+from app.adapters.models import openai, openai_embedder
 from app.adapters.models.mem0 import ExtractionModel, Mem0ExtractionModel, Mem0Extractor, OpenAIExtractionModel
 from app.adapters.models.mem0_embedder import open_mem0_embedder
 from app.adapters.vectors.qdrant import QdrantIndex, connect_qdrant
@@ -47,7 +47,7 @@ async def connect_embedder(settings: Settings) -> Embedder:
     if settings.embedder_model is None:
         raise ConfigurationError("EMBEDDER=openai needs EMBEDDER_MODEL. Name a model of that endpoint.")
     base_url = settings.embedder_base_url or settings.llm_base_url
-    return await openai.open_embedder(openai.Connection(base_url, key), model=settings.embedder_model)
+    return await openai_embedder.open_embedder(openai.Connection(base_url, key), model=settings.embedder_model)
 
 
 async def connect_index(settings: Settings, embedder: str, dimensions: int) -> QdrantIndex:

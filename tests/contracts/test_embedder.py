@@ -10,7 +10,8 @@ import pytest_asyncio
 
 from app.adapters.models.mem0_embedder import open_mem0_embedder
 from app.adapters.models.onnx import OnnxEmbedder
-from app.adapters.models.openai import Connection, open_embedder
+from app.adapters.models.openai import Connection
+from app.adapters.models.openai_embedder import open_embedder
 from app.core.errors import ConfigurationError, Unavailable
 from app.core.ports import Embedder, Purpose
 from tests.model_server import Fails, ModelServer
@@ -59,11 +60,17 @@ async def test_vectors_are_plain_floats(embedder: Embedder) -> None:
     assert {type(number) for number in vector} == {float}
 
 
-async def test_long_text_is_embedded_to_its_end(embedder: Embedder) -> None:
-    start = "word " * 3000
+async def test_long_text_is_embedded_in_pieces(embedder: Embedder) -> None:
+    start = "word " * 1200
     one, other = await embedder.embed([f"{start} coffee", f"{start} {'the sea and the mountains ' * 80}"])
     assert one != other
     assert length(other) == pytest.approx(1, abs=1e-5)
+
+
+async def test_number_of_pieces_is_limited(embedder: Embedder) -> None:
+    start = "word " * 5000
+    one, other = await embedder.embed([f"{start} coffee", f"{start} {'the sea and the mountains ' * 5000}"])
+    assert one == other
 
 
 async def test_embedder_serves_concurrent_callers(embedder: Embedder) -> None:

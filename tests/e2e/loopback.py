@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from uuid import UUID
 
 from fastapi import FastAPI
 
@@ -42,11 +43,13 @@ class FailingEmbedder:
         self._embedder = embedder
         self.name, self.dimensions = embedder.name, embedder.dimensions
 
-    async def embed(self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT) -> list[Vector]:
+    async def embed(
+        self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT, *, tenant: UUID | None = None
+    ) -> list[Vector]:
         for text in texts:
             if text in FAILURES:
                 raise FAILURES[text]
-        return await self._embedder.embed(texts, purpose)
+        return await self._embedder.embed(texts, purpose, tenant=tenant)
 
     async def close(self) -> None:
         """The wrapped embedder is closed by its owner."""

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 from mem0.configs.embeddings.base import BaseEmbedderConfig
 from mem0.utils.factory import EmbedderFactory
@@ -13,6 +14,7 @@ from app.adapters.models.errors import DEFAULT_RETRY_SECONDS
 from app.adapters.models.text_chunks import average_vectors, split_texts
 from app.core.circuit_breaker import unavailable
 from app.core.errors import AppError, ConfigurationError, TimedOut, UpstreamFailed
+from app.core.fair_queue import TenantLimit
 from app.core.ports import Purpose, Vector
 
 ACTIONS = {Purpose.DOCUMENT: "add", Purpose.QUERY: "search"}
@@ -27,13 +29,17 @@ class Mem0Embedder:
         self._provider = provider
         self._max_length = max_length
         self._timeout = timeout_seconds
+        self._tenants = TenantLimit(max(1, threads // 2))
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="embed")
 
-    async def embed(self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT) -> list[Vector]:
+    async def embed(
+        self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT, *, tenant: UUID | None = None
+    ) -> list[Vector]:
         if not texts:
             return []
         split = split_texts(texts, self._max_length)
-        vectors = await self._call_provider(split.texts, ACTIONS[purpose])
+        async with self._tenants.enter(tenant):
+            vectors = await self._call_provider(split.texts, ACTIONS[purpose])
         if len(vectors) != len(split.texts):
             raise UpstreamFailed("The embedding model did not return one vector for each text.")
         return average_vectors(split, vectors)

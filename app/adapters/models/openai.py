@@ -1,4 +1,4 @@
-"""Chat and embedding models behind OpenAI's API or a compatible one (Ollama, vLLM, LM Studio, …).
+"""Chat models behind OpenAI's API or a compatible one (Ollama, vLLM, LM Studio, …).
 
 Answers are streamed. Closing the iterator ends the HTTP request. Errors and logs contain no content.
 """
@@ -23,10 +23,9 @@ from app.adapters.models.errors import (
     status_failure,
     unreadable_response,
 )
-from app.adapters.models.text_chunks import average_vectors, split_texts
 from app.core.circuit_breaker import BreakerState, CircuitBreaker, ConcurrencyLimit
-from app.core.errors import AppError, ConfigurationError, Unavailable, UpstreamFailed
-from app.core.ports import ChatMessage, ModelOptions, Purpose, Token, Usage, Vector
+from app.core.errors import AppError, Unavailable, UpstreamFailed
+from app.core.ports import ChatMessage, ModelOptions, Token, Usage
 from app.core.storable_text import TextCleaner, clean_text
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -341,51 +340,3 @@ def _refused_parameter(error: openai.APIStatusError, sent: dict[str, Any]) -> st
         if name in sent and named:
             return name
     return None
-
-
-class OpenAIEmbedder:
-    """Created by `open_embedder`, which determines the dimensions of the model."""
-
-    BATCH = 64
-
-    def __init__(self, endpoint: Endpoint, model: str, dimensions: int, max_length: int) -> None:
-        self.name = f"openai:{model}"
-        self.dimensions = dimensions
-        self._endpoint = endpoint
-        self._model = model
-        self._max_length = max_length
-
-    async def embed(self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT) -> list[Vector]:  # noqa: ARG002  # the API does not distinguish purposes
-        split = split_texts(texts, self._max_length)
-        starts = range(0, len(split.texts), self.BATCH)
-        batches = [embed_batch(self._endpoint, self._model, split.texts[at : at + self.BATCH]) for at in starts]
-        return average_vectors(split, [vector for batch in await asyncio.gather(*batches) for vector in batch])
-
-    async def close(self) -> None:
-        await self._endpoint.client.close()
-
-
-async def open_embedder(
-    connection: Connection, *, model: str, max_length: int = 2000, http: httpx2.AsyncClient | None = None
-) -> OpenAIEmbedder:
-    """`max_length` is in characters: 2,000 are within the 512 tokens of the smallest common models."""
-    endpoint = Endpoint("The embedding model", "EMBEDDER", connection, http)
-    try:
-        [vector] = await embed_batch(endpoint, model, ["How many dimensions has this?"])
-    except AppError as error:
-        await endpoint.client.close()
-        raise ConfigurationError(
-            f"{error.detail} Check EMBEDDER_BASE_URL, EMBEDDER_MODEL and EMBEDDER_API_KEY."
-        ) from None
-    return OpenAIEmbedder(endpoint, model, len(vector), max_length)
-
-
-async def embed_batch(endpoint: Endpoint, model: str, texts: list[str]) -> list[list[float]]:
-    async with endpoint.limit.enter():
-        response = await endpoint.call(
-            lambda: endpoint.client.embeddings.create(model=model, input=texts, encoding_format="float")
-        )
-    entries = sorted(response.data or [], key=lambda entry: entry.index)
-    if len(entries) != len(texts):
-        raise UpstreamFailed("The embedding model did not return one vector for each text.")
-    return [entry.embedding for entry in entries]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.ports import Vector
+from app.core.ports import MAX_PIECES, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ def average_vectors(split: SplitTexts, vectors: Sequence[Vector]) -> list[Vector
 
 
 def _split(text: str, max_length: int) -> Iterator[str]:
-    text = text.encode(errors="replace").decode()  # JSON may contain a lone surrogate, a request may not
+    # JSON may contain a lone surrogate, a request may not.
+    text = text[: max_length * MAX_PIECES].encode(errors="replace").decode()
     while len(text) > max_length:
         end = text.rfind(" ", max_length // 2, max_length) + 1 or max_length
         yield text[:end]

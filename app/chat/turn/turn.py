@@ -18,6 +18,7 @@ from app.chat.turn.record import Recorded, answer_data, build_exchange, extended
 from app.chat.turn.session_lock import renew_lease
 from app.chat.types import Answered, Prepared
 from app.core.errors import AppError
+from app.core.observability.metrics import RECALLS_FAILED
 from app.core.ports import ChatMessage, Token, Usage
 from app.core.resources import Resources
 from app.memory.recall import Question, load_visible, recall
@@ -108,6 +109,7 @@ class ChatTurn:
                 found = await recall(self.resources, question)
         except (AppError, OSError, SQLAlchemyError) as error:
             log.warning("chat.recall_failed", session_id=str(turn.session_id), exc_info=error)
+            RECALLS_FAILED.inc()
             self.progress.recall_failed = True
             return
         recent = {message.content for message in turn.recent}

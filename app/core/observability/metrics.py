@@ -26,6 +26,9 @@ JOBS_WAITING = Gauge("keepsake_jobs_waiting", "Jobs not finished", ["status"], r
 TASK_RESTARTS = Counter(
     "keepsake_task_restarts", "Background tasks that ended and were started again", ["task"], registry=REGISTRY
 )
+RECALLS_FAILED = Counter(
+    "keepsake_recalls_failed", "Chat turns answered without memories because recall failed", registry=REGISTRY
+)
 MODEL_BREAKER = Enum(
     "keepsake_model_breaker",
     "State of the circuit breaker: closed sends requests, open refuses them, half_open sends one",

@@ -151,7 +151,9 @@ async def _assign_by_similarity(
 ) -> Assignments:
     """Compares the vectors in the index with those of the descriptions. A memory without a vector gets the fallback."""
     categories = memories[0].categories
-    descriptions = await embed_cached(resources, [words for each in categories for words in each.descriptions])
+    descriptions = await embed_cached(
+        resources, project_id, [words for each in categories for words in each.descriptions]
+    )
     vectors = await resources.index.load_vectors(project_id, [each.id for each in memories])
     assigned: Assignments = {each.id: choose_by_similarity({}, categories) for each in memories}
     for memory_id, similarities in zip(vectors, cosines(vectors.values(), descriptions), strict=True):
@@ -171,13 +173,13 @@ def _best_by_category(categories: Sequence[Category], similarities: Sequence[flo
     return {each.name: max(islice(remaining, len(each.descriptions)), default=0.0) for each in categories}
 
 
-async def embed_cached(resources: Resources, texts: Sequence[str]) -> UnitVectors:
+async def embed_cached(resources: Resources, project_id: UUID, texts: Sequence[str]) -> UnitVectors:
     """One row of length 1 for each text, cached for an hour because descriptions seldom change."""
     digest = hashlib.sha256("\x1f".join(texts).encode()).hexdigest()
     key = f"categories:{resources.embedder.name}:{digest}"
     cached = await resources.short_term.get(key)
     if cached is None:
-        rows = np.array(await resources.embedder.embed(texts), np.float32)
+        rows = np.array(await resources.embedder.embed(texts, tenant=project_id), np.float32)
         cached = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).tobytes()
         await resources.short_term.set(key, cached, CACHE_SECONDS)
     return np.frombuffer(cached, np.float32).reshape(len(texts), -1)

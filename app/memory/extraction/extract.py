@@ -79,7 +79,7 @@ def _search_known(resources: Resources, namespace: Namespace) -> Search:
 
     async def search(texts: Sequence[str], limit: int) -> list[list[KnownMemory]]:
         await resources.index_queue.wait_until_indexed(namespace.project_id, [str(namespace)])
-        vectors = await resources.embedder.embed(texts)
+        vectors = await resources.embedder.embed(texts, tenant=namespace.project_id)
         found = [await resources.index.find_similar(scope, vector, limit) for vector in vectors]
         ids = {candidate.id for each in found for candidate in each}
         async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:

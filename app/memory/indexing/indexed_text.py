@@ -9,6 +9,8 @@ import datetime as dt
 import re
 
 SPEAKER = re.compile(r"^([^\W\d_][\w.' -]{0,39}): +(?=\S)")
+MAX_QUESTION_CHARACTERS = 1024
+"""About as much as the shipped model reads, which is 256 tokens."""
 AUXILIARY = "did|does|do|is|was|are|were|has|have|had|would|will|might|could|can|should"
 POSSESSIVE = re.compile(r"(?<=\s)[A-Z][a-z]+(?:'s|s')(?=\s)")
 SUBJECT = re.compile(rf"\b((?i:{AUXILIARY})) [A-Z][a-z]+\b(?! [A-Z])")
@@ -28,6 +30,14 @@ def keyword_text(content: str, context: str | None = None, created_at: dt.dateti
     """The date is spelled out, as a question would spell it."""
     date = f"{created_at.day} {created_at:%B %Y}" if created_at else ""
     return "\n".join(part for part in (date, context, content) if part)
+
+
+def cut_question(question: str) -> str:
+    """Its beginning and its end: what a long message asks is seldom in its middle."""
+    if len(question) <= MAX_QUESTION_CHARACTERS:
+        return question
+    half = MAX_QUESTION_CHARACTERS // 2
+    return f"{question[:half]}\n{question[-half + 1 :]}"
 
 
 def query_text(question: str) -> str:

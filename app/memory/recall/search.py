@@ -8,7 +8,7 @@ import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -32,7 +32,7 @@ from sqlalchemy import (
 from app.core.ports import Candidate, Embedder, Purpose, SearchScope, Vector
 from app.core.resources import Resources
 from app.memory.filters import Filter, to_sql
-from app.memory.indexing import query_text
+from app.memory.indexing import cut_question, query_text
 from app.memory.ledger import Memory, MemoryRepository, SearchRow, visible
 from app.memory.namespace import Namespace
 from app.memory.recall.features import RankingInput
@@ -76,9 +76,9 @@ async def load_visible(resources: Resources, namespace: Namespace, ids: Sequence
 
 
 @asynccontextmanager
-async def embed_query(embedder: Embedder, question: str) -> AsyncIterator[Awaitable[Vector]]:
+async def embed_query(embedder: Embedder, project_id: UUID, question: str) -> AsyncIterator[Awaitable[Vector]]:
     """Embeds the question in a task, while the caller does other work."""
-    task = asyncio.create_task(_embed(embedder, question))
+    task = asyncio.create_task(_embed(embedder, project_id, question))
     task.add_done_callback(_consume_exception)
     try:
         yield task
@@ -86,8 +86,9 @@ async def embed_query(embedder: Embedder, question: str) -> AsyncIterator[Awaita
         task.cancel()
 
 
-async def _embed(embedder: Embedder, question: str) -> Vector:
-    return (await embedder.embed([query_text(question)], Purpose.QUERY))[0]
+async def _embed(embedder: Embedder, project_id: UUID, question: str) -> Vector:
+    text = query_text(cut_question(question))
+    return (await embedder.embed([text], Purpose.QUERY, tenant=project_id))[0]
 
 
 def _consume_exception(task: asyncio.Task[Vector]) -> None:
@@ -101,16 +102,17 @@ async def recall(
 ) -> list[Recalled]:
     """`vector` is the question's, if the caller has started `embed_query` already."""
     if vector is None:
-        async with embed_query(resources.embedder, question.text) as embedding:
+        async with embed_query(resources.embedder, question.project_id, question.text) as embedding:
             return await recall(resources, question, embedding)
+    text = cut_question(question.text)
     names = tuple(str(namespace) for namespace in question.namespaces) if question.namespaces is not None else None
     include_chat = not question.in_conversation
     await resources.index_queue.wait_until_indexed(question.project_id, names, include_chat=include_chat)
     best: list[Recalled] = []
     async for scope, limit in _search_steps(resources, question, names):
-        candidates = await resources.index.find_candidates(scope, vector, question.text, limit)
+        candidates = await resources.index.find_candidates(scope, vector, text, limit)
         rows = await _load_rows(resources, question, candidates, prefiltered=scope.only is not None)
-        best = _rank_rows(resources, question, candidates, rows)
+        best = _rank_rows(resources, replace(question, text=text), candidates, rows)
         if len(best) >= question.top_k or len(candidates) < limit:
             break
     return [each for each in best if each.score >= question.threshold]

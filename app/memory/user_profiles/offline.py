@@ -62,8 +62,9 @@ async def _find_similar(
     scope = SearchScope(namespace.project_id, (str(namespace),), tuple(memory.id for memory in memories))
     descriptions = [f"{name.replace('_', ' ')}: {shape['description']}" for name, shape in wanted.items()]
     texts = {memory.id: memory.content for memory in memories}
+    vectors = await resources.embedder.embed(descriptions, tenant=namespace.project_id)
     found: Shape = {}
-    for (name, shape), vector in zip(wanted.items(), await resources.embedder.embed(descriptions), strict=True):
+    for (name, shape), vector in zip(wanted.items(), vectors, strict=True):
         nearest = await resources.index.find_similar(scope, vector, MAX_SIMILAR)
         close = [texts[each.id] for each in nearest if (each.similarity or 0) >= MIN_SIMILARITY and each.id in texts]
         found[name] = (close if is_list(shape) else close[0]) if close else None

@@ -2,6 +2,7 @@ import asyncio
 import hashlib
 import subprocess
 import sys
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -105,6 +106,36 @@ async def test_very_long_text_does_not_block_others(onnx_embedder: OnnxEmbedder)
     await onnx_embedder.embed([LIKES], Purpose.QUERY)
     assert not long.done()
     await long
+
+
+@pytest.mark.parametrize("purpose", list(Purpose))
+async def test_projects_take_turns(onnx_embedder: OnnxEmbedder, purpose: Purpose) -> None:
+    busy, other = uuid.uuid4(), uuid.uuid4()
+    texts = [f"{number} {'a long text of one project ' * 400}" for number in range(40)]
+    flood = [asyncio.create_task(onnx_embedder.embed([text], purpose, tenant=busy)) for text in texts]
+    await asyncio.sleep(0)
+    await onnx_embedder.embed([LIKES], purpose, tenant=other)
+    assert sum(task.done() for task in flood) < 5
+    for task in flood:
+        task.cancel()
+
+
+async def test_question_is_read_as_far_as_the_model_reads(onnx_embedder: OnnxEmbedder) -> None:
+    start = "word " * 300
+    one, other = [await onnx_embedder.embed([start + end], Purpose.QUERY) for end in ("coffee", "the sea")]
+    assert one == other
+
+
+async def test_texts_of_two_projects_do_not_wait_for_each_other(onnx_embedder: OnnxEmbedder) -> None:
+    flood = [
+        asyncio.create_task(onnx_embedder.embed([text], tenant=uuid.UUID(int=1)))
+        for text in [*(f"{number} {'long ' * 3000}" for number in range(20)), LIKES]
+    ]
+    await asyncio.sleep(0)
+    await onnx_embedder.embed([LIKES], tenant=uuid.UUID(int=2))
+    assert not flood[-1].done(), "the same text of the busy project is still in its queue"
+    for task in flood:
+        task.cancel()
 
 
 async def test_concurrent_callers_get_their_own_vectors(onnx_embedder: OnnxEmbedder) -> None:

@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 
 from app.adapters.models.errors import retry_delay, status_failure
-from app.adapters.models.openai import Connection, OpenAIModel, open_embedder
+from app.adapters.models.openai import Connection, OpenAIModel
+from app.adapters.models.openai_embedder import open_embedder
 from app.core.circuit_breaker import BreakerState
 from app.core.errors import AppError, ConfigurationError, TimedOut, TooLarge, Unavailable, UpstreamFailed
 from app.core.ports import ChatMessage, ModelOptions, Role, Token, Usage

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from app.adapters.in_process import InProcessCounters
+from app.core.observability.metrics import REGISTRY
 from app.core.rate_limit import RateLimits, read_limit
 from app.core.resources import Resources
 from app.main import create_app
@@ -19,6 +20,7 @@ from tests.chat.conftest import StartConversation
 from tests.chat.conversation import AdminRows, Conversation, read_events
 from tests.conftest import KeyHolder, MakeKey
 from tests.loopback import serve_on_loopback
+from tests.memory.namespaces import new_project
 from tests.model_server import Drops, Fails, Hangs, ModelServer, Says
 
 MODES = ["normal", "pause_memories", "incognito"]
@@ -193,10 +195,37 @@ async def test_turn_continues_without_recall_and_reports_it(
     conversation: StartConversation, another_app: AnotherApp
 ) -> None:
     session = through(await conversation(), another_app(index=NoIndex()))
+    before = REGISTRY.get_sample_value("keepsake_recalls_failed_total") or 0
     events = await session.stream("Where do I live?")
+    assert REGISTRY.get_sample_value("keepsake_recalls_failed_total") == before + 1
     assert events[0].content == {"memories": [], "failed": True}
     assert events[-2].content["recall_failed"] is True
     assert events[-2].content["message"]["content"] == "Hello there."
+
+
+async def test_long_questions_of_another_project_do_not_make_recall_fail(
+    conversation: StartConversation, make_key: MakeKey, chat_resources: Resources
+) -> None:
+    session = await conversation()
+    await session.send("My sister Ines lives in Lisbon.")
+    stranger = await make_key(project=await new_project(chat_resources))
+    text = "What did I say about the weather in the mountains, the sea and all of the rest? " * 249
+    queries = [f"{number} {text}" for number in range(40)]
+    body = {"filters": {"user_id": "mallory"}}
+    assert (await stranger.client.post("/v1/memories/", json=memory_of("mallory"))).status_code == 200
+    flood = [
+        asyncio.create_task(stranger.client.post("/v2/memories/search/", json={"query": query, **body}))
+        for query in queries
+    ]
+    await asyncio.sleep(0.5)
+    answer = await session.send("Where does my sister Ines live?")
+    assert not answer["recall_failed"]
+    assert [response.status_code for response in await asyncio.gather(*flood)] == [200] * len(flood)
+
+
+def memory_of(user_id: str) -> dict[str, object]:
+    message = {"role": "user", "content": "I like the mountains."}
+    return {"messages": [message], "user_id": user_id, "infer": False}
 
 
 # ---------------------------------------------------------------- the client disconnects

@@ -61,7 +61,9 @@ class UnavailableEmbedder:
     def __post_init__(self) -> None:
         self.name, self.dimensions = self.embedder.name, self.embedder.dimensions
 
-    async def embed(self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT) -> list[Vector]:
+    async def embed(
+        self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT, *, tenant: UUID | None = None
+    ) -> list[Vector]:
         raise Unavailable("The embedder is unavailable")
 
     async def close(self) -> None:

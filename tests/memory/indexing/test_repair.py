@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
@@ -54,7 +55,9 @@ class FakeEmbedder:
     dimensions: int = 16
     seconds: float = 0.0
 
-    async def embed(self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT) -> list[Vector]:
+    async def embed(
+        self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT, *, tenant: UUID | None = None
+    ) -> list[Vector]:
         await asyncio.sleep(self.seconds)
         return [self.one(each) for each in texts]
 
@@ -173,7 +176,9 @@ async def test_sweep_indexes_rows_whose_embedding_failed(repair_resources: Resou
 
 
 class BrokenEmbedder(FakeEmbedder):
-    async def embed(self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT) -> list[Vector]:
+    async def embed(
+        self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT, *, tenant: UUID | None = None
+    ) -> list[Vector]:
         raise KeyError("an unforeseen error")
 
 

@@ -19,7 +19,7 @@ async def search_memories(
     check_project_matches(caller, request)
     refuse_ids_outside_filters(request)
     requested = restrict_to_caller(caller, request_filter(request))
-    async with embed_query(resources.embedder, request.query) as vector:
+    async with embed_query(resources.embedder, caller.project_id, request.query) as vector:
         scope = await resolve_scope(resources.database, caller, requested, request.profile_id)
         if scope.namespaces == ():
             return []
