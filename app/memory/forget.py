@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, select
 from app.core.ports import IndexChange, IndexRemoval
 from app.core.resources import Resources
 from app.memory.edit import Owner
+from app.memory.filters import Filter, filter_transaction
 from app.memory.indexing import load_upserts
 from app.memory.ledger import DeletedMemories, Memory, MemoryRepository
 from app.memory.namespace import Namespace
@@ -21,20 +22,26 @@ async def forget(resources: Resources, namespace: Namespace, ids: Sequence[UUID]
     return await forget_where(resources, Owner(namespace.project_id, namespace.user_id), where)
 
 
-async def forget_where(resources: Resources, owner: Owner, where: Sequence[ColumnElement[bool]]) -> list[UUID]:
-    """In batches, so that no transaction grows with the number of matches."""
+async def forget_where(
+    resources: Resources, owner: Owner, where: Sequence[ColumnElement[bool]], condition: Filter | None = None
+) -> list[UUID]:
+    """In batches, so that no transaction grows with the number of matches. `condition` is the filter in `where`."""
     deleted_ids: list[UUID] = []
-    while batch := await _forget_batch(resources, owner, where):
+    while batch := await _forget_batch(resources, owner, where, condition):
         deleted_ids += batch
     return deleted_ids
 
 
-async def _forget_batch(resources: Resources, owner: Owner, where: Sequence[ColumnElement[bool]]) -> list[UUID]:
+async def _forget_batch(
+    resources: Resources, owner: Owner, where: Sequence[ColumnElement[bool]], condition: Filter | None
+) -> list[UUID]:
+    # Newest first: a memory that carries words of an older one in its context is deleted before that one.
+    newest = select(Memory.id, Memory.namespace).order_by(Memory.created_at.desc(), Memory.id.desc()).limit(BATCH_SIZE)
+    async with filter_transaction(resources.database, condition, owner.project_id, owner.user_id) as tx:
+        mine = MemoryRepository(tx, owner.project_id, owner.user_id).mine()
+        rows = (await tx.execute(newest.where(*mine, *where))).all()
     async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
         repository = MemoryRepository(tx, owner.project_id, owner.user_id)
-        # Newest first: a memory that carries words of an older one in its context is deleted before that one.
-        newest = select(Memory.id, Memory.namespace).order_by(Memory.created_at.desc(), Memory.id.desc())
-        rows = (await tx.execute(newest.where(*repository.mine(), *where).limit(BATCH_SIZE))).all()
         deleted = await repository.delete_all([row.id for row in rows])
     await remove_from_index(resources, owner.project_id, {row.id: row.namespace for row in rows}, deleted)
     return deleted.ids

@@ -4,9 +4,9 @@ import datetime as dt
 import json
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from weakref import WeakKeyDictionary
 
 import psycopg
@@ -14,6 +14,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import ClauseElement, MetaData, TextClause, make_url, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
@@ -22,9 +23,11 @@ from sqlalchemy.types import DateTime
 from sqlalchemy.util import greenlet_spawn
 
 from app.core.database.pipeline import BoundStatement, PipelineConnection
+from app.core.fair_slots import FairSlots, SlotsBusyError
 
 RUNTIME_ROLE = "keepsake_app"
 STATEMENT_TIMEOUT = "15s"
+POOL_TIMEOUT_SECONDS = 10.0
 # Supavisor may use another connection for each transaction, where statements prepared earlier do not exist.
 TRANSACTION_POOLER_PORT = 6543
 SEARCH_PATH = "public,jobs,extensions"
@@ -35,12 +38,23 @@ SET_SCOPE_SQL = text(
     " set_config('jit', 'off', true)"
 )
 POSTGRES = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
-SYSTEM_SCOPE: tuple[str, Mapping[str, object]] = ("keepsake_system", {"role": "keepsake_system"})
 DISABLE_SYNCHRONOUS_COMMIT_SQL = text("select set_config('synchronous_commit', 'off', true)")
 Driver = psycopg.AsyncConnection[Any]
 Statement = tuple[ClauseElement, Mapping[str, object]]
 TextStatement = tuple[TextClause, Mapping[str, object]]
 """A statement written as SQL text."""
+
+
+class TransactionScope(NamedTuple):
+    """The role and the claims that a transaction sets, and the project whose share of the pool it uses."""
+
+    role: str
+    claims: Mapping[str, object]
+    project_id: uuid.UUID | None = None
+    timeout: str = STATEMENT_TIMEOUT
+
+
+SYSTEM_SCOPE = TransactionScope("keepsake_system", {"role": "keepsake_system"})
 
 
 class Model(DeclarativeBase):
@@ -61,15 +75,23 @@ class ProjectModel(Model):
     project_id: Mapped[uuid.UUID]
 
 
+class ConnectionsBusyError(PoolTimeoutError):
+    def __init__(self, *, own_share: bool) -> None:
+        super().__init__("no connection became free in time")
+        self.own_share = own_share
+
+
 class Database:
     """Postgres as the runtime role, which owns nothing and has no rights until a transaction sets its scope.
 
     The driver runs in autocommit mode: each transaction begins in the round trip that sets its scope. Frequent
-    statements bypass SQLAlchemy, which takes three times as long.
+    statements bypass SQLAlchemy, which takes three times as long. Projects share the connections of the pool fairly.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10, pool_timeout: float = 30) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, pool_timeout: float = POOL_TIMEOUT_SECONDS) -> None:
         self.url = url
+        self._shares = FairSlots(pool_size, wait_seconds=pool_timeout)
+        self._costly = FairSlots(max(2, pool_size // 4), wait_seconds=pool_timeout)
         self._pooled = make_url(url).port == TRANSACTION_POOLER_PORT
         self._pipelines: WeakKeyDictionary[Driver, PipelineConnection] = WeakKeyDictionary()
         self.engine = create_async_engine(
@@ -90,16 +112,21 @@ class Database:
 
     @asynccontextmanager
     async def transaction(
-        self, project_id: uuid.UUID, user_id: str | None = None, account_id: uuid.UUID | None = None
+        self,
+        project_id: uuid.UUID,
+        user_id: str | None = None,
+        account_id: uuid.UUID | None = None,
+        *,
+        statement_timeout: str = STATEMENT_TIMEOUT,
     ) -> AsyncIterator[AsyncSession]:
         """A short transaction in which only the rows of one project, or of one user in it, are visible."""
-        async with self._open(*project_scope(project_id, user_id, account_id)) as tx:
+        async with self._open(project_scope(project_id, user_id, account_id, statement_timeout)) as tx:
             yield tx
 
     async def pipeline(self, project_id: uuid.UUID, user_id: str | None, *statements: Statement) -> Sequence[Any]:
         """Run independent statements in one transaction and one round trip, scoped as in `transaction`. Returns the
         rows of the last one as named tuples."""
-        return await self._pipeline(*project_scope(project_id, user_id), *statements)
+        return await self._pipeline(project_scope(project_id, user_id), *statements)
 
     async def pipeline_in(self, tx: AsyncSession, *statements: Statement) -> Sequence[Any]:
         """The same inside an open transaction."""
@@ -109,43 +136,52 @@ class Database:
     async def system_pipeline_unsynced(self, *statements: Statement) -> Sequence[Any]:
         """The same, scoped as in `system` and without synchronous commit: only for data that can be rebuilt after a
         power failure."""
-        return await self._pipeline(*SYSTEM_SCOPE, (DISABLE_SYNCHRONOUS_COMMIT_SQL, {}), *statements)
+        return await self._pipeline(SYSTEM_SCOPE, (DISABLE_SYNCHRONOUS_COMMIT_SQL, {}), *statements)
 
     async def fetch_text(
         self, project_id: uuid.UUID, user_id: str | None, statement: Statement
     ) -> Sequence[Sequence[bytes | None]]:
         """Run one statement with a large result in one round trip. Values are in Postgres' text format."""
-        async with self._checkout() as connection:
-            scope = _scope_statement(*project_scope(project_id, user_id))
-            return await connection.fetch_text(_bind(*scope), _bind(*statement))
+        scope = project_scope(project_id, user_id)
+        async with self._checkout(project_id) as connection:
+            return await connection.fetch_text(_bind(*_scope_statement(scope)), _bind(*statement))
 
     async def call_private(self, sql: str, values: Mapping[str, object]) -> Any | None:
         """Run one statement in one round trip without a scope, to call a `private` function that the runtime role may
         execute. Returns the first row."""
-        async with self._checkout() as connection:
+        async with self._checkout(None) as connection:
             rows = await connection.execute(_bind(_parse(sql), values))
         return rows[0] if rows else None
 
-    async def _pipeline(self, role: str, claims: Mapping[str, object], *statements: Statement) -> Sequence[Any]:
-        async with self._checkout() as connection:
-            return await connection.execute(*(_bind(*each) for each in (_scope_statement(role, claims), *statements)))
+    async def _pipeline(self, scope: TransactionScope, *statements: Statement) -> Sequence[Any]:
+        async with self._checkout(scope.project_id) as connection:
+            return await connection.execute(*(_bind(*each) for each in (_scope_statement(scope), *statements)))
+
+    def costly_turn(self, project_id: uuid.UUID) -> AbstractAsyncContextManager[None]:
+        """Waits until the project may run another statement that occupies a processor of Postgres for long."""
+        return _hold_slot(self._costly, project_id)
 
     @asynccontextmanager
     async def system(self) -> AsyncIterator[AsyncSession]:
         """For work outside of projects: accounts, sign-up, sweeps. Ids and states are visible, content is not."""
-        async with self._open(*SYSTEM_SCOPE) as tx:
+        async with self._open(SYSTEM_SCOPE) as tx:
             yield tx
 
     @asynccontextmanager
-    async def _open(self, role: str, claims: Mapping[str, object]) -> AsyncIterator[AsyncSession]:
-        async with self._sessions.begin() as tx:
+    async def _open(self, scope: TransactionScope) -> AsyncIterator[AsyncSession]:
+        async with _hold_slot(self._shares, scope.project_id), self._sessions.begin() as tx:
             with _driver_errors_as_sqlalchemy():
                 connection = await self._pipeline_of_transaction(tx)
-                await connection.execute((b"begin", ()), _bind(*_scope_statement(role, claims)))
+                await connection.execute((b"begin", ()), _bind(*_scope_statement(scope)))
             yield tx
 
     @asynccontextmanager
-    async def _checkout(self) -> AsyncIterator[PipelineConnection]:
+    async def _checkout(self, project_id: uuid.UUID | None) -> AsyncIterator[PipelineConnection]:
+        async with _hold_slot(self._shares, project_id), self._borrow() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _borrow(self) -> AsyncIterator[PipelineConnection]:
         """Borrow a connection from the pool. It is discarded if it is returned with a result still pending."""
         with _driver_errors_as_sqlalchemy():
             pooled = await greenlet_spawn(self._pool().connect)
@@ -190,29 +226,40 @@ class Database:
 
 
 def project_scope(
-    project_id: uuid.UUID, user_id: str | None, account_id: uuid.UUID | None = None
-) -> tuple[str, Mapping[str, object]]:
-    """The role and claims of a transaction that acts for one project, or for one user in it."""
+    project_id: uuid.UUID,
+    user_id: str | None,
+    account_id: uuid.UUID | None = None,
+    timeout: str = STATEMENT_TIMEOUT,
+) -> TransactionScope:
+    """The scope of a transaction that acts for one project, or for one user in it."""
     claims = {
         "role": "authenticated",
         "sub": str(account_id) if account_id else None,
         "keepsake": {"project_id": str(project_id), "user_id": user_id},
     }
-    return "authenticated", claims
+    return TransactionScope("authenticated", claims, project_id, timeout)
 
 
-def scope_values(role: str, claims: Mapping[str, object]) -> Mapping[str, object]:
-    return {"role": role, "claims": json.dumps(claims), "timeout": STATEMENT_TIMEOUT}
-
-
-def _scope_statement(role: str, claims: Mapping[str, object]) -> Statement:
-    return SET_SCOPE_SQL, scope_values(role, claims)
+def _scope_statement(scope: TransactionScope) -> Statement:
+    return SET_SCOPE_SQL, {"role": scope.role, "claims": json.dumps(scope.claims), "timeout": scope.timeout}
 
 
 def _driver_of(pooled: PoolProxiedConnection) -> Driver:
     driver = pooled.driver_connection
     assert isinstance(driver, psycopg.AsyncConnection)
     return driver
+
+
+@asynccontextmanager
+async def _hold_slot(slots: FairSlots, project_id: uuid.UUID | None) -> AsyncIterator[None]:
+    try:
+        await slots.acquire(project_id)
+    except SlotsBusyError as error:
+        raise ConnectionsBusyError(own_share=error.own_share) from None
+    try:
+        yield
+    finally:
+        slots.release(project_id)
 
 
 @contextmanager

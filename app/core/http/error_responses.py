@@ -11,6 +11,7 @@ from slowapi.errors import RateLimitExceeded
 from sqlalchemy import exc
 from starlette.exceptions import HTTPException
 
+from app.core.database.database import ConnectionsBusyError
 from app.core.errors import AppError, Conflict, TimedOut, Unavailable, Unprocessable
 from app.core.http.openapi_errors import document_errors
 from app.core.http.strict_requests import UNKNOWN, describe_unknown
@@ -28,6 +29,7 @@ UNSTORABLE = {None, "22P05", "22021"}
 UNREADABLE = "The request body cannot be read. Send JSON in UTF-8, nested at most a thousand levels deep."
 NO_OBJECT = "The request body must be a JSON object, sent with the header `Content-Type: application/json`."
 INTERNAL_ERROR = "The server failed unexpectedly. Give this request_id to the operator."
+PROJECT_BUSY = "This project uses its share of the database connections. Send fewer requests at once, then try again."
 ITEMS = re.compile(r" items?( after validation, not \d+)?$")
 INTERNAL_LOCATION = re.compile(r"^(body|query|path|header)$|[\[(]")
 """Parts of an error's location that mean nothing to the client: the part of the request, and branches of a union."""
@@ -107,6 +109,8 @@ def translate_database_error(error: Exception) -> AppError:
         return Conflict("Another request changed or deleted this object at the same time. Read it again, then retry.")
     if isinstance(error, exc.DataError) and state in UNSTORABLE:
         return Unprocessable("The request contains a character that cannot be stored, such as NUL. Remove it.")
+    if isinstance(error, ConnectionsBusyError) and error.own_share:
+        return Unavailable(PROJECT_BUSY, headers={"Retry-After": "1"})
     if isinstance(error, exc.TimeoutError):
         return Unavailable("The server is busy. Try again in a moment.", headers={"Retry-After": "1"})
     if isinstance(error, exc.OperationalError | exc.InterfaceError):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from app.core.errors import BadRequest
+from app.memory.filters.cost import check_cost
 from app.memory.filters.tree import (
     And,
     CategoryContains,
@@ -66,7 +67,7 @@ def parse_filters(raw: object) -> Filter:
     found = _parse_object(given)
     if _count_conditions(found) > MAX_CONDITIONS:
         raise BadRequest(f"filters can contain at most {MAX_CONDITIONS} conditions.")
-    return found
+    return check_cost(found)
 
 
 def parse_object_text(text: str, where: str) -> object:

@@ -7,7 +7,7 @@ the index holds.
 import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -28,10 +28,11 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.ports import Candidate, Embedder, Purpose, SearchScope, Vector
 from app.core.resources import Resources
-from app.memory.filters import Filter, to_sql
+from app.memory.filters import Filter, filter_transaction, to_sql
 from app.memory.indexing import cut_question, query_text
 from app.memory.ledger import Memory, MemoryRepository, SearchRow, visible
 from app.memory.namespace import Namespace
@@ -136,12 +137,16 @@ async def _prefilter_ids(
     resources: Resources, question: Question, names: tuple[str, ...] | None
 ) -> tuple[UUID, ...] | None:
     """The rows that the filter leaves, or None if they are more than `PREFILTER_LIMIT`."""
-    async with resources.database.transaction(question.project_id, question.user_id) as tx:
+    async with _filter_transaction(resources, question) as tx:
         query = select(Memory.id).where(*_conditions(question)).limit(PREFILTER_LIMIT + 1)
         if names is not None:
             query = query.where(Memory.namespace.in_(names))
         ids = tuple(await tx.scalars(query))
     return ids if len(ids) <= PREFILTER_LIMIT else None
+
+
+def _filter_transaction(resources: Resources, question: Question) -> AbstractAsyncContextManager[AsyncSession]:
+    return filter_transaction(resources.database, question.filter, question.project_id, question.user_id)
 
 
 def _conditions(question: Question) -> list[ColumnElement[bool]]:
@@ -167,7 +172,7 @@ async def _load_rows(
     rows = {row.id: row for row in map(SearchRow._make, answer)}
     if question.filter is None or prefiltered:
         return rows
-    async with resources.database.transaction(question.project_id, question.user_id) as tx:
+    async with _filter_transaction(resources, question) as tx:
         matching = select(Memory.id).where(_is_one_of(list(rows)), *_conditions(question))
         return {each: rows[each] for each in await tx.scalars(matching)}
 

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import dataclasses
 import json
 import uuid
@@ -13,7 +14,7 @@ from app.core.database.database import Database
 from app.core.jobs import defer, tasks
 from app.core.resources import Resources
 from app.main import create_app
-from tests.conftest import MakeKey, open_client
+from tests.conftest import MakeKey, SignUp, open_client
 
 COUNT = text("select count(*) from projects where id = :id")
 
@@ -44,19 +45,20 @@ async def test_many_callers_share_few_connections(postgres: EmbeddedPostgres, pr
     database = Database(postgres.url("keepsake_app"), pool_size=5, pool_timeout=20)
     most = 0
 
-    async def request() -> int:
+    async def request(project: uuid.UUID) -> int:
         nonlocal most
         await database.call_private("select 1", {})
-        async with database.transaction(project_id) as tx:
+        async with database.transaction(project) as tx:
             most = max(most, database.pool_state()[1])
-            found: int | None = await tx.scalar(COUNT, {"id": project_id})
+            found: int | None = await tx.scalar(COUNT, {"id": project})
             await tx.execute(text("select pg_sleep(0.001)"))
         return found or 0
 
     async with asyncio.timeout(60):
-        answers = await asyncio.gather(*(request() for _ in range(32) for _ in range(4)))
-    assert answers == [1] * 128
-    assert most == 5
+        projects = [project_id, uuid.uuid4(), uuid.uuid4(), uuid.uuid4()]
+        answers = await asyncio.gather(*(request(project) for _ in range(32) for project in projects))
+    assert answers == [1, 0, 0, 0] * 32
+    assert 3 <= most <= 5
     assert database.pool_state() == (5, 0), "every connection went back"
     await database.close()
 
@@ -90,6 +92,38 @@ async def test_exhausted_pool_is_reported_after_a_timeout(
         assert busy.headers["Retry-After"] == "1"
         assert (await client.get("/v1/projects")).status_code == 200
     await database.close()
+
+
+async def test_project_that_occupies_its_connections_leaves_some_for_others(
+    resources: Resources, postgres: EmbeddedPostgres, make_key: MakeKey, sign_up: SignUp
+) -> None:
+    greedy, neighbour = await make_key(), await sign_up()
+    database = Database(postgres.url("keepsake_app"), pool_size=4, pool_timeout=0.2)
+    app = create_app(dataclasses.replace(resources, database=database))
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(2):
+            await stack.enter_async_context(database.transaction(greedy.project_id))
+        greedy_client = await stack.enter_async_context(open_client(app, greedy.key))
+        client = await stack.enter_async_context(open_client(app, neighbour.tokens["access_token"]))
+        refused = await greedy_client.get("/v1/profiles", params={"user_id": "ana"})
+        assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+        assert "its share" in refused.json()["detail"]
+        assert refused.headers["Retry-After"] == "1"
+        assert (await client.get("/v1/profiles")).status_code == 200
+    await database.close()
+
+
+async def test_costly_statements_of_one_project_run_one_at_a_time(database: Database, project_id: uuid.UUID) -> None:
+    async with database.costly_turn(project_id):
+        second = asyncio.ensure_future(enter(database.costly_turn(project_id)))
+        await enter(database.costly_turn(uuid.uuid4()))
+        assert not second.done()
+    await second
+
+
+async def enter(turn: contextlib.AbstractAsyncContextManager[None]) -> None:
+    async with turn:
+        pass
 
 
 WHO = text("select current_user, current_setting('request.jwt.claims', true), pg_backend_pid()")

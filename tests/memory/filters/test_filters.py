@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.dialects import postgresql
 
 from app.core.errors import BadRequest
-from app.memory.filters import entity_scope, has_positive_entity, parse_filters
+from app.memory.filters import entity_scope, filter_cost, has_positive_entity, parse_filters
 from app.memory.filters.tree import (
     And,
     CategoryContains,
@@ -324,6 +324,33 @@ def test_filters_up_to_the_limits_are_accepted() -> None:
     assert parse_filters(nested(11)) == ANN
     assert parse_filters({"OR": [{"user_id": "ann"}] * 500}) == Or((ANN,) * 500)
     assert parse_filters({"user_id": "a" * 10_000}) == OneOf("user_id", ("a" * 10_000,))
+
+
+@pytest.mark.parametrize(
+    ("condition", "cost"),
+    [
+        ({"user_id": "ann"}, 1),
+        ({"created_at": {"gte": "2024-03-01", "lt": "2024-03-02"}}, 2),
+        ({"user_id": {"in": ["ann"] * 250}}, 3),
+        ({"categories": ["food"] * 100}, 2),
+        ({"NOT": {"text": {"contains": "tea"}}}, 2),
+        ({"metadata": {"a": 1, "b": {"contains": "c"}}}, 3),
+        ({"OR": [{"keywords": "tea"}, {"keywords_search": "green tea"}]}, 30),
+    ],
+)
+def test_text_conditions_cost_more_than_others(condition: object, cost: int) -> None:
+    assert filter_cost(parse_filters(condition)) == cost
+
+
+def test_filter_that_costs_too_much_is_rejected_with_what_counts() -> None:
+    parse_filters({"OR": [{"text": {"icontains": f"tea {number}"}} for number in range(50)]})
+    with pytest.raises(BadRequest) as refusal:
+        parse_filters({"OR": [{"text": {"icontains": f"tea {number}"}} for number in range(51)]})
+    assert refusal.value.reason == "filter_too_complex"
+    assert refusal.value.detail == (
+        "These filters are too complex: they count 510 points, and at most 500 are allowed. A condition counts 1 point,"
+        " `contains` 2, `icontains` and each keyword 10, and a list 1 more for every 100 values. Use fewer conditions."
+    )
 
 
 def test_error_shortens_a_long_key() -> None:

@@ -19,6 +19,7 @@ from app.memory.filters import (
     OneOf,
     Or,
     Present,
+    check_cost,
     entity_scope,
     has_positive_entity,
     parse_filters,
@@ -103,7 +104,10 @@ async def _resolve_user(tx: AsyncSession, caller: Caller, origin: Origin, profil
 
 
 def restrict_to_caller(caller: Caller, requested: Filter) -> Filter:
-    """Add the caller's user: always for a caller pinned to a user, else only if the filter of an account names none."""
+    """Add the caller's user: always for a caller pinned to a user, else only if the filter of an account names none.
+
+    `requested` holds all conditions of the request, so this checks what they cost together."""
+    check_cost(requested)
     if caller.user_id is not None:
         named = entity_scope(requested)["user_id"]
         if named and caller.user_id not in named:

@@ -77,7 +77,10 @@ async def delete_scope(
         async with caller_transaction(resources.database, caller) as tx:
             await cancel_extractions(tx, caller, resolved, entity_scope(requested))
     owner = Owner(caller.project_id, caller.user_id)
-    deleted = [] if resolved.namespaces == () else await forget_where(resources, owner, resolved.where())
+    if resolved.namespaces == ():
+        deleted = []
+    else:
+        deleted = await forget_where(resources, owner, resolved.where(), resolved.filter)
     return await record_deletion(resources, caller, event_type, EventRequest(deleted=len(deleted)))
 
 

@@ -31,8 +31,7 @@ from app.gateways.mem0.memories.schemas import MAX_PAGE_SIZE, FilteredRequest, L
 from app.gateways.mem0.project_check import check_project_matches
 from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
-from app.identity.transaction import caller_transaction
-from app.memory.filters import And, Filter, NotSuperseded, parse_filters
+from app.memory.filters import And, Filter, NotSuperseded, filter_transaction, parse_filters
 from app.memory.ledger import Memory, visible
 from app.memory.namespace import Namespace
 from app.memory.origin import ENTITY_FIELDS
@@ -122,7 +121,8 @@ async def _list_filtered(
     resources: Resources, caller: Caller, scope: ResolvedScope, page: PageRequest, *, show_expired: bool
 ) -> MemoryList:
     statement = page_statement([*visible(show_expired=show_expired), *scope.where()])
-    async with caller_transaction(resources.database, caller) as tx:
+    ids = (caller.project_id, caller.user_id, caller.account_id)
+    async with filter_transaction(resources.database, scope.filter, *ids) as tx:
         row = (await tx.execute(statement, _page_parameters(caller, page))).one()
     return MemoryList(row.total, f"[{row.memories or ''}]".encode())
 
