@@ -22,8 +22,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import DateTime
 from sqlalchemy.util import greenlet_spawn
 
+from app.core.database.fair_slots import FairSlots, SlotsBusyError
 from app.core.database.pipeline import BoundStatement, PipelineConnection
-from app.core.fair_slots import FairSlots, SlotsBusyError
 
 RUNTIME_ROLE = "keepsake_app"
 STATEMENT_TIMEOUT = "15s"

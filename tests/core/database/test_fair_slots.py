@@ -3,7 +3,7 @@ import uuid
 
 import pytest
 
-from app.core.fair_slots import FairSlots, SlotsBusyError
+from app.core.database.fair_slots import FairSlots, SlotsBusyError
 
 A, B, C = (uuid.uuid4() for _ in range(3))
 
