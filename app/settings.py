@@ -247,7 +247,14 @@ class Settings(BaseSettings):
         "600/minute", description="Requests per caller, and per IP address without a valid credential"
     )
     rate_limit_project: str = Field("6000/minute", description="Requests per project")
-    rate_limit_global: str = Field("10000/minute", description="Requests to the whole service")
+    rate_limit_account: str | None = Field(
+        None,
+        description="Requests per account and per organization, with all their keys; RATE_LIMIT_PROJECT if empty",
+    )
+    rate_limit_global: str = Field(
+        "10000/minute",
+        description="Requests to the whole service; beyond it, accounts that used more than their share are refused",
+    )
     rate_limit_auth: str = Field("30/minute", description="Sign-up, login and recovery requests per IP address")
 
     # Background jobs

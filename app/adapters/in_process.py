@@ -4,6 +4,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
+from app.core.ports import CountedWindow
+
 MAX_VALUES = 100_000
 
 
@@ -56,17 +58,23 @@ class InProcessCounters:
         self._windows: dict[int, tuple[int, dict[str, int]]] = {}
         self._clock = clock
 
-    async def hit(self, windows: Sequence[tuple[str, int]]) -> list[int]:
-        return [self._count(key, seconds) for key, seconds in windows]
+    async def hit(self, windows: Sequence[CountedWindow]) -> list[int]:
+        counts: list[int] = []
+        for window in windows:
+            is_known_member = window.counts_members and counts[-1] > 1
+            counts.append(self._count(window, 0 if is_known_member else 1))
+            if counts[-1] > window.limit:
+                break
+        return counts
 
-    def _count(self, key: str, seconds: int) -> int:
-        window = int(self._clock() // seconds)
-        current, counts = self._windows.get(seconds, (-1, {}))
-        if current != window:
+    def _count(self, window: CountedWindow, step: int) -> int:
+        period = int(self._clock() // window.seconds)
+        current, counts = self._windows.get(window.seconds, (-1, {}))
+        if current != period:
             counts = {}
-            self._windows[seconds] = (window, counts)
-        counts[key] = counts.get(key, 0) + 1
-        return counts[key]
+            self._windows[window.seconds] = (period, counts)
+        counts[window.key] = count = counts.get(window.key, 0) + step
+        return count
 
     async def close(self) -> None:
         self._windows.clear()

@@ -9,9 +9,25 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from app.core.errors import ConfigurationError
+from app.core.ports import CountedWindow
 
 TIMEOUT_SECONDS = 0.5
 PREFIX = "keepsake:"
+COUNT_SCRIPT = """
+local counts = {}
+for i, key in ipairs(KEYS) do
+  local seconds, limit, counts_members = tonumber(ARGV[3*i-2]), tonumber(ARGV[3*i-1]), ARGV[3*i] == '1'
+  if counts_members and counts[i-1] > 1 then
+    counts[i] = tonumber(redis.call('get', key) or '0')
+  else
+    counts[i] = redis.call('incr', key)
+    if counts[i] == 1 then redis.call('expire', key, 2 * seconds) end
+  end
+  if counts[i] > limit then break end
+end
+return counts
+"""
+"""Counts all windows in one round trip. Conditions on earlier counts could not be expressed in a pipeline."""
 
 
 def connect_redis(url: str) -> Redis:
@@ -69,19 +85,17 @@ class RedisCounters:
     def __init__(self, client: Redis, clock: Callable[[], float] = time.time) -> None:
         self._client = client
         self._clock = clock
+        self._script = client.register_script(COUNT_SCRIPT)
 
-    async def hit(self, windows: Sequence[tuple[str, int]]) -> list[int]:
+    async def hit(self, windows: Sequence[CountedWindow]) -> list[int]:
         now = self._clock()
+        keys = [f"{PREFIX}count:{each.seconds}:{int(now // each.seconds)}:{each.key}" for each in windows]
+        arguments = [value for each in windows for value in (each.seconds, each.limit, int(each.counts_members))]
         try:
-            async with self._client.pipeline(transaction=False) as pipeline:
-                for key, seconds in windows:
-                    name = f"{PREFIX}count:{seconds}:{int(now // seconds)}:{key}"
-                    pipeline.incr(name)
-                    pipeline.expire(name, seconds * 2)
-                results = await pipeline.execute()
+            counts = await self._script(keys=keys, args=arguments)
         except (RedisError, OSError) as error:
             raise ConnectionError("Redis does not respond") from error
-        return [int(count) for count in results[::2]]
+        return [int(count) for count in counts]
 
     async def close(self) -> None:
         await self._client.aclose()

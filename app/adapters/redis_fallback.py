@@ -11,7 +11,7 @@ import structlog
 from app.core.circuit_breaker import BreakerState, CircuitBreaker
 from app.core.errors import Unavailable
 from app.core.observability.metrics import LIMITS_UNAVAILABLE
-from app.core.ports import Counters, ShortTerm
+from app.core.ports import CountedWindow, Counters, ShortTerm
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -53,7 +53,7 @@ class CountersWithFallback:
     def __init__(self, shared: Counters, local: Counters, breaker: RedisBreaker) -> None:
         self._shared, self._local, self._breaker = shared, local, breaker
 
-    async def hit(self, windows: Sequence[tuple[str, int]]) -> list[int]:
+    async def hit(self, windows: Sequence[CountedWindow]) -> list[int]:
         try:
             return await self._breaker.call(partial(self._shared.hit, windows))
         except OSError:

@@ -1,6 +1,7 @@
 """The replaceable parts. Adapters implement these Protocols, and features depend on nothing else."""
 
 import datetime as dt
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -302,11 +303,22 @@ class ShortTerm(Protocol):
     async def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class CountedWindow:
+    """A counter that starts again at the end of each period of this length."""
+
+    key: str
+    seconds: int
+    limit: int = sys.maxsize
+    counts_members: bool = False
+    """Count only if the window before it in the list was counted for the first time: the number of its keys."""
+
+
 class Counters(Protocol):
     """Counts in fixed windows, for rate limits."""
 
-    async def hit(self, windows: Sequence[tuple[str, int]]) -> list[int]:
-        """Increment the current window of each (key, seconds) and return the counts."""
+    async def hit(self, windows: Sequence[CountedWindow]) -> list[int]:
+        """Count the windows in this order, up to the first that exceeds its limit, and return the counts."""
         ...
 
     async def close(self) -> None: ...

@@ -3,9 +3,10 @@
 Both read limits in the grammar of `limits` ("30/minute").
 """
 
+import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import limits
@@ -15,7 +16,11 @@ from slowapi import Limiter
 from app.core.errors import ConfigurationError, TooManyRequests
 from app.core.network_addresses import network_of
 from app.core.observability.metrics import THROTTLED
-from app.core.ports import Counters
+from app.core.ports import CountedWindow, Counters
+
+MAX_REFUSALS = 10_000
+REFUSAL_SECONDS = 60
+REFUSAL_DELAY_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,49 +58,142 @@ def read_limit(name: str, text: str) -> RateLimit:
     return RateLimit(name.removeprefix("rate_limit_"), item.amount, item.get_expiry())
 
 
+@dataclass(frozen=True, slots=True)
+class RequestSource:
+    """Whom a request is counted for."""
+
+    caller: str
+    """An account or an API key."""
+    project: str
+    organization: str
+    account: str
+    """The account that is signed in or created the API key. For a key of the operator, the organization."""
+
+
+class LimitExceeded(TooManyRequests):
+    def __init__(self, limit: RateLimit) -> None:
+        self.limit = limit
+        allowance = allowance_after(limit, limit.amount)
+        super().__init__(
+            f"Rate limit of {limit.amount} requests exceeded. Retry after {allowance.reset_seconds} seconds.",
+            headers={"Retry-After": str(max(1, allowance.reset_seconds)), **allowance.headers()},
+        )
+        THROTTLED.labels(limit.name).inc()
+
+
+class Refusals:
+    """The credentials whose limit was exceeded a moment ago. Their requests are refused without asking the database or
+    the counters, and after a delay, so that a client that ignores `Retry-After` costs others little."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._refused: dict[int, tuple[float, RateLimit]] = {}
+
+    def remember(self, credential: int, limit: RateLimit) -> None:
+        if len(self._refused) >= MAX_REFUSALS:
+            self._refused.clear()
+        now = self._clock()
+        self._refused[credential] = (now + min(REFUSAL_SECONDS, limit.seconds - now % limit.seconds), limit)
+
+    async def check(self, credential: int) -> None:
+        ends_at, limit = self._refused.get(credential, (0.0, None))
+        if limit is None:
+            return
+        if ends_at <= self._clock():
+            self._refused.pop(credential)
+            return
+        await asyncio.sleep(REFUSAL_DELAY_SECONDS)
+        raise LimitExceeded(limit)
+
+
 class RateLimits:
+    """The limit of the whole service applies only to accounts that used more than their share of it: the limit divided
+    by the number of accounts in the current window. So the accounts that send most are refused first."""
+
     def __init__(
-        self, counters: Counters, *, user: RateLimit, project: RateLimit, everyone: RateLimit, chat: RateLimit
+        self,
+        counters: Counters,
+        *,
+        user: RateLimit,
+        project: RateLimit,
+        account: RateLimit,
+        everyone: RateLimit,
+        chat: RateLimit,
     ) -> None:
         self._counters = counters
-        self._user, self._project, self._everyone, self._chat = user, project, everyone, chat
+        self._refusals = Refusals()
+        self._user, self._project, self._account, self._everyone, self._chat = user, project, account, everyone, chat
+        self._organization = replace(account, name="organization")
         self._unauthenticated = replace(user, name="unauthenticated")
 
-    async def admit_request(self, user: str, project: str) -> Allowance:
-        return await self._admit([(self._user, user), (self._project, project), (self._everyone, "")])
+    async def check_refused(self, credential: int) -> None:
+        """Call before resolving a credential. Raises if it exceeded a limit a moment ago."""
+        await self._refusals.check(credential)
+
+    async def admit_request(self, source: RequestSource, credential: int) -> Allowance:
+        try:
+            return await self._admit_request(source)
+        except LimitExceeded as error:
+            self._refusals.remember(credential, error.limit)
+            raise
+
+    async def _admit_request(self, source: RequestSource) -> Allowance:
+        limits = [
+            (self._user, source.caller),
+            (self._project, source.project),
+            (self._organization, source.organization),
+            (self._account, source.account),
+        ]
+        seconds = self._everyone.seconds
+        shares = [
+            CountedWindow(f"share:{source.account}", seconds),
+            CountedWindow("accounts", seconds, counts_members=True),
+            CountedWindow(f"{self._everyone.name}:", seconds),
+        ]
+        counts = await self._counters.hit([*(_window(limit, key) for limit, key in limits), *shares])
+        allowance = _check(limits, counts)
+        return min(allowance, self._check_share(*counts[-len(shares) :]), key=lambda each: each.remaining)
 
     async def admit_unauthenticated(self, address: str) -> None:
         """Unauthenticated requests are limited per IP address. They do not count towards the global limit, which anyone
         could otherwise use up for all callers."""
-        await self._admit([(self._unauthenticated, network_of(address))])
+        await self._admit(self._unauthenticated, network_of(address))
 
     async def admit_chat(self, user: str) -> Allowance:
-        return await self._admit([(self._chat, user)])
+        return await self._admit(self._chat, user)
 
-    async def _admit(self, checks: Sequence[tuple[RateLimit, str]]) -> Allowance:
-        windows = [(f"{limit.name}:{key}", limit.seconds) for limit, key in checks]
-        counts = await self._counters.hit(windows)
-        allowances = [allowance_after(limit, count) for (limit, _), count in zip(checks, counts, strict=True)]
-        for (limit, _), count, allowance in zip(checks, counts, allowances, strict=True):
-            if count > limit.amount:
-                raise too_many_requests(limit.name, allowance)
-        return min(allowances, key=lambda allowance: allowance.remaining)
+    async def _admit(self, limit: RateLimit, key: str) -> Allowance:
+        return _check([(limit, key)], await self._counters.hit([_window(limit, key)]))
+
+    def _check_share(self, used: int, accounts: int, everyone: int) -> Allowance:
+        limit = self._everyone
+        if everyone <= limit.amount:
+            return allowance_after(limit, everyone)
+        share = replace(limit, amount=max(1, limit.amount // accounts))
+        if used > share.amount:
+            raise LimitExceeded(share)
+        return allowance_after(share, used)
 
     async def close(self) -> None:
         await self._counters.close()
 
 
+def _window(limit: RateLimit, key: str) -> CountedWindow:
+    return CountedWindow(f"{limit.name}:{key}", limit.seconds, limit.amount)
+
+
+def _check(limits: Sequence[tuple[RateLimit, str]], counts: Sequence[int]) -> Allowance:
+    """The allowance of the limit that is nearest to its end. Counting stops at a limit that is exceeded."""
+    allowances = [allowance_after(limit, count) for (limit, _), count in zip(limits, counts, strict=False)]
+    last = len(allowances) - 1
+    if counts[last] > limits[last][0].amount:
+        raise LimitExceeded(limits[last][0])
+    return min(allowances, key=lambda allowance: allowance.remaining)
+
+
 def allowance_after(limit: RateLimit, count: int) -> Allowance:
     left = limit.seconds - math.floor(time.time()) % limit.seconds
     return Allowance(limit.amount, max(0, limit.amount - count), left)
-
-
-def too_many_requests(name: str, allowance: Allowance) -> TooManyRequests:
-    THROTTLED.labels(name).inc()
-    return TooManyRequests(
-        f"Rate limit of {allowance.limit} requests exceeded. Retry after {allowance.reset_seconds} seconds.",
-        headers={"Retry-After": str(max(1, allowance.reset_seconds)), **allowance.headers()},
-    )
 
 
 def client_address(request: Request) -> str:

@@ -13,7 +13,7 @@ from fastapi.security.base import SecurityBase
 from app.core.errors import BadRequest, Forbidden, Unauthorized, Unprocessable
 from app.core.http.openapi_errors import KEY_HEADER, PROJECT_HEADER
 from app.core.ports import KeyGrant, TokenClaims
-from app.core.rate_limit import client_address
+from app.core.rate_limit import RequestSource, client_address
 from app.core.resources import Resources
 from app.identity.scopes import EVERYTHING, SCOPES_OF_ROLE, Scope
 
@@ -54,8 +54,15 @@ class Caller:
 
     @property
     def name(self) -> str:
-        """The account or key that rate limits count requests for."""
+        """The account or key that sends the request."""
         return str(self.account_id or self.key_id)
+
+    @property
+    def source(self) -> RequestSource:
+        """Whom rate limits count the request for."""
+        organization = str(self.organization_id)
+        account = str(self.creator) if self.creator else organization
+        return RequestSource(self.name, str(self.project_id), organization, account)
 
     def act_for(self, user_id: str | None) -> str:
         """The user that a request is about: the one it names, or the signed-in account."""
@@ -91,18 +98,20 @@ async def identify(request: Request) -> Caller:
         return known
     resources: Resources = request.app.state.resources
     try:
-        caller = await _resolve(resources, request)
+        credential, project = read_credential(request), read_project(request)
+        fingerprint = hash((credential, project))
+        await resources.limits.check_refused(fingerprint)
+        caller = await _resolve(resources, credential, project)
     except Unauthorized:
         await resources.limits.admit_unauthenticated(client_address(request))
         raise
-    request.state.allowance = await resources.limits.admit_request(caller.name, str(caller.project_id))
+    request.state.allowance = await resources.limits.admit_request(caller.source, fingerprint)
     request.state.caller = caller
     resources.active_users.record(caller.name)
     return caller
 
 
-async def _resolve(resources: Resources, request: Request) -> Caller:
-    credential, project = read_credential(request), read_project(request)
+async def _resolve(resources: Resources, credential: str, project: UUID | None) -> Caller:
     if resources.keys.recognises(credential):
         return await _resolve_key(resources, credential)
     return await _resolve_account(resources, credential, project)

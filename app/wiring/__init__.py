@@ -126,6 +126,7 @@ def rate_limits(settings: Settings, counters: Counters) -> RateLimits:
         counters,
         user=read_limit("rate_limit_user", settings.rate_limit_user),
         project=read_limit("rate_limit_project", settings.rate_limit_project),
+        account=read_limit("rate_limit_account", settings.rate_limit_account or settings.rate_limit_project),
         everyone=read_limit("rate_limit_global", settings.rate_limit_global),
         chat=read_limit("rate_limit_chat", settings.rate_limit_chat),
     )

@@ -1,6 +1,7 @@
 import dataclasses
 import time
 import uuid
+from collections.abc import Sequence
 
 import httpx
 import pytest
@@ -9,27 +10,43 @@ from fastapi import FastAPI
 from app.adapters.in_process import InProcessCounters
 from app.core.errors import ConfigurationError, TooManyRequests
 from app.core.observability.metrics import REGISTRY
-from app.core.ports import Counters
-from app.core.rate_limit import RateLimit, RateLimits, read_limit
+from app.core.ports import CountedWindow, Counters
+from app.core.rate_limit import LimitExceeded, RateLimit, RateLimits, Refusals, RequestSource, read_limit
 from app.core.resources import Resources
 from app.main import create_app
-from tests.conftest import PASSWORD, MakeKey, SignUp, open_client
+from tests.conftest import PASSWORD, MakeKey, SignedUp, SignUp, open_client
 from tests.core.conftest import MakeApp
 
 PLENTY = 1_000_000
+NAMES = ("user", "project", "account", "everyone", "chat")
 UNLIMITED_AUTH = [("GET", "/v1/auth/me"), ("DELETE", "/v1/auth/me")]
+
+
+class RecordingCounters(InProcessCounters):
+    def __init__(self, counted: list[str]) -> None:
+        super().__init__()
+        self._counted = counted
+
+    async def hit(self, windows: Sequence[CountedWindow]) -> list[int]:
+        self._counted.extend(window.key for window in windows)
+        return await super().hit(windows)
 
 
 def limits_of(counters: Counters | None = None, **amounts: int) -> RateLimits:
     """Windows of a day, so that none ends during a test."""
-    each = {name: RateLimit(name, amounts.get(name, PLENTY), 86400) for name in ("user", "project", "everyone", "chat")}
+    each = {name: RateLimit(name, amounts.get(name, PLENTY), 86400) for name in NAMES}
     return RateLimits(
         counters or InProcessCounters(),
         user=each["user"],
         project=each["project"],
+        account=each["account"],
         everyone=each["everyone"],
         chat=each["chat"],
     )
+
+
+def source(caller: str, *, project: str = "p", organization: str = "o", account: str = "a") -> RequestSource:
+    return RequestSource(caller, project, organization, account)
 
 
 def limited(resources: Resources, **amounts: int) -> FastAPI:
@@ -95,7 +112,97 @@ async def test_all_callers_share_the_global_limit(resources: Resources, make_key
     assert statuses(await send_requests(app, (await make_key()).key)) == [200]
     answers = await send_requests(app, (await sign_up()).tokens["access_token"], 2)
     assert statuses(answers) == [200, 429]
-    assert_refused(answers[1], 2)
+    assert_refused(answers[1], 1)
+
+
+async def keys_of(account: SignedUp, *, projects: int, keys: int) -> list[str]:
+    """API keys of one account, in projects of its own."""
+    issued = []
+    for number in range(projects):
+        project = (await account.client.post("/v1/projects", json={"name": f"P{number}"})).json()["id"]
+        for _ in range(keys):
+            answer = await account.client.post(
+                "/v1/api-keys", json={"name": "key", "scopes": ["projects:read"]}, headers={"X-Project-Id": project}
+            )
+            issued.append(answer.json()["key"])
+    return issued
+
+
+async def test_account_has_a_limit_with_all_its_keys_and_projects(resources: Resources, sign_up: SignUp) -> None:
+    account, neighbour = await sign_up(), await sign_up()
+    keys = await keys_of(account, projects=2, keys=2)
+    app = limited(resources, account=3)
+    before = throttled("organization") + throttled("account")
+    answers = [(await send_requests(app, key))[0] for key in keys]
+    assert statuses(answers) == [200, 200, 200, 429]
+    assert_refused(answers[3], 3)
+    assert statuses(await send_requests(app, account.tokens["access_token"])) == [429], "the person counts too"
+    assert throttled("organization") + throttled("account") == before + 2
+    assert statuses(await send_requests(app, neighbour.tokens["access_token"])) == [200]
+
+
+async def test_flood_of_one_account_leaves_the_others_their_share(resources: Resources, sign_up: SignUp) -> None:
+    account, neighbours = await sign_up(), [await sign_up(), await sign_up()]
+    app = limited(resources, user=10, everyone=30)
+    *keys, last = await keys_of(account, projects=2, keys=2)
+    flood = [statuses(await send_requests(app, key, 10)) for key in keys]
+    assert flood == [[200] * 10] * 3, "alone, an account may use everything"
+    assert statuses(await send_requests(app, last)) == [429]
+    for neighbour in neighbours:
+        answers = await send_requests(app, neighbour.tokens["access_token"], 10)
+        assert statuses(answers) == [200] * 10
+    assert int(answers[-1].headers["X-RateLimit-Remaining"]) == 0, "a third of 30, and the limit of a caller"
+    assert statuses(await send_requests(app, account.tokens["access_token"])) == [429]
+
+
+async def test_global_limit_refuses_those_who_used_more_than_their_share() -> None:
+    limits = limits_of(everyone=12)
+    sent = {"a": 8, "b": 3, "c": 1}
+    for account, times in sent.items():
+        for _ in range(times):
+            await limits.admit_request(source(account, account=account), hash(account))
+    with pytest.raises(TooManyRequests) as refused:
+        await limits.admit_request(source("a", account="a"), 1)
+    assert refused.value.headers["X-RateLimit-Limit"] == "4", "12 for three accounts"
+    assert (await limits.admit_request(source("b", account="b"), 2)).remaining == 0
+    for left in (2, 1, 0):
+        assert (await limits.admit_request(source("c", account="c"), 3)).remaining == left
+    for account in ("b", "c"):
+        with pytest.raises(TooManyRequests):
+            await limits.admit_request(source(account, account=account), 4)
+
+
+async def test_refused_credential_is_neither_looked_up_nor_counted_again(
+    resources: Resources, make_key: MakeKey, sign_up: SignUp
+) -> None:
+    holder = await make_key()
+    counted: list[str] = []
+    limits = limits_of(RecordingCounters(counted), user=1)
+    app = create_app(dataclasses.replace(resources, limits=limits))
+    assert statuses(await send_requests(app, holder.key, 2)) == [200, 429]
+    seen = len(counted)
+    answers = await send_requests(app, holder.key, 2)
+    assert statuses(answers) == [429, 429]
+    assert_refused(answers[1], 1)
+    assert len(counted) == seen
+    assert statuses(await send_requests(app, (await sign_up()).tokens["access_token"])) == [200]
+
+
+async def test_refused_credential_is_admitted_in_the_next_window() -> None:
+    now = 1000.0
+    refusals = Refusals(clock=lambda: now)
+    refusals.remember(1, RateLimit("user", 5, 30))
+    refusals.remember(2, RateLimit("user", 5, 86_400))
+    await refusals.check(3)
+    for each in (1, 2):
+        with pytest.raises(LimitExceeded):
+            await refusals.check(each)
+    now = 1020.0
+    await refusals.check(1)
+    with pytest.raises(LimitExceeded):
+        await refusals.check(2)
+    now = 1060.0
+    await refusals.check(2)
 
 
 async def test_unauthenticated_requests_are_limited_by_address_and_not_counted_globally(
@@ -126,10 +233,11 @@ async def test_chat_turns_are_limited_per_user(resources: Resources, make_key: M
 async def test_counters_reset_when_their_window_ends() -> None:
     now = 1000.0
     counters = InProcessCounters(clock=lambda: now)
-    assert await counters.hit([("a", 10), ("b", 10), ("a", 60)]) == [1, 1, 1]
-    assert await counters.hit([("a", 10), ("a", 60)]) == [2, 2]
+    windows = [CountedWindow("a", 10), CountedWindow("b", 10), CountedWindow("a", 60)]
+    assert await counters.hit(windows) == [1, 1, 1]
+    assert await counters.hit([windows[0], windows[2]]) == [2, 2]
     now = 1010.0
-    assert await counters.hit([("a", 10), ("a", 60)]) == [1, 3]
+    assert await counters.hit([windows[0], windows[2]]) == [1, 3]
 
 
 @pytest.mark.parametrize("words", ["", "often", "5", "0/minute", "-1/minute", "30/fortnight", "minute/30"])
@@ -145,14 +253,25 @@ def test_limits_are_parsed() -> None:
 
 async def test_tightest_limit_refuses() -> None:
     limits = limits_of(user=1, chat=1)
-    allowance = await limits.admit_request("ana", "p")
+    allowance = await limits.admit_request(source("ana"), 1)
     assert (allowance.limit, allowance.remaining) == (1, 0)
     with pytest.raises(TooManyRequests):
-        await limits.admit_request("ana", "p")
-    assert await limits.admit_request("bob", "p")
+        await limits.admit_request(source("ana"), 1)
+    assert await limits.admit_request(source("bob"), 2)
     await limits.admit_chat("ana")
     with pytest.raises(TooManyRequests):
         await limits.admit_chat("ana")
+
+
+SIGN_IN_FIELDS = {"email": "nobody@example.com", "password": PASSWORD, "refresh_token": "x", "type": "signup"}
+SIGN_IN_FIELDS |= {"scope": "others", "token_hash": "x"}
+
+
+def fields_of(app: FastAPI, method: str, path: str) -> list[str]:
+    """The fields of a route's body, of which it refuses unknown ones."""
+    content = app.openapi()["paths"][path][method.lower()]["requestBody"]["content"]["application/json"]["schema"]
+    reference = next(each for each in [content, *content.get("anyOf", [])] if "$ref" in each)["$ref"]
+    return list(app.openapi()["components"]["schemas"][reference.rpartition("/")[2]]["properties"])
 
 
 async def test_each_sign_in_route_has_its_own_limit(make_app: MakeApp, sign_up: SignUp) -> None:
@@ -166,9 +285,7 @@ async def test_each_sign_in_route_has_its_own_limit(make_app: MakeApp, sign_up: 
         for method, path in routes:
             if (method, path) in UNLIMITED_AUTH:
                 continue
-            body = {"email": "nobody@example.com", "password": PASSWORD, "refresh_token": "x", "type": "signup"}
-            body |= {"scope": "others"} if path.endswith("logout") else {}
-            body |= {"token_hash": "x"} if path.endswith("verify") else {}
+            body = {name: value for name, value in SIGN_IN_FIELDS.items() if name in fields_of(app, method, path)}
             answers = [await client.request(method, path, json=body) for _ in range(3)]
             assert 429 not in statuses(answers[:2]), (method, path)
             assert 422 not in statuses(answers), (method, path, answers[0].text)

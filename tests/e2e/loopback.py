@@ -22,6 +22,7 @@ def with_request_limit(resources: Resources, *, requests: int) -> FastAPI:
         InProcessCounters(),
         user=RateLimit("user", requests, 3600),
         project=RateLimit("project", MANY, 60),
+        account=RateLimit("account", MANY, 60),
         everyone=RateLimit("global", MANY, 60),
         chat=RateLimit("chat", MANY, 60),
     )

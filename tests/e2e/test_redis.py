@@ -10,9 +10,11 @@ import pytest_asyncio
 from fastapi import FastAPI
 
 from app.adapters.redis import RedisCounters, RedisShortTerm, connect_redis
+from app.core.ports import CountedWindow
 from app.core.resources import Resources
 from app.main import create_app
 from tests.conftest import MakeKey, open_client
+from tests.contracts.counters import check_counting_stops_at_an_exceeded_limit, check_members_are_counted_once
 from tests.core.test_rate_limit import assert_refused, limits_of
 from tests.e2e.redis_server import RedisServer
 
@@ -52,8 +54,8 @@ async def test_instances_share_rate_limit_counters(
 
 
 async def test_rate_limit_counters_expire(redis_server: RedisServer, counters: RedisCounters) -> None:
-    assert await counters.hit([("ana", 60), ("p", 3600)]) == [1, 1]
-    assert await counters.hit([("ana", 60)]) == [2]
+    assert await counters.hit([CountedWindow("ana", 60), CountedWindow("p", 3600)]) == [1, 1]
+    assert await counters.hit([CountedWindow("ana", 60)]) == [2]
     client = connect_redis(redis_server.url)
     names = [name async for name in client.scan_iter("keepsake:*")]
     assert len(names) == 2
@@ -61,12 +63,17 @@ async def test_rate_limit_counters_expire(redis_server: RedisServer, counters: R
     await client.aclose()
 
 
+async def test_counters_in_redis_fulfil_the_contract(counters: RedisCounters) -> None:
+    await check_counting_stops_at_an_exceeded_limit(counters)
+    await check_members_are_counted_once(counters)
+
+
 async def test_waiting_for_redis_does_not_block_other_requests(
     redis_server: RedisServer, counters: RedisCounters
 ) -> None:
-    await counters.hit([("ana", 60)])
+    await counters.hit([CountedWindow("ana", 60)])
     redis_server.freeze()
-    waiting = asyncio.create_task(counters.hit([("ana", 60)]))
+    waiting = asyncio.create_task(counters.hit([CountedWindow("ana", 60)]))
     turns = 0
     while not waiting.done():
         await asyncio.sleep(0)

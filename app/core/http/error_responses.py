@@ -16,7 +16,7 @@ from app.core.errors import AppError, Conflict, TimedOut, Unavailable, Unprocess
 from app.core.http.openapi_errors import document_errors
 from app.core.http.strict_requests import UNKNOWN, describe_unknown
 from app.core.observability.logging import request_id
-from app.core.rate_limit import RateLimit, allowance_after, limiter, too_many_requests
+from app.core.rate_limit import LimitExceeded, RateLimit, limiter
 
 log = structlog.get_logger()
 CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
@@ -88,8 +88,7 @@ async def render_sign_in_limit(request: Request, error: Exception) -> JSONRespon
     assert isinstance(error, RateLimitExceeded)
     assert error.limit is not None
     item = error.limit.limit
-    allowance = allowance_after(RateLimit("auth", item.amount, item.get_expiry()), item.amount + 1)
-    return await render_app_error(request, too_many_requests("auth", allowance))
+    return await render_app_error(request, LimitExceeded(RateLimit("auth", item.amount, item.get_expiry())))
 
 
 async def render_database_error(request: Request, error: Exception) -> JSONResponse:

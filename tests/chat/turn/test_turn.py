@@ -468,7 +468,7 @@ async def test_budget_must_be_a_number_of_tokens(client: httpx.AsyncClient, budg
 async def test_chat_rate_limit_counts_each_user(
     conversation: StartConversation, another_app: AnotherApp, chat_resources: Resources, model_server: ModelServer
 ) -> None:
-    generous = {name: read_limit(name, "100000/minute") for name in ("user", "project", "everyone")}
+    generous = {name: read_limit(name, "100000/minute") for name in ("user", "project", "account", "everyone")}
     clock = InProcessCounters(clock=lambda: 1000.0)
     limits = RateLimits(clock, chat=read_limit("rate_limit_chat", "30/minute"), **generous)
     client = another_app(limits=limits)
