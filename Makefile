@@ -8,7 +8,7 @@ PIP_INSTALL = @quiet=; [ -t 1 ] || quiet=--quiet; $(BIN)/python -m pip install $
 LOCK ?=
 UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(LOCK) pyproject.toml
 
-.PHONY: run setup lock wheel test test-long check format bench clean
+.PHONY: run setup lock wheel test test-long test-kills check format bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/python -m app serve
@@ -39,6 +39,11 @@ test: setup
 
 test-long: setup
 	$(BIN)/python -m pytest -q -m long
+
+# Prints its figures. `make test-long` kills 12 times.
+test-kills: KILLS ?= 100
+test-kills: setup
+	KILLS=$(KILLS) $(BIN)/python -m pytest -q -s -m long tests/faults/test_kills.py
 
 check: setup
 	$(BIN)/ruff format --check app tests bench examples

@@ -15,7 +15,8 @@ goes on serving while a test's event loop is busy, and serves any number of clie
 For load from a process of its own: `python -m tests.model_server` prints its address and says twenty words, 50 ms each,
 with 5 % errors, until it is interrupted.
 
-Behaviours: Says, Facts, Raw (any text: malformed JSON, fenced JSON), Refuses, Fails, Hangs, Drops, Randomly, Held.
+Behaviours: Says, Facts, Raw (any text: malformed JSON, fenced JSON), Refuses, Fails, Hangs, Drops, Randomly, Held,
+Decides (a function of the request).
 """
 
 import asyncio
@@ -26,7 +27,7 @@ import random
 import socket
 import threading
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -106,7 +107,14 @@ class Held:
     then: "Behaviour"
 
 
-Behaviour = Says | Refuses | Fails | Hangs | Drops | Randomly | Held
+@dataclass(frozen=True, slots=True)
+class Decides:
+    """Chooses a behaviour for each request."""
+
+    choose: "Callable[[Sent], Behaviour]"
+
+
+Behaviour = Says | Refuses | Fails | Hangs | Drops | Randomly | Held | Decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,13 +228,16 @@ class ModelServer:
         elif sent.path.endswith("/embeddings"):
             await self._embed(sent, send)
         else:
-            await self._complete(self._choose(sent.is_extraction), sent, receive, send)
+            await self._complete(self._choose(sent), sent, receive, send)
 
-    def _choose(self, extraction: bool) -> Behaviour:
-        queue = self._next[extraction]
-        chosen = queue.popleft() if queue else self._default[extraction]
-        while isinstance(chosen, Randomly):
-            chosen = chosen.sometimes if self._random.random() < chosen.share else chosen.otherwise
+    def _choose(self, sent: Sent) -> Behaviour:
+        queue = self._next[sent.is_extraction]
+        chosen = queue.popleft() if queue else self._default[sent.is_extraction]
+        while isinstance(chosen, Randomly | Decides):
+            if isinstance(chosen, Decides):
+                chosen = chosen.choose(sent)
+            else:
+                chosen = chosen.sometimes if self._random.random() < chosen.share else chosen.otherwise
         return chosen
 
     async def _embed(self, sent: Sent, send: Send) -> None:
@@ -273,7 +284,7 @@ class ModelServer:
         """Requests of an earlier test do not count: the server notices their end only after `forget`."""
         self.abandoned += any(each is sent for each in self.requests)
 
-    async def _stream(self, chosen: "Says | Refuses | Randomly", sent: Sent, receive: Receive, send: Send) -> None:
+    async def _stream(self, chosen: Behaviour, sent: Sent, receive: Receive, send: Send) -> None:
         gone = asyncio.create_task(until_gone(receive))
         await start(send, "text/event-stream")
         try:
@@ -289,7 +300,7 @@ class ModelServer:
                 await gone
 
 
-async def events(chosen: "Says | Refuses | Randomly", sent: Sent) -> AsyncIterator[dict[str, Any]]:
+async def events(chosen: Behaviour, sent: Sent) -> AsyncIterator[dict[str, Any]]:
     says = chosen if isinstance(chosen, Says) else None
     yield chunk({"role": "assistant", "content": ""})
     if isinstance(chosen, Refuses):
@@ -313,7 +324,7 @@ def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
     return {"id": "c1", "object": "chat.completion.chunk", "created": 0, "model": "any", "choices": [choice]}
 
 
-def completion(chosen: "Says | Refuses | Randomly") -> dict[str, Any]:
+def completion(chosen: Behaviour) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
     says = chosen if isinstance(chosen, Says) else None
     if says:

@@ -56,6 +56,13 @@ class KeepsakeServer:
 
 
 def start_server(data_dir: Path, *arguments: str, **settings: str) -> KeepsakeServer:
+    keepsake = launch_server(data_dir, *arguments, **settings)
+    keepsake.listen()
+    return keepsake
+
+
+def launch_server(data_dir: Path, *arguments: str, **settings: str) -> KeepsakeServer:
+    """Starts the process without waiting for it."""
     process = subprocess.Popen(
         [sys.executable, "-m", "app", "serve", "--port", "0", *arguments],
         cwd=ROOT,
@@ -64,9 +71,7 @@ def start_server(data_dir: Path, *arguments: str, **settings: str) -> KeepsakeSe
         stderr=subprocess.STDOUT,
         text=True,
     )
-    keepsake = KeepsakeServer(process)
-    keepsake.listen()
-    return keepsake
+    return KeepsakeServer(process)
 
 
 @contextmanager
