@@ -21,7 +21,7 @@ from app.core.background_tasks import SupervisedTask, run_supervised, stop_task
 from app.core.errors import AppError
 from app.core.jobs import JobContext, count_outcome, observe_fetches, open_queue, requeue_stalled
 from app.core.resources import Resources
-from app.memory.indexing import sweep
+from app.memory.indexing import IndexWatch, sweep
 
 log = structlog.get_logger()
 JOB_MODULES = (
@@ -38,6 +38,7 @@ JOB_MODULES = (
 REQUEUE_EVERY_SECONDS = 15
 POLL_SECONDS = 5.0
 MAX_FIRST_SWEEP_SECONDS = 5.0
+DISK_POLL_SECONDS = 1.0
 DEFAULT_QUEUE = "default"
 WEBHOOK_CONCURRENCY = 8
 """Webhooks have workers of their own, so that a receiver that hangs does not delay other jobs."""
@@ -60,7 +61,8 @@ async def run_jobs(
             QueueWorker("jobs", queue, DEFAULT_QUEUE, resources, concurrency, poll_seconds),
             QueueWorker("webhooks", queue, app.webhooks.jobs.QUEUE, resources, WEBHOOK_CONCURRENCY, poll_seconds),
         )
-        tasks = [StalledJobRescuer(queue).supervised, *(worker.supervised for worker in workers)]
+        rescuer, watch = StalledJobRescuer(queue).supervised, IndexWatch(resources).supervised
+        tasks = [rescuer, watch, *(worker.supervised for worker in workers)]
         try:
             async with run_supervised(resources.supervised_tasks, *tasks):
                 yield
@@ -114,9 +116,16 @@ class QueueWorker:
     ) -> object:
         self._count_running(1)
         try:
+            await self._wait_for_disk_space()
             return await call_next()
         finally:
             self._count_running(-1)
+
+    async def _wait_for_disk_space(self) -> None:
+        """A job that cannot store its result would only use up its attempts."""
+        while self._resources.disk_space.is_low():
+            self.supervised.beat()
+            await asyncio.sleep(DISK_POLL_SECONDS)
 
     def _count_running(self, change: int) -> None:
         self._running += change

@@ -33,6 +33,7 @@ SOCKET = ".s.PGSQL.5432"
 MAX_SOCKET_PATH_LENGTH = 100
 START_SECONDS = 120
 CHECK_EVERY_SECONDS = 2
+MIN_LOG_MEGABYTES, MAX_LOG_MEGABYTES = 64, 1024
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -180,13 +181,19 @@ class EmbeddedPostgres:
             fresh.rename(self._folder)
 
     def _launch(self) -> None:
-        settings = {**SETTINGS, "unix_socket_directories": str(self._socket_folder)}
+        settings = {**SETTINGS, **self._log_sizes(), "unix_socket_directories": str(self._socket_folder)}
         options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
         if self._owner:
             self._log.touch(mode=0o600)
             os.chown(self._log, self._owner.pw_uid, self._owner.pw_gid)
         wait = ("-w", "-t", str(START_SECONDS))
         self._run("pg_ctl", *wait, "-o", options, "-l", str(self._log), "-D", str(self._folder), "start")
+
+    def _log_sizes(self) -> Mapping[str, str]:
+        """Postgres' write-ahead log may take up to 1 GB, on a small disk an eighth of it."""
+        share = shutil.disk_usage(self._folder).total >> 23
+        size = max(MIN_LOG_MEGABYTES, min(MAX_LOG_MEGABYTES, share))
+        return {"max_wal_size": f"{size}MB", "min_wal_size": f"{min(80, size // 2)}MB"}
 
     def _create_database(self) -> None:
         with self._locked():

@@ -60,6 +60,17 @@ class Unavailable(AppError):
     status, code = 503, "unavailable"
 
 
+class DiskFull(Unavailable):
+    """Reading goes on. Writing resumes by itself when there is space again."""
+
+    code = "disk_full"
+    retry_seconds: ClassVar[int] = 30
+
+    def __init__(self) -> None:
+        detail = "The server's disk is full and nothing was stored. Free some space and try again."
+        super().__init__(detail, headers={"Retry-After": str(self.retry_seconds)})
+
+
 class TimedOut(AppError):
     status, code = 504, "timed_out"
 

@@ -12,6 +12,7 @@ from fastapi import Depends, FastAPI, Request
 from app.core.background_tasks import Background, SupervisedTask
 from app.core.config import Config
 from app.core.database.database import Database
+from app.core.disk_space import DiskSpace
 from app.core.observability.active_users import ActiveUsers
 from app.core.ports import (
     Embedder,
@@ -53,6 +54,8 @@ class Resources:
     llm: LanguageModel
     short_term: ShortTerm
     webhook_client: WebhookClient
+    disk_space: DiskSpace = field(default_factory=lambda: DiskSpace(None))
+    """Of the disk that holds the embedded database or index. Without either, there is always space."""
     window_key: bytes = field(repr=False, default_factory=Fernet.generate_key)
     """Encrypts the short-term memory of incognito sessions. It never leaves the process and ends with it."""
     active_users: ActiveUsers = field(default_factory=ActiveUsers)

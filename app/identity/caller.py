@@ -191,7 +191,12 @@ class RequireCaller(CredentialSecurity):
 
 class RequireScopes(CredentialSecurity):
     async def __call__(self, required: SecurityScopes, request: Request) -> Caller:
-        return check_scopes(await identify(request), required)
+        caller = check_scopes(await identify(request), required)
+        # Deletions are small, and people may need them to make room.
+        if request.method != "DELETE" and any(scope.endswith(":write") for scope in required.scopes):
+            resources: Resources = request.app.state.resources
+            resources.disk_space.require()
+        return caller
 
 
 def check_scopes(caller: Caller, required: SecurityScopes) -> Caller:

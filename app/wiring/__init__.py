@@ -12,13 +12,14 @@ from app.api_keys.lookup import StoredKeys
 from app.core.background_tasks import SupervisedTask
 from app.core.config import Config
 from app.core.database.database import Database
+from app.core.disk_space import DiskSpace
 from app.core.ports import Counters, ShortTerm
 from app.core.rate_limit import RateLimits, read_limit
 from app.core.resources import Resources
 from app.identity.local.app import create_identity_app
 from app.identity.tokens import Verifier
 from app.projects.provisioning import erase_account_data, provision_account
-from app.settings import Settings, SignupMode
+from app.settings import Settings, SignupMode, VectorStore
 from app.wiring.accounts import (
     identity_http,
     instance_secret,
@@ -28,6 +29,7 @@ from app.wiring.accounts import (
     token_issuers,
 )
 from app.wiring.models import (
+    choose_vector_store,
     open_background,
     open_embedder,
     open_index,
@@ -55,6 +57,7 @@ async def open_resources(
         index = await open_index(settings, stack, database, embedder, rebuilding=rebuilding)
         index_queue = open_index_queue(stack, database, embedder, index)
         secret = instance_secret(settings)
+        disk_space = watch_disk(settings)
         local = open_local_identity(settings, stack, database, short_term, secret)
         identity_app = create_identity_app(local) if local else None
         http = await stack.enter_async_context(identity_http(identity_app))
@@ -80,12 +83,14 @@ async def open_resources(
             index_queue=index_queue,
             extractor=extractor,
             llm=llm,
+            disk_space=disk_space,
             background=await open_background(stack),
             supervised_tasks=supervised_tasks,
             checks={
                 "database": database.healthy,
                 "index": index.healthy,
                 "short_term": short_term.healthy,
+                "disk_space": disk_space.is_sufficient,
                 **model_checks,
             },
             gauges=gauges,
@@ -98,6 +103,12 @@ async def open_store(settings: Settings) -> AsyncIterator[Database]:
     """Open only the database, migrated, for commands that need nothing else."""
     async with AsyncExitStack() as stack:
         yield await open_database(settings, stack, alone=False)
+
+
+def watch_disk(settings: Settings) -> DiskSpace:
+    """Only an embedded database or index fills the disk of DATA_DIR."""
+    is_embedded = settings.database_url is None or choose_vector_store(settings) is VectorStore.EDGE
+    return DiskSpace(settings.data_dir if is_embedded else None)
 
 
 def open_short_term(settings: Settings, stack: AsyncExitStack) -> tuple[Counters, ShortTerm]:

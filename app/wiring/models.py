@@ -52,8 +52,12 @@ async def open_index(
     return index
 
 
+def choose_vector_store(settings: Settings) -> VectorStore:
+    return settings.vector_store or (VectorStore.QDRANT if settings.qdrant_url else VectorStore.EDGE)
+
+
 async def choose_index(settings: Settings, database: Database, embedder: Embedder) -> VectorIndex:
-    chosen = settings.vector_store or (VectorStore.QDRANT if settings.qdrant_url else VectorStore.EDGE)
+    chosen = choose_vector_store(settings)
     if chosen is VectorStore.PGVECTOR:
         return await PgVectorIndex.open(database, embedder.name, embedder.dimensions)
     if chosen is VectorStore.EDGE:

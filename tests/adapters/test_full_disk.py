@@ -1,9 +1,7 @@
 import asyncio
 import dataclasses
-import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -22,37 +20,15 @@ from app.identity.local import GRANTS, SHIM
 from app.identity.scopes import EVERYTHING
 from app.main import create_app
 from tests.conftest import open_client
+from tests.faults.small_disk import SmallDisk, small_disk
 from tests.rows import make_project
 from tests.sql import run_sql
 
 
-class SmallDisk:
-    """A separate disk that a test can fill completely."""
-
-    def __init__(self, folder: Path, megabytes: int) -> None:
-        self.folder = folder
-        folder.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=True)
-
-    def fill(self, but_megabytes: int = 0) -> None:
-        with (self.folder / "filler").open("ab", buffering=0) as filler:
-            with suppress(OSError):
-                while True:
-                    filler.write(bytes(4096))
-            filler.truncate(filler.tell() - (but_megabytes << 20))
-
-    def make_room(self) -> None:
-        (self.folder / "filler").unlink()
-
-    def close(self) -> None:
-        subprocess.run(["umount", "-l", str(self.folder)], check=True)
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    disk = SmallDisk(tmp_path / "disk", 160)
-    yield disk
-    disk.close()
+    with small_disk(tmp_path / "disk", 160) as disk:
+        yield disk
 
 
 @pytest_asyncio.fixture
@@ -127,6 +103,7 @@ async def test_full_disk_is_503_until_there_is_space(
     while (answer := await store(client)).status_code == 201:
         kept.add(answer.json()["name"])
     assert answer.status_code == 503
+    assert (answer.json()["code"], answer.headers["Retry-After"]) == ("disk_full", "30")
     assert answer.json()["detail"] == "The server's disk is full and nothing was stored. Free some space and try again."
     assert await stored(client) >= kept, "reading goes on"
 

@@ -38,7 +38,15 @@ async def test_server_whose_workers_failed_stops_with_code_0(tmp_path: Path) -> 
             assert "restarting" in {tasks[name]["state"] for name in ("jobs", "webhooks", "stalled_jobs")}
             await execute(data_dir, GIVE_QUEUE_BACK)
             tasks = (await wait_until_ready_is(client, 200)).json()["tasks"]
-            assert tasks.keys() == {"jobs", "webhooks", "stalled_jobs", "indexer", "key_usage", "postgres"}
+            assert tasks.keys() == {
+                "jobs",
+                "webhooks",
+                "stalled_jobs",
+                "index_watch",
+                "indexer",
+                "key_usage",
+                "postgres",
+            }
         assert keepsake.stop(signal.SIGTERM) == 0, keepsake.output
     assert processes_using(data_dir) == []
 

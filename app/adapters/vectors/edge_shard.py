@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from uuid import UUID
 
+import structlog
 from qdrant_edge import (
     CountRequest,
     Distance,
@@ -41,11 +42,13 @@ from app.adapters.vectors.candidates import DENSE, WORDS, Scores, dense_vector
 from app.core.errors import Unavailable
 from app.core.ports import IndexedId, IndexEntry, SearchScope, Vector
 
+log = structlog.get_logger()
 MARKER_FILE, SHARD_FOLDER = "made_by.json", "shard"
 # Larger segments are not merged: merging 100,000 memories took 3 s, a step of this size takes 1 to 1.5 s.
 MAX_SEGMENT_POINTS = 50_000
 # How many points a crash leaves to be replayed at the next start; flushing 1,000 takes 12 ms.
 FLUSH_AFTER = 1000
+BYTES_PER_DIMENSION, BYTES_PER_POINT = 8, 2048
 PROJECT_KEY, NAMESPACE_KEY = "project", "place"
 """The payload of a point. `place` holds project and namespace: one condition is checked twice as fast as two."""
 
@@ -136,6 +139,10 @@ class Generation:
         # The words of a point count as indexed at once, its dense vector only in an optimized segment.
         return 2 * state.points_count - state.indexed_vectors_count
 
+    def optimized_size(self, points: int) -> int:
+        """About the bytes that so many points take in a new segment, with its temporary files."""
+        return points * (self.built_with[1] * BYTES_PER_DIMENSION + BYTES_PER_POINT)
+
     def flush(self) -> None:
         if self._unflushed:
             with EDGE_ERRORS:
@@ -147,9 +154,14 @@ class Generation:
             self._shard.optimize()
 
     def close(self) -> None:
-        self.flush()
-        with EDGE_ERRORS:
-            self._shard.close()
+        """What cannot be flushed, for example because the disk is full, is in the write-ahead log of the shard."""
+        try:
+            self.flush()
+            with EDGE_ERRORS:
+                self._shard.close()
+        except Unavailable as error:
+            log.warning("index.not_flushed", exc_info=error)
+            del self._shard  # releases its files
 
     def destroy(self) -> None:
         with EDGE_ERRORS:

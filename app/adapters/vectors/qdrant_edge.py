@@ -10,6 +10,7 @@ import fcntl
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TypeVar
 from uuid import UUID
@@ -32,6 +33,7 @@ from app.adapters.vectors.edge_shard import (
     words_request,
     write_durably,
 )
+from app.core.disk_space import DiskSpace
 from app.core.errors import ConfigurationError, Conflict, Unavailable
 from app.core.ports import Candidate, IndexedId, IndexEntry, SearchScope, Vector
 
@@ -61,6 +63,7 @@ class QdrantEdgeIndex:
         self._embedder = embedder
         self._worth_optimizing = worth_optimizing
         self._quiet_seconds = quiet_seconds
+        self.disk_space = DiskSpace(folder)
         self._rebuild: EdgeRebuild | None = None
         self._last_used = time.monotonic()
 
@@ -76,7 +79,11 @@ class QdrantEdgeIndex:
     ) -> "QdrantEdgeIndex":
         """Opens an index of another embedder, too: `built_with` tells, and a rebuild replaces it."""
         lock = lock_folder(path)
-        current = open_current(path, embedder, dimensions)
+        with ExitStack() as unless_opened:
+            unless_opened.callback(lock.close)
+            require_space_to_load(path)
+            current = open_current(path, embedder, dimensions)
+            unless_opened.pop_all()
         made = (embedder, dimensions)
         index = cls(path, lock, current, made, worth_optimizing=worth_optimizing, quiet_seconds=quiet_seconds)
         index._optimize_if_worthwhile()
@@ -88,6 +95,7 @@ class QdrantEdgeIndex:
             targets = [each for each in self._generations() if each.built_with == self._embedder]
             if not targets:
                 raise Unavailable(OTHER_EMBEDDER)
+            self.disk_space.require()
             for target in targets:
                 target.upsert(step)
             await asyncio.sleep(0)
@@ -95,6 +103,7 @@ class QdrantEdgeIndex:
     async def remove(self, ids: Sequence[UUID]) -> None:
         self._last_used = time.monotonic()
         for step in in_steps(ids):
+            self.disk_space.require()
             for generation in self._generations():
                 generation.remove(step)
             if self._rebuild:
@@ -150,6 +159,7 @@ class QdrantEdgeIndex:
 
     async def start_rebuild(self, embedder: str, dimensions: int) -> "EdgeRebuild":
         """Replaces an unfinished rebuild."""
+        self.disk_space.require()
         if self._rebuild:
             await self._rebuild.abandon()
         folder = self._folder / next_name(self._current.folder.name)
@@ -157,6 +167,8 @@ class QdrantEdgeIndex:
         return self._rebuild
 
     async def run_housekeeping(self) -> None:
+        if self.disk_space.is_low():
+            return
         self._current.flush()
         if time.monotonic() - self._last_used >= self._quiet_seconds:
             self._optimize_if_worthwhile()
@@ -175,7 +187,10 @@ class QdrantEdgeIndex:
         self._lock.close()
 
     def _optimize_if_worthwhile(self) -> None:
-        if self._current.count_unoptimized() >= self._worth_optimizing:
+        unoptimized = self._current.count_unoptimized()
+        if unoptimized >= self._worth_optimizing and self.disk_space.has_room(
+            self._current.optimized_size(unoptimized)
+        ):
             self._current.optimize()
 
     def _generations(self) -> list[Generation]:
@@ -212,6 +227,7 @@ class EdgeRebuild:
 
     async def upsert(self, entries: Sequence[IndexEntry]) -> None:
         for step in in_steps([entry for entry in entries if entry.id not in self.removed]):
+            self._index.disk_space.require()
             self.generation.upsert(step, UpdateMode.InsertOnly)
             await asyncio.sleep(0)
 
@@ -243,6 +259,15 @@ def lock_folder(path: Path) -> IO[bytes]:
             " VECTOR_STORE=pgvector to share one index."
         ) from None
     return lock
+
+
+def require_space_to_load(path: Path) -> None:
+    """Loading writes, too: it creates files and repeats what was not flushed."""
+    if DiskSpace(path).is_nearly_used_up():
+        raise ConfigurationError(
+            f"The disk of DATA_DIR ({path.parent}) is full. Free some space, or set DATA_DIR to a folder on another"
+            " disk. Stored data is not damaged."
+        )
 
 
 def open_current(path: Path, embedder: str, dimensions: int) -> Generation:

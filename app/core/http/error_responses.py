@@ -12,7 +12,7 @@ from sqlalchemy import exc
 from starlette.exceptions import HTTPException
 
 from app.core.database.database import ConnectionsBusyError
-from app.core.errors import AppError, Conflict, TimedOut, Unavailable, Unprocessable
+from app.core.errors import AppError, Conflict, DiskFull, TimedOut, Unavailable, Unprocessable
 from app.core.http.openapi_errors import document_errors
 from app.core.http.strict_requests import UNKNOWN, describe_unknown
 from app.core.observability.logging import request_id
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
 CODES |= {409: "conflict", 413: "too_large", 422: "invalid_request"}
 TOO_LARGE = "The request body is larger than MAX_BODY_BYTES. Send a smaller one."
-DISK_FULL, CANCELED = "53100", "57014"
+OUT_OF_SPACE, CANCELED = "53100", "57014"
 FOREIGN_KEY_VIOLATION, UNIQUE_VIOLATION = "23503", "23505"
 # NUL in a text (psycopg refuses it before Postgres does, without a state), NUL in JSON, and lone surrogates.
 UNSTORABLE = {None, "22P05", "22021"}
@@ -100,8 +100,8 @@ async def render_database_error(request: Request, error: Exception) -> JSONRespo
 
 def translate_database_error(error: Exception) -> AppError:
     state = error.orig.sqlstate if isinstance(error, exc.DBAPIError) and isinstance(error.orig, psycopg.Error) else None
-    if state == DISK_FULL:
-        return Unavailable("The server's disk is full and nothing was stored. Free some space and try again.")
+    if state == OUT_OF_SPACE:
+        return DiskFull()
     if state == CANCELED:
         return TimedOut("The database query took too long. Request less at once.")
     if state in (FOREIGN_KEY_VIOLATION, UNIQUE_VIOLATION):  # rows changed after this request read them

@@ -11,7 +11,15 @@ from sqlalchemy import text
 
 from app.core.background_tasks import SupervisedTask, TaskState
 from app.core.http.strict_requests import own_router
-from app.core.observability.metrics import ACTIVE_USERS, JOBS_WAITING, POOL_IN_USE, POOL_SIZE, REGISTRY
+from app.core.observability.metrics import (
+    ACTIVE_USERS,
+    DISK_FREE,
+    DISK_RESERVE,
+    JOBS_WAITING,
+    POOL_IN_USE,
+    POOL_SIZE,
+    REGISTRY,
+)
 from app.core.resources import Check, Resources, ResourcesDep
 
 log = structlog.get_logger()
@@ -118,6 +126,8 @@ async def update_gauges(resources: Resources) -> None:
     POOL_SIZE.set(size)
     POOL_IN_USE.set(in_use)
     ACTIVE_USERS.set(resources.active_users.count())
+    DISK_FREE.set(resources.disk_space.free_bytes())
+    DISK_RESERVE.set(resources.disk_space.reserve_bytes())
     async with resources.database.system() as tx:
         for status, count in await tx.execute(COUNT_JOBS_BY_STATUS_SQL):
             JOBS_WAITING.labels(status).set(count)

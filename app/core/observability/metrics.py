@@ -29,6 +29,8 @@ TASK_RESTARTS = Counter(
 RECALLS_FAILED = Counter(
     "keepsake_recalls_failed", "Chat turns answered without memories because recall failed", registry=REGISTRY
 )
+DISK_FREE = Gauge("keepsake_disk_free_bytes", "Free space on the disk of DATA_DIR", registry=REGISTRY)
+DISK_RESERVE = Gauge("keepsake_disk_reserve_bytes", "Writes stop while less than this is free", registry=REGISTRY)
 MODEL_BREAKER = Enum(
     "keepsake_model_breaker",
     "State of the circuit breaker: closed sends requests, open refuses them, half_open sends one",

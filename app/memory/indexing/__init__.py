@@ -5,10 +5,12 @@ from app.memory.indexing.indexed_text import cut_question, embedding_text, keywo
 from app.memory.indexing.indexer import Indexer, load_upserts
 from app.memory.indexing.rebuild import REBUILD_NAME, SELECT_REBUILD_PROGRESS_SQL, rebuild_index
 from app.memory.indexing.repair import mark_missing_pending, remove_orphans, sweep
+from app.memory.indexing.watch import IndexWatch
 
 __all__ = [
     "REBUILD_NAME",
     "SELECT_REBUILD_PROGRESS_SQL",
+    "IndexWatch",
     "Indexer",
     "cut_question",
     "embedding_text",

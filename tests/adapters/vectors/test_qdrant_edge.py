@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from app.adapters.vectors.qdrant_edge import QdrantEdgeIndex
-from app.core.errors import ConfigurationError
+from app.core.errors import ConfigurationError, DiskFull
 from app.core.ports import VectorIndex
 from tests.contracts.vector_index import DIMENSIONS, EMBEDDER, NamespaceEntries, unit
+from tests.faults.small_disk import small_disk
 
 WRITER = """
 import asyncio, sys, uuid
@@ -143,3 +144,30 @@ async def test_folder_contains_no_readable_word_of_a_memory(tmp_path: Path) -> N
     assert no_text_in(tmp_path, b"sentinel")
     assert not no_text_in(tmp_path, b"readable-namespace")
     await index.close()
+
+
+async def test_full_disk_refuses_writes_and_the_same_index_resumes(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 64) as disk:
+        folder, home = disk.folder / "index", NamespaceEntries(uuid.uuid4(), "home")
+        index, kept = await open_edge(folder), home.entries(300)
+        await index.upsert(kept)
+        disk.fill()
+        with pytest.raises(DiskFull):
+            await index.upsert(home.entries(1))
+        with pytest.raises(DiskFull):
+            await index.remove([kept[0].id])
+        with pytest.raises(DiskFull):
+            await index.start_rebuild(EMBEDDER, DIMENSIONS)
+        await index.run_housekeeping()
+        assert len(await index.find_candidates(home.scope(), unit(1), "everything", 500)) == 300
+        await index.close()
+        with pytest.raises(ConfigurationError, match=r"^The disk of DATA_DIR \([^\n]*\) is full\. Free some space"):
+            await open_edge(folder)
+
+        disk.make_room()
+        index, ids = await open_edge(folder), [each.id for each in kept]
+        await index.remove(ids[:1])
+        await index.upsert(home.entries(1))
+        assert await index.find_existing(ids) == set(ids[1:])
+        assert await index.count() == 300
+        await index.close()
