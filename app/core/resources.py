@@ -12,7 +12,7 @@ from fastapi import Depends, FastAPI, Request
 from app.core.background_tasks import Background, SupervisedTask
 from app.core.config import Config
 from app.core.database.database import Database
-from app.core.disk_space import DiskSpace
+from app.core.database.disk_space import DiskSpace
 from app.core.observability.active_users import ActiveUsers
 from app.core.ports import (
     Embedder,

@@ -12,7 +12,7 @@ from app.api_keys.lookup import StoredKeys
 from app.core.background_tasks import SupervisedTask
 from app.core.config import Config
 from app.core.database.database import Database
-from app.core.disk_space import DiskSpace
+from app.core.database.disk_space import DiskSpace
 from app.core.ports import Counters, ShortTerm
 from app.core.rate_limit import RateLimits, read_limit
 from app.core.resources import Resources

@@ -33,7 +33,7 @@ from app.adapters.vectors.edge_shard import (
     words_request,
     write_durably,
 )
-from app.core.disk_space import DiskSpace
+from app.core.database.disk_space import DiskSpace
 from app.core.errors import ConfigurationError, Conflict, Unavailable
 from app.core.ports import Candidate, IndexedId, IndexEntry, SearchScope, Vector
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.disk_space import RESERVE_BYTES, DiskSpace
+from app.core.database.disk_space import RESERVE_BYTES, DiskSpace
 from app.core.errors import DiskFull
 from tests.faults.small_disk import small_disk
 
