@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 SUPABASE = ROOT / "supabase"
 FILES = sorted(MIGRATIONS.iterdir())
 DOOR_TESTS = sorted((SUPABASE / "tests").glob("*_test.sql"))
+TAP = Path(__file__).parent / "tap.sql"
 NAME = re.compile(r"([0-9]{14})_([a-z0-9_]+)\.sql")
 # Syntax newer than Postgres 17, which Supabase runs.
 ONLY_18 = {
@@ -269,7 +270,7 @@ def split(text: str) -> list[str]:
 @pytest.fixture
 def tap(another: str) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(plain(another), autocommit=True) as connection:
-        connection.execute((Path(__file__).parent / "tap.sql").read_text())
+        connection.execute(TAP.read_text())
         connection.execute("set search_path = public, tap, extensions")
         yield connection
 

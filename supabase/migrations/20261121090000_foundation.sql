@@ -15,6 +15,11 @@ end $$;
 grant authenticated, keepsake_system to keepsake_app;
 grant keepsake_app, keepsake_system to current_user;
 
+-- Supabase can be set up to give everything new in `public` to browsers. Here, every grant is written out.
+alter default privileges in schema public revoke all on tables from anon, authenticated;
+alter default privileges in schema public revoke all on functions from anon, authenticated;
+alter default privileges in schema public revoke all on sequences from anon, authenticated;
+
 create schema if not exists private;
 revoke all on schema private from public;
 grant usage on schema private to authenticated, keepsake_app, keepsake_system;

@@ -3,6 +3,9 @@
 -- No index over the vectors themselves: a search reads one namespace through a btree and compares all of it, so it finds
 -- everything. `words` numbers each term; neither text nor metadata is kept here.
 
+-- A new Supabase project has the extension, but not enabled.
+create extension if not exists vector with schema extensions;
+
 create table public.memory_vectors (
   memory_id uuid not null,
   generation integer not null,

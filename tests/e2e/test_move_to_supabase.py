@@ -35,6 +35,7 @@ from app.projects.provisioning import provision_account
 from tests.identity.local.conftest import ISSUER, PASSWORD, SECRET, new_email
 from tests.rows import Corner, fill
 from tests.sql import run_sql
+from tests.supabase_project import open_supabase_project
 
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENT = (ROOT / "docs" / "move-to-supabase.md").read_text()
@@ -123,15 +124,23 @@ async def add_a_row_to_every_table(url: str, signed_in: SignedIn) -> None:
     await engine.dispose()
 
 
+@pytest_asyncio.fixture(scope="module")
+async def supabase_project(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    async with open_supabase_project(tmp_path_factory.mktemp("supabase")) as url:
+        yield url
+
+
 @pytest.fixture
-def target(postgres: EmbeddedPostgres) -> str:
-    """What a fresh Supabase project provides: roles, the `auth` schema, and GoTrue's migration table."""
-    name = f"supabase_{uuid.uuid4().hex[:8]}"
-    run_sql(postgres.url("postgres"), f"create database {name}")
-    url = postgres.url("postgres").replace("/keepsake?", f"/{name}?").replace("+psycopg", "", 1)
-    run_sql(url, SHIM.read_text())
-    run_sql(url, "create table auth.schema_migrations (version text primary key)")
-    return url
+def target(supabase_project: str) -> str:
+    """A new Supabase project, by the role `postgres`."""
+    name = f"project_{uuid.uuid4().hex[:8]}"
+    run_sql(supabase_project.replace("/project?", "/postgres?"), f"create database {name} template project")
+    return supabase_project.replace("/project?", f"/{name}?").replace("+psycopg", "", 1)
+
+
+def as_superuser(url: str) -> str:
+    """`postgres` does not own what GoTrue created."""
+    return url.replace("//postgres@", "//supabase_admin@")
 
 
 @pytest.fixture
@@ -186,7 +195,7 @@ async def test_move_keeps_all_rows_and_accounts(old: OldHouse, moved: str) -> No
 
 async def test_move_leaves_gotrues_schema_alone(old: OldHouse, target: str) -> None:
     """The shim would recreate what is missing; in a Supabase project we must not create anything in `auth`."""
-    run_sql(target, "drop table auth.audit_log_entries")
+    run_sql(as_superuser(target), "drop table auth.audit_log_entries")
     assert run("app migrate", old, target).returncode == 0
     assert run_sql(target, "select to_regclass('auth.audit_log_entries')") == [(None,)]
     policies = "select count(*) from pg_policies where schemaname = 'auth'"
@@ -219,7 +228,7 @@ async def test_move_refuses_an_unprepared_target_with_the_remedy(
 ) -> None:
     migrate(target, [SHIM], [GRANTS])
     run_sql(
-        target,
+        as_superuser(target),
         spoil
         if "update" not in spoil
         else f"{spoil} where version = (select max(version) from supabase_migrations.schema_migrations)",

@@ -24,6 +24,9 @@ JOBS_GRANTS = """
 alter function jobs.procrastinate_defer_jobs_v1(jobs.procrastinate_job_to_defer_v1[])
   security definer set search_path = jobs, pg_temp;
 revoke all on schema jobs from public;
+revoke all on all routines in schema jobs from public;
+grant execute on all routines in schema jobs to keepsake_system;
+grant execute on function jobs.procrastinate_defer_jobs_v1(jobs.procrastinate_job_to_defer_v1[]) to authenticated;
 grant usage on schema jobs to authenticated, keepsake_system;
 grant all on all tables in schema jobs to keepsake_system;
 grant all on all sequences in schema jobs to keepsake_system
@@ -139,6 +142,5 @@ def _install_jobs(connection: psycopg.Connection) -> None:
             if rows:
                 connection.execute(script.read_text())
             connection.execute("insert into jobs.applied (name) values (%s)", [script.name])
-        if new:
-            connection.execute(JOBS_GRANTS)
+        connection.execute(JOBS_GRANTS)
         connection.execute(CREATE_LOCK_INDEX_SQL)
