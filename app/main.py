@@ -11,6 +11,7 @@ from app.chat.usage.routes import router as usage
 from app.core.http import error_responses as rendering
 from app.core.http.health_routes import router as core
 from app.core.http.middleware import RequestMiddleware
+from app.core.http.status_reports import StatusReports
 from app.core.http.trailing_slash import TrailingSlash
 from app.core.resources import Resources
 from app.gateways.mem0.entities.routes import router as memory_entities
@@ -64,6 +65,7 @@ def create_app(resources: Resources) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     app.state.resources = resources
+    app.state.status_reports = StatusReports(resources)
     app.state.auth_limit = resources.config.auth_limit
     rendering.install(app)
     for router in ROUTERS:

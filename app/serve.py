@@ -11,6 +11,8 @@ import structlog
 import uvicorn
 
 from app.banner import print_banner
+from app.core.http.metrics_access import create_metrics_app, serve_metrics
+from app.listener import bind_metrics_socket
 from app.main import create_app
 from app.settings import Settings
 from app.wiring import open_resources
@@ -36,9 +38,11 @@ class Server(uvicorn.Server):
 async def serve(settings: Settings, listener: socket.socket) -> None:
     async with AsyncExitStack() as stack:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+        metrics = stack.enter_context(bind_metrics_socket(address)) if (address := settings.metrics_address) else None
         resources = await stack.enter_async_context(open_resources(settings, alone=True))
+        app = create_app(resources)
         config = uvicorn.Config(
-            create_app(resources),
+            app,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -50,6 +54,8 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         if settings.worker:
             jobs = run_jobs(resources, concurrency=settings.worker_concurrency)
             await stack.enter_async_context(jobs)
+        if metrics:
+            await stack.enter_async_context(serve_metrics(create_metrics_app(app.state.status_reports), metrics))
         freeze_startup_objects()
         log.info("serving", address=settings.base_url, data_dir=str(settings.data_dir.resolve()))
         print_banner(settings)

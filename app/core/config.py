@@ -25,6 +25,8 @@ class Config:
     events_kept_days: int = 30
     shared: bool = False
     """Whether new accounts join one shared project instead of getting one each."""
+    metrics_apart: bool = False
+    """Whether METRICS_ADDRESS serves the metrics, and this server does not."""
     webhook_allow_private: bool = False
     """Whether webhook receivers may be in the server's own network."""
     webhook_retry_seconds: float = 30

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import limits
+import limits.storage
+import limits.strategies
 from fastapi import Request
 from slowapi import Limiter
 
@@ -21,6 +23,8 @@ from app.core.ports import CountedWindow, Counters
 MAX_REFUSALS = 10_000
 REFUSAL_SECONDS = 60
 REFUSAL_DELAY_SECONDS = 0.25
+
+STATUS_REQUESTS_PER_MINUTE = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +198,19 @@ def _check(limits: Sequence[tuple[RateLimit, str]], counts: Sequence[int]) -> Al
 def allowance_after(limit: RateLimit, count: int) -> Allowance:
     left = limit.seconds - math.floor(time.time()) % limit.seconds
     return Allowance(limit.amount, max(0, limit.amount - count), left)
+
+
+class StatusLimit:
+    """Limits health requests per IP address. Counted in the process, because readiness must not depend on Redis."""
+
+    def __init__(self) -> None:
+        self._limit = RateLimit("status", STATUS_REQUESTS_PER_MINUTE, 60)
+        self._item = limits.RateLimitItemPerMinute(self._limit.amount)
+        self._windows = limits.strategies.FixedWindowRateLimiter(limits.storage.MemoryStorage())
+
+    def admit(self, address: str) -> None:
+        if not self._windows.hit(self._item, network_of(address)):
+            raise LimitExceeded(self._limit)
 
 
 def client_address(request: Request) -> str:

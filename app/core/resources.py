@@ -56,6 +56,8 @@ class Resources:
     webhook_client: WebhookClient
     disk_space: DiskSpace = field(default_factory=lambda: DiskSpace(None))
     """Of the disk that holds the embedded database or index. Without either, there is always space."""
+    metrics_token: str | None = field(repr=False, default=None)
+    """What /metrics requires as a bearer token."""
     window_key: bytes = field(repr=False, default_factory=Fernet.generate_key)
     """Encrypts the short-term memory of incognito sessions. It never leaves the process and ends with it."""
     active_users: ActiveUsers = field(default_factory=ActiveUsers)

@@ -78,6 +78,7 @@ async def open_resources(
             limits=rate_limits(settings, counters),
             short_term=short_term,
             webhook_client=open_webhook_client(settings, stack),
+            metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
             embedder=embedder,
             index=index,
             index_queue=index_queue,
@@ -160,5 +161,6 @@ def build_config(settings: Settings) -> Config:
         request_timeout_seconds=settings.request_timeout_seconds,
         development=settings.development,
         events_kept_days=settings.events_kept_days,
+        metrics_apart=settings.metrics_address is not None,
         webhook_allow_private=settings.webhook_allow_private,
     )

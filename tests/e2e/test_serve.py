@@ -37,6 +37,11 @@ def make_key(data_dir: Path) -> str:
     return done.stdout.split()[-1]
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
 def client_of(address: str, key: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=address, headers={"Authorization": f"Bearer {key}"}, timeout=30)
 
@@ -107,12 +112,15 @@ async def test_failed_commit_is_never_reported_as_success(tmp_path: Path) -> Non
 
 async def test_interrupt_stops_every_process(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    with serving(data_dir) as keepsake:
+    metrics = f"127.0.0.1:{free_port()}"
+    with serving(data_dir, METRICS_ADDRESS=metrics) as keepsake:
         async with httpx.AsyncClient(base_url=keepsake.address) as client:
             assert (await client.get("/v1/health")).json() == {"status": "ok"}
             ready = await client.get("/v1/ready")
             assert ready.status_code == 200
             assert {"database", "index", "short_term"} <= ready.json()["checks"].keys()
+            assert (await client.get("/metrics")).status_code == 404
+            assert "keepsake_requests" in (await client.get(f"http://{metrics}/metrics")).text
         assert len(processes_using(data_dir)) > 1, "there is something to stop"
 
         second = start_server(data_dir)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.core.background_tasks import SupervisedTask, TaskState
-from app.core.http.health_routes import TaskReport
+from app.core.http.status_reports import TaskReport
 from app.core.resources import Check, Resources
 from app.main import create_app
 from tests.conftest import open_client

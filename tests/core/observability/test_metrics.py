@@ -1,11 +1,13 @@
-import httpx
-
 from app.core.observability.active_users import ACTIVE_SECONDS, ActiveUsers
+from app.core.resources import Resources
+from app.main import create_app
+from tests.conftest import KeyHolder, open_client
 
 
-async def test_metrics_contain_figures_and_no_names(client: httpx.AsyncClient) -> None:
-    await client.get("/v1/profiles", params={"user_id": "sentinel-user"})
-    page = (await client.get("/metrics")).text
+async def test_metrics_contain_figures_and_no_names(resources: Resources, key_holder: KeyHolder) -> None:
+    async with open_client(create_app(resources), key_holder.key) as client:
+        await client.get("/v1/profiles", params={"user_id": "sentinel-user"})
+        page = (await client.get("/metrics")).text
     for name in (
         'keepsake_requests_total{method="GET",route="/v1/profiles",status="200"}',
         'keepsake_request_seconds_bucket{le="0.001",route="/v1/profiles"}',
