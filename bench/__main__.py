@@ -9,6 +9,7 @@ QUICK = {
     "embedding": [],
     "engine": ["--sizes", "1000"],
     "http": ["--memories", "1000", "--seconds", "2"],
+    "extraction": ["--adds", "10"],
     "chat": ["--conversations", "10", "--turns", "3"],
 }
 

@@ -112,6 +112,8 @@ class KnownMemory:
 class ExtractionRequest:
     messages: Sequence[ChatMessage]
     """The new messages, oldest first."""
+    sources: Sequence[int] = ()
+    """If several conversations are read together, the number of the conversation of each message."""
     recent: Sequence[ChatMessage] = ()
     """Earlier messages, for context only."""
     search_known: Callable[[Sequence[str], int], Awaitable[list[list[KnownMemory]]]] | None = None
@@ -129,6 +131,8 @@ class ExtractedFact:
     text: str
     attributed_to: Role = Role.USER
     metadata: Mapping[str, object] = field(default_factory=dict)
+    source: int | None = None
+    """The conversation that contains the fact. None if there is only one, or if the extractor does not know."""
 
 
 @dataclass(frozen=True, slots=True)

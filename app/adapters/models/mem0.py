@@ -37,6 +37,12 @@ from app.core.storable_text import clean_text
 
 MAX_KNOWN = 10
 MAX_QUERIES = 10
+MAX_SOURCES_SEARCHED = 4
+"""Several conversations that are read together get up to so many times the known memories of one."""
+SOURCES_INSTRUCTION = (
+    "Each new message begins with a number in brackets, which is that of its conversation. Add to each memory the field"
+    ' "source" with the number of the conversation that contains it. The number is not part of the memory.'
+)
 
 
 class ExtractionModel(Protocol):
@@ -61,7 +67,7 @@ class Mem0Extractor:
         self._model = model
 
     async def extract(self, request: ExtractionRequest) -> Extraction:
-        messages = [_to_dict(message) for message in request.messages if message.role is not Role.SYSTEM]
+        messages = _number_by_source(request)
         if not messages:
             return Extraction([])
         call = ExtractionCall(request, self._model)
@@ -89,6 +95,8 @@ class ExtractionCall:
     known: list[KnownMemory] = field(default_factory=list)
     facts: list[ExtractedFact] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
+    sources: Mapping[str, int] = field(default_factory=dict)
+    """The conversation of each fact, if the model names it."""
 
     # the embedder: the indexer embeds memories later, so any vector will do
 
@@ -106,7 +114,10 @@ class ExtractionCall:
 
     def insert(self, vectors: object, ids: object, payloads: Sequence[dict[str, Any]]) -> None:  # noqa: ARG002
         self.facts += [
-            ExtractedFact(payload["data"], _parse_role(payload.get("attributed_to"))) for payload in payloads
+            ExtractedFact(
+                payload["data"], _parse_role(payload.get("attributed_to")), source=self.sources.get(payload["data"])
+            )
+            for payload in payloads
         ]
 
     # the history, which stores nothing
@@ -136,7 +147,9 @@ class ExtractionCall:
     async def _ask_model(self, prompt: Sequence[ChatMessage]) -> str:
         answer = await self.model.answer(prompt, keep=self.request.keep)
         self.usage += answer.usage
-        return parse_facts(answer.text)
+        facts = parse_facts(answer.text)
+        self.sources = _parse_sources(facts, set(self.request.sources))
+        return facts
 
 
 class IsolatedMemory(main.AsyncMemory):  # type: ignore[misc]  # mem0 has no types
@@ -147,7 +160,8 @@ class IsolatedMemory(main.AsyncMemory):  # type: ignore[misc]  # mem0 has no typ
         self.embedding_model = self.vector_store = self.db = self.llm = call
         self.reranker = self._entity_store = None
         self.api_version, self.collection_name = "v1.1", ""
-        self.custom_instructions = call.request.instructions
+        numbered = SOURCES_INSTRUCTION if _has_several_sources(call.request) else ""
+        self.custom_instructions = "\n".join(filter(None, (call.request.instructions, numbered))) or None
         said_at = call.request.said_at
         replaced_globals = {
             **_REPLACED_GLOBALS,
@@ -297,7 +311,28 @@ def _parse_fact(memory: object) -> dict[str, str] | None:
     if not text:
         return None
     speaker = memory.get("attributed_to") if isinstance(memory, dict) else None
-    return {"text": text, "attributed_to": speaker if speaker in ("user", "assistant") else "user"}
+    fact = {"text": text, "attributed_to": speaker if speaker in ("user", "assistant") else "user"}
+    return {**fact, "source": str(memory["source"])} if isinstance(memory, dict) and "source" in memory else fact
+
+
+def _parse_sources(facts: str, known: set[int]) -> dict[str, int]:
+    """By the text of each fact. Without numbers that no conversation has."""
+    given = {fact["text"]: str(fact.get("source", "")).strip("[] ") for fact in json.loads(facts)["memory"]}
+    return {text: int(source) for text, source in given.items() if source.isdecimal() and int(source) in known}
+
+
+def _has_several_sources(request: ExtractionRequest) -> bool:
+    return len(set(request.sources)) > 1
+
+
+def _number_by_source(request: ExtractionRequest) -> list[dict[str, str]]:
+    """The messages of users and assistants; with several conversations, each begins with the number of its own."""
+    sources = request.sources if _has_several_sources(request) else [None] * len(request.messages)
+    return [
+        {"role": message.role.value, "content": message.content if source is None else f"[{source}] {message.content}"}
+        for message, source in zip(request.messages, sources, strict=True)
+        if message.role is not Role.SYSTEM
+    ]
 
 
 def _unwrap_llm_error(error: LLMError) -> ExtractionFailed:
@@ -331,12 +366,14 @@ async def _search_known(request: ExtractionRequest) -> list[KnownMemory]:
         return []
     search: Callable[[Sequence[str], int], Awaitable[list[list[KnownMemory]]]] = request.search_known
     contents = [message.content for message in request.messages if message.role is not Role.SYSTEM]
+    conversations = max(1, len(set(request.sources)))
     try:
-        results = await search(contents[-MAX_QUERIES:], MAX_KNOWN)
+        results = await search(contents[-MAX_QUERIES * conversations :], MAX_KNOWN)
     except AppError as error:
         raise ExtractionFailed(error.detail, retry_after=DEFAULT_RETRY_SECONDS) from None
     found = {memory.id: memory for result in results for memory in result}
-    return sorted(found.values(), key=lambda memory: -memory.score)[:MAX_KNOWN]
+    most = MAX_KNOWN * min(conversations, MAX_SOURCES_SEARCHED)
+    return sorted(found.values(), key=lambda memory: -memory.score)[:most]
 
 
 def _to_dict(message: ChatMessage) -> dict[str, str]:

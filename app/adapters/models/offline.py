@@ -31,11 +31,14 @@ class OfflineExtractor:
     name = "offline"
 
     async def extract(self, request: ExtractionRequest) -> Extraction:
-        contents = [message.content for message in request.messages if message.role is Role.USER]
-        statements = [
-            sentence for content in contents for sentence in split_sentences(content) if is_statement(sentence)
-        ]
-        return Extraction([ExtractedFact(sentence) for sentence in dict.fromkeys(statements)], note=OFFLINE_NOTE)
+        sources: Sequence[int | None] = request.sources or [None] * len(request.messages)
+        statements: dict[str, int | None] = {}
+        for message, source in zip(request.messages, sources, strict=True):
+            if message.role is Role.USER:
+                for sentence in filter(is_statement, split_sentences(message.content)):
+                    statements.setdefault(sentence, source)
+        facts = [ExtractedFact(sentence, source=source) for sentence, source in statements.items()]
+        return Extraction(facts, note=OFFLINE_NOTE)
 
     async def close(self) -> None:
         """There is nothing to close."""

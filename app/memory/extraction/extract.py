@@ -1,53 +1,61 @@
 """Extract facts from the messages of an event: ask the extractor with no transaction open, then write all at once."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from app.core.errors import ExtractionFailed
-from app.core.ports import (
-    ChatMessage,
-    ExtractedFact,
-    Extraction,
-    ExtractionRequest,
-    IndexChange,
-    KnownMemory,
-    Role,
-    SearchScope,
-    Usage,
-)
+from app.core.database.database import Statement
+from app.core.errors import Conflict, ExtractionFailed
+from app.core.ports import ChatMessage, ExtractedFact, Extraction, ExtractionRequest, IndexChange, Role, Usage
 from app.core.resources import Resources
 from app.memory.extraction.instructions import resolve_instructions
+from app.memory.extraction.known import KnownMemories
 from app.memory.indexing import upserts_for_added
-from app.memory.ledger import MemoryRepository
-from app.memory.ledger.add import event_result
+from app.memory.ledger.add import Remembered, event_result
 from app.memory.ledger.memory import Kind, NewMemory
+from app.memory.ledger.repository import MemoryRepository
 from app.memory.ledger.run_event import (
     MAX_ATTEMPTS,
     UNREACHABLE,
     Retryable,
     RunningEvent,
-    finish_event,
-    is_still_running,
-    run_event,
+    attempt,
+    begin_events,
+    finish_statements,
+    lock_running,
 )
-from app.memory.namespace import Namespace
 from app.projects.token_usage import usage_statement
 
 NEARLY_IDENTICAL = 0.97
 UNEXPECTED = "Extraction failed unexpectedly. See the server log."
-Search = Callable[[Sequence[str], int], Awaitable[list[list[KnownMemory]]]]
+MAX_EVENTS = 24
+MAX_BYTES = 16_000
+"""About 4,000 tokens: the budget for events that are read together. One event alone may be longer."""
+ALONE_FROM_ATTEMPT = 2
+"""After so many attempts, the event is read alone, in case one of the others makes them fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What an event leads to."""
+
+    event: RunningEvent
+    new: list[NewMemory]
+    known: list[UUID]
 
 
 async def run_extraction(resources: Resources, project_id: UUID, event_id: UUID, attempts: int) -> None:
-    await run_event(
-        resources.database,
-        project_id,
-        event_id,
-        work=partial(_extract, resources),
-        final_reason=partial(_final_reason, attempts),
-        unexpected=UNEXPECTED,
-    )
+    most = MAX_EVENTS if attempts < ALONE_FROM_ATTEMPT else 1
+    events = await begin_events(resources.database, project_id, event_id, most=most, max_bytes=MAX_BYTES)
+    if events:
+        await attempt(
+            resources.database,
+            events[0],
+            _extract(resources, events),
+            final_reason=partial(_final_reason, attempts),
+            unexpected=UNEXPECTED,
+        )
 
 
 def _final_reason(attempts: int, error: Retryable) -> str | None:
@@ -56,82 +64,90 @@ def _final_reason(attempts: int, error: Retryable) -> str | None:
     return UNREACHABLE if attempts >= MAX_ATTEMPTS else None
 
 
-async def _extract(resources: Resources, event: RunningEvent) -> None:
-    extraction = await resources.extractor.extract(build_extraction_request(resources, event))
-    new, known = await _split_known(resources, event.namespace, extraction.facts)
-    await resources.index_queue.put(await _finish(resources, event, extraction, new, known))
+async def _extract(resources: Resources, events: Sequence[RunningEvent]) -> None:
+    """If the model cannot read several events together, the first is read alone. The others have jobs of their own."""
+    try:
+        await _read_together(resources, events)
+    except ExtractionFailed as error:
+        if len(events) == 1 or error.retry_after is not None:
+            raise
+        await _read_together(resources, events[:1])
 
 
-def build_extraction_request(resources: Resources, event: RunningEvent) -> ExtractionRequest:
-    origin = event.request.origin(event.namespace.user_id)
+async def _read_together(resources: Resources, events: Sequence[RunningEvent]) -> None:
+    known = KnownMemories(resources, events[0].namespace)
+    extraction = await resources.extractor.extract(build_extraction_request(resources, *events, known=known))
+    findings = await _sort_facts(events, known, extraction.facts)
+    await resources.index_queue.put(await _finish(resources, findings, extraction))
+
+
+def build_extraction_request(
+    resources: Resources, *events: RunningEvent, known: KnownMemories | None = None
+) -> ExtractionRequest:
+    first = events[0]
+    origin = first.request.origin(first.namespace.user_id)
+    messages = [(number, message) for number, event in enumerate(events) for message in event.messages]
     return ExtractionRequest(
-        messages=[ChatMessage(Role(message["role"]), message["content"]) for message in event.messages],
-        search_known=_search_known(resources, event.namespace),
+        messages=[ChatMessage(Role(message["role"]), message["content"]) for _, message in messages],
+        sources=[number for number, _ in messages] if len(events) > 1 else (),
+        search_known=(known or KnownMemories(resources, first.namespace)).search,
         user_id=origin.user_id,
         agent_id=origin.agent_id,
-        instructions=resolve_instructions(event.request.instructions, event.settings, origin),
-        said_at=event.request.said_at,
+        instructions=resolve_instructions(first.request.instructions, first.settings, origin),
+        said_at=first.request.said_at,
     )
 
 
-def _search_known(resources: Resources, namespace: Namespace) -> Search:
-    scope = SearchScope(namespace.project_id, (str(namespace),))
-
-    async def search(texts: Sequence[str], limit: int) -> list[list[KnownMemory]]:
-        await resources.index_queue.wait_until_indexed(namespace.project_id, [str(namespace)])
-        vectors = await resources.embedder.embed(texts, tenant=namespace.project_id)
-        found = [await resources.index.find_similar(scope, vector, limit) for vector in vectors]
-        ids = {candidate.id for each in found for candidate in each}
-        async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:
-            rows = {row.id: row for row in await MemoryRepository(tx, namespace.project_id).find_all(list(ids))}
-        return [
-            [
-                KnownMemory(candidate.id, rows[candidate.id].content, candidate.similarity or 0)
-                for candidate in each
-                if candidate.id in rows
-            ]
-            for each in found
-        ]
-
-    return search
-
-
-async def _split_known(
-    resources: Resources, namespace: Namespace, facts: Sequence[ExtractedFact]
-) -> tuple[list[ExtractedFact], list[KnownMemory]]:
-    """The new facts, and the memories that the other facts repeat in nearly the same words."""
+async def _sort_facts(
+    events: Sequence[RunningEvent], known: KnownMemories, facts: Sequence[ExtractedFact]
+) -> list[Findings]:
+    """The facts of each event: new ones, and the memories that the others repeat in nearly the same words."""
+    findings = [Findings(event, [], []) for event in events]
     if not facts:
-        return [], []
-    new: list[ExtractedFact] = []
-    known: list[KnownMemory] = []
-    nearest = await _search_known(resources, namespace)([fact.text for fact in facts], 1)
+        return findings
+    nearest = await known.search([fact.text for fact in facts], 1)
     for fact, found in zip(facts, nearest, strict=True):
+        of_event = findings[await _find_source(events, known, fact)]
         if found and found[0].score >= NEARLY_IDENTICAL:
-            known.append(found[0])
+            of_event.known.append(found[0].id)
         else:
-            new.append(fact)
-    return new, known
+            of_event.new.append(_as_memory(of_event.event, fact))
+    return findings
 
 
-async def _finish(
-    resources: Resources,
-    event: RunningEvent,
-    extraction: Extraction,
-    facts: Sequence[ExtractedFact],
-    known: Sequence[KnownMemory],
-) -> list[IndexChange]:
-    new = [_as_memory(event, fact) for fact in facts]
-    async with resources.database.transaction(event.namespace.project_id, event.namespace.user_id) as tx:
-        if not await is_still_running(tx, event):
+async def _find_source(events: Sequence[RunningEvent], known: KnownMemories, fact: ExtractedFact) -> int:
+    """The event that the extractor names, or the one with the most similar message."""
+    if len(events) == 1:
+        return 0
+    if fact.source is not None and fact.source < len(events):
+        return fact.source
+    return await known.nearest(fact.text, [[message["content"] for message in event.messages] for event in events])
+
+
+async def _finish(resources: Resources, findings: Sequence[Findings], extraction: Extraction) -> list[IndexChange]:
+    namespace = findings[0].event.namespace
+    new = [memory for each in findings for memory in each.new]
+    event_ids = {memory.id: each.event.id for each in findings for memory in each.new}
+    async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:
+        running = await lock_running(tx, [each.event for each in findings])
+        if not running:
             return []
-        repository = MemoryRepository(tx, event.namespace.project_id)
-        added = await repository.add_all(event.namespace, new, deduplicate=True, event_id=event.id)
-        results = [event_result(remembered) for remembered, _ in added]
-        results += [{"id": str(memory.id), "event": "NONE"} for memory in known]
-        await finish_event(tx, event, results=results, note=extraction.note)
+        if len(running) < len(findings):
+            raise Conflict("An event was deleted while the language model read it together with others")
+        repository = MemoryRepository(tx, namespace.project_id)
+        added = await repository.add_all(namespace, new, deduplicate=True, event_ids=event_ids)
+        outcomes = {memory.id: remembered for memory, (remembered, _) in zip(new, added, strict=True)}
+        results = {each.event.id: _results(each, outcomes) for each in findings}
+        statements: list[Statement] = [*finish_statements(namespace, results, extraction.note)]
         if extraction.usage != Usage():
-            await tx.execute(*usage_statement(event.namespace.project_id, extraction.usage))
-    return upserts_for_added(event.namespace, new, added)
+            statements.append(usage_statement(namespace.project_id, extraction.usage))
+        await resources.database.pipeline_in(tx, *statements)
+    return upserts_for_added(namespace, new, added)
+
+
+def _results(findings: Findings, outcomes: Mapping[UUID, Remembered]) -> list[dict[str, object]]:
+    known: list[dict[str, object]] = [{"id": str(memory_id), "event": "NONE"} for memory_id in findings.known]
+    return [*(event_result(outcomes[memory.id]) for memory in findings.new), *known]
 
 
 def _as_memory(event: RunningEvent, fact: ExtractedFact) -> NewMemory:

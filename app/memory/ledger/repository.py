@@ -1,6 +1,6 @@
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
@@ -57,12 +57,20 @@ class MemoryRepository(Repository[Memory]):
     noun = "memory"
 
     async def add_all(
-        self, namespace: Namespace, new: Sequence[NewMemory], *, deduplicate: bool, event_id: UUID | None = None
+        self,
+        namespace: Namespace,
+        new: Sequence[NewMemory],
+        *,
+        deduplicate: bool,
+        event_ids: Mapping[UUID, UUID] | None = None,
     ) -> list[tuple[Remembered, dt.datetime | None]]:
-        """In order; each new row comes with the version of it that is to be indexed."""
+        """In order; each new row comes with the version of it that is to be indexed. `event_ids` has the event of each
+        new memory by its id."""
         if not new:
             return []
-        rows = build_rows(namespace, new, event_id, deduplicate=deduplicate)
+        rows = build_rows(namespace, new, None, deduplicate=deduplicate)
+        for memory, row in zip(new, rows, strict=True):
+            row["event_id"] = (event_ids or {}).get(memory.id)
         for statement in lock_statements(namespace, rows, deduplicate=deduplicate):
             await self.tx.execute(*statement)
         added = await self.tx.execute(ADD_MEMORIES_SQL, {"rows": rows_as_json(rows), "project_id": self.project_id})

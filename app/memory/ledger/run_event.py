@@ -6,7 +6,7 @@ event finished and does nothing.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.database.database import Database
+from app.core.database.database import Database, TextStatement
 from app.core.errors import AppError, ExtractionFailed
 from app.core.jobs import RetryWithBackoff
 from app.memory.ledger.events import EventRequest
@@ -32,9 +32,42 @@ update events set status = 'RUNNING', started_at = coalesce(started_at, now()), 
 where project_id = :project_id and id = :id and status in ('PENDING', 'RUNNING')
 returning user_id, messages, request, (select p.settings from projects p where p.id = :project_id) as settings
 """)
-LOCK_RUNNING_EVENT_SQL = text("""
-select id from events where project_id = :project_id and id = :id and status = 'RUNNING' for update
+# The event and those that wait behind it, as far as they can be read together: a fact gets the same attributes from
+# each of them.
+START_EVENTS_SQL = text("""
+with first as (
+  select id, namespace, session_id, request, left(request ->> 'said_at', 10) as said_on from events
+  where project_id = :project_id and id = :id and status in ('PENDING', 'RUNNING')
+), waiting as (
+  select e.id, e.created_at, e.id <> first.id as later, octet_length(e.messages::text) as size,
+    e.session_id is not distinct from first.session_id
+      and left(e.request ->> 'said_at', 10) is not distinct from first.said_on
+      and e.request - cast(:own as text[]) = first.request - cast(:own as text[]) as alike
+  from first join events e on e.namespace = first.namespace and e.project_id = :project_id and e.event_type = 'ADD'
+    and e.status in ('PENDING', 'RUNNING')
+  order by later, e.created_at, e.id limit :most
+), together as (
+  select id, row_number() over following as place,
+    bool_and(alike) over following and (not later or sum(size) over following <= :bytes) as belongs
+  from waiting window following as (order by later, created_at, id)
+)
+update events e set status = 'RUNNING', started_at = coalesce(e.started_at, now()), updated_at = now()
+from together where e.project_id = :project_id and e.id = together.id and together.belongs
+returning e.id, e.user_id, e.messages, e.request, together.place,
+  (select p.settings from projects p where p.id = :project_id) as settings
 """)
+LOCK_RUNNING_EVENTS_SQL = text("""
+select id from events where project_id = :project_id and id = any(:ids) and status = 'RUNNING' order by id for update
+""")
+FINISH_EVENTS_SQL = text("""
+update events e set status = 'SUCCEEDED', results = done.results, note = :note, messages = null, completed_at = now(),
+  updated_at = now()
+from jsonb_to_recordset(cast(:done as jsonb)) as done (id uuid, results jsonb)
+where e.project_id = :project_id and e.id = done.id and e.status = 'RUNNING'
+""")
+DROP_EXTRACTION_JOBS_SQL = text("select private.drop_extraction_jobs(:namespace, :ids)")
+OWN_FIELDS = ["said_at", "source_message_id"]
+"""The fields of a request that may differ between events that are read together."""
 FINISH_EVENT_SQL = text("""
 update events set status = :status, results = cast(:results as jsonb), note = :note, error = :error,
   request = request || jsonb_strip_nulls(jsonb_build_object('outcome', cast(:outcome as text))),
@@ -67,14 +100,25 @@ async def run_event(
     final_reason: Callable[[Retryable], str | None],
     unexpected: str,
 ) -> None:
-    """One attempt. An error for which `final_reason` returns None is raised, so that the job is tried again; any other
-    ends the event, an exception that is not `Retryable` with the sentence `unexpected`."""
+    """One attempt, see `attempt`."""
     event = await begin_event(database, project_id, event_id)
-    if event is None:
-        return
+    if event is not None:
+        await attempt(database, event, work(event), final_reason=final_reason, unexpected=unexpected)
+
+
+async def attempt(
+    database: Database,
+    event: RunningEvent,
+    work: Awaitable[None],
+    *,
+    final_reason: Callable[[Retryable], str | None],
+    unexpected: str,
+) -> None:
+    """An error for which `final_reason` returns None is raised, so that the job is tried again; any other ends the
+    event, an exception that is not `Retryable` with the sentence `unexpected`."""
     reason: str | None = unexpected
     try:
-        await work(event)
+        await work
         reason = None
     except RETRYABLE as error:
         reason = final_reason(error)
@@ -92,16 +136,46 @@ async def begin_event(database: Database, project_id: UUID, event_id: UUID) -> R
     """None when the event is finished already, or was deleted with its session before its turn came."""
     async with database.transaction(project_id) as tx:
         row = (await tx.execute(START_EVENT_SQL, {"project_id": project_id, "id": event_id})).first()
-    if row is None:
-        return None
+    return _running_event(project_id, event_id, row) if row else None
+
+
+async def begin_events(
+    database: Database, project_id: UUID, event_id: UUID, *, most: int, max_bytes: int
+) -> list[RunningEvent]:
+    """The event and those of its namespace that follow it and can be read together with it, in order."""
+    values = {"project_id": project_id, "id": event_id, "own": OWN_FIELDS, "most": most, "bytes": max_bytes}
+    rows = await database.pipeline(project_id, None, (START_EVENTS_SQL, values))
+    return [_running_event(project_id, row.id, row) for row in sorted(rows, key=lambda row: row.place)]
+
+
+def _running_event(project_id: UUID, event_id: UUID, row: Any) -> RunningEvent:
     request = EventRequest.model_validate(row.request)
     namespace = Namespace(project_id, row.user_id, request.profile_id)
     return RunningEvent(event_id, namespace, row.messages or [], request, row.settings)
 
 
+async def lock_running(tx: AsyncSession, events: Sequence[RunningEvent]) -> set[UUID]:
+    """Those that still run, locked, so that they cannot be deleted before `tx` ends."""
+    values = {"project_id": events[0].namespace.project_id, "ids": [event.id for event in events]}
+    return set(await tx.scalars(LOCK_RUNNING_EVENTS_SQL, values))
+
+
+def finish_statements(
+    namespace: Namespace, results: Mapping[UUID, Sequence[Mapping[str, object]]], note: str | None
+) -> list[TextStatement]:
+    """End the events with their results, and drop the jobs of those that were read with another one."""
+    done = json.dumps([{"id": str(event_id), "results": found} for event_id, found in results.items()])
+    statements: list[TextStatement] = [
+        (FINISH_EVENTS_SQL, {"project_id": namespace.project_id, "done": done, "note": note})
+    ]
+    if len(results) > 1:
+        statements.append((DROP_EXTRACTION_JOBS_SQL, {"namespace": str(namespace), "ids": list(results)}))
+    return statements
+
+
 async def is_still_running(tx: AsyncSession, event: RunningEvent) -> bool:
     """Locks the event, so that it cannot be deleted before `tx` ends."""
-    return (await tx.execute(LOCK_RUNNING_EVENT_SQL, event.key)).first() is not None
+    return event.id in await lock_running(tx, [event])
 
 
 async def finish_event(

@@ -26,6 +26,7 @@ from app.memory.namespace import Namespace
 from app.memory.origin import Origin
 from app.memory.remember import Conversation, queue_extraction
 from app.worker import run_jobs
+from tests.memory.extraction.conversations import queue_messages
 from tests.memory.namespaces import (
     add_memories,
     contents,
@@ -85,12 +86,6 @@ async def extraction_resources(own_resources: Resources, model_server: ModelServ
 @pytest_asyncio.fixture
 async def ann(own_resources: Resources) -> Namespace:
     return await create_namespace(own_resources, await new_project(own_resources))
-
-
-async def queue_messages(resources: Resources, namespace: Namespace, *words: str, **values: Any) -> UUID:
-    messages = [{"role": "user", "content": each} for each in words]
-    async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:
-        return await queue_extraction(tx, namespace, Conversation(messages, **values))
 
 
 @asynccontextmanager
@@ -281,8 +276,9 @@ async def test_fact_repeated_in_one_answer_is_stored_once(
 async def test_extractions_of_a_namespace_run_one_at_a_time_in_order(
     extraction_resources: Resources, ann: Namespace, model_server: ModelServer
 ) -> None:
+    """Their metadata differ, so that they are not read together."""
     model_server.always(Says('{"mem', 'ory": []}', delay=0.03), extraction=True)
-    ids = [await queue_messages(extraction_resources, ann, f"Sentence number {n}") for n in range(5)]
+    ids = [await queue_messages(extraction_resources, ann, f"Sentence number {n}", metadata={"n": n}) for n in range(5)]
     async with running_worker(extraction_resources):
         events = [await wait_until_ended(extraction_resources, ann, each) for each in ids]
     spans = [(each.started_at, each.completed_at) for each in events]
@@ -296,7 +292,7 @@ async def test_failed_attempt_is_not_overtaken_by_later_messages(
 ) -> None:
     model_server.extraction(Fails(500))
     first = await queue_messages(extraction_resources, ann, "I moved to Rome")
-    second = await queue_messages(extraction_resources, ann, "I moved to Oslo")
+    second = await queue_messages(extraction_resources, ann, "I moved to Oslo", metadata={"second": True})
     async with running_worker(extraction_resources):
         await wait_for_retry(extraction_resources, ann, first)
         await asyncio.sleep(0.3)
