@@ -5,11 +5,14 @@ from uuid import UUID
 
 from app.chat.schemas import ForgetQuestion, RecalledMemory
 from app.core.ports import Usage
+from app.memory.ledger import SearchRow
 
 
 @dataclass(slots=True)
 class Progress:
     recalled: list[RecalledMemory] = field(default_factory=list)
+    remembered: list[SearchRow] = field(default_factory=list)
+    """The rows of the recalled memories."""
     recall_failed: bool = False
     tokens: list[str] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)

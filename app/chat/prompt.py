@@ -1,4 +1,6 @@
-"""Build the prompt within a token budget: persona, memories with their dates, summary, recent messages.
+"""Build the prompt within a token budget: persona, memories with their dates and origins, summary, recent messages.
+
+The persona is an instruction of the profile's owner. Memories and summary are data: see `core/fenced_text.py`.
 
 The answer always has room. If the parts do not fit, the oldest messages are left out first, then the weakest memories.
 """
@@ -6,22 +8,39 @@ The answer always has room. If the parts do not fit, the oldest messages are lef
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
+from app.core.fenced_text import DATA_INSTRUCTIONS, MEMORIES, SUMMARY, Fence, plain_line
 from app.core.ports import ChatMessage, Role
+from app.memory.ledger import Kind, SearchRow
 
-REMEMBERED = "What you remember about this person:"
-EARLIER = "Earlier in this conversation:"
 INSTRUCTIONS = "You are a helpful assistant. Answer in the language of the person you are talking with."
-MEMORY_INSTRUCTIONS = "Use what you remember where it bears on the message, without listing it. It may be out of date."
+MEMORY_INSTRUCTIONS = (
+    f"{DATA_INSTRUCTIONS} `memories` is what you remember about this person; `summary` is the earlier part of this"
+    " conversation. Use them where they bear on the message, without listing them. They may be out of date."
+)
 BYTES_PER_TOKEN = 3.5
 TOKENS_PER_MESSAGE = 4
 MEMORY_SHARE = 0.35
+NAME_LENGTH = 40
+"""Names of agents, apps and runs are any text of the application."""
 
 
 @dataclass(frozen=True, slots=True)
 class RememberedLine:
     text: str
     created_at: dt.datetime
+    origin: str = "said by the user"
+
+    @classmethod
+    def of(cls, memory: SearchRow) -> Self:
+        verb = "said by" if memory.kind == Kind.EPISODE else "noted from"
+        sources = {"agent": memory.agent_id, "app": memory.app_id, "run": memory.run_id}
+        names = [f'{kind} "{plain_line(name)[:NAME_LENGTH]}"' for kind, name in sources.items() if name]
+        return cls(memory.content, memory.created_at, ", ".join([f"{verb} the {memory.role}", *names]))
+
+    def __str__(self) -> str:
+        return f"- ({self.created_at:%Y-%m-%d}, {self.origin}) {plain_line(self.text)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +59,11 @@ def estimate_tokens(text: str) -> int:
     return int(len(text.encode()) / BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE
 
 
+FENCES_TOKENS = estimate_tokens(
+    "\n\n".join([MEMORY_INSTRUCTIONS, Fence().enclose(MEMORIES, []), Fence().enclose(SUMMARY, [])])
+)
+
+
 def build_prompt(material: Material, budget: int) -> list[ChatMessage]:
     """The message itself is never shortened: `prepare` refuses one that is too long."""
     question = ChatMessage(Role.USER, material.message)
@@ -50,18 +74,26 @@ def build_prompt(material: Material, budget: int) -> list[ChatMessage]:
 
 
 def _system(material: Material, budget: int) -> str:
-    parts = [cut(material.persona or INSTRUCTIONS, budget // 2)]
-    if lines := _fitting_memories(material.memories, int(budget * MEMORY_SHARE)):
-        parts.append("\n".join([REMEMBERED, *lines, "", MEMORY_INSTRUCTIONS]))
-    if material.summary:
-        parts.append(f"{EARLIER}\n{cut(material.summary, budget // 8)}")
+    """What is the same in every turn comes first, so that a provider can cache it."""
+    if material.memories or material.summary:
+        budget -= FENCES_TOKENS
+    persona = cut(material.persona or INSTRUCTIONS, budget // 2)
+    lines = _fitting_memories(material.memories, int(budget * MEMORY_SHARE))
+    summary = cut(plain_line(material.summary or ""), budget // 8)
+    if not lines and not summary:
+        return persona
+    fence, parts = Fence(), [persona, MEMORY_INSTRUCTIONS]
+    if lines:
+        parts.append(fence.enclose(MEMORIES, lines))
+    if summary:
+        parts.append(fence.enclose(SUMMARY, [summary]))
     return "\n\n".join(parts)
 
 
 def _fitting_memories(memories: Sequence[RememberedLine], budget: int) -> list[str]:
     lines: list[str] = []
     for memory in memories:
-        line = f"- ({memory.created_at:%Y-%m-%d}) {' '.join(memory.text.split())}"
+        line = str(memory)
         budget -= estimate_tokens(line)
         if budget < 0:
             break

@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 
 from app.adapters.models.offline_sentences import is_statement, split_sentences
+from app.core.fenced_text import read_memories
 from app.core.ports import (
     ChatMessage,
     ExtractedFact,
@@ -17,8 +18,6 @@ from app.core.ports import (
 )
 
 OFFLINE_NOTE = "No language model is configured. Statements were stored word for word."
-MEMORIES_HEADING = "What you remember about this person:"
-"""The line of the system message that precedes the memories. Each memory is on a line that starts with `- `."""
 NO_MODEL = "No language model is configured, so I cannot answer freely."
 RELATED_MEMORIES = f"{NO_MODEL} Related memories:"
 NO_RELATED_MEMORIES = f"{NO_MODEL} I have no related memories."
@@ -52,7 +51,8 @@ class OfflineModel:
     async def stream(
         self, messages: Sequence[ChatMessage], options: ModelOptions
     ) -> AsyncGenerator[Token | Usage, None]:
-        shown = parse_memories(messages)[:MAX_SHOWN]
+        system = "\n".join(message.content for message in messages if message.role is Role.SYSTEM)
+        shown = read_memories(system)[:MAX_SHOWN]
         answer = "\n- ".join([RELATED_MEMORIES, *shown]) if shown else NO_RELATED_MEMORIES
         parts = re.findall(r"\s*\S+", answer)
         for part in parts[: options.max_tokens]:
@@ -65,15 +65,3 @@ class OfflineModel:
 
     async def close(self) -> None:
         """There is nothing to close."""
-
-
-def parse_memories(messages: Sequence[ChatMessage]) -> list[str]:
-    """The memories in the system message, best first."""
-    memories: list[str] = []
-    for message in messages:
-        if message.role is Role.SYSTEM and MEMORIES_HEADING in message.content:
-            for line in message.content.split(MEMORIES_HEADING, 1)[1].splitlines()[1:]:
-                if not line.startswith("- "):
-                    break
-                memories.append(line.removeprefix("- "))
-    return memories

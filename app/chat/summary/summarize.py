@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.chat.prompt import cut, estimate_tokens
+from app.core.fenced_text import CONVERSATION, DATA_INSTRUCTIONS, SUMMARY, Fence, plain_line
 from app.core.ports import ChatMessage, ModelOptions, Role
 from app.core.resources import Resources
 from app.projects.token_usage import ask_model
@@ -17,9 +18,11 @@ SUMMARIZE_FROM = 40
 KEEP_LAST = 20
 MAX_BATCH = 200
 ANSWER_TOKENS = 400
+FENCE_TOKENS = 30
 TASK = (
     "Summarise the conversation so far for the assistant who continues it: facts, decisions, open questions, and what"
     " the person wants. At most 200 words, in the language of the conversation. No greeting, no comment."
+    f" {DATA_INSTRUCTIONS}"
 )
 
 
@@ -64,12 +67,10 @@ def _fitting_part(messages: Sequence[Message], budget: int) -> Sequence[Message]
 
 
 async def _ask_for_summary(resources: Resources, project_id: UUID, part: UnsummarizedPart) -> str:
-    transcript = "\n".join(f"{message.role}: {message.content}" for message in part.messages)
-    text = (
-        f"Summary of what came before: {part.previous_summary}\n\n{transcript}" if part.previous_summary else transcript
-    )
-    prompt = [
-        ChatMessage(Role.SYSTEM, TASK),
-        ChatMessage(Role.USER, cut(text, resources.config.context_tokens * 3 // 4)),
-    ]
+    fence, tokens = Fence(), resources.config.context_tokens * 3 // 4
+    parts = [fence.enclose(SUMMARY, [plain_line(part.previous_summary)])] if part.previous_summary else []
+    transcript = "\n".join(f"{message.role}: {plain_line(message.content)}" for message in part.messages)
+    left = tokens - sum(map(estimate_tokens, parts)) - FENCE_TOKENS
+    parts.append(fence.enclose(CONVERSATION, [cut(transcript, left)]))
+    prompt = [ChatMessage(Role.SYSTEM, TASK), ChatMessage(Role.USER, "\n\n".join(parts))]
     return (await ask_model(resources, project_id, prompt, ModelOptions(max_tokens=ANSWER_TOKENS))).strip()

@@ -113,9 +113,9 @@ class ChatTurn:
             self.progress.recall_failed = True
             return
         recent = {message.content for message in turn.recent}
-        self.progress.recalled = [
-            RecalledMemory.of(each.memory, each.score) for each in found if each.memory.content not in recent
-        ]
+        new = [each for each in found if each.memory.content not in recent]
+        self.progress.recalled = [RecalledMemory.of(each.memory, each.score) for each in new]
+        self.progress.remembered = [each.memory for each in new]
 
     async def stream(self) -> AsyncGenerator[TurnEvent, None]:
         progress, prompt = self.progress, self.prompt()
@@ -132,7 +132,7 @@ class ChatTurn:
         turn = self.prepared
         material = Material(
             persona=turn.persona,
-            memories=[RememberedLine(memory.memory, memory.created_at) for memory in self.progress.recalled],
+            memories=[RememberedLine.of(memory) for memory in self.progress.remembered],
             summary=turn.summary,
             recent=[message.as_chat for message in turn.recent],
             message=turn.content,

@@ -1,8 +1,9 @@
 # ruff: noqa: RUF001  (letters and punctuation of other scripts are intended)
 import pytest
 
-from app.adapters.models.offline import MEMORIES_HEADING, OFFLINE_NOTE, OfflineExtractor, OfflineModel
+from app.adapters.models.offline import OFFLINE_NOTE, OfflineExtractor, OfflineModel
 from app.adapters.models.offline_sentences import is_statement, split_sentences
+from app.core.fenced_text import MEMORIES, Fence
 from app.core.ports import ChatMessage, ExtractionRequest, ModelOptions, Role, Token, Usage
 
 STATEMENTS = [
@@ -111,7 +112,7 @@ async def answer(system: str, options: ModelOptions | None = None) -> list[str]:
 
 async def test_offline_answer_lists_related_memories() -> None:
     tokens = await answer(
-        f"Be kind.\n\n{MEMORIES_HEADING}\n- Lives in Lisbon\n- Likes tea\n\nToday is Monday.\n- not this"
+        f"Be kind.\n\n{Fence().enclose(MEMORIES, ['- Lives in Lisbon', '- Likes tea'])}\n\nToday is Monday.\n- not this"
     )
     text = "".join(tokens)
     assert text.startswith("No language model is configured")
