@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from app.core.errors import ConfigurationError
-from app.core.nearest_name import nearest_name
+from app.core.text.nearest_name import nearest_name
 
 SHORTEST_SECRET = 32
 # The first settings have no effect without the second one, so setting them alone is an error.
@@ -225,7 +225,9 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr | None = Field(None, description="Used if LLM_API_KEY is empty")
     llm_model: str = Field("gpt-5-mini", description="Language model for chat and extraction")
     llm_provider: str = Field("openai", description="openai (any compatible endpoint) or another of mem0's providers")
-    llm_timeout_seconds: float = Field(60, gt=0, description="Timeout of a model call, in seconds")
+    llm_timeout_seconds: float = Field(
+        60, gt=0, description="Longest wait for a model's answer in all, or for each token of a stream, in seconds"
+    )
     llm_concurrency: int = Field(32, ge=1, description="Concurrent model calls; further calls wait in a queue")
     llm_queue: int = Field(128, ge=0, description="Model calls that may wait; beyond it, 503 with Retry-After")
     llm_context_tokens: int = Field(8000, ge=1000, description="Maximum tokens of a prompt, not counting the answer")

@@ -1,6 +1,6 @@
 """Build the prompt within a token budget: persona, memories with their dates and origins, summary, recent messages.
 
-The persona is an instruction of the profile's owner. Memories and summary are data: see `core/fenced_text.py`.
+The persona is an instruction of the profile's owner. Memories and summary are data: see `core/text/fenced_text.py`.
 
 The answer always has room. If the parts do not fit, the oldest messages are left out first, then the weakest memories.
 """
@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from app.core.fenced_text import DATA_INSTRUCTIONS, MEMORIES, SUMMARY, Fence, plain_line
 from app.core.ports import ChatMessage, Role
+from app.core.text.fenced_text import DATA_INSTRUCTIONS, MEMORIES, SUMMARY, Fence, plain_line
 from app.memory.ledger import Kind, SearchRow
 
 INSTRUCTIONS = "You are a helpful assistant. Answer in the language of the person you are talking with."
@@ -23,7 +23,7 @@ BYTES_PER_TOKEN = 3.5
 TOKENS_PER_MESSAGE = 4
 MEMORY_SHARE = 0.35
 NAME_LENGTH = 40
-"""Names of agents, apps and runs are any text of the application."""
+"""Names of agents and apps are any text of the application."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class RememberedLine:
     @classmethod
     def of(cls, memory: SearchRow) -> Self:
         verb = "said by" if memory.kind == Kind.EPISODE else "noted from"
-        sources = {"agent": memory.agent_id, "app": memory.app_id, "run": memory.run_id}
+        sources = {"agent": memory.agent_id, "app": memory.app_id}
         names = [f'{kind} "{plain_line(name)[:NAME_LENGTH]}"' for kind, name in sources.items() if name]
         return cls(memory.content, memory.created_at, ", ".join([f"{verb} the {memory.role}", *names]))
 

@@ -41,7 +41,7 @@ class CircuitBreaker:
         if self._opened_at is None:
             return
         if self._trying or not self._rested():
-            raise unavailable(f"{self._name} does not respond. Try again shortly.", self._remaining())
+            raise unavailable(f"{self._name} does not respond. Try again shortly.", self.seconds_until_trial())
         self._trying = True
 
     def succeeded(self) -> None:
@@ -60,17 +60,29 @@ class CircuitBreaker:
         self._trying = False
 
     def _rested(self) -> bool:
-        return self._remaining() <= 0
+        return self.seconds_until_trial() <= 0
 
-    def _remaining(self) -> float:
+    def seconds_until_trial(self) -> float:
         return (self._opened_at or 0) + self._rest - self._clock()
 
 
 class ConcurrencyLimit:
     """Admits `at_once` callers and lets `waiting` more wait for at most `patience_seconds`. Refuses the rest."""
 
-    def __init__(self, name: str, *, at_once: int, waiting: int, patience_seconds: float = 60) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        at_once: int,
+        waiting: int,
+        patience_seconds: float = 60,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._name = name
+        self._at_once = at_once
+        self._clock = clock
+        self._typical_seconds = 1.0
+        """How long callers stayed lately."""
         self._free = asyncio.Semaphore(at_once)
         self._max_waiting = waiting
         self._patience = patience_seconds
@@ -79,10 +91,12 @@ class ConcurrencyLimit:
     @asynccontextmanager
     async def enter(self) -> AsyncIterator[None]:
         await self._wait()
+        entered = self._clock()
         try:
             yield
         finally:
             self._free.release()
+            self._typical_seconds += (self._clock() - entered - self._typical_seconds) / 8
 
     async def _wait(self) -> None:
         if self._free.locked() and self.waiting >= self._max_waiting:
@@ -97,7 +111,9 @@ class ConcurrencyLimit:
             self.waiting -= 1
 
     def _busy(self) -> Unavailable:
-        return unavailable(f"{self._name} has too many requests in progress. Try again shortly.", 5)
+        """`Retry-After` is the time that the callers who wait now will take."""
+        wait = min(self._patience, (self.waiting + 1) / self._at_once * self._typical_seconds)
+        return unavailable(f"{self._name} has too many requests in progress. Try again shortly.", wait)
 
 
 def unavailable(detail: str, retry_after: float) -> Unavailable:

@@ -2,6 +2,9 @@
 
 from typing import ClassVar
 
+UNKNOWN_WAIT = "5"
+"""Seconds, if it is not known when a dependency will be available again."""
+
 
 class AppError(Exception):
     """`detail` is a sentence for the client that says what is wrong and what to change."""
@@ -55,9 +58,13 @@ class UpstreamFailed(AppError):
 
 
 class Unavailable(AppError):
-    """A dependency of this request is unavailable. The same request may succeed later."""
+    """A dependency of this request is unavailable. The same request may succeed later: `Retry-After` says when, with a
+    default where it is not known."""
 
     status, code = 503, "unavailable"
+
+    def __init__(self, detail: str, *, code: str | None = None, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail, code=code, headers={"Retry-After": UNKNOWN_WAIT, **(headers or {})})
 
 
 class DiskFull(Unavailable):

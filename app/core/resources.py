@@ -62,6 +62,8 @@ class Resources:
     """Encrypts the short-term memory of incognito sessions. It never leaves the process and ends with it."""
     active_users: ActiveUsers = field(default_factory=ActiveUsers)
     background: Background = field(default_factory=Background)
+    running_turns: set[UUID] = field(default_factory=set)
+    """The chat turns that this process is answering, each of which renews the lease on its session."""
     cache: TtlCache = field(default_factory=TtlCache)
     supervised_tasks: list[SupervisedTask] = field(default_factory=list)
     """The background work of this process. Readiness reports it."""

@@ -95,6 +95,21 @@ async def test_limit_refuses_while_its_queue_is_full() -> None:
     await hold(gate, until)
 
 
+async def test_limit_names_the_time_that_the_waiting_callers_will_take(clock: Clock) -> None:
+    gate = ConcurrencyLimit("The model", at_once=2, waiting=3, patience_seconds=60, clock=clock)
+    for _ in range(60):
+        async with gate.enter():
+            clock.now += 8
+    until = asyncio.Event()
+    inside = [asyncio.create_task(hold(gate, until)) for _ in range(5)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable) as refused:
+        await hold(gate, until)
+    assert refused.value.headers["Retry-After"] == "16", "3 wait and 1 more, 2 at once, 8 seconds each"
+    until.set()
+    await asyncio.gather(*inside)
+
+
 async def test_limit_refuses_after_its_patience() -> None:
     gate, until = ConcurrencyLimit("The model", at_once=1, waiting=1, patience_seconds=0.01), asyncio.Event()
     holder = asyncio.create_task(hold(gate, until))

@@ -5,7 +5,6 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 
 from app.adapters.models.offline_sentences import is_statement, split_sentences
-from app.core.fenced_text import read_memories
 from app.core.ports import (
     ChatMessage,
     ExtractedFact,
@@ -16,6 +15,7 @@ from app.core.ports import (
     Token,
     Usage,
 )
+from app.core.text.fenced_text import read_memories
 
 OFFLINE_NOTE = "No language model is configured. Statements were stored word for word."
 NO_MODEL = "No language model is configured, so I cannot answer freely."

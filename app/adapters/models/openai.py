@@ -5,6 +5,7 @@ Answers are streamed. Closing the iterator ends the HTTP request. Errors and log
 
 import asyncio
 import json
+import math
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -49,7 +50,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The address of a model server and the limits for calling it."""
+    """The address of a model server and the limits for calling it.
+
+    `timeout_seconds` is the longest wait for an answer in all: the queue, every try and the pauses between them. In a
+    stream, it is the longest wait for the first token in all, and then the longest silence between two tokens.
+    """
 
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
@@ -91,23 +96,34 @@ class Endpoint:
             name, at_once=connection.at_once, waiting=connection.waiting, patience_seconds=connection.timeout_seconds
         )
         self._name, self._prefix, self._tries = name, prefix, connection.tries
+        self._timeout = connection.timeout_seconds
 
-    async def call(self, request: Callable[[], Awaitable[T]], tries: int | None = None) -> T:
-        """Send the request, with retries where they make sense."""
+    async def call(self, request: Callable[[], Awaitable[T]], *, deadline: float, tries: int | None = None) -> T:
+        """Send the request, with retries where they make sense, until the deadline."""
         left = tries or self._tries
         while True:
             left -= 1
-            result = await self._try(request)
+            result = await self._try(request, deadline)
             if not isinstance(result, ModelFailure):
                 return result
+            pause = retry_delay(self._tries - left, result)
             if not left or not result.can_retry or (result.retry_after or 0) > MAX_WAIT_SECONDS:
                 raise result.error
-            await asyncio.sleep(retry_delay(self._tries - left, result))
+            if now() + pause >= deadline:
+                raise result.error
+            await asyncio.sleep(pause)
 
-    async def _try(self, request: Callable[[], Awaitable[T]]) -> T | ModelFailure:
+    def deadline(self) -> float:
+        """When a call that begins now must have its answer."""
+        return now() + self._timeout
+
+    async def _try(self, request: Callable[[], Awaitable[T]], deadline: float) -> T | ModelFailure:
         self.breaker.admit()
         try:
-            result = await request()
+            async with asyncio.timeout_at(deadline):
+                result = await request()
+        except TimeoutError:
+            return self._count(connection_failure(self._name, timed_out=True))
         except RESPONSE_ERRORS as error:
             return self.record_failure(error)
         except (asyncio.CancelledError, AppError):
@@ -117,12 +133,22 @@ class Endpoint:
         return result
 
     def record_failure(self, error: Exception) -> ModelFailure:
-        failure = _classify_error(error, self._name, self._prefix)
-        if failure.is_down:
-            self.breaker.failed()
-        else:
+        return self._count(_classify_error(error, self._name, self._prefix))
+
+    def _count(self, failure: ModelFailure) -> ModelFailure:
+        if not failure.is_down:
             self.breaker.cancelled()
+            return failure
+        self.breaker.failed()
+        # While the breaker is open, another request would be refused whatever the server does.
+        wait = max(failure.retry_after or 0, self.breaker.seconds_until_trial())
+        if self.breaker.state is BreakerState.OPEN:
+            failure.error.headers["Retry-After"] = str(math.ceil(wait))
         return failure
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _classify_error(error: Exception, name: str, prefix: str) -> ModelFailure:
@@ -171,8 +197,9 @@ class OpenAIModel:
     async def stream(
         self, messages: Sequence[ChatMessage], options: ModelOptions
     ) -> AsyncGenerator[Token | Usage, None]:
+        deadline = self._endpoint.deadline()
         async with self._endpoint.limit.enter():
-            stream = await self._endpoint.call(lambda: self._open(messages, options))
+            stream = await self._endpoint.call(lambda: self._open(messages, options), deadline=deadline)
             async with stream.resources:
                 length, usage, finished, cleaner = 0, None, False, TextCleaner()
                 try:
@@ -200,8 +227,10 @@ class OpenAIModel:
         body = self._build_body(messages, options)
         if as_json:
             body["response_format"] = {"type": "json_object"}
+        deadline = self._endpoint.deadline()
         async with self._endpoint.limit.enter():
-            return _parse_completion(await self._endpoint.call(lambda: self._create(body), tries))
+            answer = await self._endpoint.call(lambda: self._create(body), deadline=deadline, tries=tries)
+        return _parse_completion(answer)
 
     async def healthy(self) -> bool:
         """Whether the server responds. It is asked at most every 30 seconds, and never while the breaker is open."""

@@ -63,9 +63,11 @@ async def open_embedder(
 
 
 async def embed_batch(endpoint: Endpoint, model: str, texts: list[str]) -> list[list[float]]:
+    deadline = endpoint.deadline()
     async with endpoint.limit.enter():
         response = await endpoint.call(
-            lambda: endpoint.client.embeddings.create(model=model, input=texts, encoding_format="float")
+            lambda: endpoint.client.embeddings.create(model=model, input=texts, encoding_format="float"),
+            deadline=deadline,
         )
     entries = sorted(response.data or [], key=lambda entry: entry.index)
     if len(entries) != len(texts):

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.chat.prompt import cut, estimate_tokens
-from app.core.fenced_text import CONVERSATION, DATA_INSTRUCTIONS, SUMMARY, Fence, plain_line
 from app.core.ports import ChatMessage, ModelOptions, Role
 from app.core.resources import Resources
+from app.core.text.fenced_text import CONVERSATION, DATA_INSTRUCTIONS, SUMMARY, Fence, plain_line
 from app.projects.token_usage import ask_model
 from app.sessions.models import Message
 from app.sessions.privacy import PrivacyMode

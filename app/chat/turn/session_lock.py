@@ -5,7 +5,7 @@ Two round trips, however many statements each of them carries: under load, a tur
 
 import hashlib
 import json
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID, uuid4
@@ -57,7 +57,8 @@ SELECT_ACQUIRED_SESSION_SQL = text("""
 select s.turn_id = :turn as acquired, coalesce((select max(m.position) from messages m
     where m.project_id = s.project_id and m.user_id = s.user_id and m.session_id = s.id), 0) as last_position,
   exists (select from turns t
-    where t.project_id = s.project_id and t.user_id = s.user_id and t.idempotency_key = :key) as answered
+    where t.project_id = s.project_id and t.user_id = s.user_id and t.idempotency_key = :key) as answered,
+  s.turn_id as holder, ceil(extract(epoch from s.turn_until - clock_timestamp()))::int as seconds_left
 from sessions s where s.project_id = :project_id and s.id = :id
 """)
 RENEW_LEASE_SQL = text("""
@@ -161,7 +162,7 @@ async def enter_session(
         check_fingerprint(key, state.previous)
         return EnteredSession(key, state)
     state.check_budget()
-    acquired = await acquire_session(run_pipeline, key, request.privacy_mode)
+    acquired = await acquire_session(run_pipeline, key, request.privacy_mode, resources.running_turns)
     if not acquired.answered:
         return EnteredSession(key, state, acquired.last_position)
     state = await read_session(run_pipeline, key)
@@ -208,7 +209,9 @@ def check_fingerprint(key: TurnKey, previous: PreviousAnswer) -> None:
         raise Unprocessable("This Idempotency-Key was used for another message. Send each message with a new key.")
 
 
-async def acquire_session(run_pipeline: RunPipeline, key: TurnKey, mode: PrivacyMode | None) -> Acquired:
+async def acquire_session(
+    run_pipeline: RunPipeline, key: TurnKey, mode: PrivacyMode | None, running_turns: Set[UUID]
+) -> Acquired:
     """Other turns in this session are refused until this one ends or its lease expires.
 
     A mode, if one is given, becomes the mode of the session from this message on."""
@@ -224,7 +227,8 @@ async def acquire_session(run_pipeline: RunPipeline, key: TurnKey, mode: Privacy
         raise Conflict(
             "This session is still answering another message. Wait for that answer, then send this message again.",
             code="turn_in_progress",
-            headers={"Retry-After": "1"},
+            # A turn of another process may have died with it: the session is free once its lease has expired.
+            headers={"Retry-After": "1" if row.holder in running_turns else str(max(1, row.seconds_left))},
         )
     return Acquired(row.last_position, row.answered)
 

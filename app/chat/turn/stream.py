@@ -48,19 +48,20 @@ class EventStream(StreamingResponse):
 
 
 async def respond(request: Request, resources: Resources, turn: Prepared | Answered, *, stream: bool) -> Response:
+    request.state.error_fields = named = {"session_id": str(turn.session_id)}
     events = repeat_answer(resources, turn) if isinstance(turn, Answered) else ChatTurn(resources, turn).run()
     if stream or "text/event-stream" in request.headers.get("accept", ""):
-        return EventStream(_stream_events(resources.background, events), headers={"X-Accel-Buffering": "no"})
+        return EventStream(_stream_events(resources.background, events, named), headers={"X-Accel-Buffering": "no"})
     return JSONResponse(await _collect_answer(request, events))
 
 
 async def _stream_events(
-    background: Background, events: AsyncGenerator[TurnEvent, None]
+    background: Background, events: AsyncGenerator[TurnEvent, None], named: dict[str, str]
 ) -> AsyncGenerator[bytes, None]:
     """The turn runs in a task of its own, which can end in its own time after the client has gone."""
     queue: asyncio.Queue[TurnEvent | None] = asyncio.Queue()
     keeping_alive = background.start(_keep_alive(queue))
-    running = background.start(_queue_events(events, queue))
+    running = background.start(_queue_events(events, queue, named))
     running.add_done_callback(lambda _: queue.put_nowait(None))
     try:
         while (event := await queue.get()) is not None:
@@ -81,21 +82,23 @@ async def _keep_alive(queue: asyncio.Queue[TurnEvent | None]) -> None:
         queue.put_nowait(KEEP_ALIVE)
 
 
-async def _queue_events(events: AsyncGenerator[TurnEvent, None], queue: asyncio.Queue[TurnEvent | None]) -> None:
+async def _queue_events(
+    events: AsyncGenerator[TurnEvent, None], queue: asyncio.Queue[TurnEvent | None], named: dict[str, str]
+) -> None:
     """The status has been sent already, so a failure becomes an event."""
     try:
         async with aclosing(events) as source:
             async for event in source:
                 queue.put_nowait(event)
     except AppError as error:
-        queue.put_nowait(_error_event(error))
+        queue.put_nowait(_error_event(error, named))
     except SQLAlchemyError as error:
         log.error("database.failed", exc_info=error)
-        queue.put_nowait(_error_event(translate_database_error(error)))
+        queue.put_nowait(_error_event(translate_database_error(error), named))
 
 
-def _error_event(error: AppError) -> TurnEvent:
-    return TurnEvent("error", {"detail": error.detail, "code": error.reason, "status": error.status})
+def _error_event(error: AppError, named: dict[str, str]) -> TurnEvent:
+    return TurnEvent("error", {"detail": error.detail, "code": error.reason, "status": error.status, **named})
 
 
 async def _collect_answer(request: Request, events: AsyncGenerator[TurnEvent, None]) -> dict[str, object]:

@@ -59,13 +59,21 @@ class ChatTurn:
 
     async def _keep_session(self) -> None:
         """Renew the lease until the turn ends or the session belongs to another turn."""
-        while True:
-            await asyncio.sleep(self.resources.config.lease_renewed_seconds)
-            try:
-                if not await renew_lease(self.resources, self.prepared):
-                    return
-            except SQLAlchemyError as error:
-                log.warning("chat.lease_not_renewed", session_id=str(self.prepared.session_id), exc_info=error)
+        running = self.resources.running_turns
+        running.add(self.prepared.id)
+        try:
+            while await self._renew_lease():
+                pass
+        finally:
+            running.discard(self.prepared.id)
+
+    async def _renew_lease(self) -> bool:
+        await asyncio.sleep(self.resources.config.lease_renewed_seconds)
+        try:
+            return await renew_lease(self.resources, self.prepared)
+        except SQLAlchemyError as error:
+            log.warning("chat.lease_not_renewed", session_id=str(self.prepared.session_id), exc_info=error)
+            return True
 
     async def _answer(self) -> AsyncGenerator[TurnEvent, None]:
         """Requests to forget are answered here; everything else by the model, with the recalled memories."""

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from slowapi.errors import RateLimitExceeded
 from sqlalchemy import exc
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from app.core.database.database import ConnectionsBusyError
 from app.core.errors import AppError, Conflict, DiskFull, TimedOut, Unavailable, Unprocessable
@@ -35,15 +36,19 @@ INTERNAL_LOCATION = re.compile(r"^(body|query|path|header)$|[\[(]")
 """Parts of an error's location that mean nothing to the client: the part of the request, and branches of a union."""
 
 
-def error_response(status: int, detail: str, code: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    body = {"detail": detail, "code": code, "request_id": request_id.get()}
+def error_response(
+    status: int, detail: str, code: str, headers: dict[str, str] | None = None, scope: Scope | None = None
+) -> JSONResponse:
+    """A route can set `request.state.error_fields`: what a client needs to go on after an error."""
+    fields = scope.get("state", {}).get("error_fields", {}) if scope else {}
+    body = {"detail": detail, "code": code, "request_id": request_id.get(), **fields}
     return JSONResponse(body, status, headers)
 
 
-async def render_app_error(_: Request, error: Exception) -> JSONResponse:
+async def render_app_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, AppError)
     challenge = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
-    return error_response(error.status, error.detail, error.reason, {**challenge, **error.headers})
+    return error_response(error.status, error.detail, error.reason, {**challenge, **error.headers}, request.scope)
 
 
 async def render_http_error(request: Request, error: Exception) -> JSONResponse:
@@ -117,9 +122,9 @@ def translate_database_error(error: Exception) -> AppError:
     return AppError(INTERNAL_ERROR)
 
 
-async def render_unexpected(_: Request, error: Exception) -> JSONResponse:
+async def render_unexpected(request: Request, error: Exception) -> JSONResponse:
     log.error("request.failed", exc_info=error)
-    return error_response(500, INTERNAL_ERROR, "internal_error")
+    return error_response(500, INTERNAL_ERROR, "internal_error", scope=request.scope)
 
 
 def install(app: FastAPI) -> None:

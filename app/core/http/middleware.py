@@ -30,6 +30,9 @@ TRANSPORT_SECURITY = (b"strict-transport-security", b"max-age=31536000")
 CONTENT_SECURITY = b"default-src 'none'; frame-ancestors 'none'"
 
 
+TOOK_TOO_LONG = "The request took too long and was stopped. Request less at once."
+
+
 class RequestMiddleware:
     """`with_cors` adds CORS headers to responses created here, which bypass CORSMiddleware."""
 
@@ -78,9 +81,7 @@ class RequestMiddleware:
                 raise
             request.on_start = lambda: None
             if limit.expired():
-                reply = error_response(
-                    504, "The request took too long and was stopped. Request less at once.", "timed_out"
-                )
+                reply = error_response(504, TOOK_TOO_LONG, "timed_out", scope=scope)
             else:
                 reply = await render_unexpected(Request(scope), error)
             await self._with_cors(reply)(scope, receive, request.send)

@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from pydantic import AliasChoices, BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
-from app.core.nearest_name import nearest_name
+from app.core.text.nearest_name import nearest_name
 
 UNKNOWN = "extra_forbidden"
 """The type of pydantic's error for an unknown field."""

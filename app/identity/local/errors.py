@@ -83,5 +83,7 @@ async def _database_error(request: Request, error: Exception) -> JSONResponse:
     """Log the error type only, because the message may contain values of the request."""
     log.error("identity.database_failed", error=type(error).__name__)
     if isinstance(error, PoolTimeout):
-        return render(request, IdentityError(503, "request_timeout", "The server is busy. Try again shortly."))
+        return render(
+            request, IdentityError(503, "request_timeout", "The server is busy. Try again shortly.", retry_after=1)
+        )
     return render(request, IdentityError(500, "unexpected_failure", "Database error"))

@@ -3,8 +3,8 @@ import pytest
 
 from app.adapters.models.offline import OFFLINE_NOTE, OfflineExtractor, OfflineModel
 from app.adapters.models.offline_sentences import is_statement, split_sentences
-from app.core.fenced_text import MEMORIES, Fence
 from app.core.ports import ChatMessage, ExtractionRequest, ModelOptions, Role, Token, Usage
+from app.core.text.fenced_text import MEMORIES, Fence
 
 STATEMENTS = [
     "I'm vegan.",

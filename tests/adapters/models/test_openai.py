@@ -229,6 +229,58 @@ async def test_hanging_model_times_out(make_model: MakeModel, model_server: Mode
     assert isinstance(await fail(make_model(timeout_seconds=0.2, tries=1)), TimedOut)
 
 
+@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
+async def test_timeout_is_the_longest_wait_with_all_tries(
+    make_model: MakeModel, model_server: ModelServer, streamed: bool
+) -> None:
+    model_server.always(Hangs())
+    model, began = make_model(timeout_seconds=1, tries=3), asyncio.get_running_loop().time()
+    if streamed:
+        assert isinstance(await fail(model), TimedOut)
+    else:
+        with pytest.raises(TimedOut):
+            await model.complete(HELLO, PLAIN)
+    assert 0.9 < asyncio.get_running_loop().time() - began < 2.5
+
+
+async def test_timeout_includes_the_pauses_between_tries(make_model: MakeModel, model_server: ModelServer) -> None:
+    model_server.always(Fails(500, retry_after="3"))
+    began = asyncio.get_running_loop().time()
+    await fail(make_model(timeout_seconds=2))
+    assert asyncio.get_running_loop().time() - began < 2.5
+    assert len(model_server.requests) == 1
+
+
+async def test_timeout_includes_the_wait_in_the_queue(make_model: MakeModel, model_server: ModelServer) -> None:
+    model_server.chat(Says("a", delay=0.8), Hangs())
+    model, began = make_model(timeout_seconds=1.2, at_once=1, tries=1), asyncio.get_running_loop().time()
+    first = asyncio.create_task(listen(model))
+    await until(lambda: len(model_server.requests) == 1)
+    assert isinstance(await fail(model), TimedOut)
+    assert asyncio.get_running_loop().time() - began < 1.9
+    await first
+
+
+async def test_stream_may_take_longer_than_the_timeout_while_tokens_arrive(
+    make_model: MakeModel, model_server: ModelServer
+) -> None:
+    model_server.chat(Says(*"abcdef", delay=0.2))
+    assert (await listen(make_model(timeout_seconds=0.8, tries=1)))[0] == "abcdef"
+    model_server.chat(Hangs(after=("a",)))
+    assert isinstance(await fail(make_model(timeout_seconds=0.3, tries=1)), TimedOut)
+
+
+async def test_hanging_model_opens_the_breaker_and_the_error_names_its_rest(
+    make_model: MakeModel, model_server: ModelServer
+) -> None:
+    model_server.always(Hangs())
+    model = make_model(timeout_seconds=0.1, tries=1, rest_seconds=40)
+    waits = [int((await fail(model)).headers["Retry-After"]) for _ in range(6)]
+    assert waits == [5, 5, 5, 5, 40, 40]
+    assert model.breaker_state is BreakerState.OPEN
+    assert len(model_server.requests) == 5
+
+
 @pytest.mark.parametrize("behaviour", [Drops(("Once ", "upon ")), Says("Once", " upon", finished=False)])
 async def test_incomplete_answer_is_an_error(
     make_model: MakeModel, model_server: ModelServer, behaviour: Drops | Says

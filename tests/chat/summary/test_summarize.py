@@ -13,9 +13,9 @@ from sqlalchemy import event
 from app.chat.prompt import estimate_tokens
 from app.chat.summary.jobs import summarize
 from app.chat.summary.summarize import summarize_session
-from app.core.fenced_text import DATA_INSTRUCTIONS
 from app.core.jobs import defer
 from app.core.resources import Resources
+from app.core.text.fenced_text import DATA_INSTRUCTIONS
 from app.main import create_app
 from app.worker import run_jobs
 from tests.chat.conftest import StartConversation

@@ -8,7 +8,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from app.adapters.in_process import InProcessCounters
+from app.adapters.in_process import InProcessCounters, InProcessShortTerm
 from app.core.observability.metrics import REGISTRY
 from app.core.rate_limit import RateLimits, read_limit
 from app.core.resources import Resources
@@ -163,6 +163,33 @@ async def test_model_failure_is_reported_and_the_message_is_stored(
     assert (await session.send("And now?"))["message"]["content"] == "Hello there."
 
 
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("mode", MODES)
+async def test_failed_first_turn_names_its_session(
+    mode: str, streamed: bool, client: httpx.AsyncClient, model_server: ModelServer
+) -> None:
+    model_server.chat(Fails(500))
+    body = {"message": "My dog is called Rex", "user_id": "ana", "privacy_mode": mode, "stream": streamed}
+    failed = await client.post("/v1/chat", json=body)
+    error = read_events(failed.text)[-1].content if streamed else failed.json()
+    assert error["code"] == "unavailable"
+    body |= {"message": "Hello?", "session_id": error["session_id"], "stream": False}
+    answered = await client.post("/v1/chat", json=body)
+    assert (answered.status_code, answered.json()["session_id"]) == (200, error["session_id"])
+    if mode != "incognito":
+        assert "Rex" in str(model_server.conversations[-1])
+
+
+async def test_first_turn_that_is_stopped_names_its_session(
+    another_app: AnotherApp, chat_resources: Resources, model_server: ModelServer
+) -> None:
+    model_server.chat(Hangs())
+    client = another_app(config=replace(chat_resources.config, request_timeout_seconds=1))
+    stopped = await client.post("/v1/chat", json={"message": "Hello", "user_id": "ana"})
+    assert (stopped.status_code, stopped.json()["code"]) == (504, "timed_out")
+    assert (await client.get(f"/v1/sessions/{stopped.json()['session_id']}")).status_code == 200
+
+
 async def test_interrupted_answer_is_stored_but_not_memorized(
     conversation: StartConversation, model_server: ModelServer, admin_rows: AdminRows
 ) -> None:
@@ -304,6 +331,28 @@ async def test_concurrent_turn_is_refused_and_works_afterwards(
     await session.send("Second")
     contents = [message["content"] for message in await session.list_messages()]
     assert contents == ["First", "Slow answer", "Second", "Hello there."]
+
+
+async def test_turn_after_a_crash_is_told_the_rest_of_the_lease(
+    conversation: StartConversation, admin_rows: AdminRows
+) -> None:
+    """No process renews the lease of a turn that died with its process."""
+    session = await conversation()
+    async with admin_rows.admin.begin() as connection:
+        sql = (
+            "update sessions set turn_id = gen_random_uuid(), turn_until = now() + interval '{} seconds'"
+            " where id = '{}'"
+        )
+        await connection.exec_driver_sql(sql.format(23, session.session_id))
+    refused = await session.post("Hello?")
+    assert (refused.status_code, refused.json()["code"]) == (409, "turn_in_progress")
+    assert 20 <= int(refused.headers["Retry-After"]) <= 23
+    async with admin_rows.admin.begin() as connection:
+        await connection.exec_driver_sql(sql.format(1, session.session_id))
+    wait = int((await session.post("Hello?")).headers["Retry-After"])
+    assert wait == 1
+    await asyncio.sleep(wait)
+    await session.send("Hello?")
 
 
 async def test_fifty_concurrent_turns_are_neither_interleaved_nor_lost(
@@ -535,3 +584,17 @@ async def test_next_turn_sees_messages_written_by_others(
         await connection.exec_driver_sql(sql.format(session.session_id))
     await session.send("What is my dog called?")
     assert "Rex" in str(model_server.conversations[-1])
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_window_lives_a_day_after_each_turn(
+    mode: str, conversation: StartConversation, another_app: AnotherApp
+) -> None:
+    now = [1000.0]
+    client = another_app(short_term=InProcessShortTerm(clock=lambda: now[0]))
+    session = through(await conversation(mode), client)
+    await session.send("Hello")
+    now[0] += 23 * 3600
+    assert await session.count_short_term_messages() == 2
+    now[0] += 2 * 3600
+    assert await session.count_short_term_messages() == 0

@@ -6,6 +6,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import exc
 
+from app.core.errors import Unavailable
 from app.core.http.error_responses import translate_database_error
 
 SECRET = "sentinel 4711"
@@ -179,3 +180,25 @@ def test_database_errors_are_translated(error: Exception, status: int, word: str
     assert app_error.status == status
     assert word in app_error.detail
     assert SECRET not in app_error.detail
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Unavailable("A system is away."),
+        translate_database_error(exc.TimeoutError()),
+        translate_database_error(exc.OperationalError("select", None, psycopg.OperationalError("gone"))),
+        translate_database_error(exc.InterfaceError("select", None, psycopg.InterfaceError("gone"))),
+    ],
+    ids=["default", "pool exhausted", "connection lost", "connection closed"],
+)
+async def test_every_unavailable_response_says_when_to_retry(
+    extendable_app: FastAPI, app_client: httpx.AsyncClient, error: Unavailable
+) -> None:
+    @extendable_app.get("/away")
+    async def away() -> None:
+        raise error
+
+    response = await app_client.get("/away")
+    assert response.status_code == 503
+    assert int(response.headers["Retry-After"]) > 0

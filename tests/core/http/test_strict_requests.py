@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, JsonValue
 
 from app.core.http.strict_requests import RequestBody, StrictRoute, fields_of, models_in
-from app.core.nearest_name import nearest_name
+from app.core.text.nearest_name import nearest_name
 from app.main import ROUTERS
 from tests.conftest import KeyHolder
 

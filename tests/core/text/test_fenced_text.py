@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from app.core.fenced_text import CONVERSATION, MEMORIES, SUMMARY, Fence, plain_line, read_memories
+from app.core.text.fenced_text import CONVERSATION, MEMORIES, SUMMARY, Fence, plain_line, read_memories
 
 
 @pytest.mark.parametrize(
