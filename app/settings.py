@@ -17,10 +17,18 @@ from app.core.errors import ConfigurationError
 from app.core.text.nearest_name import nearest_name
 
 SHORTEST_SECRET = 32
+NO_ISSUER = "none"
+"""What a setting calls tokens without the claim `iss`."""
 # The first settings have no effect without the second one, so setting them alone is an error.
 COMPANIONS = {
     ("admin_database_url",): "database_url",
-    ("supabase_publishable_key", "supabase_secret_key", "supabase_jwt_secret", "former_issuer"): "supabase_url",
+    (
+        "supabase_publishable_key",
+        "supabase_secret_key",
+        "supabase_jwt_secret",
+        "supabase_jwt_issuer",
+        "former_issuer",
+    ): "supabase_url",
     ("smtp_username", "smtp_password"): "smtp_host",
     ("smtp_password",): "smtp_username",
     ("smtp_username",): "smtp_password",
@@ -80,6 +88,12 @@ def _origins(values: list[str]) -> list[str]:
     return [value.rstrip("/") for value in values]
 
 
+def _issuers(values: list[str]) -> list[str]:
+    if not all(value == NO_ISSUER or _has_host(value, "http", "https") for value in values):
+        raise ValueError("write the exact `iss` of the tokens, such as https://host/auth/v1, or none")
+    return values
+
+
 def _mail_server(value: str | None) -> str | None:
     if value and re.search(r"[\s/@]", value):
         raise ValueError("write the host alone, such as smtp.example.com; its port is SMTP_PORT")
@@ -133,6 +147,7 @@ CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 Proxies = Annotated[CommaSeparated, AfterValidator(_proxies)]
 MailServer = Annotated[str | None, AfterValidator(_mail_server)]
 MetricsAddress = Annotated[str | None, AfterValidator(_host_and_port)]
+Issuers = Annotated[CommaSeparated, AfterValidator(_issuers)]
 Origins = Annotated[CommaSeparated, AfterValidator(_origins)]
 
 
@@ -169,7 +184,12 @@ class Settings(BaseSettings):
     )
     supabase_secret_key: SecretStr | None = Field(None, description="Secret key of that project, sb_secret_…")
     supabase_jwt_secret: SecretStr | None = Field(
-        None, description="JWT secret, only for older projects that sign with HS256"
+        None, description="JWT secret of older projects that sign with HS256; other algorithms stay accepted"
+    )
+    supabase_jwt_issuer: Issuers = Field(
+        [],
+        description="Issuers of the project's tokens, comma-separated, `none` for tokens without `iss`;"
+        " SUPABASE_URL/auth/v1 if empty",
     )
     former_issuer: Url = Field(
         None, description="After a move to Supabase, the previous issuer, whose tokens stay valid until they expire"

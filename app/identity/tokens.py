@@ -58,16 +58,17 @@ def find_key(keys: Sequence[Jwk], kid: str | None) -> Jwk | None:
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """A trusted issuer of tokens, identified by the exact `iss` claim."""
+    """A trusted issuer of tokens, identified by the exact `iss` claim. None stands for tokens without the claim."""
 
-    name: str
+    name: str | None
     keys: KeySource
     algorithms: frozenset[str] = frozenset({"ES256", "RS256"})
 
     def __post_init__(self) -> None:
         if not self.algorithms or not any(self.algorithms <= family for family in ALGORITHM_FAMILIES):
             raise ConfigurationError(
-                f"The issuer {self.name} mixes two families of algorithms. A shared secret (HS256) must stand alone."
+                f"The issuer {self.name or 'none'} mixes two families of algorithms."
+                " A shared secret (HS256) must stand alone."
             )
 
 
@@ -78,6 +79,7 @@ class Claims:
     subject: UUID
     session_id: UUID
     issuer: str
+    """Empty for a token without the claim `iss`."""
     email: str
     issued_at: int
     expires_at: int
@@ -88,12 +90,21 @@ class Claims:
 async def verify(token: str, issuers: Sequence[Issuer]) -> Claims:
     """Return the claims of a token that a trusted issuer signed for an account. Raises InvalidToken otherwise."""
     header, claimed = _read(token)
-    issuer = next((issuer for issuer in issuers if issuer.name == claimed.get("iss")), None)
-    if issuer is None:
-        raise InvalidToken("This server does not trust the issuer of this token.")
+    issuer = _issuer_of(header, claimed, issuers)
     key = await _key_for(header, issuer)
     _check_shape(claimed)
     return _claims(_decode(token, key, issuer.name), issuer.name)
+
+
+def _issuer_of(header: Mapping[str, object], claimed: Mapping[str, object], issuers: Sequence[Issuer]) -> Issuer:
+    """An issuer that changes its family of algorithms is listed once for each, with keys of its own."""
+    named = [
+        issuer for issuer in issuers if issuer.name == claimed.get("iss") and ("iss" in claimed) == bool(issuer.name)
+    ]
+    if not named:
+        raise InvalidToken("This server does not trust the issuer of this token.")
+    algorithm = str(header.get("alg"))
+    return next((issuer for issuer in named if algorithm in issuer.algorithms), named[0])
 
 
 def _read(token: str) -> tuple[dict[str, object], dict[str, object]]:
@@ -126,8 +137,9 @@ def _check_shape(claimed: Mapping[str, object]) -> None:
         raise InvalidToken(NOT_AN_ACCOUNT)
 
 
-def _decode(token: str, key: Jwk, issuer: str) -> dict[str, object]:
-    options = {f"require_{name}": True for name in ("exp", "iat", "sub", "aud", "iss")}
+def _decode(token: str, key: Jwk, issuer: str | None) -> dict[str, object]:
+    required = ("exp", "iat", "sub", "aud", "iss") if issuer else ("exp", "iat", "sub", "aud")
+    options = {f"require_{name}": True for name in required}
     try:
         claims: dict[str, object] = jwt.decode(
             token,
@@ -148,7 +160,7 @@ def _jose_message(error: JOSEError) -> str:
     return "This token is not valid."
 
 
-def _claims(claims: Mapping[str, object], issuer: str) -> Claims:
+def _claims(claims: Mapping[str, object], issuer: str | None) -> Claims:
     if claims["role"] != AUDIENCE:
         raise InvalidToken(NOT_AN_ACCOUNT)
     issued_at, expires_at = int(str(claims["iat"])), int(str(claims["exp"]))
@@ -157,7 +169,7 @@ def _claims(claims: Mapping[str, object], issuer: str) -> Claims:
     return Claims(
         subject=_uuid(claims["sub"]),
         session_id=_uuid(claims["session_id"]),
-        issuer=issuer,
+        issuer=issuer or "",
         email=str(claims.get("email") or ""),
         issued_at=issued_at,
         expires_at=expires_at,
@@ -174,14 +186,15 @@ def _uuid(value: object) -> UUID:
 
 
 class Verifier:
-    """Caches verified tokens until they expire or the cache entry is ten minutes old.
+    """Caches verified tokens until they expire or the cache entry is a minute old.
 
     The cache says nothing about the session of a token: the database checks it on each request.
     """
 
-    def __init__(self, issuers: Sequence[Issuer], *, remember: int = 4096, remember_seconds: float = 600) -> None:
-        if len({issuer.name for issuer in issuers}) != len(issuers):
-            raise ConfigurationError("Two token issuers have the same name. Each issuer has one set of keys.")
+    def __init__(self, issuers: Sequence[Issuer], *, remember: int = 4096, remember_seconds: float = 60) -> None:
+        pairs = [(issuer.name, algorithm) for issuer in issuers for algorithm in issuer.algorithms]
+        if len(set(pairs)) != len(pairs):
+            raise ConfigurationError("Two token issuers have the same name and algorithm. Each has one set of keys.")
         self._issuers = tuple(issuers)
         self._limit = remember
         self._seconds = remember_seconds

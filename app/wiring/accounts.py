@@ -19,7 +19,7 @@ from app.identity.local.security.lockout import LockoutLimits
 from app.identity.local.security.passwords import PasswordRules
 from app.identity.local.settings import IdentitySettings
 from app.identity.tokens import Issuer, StaticKeys
-from app.settings import Settings, SignupMode
+from app.settings import NO_ISSUER, Settings, SignupMode
 
 IN_PROCESS_URL = "http://identity.local"
 
@@ -115,11 +115,14 @@ def token_issuers(settings: Settings, local: IdentityProvider | None, http: http
     """The issuers whose tokens are accepted. After a move to Supabase, older tokens are valid until they expire."""
     if local:
         return [local_issuer(local.keys, local.settings.issuer)]
-    name = f"{settings.supabase_url}/auth/v1"
+    url = f"{settings.supabase_url}/auth/v1"
+    names = [None if name == NO_ISSUER else name for name in settings.supabase_jwt_issuer or [url]]
+    published = JwksCache(f"{url}/.well-known/jwks.json", http)
+    issuers = [Issuer(name, published) for name in names]
     if settings.supabase_jwt_secret:
-        secret = settings.supabase_jwt_secret.get_secret_value()
-        return [Issuer(name, StaticKeys([hs256_key(secret)]), frozenset({"HS256"}))]
-    return [Issuer(name, JwksCache(f"{name}/.well-known/jwks.json", http)), *former_issuers(settings)]
+        shared = StaticKeys([hs256_key(settings.supabase_jwt_secret.get_secret_value())])
+        issuers += [Issuer(name, shared, frozenset({"HS256"})) for name in names]
+    return [*issuers, *former_issuers(settings)]
 
 
 def former_issuers(settings: Settings) -> list[Issuer]:

@@ -215,6 +215,42 @@ def test_issuer_cannot_be_listed_twice() -> None:
         Verifier([*ISSUERS, *ISSUERS])
 
 
+SHARED_ISSUER = Issuer(ISSUER, StaticKeys([SHARED]), frozenset({"HS256"}))
+
+
+async def test_issuer_that_changes_its_algorithms_is_accepted_with_both_and_each_has_its_own_keys() -> None:
+    issuers = [*ISSUERS, SHARED_ISSUER]
+    Verifier(issuers)
+    for key in (KEY, SHARED):
+        assert (await verify(sign(good_claims(), key), issuers)).subject == SUBJECT
+    public_as_secret = {"kty": "oct", "alg": "HS256", "kid": PUBLIC["kid"], "k": encode(json.dumps(PUBLIC).encode())}
+    with pytest.raises(InvalidToken):
+        await verify(sign(good_claims(), public_as_secret), issuers)
+    with pytest.raises(InvalidToken):
+        await verify(sign(good_claims(), new_key()), issuers)
+
+
+async def test_token_without_an_issuer_is_accepted_only_where_that_is_listed() -> None:
+    nameless = Issuer(None, StaticKeys([PUBLIC]))
+    token = sign(good_claims(iss=...))
+    assert (await verify(token, [nameless])).issuer == ""
+    with pytest.raises(InvalidToken):
+        await verify(token, ISSUERS)
+    for named in (ISSUER, "", None):
+        with pytest.raises(InvalidToken):
+            await verify(sign(good_claims(iss=named)), [nameless])
+
+
+async def test_verifier_verifies_a_token_again_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = CountingKeys()
+    verifier = Verifier([Issuer(ISSUER, keys)])
+    token, now = sign(good_claims()), time.time()
+    for seconds, lookups in ((0, 1), (59, 1), (61, 2)):
+        monkeypatch.setattr(time, "time", lambda seconds=seconds: now + seconds)
+        await verifier.verify(token)
+        assert keys.lookups == lookups
+
+
 @given(st.data())
 @settings(max_examples=300, deadline=None)
 async def test_changed_token_is_refused(data: st.DataObject) -> None:
