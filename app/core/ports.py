@@ -282,12 +282,22 @@ class IndexQueue(Protocol):
         ...
 
     async def wait_until_indexed(
-        self, project_id: UUID, namespaces: Sequence[str] | None, *, include_chat: bool = True
-    ) -> None:
-        """Return once every change that was put for these namespaces before this call is in the index."""
+        self,
+        project_id: UUID,
+        namespaces: Sequence[str] | None,
+        *,
+        include_chat: bool = True,
+        seconds: float | None = None,
+    ) -> bool:
+        """Return True once every change that was put for these namespaces before this call is in the index, and False
+        if that takes longer than `seconds`."""
         ...
 
-    def waiting_count(self) -> int: ...
+    def count_waiting(self, project_id: UUID) -> int: ...
+
+    def __contains__(self, memory_id: UUID) -> bool:
+        """Whether a change of this memory is on its way through this queue."""
+        ...
 
 
 # ---------------------------------------------------------------- short-term memory

@@ -26,6 +26,11 @@ JOBS_WAITING = Gauge("keepsake_jobs_waiting", "Jobs not finished", ["status"], r
 TASK_RESTARTS = Counter(
     "keepsake_task_restarts", "Background tasks that ended and were started again", ["task"], registry=REGISTRY
 )
+INDEX_WAITS_ENDED = Counter(
+    "keepsake_index_waits_ended",
+    "Searches and jobs that went on before everything acknowledged was in the index",
+    registry=REGISTRY,
+)
 RECALLS_FAILED = Counter(
     "keepsake_recalls_failed", "Chat turns answered without memories because recall failed", registry=REGISTRY
 )

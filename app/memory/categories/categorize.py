@@ -74,7 +74,7 @@ async def categorize_memories(resources: Resources, project_id: UUID) -> int:
     """Returns how many memories were categorized. Another job takes those that remain or arrive later."""
     by_model, done = resources.llm.name != "offline", 0
     for _ in range(MAX_ROUNDS):
-        if resources.index_queue.waiting_count() and not by_model:
+        if resources.index_queue.count_waiting(project_id) and not by_model:
             break
         waiting = await _load_uncategorized(resources, project_id, by_model=by_model)
         if not waiting:

@@ -19,7 +19,7 @@ class KnownMemories:
     async def search(self, texts: Sequence[str], limit: int) -> list[list[KnownMemory]]:
         resources, namespace = self._resources, self._namespace
         scope = SearchScope(namespace.project_id, (str(namespace),))
-        await resources.index_queue.wait_until_indexed(namespace.project_id, [str(namespace)])
+        await resources.index_queue.wait_until_indexed(namespace.project_id, [str(namespace)], seconds=10)
         found = [await resources.index.find_similar(scope, vector, limit) for vector in await self.embed(texts)]
         ids = {candidate.id for each in found for candidate in each}
         async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:

@@ -16,15 +16,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.core.background_tasks import SupervisedTask
 from app.core.database.database import Database
 from app.core.errors import AppError
+from app.core.observability.metrics import INDEX_WAITS_ENDED
 from app.core.ports import Embedder, IndexChange, IndexEntry, IndexRemoval, IndexUpsert, VectorIndex
+from app.memory.indexing.batch import BatchLimit
 from app.memory.indexing.changes import upsert_for_row
 from app.memory.indexing.indexed_text import embedding_text, keyword_text
 from app.memory.indexing.queue import ChangeQueue
 from app.memory.ledger import MemoryRepository
 
 log = structlog.get_logger()
-BATCH_SIZE = 32
-MAX_WAITING = 4096
+BATCH = BatchLimit(changes=32, tokens=1024)
+"""Less than a tenth of a second of work: a search that arrives during a batch may wait for it."""
+MAX_WAITING = BatchLimit(changes=4096, tokens=256 * 1024)
+"""How much of one project may wait before its writers are slowed down."""
+MAX_BATCH_SECONDS = 100.0
+"""A batch that takes longer is given up, so that the next one is tried."""
 IDLE_SECONDS = 5.0
 SILENT_AFTER_SECONDS = 120.0
 MARK_INDEXED_SQL = text("""
@@ -37,7 +43,8 @@ DELETE_VECTOR_REMOVALS_SQL = text("delete from vector_removals where memory_id =
 
 
 class Indexer:
-    """One queue and one worker in each process.
+    """One queue and one worker in each process. The worker has two loops: one for all changes, and one for those that a
+    search waits for, so that a search does not wait for a batch of another project.
 
     The ledger decides which version counts: where two changes of one memory overtook each other, in this process or
     between processes, the indexer loads the latest version and indexes that.
@@ -59,15 +66,27 @@ class Indexer:
     async def put(self, changes: Sequence[IndexChange], *, from_chat: bool = False) -> None:
         """Waits while the queue is too long, which slows the writer down. A cancelled caller loses no change."""
         self._queue.put(changes, from_chat=from_chat)
-        await self._queue.wait_for_room(MAX_WAITING)
+        for project_id in {change.project_id for change in changes}:
+            await self._queue.wait_for_room(project_id, MAX_WAITING)
 
     async def wait_until_indexed(
-        self, project_id: UUID, namespaces: Sequence[str] | None, *, include_chat: bool = True
-    ) -> None:
-        await self._queue.wait_until_done(project_id, namespaces, include_chat=include_chat)
+        self,
+        project_id: UUID,
+        namespaces: Sequence[str] | None,
+        *,
+        include_chat: bool = True,
+        seconds: float | None = None,
+    ) -> bool:
+        done = await self._queue.wait_until_done(project_id, namespaces, include_chat=include_chat, seconds=seconds)
+        if not done:
+            INDEX_WAITS_ENDED.inc()
+        return done
 
-    def waiting_count(self) -> int:
-        return len(self._queue)
+    def count_waiting(self, project_id: UUID) -> int:
+        return self._queue.count_waiting(project_id)
+
+    def __contains__(self, memory_id: UUID) -> bool:
+        return memory_id in self._queue
 
     async def close(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -75,17 +94,31 @@ class Indexer:
         await self.worker.stop()
 
     async def _work(self) -> None:
-        """Searches wait for it. If it fails, the batch that it drops is still pending in the ledger."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._index_all())
+            loops.create_task(self._index_searched())
+
+    async def _index_all(self) -> None:
         while True:
-            batch = await self._queue.take_batch(BATCH_SIZE, self._idle_seconds)
-            try:
-                await (self._apply(batch) if batch else self._index.run_housekeeping())
-            except (AppError, OSError, SQLAlchemyError) as error:
-                # The rows stay pending in the ledger, and the sweep indexes them later.
-                log.warning("memory.indexing_failed", count=len(batch), exc_info=error)
-            finally:
-                await self._queue.mark_done(batch)
+            batch = await self._queue.take_batch(BATCH, self._idle_seconds)
+            await self._index_batch(batch)
             self.worker.beat()
+
+    async def _index_searched(self) -> None:
+        """A search does not wait for a long batch of another namespace."""
+        while True:
+            await self._index_batch(await self._queue.take_searched_batch(BATCH))
+
+    async def _index_batch(self, batch: Sequence[IndexChange] | None) -> None:
+        """None: nothing arrived for a while."""
+        try:
+            async with asyncio.timeout(MAX_BATCH_SECONDS):
+                await (self._index.run_housekeeping() if batch is None else self._apply(batch))
+        except (AppError, OSError, SQLAlchemyError) as error:
+            # The rows stay pending in the ledger, and the sweep indexes them later.
+            log.warning("memory.indexing_failed", count=len(batch or ()), exc_info=error)
+        finally:
+            await self._queue.mark_done(batch or ())
 
     async def _apply(self, batch: Sequence[IndexChange]) -> None:
         changes = latest_changes(batch)
@@ -139,7 +172,9 @@ async def load_upserts(database: Database, project_id: UUID, ids: Sequence[UUID]
 
 
 async def build_entries(embedder: Embedder, upserts: Sequence[IndexUpsert]) -> list[IndexEntry]:
-    vectors = await embedder.embed([embedding_text(each.content) for each in upserts])
+    projects = {each.project_id for each in upserts}
+    tenant = projects.pop() if len(projects) == 1 else None
+    vectors = await embedder.embed([embedding_text(each.content) for each in upserts], tenant=tenant)
     keywords = [keyword_text(each.content, each.context, each.created_at) for each in upserts]
     return [
         IndexEntry(each.id, each.project_id, each.namespace, vector, words)

@@ -3,6 +3,8 @@
 Every function is safe to run at any time and in several processes at once.
 """
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from itertools import groupby
 from typing import Any
@@ -17,6 +19,7 @@ from app.memory.indexing.indexer import DELETE_VECTOR_REMOVALS_SQL, load_upserts
 
 log = structlog.get_logger()
 BATCH_SIZE = 1000
+MAX_PAUSE_SECONDS = 10.0
 SELECT_PENDING_PAGE_SQL = text("""
 select id, project_id from memories
 where state = 'pending' and updated_at < now() - make_interval(secs => :age) and id > :after order by id limit :batch
@@ -68,10 +71,18 @@ async def _index_pending(resources: Resources, age: float) -> int:
     count = 0
     async for rows in _pages(resources, SELECT_PENDING_PAGE_SQL, age):
         for project_id, group in groupby(sorted(rows, key=by_project), by_project):
-            ids = [row.id for row in group]
-            await resources.index_queue.put(await load_upserts(resources.database, project_id, ids))
+            ids = [row.id for row in group if row.id not in resources.index_queue]
+            await _queue_rows(resources, project_id, ids)
         count += len(rows)
     return count
+
+
+async def _queue_rows(resources: Resources, project_id: UUID, ids: Sequence[UUID]) -> None:
+    """A project whose queue is full does not stop the sweep of the others."""
+    changes = await load_upserts(resources.database, project_id, ids)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(MAX_PAUSE_SECONDS):
+            await resources.index_queue.put(changes)
 
 
 async def _finish_removals(resources: Resources, age: float) -> int:

@@ -42,6 +42,8 @@ from app.memory.recall.ranking import RankingWeights, rank
 PREFILTER_LIMIT = 2000
 """A filter that leaves at most this many rows is applied before the search, so that the search misses none of them."""
 MAX_CANDIDATES = 20_000
+MAX_WAIT_SECONDS = 2.0
+"""How long a search waits for the index. Then it answers with what is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,9 @@ async def recall(
     text = cut_question(question.text)
     names = tuple(str(namespace) for namespace in question.namespaces) if question.namespaces is not None else None
     include_chat = not question.in_conversation
-    await resources.index_queue.wait_until_indexed(question.project_id, names, include_chat=include_chat)
+    await resources.index_queue.wait_until_indexed(
+        question.project_id, names, include_chat=include_chat, seconds=MAX_WAIT_SECONDS
+    )
     best: list[Recalled] = []
     async for scope, limit in _search_steps(resources, question, names):
         candidates = await resources.index.find_candidates(scope, vector, text, limit)

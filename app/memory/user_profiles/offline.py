@@ -58,7 +58,7 @@ async def _find_similar(
 ) -> Shape:
     if not wanted:
         return {}
-    await resources.index_queue.wait_until_indexed(namespace.project_id, [str(namespace)])
+    await resources.index_queue.wait_until_indexed(namespace.project_id, [str(namespace)], seconds=10)
     scope = SearchScope(namespace.project_id, (str(namespace),), tuple(memory.id for memory in memories))
     descriptions = [f"{name.replace('_', ' ')}: {shape['description']}" for name, shape in wanted.items()]
     texts = {memory.id: memory.content for memory in memories}

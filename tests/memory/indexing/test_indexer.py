@@ -1,0 +1,78 @@
+"""What a search waits for while another project writes much, and what it finds of a long text."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from app.adapters.models.onnx import OnnxEmbedder
+from app.core.observability.metrics import REGISTRY
+from app.core.ports import Embedder, Purpose, SearchScope, Vector
+from app.core.resources import Resources
+from app.memory.indexing import Indexer
+from app.memory.ledger import NewMemory
+from app.memory.namespace import Namespace
+from app.memory.remember import remember
+from tests.memory.namespaces import add_memories, contents, create_namespace, new_project, search, wait_until_indexed
+
+LONG = "The weather report said nothing in particular about the coming week. " * 1300
+
+
+async def test_long_texts_of_one_project_do_not_delay_the_searches_of_another(
+    resources: Resources, namespace: Namespace
+) -> None:
+    busy = await create_namespace(resources, await new_project(resources))
+    await remember(resources, busy, [NewMemory(f"{number} {LONG}") for number in range(8)])
+    await asyncio.sleep(0.1)
+    await add_memories(resources, namespace, "My sister Ines lives in Lisbon")
+    assert contents(await search(resources, namespace, "Where does my sister live?"))
+    assert resources.index_queue.count_waiting(busy.project_id) > 3, "their texts are still waiting"
+    await resources.index_queue.wait_until_indexed(busy.project_id, None)
+
+
+async def test_end_of_a_long_text_is_found_by_its_words(resources: Resources, namespace: Namespace) -> None:
+    long, *_ = await add_memories(resources, namespace, f"{LONG} A quokka.", *(f"Note {n}" for n in range(20)))
+    index = await wait_until_indexed(resources, namespace)
+    [vector] = await resources.embedder.embed(["quokka"])
+    scope = SearchScope(namespace.project_id, (str(namespace),))
+    found = await index.find_candidates(scope, vector, "quokka", 5)
+    assert [each.id for each in found if each.bm25] == [long]
+
+
+@dataclass
+class SlowEmbedder:
+    """Answers questions at once and takes its time for memories."""
+
+    embedder: Embedder
+    seconds: float
+
+    def __post_init__(self) -> None:
+        self.name, self.dimensions = self.embedder.name, self.embedder.dimensions
+
+    async def embed(
+        self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT, *, tenant: UUID | None = None
+    ) -> list[Vector]:
+        if purpose is Purpose.DOCUMENT:
+            await asyncio.sleep(self.seconds)
+        return await self.embedder.embed(texts, purpose, tenant=tenant)
+
+    async def close(self) -> None:
+        """The wrapped embedder is closed by its owner."""
+
+
+async def test_search_answers_with_what_is_there_if_the_index_is_slow(
+    resources: Resources, namespace: Namespace
+) -> None:
+    assert isinstance(resources.embedder, OnnxEmbedder)
+    await add_memories(resources, namespace, "I like green tea")
+    assert contents(await search(resources, namespace, "tea")) == ["I like green tea"]
+    embedder = SlowEmbedder(resources.embedder, 3)
+    queue = Indexer(resources.database, embedder, resources.index)
+    queue.start()
+    slow = replace(resources, embedder=embedder, index_queue=queue)
+    await add_memories(slow, namespace, "I like black tea")
+    before = REGISTRY.get_sample_value("keepsake_index_waits_ended_total") or 0
+    assert contents(await search(slow, namespace, "tea")) == ["I like green tea"]
+    assert REGISTRY.get_sample_value("keepsake_index_waits_ended_total") == before + 1
+    await queue.close()
+    assert len(await search(slow, namespace, "tea")) == 2
