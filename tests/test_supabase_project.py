@@ -20,6 +20,7 @@ from tests.sql import run_sql
 from tests.supabase_project import open_supabase_project
 from tests.test_schema import DOOR_TESTS, TAP, column, plain, run_door_test
 
+STRANGER = "cccccccc-0000-4000-8000-000000000001"
 READABLE = {"profiles", "sessions", "messages", "memories", "projects"}
 PRIVILEGES = """
 select 'table ' || n.nspname || '.' || c.relname || ' ' || r.rolname || ' ' || p.name
@@ -219,7 +220,7 @@ def test_a_person_writes_no_row_of_any_table(connection: psycopg.Connection[Any]
         check_nothing_is_written(connection, table, people.own)
 
 
-@pytest.mark.parametrize(("role", "subject"), [("anon", None), ("authenticated", str(uuid.uuid4()))])
+@pytest.mark.parametrize(("role", "subject"), [("anon", None), ("authenticated", STRANGER)])
 def test_strangers_read_and_write_nothing(
     connection: psycopg.Connection[Any], people: People, role: str, subject: str | None
 ) -> None:
