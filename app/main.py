@@ -20,6 +20,7 @@ from app.gateways.mem0.memories.batch_routes import router as memory_batches
 from app.gateways.mem0.memories.routes import router as memories
 from app.gateways.mem0.older_versions.routes import router as older_memories
 from app.gateways.mem0.platform import router as platform
+from app.identity.body_gate import BodyGate
 from app.identity.routes import router as identity
 from app.portability.profile_routes import router as profile_memories
 from app.profiles.routes import router as profiles
@@ -86,7 +87,7 @@ def create_app(resources: Resources) -> FastAPI:
     app.add_middleware(
         RequestMiddleware,
         timeout_seconds=resources.config.request_timeout_seconds,
-        max_body_bytes=resources.config.max_body_bytes,
+        body_limit=BodyGate(app, resources.config.max_body_bytes),
         has_https_url=resources.config.base_url.lower().startswith("https://"),
         with_cors=with_cors,
     )

@@ -22,7 +22,6 @@ from app.core.rate_limit import LimitExceeded, RateLimit, limiter
 log = structlog.get_logger()
 CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
 CODES |= {409: "conflict", 413: "too_large", 422: "invalid_request"}
-TOO_LARGE = "The request body is larger than MAX_BODY_BYTES. Send a smaller one."
 OUT_OF_SPACE, CANCELED = "53100", "57014"
 FOREIGN_KEY_VIOLATION, UNIQUE_VIOLATION = "23503", "23505"
 # NUL in a text (psycopg refuses it before Postgres does, without a state), NUL in JSON, and lone surrogates.
@@ -53,6 +52,8 @@ async def render_app_error(request: Request, error: Exception) -> JSONResponse:
 
 async def render_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, AppError):  # raised while the body was received, which FastAPI reports as 400
+        return await render_app_error(request, error.__cause__)
     detail = str(error.detail)
     if error.status_code == 404:
         detail = f"No route matches {request.url.path}. See /docs for the API reference."
@@ -60,8 +61,6 @@ async def render_http_error(request: Request, error: Exception) -> JSONResponse:
         detail = f"{request.url.path} does not support {request.method}. See /docs for the API reference."
     if error.status_code == 400 and isinstance(error.__cause__, ValueError | RecursionError):
         detail = UNREADABLE
-    if error.status_code == 413:
-        detail = TOO_LARGE
     code = CODES.get(error.status_code, "error")
     return error_response(error.status_code, detail, code, dict(error.headers or {}))
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import structlog
 from fastapi import Request
 from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core.http.error_responses import TOO_LARGE, error_response, render_unexpected
+from app.core.http.body_limits import ChooseLimit, limit_body
+from app.core.http.error_responses import error_response, render_unexpected
 from app.core.observability.logging import request_id
 from app.core.observability.metrics import IN_FLIGHT, LATENCY, REQUESTS
 
@@ -41,14 +41,14 @@ class RequestMiddleware:
         app: ASGIApp,
         *,
         timeout_seconds: float,
-        max_body_bytes: int,
+        body_limit: ChooseLimit,
         has_https_url: bool,
         with_cors: Callable[[ASGIApp], ASGIApp],
     ) -> None:
         self._app = app
         self._with_cors = with_cors
         self._timeout = timeout_seconds
-        self._max_body = max_body_bytes
+        self._body_limit = body_limit
         self._has_https_url = has_https_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,10 +67,7 @@ class RequestMiddleware:
             request.report()
 
     async def _answer(self, request: "RequestScope", scope: Scope, receive: Receive) -> None:
-        if declared_size(scope) > self._max_body:
-            await self._with_cors(error_response(413, TOO_LARGE, "too_large"))(scope, receive, request.send)
-            return
-        receive = limit_body(receive, self._max_body)
+        receive = limit_body(scope, receive, self._body_limit)
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 # The limit ends with the start of the response, because a stream may take longer.
@@ -85,26 +82,6 @@ class RequestMiddleware:
             else:
                 reply = await render_unexpected(Request(scope), error)
             await self._with_cors(reply)(scope, receive, request.send)
-
-
-def declared_size(scope: Scope) -> int:
-    declared = dict(scope["headers"]).get(b"content-length", b"")
-    return int(declared) if declared.isdigit() else 0
-
-
-def limit_body(receive: Receive, max_bytes: int) -> Receive:
-    """Also limits chunked bodies, which have no Content-Length."""
-    received = 0
-
-    async def receive_limited() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > max_bytes:
-            raise HTTPException(413)
-        return message
-
-    return receive_limited
 
 
 class RequestScope:

@@ -9,7 +9,7 @@ DESCRIPTIONS = {
     "401": "The credential is missing or invalid.",
     "403": "This credential lacks the required scope.",
     "404": "The caller has no object with this id.",
-    "413": "The request body is larger than `MAX_BODY_BYTES`.",
+    "413": "The request body is larger than `MAX_BODY_BYTES`, or has more than 10,000 JSON values.",
     "422": "The request is invalid. `detail` says what to change.",
     "429": "Rate limit exceeded. Retry after the number of seconds in `Retry-After`.",
 }

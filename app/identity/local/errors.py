@@ -8,6 +8,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
+from app.core.errors import AppError
+
 log = structlog.get_logger()
 
 API_VERSION = "2024-01-01"
@@ -75,8 +77,16 @@ async def _bad_body(request: Request, error: Exception) -> JSONResponse:
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if isinstance(cause := error.__cause__, AppError):  # raised while the body was received
+        wait = cause.headers.get("Retry-After")
+        return render(request, _of_app_error(cause, int(wait) if wait else None))
     code = {400: "bad_json", 404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "unexpected_failure")
     return render(request, IdentityError(error.status_code, code, str(error.detail)))
+
+
+def _of_app_error(error: AppError, retry_after: int | None) -> IdentityError:
+    code = "over_request_rate_limit" if error.status == 429 else error.reason
+    return IdentityError(error.status, code, error.detail, retry_after=retry_after)
 
 
 async def _database_error(request: Request, error: Exception) -> JSONResponse:

@@ -64,7 +64,7 @@ async def test_validation_error_names_the_field_and_not_the_value(
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"{'a': 1}", b"\xff\xfe\x00", b'{"name": "\xff"}', b"\x00", b"[" * 100_000, b"NaN", b'{"a": 1e999}'],
+    [b"", b"{", b"{'a': 1}", b"\xff\xfe\x00", b'{"name": "\xff"}', b"\x00", b"[" * 9_000, b"NaN", b'{"a": 1e999}'],
     ids=range(9),
 )
 async def test_unreadable_body_is_a_client_error(client: httpx.AsyncClient, content: bytes) -> None:

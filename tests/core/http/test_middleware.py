@@ -161,11 +161,14 @@ async def test_too_large_body_is_refused(make_app: MakeApp, path: str) -> None:
         fits = await client.post(path, content=b" " * 10_000)
     assert [declared.status_code, sent_in_pieces.status_code] == [413, 413]
     assert fits.status_code in (400, 422)
-    ours = [declared] if path.startswith("/auth/v1") else [declared, sent_in_pieces]
-    for answer in ours:
-        assert answer.json()["code"] == "too_large"
-        assert "MAX_BODY_BYTES" in answer.json()["detail"]
-        assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+    for answer in (declared, sent_in_pieces):
+        assert "MAX_BODY_BYTES" in answer.text
+        assert answer.headers["X-Request-ID"]
+        if path.startswith("/auth/v1"):
+            assert answer.json()["error_code"] == "too_large"
+        else:
+            assert answer.json()["code"] == "too_large"
+            assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
 
 
 async def test_slow_request_is_stopped(make_app: MakeApp) -> None:

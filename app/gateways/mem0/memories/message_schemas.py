@@ -2,13 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, FailFast, Field, JsonValue, StringConstraints
 
 from app.core.storable_text import no_nul, storable_object
 
 MessageText = Annotated[str, StringConstraints(max_length=100_000), AfterValidator(no_nul)]
 Role = Literal["user", "assistant", "system", "developer", "tool", "function"]
 MAX_MESSAGES = 1000
+MAX_PARTS = 1000
 
 
 class TextPart(BaseModel):
@@ -18,9 +19,16 @@ class TextPart(BaseModel):
     text: MessageText | None = None
 
 
+def _few_parts(given: object) -> object:
+    """Checked before the parts, because a list of invalid ones costs an error for each."""
+    if isinstance(given, list) and len(given) > MAX_PARTS:
+        raise ValueError(f"write at most {MAX_PARTS} parts")
+    return given
+
+
 class IncomingMessage(BaseModel):
     role: Role = "user"
-    content: MessageText | TextPart | list[TextPart | MessageText] | None = None
+    content: Annotated[MessageText | TextPart | list[TextPart | MessageText] | None, BeforeValidator(_few_parts)] = None
 
     @property
     def text(self) -> str:
@@ -35,5 +43,8 @@ def _as_list(given: object) -> object:
     return [{"role": "user", "content": item} if isinstance(item, str) else item for item in items]
 
 
-Messages = Annotated[list[IncomingMessage], BeforeValidator(_as_list), Field(min_length=1, max_length=MAX_MESSAGES)]
+# Only the first error is reported, and each further one would cost more than the message.
+Messages = Annotated[
+    list[IncomingMessage], FailFast(), Field(min_length=1, max_length=MAX_MESSAGES), BeforeValidator(_as_list)
+]
 Metadata = Annotated[dict[str, JsonValue], AfterValidator(storable_object)]

@@ -4,7 +4,16 @@ import datetime as dt
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    StringConstraints,
+)
 
 from app.core.storable_text import no_nul
 from app.gateways.mem0.memories.addressing import ProfileChoice
@@ -139,7 +148,7 @@ class BatchUpdateItem(BaseModel):
 
 
 class BatchUpdate(ProjectReference):
-    memories: list[BatchUpdateItem]
+    memories: Annotated[list[BatchUpdateItem], FailFast()]
 
 
 class BatchDeleteItem(BaseModel):
@@ -147,7 +156,7 @@ class BatchDeleteItem(BaseModel):
 
 
 class BatchDelete(ProjectReference):
-    memories: list[BatchDeleteItem]
+    memories: Annotated[list[BatchDeleteItem], FailFast()]
 
 
 class FeedbackCreate(ProjectReference):

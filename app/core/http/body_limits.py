@@ -1,0 +1,83 @@
+"""Bounds what a body may cost before it is parsed: its size, and the number of values in its JSON."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from starlette.types import Message, Receive, Scope
+
+from app.core.errors import TooLarge
+
+MAX_VALUES = 10_000
+MAX_BYTES_WITHOUT_CALLER = 64 << 10
+MAX_VALUES_WITHOUT_CALLER = 1_000
+SMALL_BYTES = 2_000
+"""A body of this size cannot contain enough values to matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimit:
+    max_bytes: int
+    max_values: int = MAX_VALUES
+    size: str = "MAX_BODY_BYTES"
+    """The limit of bytes as an error names it."""
+
+
+ChooseLimit = Callable[[Scope], Awaitable[BodyLimit]]
+"""Called once, before any of the body is received. Raises if the request is refused."""
+
+
+def limit_without_caller(max_bytes: int) -> BodyLimit:
+    if max_bytes <= MAX_BYTES_WITHOUT_CALLER:
+        return BodyLimit(max_bytes, MAX_VALUES_WITHOUT_CALLER)
+    size = f"{MAX_BYTES_WITHOUT_CALLER:,} bytes, the limit for a request without a credential"
+    return BodyLimit(MAX_BYTES_WITHOUT_CALLER, MAX_VALUES_WITHOUT_CALLER, size)
+
+
+def limit_body(scope: Scope, receive: Receive, choose_limit: ChooseLimit) -> Receive:
+    """FastAPI asks for the body, if the route has one, before it resolves the dependencies."""
+    limit: BodyLimit | None = None
+    received = 0
+    pieces: list[bytes] = []
+
+    async def receive_limited() -> Message:
+        nonlocal limit, received
+        if limit is None:
+            limit = await choose_limit(scope)
+            refuse_size(declared_size(scope), limit)
+        message = await receive()
+        if body := message.get("body"):
+            received += len(body)
+            refuse_size(received, limit)
+            pieces.append(body)
+        if received > SMALL_BYTES and not message.get("more_body"):
+            refuse_many_values(pieces, limit)
+            pieces.clear()
+        return message
+
+    return receive_limited
+
+
+def declared_size(scope: Scope) -> int:
+    declared = dict(scope["headers"]).get(b"content-length", b"")
+    return int(declared) if declared.isdigit() else 0
+
+
+def refuse_size(size: int, limit: BodyLimit) -> None:
+    if size > limit.max_bytes:
+        raise TooLarge(f"The request body is larger than {limit.size}. Send a smaller one.")
+
+
+def refuse_many_values(pieces: Sequence[bytes], limit: BodyLimit) -> None:
+    """Parsing and checking many small values takes seconds, during which nothing else runs."""
+    if sum(map(_separators, pieces)) <= limit.max_values:
+        return
+    body = b"".join(pieces).replace(b"\\\\", b"").replace(b'\\"', b"")
+    # Each value, and each name of one, is at most one text with two quotes.
+    too_many_texts = body.count(b'"') > 4 * limit.max_values
+    if too_many_texts or _separators(b"".join(body.split(b'"')[::2])) > limit.max_values:
+        raise TooLarge(f"The request body has more than {limit.max_values:,} JSON values. Send fewer at once.")
+
+
+def _separators(json: bytes) -> int:
+    """At least the number of values, and more if texts contain commas and brackets."""
+    return json.count(b",") + json.count(b"[") + json.count(b"{")
