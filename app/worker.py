@@ -16,6 +16,7 @@ import app.memory.extraction.jobs
 import app.memory.indexing.jobs
 import app.memory.ledger.jobs
 import app.memory.user_profiles.jobs
+import app.projects.jobs
 import app.webhooks.jobs
 from app.core.background_tasks import SupervisedTask, run_supervised, stop_task
 from app.core.errors import AppError
@@ -32,6 +33,7 @@ JOB_MODULES = (
     app.memory.indexing.jobs,
     app.memory.ledger.jobs,
     app.memory.user_profiles.jobs,
+    app.projects.jobs,
     app.webhooks.jobs,
 )
 """Importing these modules registers their tasks. A worker runs only registered tasks."""

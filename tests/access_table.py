@@ -17,7 +17,9 @@ from app.identity.scopes import SCOPES_OF_ROLE, Scope
 
 OK = 200
 """Any 2xx."""
-OBJECTS = re.compile(r"\{(project|organization|account|key|profile|session|message|memory|event|webhook|delivery)_id\}")
+OBJECTS = re.compile(
+    r"\{(project|organization|account|key|profile|session|message|memory|event|webhook|delivery|invitation)_id\}"
+)
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,29 @@ PROJECTS = {
         Scope.ADMIN, reader=403, user=403, body=TO_READER
     ),
     ("DELETE", "/v1/projects/{project_id}/members/{account_id}"): place(Scope.ADMIN, reader=403, user=403, spends=True),
+    ("GET", "/v1/invitations"): place(Scope.ADMIN, reader=403, user=403, query="?project_id={project_id}"),
+    ("POST", "/v1/invitations"): place(
+        Scope.ADMIN, reader=403, user=403, body={**MEMBER, "project_id": "{project_id}"}, spends=True
+    ),
+    ("DELETE", "/v1/invitations/{invitation_id}"): place(Scope.ADMIN, reader=403, user=403, spends=True),
+    ("GET", "/v1/invitations/received"): person(),
+    # The world has one invitation for the end user, and none for the others.
+    ("POST", "/v1/invitations/{invitation_id}/accept"): person(
+        owner=404,
+        reader=404,
+        stranger=404,
+        body={"token": "token"},
+        fills=(("invitation_id", "{received_id}"),),
+        spends=True,
+    ),
+    ("POST", "/v1/invitations/{invitation_id}/decline"): person(
+        owner=404,
+        reader=404,
+        stranger=404,
+        body={"token": "token"},
+        fills=(("invitation_id", "{received_id}"),),
+        spends=True,
+    ),
     ("GET", "/v1/organizations"): person(),
     ("POST", "/v1/organizations"): place(user=403, body=NAMED),
     ("GET", "/v1/organizations/{organization_id}"): place(user=404),

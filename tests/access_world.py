@@ -1,6 +1,7 @@
 """Two projects with every kind of caller: what each sends, and which status the table expects."""
 
 import datetime as dt
+import hashlib
 import time
 import uuid
 from collections.abc import Sequence
@@ -103,9 +104,17 @@ class Building:
         ]
         names = {name: str(value) for name, value in vars(corner).items()}
         names |= {"organization_id": str(organization), "account_id": str(colleague)}
-        names |= {"newcomer": f"{newcomer}@example.com"}
+        names |= {"newcomer": f"{newcomer}@example.com", "received_id": str(await self._received(corner, project))}
         worthless, keys = await self._worthless(project, owner), await self._keys(project, other_project)
         return World([*people, *worthless, *keys], names)
+
+    async def _received(self, corner: Corner, project: uuid.UUID) -> uuid.UUID:
+        """An invitation to the end user of project A, from an operator's key."""
+        invitation = uuid.uuid4()
+        row = {**corner.rows()["invitations"], "id": invitation, "project_id": project}
+        row |= {"email": f"{corner.account_id}@example.com", "token_hash": hashlib.sha256(b"token").digest()}
+        await insert_row(self.tx, "invitations", row)
+        return invitation
 
     async def _worthless(self, project: uuid.UUID, owner: uuid.UUID) -> list[Credential]:
         past = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=1)
@@ -151,7 +160,7 @@ class Building:
         return account
 
     async def _enter(self, organization: uuid.UUID, account: uuid.UUID, role: str) -> None:
-        row: Row = {"organization_id": organization, "account_id": account, "role": role}
+        row: Row = {"organization_id": organization, "account_id": account, "role": role, "joined": "accepted"}
         await insert_row(self.tx, "organization_members", row)
 
     async def _colleague(self, corner: Corner) -> uuid.UUID:

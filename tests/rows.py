@@ -36,6 +36,7 @@ class Corner:
     account_id: uuid.UUID = field(default_factory=uuid.uuid4)
     webhook_id: uuid.UUID = field(default_factory=uuid.uuid4)
     delivery_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    invitation_id: uuid.UUID = field(default_factory=uuid.uuid4)
     export_id: uuid.UUID = field(default_factory=uuid.uuid4)
     user_profile_job_id: uuid.UUID = field(default_factory=uuid.uuid4)
     month: dt.date = field(default_factory=lambda: dt.date(1 + uuid.uuid4().int % 9000, 1, 1))
@@ -47,7 +48,14 @@ class Corner:
         key: Row = {"name": "Key", "prefix": f"ks_{uuid.uuid4().hex[:12]}", "secret_hash": b"x", "scopes": []}
         memory: Row = {"namespace": "n", "kind": "fact", "content": "Likes tea", "hash": b"x"}
         return {
-            "project_members": {"project_id": self.project_id, "account_id": self.account_id, "role": "USER"},
+            "project_members": {
+                **{"project_id": self.project_id, "account_id": self.account_id},
+                **{"role": "USER", "joined": "accepted"},
+            },
+            "invitations": {
+                **{"id": self.invitation_id, "project_id": self.project_id, "email": f"{uuid.uuid4()}@example.com"},
+                **{"role": "USER", "token_hash": b"x", "expires_at": dt.datetime.now(dt.UTC) + dt.timedelta(days=7)},
+            },
             "api_keys": {"id": self.key_id, "project_id": self.project_id, **key},
             "profiles": {**mine, "id": self.profile_id, "name": f"Home {uuid.uuid4()}"},
             "sessions": {**profile, "id": self.session_id},

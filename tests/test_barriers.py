@@ -21,7 +21,7 @@ EVERY_ROOM = main.ROUTERS
 """Importing the house imports every repository."""
 TABLES = sorted(Corner(uuid.uuid4(), "anna").rows())
 # Tables that a project's own transaction may use. The others belong to the system.
-OWN_TABLES = [table for table in TABLES if table not in ("project_members", "vector_removals")]
+OWN_TABLES = [table for table in TABLES if table not in ("invitations", "project_members", "vector_removals")]
 OF_NO_USER = ("api_keys", "token_usage", "memory_vectors", "webhooks", "webhook_deliveries")
 OF_ONE_USER = [table for table in OWN_TABLES if table not in OF_NO_USER]
 NEVER_DELETED = ("token_usage",)
@@ -168,7 +168,9 @@ async def test_end_user_sees_no_api_keys_and_changes_no_project(database: Databa
         assert await changed_by(tx, "update projects set name = 'Mine'") == 0
 
 
-@pytest.mark.parametrize("table", ["project_members", "vector_removals", "organizations", "organization_members"])
+@pytest.mark.parametrize(
+    "table", ["invitations", "project_members", "vector_removals", "organizations", "organization_members"]
+)
 async def test_project_cannot_read_system_tables(table: str, database: Database, ours: Corner) -> None:
     with pytest.raises(ProgrammingError, match="permission denied"):
         async with database.transaction(ours.project_id) as tx:
@@ -297,7 +299,12 @@ async def test_browser_sees_the_persons_projects_and_cannot_change_them(
 
 @pytest.mark.parametrize(
     "call",
-    ["projects_of(gen_random_uuid())", "account_of('a@example.com')", "email_of(gen_random_uuid())"],
+    [
+        "projects_of(gen_random_uuid())",
+        "address_of(gen_random_uuid())",
+        "email_of(gen_random_uuid())",
+        "may_invite(gen_random_uuid(), null, gen_random_uuid())",
+    ],
 )
 async def test_browser_cannot_query_other_people(call: str, admin_engine: AsyncEngine, person: Corner) -> None:
     with pytest.raises(ProgrammingError, match="permission denied for function"):

@@ -123,6 +123,10 @@ class Identity(Protocol):
         self, access_token: str, change: AccountChange, *, redirect_to: str | None = None, ip: str | None = None
     ) -> Account: ...
 
+    async def confirms_addresses(self) -> bool:
+        """Whether a confirmed address was checked. Without it, the provider marks every address as confirmed."""
+        ...
+
     async def admin_get(self, account_id: UUID) -> Account: ...
 
     async def admin_find(self, email: str) -> Account | None:

@@ -4,6 +4,7 @@ Both read limits in the grammar of `limits` ("30/minute").
 """
 
 import asyncio
+import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -110,6 +111,11 @@ class Refusals:
         raise LimitExceeded(limit)
 
 
+INVITATIONS = RateLimit("invitations", 50, 86_400)
+"""Per account that sends them, or per key of the operator."""
+INVITATION_MAILS = RateLimit("invitation_mails", 5, 86_400)
+
+
 class RateLimits:
     """The limit of the whole service applies only to accounts that used more than their share of it: the limit divided
     by the number of accounts in the current window. So the accounts that send most are refused first."""
@@ -165,6 +171,15 @@ class RateLimits:
 
     async def admit_chat(self, user: str) -> Allowance:
         return await self._admit(self._chat, user)
+
+    async def admit_invitation(self, sender: str) -> None:
+        await self._admit(INVITATIONS, sender)
+
+    async def may_mail_invitation(self, email: str) -> bool:
+        """Whether the address can get another invitation by e-mail today, from all senders together."""
+        digest = hashlib.sha256(email.encode()).hexdigest()
+        [count] = await self._counters.hit([_window(INVITATION_MAILS, digest)])
+        return count <= INVITATION_MAILS.amount
 
     async def _admit(self, limit: RateLimit, key: str) -> Allowance:
         return _check([(limit, key)], await self._counters.hit([_window(limit, key)]))

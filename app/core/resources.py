@@ -46,6 +46,8 @@ class Resources:
     """Gives a new account its project: one in an organization of its own, or the shared one."""
     erase_account: Callable[[UUID], Awaitable[None]]
     """Deletes the data that only this account owns, before the account itself is deleted."""
+    mail_invitation: Callable[[str, UUID, str], None] | None
+    """E-mails an invitation (address, id, token) in the background. None where no mail server is configured."""
     limits: RateLimits
     embedder: Embedder
     index: VectorIndex

@@ -1,6 +1,6 @@
 """Resolves the caller before the body of a request is received: bodies cost only what a known caller may spend."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,7 +10,9 @@ from starlette.types import Scope
 from app.core.http.body_limits import BodyLimit, limit_without_caller
 from app.core.rate_limit import client_address
 from app.core.resources import Resources
-from app.identity.caller import RequireCaller, RequireScopes, identify
+from app.identity.caller import RequireAccount, RequireCaller, RequireScopes, identify, identify_account
+
+Resolver = Callable[[Request], Awaitable[object]]
 
 
 class BodyGate:
@@ -18,28 +20,32 @@ class BodyGate:
         self._app = app
         self._limit = BodyLimit(max_bytes)
         self._limit_without_caller = limit_without_caller(max_bytes)
-        self._needs_caller: dict[Callable[..., Any], bool] = {}
+        self._resolvers: dict[Callable[..., Any], Resolver | None] = {}
 
     async def __call__(self, scope: Scope) -> BodyLimit:
         request = Request(scope)
-        if self._requires_caller(scope):
-            await identify(request)
+        if resolve := self._find_resolver(scope):
+            await resolve(request)
             return self._limit
         resources: Resources = self._app.state.resources
         await resources.limits.admit_unauthenticated(client_address(request))
         return self._limit_without_caller
 
-    def _requires_caller(self, scope: Scope) -> bool:
-        """False for the routes of the identity provider, which is an app of its own."""
+    def _find_resolver(self, scope: Scope) -> Resolver | None:
+        """None for the routes of the identity provider, which is an app of its own."""
         if scope.get("app") is not self._app or "route" not in scope:
-            return False
+            return None
         endpoint = scope["endpoint"]
-        if endpoint not in self._needs_caller:
+        if endpoint not in self._resolvers:
             dependant = getattr(scope["route"], "dependant", None)
-            self._needs_caller[endpoint] = dependant is not None and requires_caller(dependant)
-        return self._needs_caller[endpoint]
+            self._resolvers[endpoint] = find_resolver(dependant) if dependant else None
+        return self._resolvers[endpoint]
 
 
-def requires_caller(dependant: Dependant) -> bool:
-    is_caller = isinstance(dependant.call, RequireCaller | RequireScopes)
-    return is_caller or any(requires_caller(each) for each in dependant.dependencies)
+def find_resolver(dependant: Dependant) -> Resolver | None:
+    """What resolves the credential of a route: to a caller in a project, or to an account only."""
+    if isinstance(dependant.call, RequireAccount):
+        return identify_account
+    if isinstance(dependant.call, RequireCaller | RequireScopes):
+        return identify
+    return next((found for each in dependant.dependencies if (found := find_resolver(each))), None)

@@ -18,6 +18,11 @@ from app.core.resources import Resources
 from app.identity.scopes import EVERYTHING, SCOPES_OF_ROLE, Scope
 
 RESOLVE_ACCOUNT_SQL = "select * from private.resolve_account(:account, :session, :requested)"
+PERSON_REQUIRED = "This requires a person who is signed in. An API key belongs to a project, not to a person."
+NO_PROJECT = (
+    "Sign-up is closed on this server, and your account has no project. Accept an invitation to one:"
+    " see GET /v1/invitations/received."
+)
 NO_CREDENTIAL = (
     "Credentials are missing. Send `Authorization: Bearer <token>`, `Authorization: Token <key>` or `X-API-Key: <key>`."
 )
@@ -148,6 +153,8 @@ async def _resolve_account(resources: Resources, token: str, requested: UUID | N
     if found is None and requested is None:
         await resources.provision_account(claims.subject, claims.email)
         found = await _find_membership(resources, claims, requested)
+    if found is None and requested is None:
+        raise Forbidden(NO_PROJECT)
     if found is None:
         raise Forbidden("You are not a member of this project. Leave X-Project-Id out, or see GET /v1/projects.")
     project_id, organization_id, role = found
@@ -160,6 +167,31 @@ async def _resolve_account(resources: Resources, token: str, requested: UUID | N
         role=role,
         email=claims.email,
     )
+
+
+async def identify_account(request: Request) -> UUID:
+    """Resolve only the account of a token, which may have no project and may name one that it has left."""
+    known: UUID | None = getattr(request.state, "account_id", None)
+    if known is not None:
+        return known
+    resources: Resources = request.app.state.resources
+    credential = read_credential(request)
+    if resources.keys.recognises(credential):
+        await identify(request)
+        raise Forbidden(PERSON_REQUIRED)
+    fingerprint = hash((credential, None))
+    try:
+        await resources.limits.check_refused(fingerprint)
+        claims = await resources.tokens.verify(credential)
+        await _find_membership(resources, claims, None)
+    except Unauthorized:
+        await resources.limits.admit_unauthenticated(client_address(request))
+        raise
+    account = str(claims.subject)
+    source = RequestSource(caller=account, project=account, organization=account, account=account)
+    request.state.allowance = await resources.limits.admit_request(source, fingerprint)
+    request.state.account_id = claims.subject
+    return claims.subject
 
 
 async def _find_membership(
@@ -189,6 +221,11 @@ class RequireCaller(CredentialSecurity):
         return await identify(request)
 
 
+class RequireAccount(CredentialSecurity):
+    async def __call__(self, request: Request) -> UUID:
+        return await identify_account(request)
+
+
 class RequireScopes(CredentialSecurity):
     async def __call__(self, required: SecurityScopes, request: Request) -> Caller:
         caller = check_scopes(await identify(request), required)
@@ -208,6 +245,8 @@ def check_scopes(caller: Caller, required: SecurityScopes) -> Caller:
 
 CredentialDep = Annotated[str, Security(RequireCredential())]
 CallerDep = Annotated[Caller, Security(RequireCaller())]
+SignedInAccount = Annotated[UUID, Security(RequireAccount())]
+"""The id of the account, for routes that concern no project."""
 authorize = RequireScopes()
 
 
@@ -230,7 +269,7 @@ Admin = Annotated[Caller, _needs(Scope.ADMIN)]
 
 async def require_person(caller: CallerDep) -> Caller:
     if caller.account_id is None:
-        raise Forbidden("This requires a person who is signed in. An API key belongs to a project, not to a person.")
+        raise Forbidden(PERSON_REQUIRED)
     return caller
 
 

@@ -7,7 +7,7 @@ from app.core.http.schemas import Done
 from app.core.http.strict_requests import own_router
 from app.core.rate_limit import client_address, limit_sign_in
 from app.core.resources import ResourcesDep
-from app.identity.caller import CredentialDep, Person
+from app.identity.caller import CredentialDep, SignedInAccount
 from app.identity.schemas import (
     AccountPatch,
     AccountRead,
@@ -70,7 +70,7 @@ async def refresh_session(request: Request, body: Refresh, resources: ResourcesD
 @limit_sign_in
 async def log_out(
     request: Request,
-    _: Person,
+    _: SignedInAccount,
     credential: CredentialDep,
     resources: ResourcesDep,
     body: Logout | None = None,
@@ -113,7 +113,9 @@ async def verify_email(
 
 
 @router.get("/me")
-async def get_account(request: Request, _: Person, credential: CredentialDep, resources: ResourcesDep) -> AccountRead:
+async def get_account(
+    request: Request, _: SignedInAccount, credential: CredentialDep, resources: ResourcesDep
+) -> AccountRead:
     """Returns the signed-in account."""
     return AccountRead.of(await resources.identity.get_account(credential, ip=client_address(request)))
 
@@ -121,7 +123,7 @@ async def get_account(request: Request, _: Person, credential: CredentialDep, re
 @router.patch("/me")
 @limit_sign_in
 async def change_account(
-    request: Request, body: AccountPatch, _: Person, credential: CredentialDep, resources: ResourcesDep
+    request: Request, body: AccountPatch, _: SignedInAccount, credential: CredentialDep, resources: ResourcesDep
 ) -> AccountRead:
     """Changes the e-mail address, the password or the metadata of the signed-in account."""
     changed = await resources.identity.update_account(
@@ -131,7 +133,9 @@ async def change_account(
 
 
 @router.delete("/me")
-async def delete_account(request: Request, _: Person, credential: CredentialDep, resources: ResourcesDep) -> Done:
+async def delete_account(
+    request: Request, _: SignedInAccount, credential: CredentialDep, resources: ResourcesDep
+) -> Done:
     """Deletes the account with all organizations and projects that it alone owns, and its own data elsewhere."""
     account = await resources.identity.get_account(credential, ip=client_address(request))
     # Check admin access first, so that no data is erased when the account cannot be deleted afterwards.

@@ -4,38 +4,14 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, delete, func, literal, select, union_all, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database.pagination import PageRows
 from app.core.errors import Conflict, Forbidden, NotFound
 from app.identity.caller import Caller
+from app.projects.invitation_repository import normalize_email
 from app.projects.models import Organization, OrganizationMember, Project, ProjectMember
-from app.projects.provisioning import ensure_project
 from app.projects.repository import OWNER, USER, OrganizationRepository, ProjectRepository, ProjectRow, read_page
-
-
-async def find_account(tx: AsyncSession, email: str) -> UUID:
-    found: UUID | None = await tx.scalar(select(func.private.account_of(email)))
-    if found is None:
-        raise NotFound("No account has this e-mail address. The person must sign up first.")
-    return found
-
-
-async def provision_member(tx: AsyncSession, email: str, *, shared: bool) -> UUID:
-    """Give the account a project of its own first, so that requests without X-Project-Id keep acting there."""
-    account = await find_account(tx, email)
-    await ensure_project(tx, account, email, shared=shared)
-    return account
-
-
-async def add_member(tx: AsyncSession, member: OrganizationMember | ProjectMember) -> None:
-    member.created_at = func.clock_timestamp()  # later than its own project, which this transaction may have created
-    tx.add(member)
-    try:
-        await tx.flush()
-    except IntegrityError as error:
-        raise Conflict("This person is already a member. Change their role instead.") from error
 
 
 async def find_member(tx: AsyncSession, members: Select[Any], account_id: UUID) -> ProjectRow:
@@ -43,6 +19,13 @@ async def find_member(tx: AsyncSession, members: Select[Any], account_id: UUID) 
     member = (await tx.execute(select(found).where(found.c.account_id == account_id))).first()
     if member is None:
         raise NotFound(f"There is no member {account_id}")
+    return member
+
+
+async def find_member_by_email(tx: AsyncSession, members: Select[Any], email: str) -> ProjectRow | None:
+    """Looks at the members only, so that the response does not reveal who else has an account."""
+    found = members.subquery()
+    member: ProjectRow | None = (await tx.execute(select(found).where(found.c.email == normalize_email(email)))).first()
     return member
 
 
@@ -66,13 +49,6 @@ class OrganizationMemberRepository:
     async def page(self, limit: int, cursor: str | None) -> PageRows[ProjectRow]:
         await self._check_access()
         return await read_page(self.tx, self.rows, limit, cursor)
-
-    async def add(self, email: str, role: str, *, shared: bool) -> ProjectRow:
-        await self._check_access(owner=True)
-        account = await provision_member(self.tx, email, shared=shared)
-        member = OrganizationMember(organization_id=self.organization_id, account_id=account, role=role)
-        await add_member(self.tx, member)
-        return await find_member(self.tx, self.rows, account)
 
     async def change(self, account_id: UUID, role: str) -> ProjectRow:
         await self._check_access(owner=True)
@@ -144,13 +120,6 @@ class ProjectMemberRepository:
         if project.role == USER:
             raise Forbidden("End users of a project cannot list its members.")
         return await read_page(self.tx, self.rows, limit, cursor)
-
-    async def add(self, email: str, role: str, *, shared: bool) -> ProjectRow:
-        self._check_role(role)
-        await self._check_access(owner=True)
-        account = await provision_member(self.tx, email, shared=shared)
-        await add_member(self.tx, ProjectMember(project_id=self.project_id, account_id=account, role=role))
-        return await find_member(self.tx, self.rows, account)
 
     async def change(self, account_id: UUID, role: str) -> ProjectRow:
         self._check_role(role)

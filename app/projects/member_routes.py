@@ -8,6 +8,9 @@ from app.core.http.strict_requests import own_router
 from app.core.resources import ResourcesDep
 from app.identity.caller import Person
 from app.identity.transaction import SystemTransaction
+from app.projects.invitation_repository import InvitationTarget
+from app.projects.invitation_routes import send_invitation
+from app.projects.invitation_schemas import InvitationCreated
 from app.projects.member_repository import OrganizationMemberRepository, ProjectMemberRepository
 from app.projects.permissions import MemberWriter, Reader
 from app.projects.repository import ProjectRow
@@ -32,14 +35,13 @@ async def list_organization_members(
     return await OrganizationMemberRepository(tx, caller, organization_id).page(limit, cursor)
 
 
-@organization_members.post("", status_code=201, response_model=MemberRead)
-async def add_organization_member(
-    organization_id: UUID, body: OrganizationMemberAdd, caller: Person, tx: SystemTransaction, resources: ResourcesDep
-) -> ProjectRow:
-    """Adds an existing account by its e-mail address. It joins all projects of the organization."""
-    return await OrganizationMemberRepository(tx, caller, organization_id).add(
-        body.email, body.role, shared=resources.config.shared
-    )
+@organization_members.post("", status_code=202)
+async def invite_organization_member(
+    organization_id: UUID, body: OrganizationMemberAdd, caller: Person, resources: ResourcesDep
+) -> InvitationCreated:
+    """Invites a person by e-mail address, as `POST /v1/invitations` does. They join when they accept."""
+    target = InvitationTarget(organization_id=organization_id)
+    return await send_invitation(resources, caller, target, body.email, body.role)
 
 
 @organization_members.patch("/{account_id}", response_model=MemberRead)
@@ -67,14 +69,12 @@ async def list_project_members(
     return await ProjectMemberRepository(tx, caller, project_id).page(limit, cursor)
 
 
-@project_members.post("", status_code=201, response_model=ProjectMemberRead)
-async def add_project_member(
-    project_id: UUID, body: ProjectMemberAdd, caller: MemberWriter, tx: SystemTransaction, resources: ResourcesDep
-) -> ProjectRow:
-    """Adds an existing account by its e-mail address. It joins this project only."""
-    return await ProjectMemberRepository(tx, caller, project_id).add(
-        body.email, body.role, shared=resources.config.shared
-    )
+@project_members.post("", status_code=202)
+async def invite_project_member(
+    project_id: UUID, body: ProjectMemberAdd, caller: MemberWriter, resources: ResourcesDep
+) -> InvitationCreated:
+    """Invites a person by e-mail address, as `POST /v1/invitations` does. They join when they accept."""
+    return await send_invitation(resources, caller, InvitationTarget(project_id=project_id), body.email, body.role)
 
 
 @project_members.patch("/{account_id}", response_model=ProjectMemberRead)

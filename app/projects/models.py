@@ -24,6 +24,8 @@ class OrganizationMember(Model):
     organization_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     account_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     role: Mapped[str]
+    joined: Mapped[str]
+    """`created`, `accepted`, or `added` by another person, which never makes a project the default."""
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 
@@ -46,4 +48,23 @@ class ProjectMember(Model):
     project_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     account_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     role: Mapped[str]
+    joined: Mapped[str]
+    """`created`, `accepted`, or `added` by another person, which never makes a project the default."""
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class Invitation(Model):
+    __tablename__ = "invitations"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    organization_id: Mapped[uuid.UUID | None]
+    project_id: Mapped[uuid.UUID | None]
+    email: Mapped[str]
+    role: Mapped[str]
+    token_hash: Mapped[bytes]
+    status: Mapped[str] = mapped_column(default="pending")
+    invited_by: Mapped[uuid.UUID | None]
+    account_id: Mapped[uuid.UUID | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[dt.datetime]
+    ended_at: Mapped[dt.datetime | None]

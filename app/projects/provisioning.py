@@ -11,18 +11,23 @@ from app.core.errors import Conflict
 from app.projects.models import Organization, OrganizationMember, Project, ProjectMember
 
 FORGET_ACCOUNT_SQL = text("select private.forget_account(:account)")
+COUNT_DEFAULT_PROJECTS_SQL = text("select count(*) from private.projects_of(:id) where preference is not null")
 LOCK_NAME_SQL = text("select pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
 
-async def provision_account(database: Database, account_id: UUID, email: str, *, shared: bool) -> None:
-    """Give the account a project if it has none. Concurrent calls create one project."""
+async def provision_account(
+    database: Database, account_id: UUID, email: str, *, shared: bool, closed: bool = False
+) -> None:
+    """Give the account a project unless it has its own or an accepted one. Concurrent calls create one project."""
+    if closed:
+        return
     async with database.system() as tx:
         await ensure_project(tx, account_id, email, shared=shared)
 
 
 async def ensure_project(tx: AsyncSession, account_id: UUID, email: str, *, shared: bool) -> None:
     await tx.execute(LOCK_NAME_SQL, {"name": f"enter:{account_id}"})
-    if await tx.scalar(text("select count(*) from private.projects_of(:id)"), {"id": account_id}):
+    if await tx.scalar(COUNT_DEFAULT_PROJECTS_SQL, {"id": account_id}):
         return
     if shared:
         await _join_shared(tx, account_id)
@@ -46,13 +51,16 @@ async def shared_project(tx: AsyncSession) -> UUID:
 async def _join_shared(tx: AsyncSession, account_id: UUID) -> None:
     project = await shared_project(tx)
     await tx.execute(
-        upsert(ProjectMember).values(project_id=project, account_id=account_id, role="USER").on_conflict_do_nothing()
+        upsert(ProjectMember)
+        .values(project_id=project, account_id=account_id, role="USER", joined="accepted")
+        .on_conflict_do_update(index_elements=["project_id", "account_id"], set_={"joined": "accepted"})
     )
 
 
 async def _make_personal(tx: AsyncSession, account_id: UUID, email: str) -> None:
     """After an account deletes its last project, the next one goes into the same personal organization."""
-    emptied = select(Organization.id).where(Organization.personal, Organization.id.in_(_owned_by(account_id)))
+    own = _owned_by(account_id).where(OrganizationMember.joined == "created")
+    emptied = select(Organization.id).where(Organization.personal, Organization.id.in_(own))
     organization = await tx.scalar(emptied.limit(1)) or await _make_organization(tx, account_id, email)
     await tx.execute(insert(Project).values(organization_id=organization, name="My project"))
 
@@ -63,7 +71,9 @@ async def _make_organization(tx: AsyncSession, account_id: UUID, email: str) -> 
     organization: UUID | None = await tx.scalar(insert(Organization).values(**values).returning(Organization.id))
     assert organization is not None
     await tx.execute(
-        insert(OrganizationMember).values(organization_id=organization, account_id=account_id, role="OWNER")
+        insert(OrganizationMember).values(
+            organization_id=organization, account_id=account_id, role="OWNER", joined="created"
+        )
     )
     return organization
 

@@ -61,8 +61,10 @@ class OrganizationRepository:
         return found
 
     async def first_owned(self) -> UUID:
-        query = self.rows.where(OrganizationMember.role == OWNER).order_by(
-            Organization.personal.desc(), Organization.created_at, Organization.id
+        """Organizations of its own come first. One that the account did not choose is never the default."""
+        chosen = self.rows.where(OrganizationMember.role == OWNER, OrganizationMember.joined != "added")
+        query = chosen.order_by(
+            OrganizationMember.joined.desc(), Organization.personal.desc(), Organization.created_at, Organization.id
         )
         found = (await self.tx.execute(query.limit(1))).first()
         if found is None:
@@ -74,7 +76,11 @@ class OrganizationRepository:
         organization = Organization(name=name)
         self.tx.add(organization)
         await self.tx.flush()
-        self.tx.add(OrganizationMember(organization_id=organization.id, account_id=self.account_id, role=OWNER))
+        self.tx.add(
+            OrganizationMember(
+                organization_id=organization.id, account_id=self.account_id, role=OWNER, joined="created"
+            )
+        )
         await self.tx.flush()
         return await self.get(organization.id)
 

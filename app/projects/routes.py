@@ -9,6 +9,7 @@ from app.core.http.schemas import Done
 from app.core.http.strict_requests import own_router
 from app.identity.caller import Person
 from app.identity.transaction import SystemTransaction
+from app.projects.invitation_routes import invitations
 from app.projects.member_routes import organization_members, project_members
 from app.projects.permissions import Developer, Reader, Writer
 from app.projects.repository import OrganizationRepository, ProjectRepository, ProjectRow
@@ -98,5 +99,5 @@ async def delete_organization(organization_id: UUID, caller: Person, tx: SystemT
 
 
 router = APIRouter()
-for part in (projects, project_members, organizations, organization_members):
+for part in (invitations, projects, project_members, organizations, organization_members):
     router.include_router(part)

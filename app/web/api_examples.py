@@ -47,6 +47,8 @@ VALUES: dict[str, object] = {
     "health": "/v1/health",
     "id": MEMORY_ID,
     "input": [{"role": "user", "content": "I am vegetarian."}],
+    "invitation_id": EVENT_ID,
+    "invited_by": "bob@example.com",
     "is_active": True,
     "is_default": True,
     "job_id": EVENT_ID,

@@ -20,6 +20,7 @@ TAGS = [
     {"name": "Accounts", "description": "Sign up, sign in, and manage the signed-in account."},
     {"name": "Projects", "description": "Tenants, and the accounts that may use them."},
     {"name": "Organizations", "description": "Groups of projects, and their members."},
+    {"name": "Invitations", "description": "Invite people to a project or an organization; accept or decline."},
     {"name": "API keys", "description": "Credentials of applications."},
     {"name": "Organizations for mem0 clients", "description": "Organizations and members in mem0's format."},
     {"name": "Projects for mem0 clients", "description": "Projects, settings and members in mem0's format."},

@@ -18,14 +18,16 @@ from app.core.rate_limit import RateLimits, read_limit
 from app.core.resources import Resources
 from app.identity.local.app import create_identity_app
 from app.identity.tokens import Verifier
-from app.projects.provisioning import erase_account_data, provision_account
+from app.projects.provisioning import erase_account_data
 from app.settings import Settings, SignupMode, VectorStore
 from app.wiring.accounts import (
     identity_http,
     instance_secret,
     open_identity_client,
+    open_invitation_mail,
     open_local_identity,
     pepper,
+    provision_by_mode,
     token_issuers,
 )
 from app.wiring.models import (
@@ -73,8 +75,9 @@ async def open_resources(
             key_pepper=pepper(secret),
             identity=open_identity_client(settings, local, http, secret),
             identity_app=identity_app,
-            provision_account=partial(provision_account, database, shared=settings.signup_mode is SignupMode.SHARED),
+            provision_account=provision_by_mode(settings, database),
             erase_account=partial(erase_account_data, database),
+            mail_invitation=open_invitation_mail(settings, local),
             limits=rate_limits(settings, counters),
             short_term=short_term,
             webhook_client=open_webhook_client(settings, stack),

@@ -2,7 +2,10 @@
 
 import base64
 import hashlib
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
+from uuid import UUID
 
 import httpx
 from fastapi import FastAPI
@@ -12,6 +15,7 @@ from app.core.database.database import Database
 from app.core.errors import ConfigurationError
 from app.core.ports import ShortTerm
 from app.identity.jwks import JwksCache
+from app.identity.local.mail.invitation import InvitationLinks
 from app.identity.local.mail.mailer import LogMailer, Mailer, SmtpMailer, SmtpSettings
 from app.identity.local.provider import IdentityProvider, local_issuer, open_provider
 from app.identity.local.security.keys import load_or_create_keys, load_or_create_secret
@@ -19,6 +23,7 @@ from app.identity.local.security.lockout import LockoutLimits
 from app.identity.local.security.passwords import PasswordRules
 from app.identity.local.settings import IdentitySettings
 from app.identity.tokens import Issuer, StaticKeys
+from app.projects.provisioning import provision_account
 from app.settings import NO_ISSUER, Settings, SignupMode
 
 IN_PROCESS_URL = "http://identity.local"
@@ -66,6 +71,14 @@ def open_local_identity(
     return local
 
 
+def provision_by_mode(settings: Settings, database: Database) -> Callable[[UUID, str], Awaitable[None]]:
+    """Supabase decides who may sign up there, so a closed server gives a project only to those who were invited.
+    The built-in provider of a closed server has only the accounts that the operator added."""
+    closed = settings.signup_mode is SignupMode.CLOSED and settings.supabase_url is not None
+    shared = settings.signup_mode is SignupMode.SHARED
+    return partial(provision_account, database, shared=shared, closed=closed)
+
+
 def needs_confirmation(settings: Settings) -> bool:
     return settings.mail_confirm if settings.mail_confirm is not None else settings.smtp_host is not None
 
@@ -84,6 +97,14 @@ def open_mailer(settings: Settings) -> Mailer:
             security=settings.smtp_security,
         )
     )
+
+
+def open_invitation_mail(settings: Settings, local: IdentityProvider | None) -> Callable[[str, UUID, str], None] | None:
+    """Supabase sends no e-mails of ours, so the senders of invitations pass on the tokens."""
+    if local is None or settings.smtp_host is None:
+        return None
+    links = InvitationLinks(site_url=local.settings.site_url, base_url=settings.base_url)
+    return lambda address, invitation_id, token: local.outbox.put(links.mail(address, invitation_id, token))
 
 
 def identity_http(identity_app: FastAPI | None) -> httpx.AsyncClient:

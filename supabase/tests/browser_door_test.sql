@@ -1,7 +1,7 @@
 -- The browser's door: a person who asks Supabase directly, with their own token, sees what is theirs and changes nothing.
 
 begin;
-select plan(15);
+select plan(17);
 
 -- Two people with accounts, each the end user of a project of their own, with a profile, a session, a message and a memory.
 insert into auth.users (instance_id, id, aud, role, email, raw_app_meta_data, raw_user_meta_data, created_at, updated_at)
@@ -66,6 +66,9 @@ select throws_ok($$
     'aaaaaaaa-0000-4000-8000-000000000004', 'a', 'fact', 'planted', 'c')
 $$, '42501', null, 'a memory cannot be planted this way');
 select throws_ok('select 1 from public.organizations', '42501', null, 'organizations are the system''s');
+select throws_ok('select 1 from public.invitations', '42501', null, 'and invitations');
+select throws_ok($$select * from private.address_of('bbbbbbbb-0000-4000-8000-000000000001')$$, '42501', null,
+  'nobody''s address can be looked up');
 
 -- Somebody who says which project they are in is believed only if the server says so: claims are signed.
 set local request.jwt.claims = '{"role": "authenticated", "sub": "cccccccc-0000-4000-8000-000000000001"}';

@@ -1,7 +1,7 @@
 -- The servers' door: the role they log in as can do nothing, until a transaction says for which project it acts.
 
 begin;
-select plan(12);
+select plan(13);
 
 -- Two people with accounts, each the end user of a project of their own, with a profile, a session, a message and a memory.
 insert into auth.users (instance_id, id, aud, role, email, raw_app_meta_data, raw_user_meta_data, created_at, updated_at)
@@ -57,6 +57,7 @@ $$, '23503', null, 'nor pointing into it');
 set local request.jwt.claims = '{"keepsake": {"project_id": "aaaaaaaa-0000-4000-8000-000000000003", "user_id": "somebody"}}';
 select is_empty('select 1 from public.memories', 'pinned to a user, only that user''s');
 select is_empty('select 1 from public.api_keys', 'and never keys');
+select throws_ok('select 1 from public.invitations', '42501', null, 'invitations are the system''s');
 
 set local request.jwt.claims = '';
 select is_empty('select 1 from public.memories', 'claims that are empty, as after a commit, show nothing');

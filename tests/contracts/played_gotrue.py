@@ -26,6 +26,8 @@ class PlayedGoTrue:
         body = json.loads(request.content) if request.content else {}
         if path.startswith("admin/users"):
             return self._administer(request, path.removeprefix("admin/users").strip("/"), body)
+        if path == "settings":
+            return httpx.Response(200, json={"mailer_autoconfirm": self.autoconfirm})
         name = path if path != "token" else str(request.url.params["grant_type"])
         if name in ("user", "logout"):
             return self._as_person(request, body)

@@ -236,3 +236,11 @@ async def test_deleting_an_unknown_account_is_404(identity: Identity) -> None:
 async def test_page_after_the_last_is_empty(identity: Identity) -> None:
     assert await identity.admin_list(100_000, 100) == []
     assert await identity.admin_find(new_email()) is None
+
+
+async def test_provider_without_confirmation_says_so(identity: Identity) -> None:
+    assert not await identity.confirms_addresses()
+
+
+async def test_provider_with_confirmation_says_so(provided_with_mail: IdentityFixture) -> None:
+    assert await provided_with_mail.identity.confirms_addresses()

@@ -25,6 +25,7 @@ from tests.conftest import MakeKey, SignUp
 from tests.e2e.loopback import with_failing_embedder
 from tests.e2e.mem0_python import ALICE, Mem0, close, connect_client
 from tests.loopback import serve_on_loopback
+from tests.members import accept
 
 HERE = Path(__file__).parent
 CITY = {"home_city": "Rome"}
@@ -82,8 +83,11 @@ async def test_older_calls_behave_the_same(mem0: Mem0) -> None:
 
 
 async def test_members_can_be_added_changed_and_removed(mem0: Mem0, sign_up: SignUp) -> None:
-    email = (await sign_up()).email
-    assert "message" in await mem0("project.add_member", email, "READER")
+    person = await sign_up()
+    email = person.email
+    added = await mem0("project.add_member", email, "READER")
+    assert "message" in added
+    assert (await accept(person, added["invitation_id"], added["token"])).status_code == 200
     with pytest.raises(ValidationError, match="already a member") as twice:
         await mem0("project.add_member", email, "READER")
     assert twice.value.error_code == "HTTP_409"

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from app.core.http.body_limits import MAX_BYTES_WITHOUT_CALLER, MAX_VALUES
 from app.core.resources import Resources
 from app.main import create_app
-from tests.conftest import PASSWORD, MakeKey, open_client
+from tests.conftest import PASSWORD, MakeKey, SignUp, open_client
 from tests.core.test_rate_limit import RecordingCounters, limits_of
 
 ADD = "/v3/memories/add/"
@@ -69,6 +69,15 @@ async def test_caller_is_resolved_and_counted_once(resources: Resources, make_ke
     holder = await make_key()
     async with open_client(app, holder.key) as client:
         assert (await client.post(ADD, json=add_body())).status_code == 200
+    assert len([key for key in counted if key.startswith("user:")]) == 1
+
+
+async def test_account_is_resolved_and_counted_once(resources: Resources, sign_up: SignUp) -> None:
+    """For routes that concern no project."""
+    counted: list[str] = []
+    app = create_app(dataclasses.replace(resources, limits=limits_of(RecordingCounters(counted))))
+    async with open_client(app, (await sign_up()).tokens["access_token"]) as client:
+        assert (await client.patch("/v1/auth/me", json={"metadata": {"colour": "blue"}})).status_code == 200
     assert len([key for key in counted if key.startswith("user:")]) == 1
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from app.core.resources import Resources
 from app.projects.provisioning import erase_account_data
 from tests.conftest import SignUp
+from tests.members import add_member
 from tests.rows import TABLES_OF_A_PROJECT, Corner, fill_in, make_project
 
 SELECT_TABLES_WITH_USERS_SQL = text(
@@ -50,8 +51,7 @@ async def test_account_erasure_removes_all_rows_of_an_end_user_in_other_projects
 
 async def test_account_deletion_removes_its_memories_in_another_project(sign_up: SignUp) -> None:
     owner, member_account = await sign_up(), await sign_up()
-    member = {"email": member_account.email, "role": "USER"}
-    assert (await owner.client.post(f"/v1/projects/{owner.project_id}/members", json=member)).status_code == 201
+    await add_member(owner.client, f"/v1/projects/{owner.project_id}/members", member_account, "USER")
     there = {"X-Project-Id": str(owner.project_id)}
     message = {"messages": "I live in Rome", "infer": False}
     assert (await member_account.client.post("/v3/memories/add/", json=message, headers=there)).status_code == 200

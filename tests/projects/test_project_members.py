@@ -5,8 +5,7 @@ import pytest
 from fastapi import FastAPI
 
 from tests.conftest import SignedUp, open_client
-
-UNKNOWN_EMAIL = "unknown@example.com"
+from tests.members import add_member, invite
 
 
 async def members(client: httpx.AsyncClient, project: str) -> dict[str, tuple[str, bool]]:
@@ -15,9 +14,7 @@ async def members(client: httpx.AsyncClient, project: str) -> dict[str, tuple[st
 
 
 async def test_organization_members_are_listed_as_inherited(owner: SignedUp, other: SignedUp, project: str) -> None:
-    added = await owner.client.post(f"{project}/members", json={"email": other.email, "role": "USER"})
-    assert added.status_code == 201
-    assert added.json()["email"] == other.email
+    await add_member(owner.client, f"{project}/members", other, "USER")
     assert await members(owner.client, project) == {
         str(owner.account_id): ("OWNER", True),
         str(other.account_id): ("USER", False),
@@ -25,14 +22,14 @@ async def test_organization_members_are_listed_as_inherited(owner: SignedUp, oth
 
 
 async def test_strongest_role_applies(owner: SignedUp, other: SignedUp, project: str, organization: str) -> None:
-    await owner.client.post(f"{project}/members", json={"email": other.email, "role": "USER"})
-    await owner.client.post(f"{organization}/members", json={"email": other.email, "role": "READER"})
+    await add_member(owner.client, f"{project}/members", other, "USER")
+    await add_member(owner.client, f"{organization}/members", other, "READER")
     assert (await members(owner.client, project))[str(other.account_id)] == ("READER", False)
     assert (await other.client.get(project)).json()["role"] == "READER"
 
 
 @pytest.mark.parametrize("route", ["organization", "project", "mem0's organization", "mem0's project"])
-async def test_added_member_has_an_own_project_first(
+async def test_invited_member_has_an_own_project_first(
     route: str, owner: SignedUp, organization: str, project: str, anonymous: httpx.AsyncClient, app: FastAPI
 ) -> None:
     body = {"email": f"{uuid.uuid4().hex}@example.com", "password": "correct horse"}
@@ -41,9 +38,10 @@ async def test_added_member_has_an_own_project_first(
     where = {"organization": organization, "project": project, "mem0's organization": theirs.rstrip("/")}
     slash = "/" if route.startswith("mem0") else ""
     path = where.get(route, f"{theirs}projects/{owner.project_id}") + f"/members{slash}"
-    added = await owner.client.post(path, json={"email": body["email"], "role": "READER"})
-    assert added.status_code == 201, added.text
+    invitation, secret = await invite(owner.client, path, body["email"])
     async with open_client(app, token) as newcomer:
+        answer = await newcomer.post(f"/v1/invitations/{invitation}/accept", json={"token": secret})
+        assert answer.status_code == 200, answer.text
         first = (await newcomer.get("/v1/ping/")).json()["project_id"]
         assert first != str(owner.project_id)
         assert len((await newcomer.get("/v1/projects")).json()["results"]) == 2
@@ -51,7 +49,7 @@ async def test_added_member_has_an_own_project_first(
 
 @pytest.mark.parametrize("role", ["OWNER", "READER", "USER"])
 async def test_role_change_acts_immediately(role: str, owner: SignedUp, other: SignedUp, project: str) -> None:
-    await owner.client.post(f"{project}/members", json={"email": other.email, "role": "READER"})
+    await add_member(owner.client, f"{project}/members", other, "READER")
     changed = await owner.client.patch(f"{project}/members/{other.account_id}", json={"role": role})
     assert changed.json()["role"] == role
     assert (await other.client.get(project)).json()["role"] == role
@@ -60,7 +58,7 @@ async def test_role_change_acts_immediately(role: str, owner: SignedUp, other: S
 
 
 async def test_member_removal_acts_immediately(owner: SignedUp, other: SignedUp, project: str) -> None:
-    await owner.client.post(f"{project}/members", json={"email": other.email})
+    await add_member(owner.client, f"{project}/members", other)
     here = {"X-Project-Id": str(owner.project_id)}
     assert (await other.client.get("/v1/projects", headers=here)).status_code == 200
     assert (await owner.client.delete(f"{project}/members/{other.account_id}")).status_code == 200
@@ -70,7 +68,7 @@ async def test_member_removal_acts_immediately(owner: SignedUp, other: SignedUp,
 
 @pytest.mark.parametrize("role", ["OWNER", "READER", "USER"])
 async def test_project_member_can_leave(role: str, owner: SignedUp, other: SignedUp, project: str) -> None:
-    await owner.client.post(f"{project}/members", json={"email": other.email, "role": role})
+    await add_member(owner.client, f"{project}/members", other, role)
     assert (await other.client.delete(f"{project}/members/{other.account_id}")).status_code == 200
     assert (await other.client.get(project)).status_code == 404
 
@@ -82,16 +80,14 @@ async def test_inherited_membership_can_only_be_changed_in_the_organization(owne
         assert "organization" in response.json()["detail"]
 
 
-async def test_project_member_cannot_be_added_twice_or_without_an_account(
-    owner: SignedUp, other: SignedUp, project: str
-) -> None:
-    for email, expected in ((other.email, 201), (other.email, 409), (UNKNOWN_EMAIL, 404)):
-        response = await owner.client.post(f"{project}/members", json={"email": email})
-        assert response.status_code == expected
+async def test_project_member_cannot_be_invited_again(owner: SignedUp, other: SignedUp, project: str) -> None:
+    await add_member(owner.client, f"{project}/members", other)
+    refused = await owner.client.post(f"{project}/members", json={"email": other.email})
+    assert (refused.status_code, "already a member" in refused.json()["detail"]) == (409, True)
 
 
 async def test_readers_and_end_users_cannot_change_members(owner: SignedUp, other: SignedUp, project: str) -> None:
-    await owner.client.post(f"{project}/members", json={"email": other.email, "role": "READER"})
+    await add_member(owner.client, f"{project}/members", other, "READER")
     assert set(await members(other.client, project)) == {str(owner.account_id), str(other.account_id)}
     for role in ("READER", "USER"):
         await owner.client.patch(f"{project}/members/{other.account_id}", json={"role": role})
@@ -119,8 +115,7 @@ async def test_members_of_other_projects_are_404(owner: SignedUp, other: SignedU
 async def test_key_with_all_scopes_can_manage_members(client: httpx.AsyncClient, other: SignedUp) -> None:
     [own] = (await client.get("/v1/projects")).json()["results"]
     project = f"/v1/projects/{own['id']}"
-    added = await client.post(f"{project}/members", json={"email": other.email, "role": "USER"})
-    assert added.status_code == 201
+    await add_member(client, f"{project}/members", other, "USER")
     assert (await members(client, project))[str(other.account_id)] == ("USER", False)
     assert (await client.delete(f"{project}/members/{other.account_id}")).status_code == 200
 

@@ -7,6 +7,7 @@ from app.core.database.database import Database
 from app.core.errors import NotFound
 from app.projects.repository import SettingsRepository
 from tests.conftest import SignedUp
+from tests.members import add_member
 
 
 async def names(client: httpx.AsyncClient) -> list[str]:
@@ -39,7 +40,7 @@ async def test_project_creation_requires_an_owner_of_the_organization(
 ) -> None:
     body = {"name": "Mine", "organization_id": organization.rpartition("/")[2]}
     assert (await other.client.post("/v1/projects", json=body)).status_code == 404
-    await owner.client.post(f"{organization}/members", json={"email": other.email, "role": "READER"})
+    await add_member(owner.client, f"{organization}/members", other, "READER")
     refused = await other.client.post("/v1/projects", json=body)
     assert refused.status_code == 403
     assert "owner" in refused.json()["detail"]
@@ -85,7 +86,7 @@ async def test_owner_can_change_a_project_while_acting_in_another(
     owner: SignedUp, other: SignedUp, project: str
 ) -> None:
     """The role in the current project does not limit the rights in other projects."""
-    await owner.client.post(f"{project}/members", json={"email": other.email, "role": "READER"})
+    await add_member(owner.client, f"{project}/members", other, "READER")
     here = {"X-Project-Id": str(owner.project_id)}
     own = f"/v1/projects/{other.project_id}"
     assert (await other.client.patch(own, json={"name": "Mine"}, headers=here)).status_code == 200
@@ -100,7 +101,7 @@ async def test_project_of_others_is_404(owner: SignedUp, other: SignedUp, projec
 
 
 async def test_reader_can_read_a_project_but_not_change_it(owner: SignedUp, other: SignedUp, project: str) -> None:
-    await owner.client.post(f"{project}/members", json={"email": other.email, "role": "READER"})
+    await add_member(owner.client, f"{project}/members", other, "READER")
     assert (await other.client.get(project)).json()["role"] == "READER"
     assert (await other.client.patch(project, json={"name": "Mine"})).status_code == 403
     assert (await other.client.delete(project)).status_code == 403
@@ -108,7 +109,7 @@ async def test_reader_can_read_a_project_but_not_change_it(owner: SignedUp, othe
 
 async def test_end_user_sees_only_the_name_of_a_project(owner: SignedUp, other: SignedUp, project: str) -> None:
     await owner.client.patch(project, json={"description": "For us only"})
-    await owner.client.post(f"{project}/members", json={"email": other.email, "role": "USER"})
+    await add_member(owner.client, f"{project}/members", other, "USER")
     seen = (await other.client.get(project)).json()
     assert (seen["name"], seen["role"]) == ("My project", "USER")
     assert (seen["description"], seen["organization_id"]) == (None, None)
@@ -116,7 +117,7 @@ async def test_end_user_sees_only_the_name_of_a_project(owner: SignedUp, other: 
 
 
 async def test_end_user_cannot_create_organizations(owner: SignedUp, other: SignedUp, project: str) -> None:
-    await owner.client.post(f"{project}/members", json={"email": other.email, "role": "USER"})
+    await add_member(owner.client, f"{project}/members", other, "USER")
     here = {"X-Project-Id": str(owner.project_id)}
     refused = await other.client.post("/v1/organizations", json={"name": "Mine"}, headers=here)
     assert refused.status_code == 403

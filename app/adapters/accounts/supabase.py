@@ -196,6 +196,19 @@ class GoTrueIdentity:
         with _translate_errors():
             yield client
 
+    async def confirms_addresses(self) -> bool:
+        """The client of the package has no method for this public route."""
+        try:
+            response = await self._http.get(f"{self._url}/settings", headers={"apikey": self._publishable_key})
+            if response.status_code != 200:
+                raise provider_unavailable(response.headers)
+            found: object = response.json().get("mailer_autoconfirm")
+        except httpx.TransportError:
+            raise provider_unavailable({}) from None
+        except (ValueError, AttributeError):
+            raise invalid_response() from None
+        return found is False
+
     @asynccontextmanager
     async def _admin_client(self) -> AsyncIterator[AsyncGoTrueClient]:
         if self._secret_key is None:

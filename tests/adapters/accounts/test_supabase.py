@@ -589,3 +589,28 @@ async def test_shared_connections_stay_open(gotrue: GoTrueIdentity, http: httpx.
 async def test_closed_connections_are_an_unavailable_provider(gotrue: GoTrueIdentity, http: httpx.AsyncClient) -> None:
     await http.aclose()
     assert (await refused(gotrue.sign_in("a@b.co", "pw"))).status == 503
+
+
+@respx.mock
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (httpx.ConnectError("refused"), 503),
+        (httpx.Response(500, text="down"), 503),
+        (httpx.Response(200, text="<html>"), 502),
+        (httpx.Response(200, json=[]), 502),
+    ],
+)
+async def test_settings_that_cannot_be_read_are_an_error(
+    answer: httpx.Response | Exception, status: int, gotrue: GoTrueIdentity
+) -> None:
+    respx.get(url__regex=r".*/auth/v1/settings$").mock(side_effect=[answer])
+    with pytest.raises(AppError) as refused:
+        await gotrue.confirms_addresses()
+    assert refused.value.status == status
+
+
+@respx.mock
+async def test_settings_without_the_field_mean_that_addresses_are_not_confirmed(gotrue: GoTrueIdentity) -> None:
+    respx.get(url__regex=r".*/auth/v1/settings$").mock(return_value=httpx.Response(200, json={}))
+    assert not await gotrue.confirms_addresses()

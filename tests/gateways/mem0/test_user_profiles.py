@@ -17,6 +17,7 @@ from mem0.exceptions import MemoryNotFoundError, RateLimitError, ValidationError
 from app.core.resources import Resources
 from app.worker import run_jobs
 from tests.conftest import KeyHolder, SignUp
+from tests.members import add_member
 
 SCHEMA = {
     "type": "object",
@@ -367,10 +368,7 @@ async def test_end_user_sees_only_the_own_profile(
     await enable(mem0_client)
     person = await sign_up()
     mine = str(person.account_id)
-    member = {"email": person.email, "role": "USER"}
-    assert (
-        await key_holder.client.post(f"/v1/projects/{key_holder.project_id}/members", json=member)
-    ).status_code == 201
+    await add_member(key_holder.client, f"/v1/projects/{key_holder.project_id}/members", person, "USER")
     person.client.headers["X-Project-Id"] = str(key_holder.project_id)
     await store(mem0_client, "I live in Rome", mine, metadata=CITY)
     await store(mem0_client, "I live in Rome", "anna", metadata=CITY)

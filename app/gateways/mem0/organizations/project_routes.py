@@ -14,12 +14,14 @@ from app.core.resources import ResourcesDep
 from app.gateways.mem0.errors import ERROR_RESPONSES, Mem0Route
 from app.gateways.mem0.organizations.members import (
     change_member,
+    invite_member,
     list_all_members,
     list_members_without_check,
     remove_member,
 )
 from app.gateways.mem0.organizations.routes import MAX_LISTED, get_visible_organization
 from app.gateways.mem0.organizations.schemas import (
+    MemberAdded,
     MemberInput,
     MemberList,
     ProjectCreated,
@@ -29,6 +31,7 @@ from app.gateways.mem0.organizations.schemas import (
 from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
 from app.identity.transaction import SystemTransaction
+from app.projects.invitation_repository import InvitationTarget
 from app.projects.member_repository import ProjectMemberRepository
 from app.projects.models import OrganizationMember, Project
 from app.projects.permissions import MemberWriter, Reader, Writer
@@ -195,9 +198,9 @@ async def delete_mem0_project(
 async def list_mem0_project_members(
     organization_id: UUID, project_id: UUID, caller: Reader, tx: SystemTransaction
 ) -> MemberList:
-    """Lists the members of a project, including those of its organization."""
-    await get_administered_project(tx, caller, organization_id, project_id)
-    return await list_all_members(ProjectMemberRepository(tx, caller, project_id))
+    """Lists the members of a project, including those of its organization. Owners also see pending members."""
+    project = await get_administered_project(tx, caller, organization_id, project_id)
+    return await list_all_members(ProjectMemberRepository(tx, caller, project_id), project.role)
 
 
 @router.post("/{project_id}/members/", status_code=201)
@@ -206,20 +209,20 @@ async def add_mem0_project_member(
     project_id: UUID,
     body: MemberInput,
     caller: MemberWriter,
-    tx: SystemTransaction,
     resources: ResourcesDep,
-) -> Done:
-    """Adds an account to a project by its e-mail address."""
-    await get_administered_project(tx, caller, organization_id, project_id)
-    await ProjectMemberRepository(tx, caller, project_id).add(body.email, body.role, shared=resources.config.shared)
-    return Done(message="User added to the project successfully.")
+) -> MemberAdded:
+    """Invites a person to a project by e-mail address. They are a pending member until they accept."""
+    async with resources.database.system() as tx:
+        await get_administered_project(tx, caller, organization_id, project_id)
+    target = InvitationTarget(project_id=project_id)
+    return await invite_member(resources, caller, target, body, "User added to the project successfully.")
 
 
 @router.put("/{project_id}/members/")
 async def update_mem0_project_member(
     organization_id: UUID, project_id: UUID, body: MemberInput, caller: MemberWriter, tx: SystemTransaction
 ) -> Done:
-    """Changes the role of a member."""
+    """Changes the role of a member or of a pending member."""
     await get_administered_project(tx, caller, organization_id, project_id)
     await change_member(ProjectMemberRepository(tx, caller, project_id), body)
     return Done(message="User role updated successfully.")
@@ -229,7 +232,7 @@ async def update_mem0_project_member(
 async def delete_mem0_project_member(
     organization_id: UUID, project_id: UUID, email: EmailStr, caller: MemberWriter, tx: SystemTransaction
 ) -> Done:
-    """Removes a member, named by e-mail address."""
+    """Removes a member, named by e-mail address, or withdraws the invitation of a pending member."""
     await get_administered_project(tx, caller, organization_id, project_id)
     await remove_member(ProjectMemberRepository(tx, caller, project_id), email)
     return Done(message="User removed from project successfully.")

@@ -11,8 +11,9 @@ from app.core.errors import NotFound
 from app.core.http.schemas import Done
 from app.core.resources import ResourcesDep
 from app.gateways.mem0.errors import ERROR_RESPONSES, Mem0Route
-from app.gateways.mem0.organizations.members import change_member, list_all_members, remove_member
+from app.gateways.mem0.organizations.members import change_member, invite_member, list_all_members, remove_member
 from app.gateways.mem0.organizations.schemas import (
+    MemberAdded,
     MemberEmail,
     MemberInput,
     MemberList,
@@ -22,6 +23,7 @@ from app.gateways.mem0.organizations.schemas import (
 )
 from app.identity.caller import Caller, Person
 from app.identity.transaction import SystemTransaction
+from app.projects.invitation_repository import InvitationTarget
 from app.projects.member_repository import OrganizationMemberRepository
 from app.projects.models import Organization
 from app.projects.permissions import Developer, Reader
@@ -97,26 +99,25 @@ async def delete_mem0_organization(organization_id: UUID, caller: Person, tx: Sy
 
 @router.get("/{organization_id}/members/")
 async def list_mem0_organization_members(organization_id: UUID, caller: Person, tx: SystemTransaction) -> MemberList:
-    """Lists the members of an organization."""
-    return await list_all_members(OrganizationMemberRepository(tx, caller, organization_id))
+    """Lists the members of an organization. Owners also see pending members."""
+    organization = await OrganizationRepository(tx, caller).get(organization_id)
+    return await list_all_members(OrganizationMemberRepository(tx, caller, organization_id), organization.role)
 
 
 @router.post("/{organization_id}/members/", status_code=201)
 async def add_mem0_organization_member(
-    organization_id: UUID, body: MemberInput, caller: Person, tx: SystemTransaction, resources: ResourcesDep
-) -> Done:
-    """Adds an account by its e-mail address. It gets access to all projects of the organization."""
-    await OrganizationMemberRepository(tx, caller, organization_id).add(
-        body.email, body.role, shared=resources.config.shared
-    )
-    return Done(message="User added to the organization.")
+    organization_id: UUID, body: MemberInput, caller: Person, resources: ResourcesDep
+) -> MemberAdded:
+    """Invites a person by e-mail address. They are a pending member until they accept."""
+    target = InvitationTarget(organization_id=organization_id)
+    return await invite_member(resources, caller, target, body, "User added to the organization.")
 
 
 @router.put("/{organization_id}/members/")
 async def update_mem0_organization_member(
     organization_id: UUID, body: MemberInput, caller: Person, tx: SystemTransaction
 ) -> Done:
-    """Changes the role of a member."""
+    """Changes the role of a member or of a pending member."""
     await change_member(OrganizationMemberRepository(tx, caller, organization_id), body)
     return Done(message="User role updated successfully.")
 
@@ -125,6 +126,6 @@ async def update_mem0_organization_member(
 async def delete_mem0_organization_member(
     organization_id: UUID, body: MemberEmail, caller: Person, tx: SystemTransaction
 ) -> Done:
-    """Removes a member, named by e-mail address in the body."""
+    """Removes a member, named by e-mail address in the body, or withdraws the invitation of a pending member."""
     await remove_member(OrganizationMemberRepository(tx, caller, organization_id), body.email)
     return Done(message="User removed from organization successfully.")

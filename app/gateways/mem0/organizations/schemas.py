@@ -1,7 +1,7 @@
 """Organizations, projects and members as mem0's clients send and expect them. Ids are strings."""
 
 import datetime as dt
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, EmailStr, Field, StringConstraints
 
@@ -90,6 +90,16 @@ class MemberDetails(BaseModel):
     username: str
     email: str
     role: str
+    status: Literal["active", "pending"] = Field("active", description="A pending member was invited and has no id.")
+
+
+class MemberAdded(BaseModel):
+    message: str
+    status: Literal["pending"] = Field("pending", description="The person becomes a member when they accept.")
+    invitation_id: str
+    token: str | None = Field(
+        description="Shown only once, and only if the server sends no e-mails: pass it on to the invited person."
+    )
 
 
 class MemberList(BaseModel):

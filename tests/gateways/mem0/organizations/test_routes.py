@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from functools import partial
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from mem0.exceptions import AuthenticationError, MemoryNotFoundError, Validation
 from app.identity.scopes import EVERYTHING
 from tests.conftest import MakeKey, SignedUp, SignUp, open_client
 from tests.gateways.mem0.conftest import Connect
+from tests.members import accept, add_member, invite
 
 ORGS = "/api/v1/orgs/organizations/"
 
@@ -121,10 +123,9 @@ async def test_key_creates_projects_only_if_its_creator_owns_the_organization(
 
     for where, role in ((f"{project}members/", "OWNER"), (projects.replace("projects/", "members/"), "READER")):
         person = await sign_up()
-        assert (await owner.client.post(where, json={"email": person.email, "role": role})).status_code == 201
+        await add_member(owner.client, where, person, role)
         if role == "READER":
-            both = {"email": person.email, "role": "OWNER"}
-            assert (await owner.client.post(f"{project}members/", json=both)).status_code == 201
+            await add_member(owner.client, f"{project}members/", person, "OWNER")
         async with await open_key(app, person, owner.project_id) as key:
             refused = await key.post(projects, json={"name": "Shop"})
         assert (refused.status_code, "owner of the organization" in refused.text) == (403, True), refused.text
@@ -133,9 +134,10 @@ async def test_key_creates_projects_only_if_its_creator_owns_the_organization(
 
 async def test_client_manages_members(mem0_client: MemoryClient, sign_up: SignUp) -> None:
     colleague = await sign_up()
-    await asyncio.to_thread(mem0_client.project.add_member, colleague.email, "READER")
+    added = await asyncio.to_thread(mem0_client.project.add_member, colleague.email, "READER")
+    assert (await accept(colleague, added["invitation_id"], added["token"])).status_code == 200
     [member] = (await asyncio.to_thread(mem0_client.project.get_members))["members"]
-    assert (member["username"], member["role"]) == (colleague.email, "READER")
+    assert (member["username"], member["role"], member["status"]) == (colleague.email, "READER", "active")
     with pytest.raises(ValidationError, match="already a member"):
         await asyncio.to_thread(mem0_client.project.add_member, colleague.email, "READER")
     await asyncio.to_thread(mem0_client.project.update_member, colleague.email, "OWNER")
@@ -145,9 +147,47 @@ async def test_client_manages_members(mem0_client: MemoryClient, sign_up: SignUp
     assert await asyncio.to_thread(mem0_client.project.get_members) == {"members": []}
 
 
-async def test_unknown_address_cannot_become_a_member(mem0_client: MemoryClient) -> None:
-    with pytest.raises(MemoryNotFoundError, match="must sign up first"):
-        await asyncio.to_thread(mem0_client.project.add_member, "never.signed.up@example.com", "READER")
+@pytest.mark.parametrize("known", [True, False])
+async def test_client_manages_pending_members_with_and_without_an_account(
+    mem0_client: MemoryClient, sign_up: SignUp, known: bool
+) -> None:
+    email = (await sign_up()).email if known else f"{uuid.uuid4().hex}@example.com"
+    added = await asyncio.to_thread(mem0_client.project.add_member, email, "READER")
+    assert (added["message"], added["status"]) == ("User added to the project successfully.", "pending")
+    await asyncio.to_thread(mem0_client.project.update_member, email, "OWNER")
+    [member] = (await asyncio.to_thread(mem0_client.project.get_members))["members"]
+    assert member == {"user_id": "", "username": email, "email": email, "role": "OWNER", "status": "pending"}
+    with pytest.raises(ValidationError, match="pending"):
+        await asyncio.to_thread(mem0_client.project.add_member, email, "READER")
+    await asyncio.to_thread(mem0_client.project.remove_member, email)
+    assert await asyncio.to_thread(mem0_client.project.get_members) == {"members": []}
+
+
+async def test_member_calls_do_not_reveal_who_has_an_account(mem0_client: MemoryClient, sign_up: SignUp) -> None:
+    """Before, the response to an address with an account contained the id of the account."""
+    details = set()
+    for email in ((await sign_up()).email, f"{uuid.uuid4().hex}@example.com"):
+        for call in (partial(mem0_client.project.update_member, role="OWNER"), mem0_client.project.remove_member):
+            with pytest.raises(MemoryNotFoundError) as refused:
+                await asyncio.to_thread(call, email=email)
+            details.add(str(refused.value))
+    assert len(details) == 1
+
+
+async def test_only_callers_who_manage_members_see_pending_ones(
+    owner: SignedUp, project: str, sign_up: SignUp, app: FastAPI
+) -> None:
+    reader, invited = await sign_up(), f"{uuid.uuid4().hex}@example.com"
+    await add_member(owner.client, f"{project}members/", reader)
+    await invite(owner.client, f"{project}members/", invited)
+    key = await owner.client.post("/v1/api-keys", json={"name": "reads", "scopes": ["projects:read"]})
+    async with open_client(app, key.json()["key"]) as reads:
+        for client in (reader.client, reads):
+            listed = await client.get(f"{project}members/")
+            assert (listed.status_code, invited in listed.text) == (200, False)
+    assert invited in (await owner.client.get(f"{project}members/")).text
+    refused = await reader.client.put(f"{project}members/", json={"email": invited, "role": "READER"})
+    assert refused.status_code == 403
 
 
 async def test_organization_is_created_with_members_and_deleted(owner: SignedUp, sign_up: SignUp) -> None:
@@ -156,7 +196,7 @@ async def test_organization_is_created_with_members_and_deleted(owner: SignedUp,
     assert (await owner.client.get(organization)).json()["name"] == "Firm"
     assert {each["name"] for each in (await owner.client.get(ORGS)).json()} >= {"Firm"}
     member = {"email": colleague.email, "role": "READER"}
-    assert (await owner.client.post(f"{organization}members/", json=member)).status_code == 201
+    await add_member(owner.client, f"{organization}members/", colleague)
     changed = await owner.client.put(f"{organization}members/", json={**member, "role": "OWNER"})
     assert changed.json()["message"]
     found = (await owner.client.get(f"{organization}members/")).json()["members"]
