@@ -49,11 +49,11 @@ class Attacker:
                         await writer.drain()
                         self.outcomes[await read_status(reader)] += 1
                         await asyncio.sleep(pause)
+            except TimeoutError:
+                self.outcomes["no answer"] += 1
             except (OSError, asyncio.IncompleteReadError):
                 self.outcomes["connection closed"] += 1
                 await asyncio.sleep(max(pause, 0.05))
-            except TimeoutError:
-                self.outcomes["no answer"] += 1
 
 
 async def read_status(reader: asyncio.StreamReader) -> str:

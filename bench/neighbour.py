@@ -43,15 +43,29 @@ KEYS, PROJECTS = 40, 20
 # ---------------------------------------------------------------- processes
 
 
+@dataclass(frozen=True)
+class Child:
+    pid: int
+    line: str
+    """The first line of its output that says it is ready."""
+
+
+@dataclass(frozen=True)
+class Server:
+    pid: int
+    port: int
+    folder: Path
+
+
 @contextmanager
-def running(command: list[str], cwd: Path, ready: str, **settings: str) -> Iterator[str]:
-    """Starts the command, and gives the first line of its output that contains `ready`."""
+def running(command: list[str], cwd: Path, ready: str, **settings: str) -> Iterator[Child]:
+    """Starts the command, and waits until a line of its output contains `ready`."""
     with tempfile.NamedTemporaryFile("r", prefix="keepsake-bench-") as log:
         environment = {**os.environ, **settings}
         with Path(log.name).open("w") as output:
             child = subprocess.Popen(command, cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT)
         try:
-            yield wait_for_line(child, log.name, ready)
+            yield Child(child.pid, wait_for_line(child, log.name, ready))
         finally:
             child.terminate()
             child.wait()
@@ -67,17 +81,18 @@ def wait_for_line(child: "subprocess.Popen[bytes]", log: str, ready: str) -> str
 
 
 @contextmanager
-def serving(checkout: Path) -> Iterator[int]:
-    """The port of a server on a new data folder, with a model."""
-    python = sys.executable
+def serving(checkout: Path, **settings: str) -> Iterator[Server]:
+    """A server on a new data folder, with a model."""
     with (
         tempfile.TemporaryDirectory(prefix="keepsake-bench-") as folder,
-        running([python, "-m", "bench.model"], ROOT, "") as model,
+        running([sys.executable, "-m", "bench.model"], ROOT, "") as model,
     ):
-        settings = {"LLM_BASE_URL": f"http://127.0.0.1:{model}/v1", "LLM_API_KEY": "key", "DATA_DIR": folder}
-        settings |= {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO", "WEBHOOK_ALLOW_PRIVATE": "true"}
-        with running([python, "-m", "app", "serve", "--port", "0"], checkout, '"serving"', **settings) as line:
-            yield int(json.loads(line)["address"].rpartition(":")[2])
+        model_settings = {"LLM_BASE_URL": f"http://127.0.0.1:{model.line}/v1", "LLM_API_KEY": "key"}
+        settings = {**model_settings, "DATA_DIR": folder, "LOG_FORMAT": "json", **settings}
+        command = [sys.executable, "-m", "app", "serve", "--port", "0"]
+        with running(command, checkout, '"serving"', **settings) as child:
+            address: str = json.loads(child.line)["address"]
+            yield Server(child.pid, int(address.rpartition(":")[2]), Path(folder))
 
 
 # ---------------------------------------------------------------- accounts
@@ -226,7 +241,8 @@ class Measured:
 
 async def measure(attack: str, checkout: Path, seconds: float, rounds: int) -> Measured:
     measured = Measured()
-    with serving(checkout) as port:
+    with serving(checkout, WEBHOOK_ALLOW_PRIVATE="true") as server:
+        port = server.port
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             keys = await create_attacker(client)
             if attack == "13":

@@ -16,7 +16,7 @@ For load from a process of its own: `python -m tests.model_server` prints its ad
 with 5 % errors, until it is interrupted.
 
 Behaviours: Says, Facts, Raw (any text: malformed JSON, fenced JSON), Refuses, Fails, Hangs, Drops, Randomly, Held,
-Decides (a function of the request).
+Decides (a function of the request), Sends (any bytes, once or without end).
 """
 
 import asyncio
@@ -108,13 +108,22 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Sends:
+    """Any bytes under any content type, again and again until the client disconnects if `endless`."""
+
+    body: bytes
+    kind: str = "application/json"
+    endless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Decides:
     """Chooses a behaviour for each request."""
 
     choose: "Callable[[Sent], Behaviour]"
 
 
-Behaviour = Says | Refuses | Fails | Hangs | Drops | Randomly | Held | Decides
+Behaviour = Says | Refuses | Fails | Hangs | Drops | Randomly | Held | Sends | Decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +271,8 @@ class ModelServer:
             await answer_json(send, {"error": chosen.error}, chosen.status, chosen.retry_after)
         elif isinstance(chosen, Hangs | Drops):
             await self._break_off(chosen, sent, receive, send)
+        elif isinstance(chosen, Sends):
+            await send_bytes(chosen, receive, send)
         elif streamed:
             await self._stream(chosen, sent, receive, send)
         else:
@@ -298,6 +309,16 @@ class ModelServer:
             gone.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await gone
+
+
+async def send_bytes(chosen: Sends, receive: Receive, send: Send) -> None:
+    gone = asyncio.create_task(until_gone(receive))
+    await start(send, chosen.kind)
+    while chosen.endless and not gone.done():
+        await send({"type": "http.response.body", "body": chosen.body, "more_body": True})
+        await asyncio.sleep(0.01)
+    await send({"type": "http.response.body", "body": chosen.body})
+    gone.cancel()
 
 
 async def events(chosen: Behaviour, sent: Sent) -> AsyncIterator[dict[str, Any]]:

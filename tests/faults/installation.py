@@ -42,6 +42,7 @@ class Installation:
     worker: "subprocess.Popen[bytes] | None" = None
     kills: list[tuple[float, Victim]] = field(default_factory=list)
     failed_starts: list[str] = field(default_factory=list)
+    starting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def address(self) -> str:
@@ -65,7 +66,8 @@ class Installation:
             await asyncio.to_thread(self.api.wait)
         self.api = launch_server(self.data_dir, "--port", str(self.port), **self.settings)
         kills = len(self.kills)
-        await asyncio.to_thread(self.api.listen)
+        async with self.starting:
+            await asyncio.to_thread(self.api.listen)
         if not self.api.address and len(self.kills) == kills:
             self.failed_starts.append("".join(self.api.output[-3:]))
 
@@ -97,15 +99,20 @@ class Installation:
                 backends = [each for each in self.postmaster().children() if "keepsake_app" in " ".join(each.cmdline())]
                 chance.choice(backends).kill()
 
-    async def stop(self) -> int:
-        """The exit code of the API process."""
+    async def stop(self) -> None:
         if self.worker and self.worker.poll() is None:
             self.worker.send_signal(signal.SIGTERM)
             await asyncio.to_thread(self.worker.wait, 60)
-        assert self.api
-        if self.api.process.poll() is None:
+        if self.api and self.api.process.poll() is None:
             self.api.process.send_signal(signal.SIGTERM)
-        return await asyncio.to_thread(self.api.wait)
+            try:
+                await asyncio.to_thread(self.api.process.wait, 60)
+            except subprocess.TimeoutExpired:
+                self.api.process.send_signal(signal.SIGABRT)  # With PYTHONFAULTHANDLER, it prints where it hangs.
+                await asyncio.to_thread(self.api.wait)
+                raise AssertionError("".join(self.api.output[-60:])) from None
+        if self.api:
+            await asyncio.to_thread(self.api.wait)
 
     def connect(self) -> "psycopg.Connection[tuple[object, ...]]":
         """Postgres as the superuser, to whom row-level security does not apply."""
@@ -127,20 +134,28 @@ async def running_installation(data_dir: Path, *, split: bool, **settings: str) 
     await asyncio.to_thread(data_dir.mkdir, mode=0o700, exist_ok=True)
     if split:
         settings |= {"WORKER": "false", "VECTOR_STORE": "pgvector"}
-    installation = Installation(data_dir, split, settings, port)
+    installation = Installation(data_dir, split, {**settings, "PYTHONFAULTHANDLER": "1"}, port)
     supervisor = asyncio.create_task(installation.supervise())
     try:
         yield installation
     finally:
-        supervisor.cancel()
+        async with installation.starting:
+            supervisor.cancel()
         await asyncio.wait([supervisor])
         await installation.stop()
 
 
-async def wait_until_ready(address: str, seconds: float = 120) -> None:
-    async with asyncio.timeout(seconds), httpx.AsyncClient(base_url=address, timeout=5) as client:
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if (await client.get("/v1/ready")).status_code == 200:
+async def wait_until_ready(installation: Installation, seconds: float = 120) -> None:
+    answer, until = "", time.monotonic() + seconds
+    async with httpx.AsyncClient(base_url=installation.address, timeout=5) as client:
+        while time.monotonic() < until:
+            try:
+                response = await client.get("/v1/ready")
+                if response.status_code == 200:
                     return
+                answer = response.text
+            except httpx.TransportError as error:
+                answer = repr(error)
             await asyncio.sleep(0.2)
+    output = installation.api.output[-20:] if installation.api else []
+    raise AssertionError(f"not ready after {seconds:.0f} s: {answer}\n{''.join(output)}")

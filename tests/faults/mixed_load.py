@@ -26,15 +26,23 @@ def fact_of(code: str) -> str:
     return f"{FACTS[int(code, 16) % len(FACTS)]} (fact {code})"
 
 
+def last_message(sent: Sent) -> str:
+    """Empty if the server was killed while it sent the request."""
+    messages = sent.body.get("messages") or [{}]
+    return str(messages[-1].get("content", ""))
+
+
+def new_messages(sent: Sent) -> str:
+    return last_message(sent).split("## New Messages")[-1].split("## Observation Date")[0]
+
+
 def extract_facts(sent: Sent) -> Behaviour:
     """One fact for each note in the new messages, in other words, and none for what the prompt says besides."""
-    prompt = str(sent.body["messages"][-1]["content"])
-    new = prompt.split("## New Messages")[-1].split("## Observation Date")[0]
-    return Facts(*(fact_of(code) for code in dict.fromkeys(CODE.findall(new))))
+    return Facts(*(fact_of(code) for code in dict.fromkeys(CODE.findall(new_messages(sent)))))
 
 
 def answer_question(sent: Sent) -> Behaviour:
-    codes = CODE.findall(str(sent.body["messages"][-1]["content"]))
+    codes = CODE.findall(last_message(sent))
     return Says("Understood", f" (answer {codes[-1] if codes else 'none'})")
 
 

@@ -10,7 +10,6 @@ import os
 import random
 import time
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,14 +62,16 @@ async def kill_and_check(data_dir: Path, *, split: bool, kills: int) -> None:
         model.always(EXTRACTION, extraction=True)
         settings = {"LLM_BASE_URL": model.url, "LLM_API_KEY": "key"}
         async with running_installation(data_dir, split=split, **settings) as installation:
+            await wait_until_ready(installation)
             headers = {"Authorization": f"Token {await asyncio.to_thread(installation.create_key)}"}
             async with httpx.AsyncClient(base_url=installation.address, headers=headers, timeout=60) as client:
-                await wait_until_ready(installation.address)
-                expected, watch = Expected(), ReadinessWatch(installation, client)
-                await live_through_kills(installation, client, expected, watch, kills)
-                outcome = await check(installation, client, expected)
-        assert installation.api
-    report(installation, expected, watch, outcome)
+                expected, watch, outcome = Expected(), ReadinessWatch(installation, client), Outcome()
+                try:
+                    await live_through_kills(installation, client, expected, watch, kills)
+                    await check(installation, client, expected, outcome)
+                finally:
+                    report(installation, expected, watch, outcome)
+    assert installation.api
     assert not outcome.lost
     assert not outcome.doubled
     assert not expected.missed
@@ -96,16 +97,15 @@ async def live_through_kills(
     finally:
         stop.set()
         await asyncio.gather(*living)
+        watching.cancel()
+        await asyncio.wait([watching])
     await finish_turns(users[0], expected.turns, FINISH_SECONDS)
-    watching.cancel()
-    with suppress(asyncio.CancelledError):
-        await watching
 
 
 async def wait_for_a_moment(installation: Installation, chance: random.Random) -> None:
     """Most kills meet a working installation, and some meet one that is still starting."""
     if chance.random() < 0.75:
-        await wait_until_ready(installation.address)
+        await wait_until_ready(installation)
         await asyncio.sleep(chance.uniform(0.5, 4))
     else:
         await asyncio.sleep(chance.uniform(0, 2))
@@ -114,10 +114,9 @@ async def wait_for_a_moment(installation: Installation, chance: random.Random) -
 # ---------------------------------------------------------------- the end
 
 
-async def check(installation: Installation, client: httpx.AsyncClient, expected: Expected) -> Outcome:
-    outcome = Outcome()
+async def check(installation: Installation, client: httpx.AsyncClient, expected: Expected, outcome: Outcome) -> None:
     last_kill = installation.kills[-1][0]
-    await wait_until_ready(installation.address)
+    await wait_until_ready(installation)
     with installation.connect() as postgres:
         while time.monotonic() - last_kill < FINISH_SECONDS:
             outcome.left = {str(name): int(str(count)) for name, count in postgres.execute(LEFT_SQL)}
@@ -130,7 +129,6 @@ async def check(installation: Installation, client: httpx.AsyncClient, expected:
         check_events(expected, memories, list(postgres.execute(EVENTS_SQL)), outcome)
         check_turns(expected, list(postgres.execute(MESSAGES_SQL)), outcome)
     await check_searches(client, expected, outcome)
-    return outcome
 
 
 def check_memories(expected: Expected, memories: dict[str, str], outcome: Outcome) -> None:
