@@ -1,10 +1,13 @@
-"""Postgres refuses and ends connections under running workers. Queued jobs are done all the same."""
+"""Postgres refuses and ends connections, or is killed, under running workers. Queued jobs are done all the same."""
 
 import asyncio
+import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NoReturn
 
 import httpx
@@ -38,6 +41,7 @@ class FaultyServer:
     resources: Resources
     client: httpx.AsyncClient
     admin_url: str
+    data_dir: Path
 
     async def execute(self, *statements: str) -> None:
         async with await psycopg.AsyncConnection.connect(self.admin_url, autocommit=True) as admin:
@@ -52,6 +56,11 @@ class FaultyServer:
             yield
         finally:
             await self.execute("alter role keepsake_app login")
+
+    def kill_postgres(self) -> None:
+        """SIGKILL. The server starts it again."""
+        pid = int((self.data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+        os.kill(pid, signal.SIGKILL)
 
     async def add(self, words: str) -> str:
         body = {"messages": [{"role": "user", "content": words}], "user_id": uuid.uuid4().hex}
@@ -100,7 +109,7 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Faul
             )
         async with open_client(create_app(resources), key) as client:
             admin_url = EmbeddedPostgres(folder).url("postgres").replace("+psycopg", "")
-            yield FaultyServer(resources, client, admin_url)
+            yield FaultyServer(resources, client, admin_url, folder)
 
 
 async def test_jobs_are_done_after_workers_lost_their_connections(server: FaultyServer) -> None:
@@ -124,6 +133,16 @@ async def test_jobs_are_done_while_connections_of_the_queue_are_terminated(serve
             events.append(await server.add(f"I own {number} marbles"))
             await server.execute(TERMINATE_QUEUE_SQL)
         await server.wait_until_finished(events)
+
+
+async def test_jobs_are_done_after_postgres_was_killed_under_running_workers(server: FaultyServer) -> None:
+    async with run_jobs(server.resources, concurrency=2, poll_seconds=0.2):
+        events = [await server.add(f"I own {number} marbles") for number in range(5)]
+        server.kill_postgres()
+        events += [await server.add(f"I own {number} boats") for number in range(5)]
+        await server.wait_until_finished(events)
+        body = await server.wait_until_ready(lambda status, body: status == 200)
+        assert {task["state"] for task in body["tasks"].values()} == {"running"}
 
 
 class HangingExtractor:
