@@ -47,6 +47,7 @@ HOSTILE: dict[str, Behaviour] = {
 QUICK = ("garbage", "half json", "nul", "nul facts", "drops in the middle", "sends a page")
 PLAIN_SENTENCE = re.compile(r"[A-Z][^{}\[\]<>\n\0]*\.")
 TIMEOUT_SECONDS = 3.0
+MAX_LOCKED_SECONDS = 60.0
 DOUBLED_SQL = b"""
 select user_id, kind, content from memories where role = 'user' group by 1, 2, 3 having count(*) > 1
 """
@@ -147,10 +148,11 @@ async def take_turn(client: httpx.AsyncClient, conversation: Conversation, words
 
 async def check_next_turn(client: httpx.AsyncClient, conversation: Conversation) -> None:
     """The session is not locked, and the first turn can be repeated."""
-    async with asyncio.timeout(60):
-        for words in ("next", "first"):
-            while (response := await take_turn(client, conversation, words)).status_code != 200:  # noqa: ASYNC110
-                await asyncio.sleep(float(response.headers.get("Retry-After", "0.5")))
+    until = time.monotonic() + MAX_LOCKED_SECONDS
+    for words in ("next", "first"):
+        while (response := await take_turn(client, conversation, words)).status_code != 200:
+            assert time.monotonic() < until, f"{conversation.name}: {response.text}"
+            await asyncio.sleep(min(5.0, float(response.headers.get("Retry-After", "0.5"))))
 
 
 async def watch_readiness(client: httpx.AsyncClient) -> bool:
