@@ -123,15 +123,16 @@ class PipelineConnection:
             position += 1
 
     async def _flush(self) -> None:
-        loop = asyncio.get_running_loop()
+        """Results are read meanwhile. Otherwise Postgres could wait until a large result of an early statement is read,
+        while this waits until Postgres reads the next statement."""
         while self._connection.flush():
-            await _wait_for_socket(self._connection.socket, loop.add_writer, loop.remove_writer)
+            if await _wait_until_readable_or_writable(self._connection.socket):
+                self._connection.consume_input()
 
     async def _receive(self) -> list[PGresult]:
-        loop = asyncio.get_running_loop()
         results: list[PGresult] = []
         for _ in _append_results(self._connection, results):
-            await _wait_for_socket(self._connection.socket, loop.add_reader, loop.remove_reader)
+            await _wait_until_readable(self._connection.socket)
         return results
 
     async def _receive_in_thread(self) -> list[PGresult]:
@@ -175,20 +176,33 @@ def _read_to_end(connection: PGconn) -> list[PGresult]:
     return results
 
 
-async def _wait_for_socket(socket: int, add: Callable[..., Any], remove: Callable[[int], Any]) -> None:
-    """Wait until the socket is readable or writable. `add` and `remove` are the event loop's methods for either."""
-    waiting = asyncio.get_running_loop().create_future()
-
-    def wake() -> None:
-        remove(socket)
-        if not waiting.done():
-            waiting.set_result(None)
-
-    add(socket, wake)
+async def _wait_until_readable(socket: int) -> None:
+    loop = asyncio.get_running_loop()
+    readable: asyncio.Future[bool] = loop.create_future()
+    loop.add_reader(socket, _set_once, readable, True)
     try:
-        await waiting
+        await readable
     finally:
-        remove(socket)
+        loop.remove_reader(socket)
+
+
+async def _wait_until_readable_or_writable(socket: int) -> bool:
+    """Returns whether it is readable."""
+    loop = asyncio.get_running_loop()
+    readable: asyncio.Future[bool] = loop.create_future()
+    loop.add_reader(socket, _set_once, readable, True)
+    loop.add_writer(socket, _set_once, readable, False)
+    try:
+        return await readable
+    finally:
+        loop.remove_reader(socket)
+        loop.remove_writer(socket)
+
+
+def _set_once(future: "asyncio.Future[bool]", result: bool) -> None:
+    """The event loop may call again before the waiting task has removed the callback."""
+    if not future.done():
+        future.set_result(result)
 
 
 @lru_cache(maxsize=512)

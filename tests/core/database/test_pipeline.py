@@ -73,6 +73,18 @@ async def test_long_text_is_sent_and_received(database: Database, project_id: uu
     assert (read or b"").decode() == words
 
 
+async def test_large_results_are_read_while_the_next_statements_are_sent(
+    database: Database, project_id: uuid.UUID
+) -> None:
+    """Postgres does not read on before its results are read: without this, both sides wait for each other."""
+    words = "Grüße, 世界 " * 300_000
+    async with asyncio.timeout(30):
+        (row,) = await database.pipeline(project_id, None, *[(ECHO, {"words": words})] * 3)
+        ((read,),) = await database.fetch_text(project_id, None, (ECHO, {"words": words}))
+    assert row.words == words
+    assert (read or b"").decode() == words
+
+
 async def test_lost_connection_fails_once(postgres: EmbeddedPostgres, project_id: uuid.UUID) -> None:
     database = Database(postgres.url("keepsake_app"), pool_size=1)
     for ask in (database.pipeline, database.fetch_text):
