@@ -200,6 +200,7 @@ def test_mentioned_setting_exists(page: Path) -> None:
         "PYTHON",
         "JOBS",
         "LOCK",
+        "KILLS",
     }
     mentioned = set(re.findall(r"\b([A-Z][A-Z0-9_]{2,})=", page.read_text()))
     assert mentioned - FOREIGN_VARIABLES - shell <= known
