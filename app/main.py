@@ -51,7 +51,11 @@ ROUTERS = (
     api_docs,
 )
 DESCRIPTION = "Memory as a service: profiles, sessions, privacy modes, and mem0's Platform API on a server of your own."
-EXPOSED = ["X-Request-ID", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]
+EXPOSED = [
+    *("X-Request-ID", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
+    # supabase-js reads the code of an error only if it can see the version, and the pages of accounts from the others.
+    *("X-Supabase-Api-Version", "X-Total-Count", "Link"),
+]
 
 
 def create_app(resources: Resources) -> FastAPI:

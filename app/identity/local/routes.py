@@ -7,15 +7,30 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from app.identity.local.dependencies import CurrentAccount, OriginDep, ProviderDep, RedirectTo, RequestLimit
 from app.identity.local.errors import IdentityError
-from app.identity.local.flows import recover, sign_in, sign_up, update_account, verify
+from app.identity.local.flows import recover, send_otp, sign_in, sign_up, update_account, verify
 from app.identity.local.flows.verify import FIRST_ADDRESS_CONFIRMED
-from app.identity.local.mail.redirects import choose_redirect
-from app.identity.local.schemas import EmailBody, ResendBody, SignUpBody, TokenBody, UserBody, VerifyBody, user_json
-from app.identity.local.storage.sessions import Scope
+from app.identity.local.mail.redirects import choose_redirect, with_query
+from app.identity.local.provider import IdentityProvider
+from app.identity.local.schemas import (
+    EmailBody,
+    OtpBody,
+    ResendBody,
+    SignUpBody,
+    TokenBody,
+    UserBody,
+    VerifyBody,
+    user_json,
+)
+from app.identity.local.storage.one_time_tokens import CODE_FLOW
+from app.identity.local.storage.sessions import RequestOrigin, Scope
 
 router = APIRouter()
 
 JWKS_SECONDS = 600
+SWITCHED_OFF_GRANTS = {
+    "id_token": IdentityError(400, "provider_disabled", "Sign-in with an external provider is disabled"),
+    "web3": IdentityError(400, "web3_provider_disabled", "Web3 provider is disabled"),
+}
 
 
 @router.get("/health")
@@ -56,6 +71,11 @@ async def post_token(
         return await sign_in.sign_in(provider, body, origin)
     if grant_type == "refresh_token":
         return await sign_in.refresh(provider, body, origin)
+    if grant_type == "pkce":
+        return await sign_in.exchange_code(provider, body, origin)
+    if grant_type in SWITCHED_OFF_GRANTS:
+        error = SWITCHED_OFF_GRANTS[grant_type]
+        raise IdentityError(error.status, error.code, error.message)
     raise IdentityError(400, "invalid_credentials", "unsupported_grant_type")
 
 
@@ -83,6 +103,13 @@ async def post_recover(body: EmailBody, provider: ProviderDep, redirect_to: Redi
     return {}
 
 
+@router.post("/otp", dependencies=[RequestLimit])
+@router.post("/magiclink", dependencies=[RequestLimit])
+async def post_otp(body: OtpBody, provider: ProviderDep, redirect_to: RedirectTo = None) -> dict[str, object]:
+    await send_otp.send_otp(provider, body, redirect_to)
+    return {}
+
+
 @router.post("/resend", dependencies=[RequestLimit])
 async def post_resend(body: ResendBody, provider: ProviderDep, redirect_to: RedirectTo = None) -> dict[str, object]:
     await recover.resend(provider, body, redirect_to)
@@ -105,15 +132,34 @@ async def post_verify(body: VerifyBody, provider: ProviderDep, origin: OriginDep
 async def get_verify(
     provider: ProviderDep, origin: OriginDep, token: str = "", type: str = "", redirect_to: RedirectTo = None
 ) -> Response:
-    """The target of links in e-mails. The result goes into the URL fragment, which browsers never send to a server."""
+    """The target of links in e-mails. A session goes into the URL fragment, which browsers never send to a server."""
     target = choose_redirect(provider.settings, redirect_to)
+    body = VerifyBody(type=type, token_hash=token or "-")
+    if token.startswith(CODE_FLOW):
+        return await _redirect_with_code(provider, body, origin, target)
     try:
-        session = await verify.verify(provider, VerifyBody(type=type, token_hash=token or "-"), origin)
+        session = await verify.verify(provider, body, origin)
     except IdentityError as error:
-        failure = {"error": "access_denied", "error_code": error.code, "error_description": error.message}
-        return RedirectResponse(f"{target}#{urlencode(failure)}", 303)
+        return RedirectResponse(f"{target}#{urlencode(_failure(error))}", 303)
     if session is None:
         return RedirectResponse(f"{target}#{urlencode({'message': FIRST_ADDRESS_CONFIRMED})}", 303)
     fields = ("access_token", "expires_at", "expires_in", "refresh_token", "token_type")
     fragment = urlencode({**{name: session[name] for name in fields}, "type": type})
     return RedirectResponse(f"{target}#{fragment}", 303)
+
+
+async def _redirect_with_code(
+    provider: IdentityProvider, body: VerifyBody, origin: RequestOrigin, target: str
+) -> RedirectResponse:
+    """The server of the client reads the code from the query, and exchanges it with its verifier."""
+    try:
+        code = await verify.verify_for_code(provider, body, origin)
+    except IdentityError as error:
+        failed = with_query(target, **_failure(error))
+        return RedirectResponse(f"{failed}#{urlencode(_failure(error))}", 303)
+    values = {"message": FIRST_ADDRESS_CONFIRMED} if code is None else {"code": code}
+    return RedirectResponse(with_query(target, **values), 303)
+
+
+def _failure(error: IdentityError) -> dict[str, str]:
+    return {"error": "access_denied", "error_code": error.code, "error_description": error.message}

@@ -60,12 +60,19 @@ Text = Annotated[str, StringConstraints(max_length=1024)]
 
 
 class Body(BaseModel):
-    """Ignores unknown fields, as GoTrue does: clients send captcha and PKCE fields."""
+    """Ignores unknown fields, as GoTrue does: clients send fields for captchas."""
 
     model_config = ConfigDict(extra="ignore")
 
 
-class SignUpBody(Body):
+class ChallengeBody(Body):
+    """With a challenge, a link leads to a code, which only the client that knows the verifier can exchange."""
+
+    code_challenge: Text | None = None
+    code_challenge_method: Text | None = None
+
+
+class SignUpBody(ChallengeBody):
     email: Text = ""
     phone: Text = ""
     password: Text | None = None
@@ -77,10 +84,18 @@ class TokenBody(Body):
     phone: Text | None = None
     password: Text = ""
     refresh_token: Text | None = None
+    auth_code: Text = ""
+    code_verifier: Text = ""
 
 
-class EmailBody(Body):
+class EmailBody(ChallengeBody):
     email: Text = ""
+
+
+class OtpBody(EmailBody):
+    phone: Text = ""
+    data: Metadata = None
+    create_user: bool = True
 
 
 class ResendBody(EmailBody):
@@ -94,8 +109,9 @@ class VerifyBody(Body):
     email: Text | None = None
 
 
-class UserBody(Body):
+class UserBody(ChallengeBody):
     email: Text | None = None
+    phone: Text | None = None
     password: Text | None = None
     data: Metadata = None
     app_metadata: Metadata = None

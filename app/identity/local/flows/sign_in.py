@@ -1,9 +1,11 @@
-"""Sign in with a password or a refresh token."""
+"""Sign in with a password, a refresh token, or the code of a link."""
 
 from app.identity.local.errors import IdentityError, invalid
+from app.identity.local.flows.verify import sign_in_with
 from app.identity.local.provider import IdentityProvider, grant_session, session_json
 from app.identity.local.schemas import EMAIL, TokenBody
 from app.identity.local.storage.accounts import AccountRepository, AccountRow
+from app.identity.local.storage.flow_states import FlowStateRepository, no_flow
 from app.identity.local.storage.sessions import RefreshRefused, RequestOrigin, SessionGrant
 from app.identity.local.storage.sign_in_history import SignInHistory
 
@@ -63,6 +65,28 @@ async def refresh(provider: IdentityProvider, body: TokenBody, origin: RequestOr
         account, granted = await _refresh(provider, AccountRepository(tx), body.refresh_token)
     if isinstance(granted, RefreshRefused):
         raise granted.error
+    return session_json(provider, account, granted)
+
+
+async def exchange_code(provider: IdentityProvider, body: TokenBody, origin: RequestOrigin) -> dict[str, object]:
+    """The code of a link for a session, for the client that began the flow."""
+    if not body.auth_code or not body.code_verifier:
+        raise invalid("invalid request: both auth code and code verifier should be non-empty")
+    await provider.lockout.guess_link(origin.address)
+    async with provider.database.system() as tx:
+        flow = await FlowStateRepository(tx).spend(body.auth_code)
+    if flow is None:
+        raise no_flow()
+    if flow.is_expired:
+        raise IdentityError(403, "flow_state_expired", "invalid flow state, flow state has expired")
+    if not flow.challenge.fits(body.code_verifier):
+        raise IdentityError(400, "bad_code_verifier", "code challenge does not match previously saved code verifier")
+    async with provider.database.system() as tx:
+        account = await AccountRepository(tx).get(flow.account_id)
+        if account.is_banned:
+            raise IdentityError(400, "user_banned", "User is banned")
+        account, granted = await sign_in_with(provider, tx, account, flow.method, origin)
+    await provider.lockout.guessed_link_right(origin.address)
     return session_json(provider, account, granted)
 
 

@@ -6,12 +6,13 @@ import uuid
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.identity.local.errors import IdentityError, invalid
-from app.identity.local.mail.redirects import choose_redirect, link_mail
+from app.identity.local.flows.recover import Link, send_link
 from app.identity.local.provider import IdentityProvider, grant_session, session_json
 from app.identity.local.schemas import SignUpBody, merge_metadata, read_email, user_json
 from app.identity.local.security.passwords import check_rules
 from app.identity.local.storage.accounts import AccountRepository, AccountRow, NewAccount
-from app.identity.local.storage.one_time_tokens import OneTimeToken, TokenType
+from app.identity.local.storage.flow_states import CodeChallenge, read_challenge
+from app.identity.local.storage.one_time_tokens import TokenType
 from app.identity.local.storage.sessions import RequestOrigin, SessionGrant
 
 
@@ -20,7 +21,8 @@ async def sign_up(
 ) -> dict[str, object]:
     new = await _read_body(provider, body)
     if not provider.settings.autoconfirm:
-        return await _sign_up_unconfirmed(provider, new, redirect_to)
+        challenge = read_challenge(body.code_challenge, body.code_challenge_method)
+        return await _sign_up_unconfirmed(provider, new, challenge, redirect_to)
     async with provider.database.system() as tx:
         account, granted = await _sign_up_confirmed(provider, tx, new, origin)
     return session_json(provider, account, granted)
@@ -60,31 +62,25 @@ async def _sign_up_confirmed(
 
 
 async def _sign_up_unconfirmed(
-    provider: IdentityProvider, new: NewAccount, redirect_to: str | None
+    provider: IdentityProvider, new: NewAccount, challenge: CodeChallenge | None, redirect_to: str | None
 ) -> dict[str, object]:
     await provider.lockout.mail("signup", new.email, provider.settings.mail_interval_seconds)
     async with provider.database.system() as tx:
-        account, token = await _await_confirmation(provider, tx, new)
-    if account.email_confirmed_at is not None:
-        return _fake_user_json(account, new)
-    if token is not None:
-        redirect = choose_redirect(provider.settings, redirect_to)
-        provider.outbox.put(link_mail(provider.settings, new.email, "signup", token, redirect))
-    return user_json(account)
+        link = Link("signup", TokenType.CONFIRMATION, challenge, redirect_to)
+        account = await _await_confirmation(provider, tx, new, link)
+    return _fake_user_json(account, new) if account.email_confirmed_at is not None else user_json(account)
 
 
-async def _await_confirmation(
-    provider: IdentityProvider, tx: AsyncSession, new: NewAccount
-) -> tuple[AccountRow, OneTimeToken | None]:
+async def _await_confirmation(provider: IdentityProvider, tx: AsyncSession, new: NewAccount, link: Link) -> AccountRow:
     """A repeated sign-up before the confirmation only sends the e-mail again, as in GoTrue."""
     accounts = AccountRepository(tx)
     account = await accounts.add(new) or await accounts.by_email(new.email)
     if account is None:
         raise IdentityError(409, "conflict", "The account changed during the request. Try again.")
     if account.email_confirmed_at is not None or not provider.outbox.is_ready():
-        return account, None
-    token = await provider.one_time(tx).issue(account.id, new.email, TokenType.CONFIRMATION)
-    return await accounts.get(account.id), token
+        return account
+    await send_link(provider, tx, account, link)
+    return await accounts.get(account.id)
 
 
 def _fake_user_json(account: AccountRow, new: NewAccount) -> dict[str, object]:

@@ -10,6 +10,7 @@ from app.identity.local.provider import AuthenticatedAccount, IdentityProvider
 from app.identity.local.schemas import UserBody, merge_metadata, read_email, user_json
 from app.identity.local.security.passwords import check_rules
 from app.identity.local.storage.accounts import AccountRepository, AccountRow, email_exists
+from app.identity.local.storage.flow_states import read_challenge
 from app.identity.local.storage.one_time_tokens import TokenType
 
 RECENT_SIGN_IN = dt.timedelta(hours=24)
@@ -23,6 +24,9 @@ async def change_account(
 ) -> dict[str, object]:
     if body.app_metadata is not None:
         raise IdentityError(403, "not_admin", "Updating app_metadata requires admin privileges")
+    if body.phone:
+        raise IdentityError(400, "phone_provider_disabled", "Phone logins are disabled")
+    challenge = read_challenge(body.code_challenge, body.code_challenge_method)
     email = await _new_email(provider, current.account, body)
     password_hash = await _new_password(provider, current, body)
     async with provider.database.system() as tx:
@@ -30,7 +34,7 @@ async def change_account(
         if email is not None and provider.settings.autoconfirm:
             await AccountRepository(tx).move(current.account.id, email, confirmed=True)
     if email is not None and not provider.settings.autoconfirm:
-        await send_email_change(provider, current.account, email, redirect_to)
+        await send_email_change(provider, current.account, email, challenge, redirect_to)
     async with provider.database.system() as tx:
         return user_json(await AccountRepository(tx).get(current.account.id))
 

@@ -6,6 +6,7 @@ from app.identity.local.errors import IdentityError, invalid
 from app.identity.local.provider import IdentityProvider, grant_session, session_json
 from app.identity.local.schemas import VerifyBody, read_email
 from app.identity.local.storage.accounts import AccountRepository, AccountRow
+from app.identity.local.storage.flow_states import FlowStateRepository, no_flow
 from app.identity.local.storage.one_time_tokens import SpentToken, TokenType
 from app.identity.local.storage.sessions import RequestOrigin, SessionGrant
 
@@ -64,21 +65,48 @@ async def _spend(
 async def _confirm(
     provider: IdentityProvider, tx: AsyncSession, body: VerifyBody, email: str | None, origin: RequestOrigin
 ) -> tuple[AccountRow, SessionGrant] | None:
-    accounts, kind = AccountRepository(tx), body.type
+    account = await _confirm_address(provider, tx, body, email)
+    return None if account is None else await sign_in_with(provider, tx, account, session_method(body.type), origin)
+
+
+async def _confirm_address(
+    provider: IdentityProvider, tx: AsyncSession, body: VerifyBody, email: str | None
+) -> AccountRow | None:
+    """Return the account, or None if its other address must still confirm a change."""
+    accounts = AccountRepository(tx)
     spent = await _spend(provider, tx, body, email)
     if spent is None:
         raise IdentityError(403, "otp_expired", "Token has expired or is invalid")
     account = await accounts.get(spent.account_id)
     if account.is_banned:
         raise IdentityError(403, "user_banned", "User is banned")
-    if kind == "email_change":
-        if not await _change_email(provider, tx, account, spent):
-            return None
-    else:
-        await accounts.confirm(account.id)
-    granted = await grant_session(provider, tx, account, _method(kind), origin)
+    if body.type == "email_change":
+        return account if await _change_email(provider, tx, account, spent) else None
+    await accounts.confirm(account.id)
+    return account
+
+
+async def sign_in_with(
+    provider: IdentityProvider, tx: AsyncSession, account: AccountRow, method: str, origin: RequestOrigin
+) -> tuple[AccountRow, SessionGrant]:
+    granted = await grant_session(provider, tx, account, method, origin)
+    accounts = AccountRepository(tx)
     await accounts.record_sign_in(account)
     return await accounts.get(account.id), granted
+
+
+async def verify_for_code(provider: IdentityProvider, body: VerifyBody, origin: RequestOrigin) -> str | None:
+    """Confirm the address of a link, and return the code that its client exchanges. None as in `verify`."""
+    if body.type not in TYPES:
+        raise invalid("Verify requires a verification type")
+    await provider.lockout.guess_link(origin.address)
+    async with provider.database.system() as tx:
+        account = await _confirm_address(provider, tx, body, None)
+        code = await FlowStateRepository(tx).issue_code(account.id, session_method(body.type)) if account else ""
+        if code is None:
+            raise no_flow()
+    await provider.lockout.guessed_link_right(origin.address)
+    return code or None
 
 
 async def _change_email(provider: IdentityProvider, tx: AsyncSession, account: AccountRow, spent: SpentToken) -> bool:
@@ -93,6 +121,6 @@ async def _change_email(provider: IdentityProvider, tx: AsyncSession, account: A
     return True
 
 
-def _method(kind: str) -> str:
+def session_method(kind: str) -> str:
     """The authentication method of the session, as GoTrue names it."""
     return {"signup": "email/signup", "email": "otp"}.get(kind, kind)

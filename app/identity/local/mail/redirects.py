@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit, urlunsplit
 
 from app.identity.local.mail.mailer import Mail
 from app.identity.local.settings import IdentitySettings
@@ -42,6 +42,12 @@ def _split(url: str) -> SplitResult | None:
         return None
 
 
+def with_query(url: str, **values: str) -> str:
+    """The URL with more parameters in its query."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, urlencode(values))))))
+
+
 def action_link(settings: IdentitySettings, link_token: str, kind: str, redirect_to: str) -> str:
     query = urlencode({"token": link_token, "type": kind, "redirect_to": redirect_to})
     return f"{settings.issuer}/verify?{query}"
@@ -56,6 +62,7 @@ class MailText:
 MAIL_TEXTS = {
     "signup": MailText("Confirm your address", "Follow this link to confirm your address:"),
     "recovery": MailText("Reset your password", "Follow this link to sign in and choose a new password:"),
+    "magiclink": MailText("Sign in", "Follow this link to sign in:"),
     "email_change": MailText("Confirm your new address", "Follow this link to confirm the change of your address:"),
 }
 

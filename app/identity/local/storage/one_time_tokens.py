@@ -43,8 +43,13 @@ class OneTimeToken:
     """256 random bits that replace the code in a link. Supabase's clients send it as `token_hash`."""
 
 
-def new_token() -> OneTimeToken:
-    return OneTimeToken(f"{secrets.randbelow(1_000_000):06d}", secrets.token_hex(32))
+CODE_FLOW = "pkce_"
+"""The beginning of a link's token whose flow has a code challenge: the link leads to a code instead of a session."""
+
+
+def new_token(*, with_challenge: bool = False) -> OneTimeToken:
+    prefix = CODE_FLOW if with_challenge else ""
+    return OneTimeToken(f"{secrets.randbelow(1_000_000):06d}", prefix + secrets.token_hex(32))
 
 
 def hash_link_token(link_token: str) -> str:
@@ -66,9 +71,11 @@ class OneTimeTokenRepository:
         self._tx = tx
         self._seconds = seconds
 
-    async def issue(self, account_id: uuid.UUID, email: str, token_type: TokenType) -> OneTimeToken:
+    async def issue(
+        self, account_id: uuid.UUID, email: str, token_type: TokenType, *, with_challenge: bool = False
+    ) -> OneTimeToken:
         """Replaces an earlier token of the type. The row has the hash of the link, the account that of the code."""
-        token = new_token()
+        token = new_token(with_challenge=with_challenge)
         values = {"id": uuid.uuid4(), "token_hash": hash_link_token(token.link_token), "relates_to": email}
         now = func.timezone("utc", func.now())
         query = insert(one_time_tokens).values(user_id=account_id, token_type=token_type, **values, created_at=now)

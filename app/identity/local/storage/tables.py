@@ -92,6 +92,23 @@ amr_claims = Table(
     Column("updated_at", moment),
 )
 
+flow_states = Table(
+    "flow_state",
+    auth,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid),
+    Column("auth_code", Text),
+    Column(
+        "code_challenge_method", ENUM("s256", "plain", name="code_challenge_method", schema="auth", create_type=False)
+    ),
+    Column("code_challenge", Text),
+    Column("provider_type", Text),
+    Column("authentication_method", Text),
+    Column("created_at", moment),
+    Column("updated_at", moment),
+    Column("auth_code_issued_at", moment),
+)
+
 one_time_tokens = Table(
     "one_time_tokens",
     auth,
