@@ -194,6 +194,9 @@ class IndexedId:
 class VectorIndex(Protocol):
     """Dense and BM25 search within a scope. Every acknowledged write survives a crash."""
 
+    shared: bool
+    """Whether other processes may write to it, too."""
+
     async def upsert(self, entries: Sequence[IndexEntry]) -> None: ...
 
     async def remove(self, ids: Sequence[UUID]) -> None: ...
@@ -289,8 +292,8 @@ class IndexQueue(Protocol):
         include_chat: bool = True,
         seconds: float | None = None,
     ) -> bool:
-        """Return True once every change that was put for these namespaces before this call is in the index, and False
-        if that takes longer than `seconds`."""
+        """Return True once every change that was acknowledged for these namespaces before this call, at this process or
+        another one, is in the index, and False if that takes longer than `seconds`."""
         ...
 
     def count_waiting(self, project_id: UUID) -> int: ...

@@ -10,9 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from uuid import UUID
 
 from qdrant_edge import SparseVector
-from sqlalchemy import RowMapping, TextClause, text
+from sqlalchemy import TextClause, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.adapters.vectors.bm25 import document_terms, query_terms
 from app.adapters.vectors.candidates import OTHER_EMBEDDER, REBUILD_REPLACED, resolve_vector
@@ -123,6 +122,8 @@ returning memory_id
 
 
 class PgVectorIndex:
+    shared = True
+
     def __init__(self, database: Database, embedder: str, dimensions: int) -> None:
         self._database = database
         self._embedder = {"embedder": embedder, "dimensions": dimensions}
@@ -156,15 +157,15 @@ class PgVectorIndex:
         if not terms.indices:
             return await self.find_similar(scope, vector, limit)
         where = scope_values(scope)
-        async with self._database.transaction(scope.project_id) as tx:
-            words = await weigh_terms(tx, terms, where)
-            values = {"vector": vector_literal(vector), "words": words, "limit": limit, **where}
-            return [to_candidate(row) for row in (await tx.execute(SELECT_CANDIDATES_SQL, values)).mappings()]
+        words = await self._weigh_terms(scope.project_id, terms, where)
+        values = {"vector": vector_literal(vector), "words": words, "limit": limit, **where}
+        rows = await self._database.pipeline(scope.project_id, None, (SELECT_CANDIDATES_SQL, values))
+        return [Candidate(row.memory_id, row.similarity, row.bm25) for row in rows]
 
     async def find_similar(self, scope: SearchScope, vector: Vector, limit: int) -> list[Candidate]:
         values = {"vector": vector_literal(vector), "limit": limit, **scope_values(scope)}
-        async with self._database.transaction(scope.project_id) as tx:
-            return [to_candidate(row) for row in (await tx.execute(SELECT_SIMILAR_SQL, values)).mappings()]
+        rows = await self._database.pipeline(scope.project_id, None, (SELECT_SIMILAR_SQL, values))
+        return [Candidate(row.memory_id, row.similarity, None) for row in rows]
 
     async def load_vectors(self, project_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Vector]:
         async with self._database.transaction(project_id) as tx:
@@ -226,6 +227,16 @@ class PgVectorIndex:
             async with self._database.system() as tx:
                 deleted = len((await tx.execute(DELETE_UNUSED_GENERATIONS_SQL)).all())
 
+    async def _weigh_terms(self, project_id: UUID, terms: SparseVector, where: Mapping[str, object]) -> str:
+        """The terms of the query, each weighted with its rarity among the rows of the scope."""
+        dimensions = sorted({dimension_of(term) for term in terms.indices})
+        units = [sparse_literal({each: 1.0}) for each in dimensions]
+        words = sparse_literal(dict.fromkeys(dimensions, 1.0))
+        values = {"units": units, "words": words, **where}
+        [row] = await self._database.pipeline(project_id, None, (COUNT_TERM_FREQUENCIES_SQL, values))
+        counts = zip(dimensions, row.frequencies, strict=True)
+        return sparse_literal({each: rarity(row.total, count) for each, count in counts})
+
     async def _page(self, after: UUID | None, batch: int) -> list[IndexedId]:
         async with self._database.system() as tx:
             rows = await tx.execute(SELECT_IDS_PAGE_SQL, {"after": after, "batch": batch})
@@ -255,16 +266,6 @@ class PgVectorRebuild:
         await self._index.delete_unused_generations()
 
 
-async def weigh_terms(tx: AsyncSession, terms: SparseVector, where: Mapping[str, object]) -> str:
-    """The terms of the query, each weighted with its rarity among the rows of the scope."""
-    dimensions = sorted({dimension_of(term) for term in terms.indices})
-    units = [sparse_literal({each: 1.0}) for each in dimensions]
-    words = sparse_literal(dict.fromkeys(dimensions, 1.0))
-    row = (await tx.execute(COUNT_TERM_FREQUENCIES_SQL, {"units": units, "words": words, **where})).one()
-    counts = zip(dimensions, row.frequencies, strict=True)
-    return sparse_literal({each: rarity(row.total, count) for each, count in counts})
-
-
 def rarity(total: int, containing: int) -> float:
     return math.log(1 + (total - containing + 0.5) / (containing + 0.5))
 
@@ -292,10 +293,6 @@ def scope_values(scope: SearchScope) -> dict[str, object]:
         "namespaces": None if scope.namespaces is None else list(scope.namespaces),
         "only": None if scope.only is None else list(scope.only),
     }
-
-
-def to_candidate(row: RowMapping) -> Candidate:
-    return Candidate(row["memory_id"], row["similarity"], row.get("bm25"))
 
 
 def vector_literal(vector: Vector) -> str:

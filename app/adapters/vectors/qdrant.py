@@ -45,6 +45,8 @@ def connect_qdrant(url: str, api_key: str | None, *, timeout_seconds: int = 10) 
 
 
 class QdrantIndex:
+    shared = True
+
     def __init__(self, client: AsyncQdrantClient, name: str, embedder: str, dimensions: int) -> None:
         self._client = client
         self._name = name

@@ -47,6 +47,8 @@ QUIET_SECONDS = 30.0
 
 
 class QdrantEdgeIndex:
+    shared = False
+
     def __init__(
         self,
         folder: Path,

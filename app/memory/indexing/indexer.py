@@ -6,6 +6,7 @@ it finds what was added, while many small additions share the cost of embedding.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from app.core.ports import Embedder, IndexChange, IndexEntry, IndexRemoval, Inde
 from app.memory.indexing.batch import BatchLimit
 from app.memory.indexing.changes import upsert_for_row
 from app.memory.indexing.indexed_text import embedding_text, keyword_text
+from app.memory.indexing.other_processes import OtherProcesses
 from app.memory.indexing.queue import ChangeQueue
 from app.memory.ledger import MemoryRepository
 
@@ -58,6 +60,7 @@ class Indexer:
         self._index = index
         self._idle_seconds = idle_seconds
         self._queue = ChangeQueue()
+        self._other_processes = OtherProcesses(database)
         self.worker = SupervisedTask("indexer", self._work, silent_after_seconds=SILENT_AFTER_SECONDS)
 
     def start(self) -> None:
@@ -77,7 +80,16 @@ class Indexer:
         include_chat: bool = True,
         seconds: float | None = None,
     ) -> bool:
+        start = time.monotonic()
         done = await self._queue.wait_until_done(project_id, namespaces, include_chat=include_chat, seconds=seconds)
+        if done and self._index.shared:
+            done = await self._other_processes.wait_until_indexed(
+                project_id,
+                namespaces,
+                include_chat=include_chat,
+                is_own=self.__contains__,
+                seconds=None if seconds is None else max(0.0, start + seconds - time.monotonic()),
+            )
         if not done:
             INDEX_WAITS_ENDED.inc()
         return done

@@ -1,0 +1,74 @@
+"""Memories that other processes have acknowledged and not indexed yet: the ledger tells which they are."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+
+from app.core.database.database import Database
+
+MAX_ROWS = 1000
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.01, 0.1
+GIVEN_UP_SECONDS = 60.0
+"""By then the sweep has indexed what a process left behind when it ended."""
+# Messages of chat turns are episodes with a source.
+CONDITIONS = """
+project_id = :project_id and state = 'pending' and (:include_chat or kind <> 'episode' or source_message_id is null)
+"""
+SELECT_PENDING_OF_PROJECT_SQL = text(f"select id from memories where {CONDITIONS} limit {MAX_ROWS}")  # noqa: S608
+SELECT_PENDING_SQL = text(
+    f"select id from memories where {CONDITIONS} and namespace = any(:namespaces) limit {MAX_ROWS}"  # noqa: S608
+)
+SELECT_STILL_PENDING_SQL = text("select id from memories where id = any(:ids) and state = 'pending'")
+
+
+class OtherProcesses:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._given_up: dict[UUID, float] = {}
+
+    async def wait_until_indexed(
+        self,
+        project_id: UUID,
+        namespaces: Sequence[str] | None,
+        *,
+        include_chat: bool,
+        is_own: Callable[[UUID], bool],
+        seconds: float | None,
+    ) -> bool:
+        """Returns False if that takes longer than `seconds`. Later calls do not wait for the same memories."""
+        pending = await self._load_pending(project_id, namespaces, include_chat=include_chat)
+        self._forget_old()
+        waiting = [each for each in pending if each not in self._given_up and not is_own(each)]
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wait(project_id, waiting)
+        except TimeoutError:
+            until = time.monotonic() + GIVEN_UP_SECONDS
+            self._given_up.update(dict.fromkeys(waiting, until))
+            return False
+        return True
+
+    async def _load_pending(
+        self, project_id: UUID, namespaces: Sequence[str] | None, *, include_chat: bool
+    ) -> list[UUID]:
+        values: dict[str, object] = {"project_id": project_id, "include_chat": include_chat}
+        statement = SELECT_PENDING_OF_PROJECT_SQL if namespaces is None else SELECT_PENDING_SQL
+        if namespaces is not None:
+            values["namespaces"] = list(namespaces)
+        return [row.id for row in await self._database.pipeline(project_id, None, (statement, values))]
+
+    async def _wait(self, project_id: UUID, ids: Sequence[UUID]) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while ids:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MAX_PAUSE_SECONDS)
+            statement = (SELECT_STILL_PENDING_SQL, {"ids": list(ids)})
+            ids = [row.id for row in await self._database.pipeline(project_id, None, statement)]
+
+    def _forget_old(self) -> None:
+        if self._given_up:
+            now = time.monotonic()
+            self._given_up = {each: until for each, until in self._given_up.items() if until > now}
