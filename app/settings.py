@@ -254,6 +254,18 @@ class Settings(BaseSettings):
     llm_answer_tokens: int = Field(
         1024, ge=16, description="Maximum tokens of an answer if a request sets no max_tokens"
     )
+    llm_max_tokens: int | None = Field(
+        None, ge=16, description="Largest max_tokens of a request; the larger of 4096 and LLM_ANSWER_TOKENS if empty"
+    )
+    llm_allowed_models: CommaSeparated = Field(
+        [], description="Models that a request may name besides LLM_MODEL, comma-separated, or * for any"
+    )
+    llm_account_tokens_per_month: int | None = Field(
+        None, ge=1, description="Tokens per account and month, in all its projects; no limit if empty"
+    )
+    llm_tokens_per_month: int | None = Field(
+        None, ge=1, description="Tokens of the whole server per month; no limit if empty"
+    )
     embedder: str = Field("onnx", description="onnx (included), openai, or another of mem0's embedder providers")
     embedder_model: str | None = Field(None, description="Embedding model at that provider")
     embedder_base_url: Url = Field(None, description="OpenAI-compatible endpoint for embeddings")
@@ -329,6 +341,10 @@ def _check_companions(settings: Settings) -> None:
                 raise ConfigurationError(
                     f"{name.upper()} has no effect without {needed.upper()}. Set {needed.upper()} too, or remove it"
                 )
+    if settings.llm_max_tokens is not None and settings.llm_max_tokens < settings.llm_answer_tokens:
+        raise ConfigurationError(
+            "LLM_MAX_TOKENS is smaller than LLM_ANSWER_TOKENS. Raise it, or lower LLM_ANSWER_TOKENS"
+        )
     if settings.mail_confirm and not settings.smtp_host and not settings.development:
         raise ConfigurationError("MAIL_CONFIRM requires SMTP_HOST: without a mail server no address can be confirmed")
 

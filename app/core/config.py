@@ -16,6 +16,12 @@ class Config:
     context_tokens: int = 8000
     """The longest prompt, without the answer."""
     answer_tokens: int = 1024
+    max_tokens: int = 4096
+    """The largest `max_tokens` of a request."""
+    allowed_models: frozenset[str] | None = frozenset()
+    """The models that a request may name. None means any."""
+    account_token_budget: int | None = None
+    server_token_budget: int | None = None
     recalled_memories: int = 8
     recall_threshold: float = 0.1
     has_model: bool = False

@@ -148,6 +148,7 @@ def rate_limits(settings: Settings, counters: Counters) -> RateLimits:
 
 
 def build_config(settings: Settings) -> Config:
+    models = [settings.llm_model, *settings.llm_allowed_models]
     return Config(
         shared=settings.signup_mode is SignupMode.SHARED,
         base_url=settings.base_url,
@@ -156,6 +157,10 @@ def build_config(settings: Settings) -> Config:
         recency_half_life_days=settings.recency_half_life_days,
         context_tokens=settings.llm_context_tokens,
         answer_tokens=settings.llm_answer_tokens,
+        max_tokens=settings.llm_max_tokens or max(4096, settings.llm_answer_tokens),
+        allowed_models=None if "*" in models else frozenset(models),
+        account_token_budget=settings.llm_account_tokens_per_month,
+        server_token_budget=settings.llm_tokens_per_month,
         recalled_memories=settings.recalled_memories,
         recall_threshold=settings.recall_threshold,
         has_model=has_model(settings),

@@ -24,7 +24,7 @@ StartConversation = Callable[..., Awaitable[Conversation]]
 async def chat_resources(resources: Resources, model_server: ModelServer) -> AsyncIterator[Resources]:
     """Resources with the model server as the language model. Facts are extracted offline, so that tests know them."""
     model = OpenAIModel(Connection(base_url=model_server.url, tries=1, at_once=150), model="test-model")
-    values = replace(resources.config, has_model=True)
+    values = replace(resources.config, has_model=True, allowed_models=frozenset({"other-model"}))
     yield replace(resources, llm=model, extractor=OfflineExtractor(), config=values)
     await model.close()
 

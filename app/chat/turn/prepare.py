@@ -9,8 +9,10 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.chat.prompt import estimate_tokens
+from app.chat.schemas import TurnOptions
 from app.chat.turn.session_lock import EnteredSession, TurnKey, check_fingerprint, enter_session, turn_key
 from app.chat.types import Answered, Prepared, PreviousAnswer, TurnInput
+from app.core.config import Config
 from app.core.errors import BadRequest
 from app.core.ports import ModelOptions
 from app.core.resources import Resources
@@ -27,6 +29,7 @@ LOADED_MESSAGES = 60
 
 async def prepare(resources: Resources, caller: Caller, request: TurnInput) -> Prepared | Answered:
     database = resources.database
+    _check_options(resources.config, request.options)
     if estimate_tokens(request.content) > resources.config.context_tokens // 2:
         raise BadRequest("The message is longer than the model can read. Send it in parts.", code="message_too_long")
     if request.session_id is not None:
@@ -40,6 +43,18 @@ async def prepare(resources: Resources, caller: Caller, request: TurnInput) -> P
             key = turn_key(caller.project_id, caller.user_id, session_id, request)
             entered = await enter_session(resources, partial(database.pipeline_in, tx), key, request)
     return await _load(resources, caller, request, entered)
+
+
+def _check_options(config: Config, options: TurnOptions) -> None:
+    """The operator pays for the model, and decides which ones a request may choose and how long an answer may be."""
+    if options.model is not None and config.allowed_models is not None and options.model not in config.allowed_models:
+        allowed = ", ".join(sorted(config.allowed_models))
+        raise BadRequest(f"This server does not allow that model. Allowed: {allowed}.", code="model_not_allowed")
+    if options.max_tokens is not None and options.max_tokens > config.max_tokens:
+        raise BadRequest(
+            f"`max_tokens` is larger than this server allows. Send at most {config.max_tokens}.",
+            code="max_tokens_too_large",
+        )
 
 
 async def _open_session(tx: AsyncSession, project_id: UUID, user_id: str, request: TurnInput) -> UUID:

@@ -14,10 +14,12 @@ from sqlalchemy import text
 
 from app.chat.types import Prepared, PreviousAnswer, TurnInput
 from app.chat.usage.usage import BUDGET_SETTING
+from app.core.config import Config
 from app.core.database.database import Statement
 from app.core.errors import Conflict, NotFound, TooManyRequests, Unprocessable
 from app.core.ports import Usage
 from app.core.resources import Resources
+from app.projects.token_usage import TokensUsed, budget_flags
 from app.sessions.privacy import PrivacyMode
 from app.sessions.repository import END_TURN_SQL
 
@@ -28,6 +30,8 @@ select s.user_id, s.profile_id, s.privacy_mode, s.summary, s.summary_through, p.
   j.settings -> 'monthly_token_budget' as budget,
   (select u.prompt_tokens + u.completion_tokens from token_usage u
     where u.project_id = s.project_id and u.month = date_trunc('month', now())::date) as used,
+  case when cast(:limits_account as boolean) then private.account_tokens() end as account_used,
+  case when cast(:limits_server as boolean) then private.server_tokens() end as server_used,
   extract(epoch from date_trunc('month', now()) + interval '1 month' - now())::int as seconds_left, t.*
 from sessions s
 join profiles p on p.project_id = s.project_id and p.id = s.profile_id
@@ -103,7 +107,7 @@ class SessionState:
     token_budget: object
     """A number if the project has a budget."""
     tokens_used: int
-    seconds_left_of_month: int
+    operator_tokens: TokensUsed
     previous: PreviousAnswer | None
 
     def check_owner(self, session_id: UUID, user_id: str | None, profile_id: UUID | None) -> None:
@@ -112,13 +116,15 @@ class SessionState:
         if profile_id is not None and profile_id != self.profile_id:
             raise Conflict("This session belongs to another profile. Leave `profile_id` out, or start another session.")
 
-    def check_budget(self) -> None:
+    def check_budget(self, config: Config) -> None:
+        if error := self.operator_tokens.exceeded(config):
+            raise error
         if isinstance(self.token_budget, int) and self.tokens_used >= self.token_budget:
             raise TooManyRequests(
                 f"This project has used its {self.token_budget} tokens of this month. Raise {BUDGET_SETTING}, or wait"
                 " for the next month.",
                 code="token_budget_used",
-                headers={"Retry-After": str(self.seconds_left_of_month)},
+                headers={"Retry-After": str(self.operator_tokens.seconds_left)},
             )
 
 
@@ -155,25 +161,26 @@ async def enter_session(
     resources: Resources, run_pipeline: RunPipeline, key: TurnKey, request: TurnInput
 ) -> EnteredSession:
     """Check what can be refused, then acquire the session unless the turn was answered before."""
-    state = await read_session(run_pipeline, key)
+    config = resources.config
+    state = await read_session(run_pipeline, key, config)
     state.check_owner(key.session_id, request.user_id, request.profile_id)
     await resources.limits.admit_chat(f"{key.project_id}:{state.user_id}")
     if state.previous is not None:
         check_fingerprint(key, state.previous)
         return EnteredSession(key, state)
-    state.check_budget()
+    state.check_budget(config)
     acquired = await acquire_session(run_pipeline, key, request.privacy_mode, resources.running_turns)
     if not acquired.answered:
         return EnteredSession(key, state, acquired.last_position)
-    state = await read_session(run_pipeline, key)
+    state = await read_session(run_pipeline, key, config)
     await run_pipeline((END_TURN_SQL, key.values()))
     if state.previous is not None:
         check_fingerprint(key, state.previous)
     return EnteredSession(key, state)
 
 
-async def read_session(run_pipeline: RunPipeline, key: TurnKey) -> SessionState:
-    values = key.values(pinned=key.pinned_user_id, key=key.idempotency_key)
+async def read_session(run_pipeline: RunPipeline, key: TurnKey, config: Config) -> SessionState:
+    values = key.values(pinned=key.pinned_user_id, key=key.idempotency_key, **budget_flags(config))
     rows = await run_pipeline((SELECT_SESSION_FOR_TURN_SQL, values))
     if not rows:
         raise NotFound(f"There is no session {key.session_id}")
@@ -187,7 +194,7 @@ async def read_session(run_pipeline: RunPipeline, key: TurnKey) -> SessionState:
         summary_through=row.summary_through or 0,
         token_budget=row.budget,
         tokens_used=row.used or 0,
-        seconds_left_of_month=row.seconds_left,
+        operator_tokens=TokensUsed(row.account_used, row.server_used, row.seconds_left),
         previous=_previous_answer(row) if row.fingerprint is not None else None,
     )
 

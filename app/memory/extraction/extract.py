@@ -25,7 +25,7 @@ from app.memory.ledger.run_event import (
     finish_statements,
     lock_running,
 )
-from app.projects.token_usage import usage_statement
+from app.projects.token_usage import find_exceeded_budget, usage_statement
 
 NEARLY_IDENTICAL = 0.97
 UNEXPECTED = "Extraction failed unexpectedly. See the server log."
@@ -66,6 +66,8 @@ def _final_reason(attempts: int, error: Retryable) -> str | None:
 
 async def _extract(resources: Resources, events: Sequence[RunningEvent]) -> None:
     """If the model cannot read several events together, the first is read alone. The others have jobs of their own."""
+    if exceeded := await find_exceeded_budget(resources, events[0].namespace.project_id):
+        raise ExtractionFailed(exceeded.detail)
     try:
         await _read_together(resources, events)
     except ExtractionFailed as error:

@@ -413,3 +413,15 @@ async def test_last_attempt_that_reaches_nothing_fails_the_event(
     event = await load_event(extraction_resources, ann, event_id)
     assert (event.status, event.error) == ("FAILED", UNREACHABLE)
     assert event.messages == [{"role": "user", "content": "I like tea"}], "nothing was made of them"
+
+
+async def test_extraction_fails_with_the_reason_once_the_budget_of_the_server_is_used(
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer
+) -> None:
+    model_server.always(Facts("Ann likes tea"), extraction=True)
+    assert (await extract_now(extraction_resources, ann, "I like tea")).status == "SUCCEEDED"
+    asked = len(model_server.requests)
+    resources = replace(extraction_resources, config=replace(extraction_resources.config, server_token_budget=1))
+    event = await extract_now(resources, ann, "I like coffee")
+    assert (event.status, len(model_server.requests)) == ("FAILED", asked)
+    assert "This server has used 1 tokens, its budget of this month." in str(event.error)
