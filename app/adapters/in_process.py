@@ -3,52 +3,116 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 
-from app.core.ports import CountedWindow
+from app.core.ports import TENANT_BYTES, CountedWindow
 
-MAX_VALUES = 100_000
+MAX_BYTES = 256 << 20
+OVERHEAD_BYTES = 400
+"""What Python needs for a value besides its key and its bytes, about."""
+CHECKED = 8
+"""How many of the oldest values each write checks."""
+
+
+@dataclass(slots=True)
+class TenantValues:
+    """The values of one tenant, the least recently used first, each with its end."""
+
+    values: OrderedDict[str, tuple[float, bytes]] = field(default_factory=OrderedDict)
+    size: int = 0
+
+    def put(self, key: str, end: float, value: bytes) -> None:
+        self.remove(key)
+        self.values[key] = (end, value)
+        self.size += size_of(key, value)
+
+    def remove(self, key: str) -> bool:
+        found = self.values.pop(key, None)
+        self.size -= size_of(key, found[1]) if found else 0
+        return found is not None
 
 
 class InProcessShortTerm:
-    """Values with a time to live. When there are too many, the least recently used ones are removed."""
+    """Values with a time to live, in a bounded number of bytes.
 
-    def __init__(self, *, max_values: int = MAX_VALUES, clock: Callable[[], float] = time.monotonic) -> None:
-        self._values: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
-        self._max_values = max_values
+    A tenant that exceeds its share loses its least recently used values. If all tenants together use too much, the one
+    that uses most loses them."""
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int = MAX_BYTES,
+        tenant_bytes: int = TENANT_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._tenants: OrderedDict[str | None, TenantValues] = OrderedDict()
+        self._tenant_of: dict[str, str | None] = {}
+        self._max_bytes = max_bytes
+        self._tenant_bytes = tenant_bytes
+        self.size = 0
         self._clock = clock
 
     async def get(self, key: str) -> bytes | None:
-        found = self._values.get(key)
-        if found is None:
+        if key not in self._tenant_of:
             return None
-        if found[0] <= self._clock():
-            del self._values[key]
+        owner = self._tenants[self._tenant_of[key]]
+        end, value = owner.values[key]
+        if end <= self._clock():
+            self._remove(key)
             return None
-        self._values.move_to_end(key)
-        return found[1]
+        owner.values.move_to_end(key)
+        return value
 
-    async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
-        self._values[key] = (self._clock() + ttl_seconds, value)
-        self._values.move_to_end(key)
-        while len(self._values) > self._max_values:
-            self._values.popitem(last=False)
-        self._remove_expired(8)
+    async def set(self, key: str, value: bytes, ttl_seconds: float, *, tenant: str | None = None) -> None:
+        self._remove(key)
+        self._remove_expired()
+        owner = self._tenants.setdefault(tenant, TenantValues())
+        owner.put(key, self._clock() + ttl_seconds, value)
+        self._tenant_of[key] = tenant
+        self.size += size_of(key, value)
+        while tenant is not None and owner.size > self._tenant_bytes:
+            self._remove(next(iter(owner.values)))
+        while self.size > self._max_bytes:
+            largest = max(self._tenants.values(), key=lambda each: each.size)
+            self._remove(next(iter(largest.values)))
 
     async def delete(self, *keys: str) -> int:
-        return sum(self._values.pop(key, None) is not None for key in keys)
+        return sum(self._remove(key) for key in keys)
 
     async def healthy(self) -> bool:
         return True
 
     async def close(self) -> None:
-        self._values.clear()
+        self._tenants.clear()
+        self._tenant_of.clear()
+        self.size = 0
 
-    def _remove_expired(self, count: int) -> None:
-        """Checks a few of the oldest values with each write, so that no single write has to check all of them."""
-        now = self._clock()
-        for key in [key for key, _ in zip(self._values, range(count), strict=False)]:
-            if self._values[key][0] <= now:
-                del self._values[key]
+    def _remove(self, key: str) -> bool:
+        if key not in self._tenant_of:
+            return False
+        tenant = self._tenant_of.pop(key)
+        owner = self._tenants[tenant]
+        before = owner.size
+        owner.remove(key)
+        self.size -= before - owner.size
+        if not owner.values:
+            del self._tenants[tenant]
+        return True
+
+    def _remove_expired(self) -> None:
+        """Each write checks the oldest values of another tenant, so that no single write has to check all of them."""
+        if not self._tenants:
+            return
+        tenant, now = next(iter(self._tenants)), self._clock()
+        self._tenants.move_to_end(tenant)
+        oldest = islice(self._tenants[tenant].values.items(), CHECKED)
+        for key in [key for key, (end, _) in oldest if end <= now]:
+            self._remove(key)
+
+
+def size_of(key: str, value: bytes) -> int:
+    return len(key) + len(value) + OVERHEAD_BYTES
 
 
 class InProcessCounters:

@@ -9,7 +9,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from app.core.errors import ConfigurationError
-from app.core.ports import CountedWindow
+from app.core.ports import TENANT_BYTES, CountedWindow
 
 TIMEOUT_SECONDS = 0.5
 PREFIX = "keepsake:"
@@ -28,6 +28,28 @@ end
 return counts
 """
 """Counts all windows in one round trip. Conditions on earlier counts could not be expressed in a pipeline."""
+SET_SCRIPT = """
+local value, ages, sizes = KEYS[1], KEYS[2], KEYS[3]
+local ttl, name, now, share = tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
+redis.call('set', value, ARGV[1], 'px', ttl)
+local known = tonumber(redis.call('hget', sizes, name) or '0')
+local total = redis.call('hincrby', sizes, 'total', #ARGV[1] - known)
+redis.call('hset', sizes, name, #ARGV[1])
+redis.call('zadd', ages, now, name)
+while total > share do
+  local oldest = redis.call('zpopmin', ages)[1]
+  if not oldest then break end
+  redis.call('del', ARGV[6] .. oldest)
+  total = redis.call('hincrby', sizes, 'total', -tonumber(redis.call('hget', sizes, oldest) or '0'))
+  redis.call('hdel', sizes, oldest)
+end
+for _, key in ipairs({ages, sizes}) do
+  if redis.call('pttl', key) < ttl then redis.call('pexpire', key, ttl) end
+end
+return total
+"""
+"""Sets a value of a tenant and removes the tenant's oldest ones beyond its share. Values that expired or were deleted
+count until they are the oldest."""
 
 
 def connect_redis(url: str) -> Redis:
@@ -47,8 +69,10 @@ def connect_redis(url: str) -> Redis:
 
 
 class RedisShortTerm:
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, *, tenant_bytes: int = TENANT_BYTES) -> None:
         self._client = client
+        self._tenant_bytes = tenant_bytes
+        self._set_in_share = client.register_script(SET_SCRIPT)
 
     async def get(self, key: str) -> bytes | None:
         try:
@@ -57,9 +81,14 @@ class RedisShortTerm:
             raise ConnectionError("Redis does not respond") from error
         return found if isinstance(found, bytes) else None
 
-    async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
+    async def set(self, key: str, value: bytes, ttl_seconds: float, *, tenant: str | None = None) -> None:
+        milliseconds = max(1, int(ttl_seconds * 1000))
         try:
-            await self._client.set(PREFIX + key, value, px=max(1, int(ttl_seconds * 1000)))
+            if tenant is None:
+                await self._client.set(PREFIX + key, value, px=milliseconds)
+                return
+            keys = [PREFIX + key, f"{PREFIX}ages:{tenant}", f"{PREFIX}sizes:{tenant}"]
+            await self._set_in_share(keys, [value, milliseconds, key, time.time(), self._tenant_bytes, PREFIX])
         except (RedisError, OSError) as error:
             raise ConnectionError("Redis does not respond") from error
 

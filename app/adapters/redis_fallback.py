@@ -75,8 +75,8 @@ class ShortTermWithFallback:
         self, shared: ShortTerm, local: ShortTerm, breaker: RedisBreaker, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._shared, self._local, self._breaker, self._clock = shared, local, breaker, clock
-        self._ends_at: dict[str, float] = {}
-        """The keys whose newest value is in the process, and the times at which these values expire."""
+        self._changed: dict[str, tuple[float, str | None]] = {}
+        """The keys whose newest value is in the process, with the time at which it expires and its tenant."""
         self._deleted: set[str] = set()
 
     async def get(self, key: str) -> bytes | None:
@@ -85,12 +85,12 @@ class ShortTermWithFallback:
         except OSError:
             return None if key in self._deleted else await self._local.get(key)
 
-    async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
+    async def set(self, key: str, value: bytes, ttl_seconds: float, *, tenant: str | None = None) -> None:
         try:
-            await self._breaker.call(partial(self._replace, key, value, ttl_seconds))
+            await self._breaker.call(partial(self._replace, key, value, ttl_seconds, tenant))
         except OSError:
-            self._remember(key, self._clock() + ttl_seconds)
-            await self._local.set(key, value, ttl_seconds)
+            self._remember(key, self._clock() + ttl_seconds, tenant)
+            await self._local.set(key, value, ttl_seconds, tenant=tenant)
 
     async def delete(self, *keys: str) -> int:
         try:
@@ -108,19 +108,20 @@ class ShortTermWithFallback:
 
     async def _get_newest(self, key: str) -> bytes | None:
         await self._delete_remaining()
-        if key not in self._ends_at:
+        if key not in self._changed:
             return await self._shared.get(key)
+        ends_at, tenant = self._changed[key]
         value = await self._local.get(key)
         if value is None:
             await self._shared.delete(key)
         else:
-            await self._shared.set(key, value, max(1.0, self._ends_at[key] - self._clock()))
+            await self._shared.set(key, value, max(1.0, ends_at - self._clock()), tenant=tenant)
         await self._discard(key)
         return value
 
-    async def _replace(self, key: str, value: bytes, ttl_seconds: float) -> None:
+    async def _replace(self, key: str, value: bytes, ttl_seconds: float, tenant: str | None) -> None:
         await self._delete_remaining()
-        await self._shared.set(key, value, ttl_seconds)
+        await self._shared.set(key, value, ttl_seconds, tenant=tenant)
         await self._discard(key)
 
     async def _delete_everywhere(self, *keys: str) -> int:
@@ -134,14 +135,14 @@ class ShortTermWithFallback:
             await self._shared.delete(*remaining)
             self._deleted.difference_update(remaining)
 
-    def _remember(self, key: str, ends_at: float) -> None:
+    def _remember(self, key: str, ends_at: float, tenant: str | None) -> None:
         self._deleted.discard(key)
-        self._ends_at.pop(key, None)
-        self._ends_at[key] = ends_at
-        while len(self._ends_at) > MAX_CHANGED:
-            del self._ends_at[next(iter(self._ends_at))]
+        self._changed.pop(key, None)
+        self._changed[key] = (ends_at, tenant)
+        while len(self._changed) > MAX_CHANGED:
+            del self._changed[next(iter(self._changed))]
 
     async def _discard(self, *keys: str) -> int:
         for key in keys:
-            self._ends_at.pop(key, None)
+            self._changed.pop(key, None)
         return await self._local.delete(*keys)

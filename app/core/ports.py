@@ -306,12 +306,19 @@ class IndexQueue(Protocol):
 # ---------------------------------------------------------------- short-term memory
 
 
+TENANT_BYTES = 32 << 20
+"""The share of one tenant of short-term memory."""
+
+
 class ShortTerm(Protocol):
-    """A cache of small values with a time to live. Losing it never loses data."""
+    """A cache of small values with a time to live. Losing it never loses data.
+
+    Each tenant has a share of the memory. When it is full, the tenant's oldest values are removed, and no others.
+    """
 
     async def get(self, key: str) -> bytes | None: ...
 
-    async def set(self, key: str, value: bytes, ttl_seconds: float) -> None: ...
+    async def set(self, key: str, value: bytes, ttl_seconds: float, *, tenant: str | None = None) -> None: ...
 
     async def delete(self, *keys: str) -> int: ...
 

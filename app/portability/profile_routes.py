@@ -49,7 +49,7 @@ async def delete_profile(profile_id: UUID, caller: ProfileWriter, resources: Res
         namespace = _namespace(caller, profile.user_id, profile_id)
         await profiles.remove(profile_id)
         await tx.execute(DELETE_EVENTS_OF_NAMESPACE_SQL, {"project_id": caller.project_id, "namespace": str(namespace)})
-    await window_store(resources).delete(*session_ids)
+    await window_store(resources, caller.project_id).delete(*session_ids)
     return Done(message="Profile deleted, with its memories and sessions")
 
 

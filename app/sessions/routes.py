@@ -78,7 +78,7 @@ async def change_session(
         session = await sessions_of(caller, tx).update(session_id, **changes)
         await tx.refresh(session)
     if session.privacy_mode != PrivacyMode.INCOGNITO:
-        await window_store(resources).delete_incognito(session_id)
+        await window_store(resources, caller.project_id).delete_incognito(session_id)
     return session
 
 
@@ -87,7 +87,7 @@ async def delete_session(session_id: UUID, caller: SessionWriter, resources: Res
     """Deletes the session with its messages, and cancels pending extractions. Memories made from it stay."""
     async with caller_transaction(resources.database, caller) as tx:
         await sessions_of(caller, tx).delete(session_id)
-    await window_store(resources).delete(session_id)
+    await window_store(resources, caller.project_id).delete(session_id)
     return Done(message="The session and its messages were deleted.")
 
 
@@ -109,8 +109,8 @@ async def summarize_session(
     sessions = sessions_of(caller, tx)
     session = await sessions.get(session_id)
     counts = await sessions.counts(session_id)
-    window = await window_store(resources).load(session_id) or []
-    incognito = await window_store(resources).load_incognito(session_id)
+    window = await window_store(resources, caller.project_id).load(session_id) or []
+    incognito = await window_store(resources, caller.project_id).load_incognito(session_id)
     return SessionSummary(
         session_id=session_id,
         privacy_mode=PrivacyMode(session.privacy_mode),
@@ -138,5 +138,5 @@ async def reset_session(session_id: UUID, caller: SessionWriter, resources: Reso
         await sessions.flush()
         await sessions.stop_extraction(session_id)
         deleted = await MessageRepository(tx, caller.project_id, session.user_id).clear(session_id)
-    await window_store(resources).delete(session_id)
+    await window_store(resources, caller.project_id).delete(session_id)
     return SessionReset(deleted_messages=deleted)

@@ -50,8 +50,9 @@ class WindowMessage:
 class WindowStore:
     """Reads as empty while short-term memory is unavailable: the transcript replaces it, except in incognito."""
 
-    def __init__(self, store: ShortTerm, key: bytes) -> None:
+    def __init__(self, store: ShortTerm, key: bytes, project_id: UUID) -> None:
         self._store = store
+        self._tenant = str(project_id)
         self._cipher = Fernet(key)
 
     async def load(self, session_id: UUID) -> list[WindowMessage] | None:
@@ -90,7 +91,7 @@ class WindowStore:
 
     async def _set(self, name: str, value: bytes, seconds: float) -> None:
         try:
-            await self._store.set(name, value, seconds)
+            await self._store.set(name, value, seconds, tenant=self._tenant)
         except OSError:
             log.warning("window.unavailable")
 
@@ -102,8 +103,8 @@ class WindowStore:
             return 0
 
 
-def window_store(resources: Resources) -> WindowStore:
-    return WindowStore(resources.short_term, resources.window_key)
+def window_store(resources: Resources, project_id: UUID) -> WindowStore:
+    return WindowStore(resources.short_term, resources.window_key, project_id)
 
 
 def _window_name(session_id: UUID) -> str:

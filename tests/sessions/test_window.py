@@ -24,7 +24,7 @@ async def test_window_of_an_active_conversation_lives_a_day_and_a_rebuilt_one_an
     active: bool, seconds: int
 ) -> None:
     clock, session_id = Clock(), uuid.uuid4()
-    windows = WindowStore(InProcessShortTerm(clock=clock), Fernet.generate_key())
+    windows = WindowStore(InProcessShortTerm(clock=clock), Fernet.generate_key(), uuid.uuid4())
     await windows.save(session_id, MESSAGES, active=active)
     clock.now += seconds - 1
     assert await windows.load(session_id) == MESSAGES
@@ -34,7 +34,7 @@ async def test_window_of_an_active_conversation_lives_a_day_and_a_rebuilt_one_an
 
 async def test_incognito_window_lives_a_day() -> None:
     clock, session_id = Clock(), uuid.uuid4()
-    windows = WindowStore(InProcessShortTerm(clock=clock), Fernet.generate_key())
+    windows = WindowStore(InProcessShortTerm(clock=clock), Fernet.generate_key(), uuid.uuid4())
     await windows.save_incognito(session_id, MESSAGES)
     clock.now += 24 * HOUR - 1
     assert await windows.load_incognito(session_id) == MESSAGES

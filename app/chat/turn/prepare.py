@@ -123,7 +123,7 @@ async def _load_window(resources: Resources, entered: EnteredSession, mode: Priv
     """The messages after the summary: from short-term memory if that is up to date, else from the transcript.
 
     Outside incognito, what was said in incognito is deleted."""
-    store, session_id = window_store(resources), entered.key.session_id
+    store, session_id = window_store(resources, entered.key.project_id), entered.key.session_id
     recent = await store.load(session_id)
     if recent is None or (recent[-1].position if recent else 0) != entered.last_position:
         recent = await _read_transcript(resources, entered)

@@ -167,12 +167,13 @@ class ChatTurn:
             rows = await resources.database.pipeline_in(tx, *record_statements(resources, exchange))
         await resources.index_queue.put(exchange.changes, from_chat=True)
         window = extended_window(turn, exchange.window({row.id: row.position for row in rows}))
-        await window_store(resources).save(turn.session_id, window, active=True)
+        await window_store(resources, turn.namespace.project_id).save(turn.session_id, window, active=True)
         return Recorded(exchange.question.id, exchange.answer.id, exchange.event_id)
 
     async def _record_incognito(self) -> Recorded:
         """Saved first, then deleted if the session left incognito meanwhile: the order leaves no gap between both."""
-        turn, store = self.prepared, window_store(self.resources)
+        turn = self.prepared
+        store = window_store(self.resources, turn.namespace.project_id)
         key = f"{turn.idempotency_key}:{turn.fingerprint.hex()}" if turn.idempotency_key else ""
         answer = WindowMessage("assistant", "".join(self.progress.tokens), key=key)
         earlier = await store.load_incognito(turn.session_id)
@@ -204,7 +205,8 @@ class ChatTurn:
             return
         if messages:
             window = extended_window(self.prepared, [WindowMessage.of(message) for message in messages])
-            await window_store(self.resources).save(self.prepared.session_id, window, active=True)
+            store = window_store(self.resources, self.prepared.namespace.project_id)
+            await store.save(self.prepared.session_id, window, active=True)
 
     async def _add_interrupted(self, tx: AsyncSession, session: Session) -> list[Message]:
         turn, answer = self.prepared, "".join(self.progress.tokens)

@@ -181,5 +181,5 @@ async def embed_cached(resources: Resources, project_id: UUID, texts: Sequence[s
     if cached is None:
         rows = np.array(await resources.embedder.embed(texts, tenant=project_id), np.float32)
         cached = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).tobytes()
-        await resources.short_term.set(key, cached, CACHE_SECONDS)
+        await resources.short_term.set(key, cached, CACHE_SECONDS, tenant=str(project_id))
     return np.frombuffer(cached, np.float32).reshape(len(texts), -1)

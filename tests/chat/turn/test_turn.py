@@ -564,7 +564,7 @@ class NoShortTerm:
     async def get(self, key: str) -> bytes | None:
         raise ConnectionError
 
-    async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
+    async def set(self, key: str, value: bytes, ttl_seconds: float, *, tenant: str | None = None) -> None:
         raise ConnectionError
 
     async def delete(self, *keys: str) -> int:

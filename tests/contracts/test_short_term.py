@@ -1,0 +1,109 @@
+"""Short-term memory in the process, in Redis, and in Redis with the process as a substitute."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+import pytest_asyncio
+
+from app.adapters.in_process import InProcessShortTerm
+from app.adapters.redis import RedisShortTerm, connect_redis
+from app.adapters.redis_fallback import RedisBreaker, ShortTermWithFallback
+from app.core.ports import ShortTerm
+from tests.e2e.redis_server import RedisServer
+
+SHARE = 20_000
+VALUE = b"x" * 1000
+
+
+@pytest.fixture(scope="module")
+def short_term_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+def in_process(_: RedisServer) -> ShortTerm:
+    return InProcessShortTerm(tenant_bytes=SHARE)
+
+
+def in_redis(server: RedisServer) -> ShortTerm:
+    return RedisShortTerm(connect_redis(server.url), tenant_bytes=SHARE)
+
+
+def with_fallback(server: RedisServer) -> ShortTerm:
+    return ShortTermWithFallback(in_redis(server), in_process(server), RedisBreaker())
+
+
+@pytest_asyncio.fixture(params=[in_process, in_redis, with_fallback], ids=lambda build: build.__name__)
+async def short_term(request: pytest.FixtureRequest, short_term_redis: RedisServer) -> AsyncIterator[ShortTerm]:
+    build: Callable[[RedisServer], ShortTerm] = request.param
+    memory = build(short_term_redis)
+    yield memory
+    await memory.delete(*[f"{tenant}-{number}" for tenant in ("ann", "bob", "none") for number in range(60)])
+    await memory.close()
+
+
+async def keys_left(memory: ShortTerm, tenant: str) -> list[int]:
+    return [number for number in range(60) if await memory.get(f"{tenant}-{number}") is not None]
+
+
+async def test_value_is_kept_until_it_expires_or_is_deleted(short_term: ShortTerm) -> None:
+    for tenant in ("ann", None):
+        await short_term.set("ann-1", b"one", 60, tenant=tenant)
+        await short_term.set("ann-1", b"two", 60, tenant=tenant)
+        await short_term.set("ann-2", b"gone soon", 0.05, tenant=tenant)
+        assert await short_term.get("ann-1") == b"two"
+        await asyncio.sleep(0.1)
+        assert await short_term.get("ann-2") is None
+        assert await short_term.delete("ann-1", "ann-2", "ann-3") == 1
+        assert await short_term.get("ann-1") is None
+    assert await short_term.healthy()
+
+
+async def test_tenant_that_fills_its_share_removes_only_its_own_oldest_values(short_term: ShortTerm) -> None:
+    for number in range(3):
+        await short_term.set(f"bob-{number}", VALUE, 60, tenant="bob")
+        await short_term.set(f"none-{number}", VALUE, 60)
+    for number in range(60):
+        await short_term.set(f"ann-{number}", VALUE, 60, tenant="ann")
+    assert await keys_left(short_term, "bob") == await keys_left(short_term, "none") == [0, 1, 2]
+    left = await keys_left(short_term, "ann")
+    assert left == list(range(60 - len(left), 60)), "the newest are kept"
+    assert SHARE * 0.6 < len(left) * len(VALUE) <= SHARE
+
+
+async def test_large_values_count_by_their_size(short_term: ShortTerm) -> None:
+    await short_term.set("ann-0", VALUE, 60, tenant="ann")
+    await short_term.set("ann-1", b"x" * (SHARE - 500), 60, tenant="ann")
+    assert await keys_left(short_term, "ann") == [1]
+    await short_term.set("ann-1", VALUE, 60, tenant="ann")
+    await short_term.set("ann-2", VALUE, 60, tenant="ann")
+    assert await keys_left(short_term, "ann") == [1, 2], "a value that is replaced no longer counts"
+    await short_term.set("ann-3", b"x" * (SHARE + 1), 60, tenant="ann")
+    assert await keys_left(short_term, "ann") == [], "a value beyond the whole share is not kept"
+
+
+async def test_process_keeps_a_bounded_number_of_bytes_in_all() -> None:
+    memory = InProcessShortTerm(max_bytes=100_000, tenant_bytes=50_000)
+    for number in range(10):
+        await memory.set(f"none-{number}", VALUE, 60)
+        await memory.set(f"bob-{number}", VALUE, 60, tenant="bob")
+    for tenant in range(20):
+        for number in range(60):
+            await memory.set(f"{tenant}-{number}", VALUE, 60, tenant=f"attacker {tenant % 2}")
+    assert await keys_left(memory, "bob") == await keys_left(memory, "none") == list(range(10))
+    left = [await memory.get(f"{tenant}-{number}") for tenant in range(20) for number in range(60)]
+    assert 50_000 < sum(len(value or b"") for value in left) <= 80_000
+
+
+async def test_process_removes_expired_values_of_silent_tenants() -> None:
+    now = [0.0]
+    memory = InProcessShortTerm(max_bytes=100_000, tenant_bytes=90_000, clock=lambda: now[0])
+    for number in range(50):
+        await memory.set(f"bob-{number}", VALUE, 60, tenant="bob")
+    now[0] = 61
+    for number in range(30):
+        await memory.set(f"ann-{number}", VALUE, 60, tenant="ann")
+    assert memory.size < 60_000
+    assert len(await keys_left(memory, "ann")) == 30
