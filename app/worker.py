@@ -42,8 +42,11 @@ POLL_SECONDS = 5.0
 MAX_FIRST_SWEEP_SECONDS = 5.0
 DISK_POLL_SECONDS = 1.0
 DEFAULT_QUEUE = "default"
-WEBHOOK_CONCURRENCY = 8
-"""Webhooks have workers of their own, so that a receiver that hangs does not delay other jobs."""
+WEBHOOK_CONCURRENCY = 16
+"""Projects whose webhooks are delivered at the same time. They have workers of their own, so that a receiver that hangs
+does not delay other jobs."""
+QUEUE_CONNECTIONS = 12
+"""Beyond those of the other jobs. A job holds none while it runs."""
 SILENT_AFTER_SECONDS = 60.0
 """A worker asks for a job every few seconds, and may wait for a connection before it does."""
 SILENT_WHEN_FULL_SECONDS = 900.0
@@ -55,7 +58,7 @@ async def run_jobs(
     resources: Resources, *, concurrency: int, poll_seconds: float = POLL_SECONDS
 ) -> AsyncIterator[None]:
     """Run jobs until the block ends. Running jobs then get five seconds to finish; the rest are queued again."""
-    async with open_queue(resources.database.url, pool_size=concurrency + WEBHOOK_CONCURRENCY + 4) as queue:
+    async with open_queue(resources.database.url, pool_size=concurrency + QUEUE_CONNECTIONS) as queue:
         first_sweep = asyncio.create_task(_sweep_once(resources))
         # Enough for what a crash left unindexed. After a restore there is more, and jobs must not wait for it.
         await asyncio.wait([first_sweep], timeout=MAX_FIRST_SWEEP_SECONDS)

@@ -66,7 +66,7 @@ class HttpWebhookClient:
         allow_private: bool = False,
         timeout_seconds: float = 10,
         resolve: Resolve = resolve_host,
-        at_once: int = 16,
+        at_once: int = 48,
     ) -> None:
         self._seconds = timeout_seconds
         self._pool = httpcore.AsyncConnectionPool(

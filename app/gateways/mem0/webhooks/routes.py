@@ -25,7 +25,7 @@ from app.gateways.mem0.webhooks.schemas import (
 )
 from app.identity.caller import Caller, ProjectReader, ProjectWriter
 from app.identity.transaction import Transaction
-from app.webhooks.jobs import queue_delivery, redeliver
+from app.webhooks.jobs import wake_webhooks
 from app.webhooks.models import Webhook, WebhookDelivery
 from app.webhooks.repository import DeliveryRepository, WebhookRepository
 from app.webhooks.sign import derive_secret
@@ -75,7 +75,7 @@ async def create_webhook(
     """Creates a webhook. The response contains `secret`. It is shown only once."""
     check_project(caller, project_id)
     check_receiver_url(resources, body.url)
-    row = await webhook_repository(tx, caller).add(**body.model_dump())
+    row = await webhook_repository(tx, caller).create(**body.model_dump())
     return render_with_secret(resources, row)
 
 
@@ -100,8 +100,8 @@ async def update_webhook(
         await webhooks.pause(webhook_id)
     if active and not before:
         await webhooks.resume(webhook_id)
-        for delivery in await DeliveryRepository(tx, caller.project_id).pending(webhook_id):
-            await queue_delivery(tx, delivery)
+        await DeliveryRepository(tx, caller.project_id).make_due(webhook_id)
+        await wake_webhooks(tx, caller.project_id)
     return Done(message="Webhook updated successfully")
 
 
@@ -141,5 +141,6 @@ async def redeliver_webhook(
     delivery = await deliveries.get(delivery_id)
     if delivery.webhook_id != webhook_id:
         raise NotFound(f"There is no delivery {delivery_id}")
-    await redeliver(tx, delivery)
+    await deliveries.restart(delivery)
+    await wake_webhooks(tx, caller.project_id)
     return render_delivery(delivery)
