@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from app.core.ports import TENANT_BYTES, CountedWindow
+from app.core.config import TENANT_BYTES
+from app.core.ports import CountedWindow
 
 MAX_BYTES = 256 << 20
 OVERHEAD_BYTES = 400

@@ -8,8 +8,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from app.core.config import TENANT_BYTES
 from app.core.errors import ConfigurationError
-from app.core.ports import TENANT_BYTES, CountedWindow
+from app.core.ports import CountedWindow
 
 TIMEOUT_SECONDS = 0.5
 PREFIX = "keepsake:"

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+TENANT_BYTES = 32 << 20
+"""The share of one tenant of short-term memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Config:

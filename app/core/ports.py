@@ -306,10 +306,6 @@ class IndexQueue(Protocol):
 # ---------------------------------------------------------------- short-term memory
 
 
-TENANT_BYTES = 32 << 20
-"""The share of one tenant of short-term memory."""
-
-
 class ShortTerm(Protocol):
     """A cache of small values with a time to live. Losing it never loses data.
 
