@@ -169,9 +169,9 @@ async def _resolve_account(resources: Resources, token: str, requested: UUID | N
     )
 
 
-async def identify_account(request: Request) -> UUID:
+async def identify_account(request: Request) -> TokenClaims:
     """Resolve only the account of a token, which may have no project and may name one that it has left."""
-    known: UUID | None = getattr(request.state, "account_id", None)
+    known: TokenClaims | None = getattr(request.state, "account", None)
     if known is not None:
         return known
     resources: Resources = request.app.state.resources
@@ -190,8 +190,8 @@ async def identify_account(request: Request) -> UUID:
     account = str(claims.subject)
     source = RequestSource(caller=account, project=account, organization=account, account=account)
     request.state.allowance = await resources.limits.admit_request(source, fingerprint)
-    request.state.account_id = claims.subject
-    return claims.subject
+    request.state.account = claims
+    return claims
 
 
 async def _find_membership(
@@ -222,7 +222,7 @@ class RequireCaller(CredentialSecurity):
 
 
 class RequireAccount(CredentialSecurity):
-    async def __call__(self, request: Request) -> UUID:
+    async def __call__(self, request: Request) -> TokenClaims:
         return await identify_account(request)
 
 
@@ -245,8 +245,8 @@ def check_scopes(caller: Caller, required: SecurityScopes) -> Caller:
 
 CredentialDep = Annotated[str, Security(RequireCredential())]
 CallerDep = Annotated[Caller, Security(RequireCaller())]
-SignedInAccount = Annotated[UUID, Security(RequireAccount())]
-"""The id of the account, for routes that concern no project."""
+SignedInAccount = Annotated[TokenClaims, Security(RequireAccount())]
+"""For routes that concern an account and no project."""
 authorize = RequireScopes()
 
 

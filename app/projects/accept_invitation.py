@@ -26,6 +26,8 @@ ADDRESS_NOT_CONFIRMED = (
     " It was mailed to you, or the sender has it."
 )
 
+WRONG_TOKEN = "This is not the `token` of the invitation. An invitation that is sent again has a new one."  # noqa: S105
+
 
 @dataclass(frozen=True, slots=True)
 class InvitedAccount:
@@ -99,7 +101,7 @@ class ReceivedInvitations:
             )
         proven = token is not None and hmac.compare_digest(hash_token(token), invitation.token_hash)
         if not proven and not self.account.confirmed:
-            raise Forbidden(ADDRESS_NOT_CONFIRMED)
+            raise Forbidden(ADDRESS_NOT_CONFIRMED if token is None else WRONG_TOKEN)
         return invitation
 
     async def _join(self, invitation: Invitation) -> None:

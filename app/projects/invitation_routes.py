@@ -100,7 +100,7 @@ async def list_received_invitations(
     account: SignedInAccount, resources: ResourcesDep, limit: Limit = 50, cursor: Cursor = None
 ) -> PageRows[ProjectRow]:
     """Lists the pending invitations to your own e-mail address."""
-    async with open_received(resources, account) as received:
+    async with open_received(resources, account.subject) as received:
         return await received.page(limit, cursor)
 
 
@@ -121,9 +121,11 @@ async def accept_invitation(
 
     It becomes your default project only if you have none of your own. Otherwise, select it with `X-Project-Id`.
     """
-    async with open_received(resources, account) as received:
+    # A new account gets its own project first. Otherwise the accepted one would be its default.
+    await resources.provision_account(account.subject, account.email)
+    async with open_received(resources, account.subject) as received:
         accepted = await received.accept(invitation_id, body.token if body else None)
-    log.info("invitation.accepted", invitation=str(invitation_id), account=str(account))
+    log.info("invitation.accepted", invitation=str(invitation_id), account=str(account.subject))
     return InvitationAccepted.model_validate(accepted)
 
 
@@ -132,7 +134,7 @@ async def decline_invitation(
     invitation_id: UUID, account: SignedInAccount, resources: ResourcesDep, body: InvitationAnswer | None = None
 ) -> Done:
     """Declines an invitation to your own e-mail address. Those who manage members see that it was declined."""
-    async with open_received(resources, account) as received:
+    async with open_received(resources, account.subject) as received:
         await received.decline(invitation_id, body.token if body else None)
-    log.info("invitation.declined", invitation=str(invitation_id), account=str(account))
+    log.info("invitation.declined", invitation=str(invitation_id), account=str(account.subject))
     return Done(message="Invitation declined")
