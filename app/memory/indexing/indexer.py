@@ -129,6 +129,8 @@ class Indexer:
         except (AppError, OSError, SQLAlchemyError) as error:
             # The rows stay pending in the ledger, and the sweep indexes them later.
             log.warning("memory.indexing_failed", count=len(batch or ()), exc_info=error)
+            if self._index.shared:
+                self._other_processes.give_up([change.id for change in batch or ()])
         finally:
             await self._queue.mark_done(batch or ())
 

@@ -11,6 +11,7 @@ from app.core.database.database import Database
 
 MAX_ROWS = 1000
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.01, 0.1
+MAX_SECONDS = 2.0
 GIVEN_UP_SECONDS = 60.0
 """By then the sweep has indexed what a process left behind when it ended."""
 # Messages of chat turns are episodes with a source.
@@ -38,18 +39,22 @@ class OtherProcesses:
         is_own: Callable[[UUID], bool],
         seconds: float | None,
     ) -> bool:
-        """Returns False if that takes longer than `seconds`. Later calls do not wait for the same memories."""
+        """Returns False if that takes longer than `seconds`, or two. Later calls do not wait for the same memories."""
         pending = await self._load_pending(project_id, namespaces, include_chat=include_chat)
         self._forget_old()
         waiting = [each for each in pending if each not in self._given_up and not is_own(each)]
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(MAX_SECONDS if seconds is None else min(seconds, MAX_SECONDS)):
                 await self._wait(project_id, waiting)
         except TimeoutError:
-            until = time.monotonic() + GIVEN_UP_SECONDS
-            self._given_up.update(dict.fromkeys(waiting, until))
+            self.give_up(waiting)
             return False
         return True
+
+    def give_up(self, ids: Sequence[UUID]) -> None:
+        """These memories could not be indexed: only the sweep will do so."""
+        self._forget_old()
+        self._given_up.update(dict.fromkeys(ids, time.monotonic() + GIVEN_UP_SECONDS))
 
     async def _load_pending(
         self, project_id: UUID, namespaces: Sequence[str] | None, *, include_chat: bool
