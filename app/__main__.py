@@ -29,6 +29,8 @@ keys = typer.Typer(no_args_is_help=True, help="Manage API keys. The server does 
 cli.add_typer(keys, name="keys")
 accounts = typer.Typer(no_args_is_help=True, help="Manage accounts. The server may be running.")
 cli.add_typer(accounts, name="accounts")
+events = typer.Typer(no_args_is_help=True, help="Manage events. The server may be running.")
+cli.add_typer(events, name="events")
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder for all data")]
 Project = Annotated[UUID | None, typer.Option("--project", help="The project, if there are several")]
@@ -180,6 +182,17 @@ def unlock_account(
 ) -> None:
     """Let an account sign in again after too many wrong passwords. A running server applies it at once."""
     run(commands.unlock_account(prepare(data_dir=data_dir), email))
+
+
+@events.command("retry")
+def retry_events(
+    event: Annotated[UUID | None, typer.Argument(help="Id of the event")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every failed event, the oldest first")] = False,
+    project: Annotated[UUID | None, typer.Option("--project", help="With --all: only of this project")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Try failed events again, for example after the language model was away for days."""
+    run(commands.retry_events(prepare(data_dir=data_dir), event, every=every, project=project))
 
 
 if __name__ == "__main__":

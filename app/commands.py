@@ -13,6 +13,7 @@ from app.backup import back_up as back_up
 from app.backup import restore as restore
 from app.core.errors import ConfigurationError
 from app.identity.local.storage.sign_in_history import unlock_account as unlock
+from app.memory.retry_event import retry_failed_events
 from app.portability.export import choose_project, export_memories
 from app.portability.restore import import_memories
 from app.reindex import reindex_everything as reindex_everything
@@ -59,6 +60,16 @@ async def unlock_account(settings: Settings, email: str) -> None:
         if not await unlock(tx, email.strip().lower()):
             raise ConfigurationError("No account has this address. Check it for typing errors.")
     typer.echo(f"{email} can sign in again")
+
+
+async def retry_events(settings: Settings, event: UUID | None, *, every: bool, project: UUID | None) -> None:
+    if every is (event is not None):
+        raise ConfigurationError("Name the event to retry, or write --all to retry every failed event.")
+    async with open_store(settings) as database:
+        count = await retry_failed_events(database, event_id=event, project_id=project)
+    if event and not count:
+        raise ConfigurationError("No failed event has this id. `GET /v1/events/?status=FAILED` lists failed events.")
+    typer.echo(f"Retrying {count} events" if count else "No event has failed")
 
 
 @contextmanager

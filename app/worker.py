@@ -19,9 +19,10 @@ import app.memory.user_profiles.jobs
 import app.projects.jobs
 import app.webhooks.jobs
 from app.core.background_tasks import SupervisedTask, run_supervised, stop_task
-from app.core.errors import AppError
-from app.core.jobs import JobContext, count_outcome, observe_fetches, open_queue, requeue_stalled
+from app.core.errors import AppError, Postponed
+from app.core.jobs import JobContext, count_outcome, observe_fetches, open_queue, pauses_of, requeue_stalled
 from app.core.resources import Resources
+from app.memory.extraction.interim import store_all_waiting_words
 from app.memory.indexing import IndexWatch, sweep
 
 log = structlog.get_logger()
@@ -38,6 +39,7 @@ JOB_MODULES = (
 )
 """Importing these modules registers their tasks. A worker runs only registered tasks."""
 REQUEUE_EVERY_SECONDS = 15
+INTERIM_EVERY_SECONDS = 2
 POLL_SECONDS = 5.0
 MAX_FIRST_SWEEP_SECONDS = 5.0
 DISK_POLL_SECONDS = 1.0
@@ -67,7 +69,8 @@ async def run_jobs(
             QueueWorker("webhooks", queue, app.webhooks.jobs.QUEUE, resources, WEBHOOK_CONCURRENCY, poll_seconds),
         )
         rescuer, watch = StalledJobRescuer(queue).supervised, IndexWatch(resources).supervised
-        tasks = [rescuer, watch, *(worker.supervised for worker in workers)]
+        words = WaitingWordsWriter(queue, resources).supervised
+        tasks = [rescuer, watch, words, *(worker.supervised for worker in workers)]
         try:
             async with run_supervised(resources.supervised_tasks, *tasks):
                 yield
@@ -117,14 +120,22 @@ class QueueWorker:
         )
 
     async def _observe_job(
-        self, call_next: Callable[[], Awaitable[object]], _: JobContext, __: procrastinate.worker.Worker
+        self, call_next: Callable[[], Awaitable[object]], context: JobContext, _: procrastinate.worker.Worker
     ) -> object:
         self._count_running(1)
+        pauses, task, seconds = pauses_of(self._queue), context.job.task_name, None
         try:
             await self._wait_for_disk_space()
             return await call_next()
+        except Postponed as postponed:
+            seconds = postponed.seconds
+            raise
         finally:
             self._count_running(-1)
+            if seconds is None:
+                pauses.ended(task)
+            else:
+                pauses.postponed(task, seconds)
 
     async def _wait_for_disk_space(self) -> None:
         """A job that cannot store its result would only use up its attempts."""
@@ -152,3 +163,19 @@ class StalledJobRescuer:
                 log.warning("jobs.rescued", count=count)
             self.supervised.beat()
             await asyncio.sleep(REQUEUE_EVERY_SECONDS)
+
+
+class WaitingWordsWriter:
+    """While extraction is paused because the model is away, makes the words of waiting events findable."""
+
+    def __init__(self, queue: procrastinate.App, resources: Resources) -> None:
+        self.supervised = SupervisedTask("waiting_words", self._work, silent_after_seconds=SILENT_AFTER_SECONDS)
+        self._pauses = pauses_of(queue)
+        self._resources = resources
+
+    async def _work(self) -> None:
+        while True:
+            if self._pauses.is_paused(app.memory.extraction.jobs.extract.name):
+                await store_all_waiting_words(self._resources)
+            self.supervised.beat()
+            await asyncio.sleep(INTERIM_EVERY_SECONDS)

@@ -190,6 +190,10 @@ MEMORIES = {
     ("POST", "/v1/summary/"): scoped(Scope.MEMORIES_READ, body=HIS),
     ("GET", "/v1/stats/"): scoped(Scope.MEMORIES_READ),
     ("GET", "/v1/event/{event_id}/"): scoped(Scope.MEMORIES_READ),
+    # The event of the world has not failed.
+    ("POST", "/v1/event/{event_id}/retry"): scoped(
+        Scope.MEMORIES_WRITE, owner=409, user=409, stranger=404, also=frozenset({409})
+    ),
     ("GET", "/v1/events/"): scoped(Scope.MEMORIES_READ),
     ("GET", "/v1/memories/events/"): scoped(Scope.MEMORIES_READ),
     ("GET", "/v1/entities/"): scoped(Scope.MEMORIES_READ),

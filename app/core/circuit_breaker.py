@@ -41,7 +41,9 @@ class CircuitBreaker:
         if self._opened_at is None:
             return
         if self._trying or not self._rested():
-            raise unavailable(f"{self._name} does not respond. Try again shortly.", self.seconds_until_trial())
+            error = unavailable(f"{self._name} does not respond. Try again shortly.", self.seconds_until_trial())
+            error.is_outage = True
+            raise error
         self._trying = True
 
     def succeeded(self) -> None:

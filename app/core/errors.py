@@ -5,6 +5,9 @@ from typing import ClassVar
 UNKNOWN_WAIT = "5"
 """Seconds, if it is not known when a dependency will be available again."""
 
+LONGEST_PAUSE_SECONDS = 60.0
+"""Of a job that waits for another system, whatever that system asks for."""
+
 
 class AppError(Exception):
     """`detail` is a sentence for the client that says what is wrong and what to change."""
@@ -17,6 +20,8 @@ class AppError(Exception):
         self.detail = detail
         self.reason = code or type(self).code
         self.headers = headers or {}
+        self.is_outage = False
+        """Whether the system that failed is away: its circuit breaker is open. Else it failed for this request."""
 
 
 class BadRequest(AppError):
@@ -83,12 +88,28 @@ class TimedOut(AppError):
 
 
 class ExtractionFailed(Exception):
-    """`retry_after` says when another attempt makes sense. None means never."""
+    """`retry_after` says when another attempt makes sense. None means never. `is_outage`: see AppError."""
 
-    def __init__(self, reason: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, reason: str, *, retry_after: float | None = None, is_outage: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_after = retry_after
+        self.is_outage = is_outage
+
+
+class Postponed(Exception):
+    """A job can do nothing at the moment, because another system is away. This run does not count as an attempt."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"for {seconds:.0f} seconds")
+        self.seconds = seconds
+
+    @classmethod
+    def until_back(cls, outage: AppError | ExtractionFailed) -> "Postponed":
+        """As long as the circuit breaker of that system rests, or as it asks for, up to a minute."""
+        if isinstance(outage, ExtractionFailed):
+            return cls(min(LONGEST_PAUSE_SECONDS, outage.retry_after or float(UNKNOWN_WAIT)))
+        return cls(min(LONGEST_PAUSE_SECONDS, float(outage.headers.get("Retry-After", UNKNOWN_WAIT))))
 
 
 class NotDelivered(Exception):

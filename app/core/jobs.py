@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import math
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString
@@ -19,6 +21,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database.database import TextStatement
+from app.core.errors import Postponed
 from app.core.observability.metrics import JOBS
 from app.core.resources import Resources
 
@@ -43,7 +46,7 @@ FETCH_JOB_SQL: LiteralString = """
 with candidate as (
   select job.id from procrastinate_jobs job
   where job.status = 'todo' and job.queue_name = any(%(queues)s::varchar[])
-    and (job.scheduled_at is null or job.scheduled_at <= now())
+    and (job.scheduled_at is null or job.scheduled_at <= now()) and job.task_name <> all(%(paused)s::varchar[])
     and (job.lock is null or not exists (
       select from procrastinate_jobs other
       where other.lock = job.lock and other.status in ('todo', 'doing')
@@ -72,6 +75,34 @@ async def defer(
     await tx.execute(*defer_statement(task, lock=lock, in_seconds=in_seconds, **arguments))
 
 
+class TaskPauses:
+    """Tasks whose jobs were postponed: none is fetched until the pause is over. Then one goes first, and the others
+    follow once it has ended without being postponed again."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._ends: dict[str, float] = {}
+        self._on_trial: set[str] = set()
+
+    def names(self) -> list[str]:
+        return [task for task, end in self._ends.items() if task in self._on_trial or end > self._clock()]
+
+    def started(self, task: str) -> None:
+        if task in self._ends:
+            self._on_trial.add(task)
+
+    def ended(self, task: str) -> None:
+        self._on_trial.discard(task)
+        self._ends.pop(task, None)
+
+    def postponed(self, task: str, seconds: float) -> None:
+        self._on_trial.discard(task)
+        self._ends[task] = self._clock() + seconds
+
+    def is_paused(self, task: str) -> bool:
+        return task in self._ends
+
+
 class QueueConnector(procrastinate.PsycopgConnector):
     """Fetches jobs with a statement of our own, wakes the worker when a lock becomes free, reports every answer to a
     worker that asked for a job, and repeats what a lost connection interrupted."""
@@ -81,6 +112,7 @@ class QueueConnector(procrastinate.PsycopgConnector):
         self.on_fetch: dict[str, Callable[[], None]] = {}
         self._listeners: dict[str, Notify] = {}
         self._queues_of_locked_jobs: dict[int, str] = {}
+        self.pauses = TaskPauses()
         self._news = 0
         """Counts new jobs and free locks. A worker forgets those that it hears of while it fetches."""
 
@@ -115,12 +147,13 @@ class QueueConnector(procrastinate.PsycopgConnector):
         while True:
             known = self._news
             rows: list[dict[str, Any]] = await self.execute_query_all_async(
-                FETCH_JOB_SQL, queues=list(queues), worker_id=worker_id
+                FETCH_JOB_SQL, queues=list(queues), worker_id=worker_id, paused=self.pauses.names()
             )
             for queue in queues:
                 if on_fetch := self.on_fetch.get(queue):
                     on_fetch()
             for row in rows:
+                self.pauses.started(row["task_name"])
                 if row["lock"]:
                     self._queues_of_locked_jobs[row["id"]] = row["queue_name"]
                 return row
@@ -139,6 +172,11 @@ def observe_fetches(queue: procrastinate.App, queue_name: str, on_fetch: Callabl
     """Call `on_fetch` whenever Postgres answers a worker of that queue that asks for a job."""
     assert isinstance(queue.connector, QueueConnector)
     queue.connector.on_fetch[queue_name] = on_fetch
+
+
+def pauses_of(queue: procrastinate.App) -> TaskPauses:
+    assert isinstance(queue.connector, QueueConnector)
+    return queue.connector.pauses
 
 
 @asynccontextmanager
@@ -166,12 +204,15 @@ async def open_queue(url: str, *, pool_size: int) -> AsyncIterator[procrastinate
 async def count_outcome(
     call_next: Callable[[], Awaitable[object]], context: JobContext, _: procrastinate.worker.Worker
 ) -> object:
-    """Counts every run of a job for /metrics. A run that will be retried counts as failed."""
+    """Counts every run of a job for /metrics. A run that failed and will be repeated counts as failed."""
     outcome = "failed"
     try:
         result = await call_next()
         outcome = "succeeded"
         return result
+    except Postponed:
+        outcome = "postponed"
+        raise
     finally:
         JOBS.labels(context.job.task_name, outcome).inc()
 
@@ -196,6 +237,8 @@ class RetryWithBackoff(procrastinate.BaseRetryStrategy):
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> procrastinate.RetryDecision | None:
         if isinstance(exception, asyncio.CancelledError):
             return procrastinate.RetryDecision(retry_in={"seconds": 0})
+        if isinstance(exception, Postponed):
+            return procrastinate.RetryDecision(retry_in={"seconds": max(1, math.ceil(exception.seconds))})
         if not isinstance(exception, self._errors):
             return None
         requested: float = getattr(exception, "retry_after", None) or 0

@@ -43,6 +43,7 @@ async def test_server_whose_workers_failed_stops_with_code_0(tmp_path: Path) -> 
                 "webhooks",
                 "stalled_jobs",
                 "index_watch",
+                "waiting_words",
                 "indexer",
                 "key_usage",
                 "postgres",

@@ -7,10 +7,18 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from app.core.circuit_breaker import unavailable
-from app.core.errors import AppError, TimedOut, TooLarge, Unprocessable, UpstreamFailed
+from app.core.errors import AppError, TimedOut, TooLarge, Unavailable, Unprocessable, UpstreamFailed
 
 DEFAULT_RETRY_SECONDS = 5.0
 """Used if the server does not send Retry-After."""
+
+
+class UnreadableResponse(Unavailable):
+    """The server answered with something that cannot be parsed."""
+
+
+class NoCompletion(UpstreamFailed):
+    """The server answered with something else than a completion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +42,10 @@ def connection_failure(who: str, *, timed_out: bool) -> ModelFailure:
 
 
 def unreadable_response(who: str) -> ModelFailure:
-    return ModelFailure(
-        unavailable(f"{who} sent a response that cannot be read.", DEFAULT_RETRY_SECONDS), can_retry=True, is_down=True
+    error = UnreadableResponse(
+        f"{who} sent a response that cannot be read.", headers={"Retry-After": f"{DEFAULT_RETRY_SECONDS:.0f}"}
     )
+    return ModelFailure(error, can_retry=True, is_down=True)
 
 
 def status_failure(who: str, prefix: str, status: int, message: str, headers: Mapping[str, str]) -> ModelFailure:

@@ -20,8 +20,10 @@ from mem0.memory import main
 from mem0.memory.utils import extract_json, remove_code_blocks
 from mem0.utils.factory import LlmFactory
 
-from app.adapters.models.errors import DEFAULT_RETRY_SECONDS, retry_after
+from app.adapters.models.errors import DEFAULT_RETRY_SECONDS, NoCompletion, UnreadableResponse, retry_after
+from app.adapters.models.extracted_json import UnusableAnswer, parse_sources, read_facts
 from app.adapters.models.openai import OpenAIModel, estimate_usage
+from app.core.circuit_breaker import BreakerState, CircuitBreaker
 from app.core.errors import AppError, ConfigurationError, ExtractionFailed, Unavailable, UpstreamFailed
 from app.core.ports import (
     ChatMessage,
@@ -33,7 +35,6 @@ from app.core.ports import (
     Role,
     Usage,
 )
-from app.core.storable_text import clean_text
 
 MAX_KNOWN = 10
 MAX_QUERIES = 10
@@ -148,7 +149,7 @@ class ExtractionCall:
         answer = await self.model.answer(prompt, keep=self.request.keep)
         self.usage += answer.usage
         facts = parse_facts(answer.text)
-        self.sources = _parse_sources(facts, set(self.request.sources))
+        self.sources = parse_sources(facts, set(self.request.sources))
         return facts
 
 
@@ -218,7 +219,9 @@ class OpenAIExtractionModel:
         try:
             answer = await self._model.complete(messages, ModelOptions(keep=keep), as_json=True, tries=1)
         except AppError as error:
-            raise ExtractionFailed(error.detail, retry_after=_retry_seconds(error)) from None
+            if isinstance(error, UnreadableResponse | NoCompletion) and not error.is_outage:
+                raise UnusableAnswer(error.detail) from None
+            raise _extraction_failed(error, _retry_seconds(error)) from None
         if answer.refused:
             raise UnusableAnswer("The language model declined to extract memories from this conversation.")
         if answer.cut_off:
@@ -245,22 +248,45 @@ class Mem0ExtractionModel:
         self.name = f"{provider}:{model}"
         self._provider = make_provider(provider, model=model, api_key=api_key, base_url=base_url)
         self._timeout = timeout_seconds
+        self._breaker = CircuitBreaker("The language model")
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="extract")
 
     async def answer(self, messages: Sequence[ChatMessage], *, keep: bool) -> ModelAnswer:  # noqa: ARG002  # providers have no such option
         plain = [_to_dict(message) for message in messages]
         ask = partial(self._provider.generate_response, messages=plain, response_format={"type": "json_object"})
+        text = str(await self._ask(ask))
+        return ModelAnswer(text, estimate_usage(messages, len(text)))  # few providers return token counts
+
+    async def _ask(self, ask: Callable[[], object]) -> object:
+        try:
+            self._breaker.admit()
+        except AppError as error:
+            raise _extraction_failed(error, _retry_seconds(error)) from None
         call = asyncio.get_running_loop().run_in_executor(self._threads, ask)
-        await asyncio.wait([call], timeout=self._timeout)
+        try:
+            await asyncio.wait([call], timeout=self._timeout)
+        except asyncio.CancelledError:
+            self._breaker.cancelled()
+            raise
         if not call.done():
             call.add_done_callback(_consume_exception)
-            raise ExtractionFailed("The language model took too long.", retry_after=DEFAULT_RETRY_SECONDS)
+            raise self._failed("The language model took too long.", DEFAULT_RETRY_SECONDS)
         failure = call.exception()  # each provider raises its own classes, and their messages may quote content
         if failure is not None:
             reason = f"The language model failed with {type(failure).__name__}."
-            raise ExtractionFailed(reason, retry_after=_requested_wait(failure) or DEFAULT_RETRY_SECONDS)
-        text = str(call.result())
-        return ModelAnswer(text, estimate_usage(messages, len(text)))  # few providers return token counts
+            raise self._failed(reason, _requested_wait(failure) or DEFAULT_RETRY_SECONDS, failure)
+        self._breaker.succeeded()
+        return call.result()
+
+    def _failed(self, reason: str, retry_after: float, failure: BaseException | None = None) -> ExtractionFailed:
+        """A status below 500 refuses this request, and says nothing about the provider."""
+        status = getattr(failure, "status_code", None)
+        if isinstance(status, int) and status < 500:
+            self._breaker.cancelled()
+            return ExtractionFailed(reason, retry_after=retry_after)
+        self._breaker.failed()
+        is_outage = self._breaker.state is not BreakerState.CLOSED
+        return ExtractionFailed(reason, retry_after=retry_after, is_outage=is_outage)
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -281,11 +307,7 @@ def make_provider(provider: str, *, model: str, api_key: str | None, base_url: s
         raise ConfigurationError(f"LLM_PROVIDER={provider} cannot be used: {error}") from None
 
 
-# ---------------------------------------------------------------- parsing and errors
-
-
-class UnusableAnswer(Exception):
-    """The model answered, but not with an extraction. One retry may help."""
+# ---------------------------------------------------------------- requests and errors
 
 
 def parse_facts(answer: str) -> str:
@@ -295,30 +317,7 @@ def parse_facts(answer: str) -> str:
         parsed = json.loads(text if text.startswith("{") else extract_json(text), strict=False)
     except json.JSONDecodeError:
         raise UnusableAnswer("The language model did not answer with JSON.") from None
-    memories = parsed.get("memory") if isinstance(parsed, dict) else None
-    if not isinstance(memories, list):
-        raise UnusableAnswer("The language model's JSON contains no list of memories.")
-    facts = [fact for fact in map(_parse_fact, memories) if fact]
-    if memories and not facts:
-        raise UnusableAnswer("The language model's list of memories contains no text.")
-    return json.dumps({"memory": facts}, ensure_ascii=False)
-
-
-def _parse_fact(memory: object) -> dict[str, str] | None:
-    """Small models may write a plain string instead of an object."""
-    written = memory.get("text") if isinstance(memory, dict) else memory
-    text = clean_text(written).strip() if isinstance(written, str) else ""
-    if not text:
-        return None
-    speaker = memory.get("attributed_to") if isinstance(memory, dict) else None
-    fact = {"text": text, "attributed_to": speaker if speaker in ("user", "assistant") else "user"}
-    return {**fact, "source": str(memory["source"])} if isinstance(memory, dict) and "source" in memory else fact
-
-
-def _parse_sources(facts: str, known: set[int]) -> dict[str, int]:
-    """By the text of each fact. Without numbers that no conversation has."""
-    given = {fact["text"]: str(fact.get("source", "")).strip("[] ") for fact in json.loads(facts)["memory"]}
-    return {text: int(source) for text, source in given.items() if source.isdecimal() and int(source) in known}
+    return json.dumps({"memory": read_facts(parsed)}, ensure_ascii=False)
 
 
 def _has_several_sources(request: ExtractionRequest) -> bool:
@@ -338,6 +337,10 @@ def _number_by_source(request: ExtractionRequest) -> list[dict[str, str]]:
 def _unwrap_llm_error(error: LLMError) -> ExtractionFailed:
     cause = error.__cause__
     return cause if isinstance(cause, ExtractionFailed) else ExtractionFailed("The extraction failed inside mem0.")
+
+
+def _extraction_failed(error: AppError, retry_after: float | None) -> ExtractionFailed:
+    return ExtractionFailed(error.detail, retry_after=retry_after, is_outage=error.is_outage)
 
 
 def _retry_seconds(error: AppError) -> float | None:
@@ -370,7 +373,7 @@ async def _search_known(request: ExtractionRequest) -> list[KnownMemory]:
     try:
         results = await search(contents[-MAX_QUERIES * conversations :], MAX_KNOWN)
     except AppError as error:
-        raise ExtractionFailed(error.detail, retry_after=DEFAULT_RETRY_SECONDS) from None
+        raise _extraction_failed(error, DEFAULT_RETRY_SECONDS) from None
     found = {memory.id: memory for result in results for memory in result}
     most = MAX_KNOWN * min(conversations, MAX_SOURCES_SEARCHED)
     return sorted(found.values(), key=lambda memory: -memory.score)[:most]

@@ -19,13 +19,14 @@ from openai.types.chat import ChatCompletion
 
 from app.adapters.models.errors import (
     ModelFailure,
+    NoCompletion,
     connection_failure,
     retry_delay,
     status_failure,
     unreadable_response,
 )
 from app.core.circuit_breaker import BreakerState, CircuitBreaker, ConcurrencyLimit
-from app.core.errors import AppError, Unavailable, UpstreamFailed
+from app.core.errors import AppError, Unavailable
 from app.core.ports import ChatMessage, ModelOptions, Token, Usage
 from app.core.storable_text import TextCleaner, clean_text
 
@@ -142,6 +143,7 @@ class Endpoint:
         self.breaker.failed()
         # While the breaker is open, another request would be refused whatever the server does.
         wait = max(failure.retry_after or 0, self.breaker.seconds_until_trial())
+        failure.error.is_outage = self.breaker.state is not BreakerState.CLOSED
         if self.breaker.state is BreakerState.OPEN:
             failure.error.headers["Retry-After"] = str(math.ceil(wait))
         return failure
@@ -356,7 +358,7 @@ def _usage_of_completion(usage: openai.types.CompletionUsage | None) -> Usage | 
 
 def _parse_completion(completion: object) -> Completion:
     if not isinstance(completion, ChatCompletion) or not completion.choices:
-        raise UpstreamFailed("The language model's response is not a completion.")
+        raise NoCompletion("The language model's response is not a completion.")
     choice = completion.choices[0]
     refused = bool(choice.message.refusal) or choice.finish_reason == "content_filter"
     usage = _usage_of_completion(completion.usage) or Usage()

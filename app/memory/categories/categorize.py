@@ -31,6 +31,8 @@ MODEL_BATCH_SIZE = 20
 MAX_ROUNDS = 10
 MAX_TRIES = 6
 MIN_DELAY_SECONDS = 2.0
+OUTAGE_DELAY_SECONDS = 60.0
+"""While the model is away. The job does not use up the tries of the memories."""
 CACHE_SECONDS = 3600
 SELECT_UNCATEGORIZED_SQL = text("""
 select m.id, m.content, m.categorize_tries, e.request -> 'categories' as of_call
@@ -72,6 +74,17 @@ UnitVectors: TypeAlias = NDArray[np.float32]
 
 async def categorize_memories(resources: Resources, project_id: UUID) -> int:
     """Returns how many memories were categorized. Another job takes those that remain or arrive later."""
+    try:
+        done, delay = await _categorize_waiting(resources, project_id), MIN_DELAY_SECONDS
+    except AppError as error:
+        if not error.is_outage:
+            raise
+        done, delay = 0, OUTAGE_DELAY_SECONDS
+    await _schedule_next(resources, project_id, delay)
+    return done
+
+
+async def _categorize_waiting(resources: Resources, project_id: UUID) -> int:
     by_model, done = resources.llm.name != "offline", 0
     for _ in range(MAX_ROUNDS):
         if resources.index_queue.count_waiting(project_id) and not by_model:
@@ -82,7 +95,6 @@ async def categorize_memories(resources: Resources, project_id: UUID) -> int:
         for _, group in groupby(waiting, key=lambda each: each.categories):
             assign = _assign_by_model if by_model else _assign_by_similarity
             done += await _store(resources, project_id, await assign(resources, project_id, list(group)))
-    await _schedule_next(resources, project_id)
     return done
 
 
@@ -114,11 +126,11 @@ async def _store(resources: Resources, project_id: UUID, assignments: Assignment
     return len(assigned)
 
 
-async def _schedule_next(resources: Resources, project_id: UUID) -> None:
+async def _schedule_next(resources: Resources, project_id: UUID, min_delay: float) -> None:
     async with resources.database.transaction(project_id) as tx:
         seconds = await tx.scalar(SELECT_SECONDS_TO_NEXT_SQL, {"project_id": project_id})
         if seconds is not None:
-            await schedule_categorization(tx, project_id, max(MIN_DELAY_SECONDS, float(seconds)))
+            await schedule_categorization(tx, project_id, max(min_delay, float(seconds)))
 
 
 async def schedule_categorization(tx: AsyncSession, project_id: UUID, seconds: float) -> None:
@@ -131,14 +143,17 @@ async def schedule_categorization(tx: AsyncSession, project_id: UUID, seconds: f
 async def _assign_by_model(
     resources: Resources, project_id: UUID, memories: Sequence[UncategorizedMemory]
 ) -> Assignments:
-    """No transaction is open while the model answers. A failed call counts as an unusable answer."""
+    """No transaction is open while the model answers. A failed call counts as an unusable answer, but not if the
+    model is away."""
     categories = memories[0].categories
     task, data = build_prompt(categories, [each.content for each in memories])
     messages = [ChatMessage(Role.SYSTEM, task), ChatMessage(Role.USER, data)]
     try:
         options = ModelOptions(temperature=0, max_tokens=60 * len(memories) + 200)
         answer = await ask_model(resources, project_id, messages, options)
-    except AppError:
+    except AppError as error:
+        if error.is_outage:
+            raise
         answer = ""
     return dict(zip([each.id for each in memories], parse_answer(answer, categories, len(memories)), strict=True))
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from uuid import UUID
 
 from app.core.database.database import Statement
-from app.core.errors import Conflict, ExtractionFailed
+from app.core.errors import Conflict, ExtractionFailed, Postponed
 from app.core.ports import ChatMessage, ExtractedFact, Extraction, ExtractionRequest, IndexChange, Role, Usage
 from app.core.resources import Resources
 from app.memory.extraction.instructions import resolve_instructions
+from app.memory.extraction.interim import read_messages, replace_interim, store_waiting_words
 from app.memory.extraction.known import KnownMemories
 from app.memory.indexing import upserts_for_added
 from app.memory.ledger.add import Remembered, event_result
@@ -20,10 +20,10 @@ from app.memory.ledger.run_event import (
     UNREACHABLE,
     Retryable,
     RunningEvent,
-    attempt,
     begin_events,
     finish_statements,
     lock_running,
+    run_attempt,
 )
 from app.projects.token_usage import find_exceeded_budget, usage_statement
 
@@ -46,16 +46,18 @@ class Findings:
 
 
 async def run_extraction(resources: Resources, project_id: UUID, event_id: UUID, attempts: int) -> None:
-    most = MAX_EVENTS if attempts < ALONE_FROM_ATTEMPT else 1
-    events = await begin_events(resources.database, project_id, event_id, most=most, max_bytes=MAX_BYTES)
-    if events:
-        await attempt(
-            resources.database,
-            events[0],
-            _extract(resources, events),
-            final_reason=partial(_final_reason, attempts),
-            unexpected=UNEXPECTED,
+    events = await begin_events(resources.database, project_id, event_id, most=MAX_EVENTS, max_bytes=MAX_BYTES)
+    if not events:
+        return
+    together = events[:1] if attempts - events[0].postponed >= ALONE_FROM_ATTEMPT else events
+    work = _extract(resources, together)
+    try:
+        await run_attempt(
+            resources.database, events[0], work, attempts, final_reason=_final_reason, unexpected=UNEXPECTED
         )
+    except (ExtractionFailed, Postponed):
+        await store_waiting_words(resources, project_id, str(events[0].namespace))
+        raise
 
 
 def _final_reason(attempts: int, error: Retryable) -> str | None:
@@ -77,7 +79,8 @@ async def _extract(resources: Resources, events: Sequence[RunningEvent]) -> None
 
 
 async def _read_together(resources: Resources, events: Sequence[RunningEvent]) -> None:
-    known = KnownMemories(resources, events[0].namespace)
+    known = KnownMemories(resources, events[0].namespace, without=events[0].interim_of_namespace)
+    events = await read_messages(resources, events)
     extraction = await resources.extractor.extract(build_extraction_request(resources, *events, known=known))
     findings = await _sort_facts(events, known, extraction.facts)
     await resources.index_queue.put(await _finish(resources, findings, extraction))
@@ -136,6 +139,7 @@ async def _finish(resources: Resources, findings: Sequence[Findings], extraction
             return []
         if len(running) < len(findings):
             raise Conflict("An event was deleted while the language model read it together with others")
+        removals = await replace_interim(tx, [each.event for each in findings], running)
         repository = MemoryRepository(tx, namespace.project_id)
         added = await repository.add_all(namespace, new, deduplicate=True, event_ids=event_ids)
         outcomes = {memory.id: remembered for memory, (remembered, _) in zip(new, added, strict=True)}
@@ -144,7 +148,7 @@ async def _finish(resources: Resources, findings: Sequence[Findings], extraction
         if extraction.usage != Usage():
             statements.append(usage_statement(namespace.project_id, extraction.usage))
         await resources.database.pipeline_in(tx, *statements)
-    return upserts_for_added(namespace, new, added)
+    return [*removals, *upserts_for_added(namespace, new, added)]
 
 
 def _results(findings: Findings, outcomes: Mapping[UUID, Remembered]) -> list[dict[str, object]]:

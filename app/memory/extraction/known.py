@@ -1,6 +1,7 @@
 """The memories of a namespace that are near to given texts, each text embedded once."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 import numpy as np
 
@@ -11,16 +12,21 @@ from app.memory.namespace import Namespace
 
 
 class KnownMemories:
-    def __init__(self, resources: Resources, namespace: Namespace) -> None:
+    """`without`: memories that hold words whose facts are not extracted yet, so that they are no known facts."""
+
+    def __init__(self, resources: Resources, namespace: Namespace, *, without: frozenset[UUID] = frozenset()) -> None:
         self._resources = resources
         self._namespace = namespace
+        self._without = without
         self._vectors: dict[str, Vector] = {}
 
     async def search(self, texts: Sequence[str], limit: int) -> list[list[KnownMemory]]:
         resources, namespace = self._resources, self._namespace
         scope = SearchScope(namespace.project_id, (str(namespace),))
         await resources.index_queue.wait_until_indexed(namespace.project_id, [str(namespace)], seconds=10)
-        found = [await resources.index.find_similar(scope, vector, limit) for vector in await self.embed(texts)]
+        most = limit + len(self._without)
+        found = [await resources.index.find_similar(scope, vector, most) for vector in await self.embed(texts)]
+        found = [[each for each in near if each.id not in self._without][:limit] for near in found]
         ids = {candidate.id for each in found for candidate in each}
         async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:
             rows = {row.id: row for row in await MemoryRepository(tx, namespace.project_id).find_all(list(ids))}

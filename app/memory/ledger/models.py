@@ -2,7 +2,8 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from sqlalchemy import BigInteger, FetchedValue, Text, func
+from sqlalchemy import BigInteger, FetchedValue, Text, Uuid, func
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database.database import ProjectModel
@@ -43,6 +44,8 @@ class MemoryEvent(ProjectModel):
     results: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list)
     note: Mapped[str | None] = mapped_column(Text)
     error: Mapped[str | None] = mapped_column(Text)
+    postponed: Mapped[int] = mapped_column(default=0)
+    interim_ids: Mapped[list[uuid.UUID | None] | None] = mapped_column(ARRAY(Uuid))
     job_id: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[dt.datetime] = mapped_column(server_default=func.now(), onupdate=func.now())

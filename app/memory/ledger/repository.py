@@ -63,14 +63,17 @@ class MemoryRepository(Repository[Memory]):
         *,
         deduplicate: bool,
         event_ids: Mapping[UUID, UUID] | None = None,
+        hashes: Mapping[UUID, bytes] | None = None,
     ) -> list[tuple[Remembered, dt.datetime | None]]:
         """In order; each new row comes with the version of it that is to be indexed. `event_ids` has the event of each
-        new memory by its id."""
+        new memory by its id, and `hashes` a hash other than that of its content."""
         if not new:
             return []
         rows = build_rows(namespace, new, None, deduplicate=deduplicate)
         for memory, row in zip(new, rows, strict=True):
             row["event_id"] = (event_ids or {}).get(memory.id)
+            if hashes:
+                row["digest"] = hashes[memory.id].hex()
         for statement in lock_statements(namespace, rows, deduplicate=deduplicate):
             await self.tx.execute(*statement)
         added = await self.tx.execute(ADD_MEMORIES_SQL, {"rows": rows_as_json(rows), "project_id": self.project_id})
@@ -85,6 +88,12 @@ class MemoryRepository(Repository[Memory]):
         await self.tx.execute(INSERT_DELETE_HISTORY_SQL, values)
         without_context = list(await self.tx.scalars(CLEAR_CONTEXT_SQL, values))
         return DeletedMemories(list(await self.tx.scalars(DELETE_MEMORIES_SQL, values)), without_context)
+
+    async def delete_replaced(self, ids: Sequence[UUID]) -> None:
+        """Like `delete_all`, for memories whose words are not forgotten: the context of others keeps them."""
+        values = {"project_id": self.project_id, "ids": list(ids)}
+        await self.tx.execute(INSERT_DELETE_HISTORY_SQL, values)
+        await self.tx.execute(DELETE_MEMORIES_SQL, values)
 
     async def lock(self, memory_id: UUID) -> Memory:
         row: Memory | None = await self.tx.scalar(self.rows.where(Memory.id == memory_id).with_for_update())

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database.database import Database, TextStatement
-from app.core.errors import AppError, ExtractionFailed
+from app.core.errors import AppError, ExtractionFailed, Postponed
 from app.core.jobs import RetryWithBackoff
 from app.memory.ledger.events import EventRequest
 from app.memory.namespace import Namespace
@@ -26,17 +26,26 @@ log = structlog.get_logger()
 MAX_ATTEMPTS = 6
 UNREACHABLE = f"The database, the vector index or the embedder was unreachable after {MAX_ATTEMPTS} attempts."
 RETRYABLE = (ExtractionFailed, AppError, OSError, SQLAlchemyError)
-RETRY = RetryWithBackoff(*RETRYABLE)
+MAX_BACKOFF_SECONDS = 60
+RETRY = RetryWithBackoff(*RETRYABLE, max_seconds=MAX_BACKOFF_SECONDS)
+MAX_OUTAGE_HOURS = 72
+TOO_LONG_AWAY = f"The model was away for {MAX_OUTAGE_HOURS} hours. Retry the event when it answers again."
 START_EVENT_SQL = text("""
 update events set status = 'RUNNING', started_at = coalesce(started_at, now()), updated_at = now()
 where project_id = :project_id and id = :id and status in ('PENDING', 'RUNNING')
-returning user_id, messages, request, (select p.settings from projects p where p.id = :project_id) as settings
+returning user_id, messages, request, postponed, null as interim_ids, array[]::uuid[] as interim_of_namespace,
+  (select p.settings from projects p where p.id = :project_id) as settings
 """)
 # The event and those that wait behind it, as far as they can be read together: a fact gets the same attributes from
 # each of them.
 START_EVENTS_SQL = text("""
 with first as (
-  select id, namespace, session_id, request, left(request ->> 'said_at', 10) as said_on from events
+  select id, namespace, session_id, request, left(request ->> 'said_at', 10) as said_on, array(
+      select interim from events other cross join unnest(other.interim_ids) as interim
+      where other.project_id = :project_id and other.namespace = events.namespace
+        and other.status in ('PENDING', 'RUNNING') and interim is not null
+    ) as interim
+  from events
   where project_id = :project_id and id = :id and status in ('PENDING', 'RUNNING')
 ), waiting as (
   select e.id, e.created_at, e.id <> first.id as later, octet_length(e.messages::text) as size,
@@ -52,16 +61,25 @@ with first as (
   from waiting window following as (order by later, created_at, id)
 )
 update events e set status = 'RUNNING', started_at = coalesce(e.started_at, now()), updated_at = now()
-from together where e.project_id = :project_id and e.id = together.id and together.belongs
-returning e.id, e.user_id, e.messages, e.request, together.place,
+from together, first where e.project_id = :project_id and e.id = together.id and together.belongs
+returning e.id, e.user_id, e.messages, e.request, e.postponed, e.interim_ids, first.interim as interim_of_namespace,
+  together.place,
   (select p.settings from projects p where p.id = :project_id) as settings
 """)
 LOCK_RUNNING_EVENTS_SQL = text("""
-select id from events where project_id = :project_id and id = any(:ids) and status = 'RUNNING' order by id for update
+select id, interim_ids from events
+where project_id = :project_id and id = any(:ids) and status = 'RUNNING' order by id for update
+""")
+# Returns no row if the event has waited too long, or is gone.
+POSTPONE_EVENT_SQL = text("""
+update events set postponed = :runs, unavailable_since = coalesce(unavailable_since, now()), updated_at = now()
+where project_id = :project_id and id = :id
+  and coalesce(unavailable_since, now()) > now() - make_interval(hours => :hours)
+returning id
 """)
 FINISH_EVENTS_SQL = text("""
-update events e set status = 'SUCCEEDED', results = done.results, note = :note, messages = null, completed_at = now(),
-  updated_at = now()
+update events e set status = 'SUCCEEDED', results = done.results, note = :note, messages = null, interim_ids = null,
+  completed_at = now(), updated_at = now()
 from jsonb_to_recordset(cast(:done as jsonb)) as done (id uuid, results jsonb)
 where e.project_id = :project_id and e.id = done.id and e.status = 'RUNNING'
 """)
@@ -85,6 +103,12 @@ class RunningEvent:
     request: EventRequest
     settings: dict[str, Any]
     """The project's."""
+    postponed: int = 0
+    """The runs of its job that do not count as attempts."""
+    interim_ids: Sequence[UUID | None] | None = None
+    """For each message, the memory that holds its words until the facts are extracted."""
+    interim_of_namespace: frozenset[UUID] = frozenset()
+    """All memories of the namespace that hold words until facts are extracted."""
 
     @property
     def key(self) -> dict[str, UUID]:
@@ -95,41 +119,57 @@ async def run_event(
     database: Database,
     project_id: UUID,
     event_id: UUID,
+    runs: int,
     *,
     work: Callable[[RunningEvent], Awaitable[None]],
-    final_reason: Callable[[Retryable], str | None],
+    final_reason: Callable[[int, Retryable], str | None],
     unexpected: str,
 ) -> None:
-    """One attempt, see `attempt`."""
+    """One run of the event's job, see `run_attempt`."""
     event = await begin_event(database, project_id, event_id)
     if event is not None:
-        await attempt(database, event, work(event), final_reason=final_reason, unexpected=unexpected)
+        await run_attempt(database, event, work(event), runs, final_reason=final_reason, unexpected=unexpected)
 
 
-async def attempt(
+async def run_attempt(
     database: Database,
     event: RunningEvent,
     work: Awaitable[None],
+    runs: int,
     *,
-    final_reason: Callable[[Retryable], str | None],
+    final_reason: Callable[[int, Retryable], str | None],
     unexpected: str,
 ) -> None:
-    """An error for which `final_reason` returns None is raised, so that the job is tried again; any other ends the
-    event, an exception that is not `Retryable` with the sentence `unexpected`."""
+    """Of an event whose job has run `runs` times before. An error for which `final_reason` returns None after so many
+    attempts is raised, so that the job is tried again; any other ends the event, an exception that is not `Retryable`
+    with the sentence `unexpected`. While the model is away, the job waits and uses up no attempt."""
     reason: str | None = unexpected
     try:
         await work
         reason = None
     except RETRYABLE as error:
-        reason = final_reason(error)
-        if reason is None:
-            raise
+        if isinstance(error, AppError | ExtractionFailed) and error.is_outage:
+            reason = await postpone_event(database, event, runs + 1)
+            if reason is None:
+                raise Postponed.until_back(error) from error
+        else:
+            reason = final_reason(runs - event.postponed, error)
+            if reason is None:
+                raise
     except asyncio.CancelledError:
         reason = None
         raise
     finally:
         if reason is not None:
             await fail_event(database, event, reason)
+
+
+async def postpone_event(database: Database, event: RunningEvent, runs: int) -> str | None:
+    """None of the runs so far counts: the first ones only showed that the model is away. Returns the reason to give up
+    if the event has waited too long."""
+    async with database.transaction(event.namespace.project_id, event.namespace.user_id) as tx:
+        row = (await tx.execute(POSTPONE_EVENT_SQL, {**event.key, "runs": runs, "hours": MAX_OUTAGE_HOURS})).first()
+    return None if row else TOO_LONG_AWAY
 
 
 async def begin_event(database: Database, project_id: UUID, event_id: UUID) -> RunningEvent | None:
@@ -151,13 +191,22 @@ async def begin_events(
 def _running_event(project_id: UUID, event_id: UUID, row: Any) -> RunningEvent:
     request = EventRequest.model_validate(row.request)
     namespace = Namespace(project_id, row.user_id, request.profile_id)
-    return RunningEvent(event_id, namespace, row.messages or [], request, row.settings)
+    return RunningEvent(
+        event_id,
+        namespace,
+        row.messages or [],
+        request,
+        row.settings,
+        postponed=row.postponed,
+        interim_ids=row.interim_ids,
+        interim_of_namespace=frozenset(row.interim_of_namespace),
+    )
 
 
-async def lock_running(tx: AsyncSession, events: Sequence[RunningEvent]) -> set[UUID]:
-    """Those that still run, locked, so that they cannot be deleted before `tx` ends."""
+async def lock_running(tx: AsyncSession, events: Sequence[RunningEvent]) -> dict[UUID, list[UUID | None]]:
+    """Those that still run, locked, so that they cannot be deleted before `tx` ends, with their interim memories."""
     values = {"project_id": events[0].namespace.project_id, "ids": [event.id for event in events]}
-    return set(await tx.scalars(LOCK_RUNNING_EVENTS_SQL, values))
+    return {row.id: row.interim_ids or [] for row in await tx.execute(LOCK_RUNNING_EVENTS_SQL, values)}
 
 
 def finish_statements(

@@ -42,7 +42,8 @@ from app.memory.user_profiles.profile_schema import (
 from app.memory.user_profiles.repository import UserProfileRepository
 from app.projects.token_usage import ask_model
 
-MAX_UNUSABLE_ANSWERS = 3
+MAX_UNUSABLE_ANSWERS = 1
+"""The model is asked once more."""
 MAX_MEMORIES = 200
 MAX_CHARACTERS = 60_000
 SUCCEEDED, INSUFFICIENT = "succeeded", "insufficient_data"
@@ -77,8 +78,9 @@ async def generate_user_profile(resources: Resources, project_id: UUID, event_id
         resources.database,
         project_id,
         event_id,
+        attempts,
         work=partial(_generate, resources),
-        final_reason=partial(_final_reason, attempts),
+        final_reason=_final_reason,
         unexpected=UNEXPECTED,
     )
 

@@ -9,13 +9,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from app.adapters.models.mem0 import (
-    Mem0ExtractionModel,
-    Mem0Extractor,
-    OpenAIExtractionModel,
-    UnusableAnswer,
-    parse_facts,
-)
+from app.adapters.models.extracted_json import UnusableAnswer
+from app.adapters.models.mem0 import Mem0ExtractionModel, Mem0Extractor, OpenAIExtractionModel, parse_facts
 from app.adapters.models.openai import Connection, OpenAIModel
 from app.core.errors import ConfigurationError, ExtractionFailed, Unavailable
 from app.core.ports import ChatMessage, ExtractedFact, ExtractionRequest, KnownMemory, Role
@@ -111,7 +106,9 @@ NONSENSE = [
     Raw('["User likes tea"]'),
     Refuses("No."),
     Says('{"memory": []}', finished=False),
+    Fails(200),
 ]
+"""Fails(200) is JSON that is no completion."""
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE)

@@ -1,5 +1,6 @@
 """Categories are assigned after the write, by similarity or by a model, from the call's, project's or default list."""
 
+import asyncio
 import json
 import uuid
 from dataclasses import replace
@@ -145,6 +146,39 @@ async def test_categorization_asks_the_model_if_there_is_one(
     assert await categorize_memories(own, project_id) == 1
     assert await categories(client, tea) == ["family", "food"]
     await own.llm.close()
+
+
+async def test_categorization_waits_while_the_model_is_away(
+    client: httpx.AsyncClient, resources: Resources, project_id: uuid.UUID, model_server: ModelServer
+) -> None:
+    """No try of the memory is used up. After so many, it would never get its categories."""
+    connection = Connection(base_url=model_server.url, tries=1, rest_seconds=0.1)
+    own = replace(resources, llm=OpenAIModel(connection, model="any"))
+    [tea] = await add(client, "My aunt likes tea")
+    model_server.always(Fails(503))
+    for _ in range(5):
+        await categorize_memories(own, project_id)
+        await make_due(resources, project_id)
+    before = await tries_of(resources, project_id)
+    for _ in range(5):
+        await categorize_memories(own, project_id)
+        await make_due(resources, project_id)
+    assert await tries_of(resources, project_id) == before
+    await asyncio.sleep(0.1)
+    model_server.chat(Raw('{"1": ["food"]}'))
+    assert await categorize_memories(own, project_id) == 1
+    assert await categories(client, tea) == ["food"]
+    await own.llm.close()
+
+
+async def make_due(resources: Resources, project_id: uuid.UUID) -> None:
+    async with resources.database.transaction(project_id) as tx:
+        await tx.execute(text("update memories set categorize_after = null"))
+
+
+async def tries_of(resources: Resources, project_id: uuid.UUID) -> int:
+    async with resources.database.transaction(project_id) as tx:
+        return int(await tx.scalar(text("select categorize_tries from memories")) or 0)
 
 
 @pytest.mark.parametrize("behaviour", [Raw("Sure! Here you go"), Raw('{"1": ["moon"]}'), Fails(400)])

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from app.adapters.models.openai import Connection, OpenAIModel
-from app.core.errors import AppError
+from app.core.errors import AppError, Postponed
 from app.core.resources import Resources
 from app.main import create_app
 from app.memory.ledger.run_event import MAX_ATTEMPTS
@@ -113,8 +113,7 @@ async def test_value_that_does_not_fit_the_schema_is_null(
         (Raw("I cannot say."), MAX_UNUSABLE_ANSWERS, "not a JSON object"),
         (Raw('["a list"]'), MAX_UNUSABLE_ANSWERS, "not a JSON object"),
         (Fails(401), 0, "refused this server's key"),
-        (Fails(500), MAX_ATTEMPTS, "The language model"),
-        (Drops(), MAX_ATTEMPTS, "The language model"),
+        (Fails(429), MAX_ATTEMPTS, "The language model"),
     ],
 )
 async def test_failure_is_a_failed_event_with_a_reason(
@@ -141,6 +140,25 @@ async def test_failure_is_a_failed_event_with_a_reason(
     profile = await read_profile(client)
     assert (profile["status"], profile["error"]) == ("failed", event["error"])
     assert profile["profile"] == {"city": "Rome", "age": None}, "the previous user profile stays"
+
+
+async def test_attempts_are_not_used_up_while_the_model_is_away(
+    model_resources: Resources, client: httpx.AsyncClient, namespace: Namespace, model_server: ModelServer
+) -> None:
+    await add_memories(model_resources, namespace, "I live in Rome")
+    model_server.always(Drops())
+    event_id = await request_profile(client)
+    runs = MAX_ATTEMPTS + 3
+    for earlier in range(runs):
+        with pytest.raises((AppError, Postponed)) as raised:
+            await generate_user_profile(model_resources, namespace.project_id, event_id, earlier)
+    assert raised.type is Postponed
+    assert (await read_profile(client))["status"] == "pending"
+    model_server.chat(Says('{"city": "Rome"}'))
+    back = OpenAIModel(Connection(base_url=model_server.url), model="test-model")
+    await generate_user_profile(replace(model_resources, llm=back), namespace.project_id, event_id, runs)
+    await back.close()
+    assert (await read_profile(client))["status"] == "succeeded"
 
 
 async def wait_for_request(model_server: ModelServer) -> None:

@@ -4,17 +4,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
+from app.core.errors import Conflict
+from app.core.http.openapi_errors import Problem
 from app.gateways.mem0.errors import ERROR_RESPONSES, Mem0Route
 from app.gateways.mem0.events.render import created_between, load_contents, render_event
 from app.gateways.mem0.memories.render import render_history
 from app.gateways.mem0.memories.schemas import EventPage, EventRead, HistoryPage
 from app.gateways.mem0.project_check import parse_uuid
 from app.gateways.mem0.responses import FastJson, page_of_results
-from app.identity.caller import MemoryReader
+from app.identity.caller import MemoryReader, MemoryWriter
 from app.identity.transaction import Transaction
 from app.memory.ledger import EventRepository, HistoryRepository, MemoryEvent
+from app.memory.retry_event import retry_event
 
 router = APIRouter(prefix="/v1", tags=["Events"], responses=ERROR_RESPONSES, route_class=Mem0Route)
+NOT_FAILED = {"model": Problem, "description": "The event has not failed."}
 PageNumber = Annotated[int, Query(ge=1, le=10_000_000)]
 PageSize = Annotated[int, Query(ge=1, le=100)]
 EventWord = Annotated[str, Query(pattern=r"^[A-Za-z_]{1,30}$")] | None
@@ -27,6 +31,17 @@ async def get_event(event_id: str, caller: MemoryReader, tx: Transaction) -> Fas
     SUCCEEDED without results means that the messages contained nothing worth remembering.
     """
     event = await EventRepository(tx, caller.project_id, caller.user_id).get(parse_uuid(event_id, "an event"))
+    return FastJson(render_event(event, await load_contents(tx, caller.project_id, [event])))
+
+
+@router.post("/event/{event_id}/retry", responses={200: {"model": EventRead}, 409: NOT_FAILED}, response_class=FastJson)
+async def retry_failed_event(event_id: str, caller: MemoryWriter, tx: Transaction) -> FastJson:
+    """Tries a failed event again, with as many attempts as a new one. Returns it as PENDING."""
+    events = EventRepository(tx, caller.project_id, caller.user_id)
+    event = await events.get(parse_uuid(event_id, "an event"))
+    if not await retry_event(tx, caller.project_id, event.id):
+        raise Conflict(f"Only a failed event can be retried. The status of this one is {event.status}.")
+    await tx.refresh(event)
     return FastJson(render_event(event, await load_contents(tx, caller.project_id, [event])))
 
 
