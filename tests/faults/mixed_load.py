@@ -192,7 +192,14 @@ class User:
 
 async def finish_turns(user: User, turns: list[Turn], seconds: float) -> None:
     """Repeats the turns without an answer, with the same key, as a client does."""
-    async with asyncio.timeout(seconds):
-        for turn in turns:
-            while turn.answer is None and turn.mode != "incognito":
-                await user.say(turn)
+    unanswered = [turn for turn in turns if turn.answer is None and turn.mode != "incognito"]
+    by_session = {turn.session: [each for each in unanswered if each.session == turn.session] for turn in unanswered}
+    async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+        for session_turns in by_session.values():
+            group.create_task(repeat_turns(user, session_turns))
+
+
+async def repeat_turns(user: User, turns: list[Turn]) -> None:
+    for turn in turns:
+        while not await user.say(turn):
+            pass
