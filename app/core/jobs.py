@@ -29,6 +29,7 @@ from app.core.resources import Resources
 tasks = procrastinate.App(connector=procrastinate.PsycopgConnector())
 JobContext = procrastinate.JobContext
 STALLED_SECONDS = 30
+LONGEST_TRIAL_SECONDS = 300.0
 CONNECTION_TIMEOUT_SECONDS = 10
 RECONNECT_SECONDS = 5
 """The pool pauses longer and longer between its attempts. After this time it begins anew when it is asked next."""
@@ -82,21 +83,19 @@ class TaskPauses:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._ends: dict[str, float] = {}
-        self._on_trial: set[str] = set()
 
     def names(self) -> list[str]:
-        return [task for task, end in self._ends.items() if task in self._on_trial or end > self._clock()]
+        return [task for task, end in self._ends.items() if end > self._clock()]
 
     def started(self, task: str) -> None:
+        """The first job after a pause. If it does not end, for example because its worker does, another one follows."""
         if task in self._ends:
-            self._on_trial.add(task)
+            self._ends[task] = self._clock() + LONGEST_TRIAL_SECONDS
 
     def ended(self, task: str) -> None:
-        self._on_trial.discard(task)
         self._ends.pop(task, None)
 
     def postponed(self, task: str, seconds: float) -> None:
-        self._on_trial.discard(task)
         self._ends[task] = self._clock() + seconds
 
     def is_paused(self, task: str) -> bool:
