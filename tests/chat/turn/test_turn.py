@@ -1,6 +1,7 @@
 """A turn from the question to the answer, whole and streamed, and every way in which it can fail."""
 
 import asyncio
+import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +22,7 @@ from tests.chat.conversation import AdminRows, Conversation, read_events
 from tests.conftest import KeyHolder, MakeKey
 from tests.loopback import serve_on_loopback
 from tests.memory.namespaces import new_project
-from tests.model_server import Drops, Fails, Hangs, ModelServer, Says
+from tests.model_server import Drops, Fails, Hangs, Held, ModelServer, Says
 
 MODES = ["normal", "pause_memories", "incognito"]
 AnotherApp = Callable[..., httpx.AsyncClient]
@@ -534,11 +535,14 @@ async def test_no_database_connection_is_held_while_the_model_answers(
     conversation: StartConversation, model_server: ModelServer, chat_resources: Resources
 ) -> None:
     conversations_at_once = [await conversation() for _ in range(20)]
-    model_server.always(Says("Slowly", delay=0.5))
+    release = threading.Event()
+    model_server.always(Held(release, Says("Slowly")))
     answering = [asyncio.create_task(each.send("Hello")) for each in conversations_at_once]
     await eventually(lambda: len(model_server.conversations) == 20)
-    assert chat_resources.database.pool_state()[1] == 0
+    in_use = chat_resources.database.pool_state()[1]
+    release.set()
     await asyncio.gather(*answering)
+    assert in_use == 0
 
 
 async def test_session_of_another_user_is_not_found(
