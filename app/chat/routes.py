@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Header, Request
 from fastapi.responses import Response
 
-from app.chat.schemas import ChatRequest, TurnAnswer, TurnRequest
+from app.chat.schemas import ChatRequest, TurnAnswer, TurnProblem, TurnRequest
 from app.chat.turn.prepare import prepare
 from app.chat.turn.stream import respond
 from app.chat.types import TurnInput
@@ -19,7 +19,11 @@ IdempotencyKey = Annotated[
     str | None,
     Header(min_length=1, max_length=255, description="A repeated turn with the same key receives the same answer."),
 ]
-RESPONSES: dict[int | str, dict[str, object]] = {200: {"model": TurnAnswer, "content": {"text/event-stream": {}}}}
+RESPONSES: dict[int | str, dict[str, object]] = {
+    200: {"model": TurnAnswer, "content": {"text/event-stream": {}}},
+    503: {"model": TurnProblem, "description": "The language model or another system is unavailable or busy."},
+    504: {"model": TurnProblem, "description": "The language model or the request took too long."},
+}
 
 
 @router.post("/v1/sessions/{session_id}/messages", response_model=TurnAnswer, responses=RESPONSES)

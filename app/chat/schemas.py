@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
+from app.core.http.openapi_errors import Problem
 from app.core.http.strict_requests import RequestBody
 from app.core.storable_text import no_nul
 from app.memory.ledger import Memory, SearchRow
@@ -73,6 +74,10 @@ class ForgetQuestion(BaseModel):
 class TokenUsage(BaseModel):
     prompt_tokens: int
     completion_tokens: int
+
+
+class TurnProblem(Problem):
+    session_id: UUID | None = Field(None, description="The session of the turn, which may be a new one. Go on in it.")
 
 
 class TurnAnswer(BaseModel):
