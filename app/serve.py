@@ -52,7 +52,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
             lifespan="off",
         )
         if settings.worker:
-            jobs = run_jobs(resources, concurrency=settings.worker_concurrency)
+            jobs = run_jobs(resources, concurrency=settings.worker_concurrency, inspects_index=True)
             await stack.enter_async_context(jobs)
         if metrics:
             await stack.enter_async_context(serve_metrics(create_metrics_app(app.state.status_reports), metrics))
@@ -74,7 +74,10 @@ async def work_forever(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_resources(settings) as resources, run_jobs(resources, concurrency=settings.worker_concurrency):
+    async with (
+        open_resources(settings) as resources,
+        run_jobs(resources, concurrency=settings.worker_concurrency, inspects_index=True),
+    ):
         log.info("working", data_dir=str(settings.data_dir.resolve()))
         await stop.wait()
     log.info("stopped")

@@ -57,9 +57,12 @@ SILENT_WHEN_FULL_SECONDS = 900.0
 
 @asynccontextmanager
 async def run_jobs(
-    resources: Resources, *, concurrency: int, poll_seconds: float = POLL_SECONDS
+    resources: Resources, *, concurrency: int, poll_seconds: float = POLL_SECONDS, inspects_index: bool = False
 ) -> AsyncIterator[None]:
-    """Run jobs until the block ends. Running jobs then get five seconds to finish; the rest are queued again."""
+    """Run jobs until the block ends. Running jobs then get five seconds to finish; the rest are queued again.
+
+    `inspects_index` also compares the index with the ledger, and repairs it in the background.
+    """
     async with open_queue(resources.database.url, pool_size=concurrency + QUEUE_CONNECTIONS) as queue:
         first_sweep = asyncio.create_task(_sweep_once(resources))
         # Enough for what a crash left unindexed. After a restore there is more, and jobs must not wait for it.
@@ -68,7 +71,7 @@ async def run_jobs(
             QueueWorker("jobs", queue, DEFAULT_QUEUE, resources, concurrency, poll_seconds),
             QueueWorker("webhooks", queue, app.webhooks.jobs.QUEUE, resources, WEBHOOK_CONCURRENCY, poll_seconds),
         )
-        rescuer, watch = StalledJobRescuer(queue).supervised, IndexWatch(resources).supervised
+        rescuer, watch = StalledJobRescuer(queue).supervised, IndexWatch(resources, inspects=inspects_index).supervised
         words = WaitingWordsWriter(queue, resources).supervised
         tasks = [rescuer, watch, words, *(worker.supervised for worker in workers)]
         try:

@@ -72,6 +72,13 @@ class Unavailable(AppError):
         super().__init__(detail, code=code, headers={"Retry-After": UNKNOWN_WAIT, **(headers or {})})
 
 
+class IndexFailed(Unavailable):
+    """The embedded index cannot do what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__("The embedded vector index failed. See the server log for the reason.")
+
+
 class DiskFull(Unavailable):
     """Reading goes on. Writing resumes by itself when there is space again."""
 

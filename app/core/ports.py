@@ -196,6 +196,8 @@ class VectorIndex(Protocol):
 
     shared: bool
     """Whether other processes may write to it, too."""
+    needs_rebuild: bool
+    """Whether its content cannot be trusted, because its files were changed while it was closed."""
 
     async def upsert(self, entries: Sequence[IndexEntry]) -> None: ...
 

@@ -32,6 +32,18 @@ from app.core.ttl_cache import TtlCache
 Check = Callable[[], Coroutine[object, object, bool]]
 
 
+@dataclass
+class IndexRepair:
+    """While it runs, searches may miss memories."""
+
+    is_running: bool = False
+    is_inspected: bool = False
+    """Whether the index was compared with the ledger since the start, and repaired."""
+
+    async def is_finished(self) -> bool:
+        return not self.is_running
+
+
 @dataclass(frozen=True)
 class Resources:
     config: Config
@@ -52,6 +64,7 @@ class Resources:
     embedder: Embedder
     index: VectorIndex
     index_queue: IndexQueue
+    index_repair: IndexRepair = field(default_factory=IndexRepair, kw_only=True)
     extractor: Extractor
     llm: LanguageModel
     short_term: ShortTerm

@@ -15,7 +15,7 @@ from app.core.database.database import Database
 from app.core.database.disk_space import DiskSpace
 from app.core.ports import Counters, ShortTerm
 from app.core.rate_limit import RateLimits, read_limit
-from app.core.resources import Resources
+from app.core.resources import IndexRepair, Resources
 from app.identity.local.app import create_identity_app
 from app.identity.tokens import Verifier
 from app.projects.provisioning import erase_account_data
@@ -59,7 +59,7 @@ async def open_resources(
         index = await open_index(settings, stack, database, embedder, rebuilding=rebuilding)
         index_queue = open_index_queue(stack, database, embedder, index)
         secret = instance_secret(settings)
-        disk_space = watch_disk(settings)
+        disk_space, index_repair = watch_disk(settings), IndexRepair()
         local = open_local_identity(settings, stack, database, short_term, secret)
         identity_app = create_identity_app(local) if local else None
         http = await stack.enter_async_context(identity_http(identity_app))
@@ -85,6 +85,7 @@ async def open_resources(
             embedder=embedder,
             index=index,
             index_queue=index_queue,
+            index_repair=index_repair,
             extractor=extractor,
             llm=llm,
             disk_space=disk_space,
@@ -95,6 +96,7 @@ async def open_resources(
                 "index": index.healthy,
                 "short_term": short_term.healthy,
                 "disk_space": disk_space.is_sufficient,
+                "complete_index": index_repair.is_finished,
                 **model_checks,
             },
             gauges=gauges,

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from uuid import UUID
@@ -39,29 +41,39 @@ from qdrant_edge import (
 
 from app.adapters.vectors.bm25 import document_terms
 from app.adapters.vectors.candidates import DENSE, WORDS, Scores, dense_vector
-from app.core.errors import Unavailable
+from app.core.errors import ConfigurationError, IndexFailed
 from app.core.ports import IndexedId, IndexEntry, SearchScope, Vector
 
 log = structlog.get_logger()
-MARKER_FILE, SHARD_FOLDER = "made_by.json", "shard"
+MARKER_FILE, MANIFEST_FILE, SHARD_FOLDER = "made_by.json", "closed.json", "shard"
+ENGINE = f"qdrant-edge-py {version('qdrant-edge-py')}"
+PANICS = "pyo3_runtime"
+"""The module of the exception that a panic in Edge raises, which cannot be imported."""
+SYSTEM_ERRORS = re.compile(r"os error (?:5|12|23|24|28|30)\)|WouldBlock")
+"""Input or output failed, no memory, too many open files, no space, read-only; another process has the lock."""
 # Larger segments are not merged: merging 100,000 memories took 3 s, a step of this size takes 1 to 1.5 s.
 MAX_SEGMENT_POINTS = 50_000
 # How many points a crash leaves to be replayed at the next start; flushing 1,000 takes 12 ms.
 FLUSH_AFTER = 1000
 BYTES_PER_DIMENSION, BYTES_PER_POINT = 8, 2048
+NO_PROJECT = str(UUID(int=0))
 PROJECT_KEY, NAMESPACE_KEY = "project", "place"
 """The payload of a point. `place` holds project and namespace: one condition is checked twice as fast as two."""
 
 
+class DamagedIndexError(Exception):
+    """The files cannot be loaded, whatever the system does."""
+
+
 class EdgeErrors:
-    """Edge raises bare Exceptions only. They become Unavailable here; subclasses pass unchanged."""
+    """Edge raises bare Exceptions and panics. They become IndexFailed here; subclasses pass unchanged."""
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if kind is Exception:
-            raise Unavailable("The embedded vector index failed. See the server log for the reason.") from error
+        if kind is Exception or (kind is not None and kind.__module__ == PANICS):
+            raise IndexFailed from error
 
 
 EDGE_ERRORS = EdgeErrors()
@@ -70,9 +82,13 @@ EDGE_ERRORS = EdgeErrors()
 class Generation:
     """Calls Edge in the event loop: every call holds the GIL from start to end, so a thread would only add a hop."""
 
-    def __init__(self, folder: Path, embedder: str, dimensions: int, shard: EdgeShard) -> None:
+    def __init__(
+        self, folder: Path, embedder: str, dimensions: int, shard: EdgeShard, *, was_changed: bool = False
+    ) -> None:
         self.folder = folder
         self.built_with = (embedder, dimensions)
+        self.was_changed = was_changed
+        """Whether its files were changed after it had been closed."""
         self._shard = shard
         self._unflushed = 0
 
@@ -85,15 +101,22 @@ class Generation:
             shard.update(UpdateOperation.create_field_index(NAMESPACE_KEY, KeywordIndexParams(is_tenant=True)))
             shard.update(UpdateOperation.create_field_index(PROJECT_KEY, KeywordIndexParams()))
             shard.flush()
-        write_durably(folder / MARKER_FILE, json.dumps({"embedder": embedder, "dimensions": dimensions}))
+        marker = {"embedder": embedder, "dimensions": dimensions, "engine": ENGINE}
+        write_durably(folder / MARKER_FILE, json.dumps(marker))
         return cls(folder, embedder, dimensions, shard)
 
     @classmethod
     def load(cls, folder: Path) -> "Generation":
-        built_with = json.loads((folder / MARKER_FILE).read_text())
-        with EDGE_ERRORS:
-            shard = EdgeShard.load(str(folder / SHARD_FOLDER), edge_config(built_with["dimensions"]))
-        return cls(folder, built_with["embedder"], built_with["dimensions"], shard)
+        """Raises DamagedIndexError, or ConfigurationError if only the system prevents it from being loaded."""
+        require_access(folder)
+        embedder, dimensions = read_marker(folder)
+        was_changed = take_manifest(folder) not in (None, list_files(folder))
+        try:
+            with EDGE_ERRORS:
+                shard = EdgeShard.load(str(folder / SHARD_FOLDER), edge_config(dimensions))
+        except IndexFailed as error:
+            raise explain_load_failure(folder, error) from error
+        return cls(folder, embedder, dimensions, shard, was_changed=was_changed)
 
     def upsert(self, entries: Sequence[IndexEntry], mode: UpdateMode = UpdateMode.Upsert) -> None:
         points = [to_point(entry) for entry in entries]
@@ -114,7 +137,7 @@ class Generation:
     def load_vectors(self, project_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Vector]:
         with EDGE_ERRORS:
             found = self._shard.retrieve(list(ids), with_payload=[PROJECT_KEY], with_vector=[DENSE])
-        own = [each for each in found if (each.payload or {})[PROJECT_KEY] == str(project_id)]
+        own = [each for each in found if each.vector and (each.payload or {}).get(PROJECT_KEY) == str(project_id)]
         return {to_uuid(each.id): dense_vector(each.vector) for each in own}
 
     def find_existing(self, ids: Sequence[UUID]) -> set[UUID]:
@@ -125,7 +148,9 @@ class Generation:
     def page(self, start: UUID | None, size: int) -> tuple[list[IndexedId], UUID | None]:
         with EDGE_ERRORS:
             records, following = self._shard.scroll(ScrollRequest(offset=start, limit=size, with_payload=[PROJECT_KEY]))
-        found = [IndexedId(to_uuid(each.id), UUID((each.payload or {})[PROJECT_KEY])) for each in records]
+        found = [
+            IndexedId(to_uuid(each.id), UUID((each.payload or {}).get(PROJECT_KEY, NO_PROJECT))) for each in records
+        ]
         return found, None if following is None else to_uuid(following)
 
     def count(self) -> int:
@@ -159,13 +184,17 @@ class Generation:
             self.flush()
             with EDGE_ERRORS:
                 self._shard.close()
-        except Unavailable as error:
-            log.warning("index.not_flushed", exc_info=error)
-            del self._shard  # releases its files
+            write_durably(self.folder / MANIFEST_FILE, json.dumps(list_files(self.folder)))
+        except (IndexFailed, OSError) as error:
+            log.warning("index.not_closed", exc_info=error)
+            vars(self).pop("_shard", None)  # releases its files
 
     def destroy(self) -> None:
-        with EDGE_ERRORS:
-            self._shard.close()
+        try:
+            with EDGE_ERRORS:
+                self._shard.close()
+        except IndexFailed as error:
+            log.warning("index.not_closed", exc_info=error)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _count_writes(self, count: int) -> None:
@@ -233,6 +262,53 @@ def to_scores(points: Sequence[ScoredPoint]) -> Scores:
 
 def to_uuid(point_id: int | UUID | str) -> UUID:
     return point_id if isinstance(point_id, UUID) else UUID(str(point_id))
+
+
+def require_access(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise ConfigurationError(
+                f"The embedded vector index cannot be opened, because {path} cannot be read and written. Start as the"
+                " user that owns the folder, or change its owner."
+            )
+
+
+def read_marker(folder: Path) -> tuple[str, int]:
+    try:
+        marker = json.loads((folder / MARKER_FILE).read_bytes())
+        return str(marker["embedder"]), int(marker["dimensions"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedIndexError(f"{folder / MARKER_FILE} is missing or unreadable.") from error
+
+
+def list_files(folder: Path) -> dict[str, list[int]]:
+    """Size and time of change of every file. Archives keep the time in seconds."""
+    files = [path for path in (folder / SHARD_FOLDER).rglob("*") if path.is_file()]
+    stats = {str(path.relative_to(folder)): path.stat() for path in files}
+    return {name: [each.st_size, int(each.st_mtime)] for name, each in stats.items()}
+
+
+def take_manifest(folder: Path) -> object:
+    """What `close` wrote. None after a crash, which leaves nothing to compare with."""
+    manifest = folder / MANIFEST_FILE
+    try:
+        content: object = json.loads(manifest.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        content = "unreadable"
+    manifest.unlink()
+    return content
+
+
+def explain_load_failure(folder: Path, error: IndexFailed) -> ConfigurationError | DamagedIndexError:
+    reason = str(error.__cause__)
+    if SYSTEM_ERRORS.search(reason):
+        return ConfigurationError(
+            f"The embedded vector index in {folder} cannot be opened ({reason}). Solve this problem of the system and"
+            " start again. The index is not damaged."
+        )
+    return DamagedIndexError(f"{folder} cannot be loaded.")
 
 
 def write_durably(path: Path, content: str) -> None:

@@ -123,6 +123,7 @@ returning memory_id
 
 class PgVectorIndex:
     shared = True
+    needs_rebuild = False
 
     def __init__(self, database: Database, embedder: str, dimensions: int) -> None:
         self._database = database

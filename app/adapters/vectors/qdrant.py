@@ -46,6 +46,7 @@ def connect_qdrant(url: str, api_key: str | None, *, timeout_seconds: int = 10) 
 
 class QdrantIndex:
     shared = True
+    needs_rebuild = False
 
     def __init__(self, client: AsyncQdrantClient, name: str, embedder: str, dimensions: int) -> None:
         self._client = client
@@ -190,14 +191,16 @@ class QdrantIndex:
         aliases = await self._aliases()
         if aliases.get(self._rebuild_alias) != collection:
             raise Conflict(REBUILD_REPLACED)
+        replaced = aliases.get(self._name)  # None if the collection was deleted
         # One request, so that there is always a current collection.
         await self.change_aliases(
-            models.DeleteAlias(alias_name=self._name),
+            *([models.DeleteAlias(alias_name=self._name)] if replaced else []),
             models.DeleteAlias(alias_name=self._rebuild_alias),
             models.CreateAlias(collection_name=collection, alias_name=self._name),
         )
         self._removed = None
-        await call_with_retries(lambda: self._client.delete_collection(aliases[self._name]))
+        if replaced:
+            await call_with_retries(lambda: self._client.delete_collection(replaced))
 
     async def delete_rebuild(self, only: str | None = None) -> None:
         unfinished = (await self._aliases()).get(self._rebuild_alias)

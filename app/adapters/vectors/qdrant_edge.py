@@ -6,8 +6,6 @@ at the start and, while serving, only after a quiet period and if there is much 
 """
 
 import asyncio
-import fcntl
-import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import ExitStack
@@ -25,20 +23,19 @@ from app.adapters.vectors.candidates import (
     missing_scores,
     resolve_vector,
 )
+from app.adapters.vectors.edge_folder import lock_folder, next_name, open_current, point_to, require_space_to_load
 from app.adapters.vectors.edge_shard import (
     Generation,
     corpus_filter,
     dense_request,
     restrict_to,
     words_request,
-    write_durably,
 )
 from app.core.database.disk_space import DiskSpace
-from app.core.errors import ConfigurationError, Conflict, Unavailable
+from app.core.errors import Conflict, Unavailable
 from app.core.ports import Candidate, IndexedId, IndexEntry, SearchScope, Vector
 
 Item = TypeVar("Item")
-POINTER_FILE = "CURRENT"
 # Writing a point takes 60 µs: other tasks run between two steps.
 STEP_SIZE = 200
 # A smaller index is about as fast without being optimized.
@@ -62,6 +59,7 @@ class QdrantEdgeIndex:
         self._folder = folder
         self._lock = lock
         self._current = current
+        self.needs_rebuild = current.was_changed
         self._embedder = embedder
         self._worth_optimizing = worth_optimizing
         self._quiet_seconds = quiet_seconds
@@ -164,7 +162,7 @@ class QdrantEdgeIndex:
         self.disk_space.require()
         if self._rebuild:
             await self._rebuild.abandon()
-        folder = self._folder / next_name(self._current.folder.name)
+        folder = self._folder / next_name(self._folder)
         self._rebuild = EdgeRebuild(self, Generation.create(folder, embedder, dimensions))
         return self._rebuild
 
@@ -204,8 +202,8 @@ class QdrantEdgeIndex:
             raise Conflict(REBUILD_REPLACED)
         rebuilt.flush()
         old = self._current
-        write_durably(self._folder / POINTER_FILE, rebuilt.folder.name)
-        self._current = rebuilt
+        point_to(self._folder, rebuilt.folder)
+        self._current, self.needs_rebuild = rebuilt, False
         old.destroy()
 
     def end_rebuild(self, rebuild: "EdgeRebuild") -> bool:
@@ -243,55 +241,6 @@ class EdgeRebuild:
 
 def search_filter(scope: SearchScope, corpus: Filter) -> Filter:
     return corpus if scope.only is None else restrict_to(scope.only, corpus)
-
-
-# ---------------------------------------------------------------- folders
-
-
-def lock_folder(path: Path) -> IO[bytes]:
-    """One process at a time. The operating system releases the lock when the process ends, however it ends."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = (path / "lock").open("ab")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise ConfigurationError(
-            f"Another process uses the embedded vector index in {path.resolve()}. Stop it, or set QDRANT_URL or"
-            " VECTOR_STORE=pgvector to share one index."
-        ) from None
-    return lock
-
-
-def require_space_to_load(path: Path) -> None:
-    """Loading writes, too: it creates files and repeats what was not flushed."""
-    if DiskSpace(path).is_nearly_used_up():
-        raise ConfigurationError(
-            f"The disk of DATA_DIR ({path.parent}) is full. Free some space, or set DATA_DIR to a folder on another"
-            " disk. Stored data is not damaged."
-        )
-
-
-def open_current(path: Path, embedder: str, dimensions: int) -> Generation:
-    pointer = path / POINTER_FILE
-    if not pointer.exists():
-        first = Generation.create(path / next_name(None), embedder, dimensions)
-        write_durably(pointer, first.folder.name)
-        return first
-    current = path / pointer.read_text().strip()
-    delete_other_generations(path, current)
-    return Generation.load(current)
-
-
-def delete_other_generations(path: Path, current: Path) -> None:
-    """A crash leaves an unfinished rebuild, or the index that a rebuild had just replaced."""
-    for folder in path.iterdir():
-        if folder.is_dir() and folder != current:
-            shutil.rmtree(folder)
-
-
-def next_name(name: str | None) -> str:
-    return f"generation-{int(name.rpartition('-')[2]) + 1 if name else 1}"
 
 
 def in_steps(items: Sequence[Item]) -> Iterator[Sequence[Item]]:

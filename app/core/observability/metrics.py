@@ -34,6 +34,7 @@ INDEX_WAITS_ENDED = Counter(
 RECALLS_FAILED = Counter(
     "keepsake_recalls_failed", "Chat turns answered without memories because recall failed", registry=REGISTRY
 )
+INDEX_REPAIRING = Gauge("keepsake_index_repairing", "1 while this process repairs the vector index", registry=REGISTRY)
 DISK_FREE = Gauge("keepsake_disk_free_bytes", "Free space on the disk of DATA_DIR", registry=REGISTRY)
 DISK_RESERVE = Gauge("keepsake_disk_reserve_bytes", "Writes stop while less than this is free", registry=REGISTRY)
 MODEL_BREAKER = Enum(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.adapters.vectors.edge_shard import Generation
 from app.adapters.vectors.qdrant_edge import QdrantEdgeIndex
 from app.core.errors import ConfigurationError, DiskFull
 from app.core.ports import VectorIndex
@@ -171,3 +172,42 @@ async def test_full_disk_refuses_writes_and_the_same_index_resumes(tmp_path: Pat
         assert await index.find_existing(ids) == set(ids[1:])
         assert await index.count() == 300
         await index.close()
+
+
+async def test_index_that_only_the_system_keeps_from_loading_is_not_set_aside(tmp_path: Path) -> None:
+    await (await open_edge(tmp_path)).close()
+    other = Generation.load(tmp_path / "generation-1")
+    with pytest.raises(ConfigurationError, match=r"generation-1 cannot be opened .* The index is not damaged"):
+        await open_edge(tmp_path)
+    other.close()
+    await (await open_edge(tmp_path)).close()
+    assert folders(tmp_path) == ["generation-1"]
+
+
+async def test_damaged_index_is_set_aside_until_the_next_start(tmp_path: Path) -> None:
+    await (await open_edge(tmp_path)).close()
+    (tmp_path / "generation-1" / "made_by.json").write_text("{")
+    index = await open_edge(tmp_path)
+    assert await index.count() == 0
+    assert sorted(folders(tmp_path)) == ["damaged", "generation-1"]
+    await index.close()
+    await (await open_edge(tmp_path)).close()
+    assert folders(tmp_path) == ["generation-1"]
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+async def test_index_whose_files_were_changed_needs_a_rebuild(tmp_path: Path, seconds: int) -> None:
+    index = await open_edge(tmp_path)
+    await index.upsert(NamespaceEntries(uuid.uuid4(), "home").entries(10))
+    await index.close()
+    change_later(tmp_path, seconds)
+    index = await open_edge(tmp_path)
+    assert index.needs_rebuild == (seconds > 0)
+    await (await index.start_rebuild(EMBEDDER, DIMENSIONS)).swap()
+    assert not index.needs_rebuild
+    await index.close()
+
+
+def change_later(folder: Path, seconds: int) -> None:
+    for file in folder.rglob("*.mmap"):
+        os.utime(file, (file.stat().st_atime, file.stat().st_mtime + seconds))
