@@ -5,6 +5,7 @@ Nothing here looks up the account of the invited address, so that neither the re
 
 import datetime as dt
 import hashlib
+import math
 import secrets
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from app.projects.models import Invitation
 from app.projects.repository import OWNER, OrganizationRepository, ProjectRepository, ProjectRow, read_page
 
 VALID_FOR = dt.timedelta(days=7)
+ONE_DAY = dt.timedelta(days=1)
 SENT_A_DAY = 100
 """To one project or organization, whoever sends them. Withdrawn ones count."""
 LOCK_TARGET_SQL = text("select pg_advisory_xact_lock(hashtextextended(:name, 0))")
@@ -153,12 +155,19 @@ class InvitationRepository:
             raise Conflict("This person is already a member. Change their role instead.")
         if await self.find_pending(email):
             raise Conflict("An invitation to this address is pending. Withdraw it to send a new one.")
-        sent = select(func.count()).select_from(Invitation).where(self.target.invitations)
-        today = Invitation.created_at > func.now() - dt.timedelta(days=1)
-        if (await self.tx.scalar(sent.where(today)) or 0) >= SENT_A_DAY:
+        await self._check_limit()
+
+    async def _check_limit(self) -> None:
+        first_expires = func.min(Invitation.created_at) + ONE_DAY - func.now()
+        query = select(func.count().label("sent"), func.extract("epoch", first_expires).label("seconds"))
+        query = query.where(self.target.invitations, Invitation.created_at > func.now() - ONE_DAY)
+        today = (await self.tx.execute(query)).one()
+        if today.sent >= SENT_A_DAY:
+            seconds = max(1, math.ceil(today.seconds))
             raise TooManyRequests(
-                f"At most {SENT_A_DAY} invitations a day are sent to one project or organization. Try again tomorrow.",
-                headers={"Retry-After": str(24 * 3600)},
+                f"At most {SENT_A_DAY} invitations a day are sent to one project or organization."
+                f" Retry after {seconds} seconds.",
+                headers={"Retry-After": str(seconds)},
             )
 
     async def _end_or_change(self, invitation_id: UUID, **values: object) -> None:

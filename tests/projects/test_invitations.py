@@ -46,10 +46,11 @@ ADD_WITHOUT_CONSENT_SQL = text(
 UNCONFIRM_SQL = text("update auth.users set email_confirmed_at = null where id = :id")
 BAN_SQL = text("update auth.users set banned_until = now() + interval '1 hour' where id = :id")
 COUNT_SQL = text("select count(*) from invitations where id = any(:ids)")
-FILL_SQL = text(
-    "insert into invitations (project_id, email, role, token_hash, expires_at, status, ended_at)"
-    " select :id, n || '@example.com', 'USER', 'x', now(), 'withdrawn', now() from generate_series(1, :count) n"
-)
+FILL_SQL = text("""
+insert into invitations (project_id, email, role, token_hash, created_at, expires_at, status, ended_at)
+select :id, n || '@example.com', 'USER', 'x', now() - interval '22 hours', now(), 'withdrawn', now()
+from generate_series(1, :count) n
+""")
 
 
 async def run_as_operator(admin_engine: AsyncEngine, statement: Any, **values: object) -> None:
@@ -290,6 +291,14 @@ async def test_answer_ignores_the_project_that_the_client_names(owner: SignedUp,
     assert (await other.client.get(project)).status_code == 200
 
 
+async def test_own_project_is_the_default_even_if_it_is_newer(owner: SignedUp, other: SignedUp, project: str) -> None:
+    await add_member(owner.client, f"{project}/members", other)
+    assert (await other.client.delete(f"/v1/projects/{other.project_id}")).status_code == 200
+    assert await default_project(other) == str(owner.project_id)
+    made = (await other.client.post("/v1/projects", json={"name": "Newer"})).json()
+    assert await default_project(other) == made["id"]
+
+
 async def test_new_project_goes_into_an_own_organization(owner: SignedUp, other: SignedUp, organization: str) -> None:
     """The organization of the owner is older and personal too."""
     await add_member(owner.client, f"{organization}/members", other, "OWNER")
@@ -380,6 +389,7 @@ async def test_project_sends_a_limited_number_of_invitations(owner: SignedUp, ad
     await run_as_operator(admin_engine, FILL_SQL, id=owner.project_id, count=SENT_A_DAY)
     refused = await owner.client.post(PATH, json={"email": new_email()})
     assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+    assert 2 * 3600 - 60 < int(refused.headers["Retry-After"]) <= 2 * 3600
 
 
 async def count(admin_engine: AsyncEngine, *sent: dict[str, Any]) -> int:
