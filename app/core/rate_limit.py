@@ -25,7 +25,7 @@ MAX_REFUSALS = 10_000
 REFUSAL_SECONDS = 60
 REFUSAL_DELAY_SECONDS = 0.25
 
-STATUS_REQUESTS_PER_MINUTE = 600
+STATUS_REQUESTS_PER_MINUTE = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +223,9 @@ class StatusLimit:
         self._item = limits.RateLimitItemPerMinute(self._limit.amount)
         self._windows = limits.strategies.FixedWindowRateLimiter(limits.storage.MemoryStorage())
 
-    def admit(self, address: str) -> None:
+    async def admit(self, address: str) -> None:
         if not self._windows.hit(self._item, network_of(address)):
+            await asyncio.sleep(REFUSAL_DELAY_SECONDS)
             raise LimitExceeded(self._limit)
 
 

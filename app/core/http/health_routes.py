@@ -42,7 +42,7 @@ async def get_health() -> Health:
 async def get_readiness(request: Request) -> JSONResponse:
     """Reports each dependency and each background task. The status is 503 while a required dependency is unavailable
     or background work is not being done."""
-    admit_status_request(request)
+    await admit_status_request(request)
     readiness = await status_reports(request).readiness.get()
     return JSONResponse(readiness.model_dump(), 503 if readiness.status == NOT_READY else 200)
 

@@ -18,12 +18,12 @@ WRONG_TOKEN = "Metrics require the token of METRICS_TOKEN. Send it as `Authoriza
 MAX_METRICS_CONNECTIONS = 16
 
 
-def admit_status_request(request: Request) -> None:
-    status_reports(request).limit.admit(client_address(request))
+async def admit_status_request(request: Request) -> None:
+    await status_reports(request).limit.admit(client_address(request))
 
 
 async def metrics_response(request: Request) -> Response:
-    admit_status_request(request)
+    await admit_status_request(request)
     reports = status_reports(request)
     if reports.resources.config.metrics_apart and not hasattr(request.app.state, "serves_metrics"):
         raise HTTPException(404)
