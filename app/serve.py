@@ -11,6 +11,9 @@ import structlog
 import uvicorn
 
 from app.banner import print_banner
+from app.core.background_tasks import run_supervised
+from app.core.http.connection_limits import ConnectionLimits, ConnectionRules, raise_open_files
+from app.core.http.http_protocol import limited_protocol
 from app.core.http.metrics_access import create_metrics_app, serve_metrics
 from app.listener import bind_metrics_socket
 from app.main import create_app
@@ -41,8 +44,12 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         metrics = stack.enter_context(bind_metrics_socket(address)) if (address := settings.metrics_address) else None
         resources = await stack.enter_async_context(open_resources(settings, alone=True))
         app = create_app(resources)
+        rules = ConnectionRules(connections=raise_open_files())
+        connections = ConnectionLimits(rules, settings.trusted_proxies)
         config = uvicorn.Config(
             app,
+            http=limited_protocol(connections),
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
@@ -56,6 +63,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
             await stack.enter_async_context(jobs)
         if metrics:
             await stack.enter_async_context(serve_metrics(create_metrics_app(app.state.status_reports), metrics))
+        await stack.enter_async_context(run_supervised(resources.supervised_tasks, connections.task))
         freeze_startup_objects()
         log.info("serving", address=settings.base_url, data_dir=str(settings.data_dir.resolve()))
         print_banner(settings)

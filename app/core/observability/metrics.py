@@ -19,6 +19,9 @@ LIMITS_UNAVAILABLE = Counter(
     "Requests counted in the process while the shared counters were unavailable",
     registry=REGISTRY,
 )
+CONNECTIONS_REFUSED = Counter(
+    "keepsake_connections_refused", "Connections closed because they exceeded a limit", ["reason"], registry=REGISTRY
+)
 POOL_SIZE = Gauge("keepsake_database_connections", "Connections the pool may open", registry=REGISTRY)
 POOL_IN_USE = Gauge("keepsake_database_connections_in_use", "Connections in use", registry=REGISTRY)
 JOBS = Counter("keepsake_jobs", "Jobs run", ["task", "outcome"], registry=REGISTRY)
