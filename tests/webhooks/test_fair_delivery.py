@@ -96,6 +96,7 @@ async def test_delivery_of_a_memory_that_is_committed_while_the_job_runs_is_not_
             await system.execute(text(taken), {"id": hooks.project_uuid})
         await deliver_due(hooks.resources, hooks.project_uuid)
         assert len(receiver.accepted) == 1
+        assert await jobs_of(database, hooks.project_uuid) == 1, "it looks again when this is committed"
     async with hooks.jobs():
         await until(lambda: len(receiver.accepted) == 2)
 

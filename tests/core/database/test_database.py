@@ -116,6 +116,7 @@ async def test_project_that_occupies_its_connections_leaves_some_for_others(
 async def test_costly_statements_of_one_project_run_one_at_a_time(database: Database, project_id: uuid.UUID) -> None:
     async with database.costly_turn(project_id):
         second = asyncio.ensure_future(enter(database.costly_turn(project_id)))
+        await asyncio.sleep(0.01)
         await enter(database.costly_turn(uuid.uuid4()))
         assert not second.done()
     await second
