@@ -181,8 +181,8 @@ async def slow_receiver() -> AsyncIterator[str]:
                 await writer.drain()
                 writer.close()
                 return
-        except (OSError, asyncio.IncompleteReadError):
-            return
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            return  # The attack is over.
 
     server = await asyncio.start_server(receive, "127.0.0.1", 0)
     async with server:

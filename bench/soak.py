@@ -293,7 +293,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--users", type=int, default=50)
-    parser.add_argument("--rate", type=float, default=60, help="requests a second of all users together")
+    parser.add_argument("--rate", type=float, default=80, help="requests a second of all users together")
     parser.add_argument("--against", type=Path, default=ROOT, help="a checkout whose server is measured instead")
     given = parser.parse_args()
     problems = asyncio.run(soak(given.minutes, given.users, given.rate, given.against))
