@@ -5,9 +5,11 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.dependencies.models import Dependant
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Scope
 
 from app.core.http.body_limits import BodyLimit, limit_without_caller
+from app.core.http.error_responses import report_database_error
 from app.core.rate_limit import client_address
 from app.core.resources import Resources
 from app.identity.caller import RequireAccount, RequireCaller, RequireScopes, identify, identify_account
@@ -25,7 +27,11 @@ class BodyGate:
     async def __call__(self, scope: Scope) -> BodyLimit:
         request = Request(scope)
         if resolve := self._find_resolver(scope):
-            await resolve(request)
+            try:
+                await resolve(request)
+            except SQLAlchemyError as error:
+                # FastAPI takes an error that is no AppError, while it receives a body, for a body that is not valid.
+                raise report_database_error(error) from error
             return self._limit
         resources: Resources = self._app.state.resources
         await resources.limits.admit_unauthenticated(client_address(request))

@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
+from app.api_keys.key import make_key
 from app.api_keys.repository import ApiKeyRepository
 from app.core.jobs import QUEUE_CONNECTIONS
 from app.core.ports import ExtractionRequest
@@ -143,6 +144,16 @@ async def test_jobs_are_done_after_postgres_was_killed_under_running_workers(ser
         await server.wait_until_finished(events)
         body = await server.wait_until_ready(lambda status, body: status == 200)
         assert {task["state"] for task in body["tasks"].values()} == {"running"}
+
+
+async def test_request_with_a_body_is_unavailable_while_its_credential_cannot_be_checked(server: FaultyServer) -> None:
+    """400 would tell the client to change the request instead of repeating it."""
+    async with server.cut_off():
+        headers = {"Authorization": f"Token {make_key().whole}"}
+        body = {"messages": "I like tea", "user_id": "ana"}
+        response = await server.client.post("/v3/memories/add/", json=body, headers=headers)
+    assert (response.status_code, response.json()["code"]) == (503, "unavailable"), response.text
+    assert response.headers["Retry-After"]
 
 
 class HangingExtractor:

@@ -96,10 +96,14 @@ async def render_sign_in_limit(request: Request, error: Exception) -> JSONRespon
 
 
 async def render_database_error(request: Request, error: Exception) -> JSONResponse:
+    return await render_app_error(request, report_database_error(error))
+
+
+def report_database_error(error: Exception) -> AppError:
     app_error = translate_database_error(error)
     if app_error.status >= 500:
         log.error("database.failed", exc_info=error)
-    return await render_app_error(request, app_error)
+    return app_error
 
 
 def translate_database_error(error: Exception) -> AppError:
