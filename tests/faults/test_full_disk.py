@@ -161,7 +161,7 @@ async def test_postgres_that_cannot_write_its_log_is_started_again_when_space_re
             with pytest.raises(psycopg.Error):
                 await write_until_refused(disk.folder / "data")
             for user in USERS:
-                assert (await load.add(user)).status_code == 503
+                assert (answer := await load.add(user)).status_code == 503, answer.text
             assert all(each.headers.get("Retry-After") for each in load.refusals)
             disk.make_room()
             await check_that_all_is_there(load, sample=5)
