@@ -54,8 +54,6 @@ async def render_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, AppError):  # raised while the body was received, which FastAPI reports as 400
         return await render_app_error(request, error.__cause__)
-    if isinstance(error.__cause__, exc.SQLAlchemyError):
-        return await render_database_error(request, error.__cause__)
     detail = str(error.detail)
     if error.status_code == 404:
         detail = f"No route matches {request.url.path}. See /docs for the API reference."
