@@ -1,6 +1,7 @@
 """A new Supabase project: the migrations apply, and a browser reaches its own rows and nothing else."""
 
 import json
+import re
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -96,9 +97,9 @@ def test_project_that_was_migrated_with_open_tables_is_closed(
     connection: psycopg.Connection[Any], postgres: EmbeddedPostgres
 ) -> None:
     """Before, Supabase's default privileges applied to every table of ours."""
-    for kind in ("tables", "sequences"):
-        connection.execute(f"grant all on all {kind} in schema public to anon, authenticated".encode())
     (path,) = MIGRATIONS.glob("*_grants.sql")
+    for name in set(re.findall(r"public\.(\w+)", path.read_text())):
+        connection.execute(sql.SQL("grant all on {} to anon, authenticated").format(sql.Identifier("public", name)))
     connection.execute(path.read_bytes())
     of_tables = [row for row in connection.execute(PRIVILEGES) if row[0].startswith(("table public", "sequence"))]
     embedded = run_sql(postgres.url("postgres"), PRIVILEGES)

@@ -17,6 +17,8 @@ declare
   due timestamptz := clock_timestamp() + make_interval(secs => seconds);
 begin
   perform pg_advisory_xact_lock_shared(hashtextextended(one, 0));
+  -- The triggers of the queue name its tables without their schema. This ends with the function.
+  perform set_config('search_path', 'jobs, pg_temp', true);
   update jobs.procrastinate_jobs j set scheduled_at = due where j.id in (
     select later.id from jobs.procrastinate_jobs later
     where later.lock = one and later.status = 'todo' and later.scheduled_at > due for update skip locked);

@@ -85,7 +85,7 @@ class FaultyServer:
     async def wait_until_ready(self, done: Callable[[int, Body], bool]) -> Body:
         async with asyncio.timeout(40):
             while not done(*(answer := await self.ready())):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.25)  # five requests a second are allowed
         return answer[1]
 
     async def wait_until_finished(self, events: list[str]) -> None:

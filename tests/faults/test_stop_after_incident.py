@@ -47,6 +47,7 @@ async def test_server_whose_workers_failed_stops_with_code_0(tmp_path: Path) -> 
                 "indexer",
                 "key_usage",
                 "postgres",
+                "connections",
             }
         assert keepsake.stop(signal.SIGTERM) == 0, keepsake.output
     assert processes_using(data_dir) == []

@@ -177,3 +177,15 @@ async def test_failed_job_is_replaced(hooks: WebhookProject, receiver: Receiver,
         await tx.execute(text(defer.replace(":jobs", "\\:jobs")))
     async with hooks.jobs():
         await until(lambda: len(receiver.accepted) == 1)
+
+
+async def test_new_memory_is_delivered_although_the_job_of_its_project_waits_for_a_retry(
+    hooks: WebhookProject, receiver: Receiver, database: Database
+) -> None:
+    await hooks.hook(receiver.url, "memory_add")
+    async with database.system() as tx:
+        await tx.execute(text("select private.wake_webhooks(:id, 3600)"), {"id": hooks.project_uuid})
+    await hooks.remember("I like tea")
+    assert await jobs_of(database, hooks.project_uuid) == 1
+    async with hooks.jobs():
+        await until(lambda: len(receiver.accepted) == 1)

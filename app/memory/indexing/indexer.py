@@ -60,7 +60,7 @@ class Indexer:
         self._index = index
         self._idle_seconds = idle_seconds
         self._queue = ChangeQueue()
-        self._other_processes = OtherProcesses(database)
+        self._other_processes = OtherProcesses(database, self._take_over)
         self.worker = SupervisedTask("indexer", self._work, silent_after_seconds=SILENT_AFTER_SECONDS)
 
     def start(self) -> None:
@@ -93,6 +93,11 @@ class Indexer:
         if not done:
             INDEX_WAITS_ENDED.inc()
         return done
+
+    async def _take_over(self, project_id: UUID, ids: Sequence[UUID]) -> None:
+        """Indexing a memory twice has the effect of once."""
+        changes = await load_upserts(self._database, project_id, ids)
+        self._queue.put([each for each in changes if each.id not in self], from_chat=False)
 
     def count_waiting(self, project_id: UUID) -> int:
         return self._queue.count_waiting(project_id)

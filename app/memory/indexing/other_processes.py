@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 from sqlalchemy import text
@@ -12,6 +12,9 @@ from app.core.database.database import Database
 MAX_ROWS = 1000
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.01, 0.1
 MAX_SECONDS = 2.0
+TAKE_OVER_SECONDS = 0.5
+"""A process that has not indexed a memory by then is busy, or it has ended and left the memory behind."""
+MAX_TAKEN_OVER = 64
 GIVEN_UP_SECONDS = 60.0
 """By then the sweep has indexed what a process left behind when it ended."""
 # Messages of chat turns are episodes with a source.
@@ -26,8 +29,11 @@ SELECT_STILL_PENDING_SQL = text("select id from memories where id = any(:ids) an
 
 
 class OtherProcesses:
-    def __init__(self, database: Database) -> None:
+    """`take_over` indexes memories of a project in this process."""
+
+    def __init__(self, database: Database, take_over: Callable[[UUID, Sequence[UUID]], Awaitable[None]]) -> None:
         self._database = database
+        self._take_over = take_over
         self._given_up: dict[UUID, float] = {}
 
     async def wait_until_indexed(
@@ -66,10 +72,13 @@ class OtherProcesses:
         return [row.id for row in await self._database.pipeline(project_id, None, (statement, values))]
 
     async def _wait(self, project_id: UUID, ids: Sequence[UUID]) -> None:
-        pause = FIRST_PAUSE_SECONDS
+        pause, started_at, taken_over = FIRST_PAUSE_SECONDS, time.monotonic(), False
         while ids:
             await asyncio.sleep(pause)
             pause = min(2 * pause, MAX_PAUSE_SECONDS)
+            if not taken_over and time.monotonic() - started_at > TAKE_OVER_SECONDS:
+                taken_over = True
+                await self._take_over(project_id, ids[:MAX_TAKEN_OVER])
             statement = (SELECT_STILL_PENDING_SQL, {"ids": list(ids)})
             ids = [row.id for row in await self._database.pipeline(project_id, None, statement)]
 

@@ -18,7 +18,7 @@ from app.memory.ledger import Kind
 from app.memory.namespace import Namespace
 from app.settings import Settings
 from tests.contracts.vector_index import empty_pgvector
-from tests.memory.namespaces import add_memories, contents, execute_sql, search
+from tests.memory.namespaces import add_memories, contents, execute_sql, load_memory, search
 
 ROUNDS = 30
 
@@ -99,6 +99,19 @@ async def test_search_waits_only_once_for_a_memory_that_is_not_indexed(
     queue = processes.second.index_queue
     assert not await queue.wait_until_indexed(namespace.project_id, [str(namespace)], seconds=0.1)
     assert await queue.wait_until_indexed(namespace.project_id, [str(namespace)], seconds=0.1)
+
+
+async def test_search_finds_what_a_process_left_behind_when_it_ended(
+    processes: TwoProcesses, namespace: Namespace
+) -> None:
+    ids = await add_memories(processes.first, namespace, "I like tea", "I have a canoe")
+    await processes.first.index_queue.wait_until_indexed(namespace.project_id, None)
+    await processes.first.index.remove(ids)
+    await mark_pending(processes.first, namespace)
+    found = await search(processes.second, namespace, "What do I like to drink?")
+    assert set(contents(found)) == {"I like tea", "I have a canoe"}
+    memories = [await load_memory(processes.first, namespace, each) for each in ids]
+    assert [memory.state for memory in memories if memory] == ["indexed", "indexed"]
 
 
 async def mark_pending(resources: Resources, namespace: Namespace) -> None:
