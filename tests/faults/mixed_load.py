@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import random
 import re
 import uuid
@@ -13,9 +14,10 @@ from typing import Any
 import httpx
 
 from bench.corpus import sentences
-from tests.model_server import Behaviour, Decides, Facts, Says, Sent
+from tests.model_server import Behaviour, Decides, Says, Sent
 
 CODE = re.compile(r"\(note (\w{12})\)")
+NUMBERED = re.compile(r"(?:\[(\d+)\] )?[^\n\[]*\(note (\w{12})\)")
 FACTS = list(itertools.islice(sentences(5), 20_000))
 UNAVAILABLE = {409, 429, 500, 502, 503, 504}
 """While a part restarts. 409: an earlier turn of the session ended without an answer."""
@@ -37,8 +39,14 @@ def new_messages(sent: Sent) -> str:
 
 
 def extract_facts(sent: Sent) -> Behaviour:
-    """One fact for each note in the new messages, in other words, and none for what the prompt says besides."""
-    return Facts(*(fact_of(code) for code in dict.fromkeys(CODE.findall(new_messages(sent)))))
+    """One fact for each note in the new messages, in other words, and none for what the prompt says besides. It names
+    the conversation of each fact, as the prompt asks for: a fact that is known already counts for that one."""
+    numbers = {code: number for number, code in NUMBERED.findall(new_messages(sent))}
+    memory = [
+        {"id": code, "text": fact_of(code), "attributed_to": "user", **({"source": number} if number else {})}
+        for code, number in numbers.items()
+    ]
+    return Says(json.dumps({"memory": memory}))
 
 
 def answer_question(sent: Sent) -> Behaviour:
