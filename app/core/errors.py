@@ -28,6 +28,13 @@ class BadRequest(AppError):
     status, code = 400, "bad_request"
 
 
+class TooCostly(BadRequest):
+    """A request whose refusal alone costs several milliseconds. Its response waits, so that a client that repeats it at
+    once does not slow the others down."""
+
+    delay_seconds: ClassVar[float] = 0.5
+
+
 class Unauthorized(AppError):
     status, code = 401, "unauthorized"
 

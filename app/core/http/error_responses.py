@@ -1,5 +1,6 @@
 """Renders every error as `{"detail": sentence, "code": word, "request_id": id}`."""
 
+import asyncio
 import re
 
 import psycopg
@@ -13,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from app.core.database.database import ConnectionsBusyError
-from app.core.errors import AppError, Conflict, DiskFull, TimedOut, Unavailable, Unprocessable
+from app.core.errors import AppError, Conflict, DiskFull, TimedOut, TooCostly, Unavailable, Unprocessable
 from app.core.http.openapi_errors import document_errors
 from app.core.http.strict_requests import UNKNOWN, describe_unknown
 from app.core.observability.logging import request_id
@@ -46,6 +47,8 @@ def error_response(
 
 async def render_app_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, AppError)
+    if isinstance(error, TooCostly):
+        await asyncio.sleep(error.delay_seconds)
     challenge = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
     return error_response(error.status, error.detail, error.reason, {**challenge, **error.headers}, request.scope)
 

@@ -3,7 +3,7 @@
 A condition on a column or a label counts as one. A text condition counts more, in proportion to its measured time.
 """
 
-from app.core.errors import BadRequest
+from app.core.errors import TooCostly
 from app.memory.filters.tree import (
     And,
     CategoryContains,
@@ -28,7 +28,7 @@ VALUES_PER_POINT = 100
 def check_cost(found: Filter) -> Filter:
     cost = filter_cost(found)
     if cost > MAX_COST:
-        raise BadRequest(
+        raise TooCostly(
             f"These filters are too complex: they count {cost} points, and at most {MAX_COST} are allowed. A condition"
             f" counts 1 point, `contains` {CONTAINS_COST}, `icontains` and each keyword {ANY_CASE_COST}, and a list 1"
             f" more for every {VALUES_PER_POINT} values. Use fewer conditions.",
