@@ -2,9 +2,9 @@
 
 from fastapi import Request, Response
 
-from app.core.accounts import Account
 from app.core.http.schemas import Done
 from app.core.http.strict_requests import own_router
+from app.core.ports.accounts import Account
 from app.core.rate_limit import client_address, limit_sign_in
 from app.core.resources import ResourcesDep
 from app.identity.caller import CredentialDep, SignedInAccount

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, StringConstraints, model_validator
 
-from app.core.accounts import (
+from app.core.http.strict_requests import RequestBody
+from app.core.ports.accounts import (
     Account,
     AccountChange,
     MailedCode,
@@ -19,7 +20,6 @@ from app.core.accounts import (
     SignedIn,
     SignOutScope,
 )
-from app.core.http.strict_requests import RequestBody
 from app.core.storable_text import no_nul
 
 MAX_METADATA_BYTES = 8192

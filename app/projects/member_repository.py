@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.database.pagination import PageRows
 from app.core.errors import Conflict, Forbidden, NotFound
 from app.identity.caller import Caller
-from app.projects.invitation_repository import normalize_email
+from app.projects.invitations import normalize_email
 from app.projects.models import Organization, OrganizationMember, Project, ProjectMember
 from app.projects.repository import OWNER, USER, OrganizationRepository, ProjectRepository, ProjectRow, read_page
 

@@ -8,9 +8,7 @@ from app.core.http.strict_requests import own_router
 from app.core.resources import ResourcesDep
 from app.identity.caller import Person
 from app.identity.transaction import SystemTransaction
-from app.projects.invitation_repository import InvitationTarget
-from app.projects.invitation_routes import send_invitation
-from app.projects.invitation_schemas import InvitationCreated
+from app.projects.invitations import InvitationCreated, InvitationTarget, send_invitation
 from app.projects.member_repository import OrganizationMemberRepository, ProjectMemberRepository
 from app.projects.permissions import MemberWriter, Reader
 from app.projects.repository import ProjectRow

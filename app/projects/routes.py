@@ -9,7 +9,7 @@ from app.core.http.schemas import Done
 from app.core.http.strict_requests import own_router
 from app.identity.caller import Person
 from app.identity.transaction import SystemTransaction
-from app.projects.invitation_routes import invitations
+from app.projects.invitations import invitations
 from app.projects.member_routes import organization_members, project_members
 from app.projects.permissions import Developer, Reader, Writer
 from app.projects.repository import OrganizationRepository, ProjectRepository, ProjectRow

@@ -10,7 +10,9 @@ import pytest_asyncio
 import respx
 
 from app.adapters.accounts.supabase import GoTrueIdentity
-from app.core.accounts import (
+from app.core.database.database import Database
+from app.core.errors import AppError
+from app.core.ports.accounts import (
     Account,
     AccountChange,
     Identity,
@@ -20,8 +22,6 @@ from app.core.accounts import (
     SignedIn,
     SignOutScope,
 )
-from app.core.database.database import Database
-from app.core.errors import AppError
 from tests.contracts.played_gotrue import URL, PlayedGoTrue
 from tests.identity.local.conftest import (
     ISSUER,

@@ -40,7 +40,8 @@ from app.adapters.accounts.gotrue_errors import (
     provider_unavailable,
     translate_refusal,
 )
-from app.core.accounts import (
+from app.core.errors import AppError, BadRequest, Unauthorized, Unavailable, Unprocessable
+from app.core.ports.accounts import (
     Account,
     AccountChange,
     MailedCode,
@@ -50,7 +51,6 @@ from app.core.accounts import (
     SignedIn,
     SignOutScope,
 )
-from app.core.errors import AppError, BadRequest, Unauthorized, Unavailable, Unprocessable
 
 log = structlog.get_logger()
 

@@ -12,8 +12,7 @@ from app.core.resources import Resources
 from app.gateways.mem0.organizations.schemas import MemberAdded, MemberDetails, MemberInput, MemberList
 from app.identity.caller import Caller
 from app.identity.scopes import Scope
-from app.projects.invitation_repository import InvitationRepository, InvitationTarget
-from app.projects.invitation_routes import send_invitation
+from app.projects.invitations import InvitationRepository, InvitationTarget, send_invitation
 from app.projects.member_repository import (
     OrganizationMemberRepository,
     ProjectMemberRepository,

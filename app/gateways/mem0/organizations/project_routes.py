@@ -31,7 +31,7 @@ from app.gateways.mem0.organizations.schemas import (
 from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
 from app.identity.transaction import SystemTransaction
-from app.projects.invitation_repository import InvitationTarget
+from app.projects.invitations import InvitationTarget
 from app.projects.member_repository import ProjectMemberRepository
 from app.projects.models import OrganizationMember, Project
 from app.projects.permissions import MemberWriter, Reader, Writer

@@ -23,7 +23,7 @@ from app.gateways.mem0.organizations.schemas import (
 )
 from app.identity.caller import Caller, Person
 from app.identity.transaction import SystemTransaction
-from app.projects.invitation_repository import InvitationTarget
+from app.projects.invitations import InvitationTarget
 from app.projects.member_repository import OrganizationMemberRepository
 from app.projects.models import Organization
 from app.projects.permissions import Developer, Reader

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database.pagination import PageRows
 from app.core.errors import Forbidden, NotFound
-from app.projects.invitation_repository import PENDING, hash_token
-from app.projects.invitation_schemas import InvitationStatus
+from app.projects.invitations.repository import PENDING, hash_token
+from app.projects.invitations.schemas import InvitationStatus
 from app.projects.models import Invitation, Organization, OrganizationMember, Project, ProjectMember
 from app.projects.repository import ProjectRow, read_page
 

@@ -22,7 +22,7 @@ from app.core.ttl_cache import TtlCache
 from app.identity.local.provider import local_issuer
 from app.identity.tokens import Verifier
 from app.main import create_app
-from app.projects.invitation_repository import SENT_A_DAY
+from app.projects.invitations.repository import SENT_A_DAY
 from app.projects.jobs import DELETE_OLD_INVITATIONS_SQL
 from app.settings import Settings, SignupMode
 from app.wiring.accounts import open_invitation_mail, provision_by_mode

@@ -15,9 +15,9 @@ from app.core.http.strict_requests import own_router
 from app.core.resources import Resources, ResourcesDep
 from app.identity.caller import Caller, SignedInAccount
 from app.identity.transaction import SystemTransaction
-from app.projects.accept_invitation import ReceivedInvitations, load_invited_account
-from app.projects.invitation_repository import InvitationRepository, InvitationTarget, SentInvitation, find_target
-from app.projects.invitation_schemas import (
+from app.projects.invitations.accept import ReceivedInvitations, load_invited_account
+from app.projects.invitations.repository import InvitationRepository, InvitationTarget, SentInvitation, find_target
+from app.projects.invitations.schemas import (
     InvitationAccepted,
     InvitationAnswer,
     InvitationCreate,

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.database.pagination import PageRows
 from app.core.errors import Conflict, Forbidden, NotFound, TooManyRequests
 from app.identity.caller import Caller
-from app.projects.invitation_schemas import InvitationStatus
+from app.projects.invitations.schemas import InvitationStatus
 from app.projects.models import Invitation
 from app.projects.repository import OWNER, OrganizationRepository, ProjectRepository, ProjectRow, read_page
 

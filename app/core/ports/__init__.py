@@ -1,0 +1,48 @@
+"""The replaceable parts. Adapters implement these Protocols, and features depend on nothing else."""
+
+from app.core.ports.accounts import Identity
+from app.core.ports.credentials import KeyFinder, KeyGrant, TokenClaims, TokenVerifier
+from app.core.ports.embeddings import MAX_PIECES, Embedder, Purpose, Vector
+from app.core.ports.extraction import ExtractedFact, Extraction, ExtractionRequest, Extractor, KnownMemory
+from app.core.ports.index_queue import IndexChange, IndexQueue, IndexRemoval, IndexUpsert
+from app.core.ports.language_model import ChatMessage, LanguageModel, ModelOptions, Role, Token, Usage
+from app.core.ports.short_term import CountedWindow, Counters, ShortTerm
+from app.core.ports.vector_index import Candidate, IndexedId, IndexEntry, IndexRebuild, SearchScope, VectorIndex
+from app.core.ports.webhooks import WebhookClient
+
+__all__ = [
+    "MAX_PIECES",
+    "Candidate",
+    "ChatMessage",
+    "CountedWindow",
+    "Counters",
+    "Embedder",
+    "ExtractedFact",
+    "Extraction",
+    "ExtractionRequest",
+    "Extractor",
+    "Identity",
+    "IndexChange",
+    "IndexEntry",
+    "IndexQueue",
+    "IndexRebuild",
+    "IndexRemoval",
+    "IndexUpsert",
+    "IndexedId",
+    "KeyFinder",
+    "KeyGrant",
+    "KnownMemory",
+    "LanguageModel",
+    "ModelOptions",
+    "Purpose",
+    "Role",
+    "SearchScope",
+    "ShortTerm",
+    "Token",
+    "TokenClaims",
+    "TokenVerifier",
+    "Usage",
+    "Vector",
+    "VectorIndex",
+    "WebhookClient",
+]

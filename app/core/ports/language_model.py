@@ -1,0 +1,53 @@
+"""The language model that answers chats and generates summaries."""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class Role(StrEnum):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    model: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    keep: bool = True
+    """False in incognito sessions: asks the provider not to store the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, more: "Usage") -> "Usage":
+        return Usage(self.prompt_tokens + more.prompt_tokens, self.completion_tokens + more.completion_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    text: str
+
+
+class LanguageModel(Protocol):
+    """Streams an answer: tokens, then exactly one Usage. Raises the errors of core/errors.py."""
+
+    name: str
+
+    def stream(self, messages: Sequence[ChatMessage], options: ModelOptions) -> AsyncGenerator[Token | Usage, None]: ...
+
+    async def healthy(self) -> bool: ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,12 @@
+"""The client that sends webhooks."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+
+class WebhookClient(Protocol):
+    """Sends a webhook and returns the status of the response. Raises NotDelivered."""
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int: ...
+
+    async def close(self) -> None: ...
