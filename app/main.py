@@ -25,6 +25,7 @@ from app.identity.routes import router as identity
 from app.portability.profile_routes import router as profile_memories
 from app.profiles.routes import router as profiles
 from app.projects.routes import router as projects
+from app.retention.hold_routes import router as holds
 from app.sessions.routes import router as sessions
 from app.version import VERSION
 from app.web.api_docs import router as api_docs
@@ -43,6 +44,7 @@ ROUTERS = (
     api_keys,
     profiles,
     usage,
+    holds,
     profile_memories,
     memory_batches,
     platform,

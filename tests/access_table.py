@@ -256,6 +256,12 @@ EXPORTS = {
         Scope.MEMORIES_READ, stranger=404, fills=(("job_id", "{user_profile_job_id}"),)
     ),
 }
+HELD = (("user_id", "{held_user_id}"),)
+RETENTION = {
+    ("GET", "/v1/admin/holds"): scoped(Scope.PROJECTS_READ, user=403),
+    ("PUT", "/v1/admin/holds/{user_id}"): scoped(Scope.PROJECTS_WRITE, body={}, fills=HELD),
+    ("DELETE", "/v1/admin/holds/{user_id}"): scoped(Scope.PROJECTS_WRITE, stranger=404, spends=True, fills=HELD),
+}
 ORGS, ORG = "/api/v1/orgs/organizations/", "/api/v1/orgs/organizations/{organization_id}/"
 OTHER = {"email": "{account_id}@example.com", "role": "READER"}
 PLATFORM = {
@@ -293,4 +299,5 @@ TABLE: Mapping[tuple[str, str], Rule] = {
     **PLATFORM,
     **WEBHOOKS,
     **EXPORTS,
+    **RETENTION,
 }

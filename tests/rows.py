@@ -39,6 +39,7 @@ class Corner:
     invitation_id: uuid.UUID = field(default_factory=uuid.uuid4)
     export_id: uuid.UUID = field(default_factory=uuid.uuid4)
     user_profile_job_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    held_user_id: str = field(default_factory=lambda: f"held {uuid.uuid4()}")
     month: dt.date = field(default_factory=lambda: dt.date(1 + uuid.uuid4().int % 9000, 1, 1))
 
     def rows(self) -> dict[str, Row]:
@@ -92,6 +93,7 @@ class Corner:
                 **{**mine, "id": self.user_profile_job_id, "operation": "trigger"},
                 **{"idempotency_key": f"{uuid.uuid4()}"},
             },
+            "legal_holds": {"id": uuid.uuid4(), "project_id": self.project_id, "user_id": self.held_user_id},
             "vector_removals": {"memory_id": uuid.uuid4(), "project_id": self.project_id},
         }
 
@@ -144,4 +146,6 @@ def renewed(table: str, corner: Corner) -> Row:
     if table == "entities":
         name = f"{corner.user_id} {uuid.uuid4()}"
         return {**row, "id": uuid.uuid4(), "user_id": name, "entity_id": name}
+    if table == "legal_holds":
+        return {**row, "id": uuid.uuid4(), "user_id": f"held {uuid.uuid4()}"}
     return {**row, "id": uuid.uuid4()}

@@ -20,6 +20,7 @@ LAYERS = [
     "sessions",
     "webhooks",
     "memory",
+    "retention",
     "chat",
     "portability",
     "gateways",

@@ -25,6 +25,7 @@ TAGS = [
     {"name": "Organizations for mem0 clients", "description": "Organizations and members in mem0's format."},
     {"name": "Projects for mem0 clients", "description": "Projects, settings and members in mem0's format."},
     {"name": "Older memory routes", "description": "Versions 1 and 2 of mem0's API, for older clients."},
+    {"name": "Retention", "description": "Rules that archive and delete memories, their runs, and legal holds."},
     {"name": "Health", "description": "Liveness, readiness and metrics."},
 ]
 
