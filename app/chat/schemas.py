@@ -8,19 +8,12 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from app.core.http.openapi_errors import Problem
 from app.core.http.strict_requests import RequestBody
-from app.core.storable_text import no_nul
+from app.core.storable_text import no_nul, not_blank
 from app.memory.ledger import Memory, SearchRow
 from app.sessions.privacy import PrivacyMode
 from app.sessions.schemas import UserId
 
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be empty")
-    return text
-
-
-Content = Annotated[str, AfterValidator(no_nul), AfterValidator(_not_blank)]
+Content = Annotated[str, AfterValidator(no_nul), AfterValidator(not_blank)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(no_nul)]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 
 from pydantic import JsonValue
 
@@ -11,6 +12,21 @@ def no_nul(text: str) -> str:
         raise ValueError("must not contain a NUL character")
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise ValueError("must not contain a lone surrogate, which cannot be stored")
+    return text
+
+
+INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
+"""The categories of Unicode for control characters, format characters such as the zero-width space, and spaces."""
+
+
+def is_blank(text: str) -> bool:
+    """Whether the text has no visible character. Stops at the first one, so that long texts cost nothing."""
+    return all(unicodedata.category(character) in INVISIBLE_CATEGORIES for character in text)
+
+
+def not_blank(text: str) -> str:
+    if is_blank(text):
+        raise ValueError("must not be blank")
     return text
 
 

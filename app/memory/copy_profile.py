@@ -3,6 +3,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from app.core.resources import Resources
+from app.core.storable_text import is_blank
 from app.memory.ledger import Memory, MemoryRepository, NewMemory, Outcome, visible
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
@@ -18,10 +19,12 @@ async def copy_memories(resources: Resources, source: Namespace, to_profile_id: 
     copied, existing, cursor = 0, 0, None
     while True:
         memories, cursor = await _load_batch(resources, source, cursor)
-        if memories:
-            result = await remember(resources, target, [NewMemory.copied_from(memory) for memory in memories])
+        # Earlier versions could store a blank memory. It is not copied.
+        new = [NewMemory.copied_from(memory) for memory in memories if not is_blank(memory.content)]
+        if new:
+            result = await remember(resources, target, new)
             added = sum(each.outcome is Outcome.ADDED for each in result.results)
-            copied, existing = copied + added, existing + len(memories) - added
+            copied, existing = copied + added, existing + len(new) - added
         if cursor is None:
             return copied, existing
 

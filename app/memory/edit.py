@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import BadRequest
 from app.core.resources import Resources
+from app.core.storable_text import is_blank
 from app.memory.indexing import upsert_for_row
 from app.memory.ledger import Memory, MemoryRepository, content_hash
 
@@ -34,6 +35,8 @@ async def apply_change(tx: AsyncSession, owner: Owner, memory_id: UUID, values: 
     memory = await repository.lock(memory_id)
     if memory.immutable:
         raise BadRequest("This memory was stored as immutable: it can be deleted, but not changed", code="immutable")
+    if "content" in values and is_blank(values["content"]):
+        raise BadRequest("A memory needs text. Send visible characters, or delete the memory.", code="blank")
     old_content = memory.content
     memory.content = values.get("content", memory.content)
     memory.metadata_ = values.get("metadata", memory.metadata_)

@@ -2,7 +2,7 @@
 
 import json
 
-from app.core.storable_text import clean_text
+from app.core.storable_text import clean_text, is_blank
 
 
 class UnusableAnswer(Exception):
@@ -23,7 +23,7 @@ def _parse_fact(memory: object) -> dict[str, str] | None:
     """Small models may write a plain string instead of an object."""
     written = memory.get("text") if isinstance(memory, dict) else memory
     text = clean_text(written).strip() if isinstance(written, str) else ""
-    if not text:
+    if is_blank(text):
         return None
     speaker = memory.get("attributed_to") if isinstance(memory, dict) else None
     fact = {"text": text, "attributed_to": speaker if speaker in ("user", "assistant") else "user"}

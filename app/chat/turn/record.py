@@ -17,6 +17,7 @@ from app.core.database.database import Statement
 from app.core.jobs import defer_statement
 from app.core.ports import IndexChange, Role
 from app.core.resources import Resources
+from app.core.storable_text import is_blank
 from app.memory.indexing import upsert_for_new
 from app.memory.ledger import Kind, NewMemory, access_count_statements, add_statements
 from app.memory.origin import Origin
@@ -120,7 +121,7 @@ def memorize(
     turn: Prepared, question: ExchangedMessage, answer: ExchangedMessage, *, include_answer: bool
 ) -> Memorized:
     episodes = [_episode(turn, question, _memorable_context(turn))]
-    if include_answer:
+    if include_answer and not is_blank(answer.content):
         episodes.append(_episode(turn, answer, question.content))
     conversation = Conversation(
         [{"role": message.role, "content": message.content} for message in (question, answer)],

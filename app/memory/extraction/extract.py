@@ -8,6 +8,7 @@ from app.core.database.database import Statement
 from app.core.errors import Conflict, ExtractionFailed, Postponed
 from app.core.ports import ChatMessage, ExtractedFact, Extraction, ExtractionRequest, IndexChange, Role, Usage
 from app.core.resources import Resources
+from app.core.storable_text import is_blank
 from app.memory.extraction.instructions import resolve_instructions
 from app.memory.extraction.interim import read_messages, replace_interim, store_waiting_words
 from app.memory.extraction.known import KnownMemories
@@ -108,6 +109,7 @@ async def _sort_facts(
 ) -> list[Findings]:
     """The facts of each event: new ones, and the memories that the others repeat in nearly the same words."""
     findings = [Findings(event, [], []) for event in events]
+    facts = [fact for fact in facts if not is_blank(fact.text)]
     if not facts:
         return findings
     nearest = await known.search([fact.text for fact in facts], 1)

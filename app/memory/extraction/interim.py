@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.errors import Conflict
 from app.core.ports import IndexChange, IndexRemoval, Role
 from app.core.resources import Resources
+from app.core.storable_text import is_blank
 from app.memory.indexing import upserts_for_added
 from app.memory.ledger.events import EventRequest
 from app.memory.ledger.memory import Kind, NewMemory
@@ -91,7 +92,7 @@ def _namespace_of(project_id: UUID, event: Row[Any]) -> Namespace:
 
 
 def _episodes(event: Row[Any]) -> list[NewMemory | None]:
-    """One for each message. A message of the system informs the extraction only."""
+    """One for each message with text. A message of the system informs the extraction only."""
     request = EventRequest.model_validate(event.request)
     return [
         NewMemory(
@@ -106,7 +107,7 @@ def _episodes(event: Row[Any]) -> list[NewMemory | None]:
             created_at=request.said_at,
             input=(message,),
         )
-        if message["role"] != Role.SYSTEM
+        if message["role"] != Role.SYSTEM and not is_blank(message["content"])
         else None
         for message in event.messages
     ]

@@ -13,6 +13,8 @@ from uuid import UUID
 from sqlalchemy import Row, RowMapping, text
 
 from app.core.database.database import Statement, TextStatement
+from app.core.errors import BadRequest
+from app.core.storable_text import is_blank
 from app.memory.ledger.events import EventRequest
 from app.memory.ledger.memory import FIELDS, WRITTEN_FIELDS, NewMemory, content_hash
 from app.memory.namespace import Namespace
@@ -116,6 +118,8 @@ def build_rows(
     namespace: Namespace, new: Sequence[NewMemory], event_id: UUID | None, *, deduplicate: bool
 ) -> list[dict[str, object]]:
     """In order; a row that repeats an earlier one names it as its twin."""
+    if any(is_blank(memory.content) for memory in new):
+        raise BadRequest("A memory needs text, and one of these is blank. Leave it out.", code="blank")
     shared = {
         "namespace": str(namespace),
         "user_id": namespace.user_id,

@@ -142,6 +142,17 @@ async def test_answer_that_cannot_be_stored_is_cleaned(
     assert (await session.send("And now?"))["message"]["content"] == "Hello there."
 
 
+async def test_blank_answer_is_not_memorized(
+    conversation: StartConversation, model_server: ModelServer, client: httpx.AsyncClient
+) -> None:
+    session = await conversation()
+    model_server.chat(Says(" ", "\n", "\u200b"))
+    await session.send("I like tea")
+    filters = {"filters": {"user_id": session.user_id}, "page_size": 50}
+    listed = (await client.post("/v3/memories/", json=filters)).json()["results"]
+    assert [memory["memory"] for memory in listed] == ["I like tea"]
+
+
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("mode", MODES)
 async def test_model_failure_is_reported_and_the_message_is_stored(

@@ -161,6 +161,14 @@ async def test_facts_in_a_code_fence_are_read(
     assert contents(await search(extraction_resources, ann, "tea")) == ["User likes tea"]
 
 
+async def test_blank_facts_of_a_model_are_not_stored(
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer
+) -> None:
+    model_server.extraction(Facts("User likes tea", " \u200b", "\u2060"))
+    event = await extract_now(extraction_resources, ann, "I like tea")
+    assert (event.status, len(event.results)) == ("SUCCEEDED", 1)
+
+
 async def test_no_facts_is_a_success_without_results(extraction_resources: Resources, ann: Namespace) -> None:
     event = await extract_now(extraction_resources, ann, "Hello!")
     assert (event.status, event.results, event.error) == ("SUCCEEDED", [], None)

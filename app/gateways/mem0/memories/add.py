@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from app.core.errors import BadRequest
 from app.core.ports import Role
 from app.core.resources import Resources
+from app.core.storable_text import is_blank
 from app.gateways.mem0.memories.addressing import read_origin, resolve_known_namespace, resolve_namespace
 from app.gateways.mem0.memories.message_schemas import IncomingMessage
 from app.gateways.mem0.memories.schemas import AddMemories
@@ -24,7 +25,7 @@ READ_ROLES = {"system": Role.SYSTEM, "developer": Role.SYSTEM, **STORED_ROLES}
 async def add_memories(resources: Resources, caller: Caller, request: AddMemories) -> JsonObject:
     check_project_matches(caller, request)
     origin = read_origin(request.origin, request.filters)
-    messages = [message for message in request.messages if message.text.strip() and message.role in READ_ROLES]
+    messages = [message for message in request.messages if not is_blank(message.text) and message.role in READ_ROLES]
     if not messages:
         raise BadRequest("`messages` contains no text of a user or an assistant, so there is nothing to remember")
     add = _queue_extraction if request.infer else _store_verbatim

@@ -15,7 +15,7 @@ from pydantic import (
     StringConstraints,
 )
 
-from app.core.storable_text import no_nul
+from app.core.storable_text import no_nul, not_blank
 from app.gateways.mem0.memories.addressing import ProfileChoice
 from app.gateways.mem0.memories.message_schemas import Messages, MessageText, Metadata
 from app.gateways.mem0.memories.render import MemoryRead
@@ -135,7 +135,7 @@ class SearchMemories(FilteredRequest):
 
 
 class MemoryUpdate(ProjectReference):
-    text: Annotated[MessageText, StringConstraints(min_length=1)] | None = None
+    text: Annotated[MessageText, AfterValidator(not_blank)] | None = None
     metadata: Metadata | None = Field(None, description="Replaces the metadata. Omit it to keep the current value.")
     expiration_date: dt.date | None = Field(None, description="null removes the expiration date.")
     timestamp: Timestamp | None = None
@@ -143,7 +143,7 @@ class MemoryUpdate(ProjectReference):
 
 class BatchUpdateItem(BaseModel):
     memory_id: str
-    text: Annotated[MessageText, StringConstraints(min_length=1)] | None = None
+    text: Annotated[MessageText, AfterValidator(not_blank)] | None = None
     metadata: Metadata | None = None
 
 
