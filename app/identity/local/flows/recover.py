@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.identity.local.errors import invalid
 from app.identity.local.flows.verify import session_method
+from app.identity.local.mail.mailer import Mail
 from app.identity.local.mail.redirects import choose_redirect, code_mail, link_mail
 from app.identity.local.provider import AuthenticatedAccount, IdentityProvider
 from app.identity.local.schemas import EmailBody, ResendBody, read_email
@@ -27,15 +28,15 @@ class Link:
     redirect_to: str | None
 
 
-async def send_link(provider: IdentityProvider, tx: AsyncSession, account: AccountRow, link: Link) -> None:
-    """Issue a token in the transaction, and send it. With a challenge, the link leads to a code."""
+async def issue_link(provider: IdentityProvider, tx: AsyncSession, account: AccountRow, link: Link) -> Mail:
+    """Issue a token and return its e-mail, to be sent after the commit. With a challenge, the link leads to a code."""
     if link.challenge:
         await FlowStateRepository(tx).begin(account.id, link.challenge, session_method(link.kind))
     token = await provider.one_time(tx).issue(
         account.id, account.email, link.token_type, with_challenge=link.challenge is not None
     )
     redirect = choose_redirect(provider.settings, link.redirect_to)
-    provider.outbox.put(link_mail(provider.settings, account.email, link.kind, token, redirect))
+    return link_mail(provider.settings, account.email, link.kind, token, redirect)
 
 
 async def recover(provider: IdentityProvider, body: EmailBody, redirect_to: str | None) -> None:
@@ -50,8 +51,10 @@ async def _send_recovery(
 ) -> None:
     async with provider.database.system() as tx:
         account = await AccountRepository(tx).by_email(email)
-        if account is not None and account.deleted_at is None:
-            await send_link(provider, tx, account, Link("recovery", TokenType.RECOVERY, challenge, redirect_to))
+        if account is None or account.deleted_at is not None:
+            return
+        mail = await issue_link(provider, tx, account, Link("recovery", TokenType.RECOVERY, challenge, redirect_to))
+    provider.outbox.put(mail)
 
 
 async def resend(provider: IdentityProvider, body: ResendBody, redirect_to: str | None) -> None:
@@ -74,7 +77,9 @@ async def _resend(
         await send_email_change(provider, account, account.email_change, challenge, redirect_to)
     if kind == "signup" and account.email_confirmed_at is None:
         async with provider.database.system() as tx:
-            await send_link(provider, tx, account, Link("signup", TokenType.CONFIRMATION, challenge, redirect_to))
+            link = Link("signup", TokenType.CONFIRMATION, challenge, redirect_to)
+            mail = await issue_link(provider, tx, account, link)
+        provider.outbox.put(mail)
 
 
 async def send_email_change(

@@ -1,7 +1,7 @@
 """Sign in without a password: a link and a code by e-mail. The response is the same for every address."""
 
 from app.identity.local.errors import IdentityError, invalid
-from app.identity.local.flows.recover import Link, send_link
+from app.identity.local.flows.recover import Link, issue_link
 from app.identity.local.provider import IdentityProvider
 from app.identity.local.schemas import OtpBody, merge_metadata, read_email
 from app.identity.local.storage.accounts import AccountRepository, NewAccount
@@ -46,4 +46,5 @@ async def _send(
         if not confirmed:
             await accounts.change(account.id, encrypted_password="")
         kind, token_type = ("magiclink", TokenType.RECOVERY) if confirmed else ("signup", TokenType.CONFIRMATION)
-        await send_link(provider, tx, account, Link(kind, token_type, challenge, redirect_to))
+        mail = await issue_link(provider, tx, account, Link(kind, token_type, challenge, redirect_to))
+    provider.outbox.put(mail)

@@ -6,7 +6,8 @@ import uuid
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.identity.local.errors import IdentityError, invalid
-from app.identity.local.flows.recover import Link, send_link
+from app.identity.local.flows.recover import Link, issue_link
+from app.identity.local.mail.mailer import Mail
 from app.identity.local.provider import IdentityProvider, grant_session, session_json
 from app.identity.local.schemas import SignUpBody, merge_metadata, read_email, user_json
 from app.identity.local.security.passwords import check_rules
@@ -67,20 +68,24 @@ async def _sign_up_unconfirmed(
     await provider.lockout.mail("signup", new.email, provider.settings.mail_interval_seconds)
     async with provider.database.system() as tx:
         link = Link("signup", TokenType.CONFIRMATION, challenge, redirect_to)
-        account = await _await_confirmation(provider, tx, new, link)
+        account, mail = await _await_confirmation(provider, tx, new, link)
+    if mail:
+        provider.outbox.put(mail)
     return _fake_user_json(account, new) if account.email_confirmed_at is not None else user_json(account)
 
 
-async def _await_confirmation(provider: IdentityProvider, tx: AsyncSession, new: NewAccount, link: Link) -> AccountRow:
+async def _await_confirmation(
+    provider: IdentityProvider, tx: AsyncSession, new: NewAccount, link: Link
+) -> tuple[AccountRow, Mail | None]:
     """A repeated sign-up before the confirmation only sends the e-mail again, as in GoTrue."""
     accounts = AccountRepository(tx)
     account = await accounts.add(new) or await accounts.by_email(new.email)
     if account is None:
         raise IdentityError(409, "conflict", "The account changed during the request. Try again.")
     if account.email_confirmed_at is not None or not provider.outbox.is_ready():
-        return account
-    await send_link(provider, tx, account, link)
-    return await accounts.get(account.id)
+        return account, None
+    mail = await issue_link(provider, tx, account, link)
+    return await accounts.get(account.id), mail
 
 
 def _fake_user_json(account: AccountRow, new: NewAccount) -> dict[str, object]:

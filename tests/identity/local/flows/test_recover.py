@@ -1,5 +1,10 @@
+from collections.abc import AsyncIterator
+
 import pytest
+import pytest_asyncio
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 from supabase_auth.errors import AuthApiError
 
 from app.core.database.database import Database
@@ -74,3 +79,38 @@ async def test_nothing_is_issued_where_no_mail_can_be_sent(make_provider: MakePr
     async with database.system() as tx:
         values = {"addresses": [unconfirmed, user.email], "account": user.id}
         assert await tx.scalar(issued, values) == 0
+
+
+@pytest_asyncio.fixture
+async def failing_commit(admin_engine: AsyncEngine) -> AsyncIterator[str]:
+    """The domain of addresses for which the commit of every new token fails."""
+    domain = f"{new_email().partition('@')[0]}.test"
+    raises = "create function auth.fail() returns trigger language plpgsql as $$ begin raise 'commit fails'; end $$"
+    trigger = (
+        "create constraint trigger fails after insert on auth.one_time_tokens deferrable initially deferred"
+        f" for each row when (new.relates_to like '%@{domain}') execute function auth.fail()"
+    )
+    async with admin_engine.begin() as connection:
+        await connection.execute(text(raises))
+        await connection.execute(text(trigger))
+    yield domain
+    async with admin_engine.begin() as connection:
+        await connection.execute(text("drop function auth.fail cascade"))
+
+
+async def test_commit_that_fails_sends_no_mail(mailing: Provider, failing_commit: str) -> None:
+    confirmed, unconfirmed = f"confirmed@{failing_commit}", f"unconfirmed@{failing_commit}"
+    await create_account(mailing, email=confirmed)
+    await create_account(mailing, email=unconfirmed, email_confirm=False)
+    sends = [
+        ("/recover", {"email": confirmed}),
+        ("/otp", {"email": confirmed}),
+        ("/resend", {"email": unconfirmed, "type": "signup"}),
+        ("/signup", {"email": f"new@{failing_commit}", "password": PASSWORD}),
+    ]
+    with capture_logs() as logs:
+        answers = [(await mailing.http.post(path, json=body)).status_code for path, body in sends]
+        await mailing.identity.outbox.drain()
+    assert answers == [200, 200, 200, 500]
+    assert len([entry for entry in logs if entry["event"] == "identity.mail_failed"]) == 3
+    assert mailing.mailbox.mails == []
