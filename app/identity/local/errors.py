@@ -1,5 +1,7 @@
 """GoTrue's errors, in both response formats that its clients understand."""
 
+from typing import NoReturn
+
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -36,6 +38,11 @@ class IdentityError(Exception):
 
 def invalid(message: str) -> IdentityError:
     return IdentityError(400, "validation_failed", message)
+
+
+def refuse(error: IdentityError) -> NoReturn:
+    """Raise a copy of a constant error, because a raised exception keeps the traceback of its request."""
+    raise IdentityError(error.status, error.code, error.message)
 
 
 def render(request: Request, error: IdentityError) -> JSONResponse:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from app.identity.local.dependencies import CurrentAccount, OriginDep, ProviderDep, RedirectTo, RequestLimit
-from app.identity.local.errors import IdentityError
+from app.identity.local.errors import IdentityError, refuse
 from app.identity.local.flows import recover, send_otp, sign_in, sign_up, update_account, verify
 from app.identity.local.flows.verify import FIRST_ADDRESS_CONFIRMED
 from app.identity.local.mail.redirects import choose_redirect, with_query
@@ -74,8 +74,7 @@ async def post_token(
     if grant_type == "pkce":
         return await sign_in.exchange_code(provider, body, origin)
     if grant_type in SWITCHED_OFF_GRANTS:
-        error = SWITCHED_OFF_GRANTS[grant_type]
-        raise IdentityError(error.status, error.code, error.message)
+        refuse(SWITCHED_OFF_GRANTS[grant_type])
     raise IdentityError(400, "invalid_credentials", "unsupported_grant_type")
 
 

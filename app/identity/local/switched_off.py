@@ -5,7 +5,7 @@ from typing import NoReturn
 
 from fastapi import APIRouter
 
-from app.identity.local.errors import IdentityError
+from app.identity.local.errors import IdentityError, refuse
 
 router = APIRouter()
 NO_EXTERNAL = IdentityError(400, "validation_failed", "Unsupported provider: provider is not enabled")
@@ -34,10 +34,10 @@ SWITCHED_OFF = {
 
 
 def _refusal(error: IdentityError) -> Callable[[], Awaitable[NoReturn]]:
-    async def refuse() -> NoReturn:
-        raise IdentityError(error.status, error.code, error.message)
+    async def answer() -> NoReturn:
+        refuse(error)
 
-    return refuse
+    return answer
 
 
 for (method, path), refusal in SWITCHED_OFF.items():

@@ -1,5 +1,8 @@
 """Use a token or code from an e-mail: it confirms the address and signs the account in."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.identity.local.errors import IdentityError, invalid
@@ -23,17 +26,42 @@ TYPES = {
 
 async def verify(provider: IdentityProvider, body: VerifyBody, origin: RequestOrigin) -> dict[str, object] | None:
     """Return a session, or None if the other address must still confirm a change."""
+    async with _count_guess(provider, body, origin) as email, provider.database.system() as tx:
+        account = await _confirm_address(provider, tx, body, email)
+        if account is None:
+            return None
+        signed_in = await sign_in_with(provider, tx, account, session_method(body.type), origin)
+    return session_json(provider, *signed_in)
+
+
+async def verify_for_code(provider: IdentityProvider, body: VerifyBody, origin: RequestOrigin) -> str | None:
+    """Confirm the address of a link, and return the code that its client exchanges. None as in `verify`."""
+    async with _count_guess(provider, body, origin) as email, provider.database.system() as tx:
+        account = await _confirm_address(provider, tx, body, email)
+        if account is None:
+            return None
+        code = await FlowStateRepository(tx).issue_code(account.id, session_method(body.type))
+        if code is None:
+            raise no_flow()
+    return code
+
+
+@asynccontextmanager
+async def _count_guess(
+    provider: IdentityProvider, body: VerifyBody, origin: RequestOrigin
+) -> AsyncIterator[str | None]:
+    """Count a guess before it is checked, and take it back if it was right. Yields the address of a typed code."""
     if body.type not in TYPES:
         raise invalid("Verify requires a verification type")
     email = _read_email_of_code(body)
-    await _count_guess(provider, email, origin)
-    async with provider.database.system() as tx:
-        confirmed = await _confirm(provider, tx, body, email, origin)
     if email is None:
+        await provider.lockout.guess_link(origin.address)
+        yield None
         await provider.lockout.guessed_link_right(origin.address)
     else:
+        await provider.lockout.guess_code(email, origin.address)
+        yield email
         await provider.lockout.guessed_code_right(email, origin.address)
-    return None if confirmed is None else session_json(provider, *confirmed)
 
 
 def _read_email_of_code(body: VerifyBody) -> str | None:
@@ -47,26 +75,12 @@ def _read_email_of_code(body: VerifyBody) -> str | None:
     return read_email(body.email)
 
 
-async def _count_guess(provider: IdentityProvider, email: str | None, origin: RequestOrigin) -> None:
-    if email is None:
-        await provider.lockout.guess_link(origin.address)
-    else:
-        await provider.lockout.guess_code(email, origin.address)
-
-
 async def _spend(
     provider: IdentityProvider, tx: AsyncSession, body: VerifyBody, email: str | None
 ) -> SpentToken | None:
     if email is None:
         return await provider.one_time(tx).spend_link(body.token_hash or "", TYPES[body.type])
     return await provider.one_time(tx).spend_code(email, (body.token or "").replace("-", ""), TYPES[body.type])
-
-
-async def _confirm(
-    provider: IdentityProvider, tx: AsyncSession, body: VerifyBody, email: str | None, origin: RequestOrigin
-) -> tuple[AccountRow, SessionGrant] | None:
-    account = await _confirm_address(provider, tx, body, email)
-    return None if account is None else await sign_in_with(provider, tx, account, session_method(body.type), origin)
 
 
 async def _confirm_address(
@@ -93,20 +107,6 @@ async def sign_in_with(
     accounts = AccountRepository(tx)
     await accounts.record_sign_in(account)
     return await accounts.get(account.id), granted
-
-
-async def verify_for_code(provider: IdentityProvider, body: VerifyBody, origin: RequestOrigin) -> str | None:
-    """Confirm the address of a link, and return the code that its client exchanges. None as in `verify`."""
-    if body.type not in TYPES:
-        raise invalid("Verify requires a verification type")
-    await provider.lockout.guess_link(origin.address)
-    async with provider.database.system() as tx:
-        account = await _confirm_address(provider, tx, body, None)
-        code = await FlowStateRepository(tx).issue_code(account.id, session_method(body.type)) if account else ""
-        if code is None:
-            raise no_flow()
-    await provider.lockout.guessed_link_right(origin.address)
-    return code or None
 
 
 async def _change_email(provider: IdentityProvider, tx: AsyncSession, account: AccountRow, spent: SpentToken) -> bool:
