@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -22,6 +22,10 @@ class FairQueue(Generic[T]):
     def __bool__(self) -> bool:
         return bool(self._tenants)
 
+    def __iter__(self) -> Iterator[Tenant]:
+        """The tenants that have items, in the order of their turns."""
+        return iter(self._tenants)
+
     def put(self, tenant: Tenant, item: T) -> None:
         self._tenants.setdefault(tenant, deque()).append(item)
 
@@ -30,14 +34,17 @@ class FairQueue(Generic[T]):
         self._tenants.setdefault(tenant, deque()).appendleft(item)
 
     def peek(self) -> T:
-        return self._tenants[next(iter(self._tenants))][0]
+        return self._tenants[next(iter(self))][0]
 
     def pop(self) -> T:
-        tenant = next(iter(self._tenants))
+        return self.pop_from(next(iter(self)))
+
+    def pop_from(self, tenant: Tenant) -> T:
+        """The first item of a tenant, which then waits for its next turn behind the other tenants."""
         items = self._tenants.pop(tenant)
         item = items.popleft()
         if items:
-            self._tenants[tenant] = items  # behind the other tenants
+            self._tenants[tenant] = items
         return item
 
 

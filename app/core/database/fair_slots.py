@@ -1,10 +1,10 @@
 """Shares a fixed number of slots among projects, so that what one project occupies leaves slots for the others."""
 
 import asyncio
-from collections import Counter, deque
-from uuid import UUID
+from collections import Counter
 
-Key = UUID | None
+from app.core.fair_queue import FairQueue, Tenant
+
 Turn = asyncio.Future[None]
 
 
@@ -26,16 +26,16 @@ class FairSlots:
     def __init__(self, total: int, *, wait_seconds: float) -> None:
         self._free = total
         self._wait_seconds = wait_seconds
-        self._held: Counter[Key] = Counter()
-        self._waiting: dict[Key, deque[Turn]] = {}
+        self._held: Counter[Tenant] = Counter()
+        self._waiting: FairQueue[Turn] = FairQueue()
 
-    async def acquire(self, key: Key) -> None:
-        if key not in self._waiting and self._may_take(key):
+    async def acquire(self, key: Tenant) -> None:
+        if self._may_take(key):
             self._take(key)
         else:
             await self._wait(key)
 
-    def release(self, key: Key) -> None:
+    def release(self, key: Tenant) -> None:
         self._free += 1
         self._held[key] -= 1
         if not self._held[key]:
@@ -43,16 +43,16 @@ class FairSlots:
         if self._waiting:
             self._grant()
 
-    def _may_take(self, key: Key) -> bool:
+    def _may_take(self, key: Tenant) -> bool:
         return self._free > (self._held[key] if key else 0)
 
-    def _take(self, key: Key) -> None:
+    def _take(self, key: Tenant) -> None:
         self._free -= 1
         self._held[key] += 1
 
-    async def _wait(self, key: Key) -> None:
+    async def _wait(self, key: Tenant) -> None:
         turn: Turn = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key, deque()).append(turn)
+        self._waiting.put(key, turn)
         has_slot = False
         try:
             async with asyncio.timeout(self._wait_seconds):
@@ -61,25 +61,16 @@ class FairSlots:
         except TimeoutError:
             raise SlotsBusyError(own_share=self._free > 0) from None
         finally:
-            if not has_slot:
-                self._leave(key, turn)
-
-    def _leave(self, key: Key, turn: Turn) -> None:
-        if turn.done() and not turn.cancelled():  # it was granted at the moment of the cancellation
-            self.release(key)
-        elif key in self._waiting and turn in self._waiting[key]:
-            self._waiting[key].remove(turn)
-            if not self._waiting[key]:
-                del self._waiting[key]
+            if not has_slot and not turn.cancelled():  # it was granted at the moment of the cancellation
+                self.release(key)
 
     def _grant(self) -> None:
-        """Grant free slots to those who wait: first work without a project, then one for each project in turn."""
+        """Grant free slots to those who wait: first work without a project, then one for each project in turn.
+
+        Those who stopped waiting are passed over."""
         while next_keys := [key for key in self._waiting if self._may_take(key)]:
             key = None if None in next_keys else next_keys[0]
-            turns = self._waiting.pop(key)
-            turn = turns.popleft()
-            if turns:
-                self._waiting[key] = turns
+            turn = self._waiting.pop_from(key)
             if not turn.done():
                 self._take(key)
                 turn.set_result(None)
