@@ -15,25 +15,11 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, Sett
 
 from app.core.errors import ConfigurationError
 from app.core.text.nearest_name import nearest_name
+from app.settings_in_effect import check_effects
 
 SHORTEST_SECRET = 32
 NO_ISSUER = "none"
 """What a setting calls tokens without the claim `iss`."""
-# The first settings have no effect without the second one, so setting them alone is an error.
-COMPANIONS = {
-    ("admin_database_url",): "database_url",
-    (
-        "supabase_publishable_key",
-        "supabase_secret_key",
-        "supabase_jwt_secret",
-        "supabase_jwt_issuer",
-        "former_issuer",
-    ): "supabase_url",
-    ("smtp_username", "smtp_password"): "smtp_host",
-    ("smtp_password",): "smtp_username",
-    ("smtp_username",): "smtp_password",
-    ("qdrant_api_key",): "qdrant_url",
-}
 
 OWN_PREFIXES = ("EMBEDDER_", "LLM_", "RATE_LIMIT_", "RECALL_", "SIGNUP_", "WEBHOOK_")
 """Variables of the environment with these prefixes are meant for this server. Others may belong to other programs."""
@@ -330,17 +316,12 @@ def load_settings(**overrides: object) -> Settings:
         name = str(first["loc"][0]).upper() if first["loc"] else "a setting"
         why = first["msg"].removeprefix("Value error, ")
         raise ConfigurationError(f"{name} is invalid: {why}. See .env.example") from None
-    _check_companions(settings)
+    check_effects(settings)
+    _check_combinations(settings)
     return settings
 
 
-def _check_companions(settings: Settings) -> None:
-    for names, needed in COMPANIONS.items():
-        for name in names:
-            if getattr(settings, name) and not getattr(settings, needed):
-                raise ConfigurationError(
-                    f"{name.upper()} has no effect without {needed.upper()}. Set {needed.upper()} too, or remove it"
-                )
+def _check_combinations(settings: Settings) -> None:
     if settings.llm_max_tokens is not None and settings.llm_max_tokens < settings.llm_answer_tokens:
         raise ConfigurationError(
             "LLM_MAX_TOKENS is smaller than LLM_ANSWER_TOKENS. Raise it, or lower LLM_ANSWER_TOKENS"

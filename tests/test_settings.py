@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from app.__main__ import cli
 from app.core.errors import ConfigurationError
-from app.settings import COMPANIONS, COMPOSE_VARIABLES, Settings, describe_unknown_variables, load_settings
+from app.settings import COMPOSE_VARIABLES, Settings, describe_unknown_variables, load_settings
+from app.settings_in_effect import BUILT_IN_ACCOUNTS_ONLY, COMPANIONS
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,7 +28,8 @@ def test_invalid_url_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, valu
 @pytest.mark.parametrize("value", ["https://api.example.com/v1/", "http://[::1]:8000", "http://127.0.0.1:6333"])
 @pytest.mark.parametrize("name", WEB)
 def test_trailing_slash_of_a_url_is_removed(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    monkeypatch.setenv("SUPABASE_URL", "https://project.supabase.co")
+    if name == "FORMER_ISSUER":
+        monkeypatch.setenv("SUPABASE_URL", "https://project.supabase.co")
     monkeypatch.setenv(name, value)
     assert getattr(load_settings(), name.lower()) == value.rstrip("/")
 
@@ -97,17 +99,58 @@ def test_invalid_combination_is_refused_with_a_remedy(
     ],
 )
 def test_valid_combination_is_accepted(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv("SMTP_HOST", "mail.example.com")
     monkeypatch.setenv(name, value)
     load_settings()
 
 
+VALUES = {
+    "sign_ups_per_address": "5",
+    "password_guesses": "5",
+    "password_min_length": "12",
+    "mail_confirm": "false",
+    "access_token_seconds": "600",
+    "smtp_host": "mail.example.com",
+    "smtp_port": "25",
+    "smtp_security": "tls",
+    "smtp_from": "a@b.example",
+}
+IN_BOTH_MODES = {"supabase_url", "signup_mode", "trusted_proxies", "secret_key"}
+SUPABASE_ONLY = {name for names, needed in COMPANIONS.items() if needed == "supabase_url" for name in names}
+
+
 @pytest.mark.parametrize("name", sorted({name for names in COMPANIONS for name in names}))
 def test_setting_without_effect_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv(name.upper(), "https://host")
+    monkeypatch.setenv(name.upper(), VALUES.get(name, "https://host"))
     with pytest.raises(
         ConfigurationError, match=rf"^{name.upper()} has no effect without .*\. Set .* too, or remove it"
     ):
         load_settings()
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN_ACCOUNTS_ONLY))
+def test_setting_of_built_in_accounts_is_refused_with_supabase(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("SUPABASE_URL", "https://project.supabase.co")
+    monkeypatch.setenv(name.upper(), VALUES.get(name, "https://host"))
+    with pytest.raises(
+        ConfigurationError, match=rf"^{name.upper()} has no effect with SUPABASE_URL\. Set .* in the Supabase project"
+    ):
+        load_settings()
+
+
+def test_default_values_do_not_stop_the_start_with_supabase(monkeypatch: pytest.MonkeyPatch) -> None:
+    """docker-compose.yml passes defaults on."""
+    for name, value in {"SUPABASE_URL": "https://project.supabase.co", "SMTP_HOST": "", "SMTP_PORT": "587"}.items():
+        monkeypatch.setenv(name, value)
+    load_settings()
+
+
+def test_page_says_of_every_setting_of_accounts_in_which_mode_it_has_an_effect() -> None:
+    """A new setting must be added to one of the three lists, in the code and on the page."""
+    page = (ROOT / "docs" / "settings.md").read_text()
+    (accounts,) = re.findall(r"\n## Accounts\n(.*?)\n## ", page, re.DOTALL)
+    names = [set(re.findall(r"^\| `(\w+)`", part.lower(), re.MULTILINE)) for part in accounts.split("\n### ")]
+    assert names == [IN_BOTH_MODES, SUPABASE_ONLY, BUILT_IN_ACCOUNTS_ONLY.keys()]
 
 
 def test_confirmation_of_addresses_needs_a_mail_server(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,8 @@ class Config:
     events_kept_days: int = 30
     shared: bool = False
     """Whether new accounts join one shared project instead of getting one each."""
+    sign_up_is_open: bool = True
+    """Whether people may create accounts. With SIGNUP_MODE=closed, the operator adds them."""
     metrics_apart: bool = False
     """Whether METRICS_ADDRESS serves the metrics, and this server does not."""
     webhook_allow_private: bool = False

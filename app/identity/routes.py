@@ -2,6 +2,7 @@
 
 from fastapi import Request, Response
 
+from app.core.errors import Forbidden
 from app.core.http.schemas import Done
 from app.core.http.strict_requests import own_router
 from app.core.ports.accounts import Account
@@ -24,6 +25,7 @@ from app.identity.schemas import (
 
 router = own_router(prefix="/v1/auth", tags=["Accounts"])
 
+SIGN_UP_CLOSED = "Sign-ups are disabled. Ask the operator for an account."
 EMAIL_SENT = "If an account with this e-mail address exists, an e-mail has been sent."
 SIGN_UP_RESPONSES: dict[int | str, dict[str, object]] = {202: {"model": ConfirmationRequired}}
 VERIFY_RESPONSES: dict[int | str, dict[str, object]] = {202: {"model": Done}}
@@ -35,6 +37,9 @@ async def sign_up(
     request: Request, body: SignUp, resources: ResourcesDep, response: Response
 ) -> AuthSessionRead | ConfirmationRequired:
     """Creates an account and signs it in. Responds with 202 and no session if the e-mail address must be confirmed."""
+    if not resources.config.sign_up_is_open:
+        # Supabase has a switch of its own, which the operator may have left on.
+        raise Forbidden(SIGN_UP_CLOSED, code="signup_disabled")
     result = await resources.identity.sign_up(
         body.email,
         body.password.get_secret_value(),

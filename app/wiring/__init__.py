@@ -24,6 +24,7 @@ from app.wiring.accounts import (
     identity_http,
     instance_secret,
     open_identity_client,
+    open_identity_health,
     open_invitation_mail,
     open_local_identity,
     pepper,
@@ -63,9 +64,7 @@ async def open_resources(
         local = open_local_identity(settings, stack, database, short_term, secret)
         identity_app = create_identity_app(local) if local else None
         http = await stack.enter_async_context(identity_http(identity_app))
-        keys = StoredKeys(database, pepper(secret))
-        keys.start()
-        stack.push_async_callback(keys.close)
+        keys = start_keys(stack, database, secret)
         supervised_tasks += [index_queue.worker, keys.writer]
         yield Resources(
             config=build_config(settings),
@@ -94,6 +93,7 @@ async def open_resources(
             checks={
                 "database": database.healthy,
                 "index": index.healthy,
+                "identity": open_identity_health(settings, local, http, secret).check,
                 "short_term": short_term.healthy,
                 "disk_space": disk_space.is_sufficient,
                 "complete_index": index_repair.is_finished,
@@ -102,6 +102,13 @@ async def open_resources(
             gauges=gauges,
             essential=frozenset({"database", "index"}),
         )
+
+
+def start_keys(stack: AsyncExitStack, database: Database, secret: str) -> StoredKeys:
+    keys = StoredKeys(database, pepper(secret))
+    keys.start()
+    stack.push_async_callback(keys.close)
+    return keys
 
 
 @asynccontextmanager
@@ -153,6 +160,7 @@ def build_config(settings: Settings) -> Config:
     models = [settings.llm_model, *settings.llm_allowed_models]
     return Config(
         shared=settings.signup_mode is SignupMode.SHARED,
+        sign_up_is_open=settings.signup_mode is not SignupMode.CLOSED,
         base_url=settings.base_url,
         auth_limit=settings.rate_limit_auth,
         recall_candidates=settings.recall_candidates,

@@ -10,6 +10,7 @@ from uuid import UUID
 import httpx
 from fastapi import FastAPI
 
+from app.adapters.accounts.health import IdentityHealth
 from app.adapters.accounts.supabase import GoTrueIdentity
 from app.core.database.database import Database
 from app.core.errors import ConfigurationError
@@ -130,6 +131,15 @@ def open_identity_client(
         publishable_key=settings.supabase_publishable_key.get_secret_value(),
         secret_key=service.get_secret_value() if service else None,
     )
+
+
+def open_identity_health(
+    settings: Settings, local: IdentityProvider | None, http: httpx.AsyncClient, secret: str
+) -> IdentityHealth:
+    key = settings.supabase_publishable_key
+    if local or key is None:
+        return IdentityHealth(IN_PROCESS_URL, http, secret)
+    return IdentityHealth(f"{settings.supabase_url}/auth/v1", http, key.get_secret_value())
 
 
 def token_issuers(settings: Settings, local: IdentityProvider | None, http: httpx.AsyncClient) -> list[Issuer]:

@@ -1,5 +1,6 @@
 """/v1/auth over HTTP, with the embedded identity provider and with Supabase."""
 
+import itertools
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -416,3 +417,70 @@ async def test_unavailable_supabase_is_503_and_logs_no_content(
     assert response.json().keys() == {"detail", "code", "request_id"}
     assert "identity.failed" in [line["event"] for line in logs]
     assert secret not in str(logs)
+
+
+@respx.mock
+async def test_closed_server_signs_nobody_up_although_supabase_would(resources: Resources) -> None:
+    played = PlayedGoTrue()
+    route = respx.route(host="played.supabase.co").mock(side_effect=played.answer)
+    async with httpx.AsyncClient() as http:
+        identity = GoTrueIdentity(URL, http, publishable_key="sb_p", secret_key="sb_s")
+        closed = replace(resources, identity=identity, config=replace(resources.config, sign_up_is_open=False))
+        async with open_client_at(create_app(closed)) as client:
+            body = {"email": new_email(), "password": PASSWORD}
+            refused = await client.post("/v1/auth/signup", json=body)
+            assert (refused.status_code, refused.json()["code"]) == (403, "signup_disabled")
+            assert refused.json()["detail"] == "Sign-ups are disabled. Ask the operator for an account."
+            assert not route.called
+            await identity.admin_create(body["email"], password=PASSWORD)
+            assert (await client.post("/v1/auth/login", json=body)).status_code == 200, "the operator added it"
+
+
+CALLS_WITHOUT_TOKEN = {
+    "signup": {"email": "a@b.co", "password": PASSWORD},
+    "login": {"email": "a@b.co", "password": PASSWORD},
+    "refresh": {"refresh_token": "r"},
+    "recover": {"email": "a@b.co"},
+    "resend": {"email": "a@b.co", "type": "signup"},
+    "verify": {"token_hash": "h", "type": "signup"},
+}
+
+
+FAILURES_OF_A_GATEWAY = (
+    httpx.ConnectError("refused"),
+    httpx.ReadTimeout("slow"),
+    httpx.Response(502, text="<html>Bad gateway</html>", headers={"Retry-After": "30"}),
+    httpx.Response(429, text="<html>Too many requests</html>", headers={"Retry-After": "30"}),
+    httpx.Response(200, text='{"access_token": "ey'),
+)
+
+
+@respx.mock
+async def test_every_call_answers_503_while_the_gateway_fails(supabase: httpx.AsyncClient, sign_up: SignUp) -> None:
+    token = bearer((await sign_up()).tokens["access_token"])
+    for failure in FAILURES_OF_A_GATEWAY:
+        respx.clear()
+        respx.route(host="played.supabase.co").mock(
+            side_effect=failure if isinstance(failure, Exception) else itertools.repeat(failure)
+        )
+        responses = [await supabase.post(f"/v1/auth/{path}", json=body) for path, body in CALLS_WITHOUT_TOKEN.items()]
+        responses += [
+            await supabase.post("/v1/auth/logout", headers=token),
+            await supabase.get("/v1/auth/me", headers=token),
+            await supabase.patch("/v1/auth/me", json={"metadata": {}}, headers=token),
+            await supabase.delete("/v1/auth/me", headers=token),
+        ]
+        is_success = isinstance(failure, httpx.Response) and failure.is_success
+        # The client does not read the content of these responses.
+        unread = {"/v1/auth/recover", "/v1/auth/resend", "/v1/auth/logout"} if is_success else set()
+        for response in responses:
+            if response.request.url.path not in unread:
+                check_unavailable(response, failure)
+
+
+def check_unavailable(response: httpx.Response, failure: httpx.Response | Exception) -> None:
+    what = f"{response.request.method} {response.request.url.path} {failure!r}"
+    assert (response.status_code, response.json()["code"]) == (503, "identity_unavailable"), what
+    assert response.json()["detail"] == "The identity provider does not respond. Try again in a moment.", what
+    wait = failure.headers.get("Retry-After") if isinstance(failure, httpx.Response) else None
+    assert response.headers["Retry-After"] == (wait or "5"), what

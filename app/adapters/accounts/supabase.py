@@ -203,9 +203,9 @@ class GoTrueIdentity:
             if response.status_code != 200:
                 raise provider_unavailable(response.headers)
             found: object = response.json().get("mailer_autoconfirm")
-        except httpx.TransportError:
+        except (httpx.TransportError, ValueError):
             raise provider_unavailable({}) from None
-        except (ValueError, AttributeError):
+        except AttributeError:
             raise invalid_response() from None
         return found is False
 
@@ -270,7 +270,7 @@ def _translate_error(error: AuthError | ValueError) -> AppError:
     response = _response(error)
     match error:
         case ValidationError():
-            return invalid_response()
+            return _translate_invalid(error, response)
         case AuthWeakPasswordError():
             reasons = error.reasons if isinstance(error.reasons, list) else []
             return translate_refusal(GoTrueRefusal(422, "weak_password", error.message, response.headers, reasons))
@@ -289,10 +289,16 @@ def _translate_error(error: AuthError | ValueError) -> AppError:
     )
 
 
+def _translate_invalid(error: ValidationError, response: httpx.Response) -> AppError:
+    """GoTrue always sends JSON, so anything else comes from a gateway, or was cut off."""
+    is_json = all(problem["type"] != "json_invalid" for problem in error.errors(include_url=False))
+    return invalid_response() if is_json else provider_unavailable(response.headers)
+
+
 def _translate_unknown(response: httpx.Response) -> AppError:
-    """The client raises the same error for an HTML response and for a weak password without reasons."""
-    if response.status_code == 429:
-        return translate_refusal(GoTrueRefusal(429, None, "", response.headers))
+    """The client raises the same error for a page of a gateway and for a weak password without reasons."""
+    if response.status_code == 429 or response.status_code >= 500:
+        return provider_unavailable(response.headers)
     if response.status_code == 422 and '"weak_password"' in response.text:
         return translate_refusal(GoTrueRefusal(422, "weak_password", "", response.headers))
     return invalid_response()
