@@ -1,3 +1,4 @@
+import hashlib
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -14,3 +15,23 @@ class Namespace:
     def __str__(self) -> str:
         """As stored in the index. The profile's id implies the user, so the index holds no user names."""
         return f"{self.project_id}:{self.profile_id or ''}"
+
+
+MESSAGES = ":messages:"
+"""What distinguishes the namespaces of messages from those of memories."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageNamespace(Namespace):
+    """The messages that a project stored for one of its tenants, or for none, whoever their users are."""
+
+    tenant_id: str | None = None
+
+    def __str__(self) -> str:
+        """The index holds no names of tenants."""
+        digest = hashlib.sha256(self.tenant_id.encode()).hexdigest()[:32] if self.tenant_id is not None else ""
+        return f"{self.project_id}{MESSAGES}{digest}"
+
+
+def holds_messages(namespace: str) -> bool:
+    return MESSAGES in namespace

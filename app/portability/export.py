@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database.database import Database
 from app.core.errors import BadRequest, NotFound
-from app.memory.ledger import Memory
+from app.memory.ledger import Memory, is_memory
 from app.portability.line_format import memory_line
 from app.profiles.models import Profile
 from app.projects.models import Project
@@ -44,7 +44,7 @@ async def export_memories(database: Database, project_id: UUID, target: Path, re
         raise BadRequest(f"There is no folder {target.parent}. Create it, or name another file.")
     draft, done = target.with_name(f".{target.name}.part"), 0
     async with database.transaction(project_id) as tx:
-        total = await tx.scalar(select(func.count()).select_from(Memory).where(Memory.project_id == project_id)) or 0
+        total = await tx.scalar(select(func.count()).select_from(Memory).where(Memory.project_id == project_id, is_memory())) or 0
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         last: Memory | None = None
         while rows := await _read_batch(database, project_id, last):
@@ -66,7 +66,7 @@ async def _select_batch(tx: AsyncSession, project_id: UUID, last: Memory | None)
     query = (
         select(Memory, Profile.name, Profile.is_default)
         .join(Profile, (Profile.id == Memory.profile_id) & (Profile.project_id == Memory.project_id), isouter=True)
-        .where(Memory.project_id == project_id)
+        .where(Memory.project_id == project_id, is_memory())
         .order_by(Memory.created_at, Memory.id)
         .limit(BATCH_SIZE)
     )

@@ -24,7 +24,7 @@ from app.memory.indexing.changes import upsert_for_row
 from app.memory.indexing.indexed_text import embedding_text, keyword_text
 from app.memory.indexing.other_processes import OtherProcesses
 from app.memory.indexing.queue import ChangeQueue
-from app.memory.ledger import MemoryRepository
+from app.memory.ledger import LedgerRepository
 
 log = structlog.get_logger()
 BATCH = BatchLimit(changes=32, tokens=1024)
@@ -186,7 +186,7 @@ def latest_changes(batch: Sequence[IndexChange]) -> list[IndexChange]:
 async def load_upserts(database: Database, project_id: UUID, ids: Sequence[UUID]) -> list[IndexUpsert]:
     """The memories as they are in the ledger now."""
     async with database.transaction(project_id) as tx:
-        memories = await MemoryRepository(tx, project_id).find_all(ids)
+        memories = await LedgerRepository(tx, project_id).find_all(ids)
     return [upsert_for_row(memory) for memory in memories]
 
 

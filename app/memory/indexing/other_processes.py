@@ -21,7 +21,9 @@ GIVEN_UP_SECONDS = 60.0
 CONDITIONS = """
 project_id = :project_id and state = 'pending' and (:include_chat or kind <> 'episode' or source_message_id is null)
 """
-SELECT_PENDING_OF_PROJECT_SQL = text(f"select id from memories where {CONDITIONS} limit {MAX_ROWS}")  # noqa: S608
+SELECT_PENDING_OF_PROJECT_SQL = text(
+    f"select id from memories where {CONDITIONS} and kind <> 'message' limit {MAX_ROWS}"  # noqa: S608
+)
 SELECT_PENDING_SQL = text(
     f"select id from memories where {CONDITIONS} and namespace = any(:namespaces) limit {MAX_ROWS}"  # noqa: S608
 )

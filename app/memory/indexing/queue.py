@@ -15,6 +15,7 @@ from uuid import UUID
 
 from app.core.ports import IndexChange
 from app.memory.indexing.batch import Batch, BatchLimit, estimate_tokens
+from app.memory.namespace import holds_messages
 
 GATHER_SECONDS = 0.02
 """How long a small batch may grow while no search waits: apart from embedding, one change costs as much as ten."""
@@ -174,7 +175,8 @@ class ChangeQueue:
         self, project_id: UUID, namespaces: Sequence[str] | None
     ) -> Iterator[tuple[NamespaceKey, NamespaceQueue]]:
         if namespaces is None:
-            yield from ((key, queue) for key, queue in self._queues.items() if key[0] == project_id)
+            every = self._queues.items()
+            yield from ((key, queue) for key, queue in every if key[0] == project_id and not holds_messages(key[1]))
         else:
             keys = [(project_id, name) for name in namespaces]
             yield from ((key, self._queues[key]) for key in keys if key in self._queues)

@@ -1,6 +1,6 @@
 """The ledger: memories, their history, and the events that changed them."""
 
-from app.memory.ledger.add import Outcome, Remembered, RememberResult, add_statements, read_outcome
+from app.memory.ledger.add import Outcome, Remembered, RememberResult, add_each_statement, add_statements, read_outcome
 from app.memory.ledger.event_retention import delete_old_events
 from app.memory.ledger.events import (
     CallInstructions,
@@ -21,10 +21,11 @@ from app.memory.ledger.memory import (
     NewMemory,
     SearchRow,
     content_hash,
+    is_memory,
     visible,
 )
 from app.memory.ledger.models import MemoryEvent, MemoryHistory
-from app.memory.ledger.repository import DeletedMemories, MemoryRepository, access_count_statements
+from app.memory.ledger.repository import DeletedMemories, LedgerRepository, MemoryRepository, access_count_statements
 
 __all__ = [
     "ATTRIBUTES",
@@ -38,6 +39,7 @@ __all__ = [
     "HistoryRepository",
     "Json",
     "Kind",
+    "LedgerRepository",
     "Memory",
     "MemoryEvent",
     "MemoryHistory",
@@ -48,10 +50,12 @@ __all__ = [
     "Remembered",
     "SearchRow",
     "access_count_statements",
+    "add_each_statement",
     "add_statements",
     "content_hash",
     "delete_old_events",
     "event_statement",
+    "is_memory",
     "read_outcome",
     "record_event",
     "visible",

@@ -43,8 +43,8 @@ with given as (
   from given where twin_of is null and not exists (select from existing where existing.place = given.place)
   returning id, updated_at
 ), history as (
-  insert into memory_history (project_id, memory_id, {_ORIGIN}, event, new_memory, input, metadata, created_at)
-  select :project_id, id, {_ORIGIN}, 'ADD', content, input, metadata, coalesce(created_at, now())
+  insert into memory_history (project_id, memory_id, {_ORIGIN}, kind, event, new_memory, input, metadata, created_at)
+  select :project_id, id, {_ORIGIN}, kind, 'ADD', content, input, metadata, coalesce(created_at, now())
   from given where id in (select id from added)
 ), outcome as (
   select given.place, coalesce(existing.id, given.twin_of, given.id) as id, added.id is not null as added,
@@ -106,6 +106,15 @@ def add_statements(
         "namespace": str(namespace),
     }
     return [*lock_statements(namespace, rows, deduplicate=deduplicate), (ADD_MEMORIES_WITH_EVENT_SQL, values)]
+
+
+def add_each_statement(project_id: UUID, new: Sequence[tuple[Namespace, NewMemory]]) -> Statement:
+    """Add memories of several namespaces without looking for duplicates, and without an event."""
+    rows = [
+        {**build_rows(namespace, [memory], None, deduplicate=False)[0], "place": place}
+        for place, (namespace, memory) in enumerate(new)
+    ]
+    return ADD_MEMORIES_SQL, {"rows": rows_as_json(rows), "project_id": project_id}
 
 
 def lock_statements(

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.database.database import TextStatement
 from app.core.database.repository import Repository
 from app.core.errors import NotFound
+from app.memory.ledger.memory import Kind
 from app.memory.ledger.models import MemoryEvent, MemoryHistory
 from app.memory.namespace import Namespace
 from app.memory.origin import Origin
@@ -138,8 +139,13 @@ class EventRepository(Repository[MemoryEvent]):
 
 
 class HistoryRepository(Repository[MemoryHistory]):
+    """The history of memories. Messages have rows of their own kind there, also after they were deleted."""
+
     model = MemoryHistory
     noun = "history"
+
+    def mine(self) -> list[ColumnElement[bool]]:
+        return [*super().mine(), MemoryHistory.kind.is_distinct_from(Kind.MESSAGE)]
 
     async def of_memory(self, memory_id: UUID) -> list[MemoryHistory]:
         query = self.rows.where(MemoryHistory.memory_id == memory_id).order_by(MemoryHistory.position)

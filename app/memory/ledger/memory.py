@@ -30,6 +30,8 @@ Json = JSONB(none_as_null=True)
 class Kind(StrEnum):
     FACT = "fact"
     EPISODE = "episode"
+    MESSAGE = "message"
+    """A message of the conversation store, which no memory API returns."""
 
 
 class Memory(ProjectModel):
@@ -43,6 +45,8 @@ class Memory(ProjectModel):
     agent_id: Mapped[str | None] = mapped_column(Text)
     app_id: Mapped[str | None] = mapped_column(Text)
     run_id: Mapped[str | None] = mapped_column(Text)
+    tenant_id: Mapped[str | None] = mapped_column(Text)
+    conversation_id: Mapped[str | None] = mapped_column(Text)
     kind: Mapped[str] = mapped_column(Text)
     role: Mapped[str] = mapped_column(Text, default="user")
     content: Mapped[str] = mapped_column(Text)
@@ -115,6 +119,8 @@ class NewMemory:
     context: str | None = None
     """The turn before, for an episode: indexed with it, never shown as part of it."""
     origin: Origin = field(default_factory=Origin)
+    tenant_id: str | None = None
+    conversation_id: str | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
     categories: Sequence[str] | None = None
     importance: float | None = None
@@ -152,9 +158,13 @@ def content_hash(content: str, origin: Origin) -> bytes:
     return hashlib.sha256(f"{scope}\x1e{' '.join(content.split())}".encode()).digest()
 
 
+def is_memory() -> ColumnElement[bool]:
+    return Memory.kind != Kind.MESSAGE
+
+
 def visible(*, show_expired: bool = False) -> list[ColumnElement[bool]]:
     """The conditions of a memory that clients may see: through the day it expires on, in UTC."""
-    conditions: list[ColumnElement[bool]] = [Memory.archived_at.is_(None)]
+    conditions: list[ColumnElement[bool]] = [is_memory(), Memory.archived_at.is_(None)]
     if not show_expired:
         today = func.date(func.timezone("UTC", func.now()))
         conditions.append(or_(Memory.expires_on.is_(None), Memory.expires_on >= today))

@@ -21,6 +21,8 @@ class MemoryHistory(ProjectModel):
     agent_id: Mapped[str | None]
     app_id: Mapped[str | None]
     run_id: Mapped[str | None]
+    kind: Mapped[str | None]
+    """None in rows that are older than this column, which are of memories."""
     event: Mapped[str]
     old_memory: Mapped[str | None] = mapped_column(Text)
     new_memory: Mapped[str | None] = mapped_column(Text)

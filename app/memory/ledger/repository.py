@@ -10,14 +10,14 @@ from app.core.database.database import Statement
 from app.core.database.repository import Repository
 from app.core.errors import NotFound
 from app.memory.ledger.add import ADD_MEMORIES_SQL, Remembered, build_rows, lock_statements, read_outcome, rows_as_json
-from app.memory.ledger.memory import Memory, NewMemory
+from app.memory.ledger.memory import Memory, NewMemory, is_memory
 from app.memory.namespace import Namespace
 from app.memory.origin import ENTITY_FIELDS
 
 _ORIGIN = ", ".join(ENTITY_FIELDS)
 INSERT_DELETE_HISTORY_SQL = text(f"""
-insert into memory_history (project_id, memory_id, {_ORIGIN}, event)
-select project_id, id, {_ORIGIN}, 'DELETE' from memories
+insert into memory_history (project_id, memory_id, {_ORIGIN}, kind, event)
+select project_id, id, {_ORIGIN}, kind, 'DELETE' from memories
 where project_id = :project_id and id = any(:ids)
 """)  # noqa: S608  # only our own column names are put together
 # The episode after a deleted one, and a fact extracted from it, carry its words in their context.
@@ -52,7 +52,9 @@ class DeletedMemories:
     """Memories that lost the deleted words from their context and must be indexed again."""
 
 
-class MemoryRepository(Repository[Memory]):
+class LedgerRepository(Repository[Memory]):
+    """All rows of the ledger: memories, and messages of the conversation store."""
+
     model = Memory
     noun = "memory"
 
@@ -110,6 +112,13 @@ class MemoryRepository(Repository[Memory]):
             "metadata": json.dumps(row.metadata_),
         }
         await self.tx.execute(INSERT_UPDATE_HISTORY_SQL, {**values, **asdict(row.origin)})
+
+
+class MemoryRepository(LedgerRepository):
+    """The rows that the APIs for memories return and change."""
+
+    def mine(self) -> list[ColumnElement[bool]]:
+        return [*super().mine(), is_memory()]
 
 
 def access_count_statements(project_id: UUID, ids: Sequence[UUID]) -> list[Statement]:

@@ -28,6 +28,7 @@ SELECT_LAST_SAMPLE_AGE_SQL = text(
 SELECT_USERS_WITH_MOST_MEMORIES_SQL = text("""
 select f.user_id, f.id as profile_id from profiles f
 join memories m on m.project_id = f.project_id and m.user_id = f.user_id and m.profile_id = f.id
+  and m.kind <> 'message'
 where f.project_id = :project_id and f.is_default
 group by f.user_id, f.id order by count(*) desc, f.user_id limit :limit
 """)

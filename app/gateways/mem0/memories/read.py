@@ -22,7 +22,7 @@ select count(*) as total_memories, coalesce(sum(access_count), 0) as total_retri
   count(distinct user_id) as total_users, count(distinct agent_id) as total_agents,
   count(distinct app_id) as total_apps, count(distinct run_id) as total_runs,
   (select count(*) from events where project_id = :project_id and event_type = 'ADD') as total_add_events
-from memories where project_id = :project_id
+from memories where project_id = :project_id and kind <> 'message'
 """)
 
 
