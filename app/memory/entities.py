@@ -20,7 +20,8 @@ ENTITY_COLUMNS: dict[EntityType, InstrumentedAttribute[str | None]] = {
 }
 _NAMED = " union all ".join(
     f"select '{entity_type}' as type, {column.key} as entity_id, count(*) as total, min(created_at) as first,"  # noqa: S608
-    f" max(updated_at) as last from memories where project_id = :project_id and kind <> 'message' and {column.key} is not null"
+    f" max(updated_at) as last from memories where project_id = :project_id and {column.key} is not null"
+    " and kind <> 'message'"
     f" and (cast(:type as text) is null or :type = '{entity_type}')"
     f" and (cast(:name as text) is null or {column.key} = :name) group by {column.key}"
     for entity_type, column in ENTITY_COLUMNS.items()

@@ -32,4 +32,6 @@ def importance_sql(now: dt.datetime, half_life_days: float) -> ColumnElement[flo
     # Postgres refuses a power that is too small to be a number. After a hundred half-lives nothing is left.
     recency = func.power(0.5, func.least(cast(age, Float) / half_life_days, 100.0))
     of_role = case(ROLE_IMPORTANCE, value=Memory.role, else_=0.0)
-    return func.coalesce(cast(Memory.importance, Float), cast(of_role, Float) * (LASTING_SHARE + (1 - LASTING_SHARE) * recency))
+    return func.coalesce(
+        cast(Memory.importance, Float), cast(of_role, Float) * (LASTING_SHARE + (1 - LASTING_SHARE) * recency)
+    )

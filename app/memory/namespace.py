@@ -2,6 +2,8 @@ import hashlib
 from dataclasses import dataclass
 from uuid import UUID
 
+from app.core.ports import MESSAGES
+
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
@@ -15,10 +17,6 @@ class Namespace:
     def __str__(self) -> str:
         """As stored in the index. The profile's id implies the user, so the index holds no user names."""
         return f"{self.project_id}:{self.profile_id or ''}"
-
-
-MESSAGES = ":messages:"
-"""What distinguishes the namespaces of messages from those of memories."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,12 @@ async def export_memories(database: Database, project_id: UUID, target: Path, re
         raise BadRequest(f"There is no folder {target.parent}. Create it, or name another file.")
     draft, done = target.with_name(f".{target.name}.part"), 0
     async with database.transaction(project_id) as tx:
-        total = await tx.scalar(select(func.count()).select_from(Memory).where(Memory.project_id == project_id, is_memory())) or 0
+        total = (
+            await tx.scalar(
+                select(func.count()).select_from(Memory).where(Memory.project_id == project_id, is_memory())
+            )
+            or 0
+        )
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         last: Memory | None = None
         while rows := await _read_batch(database, project_id, last):

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from app.core.errors import Conflict, Unavailable
-from app.core.ports import IndexEntry, SearchScope, VectorIndex
+from app.core.ports import MESSAGES, IndexEntry, SearchScope, VectorIndex
 from tests.contracts.vector_index import (
     DIMENSIONS,
     EMBEDDER,
@@ -193,6 +193,38 @@ async def test_search_covers_several_namespaces_or_a_whole_project(
     whole = await index.find_candidates(SearchScope(source.project_id, None), unit(1), "tea", 10)
     assert [each.id for each in whole] == [each.id for each in entries[:3]]
     assert await index.find_candidates(SearchScope(source.project_id, ()), unit(1), "tea", 10) == []
+
+
+async def test_search_of_a_whole_project_reads_no_messages(
+    index: VectorIndex, store: Store, source: NamespaceEntries
+) -> None:
+    said = NamespaceEntries(source.project_id, f"home{MESSAGES}mine")
+    memory, message = source.entry("tea", 0.5), said.entry("tea walrus", 1)
+    await index.upsert([memory])
+    whole = SearchScope(source.project_id, None)
+    before = await index.find_candidates(whole, unit(1), "walrus tea", 10)
+    await index.upsert([message])
+    assert await index.find_candidates(whole, unit(1), "walrus tea", 10) == before
+    assert [each.id for each in await index.find_candidates(said.scope(), unit(1), "tea", 10)] == [message.id]
+    assert set(await index.load_vectors(source.project_id, [memory.id, message.id])) == {memory.id, message.id}
+    owners = {each.id: each.project_id async for page in index.iterate_entries() for each in page}
+    assert (owners[memory.id], owners[message.id]) == (source.project_id, source.project_id)
+
+
+async def test_search_by_words_alone_returns_what_contains_them(index: VectorIndex, source: NamespaceEntries) -> None:
+    both, one, none = source.entry("walrus tea", -1), source.entry("tea", 1), source.entry("milk", 1)
+    foreign = NamespaceEntries(source.project_id, "foreign").entry("walrus tea", 1)
+    await index.upsert([both, one, none, foreign])
+    found = await index.find_by_words(source.scope(), "tea with a walrus", 10)
+    assert [(each.id, each.similarity) for each in found] == [(both.id, None), (one.id, None)]
+    assert [each.id for each in await index.find_by_words(source.scope([one.id]), "walrus tea", 10)] == [one.id]
+    assert await index.find_by_words(source.scope(), "of the", 10) == []
+
+
+async def test_share_of_words_reads_words_as_the_index_does(index: VectorIndex) -> None:
+    shares = index.share_of_words("Where is the walrus's tea?", ["Walrus teas", "tea", "milk", ""])
+    assert shares == [1.0, 0.5, 0.0, 0.0]
+    assert index.share_of_words("of the", ["tea"]) == [0.0]
 
 
 async def test_search_can_be_restricted_to_thousands_of_ids(index: VectorIndex, source: NamespaceEntries) -> None:

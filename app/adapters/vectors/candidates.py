@@ -3,13 +3,28 @@
 from collections.abc import Awaitable
 from uuid import UUID
 
-from app.core.ports import Candidate, Vector
+from app.core.ports import MESSAGES, Candidate, IndexEntry, Vector
 
 Scores = dict[UUID, float]
 DENSE, WORDS = "dense", "words"
 """The names of the two vectors of a point."""
 OTHER_EMBEDDER = "The vector index was built with another embedder. Set EMBEDDER back, or run `reindex` and restart."
 REBUILD_REPLACED = "Another rebuild of the vector index has replaced this one."
+
+
+def owner_value(entry: IndexEntry) -> str:
+    """What a point is found under when the whole project is searched, which reads no messages."""
+    of_memories, of_messages = owner_values(entry.project_id)
+    return of_messages if MESSAGES in entry.namespace else of_memories
+
+
+def owner_values(project_id: UUID) -> list[str]:
+    return [str(project_id), f"{project_id}/messages"]
+
+
+def owner_of(value: str) -> UUID:
+    """The project of a point."""
+    return UUID(value[:36])
 
 
 def merge_scores(by_meaning: Scores, by_words: Scores) -> list[Candidate]:

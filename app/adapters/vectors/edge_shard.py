@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -40,7 +40,7 @@ from qdrant_edge import (
 )
 
 from app.adapters.vectors.bm25 import document_terms
-from app.adapters.vectors.candidates import DENSE, WORDS, Scores, dense_vector
+from app.adapters.vectors.candidates import DENSE, WORDS, Scores, dense_vector, owner_of, owner_value
 from app.core.errors import ConfigurationError, IndexFailed
 from app.core.ports import IndexedId, IndexEntry, SearchScope, Vector
 
@@ -137,7 +137,7 @@ class Generation:
     def load_vectors(self, project_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Vector]:
         with EDGE_ERRORS:
             found = self._shard.retrieve(list(ids), with_payload=[PROJECT_KEY], with_vector=[DENSE])
-        own = [each for each in found if each.vector and (each.payload or {}).get(PROJECT_KEY) == str(project_id)]
+        own = [each for each in found if each.vector and project_of(each.payload) == project_id]
         return {to_uuid(each.id): dense_vector(each.vector) for each in own}
 
     def find_existing(self, ids: Sequence[UUID]) -> set[UUID]:
@@ -148,9 +148,7 @@ class Generation:
     def page(self, start: UUID | None, size: int) -> tuple[list[IndexedId], UUID | None]:
         with EDGE_ERRORS:
             records, following = self._shard.scroll(ScrollRequest(offset=start, limit=size, with_payload=[PROJECT_KEY]))
-        found = [
-            IndexedId(to_uuid(each.id), UUID((each.payload or {}).get(PROJECT_KEY, NO_PROJECT))) for each in records
-        ]
+        found = [IndexedId(to_uuid(each.id), project_of(each.payload)) for each in records]
         return found, None if following is None else to_uuid(following)
 
     def count(self) -> int:
@@ -252,8 +250,12 @@ def to_point(entry: IndexEntry) -> Point:
     return Point(
         entry.id,
         {DENSE: list(entry.vector), WORDS: document_terms(entry.text)},
-        {PROJECT_KEY: str(entry.project_id), NAMESPACE_KEY: namespace_value(entry.project_id, entry.namespace)},
+        {PROJECT_KEY: owner_value(entry), NAMESPACE_KEY: namespace_value(entry.project_id, entry.namespace)},
     )
+
+
+def project_of(payload: Mapping[str, object] | None) -> UUID:
+    return owner_of(str((payload or {}).get(PROJECT_KEY, NO_PROJECT)))
 
 
 def to_scores(points: Sequence[ScoredPoint]) -> Scores:

@@ -13,17 +13,19 @@ from qdrant_edge import SparseVector
 from sqlalchemy import TextClause, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.adapters.vectors.bm25 import document_terms, query_terms
+from app.adapters.vectors.bm25 import WordSharesMixin, document_terms, query_terms
 from app.adapters.vectors.candidates import OTHER_EMBEDDER, REBUILD_REPLACED, resolve_vector
 from app.core.database.database import Database
 from app.core.errors import Conflict, Unavailable
-from app.core.ports import Candidate, IndexedId, IndexEntry, SearchScope, Vector
+from app.core.ports import MESSAGES, Candidate, IndexedId, IndexEntry, SearchScope, Vector
 
 # The highest dimension of a sparse vector in pgvector.
 SPARSE_DIMENSIONS = 1_000_000_000
 STEP_SIZE = 500
 IN_CURRENT_GENERATION = "generation = (select current from memory_vector_generations)"
-IN_PROJECT = " and project_id = :project and (cast(:namespaces as text[]) is null or namespace = any(:namespaces))"
+# SQLAlchemy reads a colon that is not escaped as the beginning of a parameter.
+IN_PROJECT = f""" and project_id = :project and (namespace = any(:namespaces)
+  or cast(:namespaces as text[]) is null and strpos(namespace, '{MESSAGES.replace(":", chr(92) + ":")}') = 0)"""
 CORPUS = IN_CURRENT_GENERATION + IN_PROJECT
 SCOPE = CORPUS + " and (cast(:only as uuid[]) is null or memory_id = any(:only))"
 FROM_ENTRIES = """
@@ -79,6 +81,10 @@ best as (
   (select memory_id from found where bm25 is not null order by bm25 desc, memory_id limit :limit))
 select memory_id, similarity, bm25 from found join best using (memory_id) order by similarity desc
 """)
+SELECT_BY_WORDS_SQL = build_statement("""
+select memory_id, -(words <#> cast(:words as sparsevec)) as bm25 from memory_vectors
+where {scope} and words <#> cast(:words as sparsevec) < 0 order by bm25 desc, memory_id limit :limit
+""")
 DELETE_VECTORS_SQL = text("delete from memory_vectors where memory_id = any(:ids)")
 SELECT_EXISTING_IDS_SQL = build_statement(
     "select memory_id from memory_vectors where {current} and memory_id = any(:ids)"
@@ -121,7 +127,7 @@ returning memory_id
 """)
 
 
-class PgVectorIndex:
+class PgVectorIndex(WordSharesMixin):
     shared = True
     needs_rebuild = False
 
@@ -167,6 +173,16 @@ class PgVectorIndex:
         values = {"vector": vector_literal(vector), "limit": limit, **scope_values(scope)}
         rows = await self._database.pipeline(scope.project_id, None, (SELECT_SIMILAR_SQL, values))
         return [Candidate(row.memory_id, row.similarity, None) for row in rows]
+
+    async def find_by_words(self, scope: SearchScope, text: str, limit: int) -> list[Candidate]:
+        terms = query_terms(text)
+        if not terms.indices:
+            return []
+        where = scope_values(scope)
+        words = await self._weigh_terms(scope.project_id, terms, where)
+        values = {"words": words, "limit": limit, **where}
+        rows = await self._database.pipeline(scope.project_id, None, (SELECT_BY_WORDS_SQL, values))
+        return [Candidate(row.memory_id, None, row.bm25) for row in rows]
 
     async def load_vectors(self, project_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Vector]:
         async with self._database.transaction(project_id) as tx:

@@ -14,7 +14,7 @@ from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from app.adapters.vectors.bm25 import document_terms, query_terms
+from app.adapters.vectors.bm25 import WordSharesMixin, document_terms, query_terms
 from app.adapters.vectors.candidates import (
     DENSE,
     OTHER_EMBEDDER,
@@ -24,6 +24,9 @@ from app.adapters.vectors.candidates import (
     dense_vector,
     merge_scores,
     missing_scores,
+    owner_of,
+    owner_value,
+    owner_values,
     resolve_vector,
 )
 from app.core.errors import ConfigurationError, Conflict, Unavailable, UpstreamFailed
@@ -44,7 +47,7 @@ def connect_qdrant(url: str, api_key: str | None, *, timeout_seconds: int = 10) 
     return AsyncQdrantClient(url=url, api_key=api_key, timeout=timeout_seconds, check_compatibility=False)
 
 
-class QdrantIndex:
+class QdrantIndex(WordSharesMixin):
     shared = True
     needs_rebuild = False
 
@@ -112,11 +115,19 @@ class QdrantIndex:
         (found,) = await self._search([dense_request(vector, where, limit)])
         return merge_scores(found, {})
 
+    async def find_by_words(self, scope: SearchScope, text: str, limit: int) -> list[Candidate]:
+        corpus, terms = corpus_filter(scope), query_terms(text)
+        if not terms.indices:
+            return []
+        words = models.SparseVector(indices=terms.indices, values=terms.values)
+        (by_words,) = await self._search([words_request(words, search_filter(scope, corpus), corpus, limit)])
+        return merge_scores({}, by_words)
+
     async def load_vectors(self, project_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Vector]:
         points = [str(each) for each in ids]
         load = partial(self._client.retrieve, self._name, points, with_payload=["project"], with_vectors=[DENSE])
         records = await call_with_retries(load) if points else []
-        own = [each for each in records if (each.payload or {})["project"] == str(project_id)]
+        own = [each for each in records if owner_of((each.payload or {})["project"]) == project_id]
         return {UUID(str(each.id)): dense_vector(each.vector) for each in own}
 
     async def find_existing(self, ids: Sequence[UUID]) -> set[UUID]:
@@ -130,7 +141,7 @@ class QdrantIndex:
         while True:
             records, start = await self._page(start, batch)
             if records:
-                yield [IndexedId(UUID(str(each.id)), UUID((each.payload or {})["project"])) for each in records]
+                yield [IndexedId(UUID(str(each.id)), owner_of((each.payload or {})["project"])) for each in records]
             if start is None:
                 return
 
@@ -310,11 +321,17 @@ def search_filter(scope: SearchScope, corpus: models.Filter) -> models.Filter:
 
 
 def corpus_filter(scope: SearchScope) -> models.Filter:
-    project = models.FieldCondition(key="project", match=models.MatchValue(value=str(scope.project_id)))
     if scope.namespaces is None:
-        return models.Filter(must=[project])
+        project = models.MatchValue(value=str(scope.project_id))
+        return models.Filter(must=[models.FieldCondition(key="project", match=project)])
+    owners = models.MatchAny(any=owner_values(scope.project_id))
     namespaces = models.MatchAny(any=list(scope.namespaces))
-    return models.Filter(must=[project, models.FieldCondition(key="namespace", match=namespaces)])
+    return models.Filter(
+        must=[
+            models.FieldCondition(key="project", match=owners),
+            models.FieldCondition(key="namespace", match=namespaces),
+        ]
+    )
 
 
 def restrict_to(ids: Sequence[UUID], corpus: models.Filter) -> models.Filter:
@@ -338,5 +355,5 @@ def to_point(entry: IndexEntry) -> models.PointStruct:
     return models.PointStruct(
         id=str(entry.id),
         vector={DENSE: list(entry.vector), WORDS: models.SparseVector(indices=terms.indices, values=terms.values)},
-        payload={"project": str(entry.project_id), "namespace": entry.namespace},
+        payload={"project": owner_value(entry), "namespace": entry.namespace},
     )

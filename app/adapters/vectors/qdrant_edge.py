@@ -15,7 +15,7 @@ from uuid import UUID
 
 from qdrant_edge import Filter, UpdateMode
 
-from app.adapters.vectors.bm25 import query_terms
+from app.adapters.vectors.bm25 import WordSharesMixin, query_terms
 from app.adapters.vectors.candidates import (
     OTHER_EMBEDDER,
     REBUILD_REPLACED,
@@ -43,7 +43,7 @@ WORTH_OPTIMIZING = 50_000
 QUIET_SECONDS = 30.0
 
 
-class QdrantEdgeIndex:
+class QdrantEdgeIndex(WordSharesMixin):
     shared = False
 
     def __init__(
@@ -135,6 +135,14 @@ class QdrantEdgeIndex:
         self._last_used = time.monotonic()
         where = search_filter(scope, corpus_filter(scope))
         return merge_scores(self._current.search(dense_request(vector, where, limit)), {})
+
+    async def find_by_words(self, scope: SearchScope, text: str, limit: int) -> list[Candidate]:
+        self._last_used = time.monotonic()
+        corpus, terms = corpus_filter(scope), query_terms(text)
+        if not terms.indices:
+            return []
+        request = words_request(terms, search_filter(scope, corpus), corpus, limit)
+        return merge_scores({}, self._current.search(request))
 
     async def load_vectors(self, project_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Vector]:
         self._last_used = time.monotonic()

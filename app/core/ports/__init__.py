@@ -7,11 +7,20 @@ from app.core.ports.extraction import ExtractedFact, Extraction, ExtractionReque
 from app.core.ports.index_queue import IndexChange, IndexQueue, IndexRemoval, IndexUpsert
 from app.core.ports.language_model import ChatMessage, LanguageModel, ModelOptions, Role, Token, Usage
 from app.core.ports.short_term import CountedWindow, Counters, ShortTerm
-from app.core.ports.vector_index import Candidate, IndexedId, IndexEntry, IndexRebuild, SearchScope, VectorIndex
+from app.core.ports.vector_index import (
+    MESSAGES,
+    Candidate,
+    IndexedId,
+    IndexEntry,
+    IndexRebuild,
+    SearchScope,
+    VectorIndex,
+)
 from app.core.ports.webhooks import WebhookClient
 
 __all__ = [
     "MAX_PIECES",
+    "MESSAGES",
     "Candidate",
     "ChatMessage",
     "CountedWindow",

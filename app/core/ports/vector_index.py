@@ -7,6 +7,9 @@ from uuid import UUID
 
 from app.core.ports.embeddings import Vector
 
+MESSAGES = ":messages:"
+"""What the names of the namespaces of messages contain. A search of the whole project does not read these."""
+
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
@@ -22,7 +25,8 @@ class IndexEntry:
 
 @dataclass(frozen=True, slots=True)
 class SearchScope:
-    """Where to search. `namespaces` None means the whole project; `only` restricts the search to these memories."""
+    """Where to search. `namespaces` None means all memories of the project, and no messages; `only` restricts the
+    search to these memories."""
 
     project_id: UUID
     namespaces: tuple[str, ...] | None
@@ -65,6 +69,14 @@ class VectorIndex(Protocol):
 
     async def find_similar(self, scope: SearchScope, vector: Vector, limit: int) -> list[Candidate]:
         """The `limit` nearest by meaning alone."""
+        ...
+
+    async def find_by_words(self, scope: SearchScope, text: str, limit: int) -> list[Candidate]:
+        """The `limit` best by words alone, for when the model cannot embed the question."""
+        ...
+
+    def share_of_words(self, question: str, texts: Sequence[str]) -> list[float]:
+        """How much of the words of the question each text contains, from 0 to 1, read as the index reads words."""
         ...
 
     async def load_vectors(self, project_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Vector]:

@@ -19,7 +19,9 @@ async def store_messages(
     resources: Resources, owner: Owner, drafts: Sequence[MessageDraft], *, wait: bool = False
 ) -> list[Memory]:
     """The stored messages in order. With `wait`, they are also embedded if that is possible within some seconds."""
-    profiles = await _find_or_create_profiles(resources, owner, sorted({each.user_id for each in drafts if each.user_id}))
+    profiles = await _find_or_create_profiles(
+        resources, owner, sorted({each.user_id for each in drafts if each.user_id})
+    )
     placed = [(each.namespace(owner.project_id, profiles), each.as_memory()) for each in drafts]
     statement = add_each_statement(owner.project_id, placed)
     rows = await resources.database.pipeline(owner.project_id, owner.user_id, statement)

@@ -27,18 +27,20 @@ SENTINEL = "zanzibar"
 TEXT = f"Alice drinks tea in {SENTINEL} on every sunny morning"
 MINE = {"user_id": "alice"}
 EVERYTHING = dict.fromkeys(("user_id", "agent_id", "app_id", "run_id"), "*")
+NOW = {"reference_date": "2026-12-01T00:00:00Z"}
+"""Scores depend on the age of a memory."""
 READS: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "list": ("POST", "/v3/memories/", {"filters": MINE}),
     "list of all users": ("POST", "/v3/memories/", {"filters": {"user_id": "*"}}),
     "list of all profiles": ("POST", "/v3/memories/", {"filters": MINE, "profile_id": "*"}),
     "list by metadata": ("POST", "/v3/memories/", {"filters": {**MINE, "metadata": {"topic": "tea"}}}),
     "older list": ("GET", "/v1/memories/?user_id=alice", None),
-    "search": ("POST", "/v3/memories/search/", {"query": TEXT, "filters": MINE, "threshold": 0}),
-    "search of all users": ("POST", "/v3/memories/search/", {"query": TEXT, "filters": {"user_id": "*"}}),
+    "search": ("POST", "/v3/memories/search/", {"query": TEXT, "filters": MINE, "threshold": 0, **NOW}),
+    "search of all users": ("POST", "/v3/memories/search/", {"query": TEXT, "filters": {"user_id": "*"}, **NOW}),
     "search with filter": (
         "POST",
         "/v3/memories/search/",
-        {"query": TEXT, "filters": {**MINE, "metadata": {"topic": "tea"}}},
+        {"query": TEXT, "filters": {**MINE, "metadata": {"topic": "tea"}}, **NOW},
     ),
     "entities": ("GET", "/v1/entities/", None),
     "statistics": ("GET", "/v1/stats/", None),
@@ -46,6 +48,12 @@ READS: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "changes": ("GET", "/v1/memories/events/", None),
     "events": ("GET", "/v1/events/", None),
 }
+
+NEW_WEBHOOK = text("""
+insert into webhooks (project_id, name, url, event_types)
+values (:p, 'All', 'https://hooks.example', '{memory_add,memory_update,memory_delete,memory_categorize}')
+""")
+EXPIRING_PROJECT = text("""update projects set settings = '{"expiration_days": 1}' where id = :p""")
 
 
 def draft(**values: Any) -> MessageDraft:
@@ -108,7 +116,9 @@ async def test_mem0_finds_no_message_by_its_id(
         "batch update": ("PUT", "/v1/batch/", {"memories": [{"memory_id": message_id, "text": "x"}]}),
         "batch delete": ("DELETE", "/v1/batch/", {"memories": [{"memory_id": message_id}]}),
     }
-    statuses = {name: (await world.request(method, path, json=body)).status_code for name, (method, path, body) in one.items()}
+    statuses = {
+        name: (await world.request(method, path, json=body)).status_code for name, (method, path, body) in one.items()
+    }
     assert statuses == dict.fromkeys(one, 404)
 
 
@@ -178,20 +188,17 @@ async def test_messages_are_not_categorized_and_count_for_no_user_profile(
     assert (uncategorized, users, jobs) == ([], [], 0)
 
 
-async def test_messages_do_not_expire_and_are_told_to_no_webhook(
-    resources: Resources, project_id: uuid.UUID
-) -> None:
+async def test_messages_do_not_expire_and_are_told_to_no_webhook(resources: Resources, project_id: uuid.UUID) -> None:
     async with resources.database.transaction(project_id) as tx:
-        await tx.execute(text("""insert into webhooks (project_id, name, url, event_types)
-            values (:p, 'All', 'https://hooks.example', '{memory_add,memory_update,memory_delete,memory_categorize}')"""), {"p": project_id})
+        await tx.execute(NEW_WEBHOOK, {"p": project_id})
     async with resources.database.system() as tx:
-        await tx.execute(text("update projects set settings = '{\"expiration_days\": 1}' where id = :p"), {"p": project_id})
-    ids = await store(resources, project_id)
+        await tx.execute(EXPIRING_PROJECT, {"p": project_id})
+    values = {"p": project_id, "ids": await store(resources, project_id)}
     async with resources.database.transaction(project_id) as tx:
-        await tx.execute(text("update memories set metadata = '{}', categories = '{tea}' where id = any(:ids)"), {"ids": ids})
-        expiring = await tx.scalar(text("select count(expires_on) from memories where project_id = :p"), {"p": project_id})
-        await tx.execute(text("delete from memories where id = any(:ids)"), {"ids": ids})
-        told = await tx.scalar(text("select count(*) from webhook_deliveries where project_id = :p"), {"p": project_id})
+        expiring = await tx.scalar(text("select count(expires_on) from memories where project_id = :p"), values)
+        await tx.execute(text("update memories set metadata = '{}', categories = '{tea}' where id = any(:ids)"), values)
+        await tx.execute(text("delete from memories where id = any(:ids)"), values)
+        told = await tx.scalar(text("select count(*) from webhook_deliveries where project_id = :p"), values)
     assert (expiring, told) == (0, 0)
 
 
