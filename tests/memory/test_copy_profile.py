@@ -18,6 +18,8 @@ CLIENT_FIELDS = (
 )
 OTHER_FIELDS = {"archived_at", "replaced_by", "access_count", "accessed_at"}
 """They describe what happened to the original."""
+MESSAGE_FIELDS = {"tenant_id", "conversation_id"}
+"""Messages of the conversation store are not copied with a profile."""
 
 
 async def new_profile(resources: Resources, namespace: Namespace) -> Namespace:
@@ -66,4 +68,4 @@ def test_every_field_of_a_new_memory_is_copied_or_describes_the_original() -> No
     """A new field is not forgotten here."""
     written = {field.name for field in dataclasses.fields(NewMemory)} - {"id", "input", "origin", "updated_at"}
     copied = {name.removesuffix("_") for name in CLIENT_FIELDS} - {"agent_id", "app_id", "run_id"}
-    assert written - OTHER_FIELDS == copied
+    assert written - OTHER_FIELDS - MESSAGE_FIELDS == copied
