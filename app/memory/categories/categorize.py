@@ -44,6 +44,7 @@ order by m.created_at limit :limit
 SELECT_SECONDS_TO_NEXT_SQL = text("""
 select greatest(extract(epoch from min(coalesce(categorize_after, now())) - now()), 0) from memories
 where project_id = :project_id and categories is null and categorized_at is null
+having count(*) > 0
 """)
 SET_CATEGORIES_SQL = text("""
 update memories m set categories = g.categories, categorized_at = now()

@@ -128,9 +128,34 @@ async def test_many_added_memories_queue_one_job(
 ) -> None:
     for number in range(5):
         await add(client, f"I like tea number {number}")
+    assert await count_jobs(database, project_id) == 1
+
+
+async def count_jobs(database: Database, project_id: uuid.UUID) -> int:
+    jobs = text("select count(*) from jobs.procrastinate_jobs where queueing_lock = :lock and status = 'todo'")
     async with database.system() as tx:
-        jobs = "select count(*) from jobs.procrastinate_jobs where queueing_lock = :lock and status = 'todo'"
-        assert await tx.scalar(text(jobs), {"lock": f"categorize:{project_id}"}) == 1
+        return int(await tx.scalar(jobs, {"lock": f"categorize:{project_id}"}) or 0)
+
+
+async def start_job(database: Database, project_id: uuid.UUID) -> None:
+    """Takes the waiting job out of the queue, as a worker does that starts it."""
+    async with database.system() as tx:
+        started = text("delete from jobs.procrastinate_jobs where queueing_lock = :lock and status = 'todo'")
+        await tx.execute(started, {"lock": f"categorize:{project_id}"})
+
+
+async def test_another_job_is_queued_only_while_memories_wait_for_categories(
+    client: httpx.AsyncClient, resources: Resources, project_id: uuid.UUID, model_server: ModelServer
+) -> None:
+    own = with_model(resources, model_server)
+    await add(client, "My aunt likes tea")
+    for answer, jobs in (("Sure! Here you go", 1), ('{"1": ["food"]}', 0)):
+        await start_job(own.database, project_id)
+        await make_due(own, project_id)
+        model_server.chat(Raw(answer))
+        await categorize_memories(own, project_id)
+        assert await count_jobs(own.database, project_id) == jobs
+    await own.llm.close()
 
 
 def with_model(resources: Resources, server: ModelServer) -> Resources:
