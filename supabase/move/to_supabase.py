@@ -5,10 +5,11 @@ All or nothing: one snapshot is read, one transaction is written, and the counts
 
 import asyncio
 import fcntl
+import itertools
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Annotated
@@ -20,8 +21,18 @@ from rich.progress import Progress
 
 from app.adapters.embedded_postgres import BINARIES, EmbeddedPostgres
 from app.core.errors import ConfigurationError
+from app.identity.local.security.keys import load_or_create_secret
+from app.identity.local.security.sealing import FactorSecrets
 
 ACCOUNTS = ("auth.users", "auth.identities", "auth.sessions")
+FACTORS = "auth.mfa_factors"
+SELECT_FACTORS = f"""
+select id, user_id, friendly_name, factor_type, status, created_at, updated_at, secret from {FACTORS}
+"""  # noqa: S608  # our own names
+INSERT_FACTOR = f"""
+insert into {FACTORS} (id, user_id, friendly_name, factor_type, status, created_at, updated_at, secret)
+values (%s, %s, %s, %s, %s, %s, %s, %s);
+"""  # noqa: S608  # our own names
 ENVIRONMENT = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
 ENVIRONMENT |= {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "hostaddr": "PGHOSTADDR"}
 UNKNOWN_BEFORE_17 = b"SET transaction_timeout = 0;\n"
@@ -37,15 +48,20 @@ where status in ('todo', 'doing') and task_name not in ({DONE_AGAIN_ANYWAY}, 'me
 """  # noqa: S608  # our own names
 DataDir = Annotated[Path, typer.Option(help="Folder of the embedded Postgres")]
 Target = Annotated[str, typer.Option(envvar="TARGET_DATABASE_URL", help="Supabase's Postgres, as its `postgres` user")]
+Secret = Annotated[
+    str | None, typer.Option(envvar="SECRET_KEY", help="Needed if the server had it. Otherwise it is in DATA_DIR")
+]
 LeaveJobs = Annotated[bool, typer.Option(help="Go on although jobs are waiting: what they would have done is lost")]
 
 
-def main(target: Target, data_dir: DataDir = Path("data"), leave_jobs: LeaveJobs = False) -> None:
+def main(
+    target: Target, data_dir: DataDir = Path("data"), leave_jobs: LeaveJobs = False, secret_key: Secret = None
+) -> None:
     try:
         with running(data_dir) as source:
             check(source, target, leave_jobs=leave_jobs)
             before = count(target)
-            copy(source, target)
+            copy(source, target, second_factors(source, secret_key or load_or_create_secret(data_dir / "identity")))
             report(count(source), before, count(target))
     except (ConfigurationError, psycopg.Error, OSError) as error:
         typer.secho(f"Stopped: {error}", fg="red", err=True)
@@ -92,12 +108,25 @@ def ask(url: str, sql: str) -> list[object]:
         return [row[0] for row in connection.execute(sql.encode()).fetchall()]
 
 
+def second_factors(source: str, secret_key: str) -> bytes:
+    """Statements that insert the factors with plain secrets, as Supabase stores them. Here, they are encrypted."""
+    secrets = FactorSecrets(secret_key)
+    statements = []
+    with psycopg.connect(source) as connection, psycopg.ClientCursor(connection) as cursor:
+        for *values, stored in cursor.execute(SELECT_FACTORS).fetchall():
+            secret = secrets.open(values[0], stored)
+            if secret is None:
+                raise ConfigurationError("the second factors are encrypted with another key: set SECRET_KEY to it")
+            statements.append(cursor.mogrify(INSERT_FACTOR, [*values, secret]))
+    return "".join(statements).encode()
+
+
 def count(url: str) -> dict[str, object]:
-    tables = [*ACCOUNTS, *(str(table) for table in ask(url, TABLES) if table not in LEFT_BEHIND)]
+    tables = [*ACCOUNTS, FACTORS, *(str(table) for table in ask(url, TABLES) if table not in LEFT_BEHIND)]
     return {table: ask(url, f"select count(*) from {table}")[0] for table in tables}  # noqa: S608 - names, not values
 
 
-def copy(source: str, target: str) -> None:
+def copy(source: str, target: str, afterwards: bytes) -> None:
     chosen = [f"--table={name}" for name in (*ACCOUNTS, "public.*")]
     chosen += [f"--exclude-table={name}" for name in LEFT_BEHIND]
     dump = [str(BINARIES / "pg_dump"), "--data-only", "--no-owner", *chosen]
@@ -118,7 +147,7 @@ def copy(source: str, target: str) -> None:
         )
         assert reader.stdout is not None
         assert writer.stdin is not None
-        broken = pour(reader.stdout, writer.stdin, progress)
+        broken = pour(itertools.chain(reader.stdout, [afterwards]), writer.stdin, progress)
         if reader.wait() != 0 or broken:
             # Closing its input would commit what has come so far; without a client Postgres rolls it back.
             writer.kill()
@@ -136,7 +165,7 @@ def environment(url: str) -> Mapping[str, str]:
     return {"PATH": os.environ.get("PATH", ""), "PGCLIENTENCODING": "UTF8", **named}
 
 
-def pour(dump: IO[bytes], load: IO[bytes], progress: Progress) -> bool:
+def pour(dump: Iterable[bytes], load: IO[bytes], progress: Progress) -> bool:
     """True if the other side stopped listening."""
     task = progress.add_task("Copying", total=None)
     try:
@@ -146,7 +175,6 @@ def pour(dump: IO[bytes], load: IO[bytes], progress: Progress) -> bool:
             progress.advance(task, len(line))
         load.flush()
     except BrokenPipeError:
-        dump.close()
         return True
     return False
 

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 from sqlalchemy.ext.asyncio import create_async_engine
+from supabase_auth import AsyncGoTrueClient
 
 from app.adapters.accounts.supabase import GoTrueIdentity
 from app.adapters.embedded_postgres import EmbeddedPostgres
@@ -27,12 +28,13 @@ from app.identity.local import GRANTS, SHIM
 from app.identity.local.app import create_identity_app
 from app.identity.local.mail.mailer import LogMailer
 from app.identity.local.provider import local_issuer, open_provider
-from app.identity.local.security.keys import load_or_create_keys, new_key
+from app.identity.local.security.keys import load_or_create_keys, load_or_create_secret, new_key
 from app.identity.local.security.passwords import PasswordHasher
 from app.identity.local.settings import IdentitySettings
 from app.identity.tokens import InvalidToken, Issuer, StaticKeys, Verifier
 from app.projects.provisioning import provision_account
-from tests.identity.local.conftest import ISSUER, PASSWORD, SECRET, new_email
+from tests.identity.local.authenticator import Authenticator, enroll
+from tests.identity.local.conftest import ISSUER, PASSWORD, new_email
 from tests.rows import Corner, fill
 from tests.sql import run_sql
 from tests.supabase_project import open_supabase_project
@@ -52,6 +54,7 @@ class OldHouse:
 
     data_dir: Path
     signed_in: SignedIn
+    factor_secret: str
     rows: dict[str, list[str]]
 
 
@@ -77,6 +80,8 @@ def everything(url: str) -> dict[str, list[str]]:
     )
     queries = {name: f"select t::text from {name} t order by 1" for name in names}
     queries["auth.users"] = f"select row({columns})::text from auth.users order by 1"
+    factor = "id, user_id, friendly_name, factor_type, status, created_at"
+    queries["auth.mfa_factors"] = f"select row({factor})::text from auth.mfa_factors order by 1"
     queries["auth.identities"] = "select row(id, provider_id, user_id, identity_data, email)::text from auth.identities"
     return {name: [str(row[0]) for row in run_sql(url, query)] for name, query in queries.items()}
 
@@ -87,10 +92,10 @@ async def old(tmp_path_factory: pytest.TempPathFactory) -> OldHouse:
     async with running(data_dir) as url:
         migrate(url, [SHIM], [GRANTS])
         database = Database(url.replace("//postgres@", "//keepsake_app@"))
-        signed_in = await live(database, data_dir)
+        signed_in, factor_secret = await live(database, data_dir)
         await add_a_row_to_every_table(url, signed_in)
         await database.close()
-        return OldHouse(data_dir, signed_in, everything(url))
+        return OldHouse(data_dir, signed_in, factor_secret, everything(url))
 
 
 @asynccontextmanager
@@ -103,18 +108,29 @@ async def running(data_dir: Path) -> AsyncIterator[str]:
         await server.stop()
 
 
-async def live(database: Database, data_dir: Path) -> SignedIn:
+async def live(database: Database, data_dir: Path) -> tuple[SignedIn, str]:
     keys = load_or_create_keys(data_dir / "identity")
-    settings = IdentitySettings(issuer=ISSUER, site_url="http://app.test", secret_key=SECRET)
+    settings = IdentitySettings(
+        issuer=ISSUER, site_url="http://app.test", secret_key=load_or_create_secret(data_dir / "identity")
+    )
     keepsake = open_provider(database, keys, settings, LogMailer(development=False), InProcessShortTerm())
     http = httpx.AsyncClient(transport=httpx.ASGITransport(app=create_identity_app(keepsake)))
-    identity = GoTrueIdentity("http://identity.local", http, publishable_key=SECRET, secret_key=SECRET)
+    identity = GoTrueIdentity("http://identity.local", http, publishable_key="sb_publishable_for_tests")
     signed_in = await identity.sign_up(new_email(), PASSWORD, {"name": "Ana"})
     assert isinstance(signed_in, SignedIn)
     await provision_account(database, signed_in.account.id, signed_in.account.email, shared=False)
+    app = await add_second_factor(http, signed_in)
     await http.aclose()
     await keepsake.close()
-    return signed_in
+    return signed_in, app.secret
+
+
+async def add_second_factor(http: httpx.AsyncClient, signed_in: SignedIn) -> Authenticator:
+    client = AsyncGoTrueClient(url="http://identity.local", http_client=http, persist_session=False)
+    await client.set_session(signed_in.access_token, signed_in.refresh_token)
+    app = await enroll(client)
+    await app.confirm(client)
+    return app
 
 
 async def add_a_row_to_every_table(url: str, signed_in: SignedIn) -> None:
@@ -153,7 +169,7 @@ def moved(old: OldHouse, target: str) -> str:
 
 async def test_move_keeps_all_rows_and_accounts(old: OldHouse, moved: str) -> None:
     assert everything(moved) == old.rows
-    written = {"auth.users", "auth.identities", "public.projects", "public.organizations"}
+    written = {"auth.users", "auth.identities", "auth.mfa_factors", "public.projects", "public.organizations"}
     written |= {f"public.{table}" for table in Corner(uuid.uuid4(), "anybody").rows()}
     written -= {"public.memory_vectors"}
     assert all(old.rows[table] for table in written), "a table without a row proves nothing"
@@ -168,6 +184,11 @@ async def test_move_keeps_all_rows_and_accounts(old: OldHouse, moved: str) -> No
     assert not await hasher.matches("another", str(password_hash))
     hasher.close()
     assert str(instance) == "00000000-0000-0000-0000-000000000000"
+
+    [(factor_secret, required)] = run_sql(
+        moved, f"select secret, private.has_second_factor('{account.id}') from auth.mfa_factors"
+    )
+    assert (factor_secret, required) == (old.factor_secret, True), "GoTrue reads plain secrets"
 
     # New rows sort after the moved ones, and references are still checked.
     assert run_sql(

@@ -10,8 +10,8 @@ declare
   name text;
 begin
   foreach name in array array[
-    'users', 'identities', 'sessions', 'refresh_tokens', 'mfa_amr_claims', 'one_time_tokens', 'flow_state',
-    'audit_log_entries'
+    'users', 'identities', 'sessions', 'refresh_tokens', 'mfa_amr_claims', 'mfa_factors', 'mfa_challenges',
+    'one_time_tokens', 'flow_state', 'audit_log_entries'
   ]
   loop
     if not exists (

@@ -14,6 +14,7 @@ from app.identity.local.schemas import user_json
 from app.identity.local.security.keys import SigningKeys
 from app.identity.local.security.lockout import Lockout
 from app.identity.local.security.passwords import PasswordHasher
+from app.identity.local.security.sealing import FactorSecrets
 from app.identity.local.settings import IdentitySettings
 from app.identity.local.storage.accounts import AccountRepository, AccountRow
 from app.identity.local.storage.one_time_tokens import OneTimeTokenRepository
@@ -40,6 +41,7 @@ class IdentityProvider:
     outbox: Outbox
     tokens: Verifier
     secret: RefreshSecret
+    factor_secrets: FactorSecrets
 
     def sessions(self, tx: AsyncSession) -> AuthSessionRepository:
         return AuthSessionRepository(tx, self.secret)
@@ -67,6 +69,7 @@ def open_provider(
         outbox=Outbox(mailer),
         tokens=Verifier([local_issuer(keys, settings.issuer)]),
         secret=RefreshSecret(settings.secret_key),
+        factor_secrets=FactorSecrets(settings.secret_key),
     )
 
 
@@ -136,7 +139,7 @@ def _claims(provider: IdentityProvider, account: AccountRow, granted: SessionGra
         "app_metadata": account.raw_app_meta_data,
         "user_metadata": account.raw_user_meta_data,
         "role": account.role,
-        "aal": "aal1",
+        "aal": granted.assurance,
         "amr": [{"method": method, "timestamp": at} for method, at in granted.methods],
         "session_id": str(granted.session_id),
         "is_anonymous": account.is_anonymous,

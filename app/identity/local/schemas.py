@@ -4,10 +4,11 @@ import datetime as dt
 import json
 import math
 import re
+import uuid
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
 from app.identity.local.errors import IdentityError, invalid
 from app.identity.local.storage.accounts import AccountRow
@@ -55,8 +56,21 @@ def _has_lone_surrogates(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
+def _storable_text(text: str) -> str:
+    if "\0" in text or _has_lone_surrogates(text):
+        raise ValueError("not text")
+    return text
+
+
+def _null_is_empty(value: object) -> object:
+    return "" if value is None else value
+
+
 Metadata = Annotated[dict[str, object] | None, AfterValidator(_storable)]
 Text = Annotated[str, StringConstraints(max_length=1024)]
+Name = Annotated[
+    str, StringConstraints(max_length=256), BeforeValidator(_null_is_empty), AfterValidator(_storable_text)
+]
 
 
 class Body(BaseModel):
@@ -119,6 +133,17 @@ class UserBody(ChallengeBody):
     current_password: Text | None = None
 
 
+class EnrollBody(Body):
+    factor_type: Text = ""
+    friendly_name: Name = ""
+    issuer: Name = ""
+
+
+class VerifyFactorBody(Body):
+    challenge_id: uuid.UUID
+    code: Text = ""
+
+
 class AdminUserBody(Body):
     id: Text | None = None
     email: Text | None = None
@@ -173,6 +198,7 @@ def user_json(account: AccountRow) -> dict[str, object]:
         "last_sign_in_at": _time(account.last_sign_in_at),
         "app_metadata": account.raw_app_meta_data,
         "user_metadata": account.raw_user_meta_data,
+        "factors": [factor_json(factor) for factor in account.factors] or None,
         "identities": [_identity_json(identity) for identity in account.identities],
         "created_at": _time(account.created_at),
         "updated_at": _time(account.updated_at),
@@ -187,6 +213,10 @@ def _identity_json(identity: Mapping[str, object]) -> dict[str, object]:
     names = ("user_id", "identity_data", "provider", "last_sign_in_at", "created_at", "updated_at", "email")
     named = {"identity_id": identity["id"], "id": identity["provider_id"]}
     return {**named, **{name: identity[name] for name in names if identity.get(name) is not None}}
+
+
+def factor_json(factor: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in factor.items() if value not in (None, "")}
 
 
 def _time(moment: dt.datetime | None) -> str | None:

@@ -11,8 +11,6 @@ router = APIRouter()
 NO_EXTERNAL = IdentityError(400, "validation_failed", "Unsupported provider: provider is not enabled")
 NO_LINKING = IdentityError(404, "manual_linking_disabled", "Manual linking is disabled")
 NO_SAML = IdentityError(404, "saml_provider_disabled", "SAML 2.0 is disabled")
-NO_TOTP = IdentityError(422, "mfa_totp_enroll_not_enabled", "MFA enroll is disabled for TOTP")
-NO_FACTORS = IdentityError(422, "mfa_totp_verify_not_enabled", "MFA verification is disabled for TOTP")
 NO_OAUTH_SERVER = IdentityError(404, "feature_disabled", "OAuth server is disabled")
 SWITCHED_OFF = {
     ("GET", "/authorize"): NO_EXTERNAL,
@@ -21,10 +19,6 @@ SWITCHED_OFF = {
     ("DELETE", "/user/identities/{identity_id}"): NO_LINKING,
     ("POST", "/sso"): NO_SAML,
     ("GET", "/sso/saml/metadata"): NO_SAML,
-    ("POST", "/factors"): NO_TOTP,
-    ("POST", "/factors/{factor_id}/challenge"): NO_FACTORS,
-    ("POST", "/factors/{factor_id}/verify"): NO_FACTORS,
-    ("DELETE", "/factors/{factor_id}"): NO_FACTORS,
     ("GET", "/admin/sso/providers"): NO_SAML,
     ("POST", "/admin/sso/providers"): NO_SAML,
     ("GET", "/oauth/authorize"): NO_OAUTH_SERVER,

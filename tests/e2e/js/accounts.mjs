@@ -1,6 +1,7 @@
 // A person's whole life with an account, through supabase-js as a front end uses it.
 // Speaks to the test by lines: writes "mail?" when it needs the last link's token, reads it from standard input.
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { createInterface } from "node:readline";
 import { createClient } from "@supabase/supabase-js";
 
@@ -23,6 +24,17 @@ const succeed = ({ data, error }) => {
 const mailedToken = async () => {
   console.log("mail?");
   return (await lines.next()).value;
+};
+
+// Each code is accepted once, so a test takes those of the period before, of this one and of the next one.
+const codeOf = (secret, offset) => {
+  const bits = [...secret].map((letter) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(letter).toString(2).padStart(5, "0"));
+  const key = Buffer.from(bits.join("").match(/.{8}/g).map((byte) => parseInt(byte, 2)));
+  const step = Buffer.alloc(8);
+  step.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + offset));
+  const digest = createHmac("sha1", key).update(step).digest();
+  const number = digest.readUInt32BE(digest[19] & 15) & 0x7fffffff;
+  return String(number % 1_000_000).padStart(6, "0");
 };
 
 const client = make();
@@ -66,6 +78,30 @@ const gone = await make().auth.getUser(session.access_token);
 assert.equal(gone.error.name, "AuthSessionMissingError");
 const stale = await make().auth.refreshSession({ refresh_token: session.refresh_token });
 assert.equal(stale.error.code, "refresh_token_not_found");
+
+const careful = make();
+succeed(await careful.auth.signInWithPassword({ email, password: "another fine password" }));
+const enrolled = succeed(await careful.auth.mfa.enroll({ factorType: "totp", friendlyName: "Telephone" }));
+assert.match(enrolled.totp.qr_code, /^data:image\/svg\+xml;utf-8,<svg /);
+const { id: factorId, totp: { secret } } = enrolled;
+const challenged = succeed(await careful.auth.mfa.challenge({ factorId }));
+const mistyped = await careful.auth.mfa.verify({ factorId, challengeId: challenged.id, code: "000000x" });
+assert.equal(mistyped.error.code, "mfa_verification_failed");
+succeed(await careful.auth.mfa.verify({ factorId, challengeId: challenged.id, code: codeOf(secret, -1) }));
+const raised = succeed(await careful.auth.mfa.getAuthenticatorAssuranceLevel());
+assert.deepEqual([raised.currentLevel, raised.nextLevel], ["aal2", "aal2"]);
+assert.deepEqual(succeed(await careful.auth.mfa.listFactors()).totp.map((factor) => factor.id), [factorId]);
+
+const later = make();
+succeed(await later.auth.signInWithPassword({ email, password: "another fine password" }));
+const lowered = succeed(await later.auth.mfa.getAuthenticatorAssuranceLevel());
+assert.deepEqual([lowered.currentLevel, lowered.nextLevel], ["aal1", "aal2"]);
+assert.equal((await later.auth.updateUser({ password: "a third password" })).error.code, "insufficient_aal");
+succeed(await later.auth.mfa.challengeAndVerify({ factorId, code: codeOf(secret, 0) }));
+succeed(await later.auth.updateUser({ password: "a third password" }));
+succeed(await later.auth.mfa.unenroll({ factorId }));
+succeed(await later.auth.refreshSession());
+assert.equal(succeed(await later.auth.mfa.getAuthenticatorAssuranceLevel()).nextLevel, "aal1");
 
 console.log("done");
 process.exit(0);

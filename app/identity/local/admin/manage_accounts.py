@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.identity.local.errors import invalid
+from app.identity.local.flows.factors import remove_factor
 from app.identity.local.provider import IdentityProvider
 from app.identity.local.schemas import AdminUserBody, merge_metadata, read_duration, read_email, user_json
 from app.identity.local.security.passwords import check_rules, importable
 from app.identity.local.storage.accounts import AccountRepository, AccountRow, NewAccount, email_exists
+from app.identity.local.storage.factors import FactorRepository
 
 ROLE = re.compile(r"[a-z_]{1,64}")
 
@@ -88,8 +90,18 @@ async def _anonymize(provider: IdentityProvider, tx: AsyncSession, account: Acco
     await accounts.move(account.id, placeholder, confirmed=False)
     await accounts.change(account.id, **emptied, deleted_at=dt.datetime.now(dt.UTC))
     await accounts.remove_identities(account.id)
+    await FactorRepository(tx, account.id).remove_all()
     await provider.sign_in_history(tx).forget(account.id)
     await provider.sessions(tx).end(account.id, "global", None)
+
+
+async def delete_factor(provider: IdentityProvider, account_id: uuid.UUID, factor_id: uuid.UUID) -> dict[str, object]:
+    """For a person who lost a factor."""
+    async with provider.database.system() as tx:
+        await AccountRepository(tx).get(account_id)
+        factor = await FactorRepository(tx, account_id).get(factor_id)
+        await remove_factor(provider, tx, factor)
+    return {"id": str(factor_id)}
 
 
 async def _ban(provider: IdentityProvider, tx: AsyncSession, account_id: uuid.UUID, duration: str | None) -> None:

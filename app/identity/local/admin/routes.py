@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.identity.local.admin import generate_link, manage_accounts
 from app.identity.local.dependencies import ProviderDep, RedirectTo, RequireSecretKey
-from app.identity.local.schemas import AdminUserBody, DeleteBody, LinkBody, user_json
+from app.identity.local.schemas import AdminUserBody, DeleteBody, LinkBody, factor_json, user_json
 from app.identity.local.storage.accounts import AccountRepository
 
 router = APIRouter(prefix="/admin", dependencies=[RequireSecretKey])
@@ -66,6 +66,19 @@ async def delete_user(
 ) -> dict[str, object]:
     await manage_accounts.delete_account(provider, account_id, softly=body is not None and body.should_soft_delete)
     return {}
+
+
+@router.get("/users/{account_id}/factors")
+async def list_factors(account_id: AccountId, provider: ProviderDep) -> list[dict[str, object]]:
+    async with provider.database.system() as tx:
+        return [factor_json(factor) for factor in (await AccountRepository(tx).get(account_id)).factors]
+
+
+@router.delete("/users/{account_id}/factors/{factor_id}")
+async def delete_factor(
+    account_id: AccountId, factor_id: Annotated[uuid.UUID, Path()], provider: ProviderDep
+) -> dict[str, object]:
+    return await manage_accounts.delete_factor(provider, account_id, factor_id)
 
 
 @router.post("/generate_link")

@@ -26,6 +26,7 @@ async def change_account(
         raise IdentityError(403, "not_admin", "Updating app_metadata requires admin privileges")
     if body.phone:
         raise IdentityError(400, "phone_provider_disabled", "Phone logins are disabled")
+    _require_second_factor(current, body)
     challenge = read_challenge(body.code_challenge, body.code_challenge_method)
     email = await _new_email(provider, current.account, body)
     password_hash = await _new_password(provider, current, body)
@@ -37,6 +38,13 @@ async def change_account(
         await send_email_change(provider, current.account, email, challenge, redirect_to)
     async with provider.database.system() as tx:
         return user_json(await AccountRepository(tx).get(current.account.id))
+
+
+def _require_second_factor(current: AuthenticatedAccount, body: UserBody) -> None:
+    changes = body.password or (body.email and body.email.lower() != current.account.email)
+    if changes and current.account.has_second_factor and current.session.assurance != "aal2":
+        message = "AAL2 session is required to update email or password when MFA is enabled."
+        raise IdentityError(401, "insufficient_aal", message)
 
 
 async def _new_email(provider: IdentityProvider, account: AccountRow, body: UserBody) -> str | None:

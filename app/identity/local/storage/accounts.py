@@ -22,6 +22,12 @@ IDENTITIES_COLUMN: ColumnElement[list[dict[str, object]]] = literal_column(
     "(select coalesce(jsonb_agg(to_jsonb(i) order by i.created_at), '[]') from auth.identities i"
     " where i.user_id = auth.users.id)"
 )
+FACTORS_COLUMN: ColumnElement[list[dict[str, object]]] = literal_column(
+    "(select coalesce(jsonb_agg(jsonb_build_object('id', f.id, 'friendly_name', f.friendly_name,"
+    " 'factor_type', f.factor_type, 'status', f.status, 'created_at', f.created_at, 'updated_at', f.updated_at,"
+    " 'last_challenged_at', f.last_challenged_at) order by f.created_at), '[]') from auth.mfa_factors f"
+    " where f.user_id = auth.users.id)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,12 @@ class AccountRow:
     is_anonymous: bool
     is_sso_user: bool
     identities: list[dict[str, object]]
+    factors: list[dict[str, object]]
+    """Second factors, without their secrets."""
+
+    @property
+    def has_second_factor(self) -> bool:
+        return any(factor["status"] == "verified" for factor in self.factors)
 
     @property
     def is_banned(self) -> bool:
@@ -68,8 +80,9 @@ class NewAccount:
 
 
 ACCOUNT_COLUMNS = [
-    *(users.c[name] for name in AccountRow.__slots__ if name != "identities"),
+    *(users.c[name] for name in AccountRow.__slots__ if name not in ("identities", "factors")),
     IDENTITIES_COLUMN.label("identities"),
+    FACTORS_COLUMN.label("factors"),
 ]
 
 

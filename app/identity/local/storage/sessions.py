@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import Literal
 
 from sqlalchemy import RowMapping, Select, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.identity.local.errors import IdentityError
@@ -18,6 +19,7 @@ from app.identity.local.storage.accounts import INSTANCE, AccountRow
 from app.identity.local.storage.tables import amr_claims, refresh_tokens, sessions, users
 
 Scope = Literal["global", "local", "others"]
+SECOND_FACTORS = {"totp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,10 @@ class SessionGrant:
     methods: Sequence[tuple[str, int]]
     """The authentication methods of the session and their times, newest first."""
 
+    @property
+    def assurance(self) -> str:
+        return "aal2" if any(method in SECOND_FACTORS for method, _ in self.methods) else "aal1"
+
 
 @dataclass(frozen=True, slots=True)
 class RefreshRefused:
@@ -48,6 +54,7 @@ class AuthSession:
     id: uuid.UUID
     account_id: uuid.UUID
     created_at: dt.datetime
+    assurance: str = "aal1"
 
 
 class RefreshSecret:
@@ -83,15 +90,50 @@ class AuthSessionRepository:
         return SessionGrant(session_id, token, await self._methods(session_id))
 
     async def find(self, session_id: uuid.UUID, account_id: uuid.UUID) -> AuthSession | None:
-        query = select(sessions.c.id, sessions.c.user_id, sessions.c.created_at)
+        query = select(sessions.c.id, sessions.c.user_id, sessions.c.created_at, sessions.c.aal)
         alive = sessions.c.not_after.is_(None) | (sessions.c.not_after > func.now())
         mine = (sessions.c.id == session_id, sessions.c.user_id == account_id, alive)
         row = (await self._tx.execute(query.where(*mine))).first()
         return None if row is None else AuthSession(*row)
 
-    async def end(self, account_id: uuid.UUID, scope: Scope, current: uuid.UUID | None) -> None:
+    async def confirm(
+        self, account_id: uuid.UUID, session_id: uuid.UUID, method: str, factor_id: uuid.UUID
+    ) -> SessionGrant:
+        """Raise the session to `aal2`, and end those of the account that are not. Its refresh token is replaced."""
+        await self._lock_account(account_id)
+        raised = update(sessions).where(sessions.c.id == session_id, sessions.c.user_id == account_id)
+        values = {"aal": "aal2", "factor_id": factor_id, "updated_at": func.now()}
+        if await self._tx.scalar(raised.values(**values).returning(sessions.c.id)) is None:
+            raise IdentityError(403, "session_not_found", "Session from session_id claim in JWT does not exist")
+        await self._tx.execute(delete(sessions).where(sessions.c.user_id == account_id, sessions.c.aal < "aal2"))
+        proof = {"id": uuid.uuid4(), "session_id": session_id, "authentication_method": method}
+        added = upsert(amr_claims).values(**proof, created_at=func.now(), updated_at=func.now())
+        again = [amr_claims.c.session_id, amr_claims.c.authentication_method]
+        await self._tx.execute(added.on_conflict_do_update(index_elements=again, set_={"updated_at": func.now()}))
+        return await self._replace_token(session_id, account_id)
+
+    async def _replace_token(self, session_id: uuid.UUID, account_id: uuid.UUID) -> SessionGrant:
+        living = refresh_tokens.c.session_id == session_id, refresh_tokens.c.revoked.is_(False)
+        used = update(refresh_tokens).where(*living).values(revoked=True, updated_at=func.now())
+        parents = list(await self._tx.scalars(used.returning(refresh_tokens.c.token)))
+        token = await self._add_token(session_id, account_id, parent=parents[-1] if parents else "")
+        return SessionGrant(session_id, token, await self._methods(session_id))
+
+    async def forget_factor(self, account_id: uuid.UUID, factor_id: uuid.UUID, method: str) -> None:
+        """The sessions that confirmed the factor are `aal1` again."""
+        confirmed = (sessions.c.user_id == account_id, sessions.c.factor_id == factor_id)
+        lowered = update(sessions).where(*confirmed).values(aal="aal1", factor_id=None, updated_at=func.now())
+        lowered_ids = list(await self._tx.scalars(lowered.returning(sessions.c.id)))
+        claims = amr_claims.c
+        proofs = (claims.session_id.in_(lowered_ids), claims.authentication_method == method)
+        await self._tx.execute(delete(amr_claims).where(*proofs))
+
+    async def _lock_account(self, account_id: uuid.UUID) -> None:
         # Without this lock, two calls that end the same sessions at once can deadlock.
         await self._tx.execute(select(users.c.id).where(users.c.id == account_id).with_for_update(key_share=True))
+
+    async def end(self, account_id: uuid.UUID, scope: Scope, current: uuid.UUID | None) -> None:
+        await self._lock_account(account_id)
         query = delete(sessions).where(sessions.c.user_id == account_id)
         if scope == "local":
             query = query.where(sessions.c.id == current)
@@ -158,6 +200,11 @@ class AuthSessionRepository:
 def _owner_query(token: str) -> Select[tuple[uuid.UUID]]:
     held = select(refresh_tokens.c.session_id).where(refresh_tokens.c.token == hash_token(token))
     return select(sessions.c.user_id).where(sessions.c.id == held.scalar_subquery())
+
+
+def stored_address(address: str) -> str:
+    """For a column that must hold an address."""
+    return _ip(address) or "0.0.0.0"  # noqa: S104 - stands for an unknown address
 
 
 def _ip(address: str) -> str | None:

@@ -61,6 +61,7 @@ sessions = Table(
     Column("user_id", Uuid),
     Column("created_at", moment),
     Column("updated_at", moment),
+    Column("factor_id", Uuid),
     Column("aal", ENUM("aal1", "aal2", "aal3", name="aal_level", schema="auth", create_type=False)),
     Column("not_after", moment),
     Column("refreshed_at", DateTime),
@@ -90,6 +91,30 @@ amr_claims = Table(
     Column("authentication_method", Text),
     Column("created_at", moment),
     Column("updated_at", moment),
+)
+
+factors = Table(
+    "mfa_factors",
+    auth,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid),
+    Column("friendly_name", Text),
+    Column("factor_type", ENUM("totp", "webauthn", "phone", name="factor_type", schema="auth", create_type=False)),
+    Column("status", ENUM("unverified", "verified", name="factor_status", schema="auth", create_type=False)),
+    Column("created_at", moment),
+    Column("updated_at", moment),
+    Column("secret", Text),
+    Column("last_challenged_at", moment),
+)
+
+factor_challenges = Table(
+    "mfa_challenges",
+    auth,
+    Column("id", Uuid, primary_key=True),
+    Column("factor_id", Uuid),
+    Column("created_at", moment),
+    Column("verified_at", moment),
+    Column("ip_address", INET),
 )
 
 flow_states = Table(
