@@ -184,6 +184,12 @@ def unlock_account(
     run(commands.unlock_account(prepare(data_dir=data_dir), email))
 
 
+@accounts.command("deleted")
+def list_deleted_accounts(data_dir: DataDir = None) -> None:
+    """List accounts that were deleted at the identity provider, and organizations that have no owner any more."""
+    run(commands.list_deleted(prepare(data_dir=data_dir)))
+
+
 @events.command("retry")
 def retry_events(
     event: Annotated[UUID | None, typer.Argument(help="Id of the event")] = None,

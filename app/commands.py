@@ -16,6 +16,7 @@ from app.identity.local.storage.sign_in_history import unlock_account as unlock
 from app.memory.retry_event import retry_failed_events
 from app.portability.export import choose_project, export_memories
 from app.portability.restore import import_memories
+from app.projects.deleted_accounts import list_deleted_accounts
 from app.reindex import reindex_everything as reindex_everything
 from app.serve import serve as serve
 from app.serve import work_forever as work_forever
@@ -60,6 +61,21 @@ async def unlock_account(settings: Settings, email: str) -> None:
         if not await unlock(tx, email.strip().lower()):
             raise ConfigurationError("No account has this address. Check it for typing errors.")
     typer.echo(f"{email} can sign in again")
+
+
+async def list_deleted(settings: Settings) -> None:
+    async with open_store(settings) as database:
+        found = await list_deleted_accounts(database)
+    for account in found.accounts:
+        typer.echo(
+            f"account {account.account_id} in {account.organizations} organizations:"
+            f" found {account.found_at:%Y-%m-%d}, erased from {account.erased_from:%Y-%m-%d}"
+        )
+    for organization in found.organizations:
+        kind = "personal organization" if organization.personal else "organization"
+        typer.echo(f"{kind} {organization.organization_id} has no owner: found {organization.found_at:%Y-%m-%d}")
+    if not (found.accounts or found.organizations):
+        typer.echo("No account was deleted, and every organization has an owner")
 
 
 async def retry_events(settings: Settings, event: UUID | None, *, every: bool, project: UUID | None) -> None:

@@ -230,3 +230,34 @@ def test_strangers_read_and_write_nothing(
         read = attempt(connection, sql.SQL("select 1 from {}").format(sql.Identifier("public", table)))
         assert not read, f"{table} shows rows to a stranger"
         check_nothing_is_written(connection, table, people.own)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update auth.users set banned_until = now() + interval '1 hour' where id = %s",
+        "update auth.users set deleted_at = now() where id = %s",
+        "delete from auth.users where id = %s",
+    ],
+    ids=["banned", "softly", "deleted"],
+)
+def test_account_that_gotrue_bans_or_deletes_reads_nothing_and_is_found(
+    statement: str, project: str, people: People
+) -> None:
+    """GoTrue changes its tables as `supabase_auth_admin`. A token that was issued before stays valid at PostgREST."""
+    own = people.own
+    with psycopg.connect(plain(project).replace("//postgres@", "//supabase_admin@")) as connection:
+        become(connection, "authenticated", own.user_id)
+        assert connection.execute("select count(*) from memories").fetchone() != (0,)
+        connection.execute("set local role supabase_auth_admin")
+        connection.execute(statement, [own.account_id])
+        become(connection, "authenticated", own.user_id)
+        for table in READABLE:
+            assert connection.execute(f"select count(*) from {table}").fetchone() == (0,), table
+        connection.execute("set local role keepsake_system")
+        connection.execute("select private.find_deleted_accounts()")
+        found = connection.execute(
+            "select 1 from private.deleted_accounts where account_id = %s", [own.account_id]
+        ).fetchall()
+        assert bool(found) is ("banned" not in statement)
+        connection.rollback()

@@ -85,7 +85,7 @@ class Resources:
     checks: Mapping[str, Check] = field(default_factory=dict)
     running_checks: dict[Check, asyncio.Task[bool]] = field(default_factory=dict)
     essential: frozenset[str] = frozenset({"database"})
-    gauges: Sequence[Callable[[], Awaitable[None]]] = ()
+    gauges: Sequence[Callable[[], Awaitable[object]]] = ()
 
 
 async def get_resources(request: Request) -> Resources:

@@ -78,8 +78,11 @@ async def _make_organization(tx: AsyncSession, account_id: UUID, email: str) -> 
     return organization
 
 
-async def erase_account_data(database: Database, account_id: UUID) -> None:
-    """Delete the organizations that only this account belongs to, and its own data in all others."""
+async def erase_account_data(database: Database, account_id: UUID, *, is_deleted: bool = False) -> None:
+    """Delete the organizations that only this account belongs to, and its own data in all others.
+
+    An account that is already deleted cannot name another owner, so its organization goes on without one.
+    """
     async with database.system() as tx:
         # Lock in a fixed order: of two owners who leave at once, the second must see that the first is gone.
         owned = select(Organization.id).where(Organization.id.in_(_owned_by(account_id))).order_by(Organization.id)
@@ -91,7 +94,7 @@ async def erase_account_data(database: Database, account_id: UUID) -> None:
                     members, OrganizationMember.role == "OWNER", OrganizationMember.account_id != account_id
                 )
             )
-            if others and not other_owners:
+            if others and not other_owners and not is_deleted:
                 raise Conflict(
                     f"Organization {organization} has members but no other owner. Make one of them an owner first."
                 )

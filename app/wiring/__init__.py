@@ -18,6 +18,7 @@ from app.core.rate_limit import RateLimits, read_limit
 from app.core.resources import IndexRepair, Resources
 from app.identity.local.app import create_identity_app
 from app.identity.tokens import Verifier
+from app.projects.deleted_accounts import count_deleted_accounts
 from app.projects.provisioning import erase_account_data
 from app.settings import Settings, SignupMode, VectorStore
 from app.wiring.accounts import (
@@ -99,7 +100,7 @@ async def open_resources(
                 "complete_index": index_repair.is_finished,
                 **model_checks,
             },
-            gauges=gauges,
+            gauges=[*gauges, partial(count_deleted_accounts, database)],
             essential=frozenset({"database", "index"}),
         )
 

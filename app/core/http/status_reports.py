@@ -140,7 +140,7 @@ async def update_gauges(resources: Resources) -> None:
         await update_in_time(update_gauge)
 
 
-async def update_in_time(update_gauge: Callable[[], Awaitable[None]]) -> None:
+async def update_in_time(update_gauge: Callable[[], Awaitable[object]]) -> None:
     """A gauge that cannot be updated keeps its value, so that the other metrics stay visible in an incident."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):

@@ -47,3 +47,11 @@ MODEL_BREAKER = Enum(
     registry=REGISTRY,
 )
 ACTIVE_USERS = Gauge("keepsake_active_users", "Callers seen in the last five minutes", registry=REGISTRY)
+DELETED_ACCOUNTS = Gauge(
+    "keepsake_deleted_accounts",
+    "Accounts deleted at the identity provider whose data is not erased yet",
+    registry=REGISTRY,
+)
+OWNERLESS_ORGANIZATIONS = Gauge(
+    "keepsake_ownerless_organizations", "Organizations whose owners were all deleted", registry=REGISTRY
+)

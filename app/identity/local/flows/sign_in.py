@@ -101,10 +101,10 @@ async def _refresh(
 ) -> tuple[AccountRow, SessionGrant | RefreshRefused]:
     sessions = provider.sessions(accounts.tx)
     owner = await sessions.lock_owner(token)
-    if owner is None:
+    account = await accounts.get(owner) if owner else None
+    if owner is None or account is None or account.deleted_at is not None:
         message = "Invalid Refresh Token: Refresh Token Not Found"
         raise IdentityError(400, "refresh_token_not_found", message)
-    account = await accounts.get(owner)
     if account.is_banned:
         raise IdentityError(400, "user_banned", "Invalid Refresh Token: User Banned")
     return account, await sessions.refresh(token, owner, provider.settings.refresh_reuse_seconds)
