@@ -16,6 +16,7 @@ from app.core.http.trailing_slash import TrailingSlash
 from app.core.resources import Resources
 from app.gateways.mem0.entities.routes import router as memory_entities
 from app.gateways.mem0.events.routes import router as memory_events
+from app.gateways.mem0.memories.archive_routes import router as memory_archive
 from app.gateways.mem0.memories.batch_routes import router as memory_batches
 from app.gateways.mem0.memories.routes import router as memories
 from app.gateways.mem0.older_versions.routes import router as older_memories
@@ -46,6 +47,7 @@ ROUTERS = (
     usage,
     holds,
     profile_memories,
+    memory_archive,
     memory_batches,
     platform,
     memory_entities,

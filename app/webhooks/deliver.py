@@ -36,6 +36,8 @@ EVENT_NAMES = {
     EventType.MEMORY_UPDATE: "UPDATE",
     EventType.MEMORY_DELETE: "DELETE",
     EventType.MEMORY_CATEGORIZE: "CATEGORIZE",
+    EventType.MEMORY_ARCHIVE: "ARCHIVE",
+    EventType.MEMORY_RESTORE: "RESTORE",
 }
 ENTITIES = ("user_id", "agent_id", "app_id", "run_id")
 

@@ -14,6 +14,8 @@ class EventType(StrEnum):
     MEMORY_UPDATE = "memory_update"
     MEMORY_DELETE = "memory_delete"
     MEMORY_CATEGORIZE = "memory_categorize"
+    MEMORY_ARCHIVE = "memory_archive"
+    MEMORY_RESTORE = "memory_restore"
 
 
 class DeliveryStatus(StrEnum):

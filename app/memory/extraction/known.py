@@ -7,7 +7,7 @@ import numpy as np
 
 from app.core.ports import KnownMemory, SearchScope, Vector
 from app.core.resources import Resources
-from app.memory.ledger import MemoryRepository
+from app.memory.ledger import MemoryRepository, visible
 from app.memory.namespace import Namespace
 
 
@@ -29,7 +29,12 @@ class KnownMemories:
         found = [[each for each in near if each.id not in self._without][:limit] for near in found]
         ids = {candidate.id for each in found for candidate in each}
         async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:
-            rows = {row.id: row for row in await MemoryRepository(tx, namespace.project_id).find_all(list(ids))}
+            rows = {
+                row.id: row
+                for row in await MemoryRepository(tx, namespace.project_id).find_all(
+                    list(ids), *visible(show_expired=True)
+                )
+            }
         return [
             [
                 KnownMemory(candidate.id, rows[candidate.id].content, candidate.similarity or 0)

@@ -24,7 +24,7 @@ from app.memory.indexing.changes import upsert_for_row
 from app.memory.indexing.indexed_text import embedding_text, keyword_text
 from app.memory.indexing.other_processes import OtherProcesses
 from app.memory.indexing.queue import ChangeQueue
-from app.memory.ledger import LedgerRepository
+from app.memory.ledger import LedgerRepository, Memory
 
 log = structlog.get_logger()
 BATCH = BatchLimit(changes=32, tokens=1024)
@@ -38,10 +38,14 @@ SILENT_AFTER_SECONDS = 120.0
 MARK_INDEXED_SQL = text("""
 update memories set state = 'indexed'
 from unnest(cast(:ids as uuid[]), cast(:versions as timestamptz[])) as done (id, version)
-where memories.id = done.id and memories.updated_at = done.version
+where memories.id = done.id and memories.updated_at = done.version and archived_at is null
 returning memories.id
 """)
 DELETE_VECTOR_REMOVALS_SQL = text("delete from vector_removals where memory_id = any(:ids)")
+# An archived memory that was restored while its removal was on the way has to be indexed again.
+MARK_RESTORED_SQL = text("""
+update memories set state = 'pending' where id = any(:ids) and archived_at is null returning id
+""")
 
 
 class Indexer:
@@ -142,27 +146,31 @@ class Indexer:
     async def _apply(self, batch: Sequence[IndexChange]) -> None:
         changes = latest_changes(batch)
         upserts = [change for change in changes if isinstance(change, IndexUpsert)]
-        removed = [change.id for change in changes if isinstance(change, IndexRemoval)]
+        removed = [change for change in changes if isinstance(change, IndexRemoval)]
         if upserts:
             await self._index.upsert(await build_entries(self._embedder, upserts))
-        await self._index.remove(removed)
+        await self._index.remove([change.id for change in removed])
         outdated = await self._record(upserts, removed)
         if outdated:
             await self._apply(await self._load_current(outdated))
 
-    async def _record(self, upserts: Sequence[IndexUpsert], removed: Sequence[UUID]) -> list[IndexUpsert]:
-        """Record in the ledger what was indexed, and return the upserts whose memory has changed since."""
-        # Neither statement has to survive a power cut: the sweep would repeat the work.
+    async def _record(self, upserts: Sequence[IndexUpsert], removed: Sequence[IndexRemoval]) -> list[IndexChange]:
+        """Record in the ledger what was indexed, and return the changes whose memory has changed since."""
+        # No statement has to survive a power cut: the sweep would repeat the work.
+        outdated: list[IndexChange] = []
         if removed:
-            await self._database.system_pipeline_unsynced((DELETE_VECTOR_REMOVALS_SQL, {"ids": list(removed)}))
+            ids = {"ids": [change.id for change in removed]}
+            statements = (DELETE_VECTOR_REMOVALS_SQL, ids), (MARK_RESTORED_SQL, ids)
+            restored = {row.id for row in await self._database.system_pipeline_unsynced(*statements)}
+            outdated += [change for change in removed if change.id in restored]
         if not upserts:
-            return []
+            return outdated
         done = {"ids": [change.id for change in upserts], "versions": [change.version for change in upserts]}
         marked = {row.id for row in await self._database.system_pipeline_unsynced((MARK_INDEXED_SQL, done))}
-        return [change for change in upserts if change.id not in marked]
+        return [*outdated, *(change for change in upserts if change.id not in marked)]
 
-    async def _load_current(self, outdated: Sequence[IndexUpsert]) -> list[IndexChange]:
-        """The current version of each memory, or its removal if the row is gone."""
+    async def _load_current(self, outdated: Sequence[IndexChange]) -> list[IndexChange]:
+        """The current version of each memory, or its removal if the row is gone or archived."""
         current: list[IndexChange] = []
         for project_id in {change.project_id for change in outdated}:
             ids = [change.id for change in outdated if change.project_id == project_id]
@@ -184,9 +192,9 @@ def latest_changes(batch: Sequence[IndexChange]) -> list[IndexChange]:
 
 
 async def load_upserts(database: Database, project_id: UUID, ids: Sequence[UUID]) -> list[IndexUpsert]:
-    """The memories as they are in the ledger now."""
+    """The memories as they are in the ledger now, without archived ones, which are not in the index."""
     async with database.transaction(project_id) as tx:
-        memories = await LedgerRepository(tx, project_id).find_all(ids)
+        memories = await LedgerRepository(tx, project_id).find_all(ids, Memory.archived_at.is_(None))
     return [upsert_for_row(memory) for memory in memories]
 
 

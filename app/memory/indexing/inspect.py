@@ -20,11 +20,11 @@ NEAREST = 3
 SAME_VECTOR = 0.99
 TOLERATED_SHARE = 20
 """One in so many memories may not be found by its own vector: texts without meaning have none."""
-COUNT_INDEXED_SQL = text("select count(*) from memories where state = 'indexed'")
+COUNT_INDEXED_SQL = text("select count(*) from memories where state = 'indexed' and archived_at is null")
 # Ids are random, so both ends of their order are a random sample that costs two short reads of an index.
 SELECT_SAMPLE_SQL = text("""
-(select id, project_id from memories where state = 'indexed' order by id limit :half)
-union (select id, project_id from memories where state = 'indexed' order by id desc limit :half)
+(select id, project_id from memories where state = 'indexed' and archived_at is null order by id limit :half)
+union (select id, project_id from memories where state = 'indexed' and archived_at is null order by id desc limit :half)
 """)
 
 

@@ -19,7 +19,8 @@ GIVEN_UP_SECONDS = 60.0
 """By then the sweep has indexed what a process left behind when it ended."""
 # Messages of chat turns are episodes with a source.
 CONDITIONS = """
-project_id = :project_id and state = 'pending' and (:include_chat or kind <> 'episode' or source_message_id is null)
+project_id = :project_id and state = 'pending' and archived_at is null
+  and (:include_chat or kind <> 'episode' or source_message_id is null)
 """
 SELECT_PENDING_OF_PROJECT_SQL = text(
     f"select id from memories where {CONDITIONS} and kind <> 'message' limit {MAX_ROWS}"  # noqa: S608
@@ -27,7 +28,9 @@ SELECT_PENDING_OF_PROJECT_SQL = text(
 SELECT_PENDING_SQL = text(
     f"select id from memories where {CONDITIONS} and namespace = any(:namespaces) limit {MAX_ROWS}"  # noqa: S608
 )
-SELECT_STILL_PENDING_SQL = text("select id from memories where id = any(:ids) and state = 'pending'")
+SELECT_STILL_PENDING_SQL = text(
+    "select id from memories where id = any(:ids) and state = 'pending' and archived_at is null"
+)
 
 
 class OtherProcesses:

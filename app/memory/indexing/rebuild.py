@@ -14,8 +14,10 @@ from app.memory.indexing.repair import by_project, mark_missing_pending, remove_
 
 BATCH_SIZE = 256
 REBUILD_NAME = "reindex"
-SELECT_MEMORIES_PAGE_SQL = text("select id, project_id from memories where id > :after order by id limit :batch")
-COUNT_MEMORIES_SQL = text("select count(*) from memories")
+SELECT_MEMORIES_PAGE_SQL = text("""
+select id, project_id from memories where id > :after and archived_at is null order by id limit :batch
+""")
+COUNT_MEMORIES_SQL = text("select count(*) from memories where archived_at is null")
 SELECT_NOW_SQL = text("select clock_timestamp()")
 SELECT_REBUILD_PROGRESS_SQL = text("select done, total, state from maintenance where name = :name")
 UPSERT_REBUILD_PROGRESS_SQL = text("""

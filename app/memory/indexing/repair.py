@@ -15,21 +15,24 @@ from sqlalchemy import Row, TextClause, text
 
 from app.core.ports import IndexedId
 from app.core.resources import Resources
-from app.memory.indexing.indexer import DELETE_VECTOR_REMOVALS_SQL, load_upserts
+from app.memory.indexing.indexer import DELETE_VECTOR_REMOVALS_SQL, MARK_RESTORED_SQL, load_upserts
 
 log = structlog.get_logger()
 BATCH_SIZE = 1000
 MAX_PAUSE_SECONDS = 10.0
 SELECT_PENDING_PAGE_SQL = text("""
 select id, project_id from memories
-where state = 'pending' and updated_at < now() - make_interval(secs => :age) and id > :after order by id limit :batch
+where state = 'pending' and archived_at is null and updated_at < now() - make_interval(secs => :age) and id > :after
+order by id limit :batch
 """)
 SELECT_REMOVALS_PAGE_SQL = text("""
 select memory_id from vector_removals
 where created_at < now() - make_interval(secs => :age) and memory_id > :after order by memory_id limit :batch
 """)
-SELECT_IDS_PAGE_SQL = text("select id from memories where id > :after order by id limit :batch")
-SELECT_EXISTING_IDS_SQL = text("select id from memories where id = any(:ids)")
+SELECT_IDS_PAGE_SQL = text("""
+select id from memories where id > :after and archived_at is null order by id limit :batch
+""")
+SELECT_EXISTING_IDS_SQL = text("select id from memories where id = any(:ids) and archived_at is null")
 MARK_PENDING_SQL = text("update memories set state = 'pending' where id = any(:ids) and state = 'indexed'")
 
 
@@ -42,11 +45,13 @@ async def sweep(resources: Resources, *, older_than_seconds: float) -> int:
 
 
 async def remove_orphans(resources: Resources) -> int:
-    """Remove vectors without rows. No search returns them, but they take up space."""
+    """Remove vectors without rows or of archived memories. No search returns them, but they take up space."""
     removed = 0
     async for entries in resources.index.iterate_entries(BATCH_SIZE):
         orphans = await _without_rows(resources, entries)
         await resources.index.remove(orphans)
+        async with resources.database.system() as tx:
+            await tx.execute(MARK_RESTORED_SQL, {"ids": orphans})
         removed += len(orphans)
     return removed
 
@@ -92,6 +97,7 @@ async def _finish_removals(resources: Resources, age: float) -> int:
         await resources.index.remove(ids)
         async with resources.database.system() as tx:
             await tx.execute(DELETE_VECTOR_REMOVALS_SQL, {"ids": ids})
+            await tx.execute(MARK_RESTORED_SQL, {"ids": ids})
         count += len(ids)
     return count
 

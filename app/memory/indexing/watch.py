@@ -23,7 +23,9 @@ MAX_REPAIR_SECONDS = 86_400.0
 MAX_REPAIRS = 3
 STANDSTILL_SECONDS = 30.0
 # A row that is marked as pending keeps the time of its last change, so rows that are added meanwhile do not count.
-COUNT_PENDING_SQL = text("select count(*) from memories where state = 'pending' and updated_at < :started")
+COUNT_PENDING_SQL = text(
+    "select count(*) from memories where state = 'pending' and archived_at is null and updated_at < :started"
+)
 SELECT_RUNNING_REBUILD_SQL = text("""
 select name from maintenance
 where name = :name and state = 'running' and updated_at > now() - interval '1 minute'

@@ -162,9 +162,11 @@ def is_memory() -> ColumnElement[bool]:
     return Memory.kind != Kind.MESSAGE
 
 
-def visible(*, show_expired: bool = False) -> list[ColumnElement[bool]]:
-    """The conditions of a memory that clients may see: through the day it expires on, in UTC."""
-    conditions: list[ColumnElement[bool]] = [is_memory(), Memory.archived_at.is_(None)]
+def visible(*, show_expired: bool = False, show_archived: bool = False) -> list[ColumnElement[bool]]:
+    """The conditions of a memory that clients may see: not archived, and through the day it expires on, in UTC."""
+    conditions: list[ColumnElement[bool]] = [is_memory()]
+    if not show_archived:
+        conditions.append(Memory.archived_at.is_(None))
     if not show_expired:
         today = func.date(func.timezone("UTC", func.now()))
         conditions.append(or_(Memory.expires_on.is_(None), Memory.expires_on >= today))

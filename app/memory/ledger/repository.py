@@ -34,6 +34,28 @@ insert into memory_history (project_id, memory_id, {_ORIGIN}, event, old_memory,
 values (:project_id, :memory_id, {", ".join(f":{name}" for name in ENTITY_FIELDS)}, 'UPDATE', :old_memory, :new_memory,
   cast(:metadata as jsonb))
 """)  # noqa: S608  # only our own column names are put together
+ARCHIVE_MEMORIES_SQL = text(f"""
+with archived as (
+  update memories set archived_at = now()
+  where project_id = :project_id and id = any(:ids) and archived_at is null
+  returning id, {_ORIGIN}, kind
+), history as (
+  insert into memory_history (project_id, memory_id, {_ORIGIN}, kind, event)
+  select :project_id, id, {_ORIGIN}, kind, 'ARCHIVE' from archived
+)
+select id from archived
+""")  # noqa: S608  # only our own column names are put together
+RESTORE_MEMORIES_SQL = text(f"""
+with restored as (
+  update memories set archived_at = null, state = 'pending'
+  where project_id = :project_id and id = any(:ids) and archived_at is not null
+  returning id, {_ORIGIN}, kind
+), history as (
+  insert into memory_history (project_id, memory_id, {_ORIGIN}, kind, event)
+  select :project_id, id, {_ORIGIN}, kind, 'RESTORE' from restored
+)
+select id from restored
+""")  # noqa: S608  # only our own column names are put together
 # Locked in one order first: two requests that count the same memories at once would block each other otherwise.
 LOCK_MEMORIES_SQL = text("""
 select id from memories where project_id = :project_id and id = any(:ids) order by id for update
@@ -96,6 +118,14 @@ class LedgerRepository(Repository[Memory]):
         values = {"project_id": self.project_id, "ids": list(ids)}
         await self.tx.execute(INSERT_DELETE_HISTORY_SQL, values)
         await self.tx.execute(DELETE_MEMORIES_SQL, values)
+
+    async def archive_all(self, ids: Sequence[UUID]) -> list[UUID]:
+        """Return those that were not archived before. For use with memories that the transaction has locked."""
+        return list(await self.tx.scalars(ARCHIVE_MEMORIES_SQL, {"project_id": self.project_id, "ids": list(ids)}))
+
+    async def restore_all(self, ids: Sequence[UUID]) -> list[UUID]:
+        """Return those that were archived. They are pending, because the index has removed them."""
+        return list(await self.tx.scalars(RESTORE_MEMORIES_SQL, {"project_id": self.project_id, "ids": list(ids)}))
 
     async def lock(self, memory_id: UUID) -> Memory:
         row: Memory | None = await self.tx.scalar(self.rows.where(Memory.id == memory_id).with_for_update())

@@ -18,6 +18,7 @@ from app.adapters.vectors.qdrant_edge import QdrantEdgeIndex
 from app.core.errors import ConfigurationError
 from app.core.ports import IndexEntry, Purpose, SearchScope, Vector, VectorIndex
 from app.core.resources import Resources
+from app.memory.archive import archive_memory
 from app.memory.edit import Owner, change_memory
 from app.memory.forget import forget
 from app.memory.indexing import (
@@ -29,6 +30,7 @@ from app.memory.indexing import (
     remove_orphans,
     sweep,
 )
+from app.memory.indexing.inspect import IndexCondition, inspect_index
 from app.memory.namespace import Namespace
 from app.settings import Settings
 from app.wiring.models import open_index
@@ -297,3 +299,42 @@ async def test_start_with_another_embedder_names_the_remedy(repair_resources: Re
     async with AsyncExitStack() as stack:
         index = await open_index(mine, stack, repair_resources.database, OTHER, rebuilding=True)
         assert await index.built_with() == ("test:fake", 16)
+
+
+async def is_indexed(resources: Resources, memory_id: UUID, namespace: Namespace) -> bool:
+    index = await wait_until_indexed(resources, namespace)
+    return memory_id in await index.find_existing([memory_id])
+
+
+async def test_archived_memory_is_not_in_the_index_whatever_repairs_it(
+    repair_resources: Resources, namespace: Namespace
+) -> None:
+    resources, owner = repair_resources, Owner(namespace.project_id)
+    gone, live = await add_memories(resources, namespace, "I fly gliders", "I keep bees")
+    await archive_memory(resources, owner, gone)
+    assert not await is_indexed(resources, gone, namespace)
+    await change_memory(resources, owner, gone, {"content": "I flew gliders"})
+    assert not await is_indexed(resources, gone, namespace)
+    await mark_missing_pending(resources)
+    await sweep(resources, older_than_seconds=0)
+    assert not await is_indexed(resources, gone, namespace)
+    await put_vector(resources, namespace, "I fly gliders", gone)
+    await remove_orphans(resources)
+    assert not await is_indexed(resources, gone, namespace)
+    await rebuild_index(resources)
+    assert not await is_indexed(resources, gone, namespace)
+    assert await is_indexed(resources, live, namespace)
+    assert await execute_sql_as_system(resources, "select memory_id from vector_removals") == []
+    assert await inspect_index(resources) is IndexCondition.COMPLETE
+
+
+async def test_sweep_removes_what_was_archived_before_a_crash(
+    repair_resources: Resources, namespace: Namespace
+) -> None:
+    (memory_id,) = await add_memories(repair_resources, namespace, "I fly gliders")
+    await wait_until_indexed(repair_resources, namespace)
+    # The process ends after the commit, before it tells the index.
+    await execute_sql(repair_resources, namespace, "update memories set archived_at = now()")
+    assert await is_indexed(repair_resources, memory_id, namespace)
+    await sweep(repair_resources, older_than_seconds=0)
+    assert not await is_indexed(repair_resources, memory_id, namespace)

@@ -50,6 +50,17 @@ class PageRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """What a list contains besides current memories."""
+
+    expired: bool = False
+    archived: bool = False
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        return visible(show_expired=self.expired, show_archived=self.archived)
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryList:
     count: int
     """The number of matches on all pages."""
@@ -112,15 +123,16 @@ async def list_memories(resources: Resources, caller: Caller, request: ListMemor
     )
     if scope.namespaces == ():
         return MemoryList(0)
+    shown = Shown(request.show_expired, request.show_archived)
     if scope.namespaces is not None and scope.filter is None:
-        return await _list_namespaces(resources, caller, scope.namespaces, page, show_expired=request.show_expired)
-    return await _list_filtered(resources, caller, scope, page, show_expired=request.show_expired)
+        return await _list_namespaces(resources, caller, scope.namespaces, page, shown)
+    return await _list_filtered(resources, caller, scope, page, shown)
 
 
 async def _list_filtered(
-    resources: Resources, caller: Caller, scope: ResolvedScope, page: PageRequest, *, show_expired: bool
+    resources: Resources, caller: Caller, scope: ResolvedScope, page: PageRequest, shown: Shown
 ) -> MemoryList:
-    statement = page_statement([*visible(show_expired=show_expired), *scope.where()])
+    statement = page_statement([*shown.conditions(), *scope.where()])
     ids = (caller.project_id, caller.user_id, caller.account_id)
     async with filter_transaction(resources.database, scope.filter, *ids) as tx:
         row = (await tx.execute(statement, _page_parameters(caller, page))).one()
@@ -128,11 +140,11 @@ async def _list_filtered(
 
 
 async def _list_namespaces(
-    resources: Resources, caller: Caller, namespaces: Sequence[Namespace], page: PageRequest, *, show_expired: bool
+    resources: Resources, caller: Caller, namespaces: Sequence[Namespace], page: PageRequest, shown: Shown
 ) -> MemoryList:
     """All memories of the namespaces: the most common list, and a single round trip."""
     names = [str(namespace) for namespace in namespaces]
-    statement = namespaces_statement(single=len(names) == 1, show_expired=show_expired)
+    statement = namespaces_statement(shown, single=len(names) == 1)
     selected = {"namespace": names[0]} if len(names) == 1 else {"namespaces": names}
     parameters = {**_page_parameters(caller, page), **selected}
     ((total, memories),) = await resources.database.fetch_text(
@@ -146,13 +158,13 @@ def _page_parameters(caller: Caller, page: PageRequest) -> dict[str, object]:
 
 
 @cache
-def namespaces_statement(*, single: bool, show_expired: bool) -> Select[int, str]:
+def namespaces_statement(shown: Shown, *, single: bool) -> Select[int, str]:
     """In a single namespace Postgres reads the newest memories from an index; in several it has to sort them."""
     if single:
         namespace = Memory.namespace == bindparam("namespace", type_=Text)
     else:
         namespace = Memory.namespace == any_(bindparam("namespaces", type_=ARRAY(Text)))
-    return page_statement([namespace, *visible(show_expired=show_expired)])
+    return page_statement([namespace, *shown.conditions()])
 
 
 def page_statement(where: Sequence[ColumnElement[bool]]) -> Select[int, str]:

@@ -120,6 +120,7 @@ class ListMemories(FilteredRequest):
     start_date: str | None = Field(None, description="Created on this day or later.")
     end_date: str | None = Field(None, description="Created on this day or earlier.")
     keywords: str | None = Field(None, max_length=1000)
+    show_archived: bool = Field(False, description="Return archived memories too.")
     page: int | None = None
     page_size: int | None = None
 
@@ -243,7 +244,7 @@ class HistoryEntry(BaseModel):
     run_id: str | None
     session_id: str | None
     categories: list[str] | None
-    event: Literal["ADD", "UPDATE", "DELETE"]
+    event: Literal["ADD", "UPDATE", "DELETE", "ARCHIVE", "RESTORE"]
     metadata: dict[str, Any] | None
     created_at: dt.datetime
     updated_at: dt.datetime

@@ -62,6 +62,7 @@ class ListV1(ProjectReference):
     start_date: str | None = None
     end_date: str | None = None
     show_expired: bool = False
+    show_archived: bool = False
     page: str | None = None
     page_size: str | None = None
 

@@ -32,7 +32,16 @@ def to_list_request(request: ListV1) -> ListMemories:
     metadata = parse_object_text(request.metadata, "metadata") if request.metadata else None
     if metadata is not None and not isinstance(metadata, dict):
         raise BadRequest('`metadata` takes an object, such as {"topic": "food"}')
-    unchanged = ("org_id", "project_id", "profile_id", "keywords", "start_date", "end_date", "show_expired")
+    unchanged = (
+        "org_id",
+        "project_id",
+        "profile_id",
+        "keywords",
+        "start_date",
+        "end_date",
+        "show_expired",
+        "show_archived",
+    )
     values = {
         **{name: getattr(request, name) for name in unchanged},
         "filters": combined_filters(request),

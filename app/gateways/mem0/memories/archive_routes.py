@@ -1,0 +1,26 @@
+"""/v1/memories/{id}/archive and /restore: an addition to mem0's routes, so unknown parameters are refused."""
+
+from app.core.http.strict_requests import own_router
+from app.core.resources import ResourcesDep
+from app.gateways.mem0.memories.render import MemoryRead, render_memory
+from app.gateways.mem0.project_check import parse_memory_id
+from app.gateways.mem0.responses import FastJson
+from app.identity.caller import MemoryWriter
+from app.memory.archive import archive_memory, restore_memory
+from app.memory.edit import Owner
+
+router = own_router(tags=["Memories"])
+
+
+@router.post("/v1/memories/{memory_id}/archive", responses={200: {"model": MemoryRead}}, response_class=FastJson)
+async def archive_memory_by_id(memory_id: str, caller: MemoryWriter, resources: ResourcesDep) -> FastJson:
+    """Takes a memory out of search, recall and lists. It can still be read by its id, and restored."""
+    owner = Owner(caller.project_id, caller.user_id)
+    return FastJson(render_memory(await archive_memory(resources, owner, parse_memory_id(memory_id))))
+
+
+@router.post("/v1/memories/{memory_id}/restore", responses={200: {"model": MemoryRead}}, response_class=FastJson)
+async def restore_memory_by_id(memory_id: str, caller: MemoryWriter, resources: ResourcesDep) -> FastJson:
+    """Brings an archived memory back into search, recall and lists."""
+    owner = Owner(caller.project_id, caller.user_id)
+    return FastJson(render_memory(await restore_memory(resources, owner, parse_memory_id(memory_id))))

@@ -1,0 +1,52 @@
+"""Take a memory out of recall and back. It stays in the ledger, can be read by its id, and is not in the index."""
+
+import uuid
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.ports import IndexRemoval
+from app.core.resources import Resources
+from app.memory.edit import Owner
+from app.memory.indexing import upsert_for_row
+from app.memory.ledger import Memory, MemoryRepository, record_event
+from app.memory.namespace import Namespace
+from app.webhooks.announce import announce_memories
+from app.webhooks.models import EventType
+
+
+async def archive_memory(resources: Resources, owner: Owner, memory_id: UUID) -> Memory:
+    """Does nothing if the memory is archived already."""
+    async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
+        repository = MemoryRepository(tx, owner.project_id, owner.user_id)
+        memory = await repository.lock(memory_id)
+        archived = await repository.archive_all([memory_id])
+        await _announce(tx, memory, EventType.MEMORY_ARCHIVE, "ARCHIVE", archived)
+        await tx.refresh(memory)
+    await resources.index_queue.put([IndexRemoval(each, owner.project_id, memory.namespace) for each in archived])
+    return memory
+
+
+async def restore_memory(resources: Resources, owner: Owner, memory_id: UUID) -> Memory:
+    """Does nothing if the memory is not archived."""
+    async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
+        repository = MemoryRepository(tx, owner.project_id, owner.user_id)
+        memory = await repository.lock(memory_id)
+        restored = await repository.restore_all([memory_id])
+        await _announce(tx, memory, EventType.MEMORY_RESTORE, "RESTORE", restored)
+        await tx.refresh(memory)
+    if restored:
+        await resources.index_queue.put([upsert_for_row(memory)])
+    return memory
+
+
+async def _announce(
+    tx: AsyncSession, memory: Memory, event_type: EventType, event: str, changed: Sequence[UUID]
+) -> None:
+    if not changed:
+        return
+    namespace = Namespace(memory.project_id, memory.user_id, memory.profile_id)
+    results = [{"id": str(each), "event": event} for each in changed]
+    await record_event(tx, namespace, uuid.uuid4(), event, done=True, results=results)
+    await announce_memories(tx, event_type, changed)
