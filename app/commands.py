@@ -11,6 +11,7 @@ from rich.progress import Progress
 from app.api_keys.issue import issue_key
 from app.backup import back_up as back_up
 from app.backup import restore as restore
+from app.core.database.actor import OPERATOR, current_actor
 from app.core.errors import ConfigurationError
 from app.identity.local.storage.sign_in_history import unlock_account as unlock
 from app.memory.retry_event import retry_failed_events
@@ -48,6 +49,7 @@ async def import_file(settings: Settings, file: Path, project: UUID | None, user
 
 
 async def create_key(settings: Settings, name: str, project: UUID | None) -> None:
+    current_actor.set(OPERATOR)
     async with open_store(settings) as database:
         typer.echo(await issue_key(database, pepper_of(settings), name=name, project_id=project))
 

@@ -5,6 +5,9 @@ from functools import partial
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+from app.admin.audit_routes import router as audit_log
+from app.admin.health_routes import router as admin_health
+from app.admin.usage_routes import router as daily_usage
 from app.api_keys.routes import router as api_keys
 from app.chat.routes import router as chat
 from app.chat.usage.routes import router as usage
@@ -46,6 +49,9 @@ ROUTERS = (
     profiles,
     usage,
     holds,
+    audit_log,
+    daily_usage,
+    admin_health,
     profile_memories,
     memory_archive,
     memory_batches,

@@ -114,6 +114,12 @@ def _long_enough(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def _model_prices(values: list[str]) -> list[str]:
+    if not all(re.fullmatch(r"[^=\s]+=\d+(\.\d+)?/\d+(\.\d+)?", value) for value in values):
+        raise ValueError("write model=prompt/answer for each model, such as gpt-5-mini=0.25/2, separated by commas")
+    return values
+
+
 def _has_host(address: str, *schemes: str) -> bool:
     try:
         parts = urlsplit(address)
@@ -134,6 +140,7 @@ Proxies = Annotated[CommaSeparated, AfterValidator(_proxies)]
 MailServer = Annotated[str | None, AfterValidator(_mail_server)]
 MetricsAddress = Annotated[str | None, AfterValidator(_host_and_port)]
 Issuers = Annotated[CommaSeparated, AfterValidator(_issuers)]
+ModelPrices = Annotated[CommaSeparated, AfterValidator(_model_prices)]
 Origins = Annotated[CommaSeparated, AfterValidator(_origins)]
 
 
@@ -251,6 +258,10 @@ class Settings(BaseSettings):
     )
     llm_tokens_per_month: int | None = Field(
         None, ge=1, description="Tokens of the whole server per month; no limit if empty"
+    )
+    llm_prices: ModelPrices = Field(
+        [],
+        description="Prices of a million tokens of prompt and answer: model=0.25/2, comma-separated",
     )
     embedder: str = Field("onnx", description="onnx (included), openai, or another of mem0's embedder providers")
     embedder_model: str | None = Field(None, description="Embedding model at that provider")

@@ -9,6 +9,7 @@ import procrastinate.worker
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+import app.admin.jobs
 import app.chat.summary.jobs
 import app.gateways.mem0.jobs
 import app.memory.categories.jobs
@@ -27,6 +28,7 @@ from app.memory.indexing import IndexWatch, sweep
 
 log = structlog.get_logger()
 JOB_MODULES = (
+    app.admin.jobs,
     app.chat.summary.jobs,
     app.gateways.mem0.jobs,
     app.memory.categories.jobs,

@@ -141,6 +141,11 @@ API_KEYS = {
     ("DELETE", "/v1/api-keys/{key_id}"): scoped(Scope.KEYS_WRITE, spends=True),
     ("POST", "/v1/api-keys/{key_id}/rotate"): scoped(Scope.KEYS_WRITE),
 }
+ADMINISTRATION = {
+    ("GET", "/v1/admin/health"): scoped(Scope.PROJECTS_READ),
+    ("GET", "/v1/admin/usage"): scoped(Scope.ADMIN),
+    ("GET", "/v1/admin/audit"): scoped(Scope.ADMIN),
+}
 PROFILES = {
     ("GET", "/v1/profiles"): scoped(Scope.PROFILES_READ, query="?user_id={user_id}"),
     ("POST", "/v1/profiles"): scoped(Scope.PROFILES_WRITE, body={**NAMED, "user_id": "{user_id}"}),
@@ -294,6 +299,7 @@ TABLE: Mapping[tuple[str, str], Rule] = {
     **ACCOUNTS,
     **PROJECTS,
     **API_KEYS,
+    **ADMINISTRATION,
     **PROFILES,
     **SESSIONS,
     **CHAT,

@@ -16,6 +16,7 @@ LAYERS = [
     "identity",
     "projects",
     "api_keys",
+    "admin",
     "profiles",
     "sessions",
     "webhooks",

@@ -22,9 +22,17 @@ EVERY_ROOM = main.ROUTERS
 TABLES = sorted(Corner(uuid.uuid4(), "anna").rows())
 # Tables that a project's own transaction may use. The others belong to the system.
 OWN_TABLES = [table for table in TABLES if table not in ("invitations", "project_members", "vector_removals")]
-OF_NO_USER = ("api_keys", "token_usage", "memory_vectors", "webhooks", "webhook_deliveries", "legal_holds")
+OF_NO_USER = (
+    "usage_by_day",
+    "api_keys",
+    "token_usage",
+    "memory_vectors",
+    "webhooks",
+    "webhook_deliveries",
+    "legal_holds",
+)
 OF_ONE_USER = [table for table in OWN_TABLES if table not in OF_NO_USER]
-NEVER_DELETED = ("token_usage",)
+NEVER_DELETED = ("token_usage", "usage_by_day")
 REFERENCES = [
     ("sessions", "profile_id"),
     ("messages", "session_id"),

@@ -1,6 +1,9 @@
 """The settings that features may read: plain values without secrets, built by `wiring`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from app.core.ports import Usage
 
 TENANT_BYTES = 32 << 20
 """The share of one tenant of short-term memory."""
@@ -25,6 +28,10 @@ class Config:
     """The models that a request may name. None means any."""
     account_token_budget: int | None = None
     server_token_budget: int | None = None
+    model_prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """By model, the price of a million tokens of the prompt and of the answer."""
+    model: str = ""
+    """The model that answers if a request names none."""
     recalled_memories: int = 8
     recall_threshold: float = 0.1
     has_model: bool = False
@@ -42,3 +49,8 @@ class Config:
     """Whether webhook receivers may be in the server's own network."""
     webhook_retry_seconds: float = 30
     """The delay after the first failed delivery; it grows with each further failure."""
+
+    def cost_of(self, usage: Usage, model: str | None = None) -> float:
+        """0 for a model without a price."""
+        prompt_price, completion_price = self.model_prices.get(model or self.model, (0.0, 0.0))
+        return (usage.prompt_tokens * prompt_price + usage.completion_tokens * completion_price) / 1_000_000

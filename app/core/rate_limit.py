@@ -19,6 +19,7 @@ from slowapi import Limiter
 from app.core.errors import ConfigurationError, TooManyRequests
 from app.core.network_addresses import network_of
 from app.core.observability.metrics import THROTTLED
+from app.core.observability.usage_counts import UsageOf
 from app.core.ports import CountedWindow, Counters
 
 MAX_REFUSALS = 10_000
@@ -73,11 +74,14 @@ class RequestSource:
     organization: str
     account: str
     """The account that is signed in or created the API key. For a key of the operator, the organization."""
+    usage: UsageOf | None = None
+    """Where refused requests are counted. None for an account that acts in no project."""
 
 
 class LimitExceeded(TooManyRequests):
-    def __init__(self, limit: RateLimit) -> None:
+    def __init__(self, limit: RateLimit, source: RequestSource | None = None) -> None:
         self.limit = limit
+        self.source = source
         allowance = allowance_after(limit, limit.amount)
         super().__init__(
             f"Rate limit of {limit.amount} requests exceeded. Retry after {allowance.reset_seconds} seconds.",
@@ -92,23 +96,23 @@ class Refusals:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._refused: dict[int, tuple[float, RateLimit]] = {}
+        self._refused: dict[int, tuple[float, RateLimit, RequestSource]] = {}
 
-    def remember(self, credential: int, limit: RateLimit) -> None:
+    def remember(self, credential: int, limit: RateLimit, source: RequestSource) -> None:
         if len(self._refused) >= MAX_REFUSALS:
             self._refused.clear()
         now = self._clock()
-        self._refused[credential] = (now + min(REFUSAL_SECONDS, limit.seconds - now % limit.seconds), limit)
+        self._refused[credential] = (now + min(REFUSAL_SECONDS, limit.seconds - now % limit.seconds), limit, source)
 
     async def check(self, credential: int) -> None:
-        ends_at, limit = self._refused.get(credential, (0.0, None))
-        if limit is None:
+        if credential not in self._refused:
             return
+        ends_at, limit, source = self._refused[credential]
         if ends_at <= self._clock():
             self._refused.pop(credential)
             return
         await asyncio.sleep(REFUSAL_DELAY_SECONDS)
-        raise LimitExceeded(limit)
+        raise LimitExceeded(limit, source)
 
 
 INVITATIONS = RateLimit("invitations", 50, 86_400)
@@ -144,7 +148,8 @@ class RateLimits:
         try:
             return await self._admit_request(source)
         except LimitExceeded as error:
-            self._refusals.remember(credential, error.limit)
+            self._refusals.remember(credential, error.limit, source)
+            error.source = source
             raise
 
     async def _admit_request(self, source: RequestSource) -> Allowance:

@@ -14,6 +14,7 @@ from app.core.config import Config
 from app.core.database.database import Database
 from app.core.database.disk_space import DiskSpace
 from app.core.observability.active_users import ActiveUsers
+from app.core.observability.usage_counts import UsageCounts
 from app.core.ports import (
     Embedder,
     Extractor,
@@ -76,6 +77,8 @@ class Resources:
     window_key: bytes = field(repr=False, default_factory=Fernet.generate_key)
     """Encrypts the short-term memory of incognito sessions. It never leaves the process and ends with it."""
     active_users: ActiveUsers = field(default_factory=ActiveUsers)
+    usage: UsageCounts = field(default_factory=UsageCounts)
+    """Requests and memories that are not in the database yet."""
     background: Background = field(default_factory=Background)
     running_turns: set[UUID] = field(default_factory=set)
     """The chat turns that this process is answering, each of which renews the lease on its session."""

@@ -10,10 +10,12 @@ from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
+from app.core.database.actor import account_actor, current_actor, key_actor
 from app.core.errors import BadRequest, Forbidden, Unauthorized, Unprocessable
 from app.core.http.openapi_errors import KEY_HEADER, PROJECT_HEADER
+from app.core.observability.usage_counts import UsageOf
 from app.core.ports import KeyGrant, TokenClaims
-from app.core.rate_limit import RequestSource, client_address
+from app.core.rate_limit import LimitExceeded, RequestSource, client_address
 from app.core.resources import Resources
 from app.identity.scopes import EVERYTHING, SCOPES_OF_ROLE, Scope
 
@@ -63,11 +65,20 @@ class Caller:
         return str(self.account_id or self.key_id)
 
     @property
+    def actor(self) -> str | None:
+        """What the audit log and the usage record."""
+        return key_actor(self.key_id) if self.key_id else account_actor(self.account_id) if self.account_id else None
+
+    @property
+    def usage(self) -> UsageOf:
+        return UsageOf(self.project_id, self.key_id)
+
+    @property
     def source(self) -> RequestSource:
         """Whom rate limits count the request for."""
         organization = str(self.organization_id)
         account = str(self.creator) if self.creator else organization
-        return RequestSource(self.name, str(self.project_id), organization, account)
+        return RequestSource(self.name, str(self.project_id), organization, account, self.usage)
 
     def act_for(self, user_id: str | None) -> str:
         """The user that a request is about: the one it names, or the signed-in account."""
@@ -107,11 +118,17 @@ async def identify(request: Request) -> Caller:
         fingerprint = hash((credential, project))
         await resources.limits.check_refused(fingerprint)
         caller = await _resolve(resources, credential, project)
+        request.state.allowance = await resources.limits.admit_request(caller.source, fingerprint)
     except Unauthorized:
         await resources.limits.admit_unauthenticated(client_address(request))
         raise
-    request.state.allowance = await resources.limits.admit_request(caller.source, fingerprint)
+    except LimitExceeded as error:
+        if error.source and error.source.usage:
+            resources.usage.throttled[error.source.usage] += 1
+        raise
+    resources.usage.requests[caller.usage] += 1
     request.state.caller = caller
+    current_actor.set(caller.actor)
     resources.active_users.record(caller.name)
     return caller
 
@@ -149,6 +166,7 @@ def _limit_of_creator(grant: KeyGrant) -> frozenset[Scope]:
 
 async def _resolve_account(resources: Resources, token: str, requested: UUID | None) -> Caller:
     claims = await resources.tokens.verify(token)
+    current_actor.set(account_actor(claims.subject))
     found = await _find_membership(resources, claims, requested)
     if found is None and requested is None:
         await resources.provision_account(claims.subject, claims.email)
@@ -191,6 +209,7 @@ async def identify_account(request: Request) -> TokenClaims:
     source = RequestSource(caller=account, project=account, organization=account, account=account)
     request.state.allowance = await resources.limits.admit_request(source, fingerprint)
     request.state.account = claims
+    current_actor.set(account_actor(claims.subject))
     return claims
 
 

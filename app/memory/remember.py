@@ -17,8 +17,10 @@ from app.memory.ledger import (
     CallInstructions,
     EventRequest,
     NewMemory,
+    Outcome,
     RememberResult,
     add_statements,
+    count_added,
     event_statement,
     read_outcome,
 )
@@ -46,6 +48,7 @@ async def remember(
     steps = add_statements(namespace, new, event_id, deduplicate=deduplicate, request=request)
     rows = await resources.database.pipeline(namespace.project_id, namespace.user_id, *steps)
     outcomes = [read_outcome(row) for row in rows]
+    count_added(resources, namespace.project_id, sum(each.outcome is Outcome.ADDED for each, _ in outcomes))
     await resources.index_queue.put(upserts_for_added(namespace, new, outcomes))
     return RememberResult(event_id, [remembered for remembered, _ in outcomes])
 

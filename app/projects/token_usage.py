@@ -14,11 +14,19 @@ from app.core.ports import ChatMessage, ModelOptions, Token, Usage
 from app.core.resources import Resources
 
 ADD_TOKEN_USAGE_SQL = text("""
-insert into token_usage (project_id, month, prompt_tokens, completion_tokens, turns)
-values (:project_id, date_trunc('month', now())::date, :prompt, :completion, :turns)
-on conflict (project_id, month) do update set prompt_tokens = token_usage.prompt_tokens + excluded.prompt_tokens,
-  completion_tokens = token_usage.completion_tokens + excluded.completion_tokens,
-  turns = token_usage.turns + excluded.turns
+with month as (
+  insert into token_usage (project_id, month, prompt_tokens, completion_tokens, turns)
+  values (:project_id, date_trunc('month', now())::date, :prompt, :completion, :turns)
+  on conflict (project_id, month) do update set prompt_tokens = token_usage.prompt_tokens + excluded.prompt_tokens,
+    completion_tokens = token_usage.completion_tokens + excluded.completion_tokens,
+    turns = token_usage.turns + excluded.turns
+)
+insert into usage_by_day (project_id, day, key_id, prompt_tokens, completion_tokens, cost)
+values (:project_id, (now() at time zone 'UTC')::date, private.acting_key(), :prompt, :completion, :cost)
+on conflict (project_id, day, key_id) do update set
+  prompt_tokens = usage_by_day.prompt_tokens + excluded.prompt_tokens,
+  completion_tokens = usage_by_day.completion_tokens + excluded.completion_tokens,
+  cost = usage_by_day.cost + excluded.cost
 """)
 SELECT_TOKENS_USED_SQL = text("""
 select case when cast(:limits_account as boolean) then private.account_tokens() end as account_used,
@@ -70,8 +78,16 @@ async def find_exceeded_budget(resources: Resources, project_id: UUID) -> TooMan
     return TokensUsed(row.account_used, row.server_used, row.seconds_left).exceeded(resources.config)
 
 
-def usage_statement(project_id: UUID, usage: Usage, *, turns: int = 0) -> TextStatement:
-    values = {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens, "turns": turns}
+def usage_statement(
+    config: Config, project_id: UUID, usage: Usage, *, model: str | None = None, turns: int = 0
+) -> TextStatement:
+    """Counts the tokens for the month of the project, and for the day of the key that sent the request."""
+    values = {
+        "prompt": usage.prompt_tokens,
+        "completion": usage.completion_tokens,
+        "cost": config.cost_of(usage, model),
+        "turns": turns,
+    }
     return ADD_TOKEN_USAGE_SQL, {"project_id": project_id, **values}
 
 
@@ -86,5 +102,7 @@ async def ask_model(
         if isinstance(piece, Token):
             tokens.append(piece.text)
         elif piece != Usage():
-            await resources.database.pipeline(project_id, None, usage_statement(project_id, piece))
+            await resources.database.pipeline(
+                project_id, None, usage_statement(resources.config, project_id, piece, model=options.model)
+            )
     return "".join(tokens)

@@ -22,6 +22,7 @@ TAGS = [
     {"name": "Organizations", "description": "Groups of projects, and their members."},
     {"name": "Invitations", "description": "Invite people to a project or an organization; accept or decline."},
     {"name": "API keys", "description": "Credentials of applications."},
+    {"name": "Administration", "description": "Health, usage and the audit log of a project."},
     {"name": "Organizations for mem0 clients", "description": "Organizations and members in mem0's format."},
     {"name": "Projects for mem0 clients", "description": "Projects, settings and members in mem0's format."},
     {"name": "Older memory routes", "description": "Versions 1 and 2 of mem0's API, for older clients."},

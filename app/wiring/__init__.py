@@ -8,11 +8,13 @@ from app.adapters.in_process import InProcessCounters, InProcessShortTerm
 from app.adapters.redis import RedisCounters, RedisShortTerm, connect_redis
 from app.adapters.redis_fallback import CountersWithFallback, RedisBreaker, ShortTermWithFallback
 from app.adapters.webhook_client import HttpWebhookClient
+from app.admin.usage_writer import UsageWriter
 from app.api_keys.lookup import StoredKeys
 from app.core.background_tasks import SupervisedTask
 from app.core.config import Config
 from app.core.database.database import Database
 from app.core.database.disk_space import DiskSpace
+from app.core.observability.usage_counts import UsageCounts
 from app.core.ports import Counters, ShortTerm
 from app.core.rate_limit import RateLimits, read_limit
 from app.core.resources import IndexRepair, Resources
@@ -65,8 +67,8 @@ async def open_resources(
         local = open_local_identity(settings, stack, database, short_term, secret)
         identity_app = create_identity_app(local) if local else None
         http = await stack.enter_async_context(identity_http(identity_app))
-        keys = start_keys(stack, database, secret)
-        supervised_tasks += [index_queue.worker, keys.writer]
+        keys, usage = start_keys(stack, database, secret), UsageCounts()
+        supervised_tasks += [index_queue.worker, keys.writer, start_usage_writer(stack, database, usage)]
         yield Resources(
             config=build_config(settings),
             database=database,
@@ -89,6 +91,7 @@ async def open_resources(
             extractor=extractor,
             llm=llm,
             disk_space=disk_space,
+            usage=usage,
             background=await open_background(stack),
             supervised_tasks=supervised_tasks,
             checks={
@@ -117,6 +120,13 @@ async def open_store(settings: Settings) -> AsyncIterator[Database]:
     """Open only the database, migrated, for commands that need nothing else."""
     async with AsyncExitStack() as stack:
         yield await open_database(settings, stack, alone=False)
+
+
+def start_usage_writer(stack: AsyncExitStack, database: Database, counts: UsageCounts) -> SupervisedTask:
+    writer = UsageWriter(database, counts)
+    writer.start()
+    stack.push_async_callback(writer.close)
+    return writer.task
 
 
 def watch_disk(settings: Settings) -> DiskSpace:
@@ -157,6 +167,12 @@ def rate_limits(settings: Settings, counters: Counters) -> RateLimits:
     )
 
 
+def read_price(text: str) -> tuple[str, tuple[float, float]]:
+    model, _, prices = text.partition("=")
+    prompt, _, answer = prices.partition("/")
+    return model, (float(prompt), float(answer))
+
+
 def build_config(settings: Settings) -> Config:
     models = [settings.llm_model, *settings.llm_allowed_models]
     return Config(
@@ -172,6 +188,8 @@ def build_config(settings: Settings) -> Config:
         allowed_models=None if "*" in models else frozenset(models),
         account_token_budget=settings.llm_account_tokens_per_month,
         server_token_budget=settings.llm_tokens_per_month,
+        model=settings.llm_model,
+        model_prices=dict(read_price(each) for each in settings.llm_prices),
         recalled_memories=settings.recalled_memories,
         recall_threshold=settings.recall_threshold,
         has_model=has_model(settings),

@@ -190,9 +190,9 @@ async def test_refused_credential_is_neither_looked_up_nor_counted_again(
 
 async def test_refused_credential_is_admitted_in_the_next_window() -> None:
     now = 1000.0
-    refusals = Refusals(clock=lambda: now)
-    refusals.remember(1, RateLimit("user", 5, 30))
-    refusals.remember(2, RateLimit("user", 5, 86_400))
+    refusals, source = Refusals(clock=lambda: now), RequestSource("caller", "project", "organization", "account")
+    refusals.remember(1, RateLimit("user", 5, 30), source)
+    refusals.remember(2, RateLimit("user", 5, 86_400), source)
     await refusals.check(3)
     for each in (1, 2):
         with pytest.raises(LimitExceeded):

@@ -167,7 +167,7 @@ def record_statements(resources: Resources, exchange: Exchange) -> Iterator[Stat
         yield from access_count_statements(project_id, [memory.id for memory in progress.recalled])
     if turn.idempotency_key is not None:
         yield _insert_answered_turn(exchange)
-    yield usage_statement(project_id, progress.usage, turns=1)
+    yield usage_statement(resources.config, project_id, progress.usage, model=turn.options.model, turns=1)
     yield SELECT_MESSAGE_POSITIONS_SQL, {"project_id": project_id, "ids": [exchange.question.id, exchange.answer.id]}
 
 

@@ -21,6 +21,7 @@ from app.core.errors import AppError
 from app.core.observability.metrics import RECALLS_FAILED
 from app.core.ports import ChatMessage, Token, Usage
 from app.core.resources import Resources
+from app.memory.ledger import count_added
 from app.memory.recall import Question, load_visible, recall
 from app.projects.token_usage import usage_statement
 from app.sessions.models import Message, Session
@@ -166,6 +167,7 @@ class ChatTurn:
             exchange = build_exchange(resources, turn, self.progress, paused=paused)
             rows = await resources.database.pipeline_in(tx, *record_statements(resources, exchange))
         await resources.index_queue.put(exchange.changes, from_chat=True)
+        count_added(resources, turn.namespace.project_id, len(exchange.changes))
         window = extended_window(turn, exchange.window({row.id: row.position for row in rows}))
         await window_store(resources, turn.namespace.project_id).save(turn.session_id, window, active=True)
         return Recorded(exchange.question.id, exchange.answer.id, exchange.event_id)
@@ -231,7 +233,9 @@ class ChatTurn:
     async def _end(self, tx: AsyncSession) -> None:
         turn, project_id = self.prepared, self.prepared.namespace.project_id
         await SessionRepository(tx, project_id).end_turn(turn.session_id, turn.id)
-        await tx.execute(*usage_statement(project_id, self.progress.usage, turns=1))
+        await tx.execute(
+            *usage_statement(self.resources.config, project_id, self.progress.usage, model=turn.options.model, turns=1)
+        )
 
 
 async def repeat_answer(resources: Resources, turn: Answered) -> AsyncGenerator[TurnEvent, None]:

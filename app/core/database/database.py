@@ -22,6 +22,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import DateTime
 from sqlalchemy.util import greenlet_spawn
 
+from app.core.database.actor import current_actor
 from app.core.database.fair_slots import FairSlots, SlotsBusyError
 from app.core.database.pipeline import BoundStatement, PipelineConnection
 
@@ -241,7 +242,9 @@ def project_scope(
 
 
 def _scope_statement(scope: TransactionScope) -> Statement:
-    return SET_SCOPE_SQL, {"role": scope.role, "claims": json.dumps(scope.claims), "timeout": scope.timeout}
+    actor = current_actor.get()
+    claims = {**scope.claims, "actor": actor} if actor else scope.claims
+    return SET_SCOPE_SQL, {"role": scope.role, "claims": json.dumps(claims), "timeout": scope.timeout}
 
 
 def _driver_of(pooled: PoolProxiedConnection) -> Driver:

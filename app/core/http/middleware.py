@@ -11,6 +11,7 @@ from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.core.database.actor import current_actor
 from app.core.http.body_limits import ChooseLimit, limit_body
 from app.core.http.error_responses import error_response, render_unexpected
 from app.core.observability.logging import request_id
@@ -57,13 +58,14 @@ class RequestMiddleware:
             return
         collapse_slashes(scope)
         request = RequestScope(scope, send, is_https=self._has_https_url or scope["scheme"] == "https")
-        token = request_id.set(request.id)
+        token, actor = request_id.set(request.id), current_actor.set(None)
         IN_FLIGHT.inc()
         try:
             await self._answer(request, scope, receive)
         finally:
             IN_FLIGHT.dec()
             request_id.reset(token)
+            current_actor.reset(actor)
             request.report()
 
     async def _answer(self, request: "RequestScope", scope: Scope, receive: Receive) -> None:

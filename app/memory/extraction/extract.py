@@ -13,7 +13,7 @@ from app.memory.extraction.instructions import resolve_instructions
 from app.memory.extraction.interim import read_messages, replace_interim, store_waiting_words
 from app.memory.extraction.known import KnownMemories
 from app.memory.indexing import upserts_for_added
-from app.memory.ledger.add import Remembered, event_result
+from app.memory.ledger.add import Remembered, count_added, event_result
 from app.memory.ledger.memory import Kind, NewMemory
 from app.memory.ledger.repository import MemoryRepository
 from app.memory.ledger.run_event import (
@@ -148,9 +148,11 @@ async def _finish(resources: Resources, findings: Sequence[Findings], extraction
         results = {each.event.id: _results(each, outcomes) for each in findings}
         statements: list[Statement] = [*finish_statements(namespace, results, extraction.note)]
         if extraction.usage != Usage():
-            statements.append(usage_statement(namespace.project_id, extraction.usage))
+            statements.append(usage_statement(resources.config, namespace.project_id, extraction.usage))
         await resources.database.pipeline_in(tx, *statements)
-    return [*removals, *upserts_for_added(namespace, new, added)]
+    upserts = upserts_for_added(namespace, new, added)
+    count_added(resources, namespace.project_id, len(upserts))
+    return [*removals, *upserts]
 
 
 def _results(findings: Findings, outcomes: Mapping[UUID, Remembered]) -> list[dict[str, object]]:

@@ -1,6 +1,14 @@
 """The ledger: memories, their history, and the events that changed them."""
 
-from app.memory.ledger.add import Outcome, Remembered, RememberResult, add_each_statement, add_statements, read_outcome
+from app.memory.ledger.add import (
+    Outcome,
+    Remembered,
+    RememberResult,
+    add_each_statement,
+    add_statements,
+    count_added,
+    read_outcome,
+)
 from app.memory.ledger.event_retention import delete_old_events
 from app.memory.ledger.events import (
     CallInstructions,
@@ -53,6 +61,7 @@ __all__ = [
     "add_each_statement",
     "add_statements",
     "content_hash",
+    "count_added",
     "delete_old_events",
     "event_statement",
     "is_memory",

@@ -12,8 +12,11 @@ from uuid import UUID
 
 from sqlalchemy import Row, RowMapping, text
 
+from app.core.database.actor import acting_key
 from app.core.database.database import Statement, TextStatement
 from app.core.errors import BadRequest
+from app.core.observability.usage_counts import UsageOf
+from app.core.resources import Resources
 from app.core.storable_text import is_blank
 from app.memory.ledger.events import EventRequest
 from app.memory.ledger.memory import FIELDS, WRITTEN_FIELDS, NewMemory, content_hash
@@ -167,6 +170,11 @@ def read_outcome(row: Row[Any] | RowMapping) -> tuple[Remembered, dt.datetime | 
     """With the version of a new row that is to be indexed; a duplicate has none."""
     outcome = Outcome.ADDED if row.added else Outcome.DUPLICATE
     return Remembered(id=row.id, outcome=outcome, content=row.content), row.updated_at
+
+
+def count_added(resources: Resources, project_id: UUID, added: int) -> None:
+    """For the usage of the key that sent the request."""
+    resources.usage.memories[UsageOf(project_id, acting_key())] += added
 
 
 def event_result(remembered: Remembered) -> dict[str, object]:
