@@ -3,10 +3,11 @@
 import asyncio
 import json
 import os
+import subprocess
 import sys
 import uuid
-from asyncio.subprocess import DEVNULL, PIPE
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,20 +34,35 @@ class Said:
 
 
 @dataclass(frozen=True)
+class Launcher:
+    """The process that runs the commands, one at a time."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+
+    def run(self, words: tuple[str, ...], environment: dict[str, str]) -> Said:
+        assert self.process.stdin
+        assert self.process.stdout
+        out, err = self.folder / "out", self.folder / "err"
+        request = {"words": words, "environment": environment, "out": str(out), "err": str(err)}
+        print(json.dumps(request), file=self.process.stdin, flush=True)
+        code = int(self.process.stdout.readline())
+        return Said(code, out.read_text(), err.read_text())
+
+
+@dataclass(frozen=True)
 class Mem0Cli:
     """The command with its own home folder, so that it touches no real settings."""
 
     home: Path
     url: str
     key: str
+    launcher: Launcher
 
     async def __call__(self, *words: str, **environment: str) -> Said:
         own = {"HOME": str(self.home), "COLUMNS": "200", "MEM0_TELEMETRY": "false"}
         own |= {"MEM0_BASE_URL": self.url, "MEM0_API_KEY": self.key, "PATH": os.environ["PATH"], **environment}
-        command = (sys.executable, "-m", "mem0_cli", *words)
-        process = await asyncio.create_subprocess_exec(*command, env=own, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
-        out, err = await process.communicate()
-        return Said(process.returncode or 0, out.decode(), err.decode())
+        return await asyncio.to_thread(self.launcher.run, words, own)
 
     async def done(self, *words: str) -> Any:
         """The results inside the envelope of the option --json."""
@@ -75,9 +91,16 @@ class Mem0Cli:
         raise AssertionError("the event never ended")
 
 
+@pytest.fixture(scope="module")
+def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
+    command = [sys.executable, str(Path(__file__).parent / "mem0_cli_launcher.py")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield Launcher(process, tmp_path_factory.mktemp("launcher"))
+
+
 @pytest_asyncio.fixture
-async def mem0_cli(server_url: str, make_key: MakeKey, tmp_path: Path) -> Mem0Cli:
-    return Mem0Cli(tmp_path, server_url, (await make_key()).key)
+async def mem0_cli(server_url: str, make_key: MakeKey, tmp_path: Path, launcher: Launcher) -> Mem0Cli:
+    return Mem0Cli(tmp_path, server_url, (await make_key()).key, launcher)
 
 
 # ---------------------------------------------------------------- connection
@@ -99,7 +122,7 @@ async def test_init_writes_a_sufficient_configuration(mem0_cli: Mem0Cli) -> None
 
 async def test_cli_accepts_an_access_token_as_its_key(mem0_cli: Mem0Cli, sign_up: SignUp) -> None:
     ana = await sign_up()
-    hers = Mem0Cli(mem0_cli.home, mem0_cli.url, ana.tokens["access_token"])
+    hers = replace(mem0_cli, key=ana.tokens["access_token"])
     said = await hers("add", "I like tea", "--no-infer")
     assert said.code == 0, said
     assert [row["memory"] for row in await hers.done("list")] == ["I like tea"]
@@ -265,7 +288,7 @@ async def test_deleting_an_entity_deletes_its_memories(mem0_cli: Mem0Cli, comman
 
 
 async def test_wrong_key_is_reported(mem0_cli: Mem0Cli) -> None:
-    stranger = Mem0Cli(mem0_cli.home, mem0_cli.url, "m0-nonsense")
+    stranger = replace(mem0_cli, key="m0-nonsense")
     assert "Invalid or expired API key" in await stranger.refused("list", *HERS)
     assert "Invalid or expired API key" in await stranger.refused("status")
 
@@ -295,7 +318,7 @@ async def test_errors_reach_the_client_as_our_sentences(mem0_cli: Mem0Cli) -> No
 
 
 async def test_key_without_scope_cannot_write(mem0_cli: Mem0Cli, make_key: MakeKey) -> None:
-    reader = Mem0Cli(mem0_cli.home, mem0_cli.url, (await make_key("memories:read")).key)
+    reader = replace(mem0_cli, key=(await make_key("memories:read")).key)
     assert await reader.list_texts() == []
     assert "403" in await reader.refused("delete", str(uuid.uuid4()))
 
@@ -303,7 +326,7 @@ async def test_key_without_scope_cannot_write(mem0_cli: Mem0Cli, make_key: MakeK
 @pytest.mark.long
 async def test_rate_limit_is_reported(mem0_cli: Mem0Cli, resources: Resources) -> None:
     async with serve_on_loopback(with_request_limit(resources, requests=2)) as url:
-        hurried = Mem0Cli(mem0_cli.home, url, mem0_cli.key)
+        hurried = replace(mem0_cli, url=url)
         assert await hurried.list_texts() == []
         assert "429" in await hurried.refused("list", *HERS)
 

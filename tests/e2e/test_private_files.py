@@ -17,6 +17,8 @@ import pytest
 from app.private_files import keep_files_private
 from tests.e2e.server import ROOT, environment, serving
 
+PAUSE_SECONDS = 0.01
+
 
 @pytest.fixture(autouse=True)
 def usual_umask() -> Iterator[None]:
@@ -46,12 +48,12 @@ def walk(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def watching(look: Callable[[], set[str]]) -> Iterator[set[str]]:
-    """Look again and again until the end, and collect what was found."""
+    """Look again and again until the end, and collect what was found. The pauses leave the processor to the server."""
     found: set[str] = set()
     over = threading.Event()
 
     def watch() -> None:
-        while not over.is_set():
+        while not over.wait(PAUSE_SECONDS):
             found.update(look())
 
     watcher = threading.Thread(target=watch)
