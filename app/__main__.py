@@ -184,6 +184,12 @@ def unlock_account(
     run(commands.unlock_account(prepare(data_dir=data_dir), email))
 
 
+@accounts.command("check-move")
+def check_move(data_dir: DataDir = None) -> None:
+    """After a move to Supabase: check that accounts have their passwords, and that old access tokens are accepted."""
+    run(commands.check_move(prepare(data_dir=data_dir)))
+
+
 @accounts.command("deleted")
 def list_deleted_accounts(data_dir: DataDir = None) -> None:
     """List accounts that were deleted at the identity provider, and organizations that have no owner any more."""

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
+import httpx
 import typer
 from rich.progress import Progress
 
@@ -13,6 +14,8 @@ from app.backup import back_up as back_up
 from app.backup import restore as restore
 from app.core.database.actor import OPERATOR, current_actor
 from app.core.errors import ConfigurationError
+from app.identity.check_move import check_accounts, check_former_issuer, check_imported_key
+from app.identity.local.security.keys import read_key_ids
 from app.identity.local.storage.sign_in_history import unlock_account as unlock
 from app.memory.retry_event import retry_failed_events
 from app.portability.export import choose_project, export_memories
@@ -78,6 +81,22 @@ async def list_deleted(settings: Settings) -> None:
         typer.echo(f"{kind} {organization.organization_id} has no owner: found {organization.found_at:%Y-%m-%d}")
     if not (found.accounts or found.organizations):
         typer.echo("No account was deleted, and every organization has an owner")
+
+
+async def check_move(settings: Settings) -> None:
+    if settings.supabase_url is None:
+        raise ConfigurationError("Set SUPABASE_URL, and the other variables of the server after the move.")
+    kids = read_key_ids(settings.data_dir / "identity")
+    async with open_store(settings) as database, httpx.AsyncClient() as http:
+        findings = [
+            *await check_accounts(database),
+            check_former_issuer(settings.former_issuer, kids),
+            await check_imported_key(settings.supabase_url, kids, http),
+        ]
+    for finding in findings:
+        typer.echo(f"{'ok' if finding.is_ok else 'missing'}: {finding.sentence}")
+    if not all(finding.is_ok for finding in findings):
+        raise typer.Exit(1)
 
 
 async def retry_events(settings: Settings, event: UUID | None, *, every: bool, project: UUID | None) -> None:

@@ -15,9 +15,12 @@ import httpx
 import psycopg
 import pytest
 import pytest_asyncio
+import respx
+import typer
 from sqlalchemy.ext.asyncio import create_async_engine
 from supabase_auth import AsyncGoTrueClient
 
+from app import commands
 from app.adapters.accounts.supabase import GoTrueIdentity
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.adapters.in_process import InProcessShortTerm
@@ -33,6 +36,7 @@ from app.identity.local.security.passwords import PasswordHasher
 from app.identity.local.settings import IdentitySettings
 from app.identity.tokens import InvalidToken, Issuer, StaticKeys, Verifier
 from app.projects.provisioning import provision_account
+from app.settings import Settings
 from tests.identity.local.authenticator import Authenticator, enroll
 from tests.identity.local.conftest import ISSUER, PASSWORD, new_email
 from tests.rows import Corner, fill
@@ -167,7 +171,8 @@ def moved(old: OldHouse, target: str) -> str:
     return target
 
 
-async def test_move_keeps_all_rows_and_accounts(old: OldHouse, moved: str) -> None:
+@respx.mock
+async def test_move_keeps_all_rows_and_accounts(old: OldHouse, moved: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert everything(moved) == old.rows
     written = {"auth.users", "auth.identities", "auth.mfa_factors", "public.projects", "public.organizations"}
     written |= {f"public.{table}" for table in Corner(uuid.uuid4(), "anybody").rows()}
@@ -208,10 +213,55 @@ async def test_move_keeps_all_rows_and_accounts(old: OldHouse, moved: str) -> No
     with pytest.raises(InvalidToken):
         await Verifier([supabase]).verify(old.signed_in.access_token)
 
+    await check_the_check_of_the_move(old, moved, capsys)
+    assert run_sql(moved, "select count(*) from auth.refresh_tokens") == [(0,)], "front ends sign in again"
+
     again = run("to_supabase.py", old, moved)
     assert again.returncode == 2
     assert "already holds organizations" in again.stderr
     assert everything(moved) == old.rows
+
+
+async def check_the_check_of_the_move(old: OldHouse, moved: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command of the last step of the page, before and after the key was imported and FORMER_ISSUER set."""
+    own = load_or_create_keys(old.data_dir / "identity").public()
+    jwks = respx.get(f"{SUPABASE}/.well-known/jwks.json")
+    jwks.mock(side_effect=[httpx.Response(200, json={"keys": keys}) for keys in ([], own, own)])
+    settings = Settings(
+        _env_file=None,
+        data_dir=old.data_dir,
+        supabase_url=SUPABASE.removesuffix("/auth/v1"),
+        supabase_publishable_key="sb_publishable_x",
+        database_url=moved,
+    )
+    with pytest.raises(typer.Exit):
+        await commands.check_move(settings)
+    first = lines_of_check(capsys)
+    assert [line.partition(":")[0] for line in first] == ["ok", "missing", "missing"], first
+
+    settings = settings.model_copy(update={"former_issuer": ISSUER})
+    await commands.check_move(settings)
+    assert lines_of_check(capsys) == [
+        "ok: 2 accounts, 1 of them with a password",
+        f"ok: this server accepts access tokens of {ISSUER}",
+        "ok: Supabase lists the signing key of the former server",
+    ]
+
+    columns = "id, confirmation_token, encrypted_password"
+    kept = f"create table auth.kept as select {columns} from auth.users"
+    run_sql(as_superuser(moved), kept)
+    run_sql(as_superuser(moved), "update auth.users set confirmation_token = null, encrypted_password = 'md5'")
+    with pytest.raises(typer.Exit):
+        await commands.check_move(settings)
+    problems = [line for line in lines_of_check(capsys) if line.startswith("missing")]
+    assert ["bcrypt" in problems[0], "auth.identities" in problems[1], "does not find" in problems[2]] == [True] * 3
+    undo = f"update auth.users u set ({columns}) = (select {columns} from auth.kept k where k.id = u.id)"
+    run_sql(as_superuser(moved), undo)
+    run_sql(as_superuser(moved), "drop table auth.kept")
+
+
+def lines_of_check(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith(("ok:", "missing:"))]
 
 
 async def test_move_leaves_gotrues_schema_alone(old: OldHouse, target: str) -> None:

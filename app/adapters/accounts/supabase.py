@@ -34,6 +34,7 @@ from supabase_auth.types import (
 )
 
 from app.adapters.accounts.gotrue_errors import (
+    ERRORS_BY_CODE,
     SIGN_IN_AGAIN,
     GoTrueRefusal,
     invalid_response,
@@ -93,7 +94,8 @@ class GoTrueIdentity:
 
     async def refresh(self, refresh_token: str, *, ip: str | None = None) -> SignedIn:
         async with self._user_client(ip) as client:
-            response = await client.refresh_session(refresh_token)
+            with _refuse_unknown_refresh_token():
+                response = await client.refresh_session(refresh_token)
         return _to_signed_in(response.session)
 
     async def sign_out(self, access_token: str, scope: SignOutScope, *, ip: str | None = None) -> None:
@@ -253,6 +255,18 @@ def _hide_whether_account_exists() -> Iterator[None]:
         if error.code not in CODES_THAT_REVEAL_ACCOUNTS and not (error.code or "").startswith("hook_"):
             raise
         log.warning("identity.mail_withheld", code=error.code, status=error.status)
+
+
+@contextmanager
+def _refuse_unknown_refresh_token() -> Iterator[None]:
+    """GoTrue calls the refresh token of another server malformed. Front ends sign out on 401, not on 422."""
+    try:
+        yield
+    except AuthApiError as error:
+        if error.code == "validation_failed":
+            _, sentence = ERRORS_BY_CODE["refresh_token_not_found"]
+            raise Unauthorized(sentence, code="refresh_token_not_found") from None
+        raise
 
 
 @contextmanager

@@ -473,6 +473,18 @@ async def test_expiring_token_is_not_refreshed(seconds: int, gotrue: GoTrueIdent
 
 
 @respx.mock
+async def test_refresh_token_of_another_server_ends_the_session(gotrue: GoTrueIdentity) -> None:
+    """After a move, front ends hold refresh tokens of the former server. They sign out on 401."""
+    for answer in (
+        refusal(400, "validation_failed", "Refresh token is not valid"),
+        refusal(400, "refresh_token_not_found", "Invalid Refresh Token: Refresh Token Not Found"),
+    ):
+        play("refresh", answer)
+        error = await refused(gotrue.refresh("of-another-server"))
+        assert (error.status, error.reason) == (401, "refresh_token_not_found")
+
+
+@respx.mock
 async def test_unsendable_characters_are_a_client_error(gotrue: GoTrueIdentity) -> None:
     assert (await refused(gotrue.sign_in("a@b.co", "\ud800"))).status == 400
     assert (await refused(gotrue.sign_in("", ""))).status == 422

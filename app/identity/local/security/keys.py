@@ -46,6 +46,12 @@ def load_or_create_keys(folder: Path) -> SigningKeys:
     return parse_keys(_read_or_create(folder, KEYS_FILE, lambda: json.dumps([new_key()], indent=1)))
 
 
+def read_key_ids(folder: Path) -> list[str]:
+    """The ids of the keys of a former server. None if there are none: a check creates nothing."""
+    path = folder / KEYS_FILE
+    return [str(key["kid"]) for key in parse_keys(path.read_text()).keys] if path.exists() else []
+
+
 def load_or_create_secret(folder: Path) -> str:
     """The secret key of the admin routes, in Supabase's format."""
     return _read_or_create(folder, SECRET_FILE, lambda: f"sb_secret_{secrets.token_urlsafe(32)}").strip()
