@@ -25,6 +25,7 @@ from app.gateways.mem0.memories.routes import router as memories
 from app.gateways.mem0.older_versions.routes import router as older_memories
 from app.gateways.mem0.platform import router as platform
 from app.identity.body_gate import BodyGate
+from app.identity.factor_routes import router as second_factors
 from app.identity.routes import router as identity
 from app.portability.profile_routes import router as profile_memories
 from app.profiles.routes import router as profiles
@@ -44,6 +45,7 @@ ROUTERS = (
     sessions,
     core,
     identity,
+    second_factors,
     projects,
     api_keys,
     profiles,

@@ -190,6 +190,10 @@ class Settings(BaseSettings):
     signup_mode: SignupMode = Field(
         SignupMode.PERSONAL, description="personal (a project per account), shared (one project for all) or closed"
     )
+    second_factor: Literal["required", "optional"] = Field(
+        "required", description="Whether accounts with a second factor need it to administer: required or optional"
+    )
+    anonymous_administration: bool = Field(False, description="Let anonymous accounts create keys and administer")
     sign_ups_per_address: int = Field(
         30, ge=1, description="Sign-ups and requested e-mails per IP address in 5 minutes"
     )

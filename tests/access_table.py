@@ -12,6 +12,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from app.identity.scopes import SCOPES_OF_ROLE, Scope
 
@@ -65,6 +66,8 @@ def anyone(**more: object) -> Rule:
     return Rule(anyone=True, **more)  # type: ignore[arg-type]  # the fields of Rule
 
 
+NO_FACTOR = "00000000-0000-4000-8000-000000000000"
+UNKNOWN_FACTOR: dict[str, Any] = {"owner": 404, "reader": 404, "user": 404, "stranger": 404}
 NAMED = {"name": "Name {fresh}"}
 PUBLIC = {
     ("GET", "/"): public(200),
@@ -81,6 +84,11 @@ ACCOUNTS = {
     ("POST", "/v1/auth/resend"): public(422, body={}),
     ("POST", "/v1/auth/verify"): public(422, body={}),
     ("POST", "/v1/auth/logout"): person(body={}, spends=True),
+    ("GET", "/v1/auth/mfa/factors"): person(),
+    ("POST", "/v1/auth/mfa/factors"): person(body={"name": "{fresh}"}),
+    ("DELETE", "/v1/auth/mfa/factors/{factor_id}"): person(**UNKNOWN_FACTOR, fills=(("factor_id", NO_FACTOR),)),
+    ("POST", "/v1/auth/mfa/challenge"): person(**UNKNOWN_FACTOR, body={"factor_id": NO_FACTOR}),
+    ("POST", "/v1/auth/mfa/verify"): person(**UNKNOWN_FACTOR, body={"factor_id": NO_FACTOR, "code": "000000"}),
     ("GET", "/v1/auth/me"): person(),
     ("PATCH", "/v1/auth/me"): person(body={"metadata": {"colour": "blue"}}),
     # Refused to the only owner of an organization that has other members.

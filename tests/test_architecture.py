@@ -42,7 +42,7 @@ THIRD_PARTY_FILES = {
     "fastembed": {"adapters/models/onnx.py"},
     "openai": {"adapters/models/openai.py"},
     "redis": {"adapters/redis.py"},
-    "supabase_auth": {"adapters/accounts/supabase.py"},
+    "supabase_auth": {"adapters/accounts/supabase.py", "adapters/accounts/factors.py"},
     "supabase": {"adapters/accounts/supabase.py"},
     "procrastinate": {"core/jobs.py", "worker.py"},
     "segno": {"identity/local/security/totp.py"},

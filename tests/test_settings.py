@@ -115,7 +115,10 @@ VALUES = {
     "smtp_security": "tls",
     "smtp_from": "a@b.example",
 }
-IN_BOTH_MODES = {"supabase_url", "signup_mode", "trusted_proxies", "secret_key"}
+IN_BOTH_MODES = {"supabase_url", "signup_mode", "trusted_proxies", "secret_key"} | {
+    "second_factor",
+    "anonymous_administration",
+}
 SUPABASE_ONLY = {name for names, needed in COMPANIONS.items() if needed == "supabase_url" for name in names}
 
 

@@ -14,6 +14,7 @@ from app.core.database.pagination import Cursor, Limit, Page, PageRows
 from app.core.http.schemas import Done
 from app.core.http.strict_requests import own_router
 from app.core.resources import ResourcesDep
+from app.identity.administration import Administrative
 from app.identity.caller import Caller, KeyReader, KeyWriter
 from app.identity.scopes import Scope
 from app.identity.transaction import Transaction
@@ -21,7 +22,7 @@ from app.identity.transaction import Transaction
 router = own_router(prefix="/v1/api-keys", tags=["API keys"])
 
 
-@router.post("", status_code=201, response_model=ApiKeyIssued)
+@router.post("", status_code=201, response_model=ApiKeyIssued, dependencies=[Administrative])
 async def create_key(body: ApiKeyCreate, caller: KeyWriter, tx: Transaction, resources: ResourcesDep) -> ApiKeyIssued:
     """Creates a key. The response contains `key`, which is shown only once."""
     expires_at = body.expires_at if "expires_at" in body.model_fields_set else caller.key_expires_at
@@ -53,7 +54,7 @@ async def get_key(key_id: UUID, caller: KeyReader, tx: Transaction) -> ApiKeyRea
     return key
 
 
-@router.patch("/{key_id}", response_model=ApiKeyRead)
+@router.patch("/{key_id}", response_model=ApiKeyRead, dependencies=[Administrative])
 async def change_key(key_id: UUID, body: ApiKeyPatch, caller: KeyWriter, tx: Transaction) -> ApiKeyRead:
     """Changes the name, the scopes or the expiry of a key that has no more rights than the caller."""
     keys = ApiKeyRepository(tx, caller.project_id)
@@ -70,7 +71,7 @@ async def change_key(key_id: UUID, body: ApiKeyPatch, caller: KeyWriter, tx: Tra
     return key
 
 
-@router.post("/{key_id}/rotate", response_model=ApiKeyIssued)
+@router.post("/{key_id}/rotate", response_model=ApiKeyIssued, dependencies=[Administrative])
 async def rotate_key(
     key_id: UUID, caller: KeyWriter, tx: Transaction, resources: ResourcesDep, body: ApiKeyRotate | None = None
 ) -> ApiKeyIssued:
@@ -83,7 +84,7 @@ async def rotate_key(
     return ApiKeyIssued(**key.model_dump(), key=text)
 
 
-@router.delete("/{key_id}")
+@router.delete("/{key_id}", dependencies=[Administrative])
 async def revoke_key(key_id: UUID, caller: KeyWriter, tx: Transaction) -> Done:
     """Revokes a key immediately."""
     keys = ApiKeyRepository(tx, caller.project_id)

@@ -42,6 +42,9 @@ class Config:
     shared: bool = False
     """Whether new accounts join one shared project instead of getting one each."""
     sign_up_is_open: bool = True
+    second_factor_required: bool = True
+    """For administration by accounts that have one."""
+    anonymous_administration: bool = False
     """Whether people may create accounts. With SIGNUP_MODE=closed, the operator adds them."""
     metrics_apart: bool = False
     """Whether METRICS_ADDRESS serves the metrics, and this server does not."""

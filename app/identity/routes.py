@@ -8,6 +8,7 @@ from app.core.http.strict_requests import own_router
 from app.core.ports.accounts import Account
 from app.core.rate_limit import client_address, limit_sign_in
 from app.core.resources import ResourcesDep
+from app.identity.administration import AdministersAccount
 from app.identity.caller import CredentialDep, SignedInAccount
 from app.identity.schemas import (
     AccountPatch,
@@ -137,7 +138,7 @@ async def change_account(
     return AccountRead.of(changed)
 
 
-@router.delete("/me")
+@router.delete("/me", dependencies=[AdministersAccount])
 async def delete_account(
     request: Request, _: SignedInAccount, credential: CredentialDep, resources: ResourcesDep
 ) -> Done:

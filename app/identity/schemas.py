@@ -136,6 +136,13 @@ class AccountPatch(RequestBody):
         return AccountChange(email=self.email, metadata=self.metadata, **values)
 
 
+class FactorRead(BaseModel):
+    id: UUID
+    type: str
+    name: str | None
+    is_verified: bool
+
+
 class AccountRead(BaseModel):
     id: UUID
     email: str
@@ -144,6 +151,8 @@ class AccountRead(BaseModel):
     created_at: dt.datetime
     confirmed_at: dt.datetime | None
     last_sign_in_at: dt.datetime | None
+    is_anonymous: bool
+    factors: list[FactorRead] = Field(description="Second factors, also those that are not verified yet.")
 
     @classmethod
     def of(cls, account: Account) -> Self:
@@ -156,6 +165,9 @@ class AuthSessionRead(BaseModel):
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the token type of RFC 6750
     expires_in: int = Field(description="Seconds until the access token expires.")
     user: AccountRead
+    second_factor_required: bool = Field(
+        description="Whether `POST /v1/auth/mfa/verify` must follow before the account can administer anything."
+    )
 
     @classmethod
     def of(cls, signed_in: SignedIn) -> Self:
@@ -164,6 +176,7 @@ class AuthSessionRead(BaseModel):
             refresh_token=signed_in.refresh_token,
             expires_in=signed_in.expires_in,
             user=AccountRead.of(signed_in.account),
+            second_factor_required=signed_in.second_factor_required,
         )
 
 

@@ -6,6 +6,7 @@ from app.core.database.pagination import Cursor, Limit, Page, PageRows
 from app.core.http.schemas import Done
 from app.core.http.strict_requests import own_router
 from app.core.resources import ResourcesDep
+from app.identity.administration import Administrative
 from app.identity.caller import Person
 from app.identity.transaction import SystemTransaction
 from app.projects.invitations import InvitationCreated, InvitationTarget, send_invitation
@@ -33,7 +34,7 @@ async def list_organization_members(
     return await OrganizationMemberRepository(tx, caller, organization_id).page(limit, cursor)
 
 
-@organization_members.post("", status_code=202)
+@organization_members.post("", status_code=202, dependencies=[Administrative])
 async def invite_organization_member(
     organization_id: UUID, body: OrganizationMemberAdd, caller: Person, resources: ResourcesDep
 ) -> InvitationCreated:
@@ -42,7 +43,7 @@ async def invite_organization_member(
     return await send_invitation(resources, caller, target, body.email, body.role)
 
 
-@organization_members.patch("/{account_id}", response_model=MemberRead)
+@organization_members.patch("/{account_id}", response_model=MemberRead, dependencies=[Administrative])
 async def change_organization_member(
     organization_id: UUID, account_id: UUID, body: MemberChange, caller: Person, tx: SystemTransaction
 ) -> ProjectRow:
@@ -50,7 +51,7 @@ async def change_organization_member(
     return await OrganizationMemberRepository(tx, caller, organization_id).change(account_id, body.role)
 
 
-@organization_members.delete("/{account_id}")
+@organization_members.delete("/{account_id}", dependencies=[Administrative])
 async def remove_organization_member(
     organization_id: UUID, account_id: UUID, caller: Person, tx: SystemTransaction
 ) -> Done:
@@ -67,7 +68,7 @@ async def list_project_members(
     return await ProjectMemberRepository(tx, caller, project_id).page(limit, cursor)
 
 
-@project_members.post("", status_code=202)
+@project_members.post("", status_code=202, dependencies=[Administrative])
 async def invite_project_member(
     project_id: UUID, body: ProjectMemberAdd, caller: MemberWriter, resources: ResourcesDep
 ) -> InvitationCreated:
@@ -75,7 +76,7 @@ async def invite_project_member(
     return await send_invitation(resources, caller, InvitationTarget(project_id=project_id), body.email, body.role)
 
 
-@project_members.patch("/{account_id}", response_model=ProjectMemberRead)
+@project_members.patch("/{account_id}", response_model=ProjectMemberRead, dependencies=[Administrative])
 async def change_project_member(
     project_id: UUID, account_id: UUID, body: ProjectMemberChange, caller: MemberWriter, tx: SystemTransaction
 ) -> ProjectRow:
@@ -83,7 +84,7 @@ async def change_project_member(
     return await ProjectMemberRepository(tx, caller, project_id).change(account_id, body.role)
 
 
-@project_members.delete("/{account_id}")
+@project_members.delete("/{account_id}", dependencies=[Administrative])
 async def remove_project_member(
     project_id: UUID, account_id: UUID, caller: MemberWriter, tx: SystemTransaction
 ) -> Done:

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from app.core.database.pagination import Cursor, Limit, Page, PageRows
 from app.core.http.schemas import Done
 from app.core.http.strict_requests import own_router
+from app.identity.administration import Administrative
 from app.identity.caller import Person
 from app.identity.transaction import SystemTransaction
 from app.projects.invitations import invitations
@@ -35,7 +36,7 @@ async def list_projects(
     return await ProjectRepository(tx, caller).page(limit, cursor)
 
 
-@projects.post("", status_code=201, response_model=ProjectRead)
+@projects.post("", status_code=201, response_model=ProjectRead, dependencies=[Administrative])
 async def create_project(body: ProjectCreate, caller: Person, tx: SystemTransaction) -> ProjectRow:
     """Creates a project in an organization that you own. Defaults to your personal organization."""
     return await ProjectRepository(tx, caller).add(body.organization_id, name=body.name, description=body.description)
@@ -47,13 +48,13 @@ async def get_project(project_id: UUID, caller: Reader, tx: SystemTransaction) -
     return await ProjectRepository(tx, caller).get(project_id)
 
 
-@projects.patch("/{project_id}", response_model=ProjectRead)
+@projects.patch("/{project_id}", response_model=ProjectRead, dependencies=[Administrative])
 async def change_project(project_id: UUID, body: ProjectPatch, caller: Writer, tx: SystemTransaction) -> ProjectRow:
     """Changes the name or the description of a project."""
     return await ProjectRepository(tx, caller).update(project_id, **changes_in(body))
 
 
-@projects.delete("/{project_id}")
+@projects.delete("/{project_id}", dependencies=[Administrative])
 async def delete_project(project_id: UUID, caller: Person, tx: SystemTransaction) -> Done:
     """Deletes a project with all its data.
 
@@ -71,7 +72,7 @@ async def list_organizations(
     return await OrganizationRepository(tx, caller).page(limit, cursor)
 
 
-@organizations.post("", status_code=201, response_model=OrganizationRead)
+@organizations.post("", status_code=201, response_model=OrganizationRead, dependencies=[Administrative])
 async def create_organization(body: OrganizationCreate, caller: Developer, tx: SystemTransaction) -> ProjectRow:
     """Creates an organization that you own."""
     return await OrganizationRepository(tx, caller).add(body.name)
@@ -83,7 +84,7 @@ async def get_organization(organization_id: UUID, caller: Person, tx: SystemTran
     return await OrganizationRepository(tx, caller).get(organization_id)
 
 
-@organizations.patch("/{organization_id}", response_model=OrganizationRead)
+@organizations.patch("/{organization_id}", response_model=OrganizationRead, dependencies=[Administrative])
 async def change_organization(
     organization_id: UUID, body: OrganizationPatch, caller: Person, tx: SystemTransaction
 ) -> ProjectRow:
@@ -91,7 +92,7 @@ async def change_organization(
     return await OrganizationRepository(tx, caller).update(organization_id, **changes_in(body))
 
 
-@organizations.delete("/{organization_id}")
+@organizations.delete("/{organization_id}", dependencies=[Administrative])
 async def delete_organization(organization_id: UUID, caller: Person, tx: SystemTransaction) -> Done:
     """Deletes an organization with all its projects and their data."""
     await OrganizationRepository(tx, caller).delete(organization_id)

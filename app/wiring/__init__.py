@@ -178,6 +178,8 @@ def build_config(settings: Settings) -> Config:
     return Config(
         shared=settings.signup_mode is SignupMode.SHARED,
         sign_up_is_open=settings.signup_mode is not SignupMode.CLOSED,
+        second_factor_required=settings.second_factor == "required",
+        anonymous_administration=settings.anonymous_administration,
         base_url=settings.base_url,
         auth_limit=settings.rate_limit_auth,
         recall_candidates=settings.recall_candidates,

@@ -1,13 +1,15 @@
 """A GoTrue server simulated with respx. It stores accounts and sessions, and responds like the real one."""
 
 import json
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import httpx
 
-from tests.adapters.accounts.gotrue import refusal, session, token, user
+from app.identity.local.security.totp import find_step, new_secret
+from tests.adapters.accounts.gotrue import NOW, refusal, session, token, user
 
 URL = "https://played.supabase.co/auth/v1"
 
@@ -20,6 +22,8 @@ class PlayedGoTrue:
     passwords: dict[str, str] = field(default_factory=dict)
     access: dict[str, str] = field(default_factory=dict)
     refresh: dict[str, str] = field(default_factory=dict)
+    factors: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The secrets of the factors of each account."""
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/auth/v1/")
@@ -29,6 +33,8 @@ class PlayedGoTrue:
         if path == "settings":
             return httpx.Response(200, json={"mailer_autoconfirm": self.autoconfirm})
         name = path if path != "token" else str(request.url.params["grant_type"])
+        if path.startswith("factors"):
+            return self._factor(request, path.removeprefix("factors").strip("/"), body)
         if name in ("user", "logout"):
             return self._as_person(request, body)
         answers: dict[str, Callable[[dict[str, str]], httpx.Response]] = {
@@ -67,8 +73,8 @@ class PlayedGoTrue:
     def _by_email(self, email: str) -> dict[str, object] | None:
         return next((found for found in self.users.values() if found["email"] == email.lower()), None)
 
-    def _session(self, of: dict[str, object]) -> httpx.Response:
-        access, refresh = token(uuid.uuid4().hex), uuid.uuid4().hex
+    def _session(self, of: dict[str, object], aal: str = "aal1") -> httpx.Response:
+        access, refresh = token(uuid.uuid4().hex, aal=aal), uuid.uuid4().hex
         self.access[access] = self.refresh[refresh] = str(of["id"])
         return httpx.Response(200, json=session(access_token=access, refresh_token=refresh, user=of))
 
@@ -121,6 +127,30 @@ class PlayedGoTrue:
         if isinstance(data, dict) and isinstance(known, dict):
             who["user_metadata"] = {key: value for key, value in {**known, **data}.items() if value is not None}
         return httpx.Response(200, json=who)
+
+    def _factor(self, request: httpx.Request, path: str, body: dict[str, str]) -> httpx.Response:
+        """Accepts the code of the secret that it shows, as the factor's own app computes it."""
+        who = self.users[self.access[request.headers["Authorization"].removeprefix("Bearer ")]]
+        factors, (factor_id, _, step) = self.factors.setdefault(str(who["id"]), {}), path.partition("/")
+        if not path:
+            factor_id, secret = str(uuid.uuid4()), new_secret()
+            factors[factor_id], factor = secret, {"id": factor_id, "factor_type": "totp", "status": "unverified"}
+            who["factors"] = [{**factor, "friendly_name": body["friendly_name"], "created_at": NOW, "updated_at": NOW}]
+            shown = {"qr_code": "<svg></svg>", "secret": secret, "uri": f"otpauth://totp/x?secret={secret}"}
+            answer = {"id": factor_id, "type": "totp", "friendly_name": body["friendly_name"], "totp": shown}
+            return httpx.Response(200, json=answer)
+        if factor_id not in factors:
+            return refusal(404, "mfa_factor_not_found", "Factor not found")
+        if step == "challenge":
+            expires = int(time.time()) + 300
+            return httpx.Response(200, json={"id": str(uuid.uuid4()), "type": "totp", "expires_at": expires})
+        if step == "verify":
+            if find_step(factors[factor_id], body["code"], time.time()) is None:
+                return refusal(422, "mfa_verification_failed", "Invalid TOTP code entered")
+            who["factors"] = [{**factor, "status": "verified"} for factor in who["factors"]]  # type: ignore[attr-defined]
+            return self._session(who, "aal2")
+        del factors[factor_id], who["factors"]
+        return httpx.Response(200, json={"id": factor_id})
 
     def _administer(self, request: httpx.Request, account: str, body: dict[str, str]) -> httpx.Response:
         if request.method == "POST":

@@ -1,5 +1,6 @@
 """The contract of the Identity port: the embedded provider over its own routes, and a GoTrue played by respx."""
 
+import datetime as dt
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from app.core.ports.accounts import (
     SignedIn,
     SignOutScope,
 )
+from app.core.ports.second_factors import Factor
 from tests.contracts.played_gotrue import URL, PlayedGoTrue
+from tests.identity.local.authenticator import Authenticator
 from tests.identity.local.conftest import (
     ISSUER,
     PASSWORD,
@@ -244,3 +247,30 @@ async def test_provider_without_confirmation_says_so(identity: Identity) -> None
 
 async def test_provider_with_confirmation_says_so(provided_with_mail: IdentityFixture) -> None:
     assert await provided_with_mail.identity.confirms_addresses()
+
+
+async def test_second_factor_raises_the_session(identity: Identity) -> None:
+    email = new_email()
+    first = await signed_up(identity, email)
+    assert not first.second_factor_required
+    made = await identity.factors.enroll(first.access_token, "Telephone", ip="203.0.113.7")
+    assert made.qr_code.startswith("data:image/svg+xml;utf-8,<svg")
+    assert made.secret in made.uri
+    app = Authenticator(str(made.id), made.secret)
+    wrong = identity.factors.verify(first.access_token, made.id, None, "000000x", ip="203.0.113.7")
+    assert (await refused(wrong))[:2] == (422, "mfa_verification_failed")
+    raised = await identity.factors.verify(first.access_token, made.id, None, app.next_code(), ip="203.0.113.7")
+    assert not raised.second_factor_required
+    assert raised.account.factors == (Factor(made.id, "totp", is_verified=True, name="Telephone"),)
+
+    second = await identity.sign_in(email, PASSWORD, ip="203.0.113.7")
+    assert second.second_factor_required
+    challenge = await identity.factors.challenge(second.access_token, made.id, ip="203.0.113.7")
+    assert challenge.expires_at > dt.datetime.now(dt.UTC)
+    confirmed = await identity.factors.verify(
+        second.access_token, made.id, challenge.id, app.next_code(), ip="203.0.113.7"
+    )
+    await identity.factors.unenroll(confirmed.access_token, made.id, ip="203.0.113.7")
+    assert (await identity.get_account(confirmed.access_token)).factors == ()
+    unknown = identity.factors.challenge(confirmed.access_token, made.id)
+    assert (await refused(unknown))[:2] == (404, "mfa_factor_not_found")

@@ -64,6 +64,17 @@ ERRORS_BY_CODE: Mapping[str, tuple[ErrorClass, str]] = {
     "invalid_jwt": (Unauthorized, "This access token is invalid. Refresh it or sign in again."),
     "no_authorization": (Unauthorized, "Sign in first. Send `Authorization: Bearer <access token>`."),
     "insufficient_aal": (Forbidden, "Sign in with your second factor first."),
+    "mfa_factor_not_found": (NotFound, "Your account has no such factor, or the factor has no such challenge."),
+    "mfa_factor_name_conflict": (Conflict, "Your account has a factor with this name. Choose another `name`."),
+    "too_many_enrolled_mfa_factors": (Conflict, "Your account has as many factors as it may have. Remove one first."),
+    "mfa_verification_failed": (Unprocessable, "The code is wrong or was used before. Wait for the next code."),
+    "mfa_challenge_expired": (Unprocessable, "The challenge has expired. Create a new one."),
+    "mfa_ip_address_mismatch": (
+        Unprocessable,
+        "The challenge was used, or belongs to another IP address. Create a new one.",
+    ),
+    "mfa_totp_enroll_not_enabled": (Forbidden, "Authenticator apps are disabled at the identity provider."),
+    "mfa_totp_verify_not_enabled": (Forbidden, "Authenticator apps are disabled at the identity provider."),
     "conflict": (Conflict, "The account was changed at the same time. Try again."),
     # signing up and changing an account
     "user_already_exists": (

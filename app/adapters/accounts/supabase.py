@@ -33,6 +33,7 @@ from supabase_auth.types import (
     VerifyOtpParams,
 )
 
+from app.adapters.accounts.factors import GoTrueFactors, lacks_second_factor, parse_id, to_factors
 from app.adapters.accounts.gotrue_errors import (
     ERRORS_BY_CODE,
     SIGN_IN_AGAIN,
@@ -52,6 +53,7 @@ from app.core.ports.accounts import (
     SignedIn,
     SignOutScope,
 )
+from app.core.ports.second_factors import SecondFactors
 
 log = structlog.get_logger()
 
@@ -70,6 +72,7 @@ class GoTrueIdentity:
         self._http = http
         self._publishable_key = publishable_key
         self._secret_key = secret_key
+        self.factors: SecondFactors = GoTrueFactors(self._session_client, _to_signed_in)
 
     # ------------------------------------------------------------ users
 
@@ -133,11 +136,9 @@ class GoTrueIdentity:
     async def update_account(
         self, access_token: str, change: AccountChange, *, redirect_to: str | None = None, ip: str | None = None
     ) -> Account:
-        async with self._user_client(ip) as client:
-            options = {"email_redirect_to": redirect_to} if redirect_to else {}
-            with _refuse_expired_token():
-                await client.set_session(access_token, NO_REFRESH_TOKEN)
-                response = await client.update_user(_to_attributes(change), options)  # type: ignore[arg-type]  # the dict has exactly this key
+        options = {"email_redirect_to": redirect_to} if redirect_to else {}
+        async with self._session_client(access_token, ip) as client:
+            response = await client.update_user(_to_attributes(change), options)  # type: ignore[arg-type]  # the dict has exactly this key
         return _to_account(response.user)
 
     # ------------------------------------------------------------ administration
@@ -197,6 +198,14 @@ class GoTrueIdentity:
             client = self._client(self._publishable_key, {})
         with _translate_errors():
             yield client
+
+    @asynccontextmanager
+    async def _session_client(self, access_token: str, ip: str | None) -> AsyncIterator[AsyncGoTrueClient]:
+        """For calls that the client makes only for its own session."""
+        async with self._user_client(ip) as client:
+            with _refuse_expired_token():
+                await client.set_session(access_token, NO_REFRESH_TOKEN)
+                yield client
 
     async def confirms_addresses(self) -> bool:
         """The client of the package has no method for this public route."""
@@ -327,28 +336,25 @@ def _response(error: BaseException) -> httpx.Response:
 def _to_signed_in(session: Session | None) -> SignedIn:
     if session is None:
         raise invalid_response()
-    return SignedIn(session.access_token, session.refresh_token, session.expires_in, _to_account(session.user))
+    account = _to_account(session.user)
+    required = lacks_second_factor(session.access_token, account.factors)
+    return SignedIn(session.access_token, session.refresh_token, session.expires_in, account, required)
 
 
 def _to_account(user: User | None) -> Account:
     if user is None:
         raise invalid_response()
     return Account(
-        id=_parse_uuid(user.id),
+        id=parse_id(user.id),
         email=user.email or "",
         created_at=user.created_at,
         metadata=user.user_metadata,
         new_email=user.new_email or None,
         confirmed_at=user.email_confirmed_at or user.confirmed_at,
         last_sign_in_at=user.last_sign_in_at,
+        is_anonymous=user.is_anonymous,
+        factors=to_factors(user),
     )
-
-
-def _parse_uuid(value: str) -> UUID:
-    try:
-        return UUID(value)
-    except ValueError:
-        raise invalid_response() from None
 
 
 def _is_half_confirmed(response: AuthResponse) -> bool:

@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
+from app.core.ports.second_factors import Factor, SecondFactors
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -21,6 +23,8 @@ class Account:
     """The new address, until it is confirmed."""
     confirmed_at: dt.datetime | None = None
     last_sign_in_at: dt.datetime | None = None
+    is_anonymous: bool = False
+    factors: tuple[Factor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class SignedIn:
     refresh_token: str = field(repr=False)
     expires_in: int
     account: Account
+    second_factor_required: bool = False
+    """Whether the account has a second factor that this session has not confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,9 @@ class Identity(Protocol):
 
     `ip` is the address of the client. The provider uses it for rate limits and audit logs instead of this server's.
     """
+
+    @property
+    def factors(self) -> SecondFactors: ...
 
     async def sign_up(
         self,

@@ -38,6 +38,13 @@ class TokenClaims(Protocol):
     def session_id(self) -> UUID: ...
     @property
     def email(self) -> str: ...
+    @property
+    def assurance(self) -> str:
+        """`aal1` for a session that confirmed no second factor."""
+        ...
+
+    @property
+    def is_anonymous(self) -> bool: ...
 
 
 class TokenVerifier(Protocol):

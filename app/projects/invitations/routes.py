@@ -13,6 +13,7 @@ from app.core.errors import BadRequest
 from app.core.http.schemas import Done
 from app.core.http.strict_requests import own_router
 from app.core.resources import Resources, ResourcesDep
+from app.identity.administration import Administrative
 from app.identity.caller import Caller, SignedInAccount
 from app.identity.transaction import SystemTransaction
 from app.projects.invitations.accept import ReceivedInvitations, load_invited_account
@@ -64,7 +65,7 @@ def render_sent(sent: SentInvitation, *, mailed: bool) -> InvitationCreated:
     return InvitationCreated(**shown.model_dump(), token=None if mailed else sent.token)
 
 
-@invitations.post("", status_code=201)
+@invitations.post("", status_code=201, dependencies=[Administrative])
 async def create_invitation(body: InvitationCreate, caller: MemberWriter, resources: ResourcesDep) -> InvitationCreated:
     """Invites a person by e-mail address. The response does not reveal whether the address has an account.
 
@@ -104,7 +105,7 @@ async def list_received_invitations(
         return await received.page(limit, cursor)
 
 
-@invitations.delete("/{invitation_id}")
+@invitations.delete("/{invitation_id}", dependencies=[Administrative])
 async def withdraw_invitation(invitation_id: UUID, caller: MemberWriter, tx: SystemTransaction) -> Done:
     """Withdraws a pending invitation. It can no longer be accepted."""
     target = await find_target(tx, invitation_id)

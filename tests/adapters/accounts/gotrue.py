@@ -30,13 +30,13 @@ def user(email: str = "ana@example.com", **changes: object) -> dict[str, object]
     return {**shown, **times, **metadata, "identities": [identity], "is_anonymous": False, **changes}
 
 
-def token(name: str = "ana", *, seconds: int = 3600) -> str:
+def token(name: str = "ana", *, seconds: int = 3600, aal: str = "aal1") -> str:
     """Has the form of an access token. The client reads its expiry and does not check the signature."""
 
     def part(value: object) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
-    claims = {"sub": name, "exp": int(time.time()) + seconds, "iss": "https://x", "aud": "authenticated"}
+    claims = {"sub": name, "exp": int(time.time()) + seconds, "iss": "https://x", "aud": "authenticated", "aal": aal}
     return f"{part({'alg': 'ES256', 'typ': 'JWT', 'kid': 'k'})}.{part(claims)}.{part(name)}"
 
 

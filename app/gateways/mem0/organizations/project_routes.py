@@ -29,6 +29,7 @@ from app.gateways.mem0.organizations.schemas import (
     ProjectSettingsPatch,
 )
 from app.gateways.mem0.responses import JsonObject
+from app.identity.administration import Administrative
 from app.identity.caller import Caller
 from app.identity.transaction import SystemTransaction
 from app.projects.invitations import InvitationTarget
@@ -122,7 +123,7 @@ async def list_mem0_projects(organization_id: UUID, caller: Reader, tx: SystemTr
     ]
 
 
-@router.post("/", status_code=201)
+@router.post("/", status_code=201, dependencies=[Administrative])
 async def create_mem0_project(
     organization_id: UUID, body: ProjectInput, caller: MemberWriter, tx: SystemTransaction
 ) -> ProjectCreated:
@@ -155,7 +156,7 @@ async def get_mem0_project(
     return {name: project.get(name) for name in fields} if fields else project
 
 
-@router.patch("/{project_id}/")
+@router.patch("/{project_id}/", dependencies=[Administrative])
 async def update_mem0_project(
     organization_id: UUID,
     project_id: UUID,
@@ -184,7 +185,7 @@ def check_ids_match(body: ProjectSettingsPatch, organization_id: UUID, project_i
         raise NotFound("The body names another project than the path")
 
 
-@router.delete("/{project_id}/")
+@router.delete("/{project_id}/", dependencies=[Administrative])
 async def delete_mem0_project(
     organization_id: UUID, project_id: UUID, caller: MemberWriter, tx: SystemTransaction
 ) -> Done:
@@ -203,7 +204,7 @@ async def list_mem0_project_members(
     return await list_all_members(ProjectMemberRepository(tx, caller, project_id), project.role)
 
 
-@router.post("/{project_id}/members/", status_code=201)
+@router.post("/{project_id}/members/", status_code=201, dependencies=[Administrative])
 async def add_mem0_project_member(
     organization_id: UUID,
     project_id: UUID,
@@ -218,7 +219,7 @@ async def add_mem0_project_member(
     return await invite_member(resources, caller, target, body, "User added to the project successfully.")
 
 
-@router.put("/{project_id}/members/")
+@router.put("/{project_id}/members/", dependencies=[Administrative])
 async def update_mem0_project_member(
     organization_id: UUID, project_id: UUID, body: MemberInput, caller: MemberWriter, tx: SystemTransaction
 ) -> Done:
@@ -228,7 +229,7 @@ async def update_mem0_project_member(
     return Done(message="User role updated successfully.")
 
 
-@router.delete("/{project_id}/members/")
+@router.delete("/{project_id}/members/", dependencies=[Administrative])
 async def delete_mem0_project_member(
     organization_id: UUID, project_id: UUID, email: EmailStr, caller: MemberWriter, tx: SystemTransaction
 ) -> Done:

@@ -21,6 +21,7 @@ from app.gateways.mem0.organizations.schemas import (
     OrganizationDetails,
     OrganizationInput,
 )
+from app.identity.administration import Administrative
 from app.identity.caller import Caller, Person
 from app.identity.transaction import SystemTransaction
 from app.projects.invitations import InvitationTarget
@@ -73,7 +74,7 @@ async def list_mem0_organizations(caller: Reader, tx: SystemTransaction) -> list
     ]
 
 
-@router.post("/", status_code=201)
+@router.post("/", status_code=201, dependencies=[Administrative])
 async def create_mem0_organization(
     body: OrganizationInput, caller: Developer, tx: SystemTransaction
 ) -> OrganizationCreated:
@@ -90,7 +91,7 @@ async def get_mem0_organization(organization_id: UUID, caller: Reader, tx: Syste
     return render_organization(await get_visible_organization(tx, caller, organization_id))
 
 
-@router.delete("/{organization_id}/")
+@router.delete("/{organization_id}/", dependencies=[Administrative])
 async def delete_mem0_organization(organization_id: UUID, caller: Person, tx: SystemTransaction) -> Done:
     """Deletes an organization with all its projects and their data, at once."""
     await OrganizationRepository(tx, caller).delete(organization_id)
@@ -104,7 +105,7 @@ async def list_mem0_organization_members(organization_id: UUID, caller: Person, 
     return await list_all_members(OrganizationMemberRepository(tx, caller, organization_id), organization.role)
 
 
-@router.post("/{organization_id}/members/", status_code=201)
+@router.post("/{organization_id}/members/", status_code=201, dependencies=[Administrative])
 async def add_mem0_organization_member(
     organization_id: UUID, body: MemberInput, caller: Person, resources: ResourcesDep
 ) -> MemberAdded:
@@ -113,7 +114,7 @@ async def add_mem0_organization_member(
     return await invite_member(resources, caller, target, body, "User added to the organization.")
 
 
-@router.put("/{organization_id}/members/")
+@router.put("/{organization_id}/members/", dependencies=[Administrative])
 async def update_mem0_organization_member(
     organization_id: UUID, body: MemberInput, caller: Person, tx: SystemTransaction
 ) -> Done:
@@ -122,7 +123,7 @@ async def update_mem0_organization_member(
     return Done(message="User role updated successfully.")
 
 
-@router.delete("/{organization_id}/members/")
+@router.delete("/{organization_id}/members/", dependencies=[Administrative])
 async def delete_mem0_organization_member(
     organization_id: UUID, body: MemberEmail, caller: Person, tx: SystemTransaction
 ) -> Done:
