@@ -4,6 +4,7 @@ from uuid import UUID
 
 from app.core.resources import Resources
 from app.core.storable_text import is_blank
+from app.memory.extraction import is_interim
 from app.memory.ledger import Memory, MemoryRepository, NewMemory, Outcome, visible
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
@@ -14,6 +15,7 @@ BATCH_SIZE = 200
 async def copy_memories(resources: Resources, source: Namespace, to_profile_id: UUID) -> tuple[int, int]:
     """Into another profile of the same user: how many were copied, and how many existed there already.
 
+    Words that only wait for the language model are not copied: their facts will replace them in the source alone.
     In batches, so that no transaction grows with the profile."""
     target = replace(source, profile_id=to_profile_id)
     copied, existing, cursor = 0, 0, None
@@ -34,5 +36,5 @@ async def _load_batch(
 ) -> tuple[Sequence[Memory], str | None]:
     async with resources.database.transaction(source.project_id, source.user_id) as tx:
         memories = MemoryRepository(tx, source.project_id, source.user_id)
-        page = await memories.page(BATCH_SIZE, cursor, Memory.namespace == str(source), *visible())
+        page = await memories.page(BATCH_SIZE, cursor, Memory.namespace == str(source), ~is_interim(), *visible())
     return page.results, page.next

@@ -22,9 +22,9 @@ MESSAGE_FIELDS = {"tenant_id", "conversation_id"}
 """Messages of the conversation store are not copied with a profile."""
 
 
-async def new_profile(resources: Resources, namespace: Namespace) -> Namespace:
+async def new_profile(resources: Resources, namespace: Namespace, name: str = "Copy") -> Namespace:
     async with resources.database.transaction(namespace.project_id) as tx:
-        profile = await ProfileRepository(tx, namespace.project_id).add(user_id=namespace.user_id, name="Copy")
+        profile = await ProfileRepository(tx, namespace.project_id).add(user_id=namespace.user_id, name=name)
     return dataclasses.replace(namespace, profile_id=profile.id)
 
 

@@ -1,6 +1,7 @@
 """Extraction: the facts that a language model, or rules without one, find in a conversation."""
 
 from app.memory.extraction.extract import run_extraction
+from app.memory.extraction.interim import is_interim
 from app.memory.extraction.jobs import extract
 
-__all__ = ["extract", "run_extraction"]
+__all__ = ["extract", "is_interim", "run_extraction"]

@@ -33,6 +33,8 @@ UNEXPECTED = "Extraction failed unexpectedly. See the server log."
 MAX_EVENTS = 24
 MAX_BYTES = 16_000
 """About 4,000 tokens: the budget for events that are read together. One event alone may be longer."""
+MAX_CONTEXT_CHARACTERS = 20_000
+"""Each fact is stored and indexed with its conversation, so a long one would be multiplied by its facts."""
 ALONE_FROM_ATTEMPT = 2
 """After so many attempts, the event is read alone, in case one of the others makes them fail."""
 
@@ -165,7 +167,7 @@ def _as_memory(event: RunningEvent, fact: ExtractedFact) -> NewMemory:
         content=fact.text,
         kind=Kind.FACT,
         role=fact.attributed_to,
-        context="\n".join(message["content"] for message in event.messages),
+        context=choose_context([message["content"] for message in event.messages], fact.text),
         origin=event.request.origin(event.namespace.user_id),
         metadata={**event.request.metadata, **fact.metadata},
         immutable=event.request.immutable,
@@ -174,3 +176,19 @@ def _as_memory(event: RunningEvent, fact: ExtractedFact) -> NewMemory:
         source_message_id=event.request.source_message_id,
         input=event.messages,
     )
+
+
+def choose_context(messages: Sequence[str], fact: str) -> str | None:
+    """The conversation of a fact. Of a long one, the messages that share most words with the fact.
+
+    They are whole: a message that is deleted is removed from the contexts that contain all of it."""
+    if sum(map(len, messages)) <= MAX_CONTEXT_CHARACTERS:
+        return "\n".join(messages)
+    words = set(fact.lower().split())
+    shared = [sum(word in message.lower() for word in words) for message in messages]
+    left, chosen = MAX_CONTEXT_CHARACTERS, list[int]()
+    for number in sorted(range(len(messages)), key=lambda each: -shared[each]):
+        if len(messages[number]) <= left:
+            chosen.append(number)
+            left -= len(messages[number])
+    return "\n".join(messages[number] for number in sorted(chosen)) or None

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import ColumnElement, Row, and_, any_, exists, func, literal, text
+from sqlalchemy.dialects.postgresql import BYTEA
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import Conflict
@@ -20,7 +21,8 @@ from app.core.resources import Resources
 from app.core.storable_text import is_blank
 from app.memory.indexing import upserts_for_added
 from app.memory.ledger.events import EventRequest
-from app.memory.ledger.memory import Kind, NewMemory
+from app.memory.ledger.memory import Kind, Memory, NewMemory
+from app.memory.ledger.models import MemoryEvent
 from app.memory.ledger.repository import MemoryRepository
 from app.memory.ledger.run_event import RunningEvent
 from app.memory.namespace import Namespace
@@ -116,6 +118,18 @@ def _episodes(event: Row[Any]) -> list[NewMemory | None]:
 def interim_hash(memory_id: UUID) -> bytes:
     """No other memory counts as a duplicate of this one, since it will be replaced. A change sets another hash."""
     return hashlib.sha256(b"interim" + memory_id.bytes).digest()
+
+
+def is_interim() -> ColumnElement[bool]:
+    """Whether a memory holds words of an event that still waits, and no client has changed it."""
+    words = Memory.hash == func.sha256(literal(b"interim", BYTEA).op("||")(func.uuid_send(Memory.id)))
+    of_waiting_event = exists().where(
+        MemoryEvent.project_id == Memory.project_id,
+        MemoryEvent.namespace == Memory.namespace,
+        MemoryEvent.status.in_(("PENDING", "RUNNING")),
+        Memory.id == any_(MemoryEvent.interim_ids),
+    )
+    return and_(words, of_waiting_event)
 
 
 async def read_messages(resources: Resources, events: Sequence[RunningEvent]) -> list[RunningEvent]:

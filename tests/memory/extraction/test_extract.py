@@ -20,6 +20,7 @@ from app.core.errors import Unavailable
 from app.core.ports import Embedder, Extraction, ExtractionRequest, Purpose, Vector
 from app.core.resources import Resources
 from app.memory.extraction import run_extraction
+from app.memory.extraction.extract import MAX_CONTEXT_CHARACTERS
 from app.memory.ledger import MemoryEvent
 from app.memory.ledger.run_event import MAX_ATTEMPTS, UNREACHABLE
 from app.memory.namespace import Namespace
@@ -159,6 +160,23 @@ async def test_facts_in_a_code_fence_are_read(
     model_server.extraction(Facts("User likes tea", fenced=True))
     assert (await extract_now(extraction_resources, ann, "I like tea")).status == "SUCCEEDED"
     assert contents(await search(extraction_resources, ann, "tea")) == ["User likes tea"]
+
+
+async def test_context_of_a_fact_is_bounded_and_contains_whole_messages(
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer
+) -> None:
+    model_server.extraction(Facts("User likes tea"))
+    about_tea = "I like tea, and so does the user of this long message. " * 180
+    too_long = f"User likes tea {'y' * MAX_CONTEXT_CHARACTERS}"
+    words = ["x" * 900, about_tea, *(f"{number} {'x' * 900}" for number in range(30)), too_long, "Do you like tea?"]
+    await extract_now(extraction_resources, ann, *words)
+    [found] = await search(extraction_resources, ann, "tea")
+    lines = (found.memory.context or "").split("\n")
+    assert len(found.memory.context or "") < 1.01 * MAX_CONTEXT_CHARACTERS
+    assert [each for each in words if each in lines] == lines
+    assert about_tea in lines
+    assert lines[-1] == "Do you like tea?"
+    assert too_long not in lines
 
 
 async def test_blank_facts_of_a_model_are_not_stored(

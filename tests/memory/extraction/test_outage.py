@@ -14,6 +14,7 @@ from app.adapters.models.mem0 import Mem0Extractor, OpenAIExtractionModel
 from app.adapters.models.openai import Connection, OpenAIModel
 from app.core.errors import Conflict, ExtractionFailed, Postponed
 from app.core.resources import Resources
+from app.memory.copy_profile import copy_memories
 from app.memory.edit import Owner, change_memory
 from app.memory.extraction import run_extraction
 from app.memory.extraction.interim import store_all_waiting_words
@@ -37,6 +38,7 @@ from tests.memory.namespaces import (
     search,
     wait_until_ended,
 )
+from tests.memory.test_copy_profile import load_all, new_profile
 from tests.model_server import Behaviour, Drops, Facts, Fails, Hangs, ModelServer, Raw
 
 REST_SECONDS = 0.2
@@ -272,6 +274,26 @@ async def test_words_that_are_deleted_while_the_model_reads_them_leave_no_facts(
     await run_extraction(extraction_resources, ann.project_id, event_id, 1)
     assert deleted == [found.memory.id]
     assert await search(extraction_resources, ann, "tea") == []
+
+
+async def test_copy_of_a_profile_contains_no_words_that_wait_for_the_model(
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer
+) -> None:
+    model_server.always(Fails(503), extraction=True)
+    event_id = await fail_once(extraction_resources, ann, "I like tea", "I like milk")
+    found = {each.memory.content: each.memory.id for each in await search(extraction_resources, ann, "drinks")}
+    await change_memory(extraction_resources, Owner(ann.project_id), found["I like milk"], {"content": "I like juice"})
+    await add_memories(extraction_resources, ann, "I have a dog")
+    copy = await new_profile(extraction_resources, ann)
+    assert await copy_memories(extraction_resources, ann, copy.profile_id or ann.project_id) == (2, 0)
+    copied = [each.content for each in await load_all(extraction_resources, copy)]
+    assert sorted(copied) == ["I have a dog", "I like juice"]
+
+    await execute_sql(extraction_resources, ann, "update events set status = 'FAILED' where id = :id", id=event_id)
+    later = await new_profile(extraction_resources, ann, "Later")
+    await copy_memories(extraction_resources, ann, later.profile_id or ann.project_id)
+    copied = [each.content for each in await load_all(extraction_resources, later)]
+    assert "I like tea" in copied, "nothing else is left of a failed event"
 
 
 async def test_event_that_waited_too_long_fails_and_keeps_its_words(
