@@ -12,6 +12,7 @@ from app.api_keys.routes import router as api_keys
 from app.chat.routes import router as chat
 from app.chat.usage.routes import router as usage
 from app.core.http import error_responses as rendering
+from app.core.http.body_budget import BodyBudget
 from app.core.http.health_routes import router as core
 from app.core.http.middleware import RequestMiddleware
 from app.core.http.status_reports import StatusReports
@@ -104,6 +105,7 @@ def create_app(resources: Resources) -> FastAPI:
         RequestMiddleware,
         timeout_seconds=resources.config.request_timeout_seconds,
         body_limit=BodyGate(app, resources.config.max_body_bytes),
+        body_budget=BodyBudget(resources.config.body_bytes_at_once),
         has_https_url=resources.config.base_url.lower().startswith("https://"),
         with_cors=with_cors,
     )

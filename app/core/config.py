@@ -7,6 +7,8 @@ from app.core.ports import Usage
 
 TENANT_BYTES = 32 << 20
 """The share of one tenant of short-term memory."""
+BODY_BYTES = 128 << 20
+"""Of the bodies that are held at the same time. Joining and parsing them takes up to three times as much memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,8 @@ class Config:
     recency_half_life_days: float = 30
     cors_origins: tuple[str, ...] = ()
     max_body_bytes: int = 4 << 20
+    body_bytes_at_once: int = BODY_BYTES
+    """Of all bodies together. A source that is alone may use half of it."""
     request_timeout_seconds: float = 60
     development: bool = False
     context_tokens: int = 8000

@@ -1,6 +1,7 @@
 """Resolves the caller before the body of a request is received: bodies cost only what a known caller may spend."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,11 +11,13 @@ from starlette.types import Scope
 
 from app.core.http.body_limits import BodyLimit, limit_without_caller
 from app.core.http.error_responses import report_database_error
+from app.core.network_addresses import network_of
+from app.core.ports import TokenClaims
 from app.core.rate_limit import client_address
 from app.core.resources import Resources
-from app.identity.caller import RequireAccount, RequireCaller, RequireScopes, identify, identify_account
+from app.identity.caller import Caller, RequireAccount, RequireCaller, RequireScopes, identify, identify_account
 
-Resolver = Callable[[Request], Awaitable[object]]
+Resolver = Callable[[Request], Awaitable[Caller | TokenClaims]]
 
 
 class BodyGate:
@@ -28,14 +31,15 @@ class BodyGate:
         request = Request(scope)
         if resolve := self._find_resolver(scope):
             try:
-                await resolve(request)
+                resolved = await resolve(request)
             except SQLAlchemyError as error:
                 # FastAPI takes an error that is no AppError, while it receives a body, for a body that is not valid.
                 raise report_database_error(error) from error
-            return self._limit
+            return replace(self._limit, source=account_of(resolved))
         resources: Resources = self._app.state.resources
-        await resources.limits.admit_unauthenticated(client_address(request))
-        return self._limit_without_caller
+        address = client_address(request)
+        await resources.limits.admit_unauthenticated(address)
+        return replace(self._limit_without_caller, source=f"address {network_of(address)}")
 
     def _find_resolver(self, scope: Scope) -> Resolver | None:
         """None for the routes of the identity provider, which is an app of its own."""
@@ -46,6 +50,10 @@ class BodyGate:
             dependant = getattr(scope["route"], "dependant", None)
             self._resolvers[endpoint] = find_resolver(dependant) if dependant else None
         return self._resolvers[endpoint]
+
+
+def account_of(resolved: Caller | TokenClaims) -> str:
+    return resolved.source.account if isinstance(resolved, Caller) else str(resolved.subject)
 
 
 def find_resolver(dependant: Dependant) -> Resolver | None:

@@ -11,7 +11,7 @@ from app.adapters.webhook_client import HttpWebhookClient
 from app.admin.usage_writer import UsageWriter
 from app.api_keys.lookup import StoredKeys
 from app.core.background_tasks import SupervisedTask
-from app.core.config import Config
+from app.core.config import BODY_BYTES, Config
 from app.core.database.database import Database
 from app.core.database.disk_space import DiskSpace
 from app.core.observability.usage_counts import UsageCounts
@@ -197,6 +197,7 @@ def build_config(settings: Settings) -> Config:
         has_model=has_model(settings),
         cors_origins=tuple(settings.cors_origins),
         max_body_bytes=settings.max_body_bytes,
+        body_bytes_at_once=max(BODY_BYTES, 4 * settings.max_body_bytes),
         request_timeout_seconds=settings.request_timeout_seconds,
         development=settings.development,
         events_kept_days=settings.events_kept_days,

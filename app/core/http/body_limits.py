@@ -1,4 +1,4 @@
-"""Bounds what a body may cost before it is parsed: its size, and the number of values in its JSON."""
+"""Bounds what a body may cost before it is parsed: its size, the number of values in its JSON, and its memory."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from starlette.types import Message, Receive, Scope
 
 from app.core.errors import TooLarge
+from app.core.http.body_budget import HeldBody
 
 MAX_VALUES = 10_000
 MAX_BYTES_WITHOUT_CALLER = 64 << 10
@@ -20,6 +21,8 @@ class BodyLimit:
     max_values: int = MAX_VALUES
     size: str = "MAX_BODY_BYTES"
     """The limit of bytes as an error names it."""
+    source: str = ""
+    """The account or the network address that the memory of the body counts for."""
 
 
 ChooseLimit = Callable[[Scope], Awaitable[BodyLimit]]
@@ -33,7 +36,7 @@ def limit_without_caller(max_bytes: int) -> BodyLimit:
     return BodyLimit(MAX_BYTES_WITHOUT_CALLER, MAX_VALUES_WITHOUT_CALLER, size)
 
 
-def limit_body(scope: Scope, receive: Receive, choose_limit: ChooseLimit) -> Receive:
+def limit_body(scope: Scope, receive: Receive, choose_limit: ChooseLimit, held: HeldBody) -> Receive:
     """FastAPI asks for the body, if the route has one, before it resolves the dependencies."""
     limit: BodyLimit | None = None
     received = 0
@@ -43,11 +46,14 @@ def limit_body(scope: Scope, receive: Receive, choose_limit: ChooseLimit) -> Rec
         nonlocal limit, received
         if limit is None:
             limit = await choose_limit(scope)
-            refuse_size(declared_size(scope), limit)
+            declared = declared_size(scope)
+            refuse_size(declared, limit)
+            held.grow(limit.source, declared)
         message = await receive()
         if body := message.get("body"):
             received += len(body)
             refuse_size(received, limit)
+            held.grow(limit.source, received)
             pieces.append(body)
         if received > SMALL_BYTES and not message.get("more_body"):
             refuse_many_values(pieces, limit)

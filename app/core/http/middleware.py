@@ -12,6 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.database.actor import current_actor
+from app.core.http.body_budget import BodyBudget, HeldBody
 from app.core.http.body_limits import ChooseLimit, limit_body
 from app.core.http.error_responses import error_response, render_unexpected
 from app.core.observability.logging import request_id
@@ -43,6 +44,7 @@ class RequestMiddleware:
         *,
         timeout_seconds: float,
         body_limit: ChooseLimit,
+        body_budget: BodyBudget,
         has_https_url: bool,
         with_cors: Callable[[ASGIApp], ASGIApp],
     ) -> None:
@@ -50,6 +52,7 @@ class RequestMiddleware:
         self._with_cors = with_cors
         self._timeout = timeout_seconds
         self._body_limit = body_limit
+        self._body_budget = body_budget
         self._has_https_url = has_https_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,16 +63,17 @@ class RequestMiddleware:
         request = RequestScope(scope, send, is_https=self._has_https_url or scope["scheme"] == "https")
         token, actor = request_id.set(request.id), current_actor.set(None)
         IN_FLIGHT.inc()
+        body = HeldBody(self._body_budget)
         try:
-            await self._answer(request, scope, receive)
+            await self._answer(request, scope, limit_body(scope, receive, self._body_limit, body))
         finally:
+            body.release()
             IN_FLIGHT.dec()
             request_id.reset(token)
             current_actor.reset(actor)
             request.report()
 
     async def _answer(self, request: "RequestScope", scope: Scope, receive: Receive) -> None:
-        receive = limit_body(scope, receive, self._body_limit)
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 # The limit ends with the start of the response, because a stream may take longer.
