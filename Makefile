@@ -35,7 +35,7 @@ wheel: setup
 	$(BIN)/python -m pip wheel . --no-deps --no-build-isolation --wheel-dir dist
 
 test: setup
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not long" --cov
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not long" --cov
 
 test-long: setup
 	$(BIN)/python -m pytest -q -m long
