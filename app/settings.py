@@ -194,6 +194,7 @@ class Settings(BaseSettings):
         "required", description="Whether accounts with a second factor need it to administer: required or optional"
     )
     anonymous_administration: bool = Field(False, description="Let anonymous accounts create keys and administer")
+    anonymous_sign_in: bool = Field(False, description="Let people sign in without an e-mail address")
     sign_ups_per_address: int = Field(
         30, ge=1, description="Sign-ups and requested e-mails per IP address in 5 minutes"
     )

@@ -20,6 +20,7 @@ COMPANIONS = {
     ("qdrant_api_key",): "qdrant_url",
 }
 BUILT_IN_ACCOUNTS_ONLY = {
+    "anonymous_sign_in": "anonymous sign-ins",
     "sign_ups_per_address": "the rate limits",
     "password_guesses": "the rate limits",
     "password_min_length": "the password rules",

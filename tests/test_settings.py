@@ -105,6 +105,7 @@ def test_valid_combination_is_accepted(monkeypatch: pytest.MonkeyPatch, name: st
 
 
 VALUES = {
+    "anonymous_sign_in": "true",
     "sign_ups_per_address": "5",
     "password_guesses": "5",
     "password_min_length": "12",

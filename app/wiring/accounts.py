@@ -59,6 +59,7 @@ def open_local_identity(
             redirect_urls=tuple(f"{origin}/*" for origin in settings.cors_origins),
             autoconfirm=not needs_confirmation(settings),
             signups_open=settings.signup_mode is not SignupMode.CLOSED,
+            anonymous_sign_in=settings.anonymous_sign_in,
             limits=LockoutLimits(
                 guesses_per_account=settings.password_guesses, requests_per_address=settings.sign_ups_per_address
             ),

@@ -5,7 +5,15 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from app.identity.local.dependencies import CurrentAccount, OriginDep, ProviderDep, RedirectTo, RequestLimit
+from app.identity.local.admin import invite
+from app.identity.local.dependencies import (
+    CurrentAccount,
+    OriginDep,
+    ProviderDep,
+    RedirectTo,
+    RequestLimit,
+    RequireSecretKey,
+)
 from app.identity.local.errors import IdentityError, refuse
 from app.identity.local.flows import recover, send_otp, sign_in, sign_up, update_account, verify
 from app.identity.local.flows.verify import FIRST_ADDRESS_CONFIRMED
@@ -13,6 +21,7 @@ from app.identity.local.mail.redirects import choose_redirect, with_query
 from app.identity.local.provider import IdentityProvider
 from app.identity.local.schemas import (
     EmailBody,
+    InviteBody,
     OtpBody,
     ResendBody,
     SignUpBody,
@@ -41,7 +50,7 @@ async def health() -> dict[str, str]:
 @router.get("/settings")
 async def settings(provider: ProviderDep) -> dict[str, object]:
     return {
-        "external": {"email": True, "phone": False, "anonymous_users": False},
+        "external": {"email": True, "phone": False, "anonymous_users": provider.settings.anonymous_sign_in},
         "disable_signup": not provider.settings.signups_open,
         "mailer_autoconfirm": provider.settings.autoconfirm,
         "phone_autoconfirm": False,
@@ -61,6 +70,11 @@ async def post_sign_up(
     body: SignUpBody, provider: ProviderDep, origin: OriginDep, redirect_to: RedirectTo = None
 ) -> dict[str, object]:
     return await sign_up.sign_up(provider, body, origin, redirect_to)
+
+
+@router.post("/invite", dependencies=[RequireSecretKey])
+async def post_invite(body: InviteBody, provider: ProviderDep, redirect_to: RedirectTo = None) -> dict[str, object]:
+    return await invite.invite(provider, body, redirect_to)
 
 
 @router.post("/token")

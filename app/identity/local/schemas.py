@@ -156,6 +156,11 @@ class AdminUserBody(Body):
     ban_duration: Text | None = None
 
 
+class InviteBody(Body):
+    email: Text = ""
+    data: Metadata = None
+
+
 class DeleteBody(Body):
     should_soft_delete: bool = False
 

@@ -19,6 +19,7 @@ class IdentitySettings:
     autoconfirm: bool = True
     """Confirm addresses without an e-mail, for installations that cannot send one."""
     signups_open: bool = True
+    anonymous_sign_in: bool = False
     passwords: PasswordRules = field(default_factory=PasswordRules)
     limits: LockoutLimits = field(default_factory=LockoutLimits)
     access_token_seconds: int = 3600

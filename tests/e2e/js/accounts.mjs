@@ -10,8 +10,8 @@ const password = "correct horse battery";
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
 // Node before 22 has no WebSocket, and the client demands one although nothing here opens it.
-const make = () =>
-  createClient(url, "sb_publishable_for_tests", {
+const make = (key = "sb_publishable_for_tests") =>
+  createClient(url, key, {
     auth: { persistSession: false, autoRefreshToken: false },
     realtime: { transport: class {} },
   });
@@ -102,6 +102,25 @@ succeed(await later.auth.updateUser({ password: "a third password" }));
 succeed(await later.auth.mfa.unenroll({ factorId }));
 succeed(await later.auth.refreshSession());
 assert.equal(succeed(await later.auth.mfa.getAuthenticatorAssuranceLevel()).nextLevel, "aal1");
+
+const visitor = make();
+const visiting = succeed(await visitor.auth.signInAnonymously());
+assert.equal(visiting.user.is_anonymous, true);
+succeed(await visitor.auth.updateUser({ email: `visitor-${email}`, password }));
+succeed(await visitor.auth.verifyOtp({ token_hash: await mailedToken(), type: "email_change" }));
+const permanent = succeed(await make().auth.signInWithPassword({ email: `visitor-${email}`, password }));
+assert.deepEqual([permanent.user.id, permanent.user.is_anonymous], [visiting.user.id, false]);
+
+const admin = make("sb_secret_for_tests").auth.admin;
+const invited = succeed(await admin.inviteUserByEmail(`guest-${email}`, { data: { name: "Guest" } }));
+const guest = make();
+succeed(await guest.auth.verifyOtp({ token_hash: await mailedToken(), type: "invite" }));
+succeed(await guest.auth.updateUser({ password }));
+assert.equal(succeed(await make().auth.signInWithPassword({ email: `guest-${email}`, password })).user.id, invited.user.id);
+const guarded = succeed(await guest.auth.mfa.enroll({ factorType: "totp" }));
+assert.deepEqual(succeed(await admin.mfa.listFactors({ userId: invited.user.id })).factors.map(({ id }) => id), [guarded.id]);
+succeed(await admin.mfa.deleteFactor({ userId: invited.user.id, id: guarded.id }));
+assert.deepEqual(succeed(await guest.auth.mfa.listFactors()).all, []);
 
 console.log("done");
 process.exit(0);

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.identity.local.errors import IdentityError, invalid
+from app.identity.local.errors import IdentityError, invalid, refuse
 from app.identity.local.provider import AuthenticatedAccount, IdentityProvider, session_json
 from app.identity.local.schemas import EnrollBody, VerifyFactorBody
 from app.identity.local.security import totp
@@ -39,8 +39,7 @@ async def enroll(provider: IdentityProvider, current: AuthenticatedAccount, body
 
 def _check_type(factor_type: str) -> None:
     if factor_type in NOT_ENABLED:
-        error = NOT_ENABLED[factor_type]
-        raise IdentityError(error.status, error.code, error.message)
+        refuse(NOT_ENABLED[factor_type])
     if factor_type != "totp":
         raise invalid("factor_type needs to be totp, phone, or webauthn")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.identity.local.errors import invalid
+from app.identity.local.errors import IdentityError, invalid
 from app.identity.local.flows.verify import session_method
 from app.identity.local.mail.mailer import Mail
 from app.identity.local.mail.redirects import choose_redirect, code_mail, link_mail
@@ -92,7 +92,7 @@ async def send_email_change(
     """Send a link to the new address. With `secure_email_change`, the old address must confirm the change too."""
     redirect = choose_redirect(provider.settings, redirect_to)
     recipients = [(email, TokenType.EMAIL_NEW)]
-    if provider.settings.secure_email_change:
+    if provider.settings.secure_email_change and account.email:
         recipients.append((account.email, TokenType.EMAIL_CURRENT))
     if not provider.outbox.is_ready():
         return
@@ -107,6 +107,9 @@ async def send_email_change(
 
 
 async def reauthenticate(provider: IdentityProvider, current: AuthenticatedAccount) -> None:
+    if not current.account.email:
+        message = "Reauthentication requires the user to have an email or a phone number"
+        raise IdentityError(422, "validation_failed", message)
     await provider.lockout.mail("reauthentication", current.account.email, provider.settings.mail_interval_seconds)
     if not provider.outbox.is_ready():
         return

@@ -20,6 +20,8 @@ from app.identity.local.storage.sessions import RequestOrigin, SessionGrant
 async def sign_up(
     provider: IdentityProvider, body: SignUpBody, origin: RequestOrigin, redirect_to: str | None
 ) -> dict[str, object]:
+    if not body.email and not body.phone:
+        return await _sign_up_anonymously(provider, body, origin)
     new = await _read_body(provider, body)
     if not provider.settings.autoconfirm:
         challenge = read_challenge(body.code_challenge, body.code_challenge_method)
@@ -46,8 +48,22 @@ def _check_sign_up_allowed(provider: IdentityProvider, body: SignUpBody) -> None
         raise IdentityError(422, "signup_disabled", "Signups not allowed for this instance")
     if body.phone:
         raise IdentityError(400, "phone_provider_disabled", "Phone signups are disabled")
-    if not body.email and not body.password:
+
+
+async def _sign_up_anonymously(
+    provider: IdentityProvider, body: SignUpBody, origin: RequestOrigin
+) -> dict[str, object]:
+    if not provider.settings.anonymous_sign_in:
         raise IdentityError(422, "anonymous_provider_disabled", "Anonymous sign-ins are disabled")
+    _check_sign_up_allowed(provider, body)
+    metadata = merge_metadata({}, body.data or {})
+    async with provider.database.system() as tx:
+        accounts = AccountRepository(tx)
+        account = await accounts.add_anonymous(metadata)
+        granted = await grant_session(provider, tx, account, "anonymous", origin)
+        await accounts.record_sign_in(account)
+        account = await accounts.get(account.id)
+    return session_json(provider, account, granted)
 
 
 async def _sign_up_confirmed(

@@ -27,6 +27,9 @@ async def change_account(
     if body.phone:
         raise IdentityError(400, "phone_provider_disabled", "Phone logins are disabled")
     _require_second_factor(current, body)
+    if current.account.is_anonymous and body.password and not body.email:
+        message = "Updating password of an anonymous user without an email or phone is not allowed"
+        raise IdentityError(422, "validation_failed", message)
     challenge = read_challenge(body.code_challenge, body.code_challenge_method)
     email = await _new_email(provider, current.account, body)
     password_hash = await _new_password(provider, current, body)
@@ -57,7 +60,8 @@ async def _new_email(provider: IdentityProvider, account: AccountRow, body: User
         if await AccountRepository(tx).by_email(email) is not None:
             raise email_exists()
     if not provider.settings.autoconfirm:
-        await provider.lockout.mail("email_change", account.email, provider.settings.mail_interval_seconds)
+        sender = account.email or str(account.id)
+        await provider.lockout.mail("email_change", sender, provider.settings.mail_interval_seconds)
     return email
 
 

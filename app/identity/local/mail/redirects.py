@@ -62,6 +62,7 @@ class MailText:
 MAIL_TEXTS = {
     "signup": MailText("Confirm your address", "Follow this link to confirm your address:"),
     "recovery": MailText("Reset your password", "Follow this link to sign in and choose a new password:"),
+    "invite": MailText("You are invited", "Follow this link to accept the invitation and sign in:"),
     "magiclink": MailText("Sign in", "Follow this link to sign in:"),
     "email_change": MailText("Confirm your new address", "Follow this link to confirm the change of your address:"),
 }

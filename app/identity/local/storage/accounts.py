@@ -17,6 +17,7 @@ INSTANCE = uuid.UUID(int=0)
 """GoTrue only finds accounts of this instance id."""
 
 Metadata = Mapping[str, object]
+EMAIL_PROVIDER: Metadata = {"provider": "email", "providers": ["email"]}
 
 IDENTITIES_COLUMN: ColumnElement[list[dict[str, object]]] = literal_column(
     "(select coalesce(jsonb_agg(to_jsonb(i) order by i.created_at), '[]') from auth.identities i"
@@ -36,6 +37,7 @@ class AccountRow:
     aud: str
     role: str
     email: str
+    """Empty for an anonymous account, which has none."""
     encrypted_password: str | None
     email_confirmed_at: dt.datetime | None
     confirmed_at: dt.datetime | None
@@ -80,7 +82,8 @@ class NewAccount:
 
 
 ACCOUNT_COLUMNS = [
-    *(users.c[name] for name in AccountRow.__slots__ if name not in ("identities", "factors")),
+    *(users.c[name] for name in AccountRow.__slots__ if name not in ("email", "identities", "factors")),
+    func.coalesce(users.c.email, "").label("email"),
     IDENTITIES_COLUMN.label("identities"),
     FACTORS_COLUMN.label("factors"),
 ]
@@ -119,6 +122,13 @@ class AccountRepository:
         await self.tx.execute(insert(identities).values(**_identity_values(new, account_id)))
         return await self.get(account_id)
 
+    async def add_anonymous(self, user_metadata: Metadata) -> AccountRow:
+        account_id = uuid.uuid4()
+        values = _user_values(NewAccount("", user_metadata=user_metadata), account_id)
+        values |= {"email": None, "raw_app_meta_data": {}, "is_anonymous": True}
+        await self.tx.execute(insert(users).values(**values))
+        return await self.get(account_id)
+
     async def change(self, account_id: uuid.UUID, **values: object) -> None:
         values["updated_at"] = func.now()
         await self.tx.execute(update(users).where(users.c.id == account_id).values(**values))
@@ -129,8 +139,15 @@ class AccountRepository:
         await self._verify_identity(account_id)
 
     async def move(self, account_id: uuid.UUID, email: str, *, confirmed: bool) -> None:
-        """Change the e-mail address, and invalidate every token that was sent to the old one."""
+        """Change the e-mail address, and invalidate every token that was sent to the old one.
+
+        An anonymous account becomes a permanent one.
+        """
         values: dict[str, object] = {"email": email, "email_change": "", "email_change_confirm_status": 0}
+        if (await self.get(account_id)).is_anonymous:
+            values |= {"is_anonymous": False, "raw_app_meta_data": EMAIL_PROVIDER}
+            added = upsert(identities).values(**_identity_values(NewAccount(email), account_id))
+            await self.tx.execute(added.on_conflict_do_nothing())
         values |= {"email_change_token_new": "", "email_change_token_current": "", "recovery_token": ""}
         if confirmed:
             values["email_confirmed_at"] = func.coalesce(users.c.email_confirmed_at, func.now())
@@ -174,7 +191,6 @@ def email_exists() -> IdentityError:
 
 
 def _user_values(new: NewAccount, account_id: uuid.UUID) -> dict[str, object]:
-    provider: Metadata = {"provider": "email", "providers": ["email"]}
     return {
         "instance_id": INSTANCE,
         "id": account_id,
@@ -183,7 +199,7 @@ def _user_values(new: NewAccount, account_id: uuid.UUID) -> dict[str, object]:
         "email": new.email,
         "encrypted_password": new.encrypted_password,
         "email_confirmed_at": func.now() if new.confirmed else None,
-        "raw_app_meta_data": {**provider, **(new.app_metadata or {})},
+        "raw_app_meta_data": {**EMAIL_PROVIDER, **(new.app_metadata or {})},
         "raw_user_meta_data": new.user_metadata or {},
         "created_at": func.now(),
         "updated_at": func.now(),
