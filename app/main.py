@@ -18,6 +18,7 @@ from app.core.http.middleware import RequestMiddleware
 from app.core.http.status_reports import StatusReports
 from app.core.http.trailing_slash import TrailingSlash
 from app.core.resources import Resources
+from app.erasure.routes import router as erasure
 from app.gateways.mem0.entities.routes import router as memory_entities
 from app.gateways.mem0.events.routes import router as memory_events
 from app.gateways.mem0.memories.archive_routes import router as memory_archive
@@ -57,6 +58,7 @@ ROUTERS = (
     admin_health,
     profile_memories,
     memory_archive,
+    erasure,
     memory_batches,
     platform,
     memory_entities,

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import app.admin.jobs
 import app.chat.summary.jobs
+import app.erasure.jobs
 import app.gateways.mem0.jobs
 import app.memory.categories.jobs
 import app.memory.extraction.jobs
@@ -30,6 +31,7 @@ log = structlog.get_logger()
 JOB_MODULES = (
     app.admin.jobs,
     app.chat.summary.jobs,
+    app.erasure.jobs,
     app.gateways.mem0.jobs,
     app.memory.categories.jobs,
     app.memory.extraction.jobs,

@@ -19,7 +19,7 @@ from app.identity.scopes import SCOPES_OF_ROLE, Scope
 OK = 200
 """Any 2xx."""
 OBJECTS = re.compile(
-    r"\{(project|organization|account|key|profile|session|message|memory|event|webhook|delivery|invitation)_id\}"
+    r"\{(project|organization|account|key|profile|session|message|memory|event|webhook|delivery|invitation|erasure)_id\}"
 )
 
 
@@ -211,6 +211,8 @@ MEMORIES = {
     ),
     ("GET", "/v1/events/"): scoped(Scope.MEMORIES_READ),
     ("GET", "/v1/memories/events/"): scoped(Scope.MEMORIES_READ),
+    ("POST", "/v1/erase"): scoped(Scope.MEMORIES_WRITE, body={"memory_id": "{memory_id}"}, spends=True),
+    ("GET", "/v1/erase/{erasure_id}"): scoped(Scope.MEMORIES_READ),
     ("GET", "/v1/entities/"): scoped(Scope.MEMORIES_READ),
     ("GET", "/v1/entities/filters/"): scoped(Scope.MEMORIES_READ),
     # No row has this id.

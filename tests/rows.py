@@ -39,6 +39,7 @@ class Corner:
     delivery_id: uuid.UUID = field(default_factory=uuid.uuid4)
     invitation_id: uuid.UUID = field(default_factory=uuid.uuid4)
     export_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    erasure_id: uuid.UUID = field(default_factory=uuid.uuid4)
     user_profile_job_id: uuid.UUID = field(default_factory=uuid.uuid4)
     held_user_id: str = field(default_factory=lambda: f"held {uuid.uuid4()}")
     month: dt.date = field(default_factory=lambda: dt.date(1 + uuid.uuid4().int % 9000, 1, 1))
@@ -96,6 +97,10 @@ class Corner:
                 **{"idempotency_key": f"{uuid.uuid4()}"},
             },
             "legal_holds": {"id": uuid.uuid4(), "project_id": self.project_id, "user_id": self.held_user_id},
+            "erasures": {
+                **{"id": self.erasure_id, "project_id": self.project_id, "kind": "memory", "subject_hash": b"x"},
+                **{"requested_by": str(self.account_id)},
+            },
             "vector_removals": {"memory_id": uuid.uuid4(), "project_id": self.project_id},
         }
 

@@ -23,6 +23,7 @@ LAYERS = [
     "memory",
     "retention",
     "chat",
+    "erasure",
     "portability",
     "gateways",
     "web",

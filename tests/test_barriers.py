@@ -30,9 +30,10 @@ OF_NO_USER = (
     "webhooks",
     "webhook_deliveries",
     "legal_holds",
+    "erasures",
 )
 OF_ONE_USER = [table for table in OWN_TABLES if table not in OF_NO_USER]
-NEVER_DELETED = ("token_usage", "usage_by_day")
+NEVER_DELETED = ("token_usage", "usage_by_day", "erasures")
 REFERENCES = [
     ("sessions", "profile_id"),
     ("messages", "session_id"),

@@ -81,6 +81,9 @@ class InProcessShortTerm:
     async def delete(self, *keys: str) -> int:
         return sum(self._remove(key) for key in keys)
 
+    async def delete_tenant(self, tenant: str) -> int:
+        return await self.delete(*(self._tenants[tenant].values if tenant in self._tenants else ()))
+
     async def healthy(self) -> bool:
         return True
 

@@ -101,6 +101,17 @@ class RedisShortTerm:
         except (RedisError, OSError) as error:
             raise ConnectionError("Redis does not respond") from error
 
+    async def delete_tenant(self, tenant: str) -> int:
+        ages, sizes = f"{PREFIX}ages:{tenant}", f"{PREFIX}sizes:{tenant}"
+        try:
+            names = [name for name in await self._client.zrange(ages, 0, -1) if isinstance(name, bytes)]
+            keys = [PREFIX + name.decode() for name in names]
+            deleted = int(await self._client.delete(*keys)) if keys else 0
+            await self._client.delete(ages, sizes)
+        except (RedisError, OSError) as error:
+            raise ConnectionError("Redis does not respond") from error
+        return deleted
+
     async def healthy(self) -> bool:
         try:
             return bool(await self._client.ping())

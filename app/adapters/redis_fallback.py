@@ -78,6 +78,7 @@ class ShortTermWithFallback:
         self._changed: dict[str, tuple[float, str | None]] = {}
         """The keys whose newest value is in the process, with the time at which it expires and its tenant."""
         self._deleted: set[str] = set()
+        self._ended_tenants: set[str] = set()
 
     async def get(self, key: str) -> bytes | None:
         try:
@@ -98,6 +99,14 @@ class ShortTermWithFallback:
         except OSError:
             self._deleted.update(keys)
             return await self._discard(*keys)
+
+    async def delete_tenant(self, tenant: str) -> int:
+        in_process = await self._local.delete_tenant(tenant)
+        self._ended_tenants.add(tenant)
+        try:
+            return max(in_process, await self._breaker.call(self._delete_remaining))
+        except OSError:
+            return in_process
 
     async def healthy(self) -> bool:
         return await self._shared.healthy()
@@ -129,11 +138,17 @@ class ShortTermWithFallback:
         in_process = await self._discard(*keys)
         return max(in_process, await self._shared.delete(*keys))
 
-    async def _delete_remaining(self) -> None:
+    async def _delete_remaining(self) -> int:
+        """Returns how many values of tenants that have ended were deleted."""
         if self._deleted:
             remaining = list(self._deleted)
             await self._shared.delete(*remaining)
             self._deleted.difference_update(remaining)
+        deleted = 0
+        for tenant in list(self._ended_tenants):
+            deleted += await self._shared.delete_tenant(tenant)
+            self._ended_tenants.discard(tenant)
+        return deleted
 
     def _remember(self, key: str, ends_at: float, tenant: str | None) -> None:
         self._deleted.discard(key)

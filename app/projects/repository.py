@@ -90,10 +90,12 @@ class OrganizationRepository:
             await self.tx.execute(update(Organization).where(Organization.id == organization_id).values(**values))
         return await self.get(organization_id)
 
-    async def delete(self, organization_id: UUID) -> None:
-        """Cascades to all projects of the organization."""
+    async def delete(self, organization_id: UUID) -> list[UUID]:
+        """Cascades to all projects of the organization, and returns them."""
         await self.get(organization_id, owner=True)
+        projects = list(await self.tx.scalars(select(Project.id).where(Project.organization_id == organization_id)))
         await self.tx.execute(delete(Organization).where(Organization.id == organization_id))
+        return projects
 
 
 class ProjectRepository:

@@ -7,12 +7,14 @@ from fastapi import APIRouter
 from app.core.database.pagination import Cursor, Limit, Page, PageRows
 from app.core.http.schemas import Done
 from app.core.http.strict_requests import own_router
+from app.core.resources import ResourcesDep
 from app.identity.administration import Administrative
 from app.identity.caller import Person
 from app.identity.transaction import SystemTransaction
 from app.projects.invitations import invitations
 from app.projects.member_routes import organization_members, project_members
 from app.projects.permissions import Developer, Reader, Writer
+from app.projects.provisioning import delete_short_term_memory
 from app.projects.repository import OrganizationRepository, ProjectRepository, ProjectRow
 from app.projects.schemas import (
     OrganizationCreate,
@@ -55,12 +57,13 @@ async def change_project(project_id: UUID, body: ProjectPatch, caller: Writer, t
 
 
 @projects.delete("/{project_id}", dependencies=[Administrative])
-async def delete_project(project_id: UUID, caller: Person, tx: SystemTransaction) -> Done:
+async def delete_project(project_id: UUID, caller: Person, tx: SystemTransaction, resources: ResourcesDep) -> Done:
     """Deletes a project with all its data.
 
     A member who has no other project gets a new one with the next request.
     """
     await ProjectRepository(tx, caller).delete(project_id)
+    await delete_short_term_memory(resources.short_term, [project_id])
     return Done(message="Project deleted, with all its data")
 
 
@@ -93,9 +96,12 @@ async def change_organization(
 
 
 @organizations.delete("/{organization_id}", dependencies=[Administrative])
-async def delete_organization(organization_id: UUID, caller: Person, tx: SystemTransaction) -> Done:
+async def delete_organization(
+    organization_id: UUID, caller: Person, tx: SystemTransaction, resources: ResourcesDep
+) -> Done:
     """Deletes an organization with all its projects and their data."""
-    await OrganizationRepository(tx, caller).delete(organization_id)
+    projects = await OrganizationRepository(tx, caller).delete(organization_id)
+    await delete_short_term_memory(resources.short_term, projects)
     return Done(message="Organization deleted, with all its projects")
 
 

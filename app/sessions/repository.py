@@ -13,7 +13,8 @@ from app.sessions.privacy import PrivacyMode
 
 TITLE_LENGTH = 80
 DELETE_SESSION_EXTRACTIONS_SQL = text("""
-delete from events where project_id = :project_id and session_id = :id and status in ('PENDING', 'RUNNING')
+delete from events where project_id = :project_id and session_id = :id
+  and (status in ('PENDING', 'RUNNING') or messages is not null)
 """)
 END_TURN_SQL = text("""
 update sessions set turn_id = null, turn_until = null

@@ -78,9 +78,19 @@ class WindowStore:
         await self._delete(_incognito_name(session_id))
 
     async def delete(self, *session_ids: UUID) -> int:
-        """Delete both windows of sessions that were reset, deleted or erased."""
-        names = [name(session_id) for session_id in session_ids for name in (_window_name, _incognito_name)]
-        return await self._delete(*names)
+        """Delete both windows of sessions that were reset or deleted."""
+        return await self._delete(*_names(session_ids))
+
+    async def erase(self, *session_ids: UUID) -> int:
+        """Like `delete`, but raises OSError while short-term memory is unavailable: an erasure must know."""
+        if not await self._store.healthy():
+            raise ConnectionError("Short-term memory is unavailable")
+        return await self._store.delete(*_names(session_ids))
+
+    async def count_kept(self, *session_ids: UUID) -> int:
+        """How many windows of these sessions exist."""
+        values = [await self._store.get(name) for name in _names(session_ids)]
+        return sum(value is not None for value in values)
 
     async def _get(self, name: str) -> bytes | None:
         try:
@@ -105,6 +115,10 @@ class WindowStore:
 
 def window_store(resources: Resources, project_id: UUID) -> WindowStore:
     return WindowStore(resources.short_term, resources.window_key, project_id)
+
+
+def _names(session_ids: Sequence[UUID]) -> list[str]:
+    return [name(session_id) for session_id in session_ids for name in (_window_name, _incognito_name)]
 
 
 def _window_name(session_id: UUID) -> str:

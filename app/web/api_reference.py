@@ -17,6 +17,10 @@ TAGS = [
     {"name": "Chat", "description": "Chat turns with memory, whole or as server-sent events, and their usage."},
     {"name": "Sessions", "description": "Conversations with a privacy mode, and their messages."},
     {"name": "Profiles", "description": "Named sets of memories of one user, with an optional persona."},
+    {
+        "name": "Erasure",
+        "description": "Erase everything of a user, profile, session, memory or account, with a receipt.",
+    },
     {"name": "Accounts", "description": "Sign up, sign in, and manage the signed-in account."},
     {"name": "Projects", "description": "Tenants, and the accounts that may use them."},
     {"name": "Organizations", "description": "Groups of projects, and their members."},

@@ -18,10 +18,10 @@ from app.core.observability.usage_counts import UsageCounts
 from app.core.ports import Counters, ShortTerm
 from app.core.rate_limit import RateLimits, read_limit
 from app.core.resources import IndexRepair, Resources
+from app.erasure.account import erase_account
 from app.identity.local.app import create_identity_app
 from app.identity.tokens import Verifier
 from app.projects.deleted_accounts import count_deleted_accounts
-from app.projects.provisioning import erase_account_data
 from app.settings import Settings, SignupMode, VectorStore
 from app.wiring.accounts import (
     identity_http,
@@ -78,7 +78,7 @@ async def open_resources(
             identity=open_identity_client(settings, local, http, secret),
             identity_app=identity_app,
             provision_account=provision_by_mode(settings, database),
-            erase_account=partial(erase_account_data, database),
+            erase_account=partial(erase_account, database, short_term),
             mail_invitation=open_invitation_mail(settings, local),
             limits=rate_limits(settings, counters),
             short_term=short_term,

@@ -166,10 +166,11 @@ class ChatTurn:
             paused = session.privacy_mode != PrivacyMode.NORMAL
             exchange = build_exchange(resources, turn, self.progress, paused=paused)
             rows = await resources.database.pipeline_in(tx, *record_statements(resources, exchange))
-        await resources.index_queue.put(exchange.changes, from_chat=True)
-        count_added(resources, turn.namespace.project_id, len(exchange.changes))
+        # First the window: the queue may be full, and what is erased meanwhile must not come back.
         window = extended_window(turn, exchange.window({row.id: row.position for row in rows}))
         await window_store(resources, turn.namespace.project_id).save(turn.session_id, window, active=True)
+        await resources.index_queue.put(exchange.changes, from_chat=True)
+        count_added(resources, turn.namespace.project_id, len(exchange.changes))
         return Recorded(exchange.question.id, exchange.answer.id, exchange.event_id)
 
     async def _record_incognito(self) -> Recorded:

@@ -6,11 +6,12 @@ import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import lru_cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, LiteralString, NamedTuple
 from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg.pq import TransactionStatus
+from psycopg.sql import SQL, Identifier
 from sqlalchemy import ClauseElement, MetaData, TextClause, make_url, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -39,6 +40,8 @@ SET_SCOPE_SQL = text(
     " set_config('jit', 'off', true)"
 )
 POSTGRES = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+# With the entries of indexes, which repeat values of the rows.
+VACUUM_TABLE_SQL: LiteralString = "vacuum (index_cleanup on, truncate on) {}"
 DISABLE_SYNCHRONOUS_COMMIT_SQL = text("select set_config('synchronous_commit', 'off', true)")
 Driver = psycopg.AsyncConnection[Any]
 Statement = tuple[ClauseElement, Mapping[str, object]]
@@ -178,18 +181,18 @@ class Database:
 
     @asynccontextmanager
     async def _checkout(self, project_id: uuid.UUID | None) -> AsyncIterator[PipelineConnection]:
-        async with _hold_slot(self._shares, project_id), self._borrow() as connection:
-            yield connection
+        async with _hold_slot(self._shares, project_id), self._borrow() as driver:
+            yield self._pipeline_of_driver(driver)
 
     @asynccontextmanager
-    async def _borrow(self) -> AsyncIterator[PipelineConnection]:
+    async def _borrow(self) -> AsyncIterator[Driver]:
         """Borrow a connection from the pool. It is discarded if it is returned with a result still pending."""
         with _driver_errors_as_sqlalchemy():
             pooled = await greenlet_spawn(self._pool().connect)
         driver = _driver_of(pooled)
         try:
             with _driver_errors_as_sqlalchemy():
-                yield self._pipeline_of_driver(driver)
+                yield driver
         finally:
             if driver.closed or driver.info.transaction_status != TransactionStatus.IDLE:
                 await greenlet_spawn(pooled.invalidate)
@@ -205,6 +208,12 @@ class Database:
         if pipeline is None:
             pipeline = self._pipelines[driver] = PipelineConnection(driver, prepares=not self._pooled)
         return pipeline
+
+    async def vacuum(self, tables: Sequence[str]) -> None:
+        """Let Postgres free deleted rows of these tables. It skips those that the role may not maintain."""
+        for table in tables:
+            async with _hold_slot(self._shares, None), self._borrow() as driver:
+                await driver.execute(SQL(VACUUM_TABLE_SQL).format(Identifier("public", table)))
 
     async def healthy(self) -> bool:
         try:

@@ -28,6 +28,28 @@ where f.project_id = :project_id and f.id = any(:ids) and m.project_id = :projec
   and m.id <> all(:ids) and strpos(E'\\n' || m.context || E'\\n', E'\\n' || f.content || E'\\n') > 0
 returning m.id
 """)
+# The history of a fact holds the messages that it was read from. A deleted episode is one of them.
+CLEAR_INPUT_SQL = text("""
+update memory_history h set input = null
+from memories f join memories m on m.project_id = f.project_id and m.run_id = f.run_id and m.namespace = f.namespace
+where f.project_id = :project_id and f.id = any(:ids) and f.kind = 'episode' and m.id <> all(:ids)
+  and h.project_id = :project_id and h.memory_id = m.id
+  and h.input @> jsonb_build_array(jsonb_build_object('content', f.content))
+""")
+# A memory that holds the words of a waiting or failed event until its facts are extracted takes them along.
+REMOVE_INTERIM_WORDS_SQL = text("""
+update events e set
+  messages = coalesce((
+    select jsonb_agg(said.value order by said.place)
+    from jsonb_array_elements(e.messages) with ordinality as said (value, place)
+    where e.interim_ids[said.place] is null or e.interim_ids[said.place] <> all(:ids)), '[]'),
+  interim_ids = array(
+    select held.id from unnest(e.interim_ids) with ordinality as held (id, place)
+    where held.id is null or held.id <> all(:ids) order by held.place)
+from memories m
+where m.project_id = :project_id and m.id = any(:ids) and e.project_id = :project_id and e.id = m.event_id
+  and e.messages is not null and m.id = any(e.interim_ids)
+""")
 DELETE_MEMORIES_SQL = text("delete from memories where project_id = :project_id and id = any(:ids) returning id")
 INSERT_UPDATE_HISTORY_SQL = text(f"""
 insert into memory_history (project_id, memory_id, {_ORIGIN}, event, old_memory, new_memory, metadata)
@@ -110,6 +132,8 @@ class LedgerRepository(Repository[Memory]):
         """A trigger blanks the words in the history: what stays is that something was deleted, and when."""
         values = {"project_id": self.project_id, "ids": list(ids)}
         await self.tx.execute(INSERT_DELETE_HISTORY_SQL, values)
+        await self.tx.execute(CLEAR_INPUT_SQL, values)
+        await self.tx.execute(REMOVE_INTERIM_WORDS_SQL, values)
         without_context = list(await self.tx.scalars(CLEAR_CONTEXT_SQL, values))
         return DeletedMemories(list(await self.tx.scalars(DELETE_MEMORIES_SQL, values)), without_context)
 

@@ -7,12 +7,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import BadRequest, Forbidden
 from app.core.resources import Resources
-from app.gateways.mem0.memories.delete import DeletionScope, delete_scope
+from app.erasure.erase import erase
+from app.erasure.models import SubjectKind
+from app.erasure.subject import Subject
+from app.gateways.mem0.memories.delete import record_deletion
 from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
-from app.identity.transaction import caller_transaction
 from app.memory.entities import ENTITY_COLUMNS, EntityRepository, EntityType
-from app.memory.filters import OneOf
+from app.memory.ledger import EventRequest
 from app.profiles.repository import ProfileRepository
 
 ENTITY_TYPES: dict[str, EntityType] = {
@@ -72,16 +74,14 @@ async def describe_entity(
     return await entities.get_entity(kind, name)
 
 
-async def delete_entity_memories(resources: Resources, caller: Caller, kind: EntityType, name: str) -> uuid.UUID:
-    """Delete the description of an entity and its memories in all profiles.
+async def delete_entity_data(resources: Resources, caller: Caller, kind: EntityType, name: str) -> uuid.UUID:
+    """Erase an entity, as `POST /v1/erase` does: its description, and everything that names it in all profiles.
 
     An unknown entity is no error: when a client deletes all entities in turn, some lose their last memory before their
     turn, because it belonged to another entity as well.
     """
-    async with caller_transaction(resources.database, caller) as tx:
-        await EntityRepository(tx, caller.project_id).forget(kind, name)
-    return await delete_scope(resources, caller, DeletionScope(entity_filter(kind, name), "*"), "DELETE_USER")
-
-
-def entity_filter(kind: EntityType, name: str) -> OneOf:
-    return OneOf(f"{kind}_id", (name,))
+    if kind == "user":
+        caller.act_for(name)
+    erasure = await erase(resources, caller, Subject(SubjectKind(kind), name))
+    request = EventRequest(deleted=erasure.found.get("memories", 0))
+    return await record_deletion(resources, caller, "DELETE_USER", request)

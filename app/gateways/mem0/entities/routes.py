@@ -8,7 +8,7 @@ from app.core.resources import ResourcesDep
 from app.gateways.mem0.entities.entities import (
     check_entity_id,
     count_by_type,
-    delete_entity_memories,
+    delete_entity_data,
     describe_entity,
     parse_entity_type,
     render_entity,
@@ -68,7 +68,7 @@ async def delete_entity_by_number(
     """Deletes an entity and its memories, by its numeric `id` in the list of entities (older form)."""
     kind = parse_entity_type(entity_type)
     name = await EntityRepository(tx, caller.project_id).get_name(kind, entity_id)
-    return EventAccepted(message=DELETING, event_id=await delete_entity_memories(resources, caller, kind, name))
+    return EventAccepted(message=DELETING, event_id=await delete_entity_data(resources, caller, kind, name))
 
 
 @router.get("/v2/entities/{entity_type}/{name:path}/", responses={200: {"model": EntityRead}}, response_class=FastJson)
@@ -82,8 +82,8 @@ async def get_entity(entity_type: str, name: str, caller: MemoryReader, tx: Tran
 
 @router.delete("/v2/entities/{entity_type}/{name:path}/")
 async def delete_entity(entity_type: str, name: str, caller: MemoryWriter, resources: ResourcesDep) -> EventAccepted:
-    """Deletes an entity and its memories in all profiles."""
-    event_id = await delete_entity_memories(resources, caller, parse_entity_type(entity_type), check_entity_id(name))
+    """Erases an entity with everything that is stored about it, in all profiles: see `POST /v1/erase`."""
+    event_id = await delete_entity_data(resources, caller, parse_entity_type(entity_type), check_entity_id(name))
     return EventAccepted(message=DELETING, event_id=event_id)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from fastapi import Request
-from sqlalchemy import ColumnElement, delete, or_, select
+from sqlalchemy import ARRAY, ColumnElement, Text, cast, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import BadRequest, NotFound
@@ -30,6 +30,8 @@ from app.memory.origin import ENTITY_FIELDS
 # Parameters that clients send without effect on what is deleted; `profile_id` is read separately.
 IGNORED = {"org_id", "project_id", "version", "output_format", "async_mode", "enable_graph", "source", "profile_id"}
 ACCEPTED = (*ENTITY_FIELDS, "filters", "metadata")
+REPEATING_FIELDS = ("metadata", "instructions", "categories")
+"""Fields of a request that may repeat what it stored."""
 EVENT_COLUMNS: dict[str, ColumnElement[str]] = {
     "user_id": MemoryEvent.__table__.c.user_id,
     **{field: MemoryEvent.request[field].astext for field in ENTITY_FIELDS[1:]},
@@ -85,14 +87,19 @@ async def delete_scope(
 
 
 async def cancel_extractions(tx: AsyncSession, caller: Caller, resolved: ResolvedScope, entities: EntityScope) -> None:
-    """Delete the events in the scope that still hold messages: they wait for extraction, or it failed."""
-    where: list[ColumnElement[bool]] = [MemoryEvent.messages.is_not(None)]
+    """Delete the events in the scope that still hold messages: they wait for extraction, or it failed. The requests of
+    the others keep nothing that may repeat a memory."""
+    where: list[ColumnElement[bool]] = [MemoryEvent.project_id == caller.project_id]
     for field, ids in entities.items():
         if ids is not None:
             where.append(EVENT_COLUMNS[field].in_(ids))
     if resolved.namespaces is not None:
         where.append(MemoryEvent.namespace.in_([str(namespace) for namespace in resolved.namespaces]))
-    await tx.execute(delete(MemoryEvent).where(MemoryEvent.project_id == caller.project_id, *where))
+    await tx.execute(delete(MemoryEvent).where(*where, MemoryEvent.messages.is_not(None)))
+    without_words = MemoryEvent.request.op("-")(cast(list(REPEATING_FIELDS), ARRAY(Text)))
+    repeating = MemoryEvent.request.has_any(cast(list(REPEATING_FIELDS), ARRAY(Text)))
+    cleared = update(MemoryEvent).where(*where, repeating).values(request=without_words)
+    await tx.execute(cleared, execution_options={"synchronize_session": False})
 
 
 async def record_deletion(resources: Resources, caller: Caller, event_type: str, request: EventRequest) -> UUID:

@@ -36,6 +36,7 @@ from app.projects.invitations import InvitationTarget
 from app.projects.member_repository import ProjectMemberRepository
 from app.projects.models import OrganizationMember, Project
 from app.projects.permissions import MemberWriter, Reader, Writer
+from app.projects.provisioning import delete_short_term_memory
 from app.projects.repository import OWNER, USER, ProjectRepository, ProjectRow, SettingsRepository
 
 router = APIRouter(
@@ -187,11 +188,12 @@ def check_ids_match(body: ProjectSettingsPatch, organization_id: UUID, project_i
 
 @router.delete("/{project_id}/", dependencies=[Administrative])
 async def delete_mem0_project(
-    organization_id: UUID, project_id: UUID, caller: MemberWriter, tx: SystemTransaction
+    organization_id: UUID, project_id: UUID, caller: MemberWriter, tx: SystemTransaction, resources: ResourcesDep
 ) -> Done:
     """Deletes a project and all its data at once, including the API key of this request."""
     await get_administered_project(tx, caller, organization_id, project_id)
     await ProjectRepository(tx, caller).delete(project_id)
+    await delete_short_term_memory(resources.short_term, [project_id])
     return Done(message="Project and its related data deleted successfully.")
 
 

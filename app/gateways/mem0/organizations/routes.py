@@ -28,6 +28,7 @@ from app.projects.invitations import InvitationTarget
 from app.projects.member_repository import OrganizationMemberRepository
 from app.projects.models import Organization
 from app.projects.permissions import Developer, Reader
+from app.projects.provisioning import delete_short_term_memory
 from app.projects.repository import OrganizationRepository, ProjectRow
 
 router = APIRouter(
@@ -92,9 +93,12 @@ async def get_mem0_organization(organization_id: UUID, caller: Reader, tx: Syste
 
 
 @router.delete("/{organization_id}/", dependencies=[Administrative])
-async def delete_mem0_organization(organization_id: UUID, caller: Person, tx: SystemTransaction) -> Done:
+async def delete_mem0_organization(
+    organization_id: UUID, caller: Person, tx: SystemTransaction, resources: ResourcesDep
+) -> Done:
     """Deletes an organization with all its projects and their data, at once."""
-    await OrganizationRepository(tx, caller).delete(organization_id)
+    projects = await OrganizationRepository(tx, caller).delete(organization_id)
+    await delete_short_term_memory(resources.short_term, projects)
     return Done(message="Organization deleted successfully!")
 
 
