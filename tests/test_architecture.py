@@ -201,6 +201,21 @@ def test_no_unfinished_work_and_no_blanket_type_ignore() -> None:
     assert [relative(path) for path in FILES if pattern.search(SOURCES[path])] == []
 
 
+def test_waits_for_the_index_are_bounded() -> None:
+    calls = [
+        (path, node)
+        for path in FILES
+        for node in ast.walk(TREES[path])
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("index_queue.wait_until_indexed")
+    ]
+    assert calls
+    assert [
+        f"{relative(path)}:{node.lineno}"
+        for path, node in calls
+        if not any(each.arg == "seconds" and ast.unparse(each.value) != "None" for each in node.keywords)
+    ] == []
+
+
 def test_models_have_no_relationships() -> None:
     assert [relative(path) for path in FILES if "relationship(" in SOURCES[path]] == []
 

@@ -57,12 +57,19 @@ class Indexer:
     """
 
     def __init__(
-        self, database: Database, embedder: Embedder, index: VectorIndex, *, idle_seconds: float = IDLE_SECONDS
+        self,
+        database: Database,
+        embedder: Embedder,
+        index: VectorIndex,
+        *,
+        idle_seconds: float = IDLE_SECONDS,
+        batch_seconds: float = MAX_BATCH_SECONDS,
     ) -> None:
         self._database = database
         self._embedder = embedder
         self._index = index
         self._idle_seconds = idle_seconds
+        self._batch_seconds = batch_seconds
         self._queue = ChangeQueue()
         self._other_processes = OtherProcesses(database, self._take_over)
         self.worker = SupervisedTask("indexer", self._work, silent_after_seconds=SILENT_AFTER_SECONDS)
@@ -133,7 +140,7 @@ class Indexer:
     async def _index_batch(self, batch: Sequence[IndexChange] | None) -> None:
         """None: nothing arrived for a while."""
         try:
-            async with asyncio.timeout(MAX_BATCH_SECONDS):
+            async with asyncio.timeout(self._batch_seconds):
                 await (self._index.run_housekeeping() if batch is None else self._apply(batch))
         except (AppError, OSError, SQLAlchemyError) as error:
             # The rows stay pending in the ledger, and the sweep indexes them later.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from app.adapters.models.onnx import FOLDER, LoadedModel, OnnxEmbedder, Piece, batch_pieces
+from app.adapters.models.onnx import FOLDER, LoadedModel, OnnxEmbedder, Piece, TextEmbeddingState, batch_pieces
 from app.core.ports import Purpose, Vector
 
 LIKES = "She drinks her coffee black, always before seven in the morning."
@@ -53,6 +53,11 @@ async def test_vector_does_not_depend_on_other_texts_of_the_run() -> None:
     assert min(map(cosine, await crowd.embed(texts), expected)) > CLOSE
     await alone.close()
     await crowd.close()
+
+
+def test_long_text_is_cut_before_it_is_tokenized() -> None:
+    assert len(TextEmbeddingState("x" * 1_000_000).readable_part) < 20_000
+    assert len(TextEmbeddingState("x" * 1_000_000, max_pieces=1).readable_part) < 2_500
 
 
 def test_padding_does_not_change_vectors() -> None:

@@ -1,15 +1,17 @@
 """What a search waits for while another project writes much, and what it finds of a long text."""
 
 import asyncio
+import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from uuid import UUID
+from dataclasses import dataclass, field, replace
+from uuid import UUID, uuid4
 
 from app.adapters.models.onnx import OnnxEmbedder
 from app.core.observability.metrics import REGISTRY
-from app.core.ports import Embedder, Purpose, SearchScope, Vector
+from app.core.ports import Embedder, IndexUpsert, Purpose, SearchScope, Vector
 from app.core.resources import Resources
 from app.memory.indexing import Indexer
+from app.memory.indexing.indexer import build_entries
 from app.memory.ledger import NewMemory
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
@@ -45,6 +47,7 @@ class SlowEmbedder:
 
     embedder: Embedder
     seconds: float
+    tenants: list[UUID | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.name, self.dimensions = self.embedder.name, self.embedder.dimensions
@@ -52,12 +55,47 @@ class SlowEmbedder:
     async def embed(
         self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT, *, tenant: UUID | None = None
     ) -> list[Vector]:
+        self.tenants.append(tenant)
         if purpose is Purpose.DOCUMENT:
             await asyncio.sleep(self.seconds)
         return await self.embedder.embed(texts, purpose, tenant=tenant)
 
     async def close(self) -> None:
         """The wrapped embedder is closed by its owner."""
+
+
+async def test_batch_that_hangs_is_given_up(resources: Resources, namespace: Namespace) -> None:
+    hanging = SlowEmbedder(resources.embedder, 60)
+    queue = Indexer(resources.database, hanging, resources.index, batch_seconds=0.05)
+    queue.start()
+    await add_memories(replace(resources, index_queue=queue), namespace, "I like tea")
+    assert await queue.wait_until_indexed(namespace.project_id, [str(namespace)], seconds=10)
+    hanging.seconds = 0
+    await add_memories(replace(resources, index_queue=queue), namespace, "I like milk")
+    await queue.wait_until_indexed(namespace.project_id, [str(namespace)], seconds=10)
+    assert contents(await search(resources, namespace, "drinks")) == ["I like milk"]
+    await queue.close()
+
+
+async def test_writer_waits_while_much_of_its_project_waits(resources: Resources) -> None:
+    stopped, now = Indexer(resources.database, resources.embedder, resources.index), dt.datetime.now(dt.UTC)
+
+    async def is_slowed(project_id: UUID, count: int) -> bool:
+        changes = [IndexUpsert(uuid4(), project_id, "a", LONG, None, now, now) for _ in range(count)]
+        writing = asyncio.create_task(stopped.put(changes))
+        await asyncio.wait([writing], timeout=0.05)
+        return writing.cancel()
+
+    assert await is_slowed(uuid4(), 100)
+    assert not await is_slowed(uuid4(), 10), "another project"
+
+
+async def test_projects_take_turns_at_the_embedding_model(resources: Resources) -> None:
+    embedder, now, projects = SlowEmbedder(resources.embedder, 0), dt.datetime.now(dt.UTC), [uuid4(), uuid4()]
+    changes = [IndexUpsert(uuid4(), each, "a", "I like tea", None, now, now) for each in projects]
+    for batch in (changes[:1], changes):
+        await build_entries(embedder, batch)
+    assert embedder.tenants == [projects[0], None]
 
 
 async def test_search_answers_with_what_is_there_if_the_index_is_slow(

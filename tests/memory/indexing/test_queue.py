@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from app.core.ports import IndexChange, IndexUpsert
-from app.memory.indexing.batch import BatchLimit
+from app.core.ports import MAX_PIECES, IndexChange, IndexUpsert
+from app.memory.indexing.batch import BatchLimit, estimate_tokens
 from app.memory.indexing.queue import ChangeQueue
 
 PROJECT = uuid.uuid4()
@@ -133,6 +133,10 @@ async def test_writer_waits_for_room_in_a_full_queue() -> None:
     assert not await is_over(waiting)
     await queue.mark_done(await take(queue, 1))
     assert await is_over(waiting)
+    queue.put(upserts("a", "x" * 90_000), from_chat=False)
+    waiting = asyncio.create_task(queue.wait_for_room(PROJECT, limit(100, tokens=1000)))
+    assert not await is_over(waiting), "few changes, but long ones"
+    waiting.cancel()
 
 
 async def test_projects_take_turns_however_many_namespaces_they_have() -> None:
@@ -141,10 +145,23 @@ async def test_projects_take_turns_however_many_namespaces_they_have() -> None:
         queue.put(upserts(f"namespace {number}", "x" * 400), from_chat=False)
     queue.put(upserts("a", "theirs"), from_chat=False)
     for _ in range(3):
-        queue.put(upserts("a", "ours", project_id=other), from_chat=False)
+        queue.put(upserts("a", "y" * 400, project_id=other), from_chat=False)
         batch = await take(queue, 32, tokens=1024)
-        assert "ours" in words(batch)
+        assert "y" * 400 in words(batch)
         await queue.mark_done(batch)
+
+
+async def test_turn_of_a_project_is_bounded_by_tokens() -> None:
+    queue, other = ChangeQueue(), uuid.uuid4()
+    queue.put(upserts("a", *("x" * 400 for _ in range(40))), from_chat=False)
+    queue.put(upserts("a", "y" * 400, project_id=other), from_chat=False)
+    assert "y" * 400 in words(await take(queue, 32, tokens=1024))
+
+
+def test_long_text_counts_as_the_pieces_that_are_embedded() -> None:
+    [short], [long] = upserts("a", "x" * 400), upserts("a", "x" * 90_000)
+    assert estimate_tokens(short) == 3 + 100 + 4
+    assert estimate_tokens(long) == 3 + MAX_PIECES * 256 + 900
 
 
 async def test_batch_is_bounded_by_tokens() -> None:
