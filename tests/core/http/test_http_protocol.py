@@ -32,7 +32,12 @@ class Service:
         self.streamed = 0
         self.stream_ended = asyncio.Event()
         routes = [Route("/", self.hello), Route("/echo", self.echo, methods=["POST"])]
-        routes += [Route("/early", self.early, methods=["POST"]), Route("/stream", self.stream)]
+        routes += [
+            Route("/large", self.large),
+            Route("/late", self.late, methods=["POST"]),
+            Route("/early", self.early, methods=["POST"]),
+            Route("/stream", self.stream),
+        ]
         self.app = Starlette(routes=[*routes, Route("/slow", self.slow)])
 
     async def hello(self, request: Request) -> PlainTextResponse:
@@ -40,6 +45,13 @@ class Service:
 
     async def echo(self, request: Request) -> PlainTextResponse:
         return PlainTextResponse(str(len(await request.body())))
+
+    async def large(self, request: Request) -> PlainTextResponse:
+        return PlainTextResponse("x" * (16 << 20))
+
+    async def late(self, request: Request) -> PlainTextResponse:
+        await asyncio.sleep(4 * RULES.body_seconds)
+        return await self.echo(request)
 
     async def early(self, request: Request) -> PlainTextResponse:
         return PlainTextResponse("refused", 401)
@@ -196,6 +208,18 @@ async def test_headers_of_a_later_request_have_a_limit_too(limited_server: Serve
     assert await client.status() == 408
 
 
+async def test_time_of_a_head_begins_with_its_first_byte() -> None:
+    async with serving(replace(RULES, head_seconds=1)) as limited_server:
+        client = await limited_server.connect()
+        client.send(GET)
+        assert await client.status() == 200
+        await asyncio.sleep(1.1)
+        client.send(GET[:10])
+        await asyncio.sleep(3 * RULES.look_seconds)
+        client.send(GET[10:])
+        assert await client.status() == 200
+
+
 @pytest.mark.parametrize(
     "head",
     [
@@ -224,6 +248,23 @@ async def test_body_without_speed_is_refused(limited_server: Server) -> None:
     assert await fast.status() == 200
 
 
+async def test_long_body_may_take_longer_if_it_arrives_fast(limited_server: Server) -> None:
+    client = await limited_server.connect()
+    client.send(POST)
+    for _ in range(8):
+        client.send(b"2000\r\n" + b"x" * 0x2000 + b"\r\n")
+        await asyncio.sleep(0.1)
+    client.send(b"0\r\n\r\n")
+    assert await client.status() == 200
+
+
+async def test_body_may_wait_for_the_application() -> None:
+    async with serving(replace(RULES, bytes_per_second=1 << 30)) as limited_server:
+        client = await limited_server.connect()
+        client.send(POST.replace(b"/echo", b"/late") + b"80000\r\n" + b"x" * 0x80000 + b"\r\n0\r\n\r\n")
+        assert await client.status() == 200
+
+
 async def test_trailers_are_ignored(limited_server: Server) -> None:
     client = await limited_server.connect()
     client.send(POST + b"5\r\nhello\r\n0\r\n" + b"X-Name: x\r\n" * 300 + b"\r\n")
@@ -247,6 +288,30 @@ async def test_answer_comes_before_the_body_and_the_rest_of_the_body_is_bounded(
     client = await limited_server.connect()
     client.send(head + b"10000\r\n" + b"x" * 65_536 + b"\r\n0\r\n\r\n" + GET)
     assert [await client.status(), await client.status()] == [401, 200]
+
+
+async def test_rest_of_a_body_is_bounded_in_bytes_and_not_awaited_if_it_may_not_come() -> None:
+    async with serving(replace(RULES, unread_seconds=60, unread_bytes=200_000)) as limited_server:
+        head = b"POST /early HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        client = await limited_server.connect()
+        client.send(head + b"\r\n")
+        assert await client.status() == 401
+        await asyncio.wait_for(client.send_fast(b"10000\r\n" + b"x" * 65_536 + b"\r\n"), PATIENCE)
+
+        client = await limited_server.connect()
+        client.send(head + b"Expect: 100-continue\r\n\r\n")
+        assert await client.status() == 401
+        assert await client.rest() == b""
+
+
+async def test_client_that_has_read_a_large_response_keeps_its_connection(limited_server: Server) -> None:
+    client = await limited_server.connect()
+    client.send(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asyncio.sleep(RULES.stalled_seconds / 3)
+    assert await client.status() == 200
+    await asyncio.sleep(2 * RULES.stalled_seconds)
+    client.send(GET)
+    assert await client.status() == 200
 
 
 async def test_connections_are_limited_per_address_except_for_proxies() -> None:
@@ -279,6 +344,14 @@ async def test_client_that_does_not_read_its_stream_is_cut_off(limited_server: S
         await limited_server.service.stream_ended.wait()
     assert limited_server.service.streamed < 50 << 20, "what it did not read is not kept"
     assert await limited_server.answers()
+
+
+async def test_closed_connection_ends_although_its_client_reads_nothing() -> None:
+    async with serving(replace(RULES, connections=1)) as limited_server:
+        client = await limited_server.connect()
+        client.send(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        await asyncio.sleep(3 * RULES.unread_seconds)
+        assert await limited_server.answers()
 
 
 async def test_stream_may_take_longer_than_the_limits_of_requests(limited_server: Server) -> None:

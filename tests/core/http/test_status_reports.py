@@ -2,14 +2,16 @@
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import httpx
 import pytest
+from sqlalchemy.exc import OperationalError
 
-from app.core.http.metrics_access import create_metrics_app, serve_metrics
+from app.core.http.metrics_access import MAX_METRICS_CONNECTIONS, create_metrics_app, serve_metrics
 from app.core.http.status_reports import KEPT_SECONDS, StatusReports
-from app.core.rate_limit import STATUS_REQUESTS_PER_MINUTE
+from app.core.rate_limit import STATUS_REQUESTS_PER_MINUTE, LimitExceeded, StatusLimit
 from app.core.resources import Resources
 from app.main import create_app
 from tests.conftest import MakeKey, open_client
@@ -73,11 +75,28 @@ async def test_health_requests_are_limited_apart_from_those_of_callers(
         assert (await client.get("/v1/health")).status_code == 200
 
 
-async def test_gauge_that_hangs_does_not_hide_the_other_metrics(resources: Resources) -> None:
-    async def hang() -> None:
-        await asyncio.sleep(20)
+async def test_addresses_of_one_network_share_the_limit() -> None:
+    limit = StatusLimit()
+    for number in range(STATUS_REQUESTS_PER_MINUTE):
+        await limit.admit(f"2001:db8::{number:x}")
+    with pytest.raises(LimitExceeded):
+        await limit.admit("2001:db8::ffff")
+    await limit.admit("2001:db8:0:1::1")
 
-    async with open_client(create_app(replace(resources, gauges=(hang,)))) as client:
+
+async def hang() -> None:
+    await asyncio.sleep(20)
+
+
+async def fail() -> None:
+    raise OperationalError("select 1", {}, OSError("the connection was closed"))
+
+
+@pytest.mark.parametrize("update", [hang, fail])
+async def test_gauge_without_an_answer_does_not_hide_the_other_metrics(
+    update: Callable[[], Awaitable[None]], resources: Resources
+) -> None:
+    async with open_client(create_app(replace(resources, gauges=(update,)))) as client:
         answer = await client.get("/metrics")
     assert answer.status_code == 200
     assert "keepsake_database_connections_in_use " in answer.text
@@ -108,3 +127,7 @@ async def test_metrics_are_served_at_their_own_address_only(resources: Resources
         assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
         assert "keepsake_requests" in (await client.get("/metrics")).text
         assert (await client.get("/v1/ping/")).status_code == 404
+        idle = [await asyncio.open_connection(*listener.getsockname()) for _ in range(MAX_METRICS_CONNECTIONS)]
+        assert (await client.get("/metrics")).status_code == 503
+        for _, writer in idle:
+            writer.close()
