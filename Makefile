@@ -8,7 +8,7 @@ PIP_INSTALL = @quiet=; [ -t 1 ] || quiet=--quiet; $(BIN)/python -m pip install $
 LOCK ?=
 UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(LOCK) pyproject.toml
 
-.PHONY: run setup lock wheel test test-long test-kills check format bench clean
+.PHONY: run setup lock wheel test test-long test-kills test-supabase check format bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/python -m app serve
@@ -44,6 +44,11 @@ test-long: setup
 test-kills: KILLS ?= 100
 test-kills: setup
 	KILLS=$(KILLS) $(BIN)/python -m pytest -q -s -m long tests/faults/test_kills.py
+
+# Builds GoTrue, or takes the one of GOTRUE=/path/to/auth or GOTRUE_SOURCE=/path/to/checkout. Writes its columns into docs/supabase.md.
+test-supabase: setup
+	cd tests/e2e/js && npm ci --silent
+	SUPABASE_LIVE=gotrue WRITE_TABLE=1 $(BIN)/python -m pytest -q tests/supabase_live
 
 check: setup
 	$(BIN)/ruff format --check app tests bench examples

@@ -1,10 +1,10 @@
 """A Postgres set up as Supabase sets up a new project: `postgres` is no superuser, and default privileges are generous.
 
-Only the tables of `auth` differ: they come from our own shim, because GoTrue's migrations are not available here.
+Unless GoTrue itself makes the tables of `auth`, they come from our own shim.
 """
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,6 +19,17 @@ ROLES = (
     "create role postgres login createdb createrole bypassrls replication",
     "create role supabase_auth_admin login noinherit createrole",
 )
+EMPTY_AUTH_SQL = """
+create role anon nologin noinherit;
+create role authenticated nologin noinherit;
+create role service_role nologin noinherit bypassrls;
+create role authenticator login noinherit;
+grant anon, authenticated, service_role to authenticator;
+create schema extensions;
+create schema auth authorization supabase_auth_admin;
+grant create on database project to supabase_auth_admin;
+alter role supabase_auth_admin set search_path = 'auth';
+"""
 AUTH_SQL = """
 drop extension vector;
 create table auth.schema_migrations (version text primary key);
@@ -63,8 +74,11 @@ def trust_vector(server: EmbeddedPostgres, folder: Path) -> None:
 
 
 @asynccontextmanager
-async def open_supabase_project(folder: Path) -> AsyncIterator[str]:
-    """The URL of the role `postgres` of a new project."""
+async def open_supabase_project(folder: Path, create_auth: Callable[[str], None] | None = None) -> AsyncIterator[str]:
+    """The URL of the role `postgres` of a new project.
+
+    `create_auth` makes the tables of `auth` with the address of `supabase_auth_admin`, as GoTrue's migrations do.
+    """
     server = EmbeddedPostgres(folder)
     await server.start()
     try:
@@ -75,8 +89,12 @@ async def open_supabase_project(folder: Path) -> AsyncIterator[str]:
             run_sql(renamer, statement)
         run_sql(renamer, "create database project owner postgres")
         admin = server.url("supabase_admin").replace("/keepsake?", "/project?")
-        run_sql(admin, SHIM.read_text())
-        run_sql(admin, AUTH_SQL)
+        if create_auth:
+            run_sql(admin, EMPTY_AUTH_SQL)
+            create_auth(admin.replace("//supabase_admin@", "//supabase_auth_admin@"))
+        else:
+            run_sql(admin, SHIM.read_text())
+            run_sql(admin, AUTH_SQL)
         run_sql(admin, PRIVILEGES_SQL)
         yield server.url("postgres").replace("/keepsake?", "/project?")
     finally:
