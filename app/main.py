@@ -37,6 +37,7 @@ from app.sessions.routes import router as sessions
 from app.version import VERSION
 from app.web.api_docs import router as api_docs
 from app.web.api_reference import TAGS, document_reference, operation_id
+from app.web.page import router as page
 
 ROUTERS = (
     # Routes are matched in this order, so frequent ones come first. /v1/memories/events/ must precede
@@ -64,6 +65,7 @@ ROUTERS = (
     memory_entities,
     older_memories,
     api_docs,
+    page,
 )
 DESCRIPTION = "Memory as a service: profiles, sessions, privacy modes, and mem0's Platform API on a server of your own."
 EXPOSED = [

@@ -3,12 +3,13 @@
 import asyncio
 import os
 import re
-import shutil
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI
+
+from tests.web.browser import find_browser
 
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
@@ -18,12 +19,6 @@ FLAGS = [
 # Redoc has no option to leave out the logo of its makers; the policy keeps the browser from loading it.
 REDOC_LOGO = "https://cdn.redoc.ly/redoc/logo-mini.svg"
 NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-
-
-def find_browser() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert found, "This test needs Chromium: install it, for example with `apt-get install chromium`"
-    return found
 
 
 async def render(url: str, profile: Path) -> tuple[str, str]:

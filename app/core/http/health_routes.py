@@ -1,4 +1,4 @@
-"""Liveness, readiness, metrics and the welcome page of the API."""
+"""Liveness, readiness and metrics."""
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
@@ -11,23 +11,8 @@ from app.core.http.strict_requests import own_router
 router = own_router(tags=["Health"])
 
 
-class Welcome(BaseModel):
-    name: str = "Keepsake"
-    what: str = "Memory for AI applications: it remembers what people tell their assistants, and knows when not to"
-    docs: str = "/docs"
-    sign_up: str = "POST /v1/auth/signup"
-    health: str = "/v1/health"
-
-
 class Health(BaseModel):
     status: str = "ok"
-
-
-@router.head("/", include_in_schema=False)
-@router.get("/")
-async def get_welcome() -> Welcome:
-    """Names the product and its first steps."""
-    return Welcome()
 
 
 @router.head("/v1/health", include_in_schema=False)

@@ -1,0 +1,212 @@
+/** Calls the API. The access token stays in this tab's memory; the refresh token is stored where the person chose. */
+
+import { texts } from "./texts.js";
+
+const STORED = "keepsake.refresh_token";
+const PROJECT = "keepsake.project";
+
+/** @typedef {{id: string, email: string, created_at?: string, new_email?: string | null}} Account */
+/** @typedef {{access_token: string, refresh_token: string, user?: Account}} Session */
+
+export class ApiError extends Error {
+  /** @param {string} message @param {{status?: number, code?: string, requestId?: string}} [more] */
+  constructor(message, { status = 0, code = "", requestId = "" } = {}) {
+    super(requestId && status >= 500 ? texts.withRequestId(message, requestId) : message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** @type {string | null} */
+let accessToken = null;
+/** @type {Promise<boolean> | null} */
+let refreshing = null;
+/** @type {() => void} */
+let onSignedOut = () => {};
+
+/** @param {() => void} listener */
+export function whenSignedOut(listener) {
+  onSignedOut = listener;
+}
+
+/** @param {Session} session @param {boolean} [stay] whether this browser remembers the person after it is closed */
+export function keepSession(session, stay = isStaying()) {
+  accessToken = session.access_token;
+  (stay ? sessionStorage : localStorage).removeItem(STORED);
+  (stay ? localStorage : sessionStorage).setItem(STORED, session.refresh_token);
+}
+
+export function isStaying() {
+  return localStorage.getItem(STORED) !== null;
+}
+
+export function forgetSession() {
+  accessToken = null;
+  for (const storage of [localStorage, sessionStorage]) storage.removeItem(STORED);
+  localStorage.removeItem(PROJECT);
+}
+
+let ownId = "";
+
+/** @param {Account} account */
+export function rememberAccount(account) {
+  ownId = account.id;
+}
+
+/** The user that a signed-in person is in their memories. */
+export function ownUserId() {
+  return ownId;
+}
+
+/** @param {string | null} id */
+export function chooseProject(id) {
+  if (id) localStorage.setItem(PROJECT, id);
+  else localStorage.removeItem(PROJECT);
+}
+
+export function chosenProject() {
+  return localStorage.getItem(PROJECT);
+}
+
+function storedToken() {
+  return localStorage.getItem(STORED) ?? sessionStorage.getItem(STORED);
+}
+
+/** Sign in again with the stored token. Tabs take turns, because a refresh token can be used once. */
+export function resume() {
+  refreshing ??= refreshInTurn();
+  return refreshing;
+}
+
+async function refreshInTurn() {
+  try {
+    return await navigator.locks.request(STORED, refresh);
+  } finally {
+    refreshing = null;
+  }
+}
+
+async function refresh() {
+  const token = storedToken();
+  if (!token) return false;
+  const response = await send("POST", "/v1/auth/refresh", { refresh_token: token });
+  if (response.ok) {
+    keepSession(await response.json());
+    return true;
+  }
+  if (response.status !== 400 && response.status !== 401) throw await readError(response);
+  forgetSession();
+  return false;
+}
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {unknown} [body]
+ * @param {{headers?: Record<string, string>, signal?: AbortSignal}} [more]
+ */
+async function send(method, path, body, { headers = {}, signal } = {}) {
+  const project = chosenProject();
+  /** @type {Record<string, string>} */
+  const all = { Accept: "application/json", ...headers };
+  if (accessToken) all.Authorization = `Bearer ${accessToken}`;
+  if (project && accessToken && !path.startsWith("/v1/auth")) all["X-Project-Id"] = project;
+  if (body !== undefined) all["Content-Type"] = "application/json";
+  try {
+    return await fetch(path, { method, headers: all, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new ApiError(texts.offline, { code: "offline" });
+  }
+}
+
+/**
+ * The same, signed in: an access token that has ended is replaced once.
+ * @param {string} method
+ * @param {string} path
+ * @param {unknown} [body]
+ * @param {{headers?: Record<string, string>, signal?: AbortSignal}} [more]
+ */
+async function sendSignedIn(method, path, body, more) {
+  let response = await send(method, path, body, more);
+  if (response.status === 401 && accessToken) {
+    if (await resume()) response = await send(method, path, body, more);
+    else onSignedOut();
+  }
+  if (!response.ok) throw await readError(response);
+  return response;
+}
+
+/** @param {Response} response */
+async function readError(response) {
+  const requestId = response.headers.get("X-Request-ID") ?? "";
+  const type = response.headers.get("Content-Type") ?? "";
+  const body = type.includes("json") ? await response.json() : {};
+  const detail = typeof body.detail === "string" ? body.detail : texts.failed(response.status);
+  return new ApiError(detail, { status: response.status, code: body.code ?? "", requestId });
+}
+
+/** @param {string} method @param {string} path @param {unknown} [body] @returns {Promise<any>} */
+export async function call(method, path, body) {
+  const response = await sendSignedIn(method, path, body);
+  return response.status === 204 ? null : response.json();
+}
+
+/** Every page of a list. @param {string} path @returns {Promise<any[]>} */
+export async function listAll(path) {
+  const found = [];
+  let cursor = null;
+  do {
+    const joint = path.includes("?") ? "&" : "?";
+    const page = await call("GET", cursor ? `${path}${joint}cursor=${encodeURIComponent(cursor)}` : path);
+    found.push(...page.results);
+    cursor = page.next;
+  } while (cursor && found.length < 2000);
+  return found;
+}
+
+/**
+ * Server-sent events of a chat turn.
+ * @param {string} path
+ * @param {unknown} body
+ * @param {{key: string, signal: AbortSignal}} turn `key` makes a repeated turn count once
+ * @returns {AsyncGenerator<{kind: string, data: any}>}
+ */
+export async function* stream(path, body, { key, signal }) {
+  const headers = { Accept: "text/event-stream", "Idempotency-Key": key };
+  const response = await sendSignedIn("POST", path, body, { headers, signal });
+  const reader = /** @type {ReadableStream<BufferSource>} */ (response.body).pipeThrough(new TextDecoderStream()).getReader();
+  let buffer = "";
+  for (;;) {
+    const { value, done } = await readChunk(reader);
+    if (done) return;
+    buffer += value;
+    const events = buffer.split("\n\n");
+    buffer = events.pop() ?? "";
+    for (const text of events) {
+      const event = parseEvent(text);
+      if (event) yield event;
+    }
+  }
+}
+
+/** @param {ReadableStreamDefaultReader<string>} reader */
+async function readChunk(reader) {
+  try {
+    return await reader.read();
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new ApiError(texts.connectionLost, { code: "offline" });
+  }
+}
+
+/** @param {string} text */
+function parseEvent(text) {
+  let kind = "message";
+  const data = [];
+  for (const line of text.split("\n")) {
+    if (line.startsWith("event:")) kind = line.slice(6).trim();
+    else if (line.startsWith("data:")) data.push(line.slice(5).trimStart());
+  }
+  return data.length ? { kind, data: JSON.parse(data.join("\n")) } : null;
+}

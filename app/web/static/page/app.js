@@ -1,0 +1,160 @@
+/** The frame of the page: who is signed in, which view is shown, and how to get to the others. */
+
+import { call, chooseProject, chosenProject, forgetSession, keepSession, listAll, rememberAccount, resume, whenSignedOut } from "./api.js";
+import { announce, button, fill, h } from "./elements.js";
+import { texts } from "./texts.js";
+
+/** @typedef {import("./api.js").Account} Account */
+
+/** The modules of the views, loaded when they are shown. @type {Record<string, () => Promise<unknown>>} */
+const VIEWS = {
+  chat: () => import("./chat.js"),
+  memories: () => import("./memories.js"),
+  profiles: () => import("./profiles.js"),
+  developers: () => import("./developers.js"),
+  account: () => import("./account.js"),
+  start: () => import("./start.js"),
+};
+/** @type {Array<"chat" | "memories" | "profiles" | "developers" | "account">} */
+const NAVIGATION = ["chat", "memories", "profiles", "developers", "account"];
+
+class KeepsakeApp extends HTMLElement {
+  async connectedCallback() {
+    whenSignedOut(() => this.signOut(texts.signedOut));
+    window.addEventListener("hashchange", () => this.show());
+    fill(this, h("p", { class: "loading", role: "status" }, texts.loading));
+    const link = readLink();
+    if (link) return this.followLink(link);
+    try {
+      if (await resume()) return await this.enter();
+    } catch (error) {
+      return this.showProblem(error);
+    }
+    await this.showSignIn();
+  }
+
+  /** A link from an e-mail ends here, with a session or an error after the #. @param {URLSearchParams} link */
+  async followLink(link) {
+    history.replaceState(null, "", location.pathname);
+    const access = link.get("access_token");
+    const refresh = link.get("refresh_token");
+    if (!access || !refresh) return this.showSignIn(link.get("message") ?? texts.signIn.linkFailed);
+    keepSession({ access_token: access, refresh_token: refresh }, false);
+    if (link.get("type") === "recovery") return this.showSignIn("", "new-password");
+    announce(texts.signIn.confirmed);
+    await this.enter();
+  }
+
+  /** @param {string} [message] @param {string} [step] */
+  async showSignIn(message = "", step = "sign-in") {
+    await import("./sign_in.js");
+    const view = h("keepsake-sign-in", { step, message });
+    view.addEventListener("signed-in", (event) => {
+      const isNew = /** @type {CustomEvent} */ (event).detail.isNew;
+      if (isNew) location.hash = "#start";
+      void this.enter();
+    });
+    fill(this, announcements(), h("main", { id: "content", tabindex: -1, class: "narrow" }, view));
+  }
+
+  /** @param {unknown} error */
+  showProblem(error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const again = button(texts.retry, () => location.reload(), { class: "primary" });
+    fill(this, h("main", { class: "narrow" }, h("h1", {}, texts.name), h("p", { class: "problem", role: "alert" }, message), again));
+  }
+
+  async enter() {
+    try {
+      const [account, projects] = await Promise.all([call("GET", "/v1/auth/me"), listAll("/v1/projects")]);
+      if (!projects.some((each) => each.id === chosenProject())) chooseProject(null);
+      rememberAccount(account);
+      this.frame(account, projects);
+      await this.show();
+    } catch (error) {
+      this.showProblem(error);
+    }
+  }
+
+  /** @param {Account} account @param {Array<{id: string, name: string}>} projects */
+  frame(account, projects) {
+    const links = NAVIGATION.map((name) => h("li", {}, h("a", { href: `#${name}` }, texts.nav[name])));
+    fill(
+      this,
+      h("a", { class: "skip", href: "#content", onclick: skipToContent }, texts.skip),
+      h(
+        "header",
+        { class: "frame" },
+        h("a", { class: "brand", href: "#chat" }, h("img", { src: "page/icon.svg", alt: "", width: 28, height: 28 }), texts.name),
+        h("nav", { "aria-label": texts.nav.label }, h("ul", {}, links)),
+        projects.length > 1 && projectChoice(projects, () => this.enter()),
+        h("span", { class: "who" }, account.email),
+      ),
+      announcements(),
+      h("main", { id: "content", tabindex: -1 }),
+    );
+  }
+
+  async show() {
+    const main = this.querySelector("main:not(.narrow)");
+    if (!main) return;
+    const [name] = location.hash.slice(1).split("/");
+    const view = name in VIEWS ? name : "chat";
+    for (const link of this.querySelectorAll("nav a")) {
+      if (link.getAttribute("href") === `#${view}`) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    await VIEWS[view]();
+    const element = h(`keepsake-${view}`, {});
+    element.addEventListener("signed-out", (event) => this.signOut(/** @type {CustomEvent} */ (event).detail));
+    delete document.documentElement.dataset.mode;
+    fill(main, element);
+    /** @type {HTMLElement} */ (main).focus({ preventScroll: true });
+  }
+
+  /** @param {string} message */
+  signOut(message) {
+    forgetSession();
+    history.replaceState(null, "", location.pathname);
+    delete document.documentElement.dataset.mode;
+    void this.showSignIn(message);
+  }
+}
+
+/** @returns {URLSearchParams | null} */
+function readLink() {
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  return ["access_token", "error", "error_code", "message"].some((name) => fragment.has(name)) ? fragment : null;
+}
+
+/** @param {Event} event */
+function skipToContent(event) {
+  event.preventDefault();
+  document.getElementById("content")?.focus();
+}
+
+function announcements() {
+  return h("div", { id: "announcements", role: "status", "aria-live": "polite" });
+}
+
+/** @param {Array<{id: string, name: string}>} projects @param {() => void} changed */
+function projectChoice(projects, changed) {
+  const options = projects.map((each) => h("option", { value: each.id, selected: each.id === chosenProject() }, each.name));
+  return h(
+    "label",
+    { class: "project" },
+    h("span", {}, texts.project),
+    h(
+      "select",
+      {
+        onchange: (/** @type {Event} */ event) => {
+          chooseProject(/** @type {HTMLSelectElement} */ (event.target).value);
+          changed();
+        },
+      },
+      options,
+    ),
+  );
+}
+
+customElements.define("keepsake-app", KeepsakeApp);

@@ -1,0 +1,126 @@
+/** Messages of a conversation, and below an answer what was recalled for it and learned from it. */
+
+import { call } from "./api.js";
+import { button, describe, fill, h } from "./elements.js";
+import { markdown } from "./markdown.js";
+import { memoryLine } from "./memory_item.js";
+import { texts } from "./texts.js";
+
+const words = texts.chat;
+const LEARNING_SECONDS = 60;
+const LOOK_EVERY_MS = 700;
+/** @typedef {{id: string, memory: string}} Remembered */
+/**
+ * @typedef {{
+ *   element: HTMLElement, addText: (text: string) => void, showRecalled: (memories: Remembered[], failed: boolean) => void,
+ *   finish: (answer: any) => void, interrupt: () => void,
+ * }} Answer
+ */
+
+/** @param {{role: string, content: string, metadata?: {interrupted?: boolean}}} message */
+export function messageElement(message) {
+  const isUser = message.role === "user";
+  return h(
+    "article",
+    { class: isUser ? "message user" : "message assistant" },
+    h("h2", {}, isUser ? words.you : words.assistant),
+    h("div", { class: "text" }, isUser ? h("p", { class: "memory-text" }, message.content) : markdown(message.content)),
+    message.metadata?.interrupted && h("p", { class: "hint" }, words.interrupted),
+  );
+}
+
+/**
+ * @param {(ids: string[]) => void} confirmForget
+ * @returns {Answer}
+ */
+export function answerElement(confirmForget) {
+  let written = "";
+  const text = h("div", { class: "text" }, h("span", { class: "typing", "aria-hidden": "true" }, h("i"), h("i"), h("i")));
+  const below = h("div", { class: "below" });
+  const element = h("article", { class: "message assistant", "aria-busy": "true" }, h("h2", {}, words.assistant), text, below);
+  const end = () => element.removeAttribute("aria-busy");
+  return {
+    element,
+    addText(piece) {
+      written += piece;
+      fill(text, markdown(written));
+    },
+    showRecalled(memories, failed) {
+      if (failed) below.append(h("p", { class: "problem", role: "alert" }, words.recallFailed));
+      if (memories.length) below.append(memoryDetails(words.recalled(memories.length), memories));
+    },
+    finish(answer) {
+      end();
+      fill(text, markdown(answer.message.content));
+      if (answer.forget) below.append(forgetQuestion(answer.forget.memories, confirmForget));
+      if (answer.event_id) below.append(learned(answer.event_id));
+    },
+    interrupt() {
+      end();
+      if (!written) fill(text);
+      below.append(h("p", { class: "hint" }, words.interrupted));
+    },
+  };
+}
+
+/** @param {string} title @param {Remembered[]} memories */
+function memoryDetails(title, memories) {
+  return h("details", { class: "memories-of-answer" }, h("summary", {}, title), h("ul", {}, memories.map(memoryLine)));
+}
+
+/** @param {Remembered[]} memories @param {(ids: string[]) => void} confirm */
+function forgetQuestion(memories, confirm) {
+  if (!memories.length) return h("span", {});
+  const choices = memories.map((each) => ({ id: each.id, box: /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", checked: true })), text: each.memory }));
+  const agree = button("", () => {
+    question.remove();
+    confirm(picked());
+  }, { class: "danger" });
+  const picked = () => choices.filter((each) => each.box.checked).map((each) => each.id);
+  const update = () => {
+    fill(agree, words.forgetSome(picked().length));
+    agree.toggleAttribute("disabled", picked().length === 0);
+  };
+  for (const each of choices) each.box.addEventListener("change", update);
+  update();
+  const question = h(
+    "fieldset",
+    { class: "box" },
+    h("legend", {}, words.forgetTitle),
+    choices.map((each) => h("label", { class: "check-line" }, each.box, h("span", {}, each.text))),
+    h("div", { class: "actions" }, button(words.forgetNone, () => question.remove()), agree),
+  );
+  return question;
+}
+
+/** What is being learned from an answer, until it is known. @param {string} eventId */
+function learned(eventId) {
+  const place = h("div", { class: "learned" }, h("p", { class: "hint" }, words.learning));
+  void watch(eventId, place);
+  return place;
+}
+
+/** @param {string} eventId @param {HTMLElement} place */
+async function watch(eventId, place) {
+  const until = Date.now() + LEARNING_SECONDS * 1000;
+  try {
+    while (Date.now() < until) {
+      const event = await call("GET", `/v1/event/${eventId}/`);
+      if (event.status === "FAILED") return fill(place, h("p", { class: "hint" }, words.learningFailed));
+      if (event.status === "SUCCEEDED") return showLearned(event, place);
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+      if (!place.isConnected) return;
+    }
+    fill(place);
+  } catch (error) {
+    fill(place, h("p", { class: "hint" }, describe(error)));
+  }
+}
+
+/** @param {any} event @param {HTMLElement} place */
+function showLearned(event, place) {
+  const memories = event.results
+    .filter((/** @type {any} */ each) => each.event !== "NONE" && each.data?.memory)
+    .map((/** @type {any} */ each) => ({ id: each.id, memory: each.data.memory }));
+  fill(place, memories.length > 0 && memoryDetails(words.learned(memories.length), memories), !memories.length && event.note && h("p", { class: "hint" }, event.note));
+}

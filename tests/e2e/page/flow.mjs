@@ -1,0 +1,181 @@
+// Uses the page as a person would, in a real browser, and reports what went wrong as JSON on the last line.
+import { readFileSync } from "node:fs";
+import { chromium } from "playwright-core";
+
+const [url, browserPath, folder = "", width = "1280", scheme = "light"] = process.argv.slice(2);
+const AXE = readFileSync(new URL("./node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+const email = `anna-${Date.now()}@example.com`;
+const HOSTILE = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>`;
+const problems = [];
+const violations = [];
+
+const browser = await chromium.launch({
+  executablePath: browserPath,
+  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+});
+const context = await browser.newContext({
+  viewport: { width: Number(width), height: 800 },
+  colorScheme: scheme,
+  reducedMotion: "reduce",
+  permissions: ["clipboard-read", "clipboard-write"],
+});
+const page = await context.newPage();
+page.setDefaultTimeout(20_000);
+page.on("console", (message) => message.type() === "error" && problems.push(`console: ${message.text()}`));
+page.on("pageerror", (error) => problems.push(`uncaught: ${error.message}`));
+page.on("request", (request) => {
+  if (!request.url().startsWith(url) && !request.url().startsWith("data:")) problems.push(`other host: ${request.url()}`);
+});
+
+async function look(name) {
+  // axe runs in a world of its own, where the policy of the page does not apply.
+  const session = await context.newCDPSession(page);
+  const { frameTree } = await session.send("Page.getFrameTree");
+  const { executionContextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id });
+  await session.send("Runtime.evaluate", { expression: AXE, contextId: executionContextId });
+  const run = `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}).then((r) => JSON.stringify(r.violations.map((v) => v.id + ": " + v.nodes.map((n) => n.html.slice(0, 120) + " " + (n.any[0]?.message ?? n.failureSummary)).join(" | "))))`;
+  const { result } = await session.send("Runtime.evaluate", { expression: run, contextId: executionContextId, awaitPromise: true });
+  violations.push(...JSON.parse(result.value).map((each) => `${name}: ${each}`));
+  await session.detach();
+  if (folder) await page.screenshot({ path: `${folder}/${name}-${width}-${scheme}.png` });
+}
+
+async function stored() {
+  return page.evaluate(async () => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, await indexedDB.databases(), await caches.keys()]));
+}
+
+const answered = () => page.locator("keepsake-chat .message.assistant:not([aria-busy])");
+async function say(text) {
+  const before = await answered().count();
+  await page.getByLabel("Message").fill(text);
+  await page.keyboard.press("Enter");
+  await page.waitForFunction((n) => document.querySelectorAll("keepsake-chat .message.assistant:not([aria-busy])").length > n, before);
+}
+const go = (name) => page.getByRole("navigation").getByRole("link", { name }).click();
+const expect = async (locator, what) => locator.first().waitFor().catch(() => problems.push(`missing: ${what}`));
+
+try {
+  await page.goto(url);
+  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  await look("sign-in");
+  await page.getByRole("button", { name: "Create an account" }).click();
+  await page.getByLabel("E-mail address").fill(email);
+  await page.getByLabel("Password (at least 8 characters)").fill("correct horse battery");
+  await look("sign-up");
+  await page.getByRole("button", { name: "Create account" }).click();
+
+  await page.getByRole("heading", { name: "Your first memory" }).waitFor();
+  await page.getByRole("button", { name: "Make a key" }).click();
+  await page.locator(".secret code").waitFor();
+  await page.getByRole("button", { name: "Try it" }).click();
+  await expect(page.getByText("It arrived:"), "the first memory");
+  await look("start");
+
+  await go("Chat");
+  await say("I live in Rome and I play the cello.");
+  await look("chat");
+  await say("What instrument do I play?");
+  await expect(page.getByText("memory was used").or(page.getByText("memories were used")), "recalled memories");
+
+  await go("Memories");
+  const cello = page.locator("li.card", { hasText: "cello" });
+  await expect(cello, "the memory of the chat");
+  await cello.first().getByRole("button", { name: /^Edit/ }).click();
+  await page.getByLabel("New wording").fill("I live in Oslo and I play the cello.");
+  await page.getByRole("button", { name: "Save" }).click();
+  await expect(page.locator("li.card", { hasText: "Oslo" }), "the corrected memory");
+  await page.getByText("Add a memory").click();
+  await page.getByLabel("What should be remembered?").fill(HOSTILE);
+  await page.getByRole("button", { name: "Remember" }).click();
+  await expect(page.locator("li.card", { hasText: "onerror" }), "the hostile memory as text");
+  await page.getByLabel("Search memories").fill("music instrument");
+  await page.getByRole("button", { name: "Search" }).click();
+  await expect(page.locator("meter"), "scores");
+  await look("memories");
+  await page.getByRole("button", { name: "Show all" }).click();
+  await page.locator("li.card", { hasText: "onerror" }).getByRole("button", { name: /^History/ }).click();
+  await expect(page.locator(".history li"), "the history");
+  await page.locator("li.card", { hasText: "onerror" }).getByRole("button", { name: /^Archive/ }).click();
+  await page.locator("li.card", { hasText: "onerror" }).waitFor({ state: "detached" });
+
+  await go("Profiles");
+  await page.getByLabel("Name").fill(`Work ${HOSTILE}`);
+  await page.getByLabel("Persona").fill(HOSTILE);
+  await page.getByRole("button", { name: "Create profile" }).click();
+  await expect(page.locator("li.card", { hasText: "Work" }), "the new profile");
+  await look("profiles");
+
+  await go("Memories");
+  await page.getByLabel("Profile").selectOption({ index: 0 });
+  const names = await page.getByLabel("Profile").locator("option").allTextContents();
+  await page.getByLabel("Profile").selectOption({ label: names.find((each) => each.startsWith("Work")) });
+  await expect(page.getByText("Nothing is remembered in this profile yet."), "an empty profile");
+  await page.getByLabel("Profile").selectOption({ label: names.find((each) => !each.startsWith("Work")) });
+  await expect(page.locator("li.card", { hasText: "Oslo" }), "the memories of the first profile");
+  const count = await page.locator("li.card").count();
+
+  await go("Chat");
+  await page.getByText("Incognito", { exact: true }).click();
+  await expect(page.locator("html[data-mode=incognito]"), "the look of incognito");
+  const before = await stored();
+  await say("My secret is a purple zeppelin.");
+  await look("incognito");
+  if ((await stored()).includes("zeppelin") || (await stored()) !== before) problems.push("incognito left something in the browser");
+  await go("Memories");
+  await page.locator("li.card").first().waitFor();
+  if ((await page.locator("li.card").count()) !== count) problems.push("incognito changed the memories");
+
+  await go("Chat");
+  await say("Forget that I play the cello.");
+  if (await page.getByRole("group", { name: "These memories match. Delete them?" }).count()) {
+    const boxes = page.locator("fieldset.box label.check-line");
+    for (const box of await boxes.all()) if (!(await box.textContent()).includes("cello")) await box.locator("input").uncheck();
+    await look("forget");
+    await page.getByRole("button", { name: /^Delete \d/ }).click();
+    await page.waitForFunction(() => document.querySelectorAll("keepsake-chat .message.assistant:not([aria-busy])").length >= 2);
+  } else problems.push("missing: the question what to forget");
+  await go("Memories");
+  await page.locator("li.card").first().waitFor();
+  if (await page.locator("li.card", { hasText: "Oslo" }).count()) problems.push("the memory was not forgotten");
+
+  await go("Developers");
+  await page.getByLabel("Name of the key").fill(HOSTILE);
+  await page.getByRole("button", { name: "Create key" }).click();
+  await expect(page.locator(".secret code"), "the new key");
+  await look("developers");
+  const rows = page.locator("li.card", { hasText: "onerror" });
+  await rows.first().getByRole("button", { name: /^Revoke/ }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+  await rows.first().waitFor({ state: "detached" });
+
+  // Links in e-mails redirect to the page with an error or a session after the #.
+  await page.goto(`${url}/#error=access_denied&error_code=otp_expired`);
+  await page.reload();
+  await expect(page.getByText("This link does not work any more."), "the error of a link");
+  const login = await page.request.post(`${url}/v1/auth/login`, { data: { email, password: "correct horse battery" } });
+  const session = await login.json();
+  await page.goto(`${url}/#access_token=${session.access_token}&refresh_token=${session.refresh_token}&type=recovery`);
+  await page.reload();
+  await page.getByRole("heading", { name: "Choose a new password" }).waitFor();
+  if (page.url().includes("token")) problems.push("a token remains in the address");
+  await look("new-password");
+  await page.getByLabel("Password (at least 8 characters)").fill("another horse battery");
+  await page.getByRole("button", { name: "Set password" }).click();
+
+  await go("Account");
+  await page.getByRole("heading", { name: "Sessions" }).waitFor();
+  await look("account");
+  await page.reload();
+  await page.getByRole("heading", { name: "Account", exact: true }).waitFor();
+  await page.getByRole("button", { name: "Delete my account" }).click();
+  await look("delete-account");
+  await page.getByRole("dialog").getByRole("button", { name: "Delete everything" }).click();
+  await expect(page.getByText("Your account was deleted."), "the end of the account");
+  if ((await stored()).includes("keepsake")) problems.push("a token remains after the deletion");
+  if (await page.evaluate(() => window.hacked)) problems.push("text was run as a script");
+} catch (error) {
+  problems.push(`stopped: ${error.message}`);
+  if (folder) await page.screenshot({ path: `${folder}/stopped-${width}-${scheme}.png` });
+}
+await browser.close();
+console.log(JSON.stringify({ problems, violations }));

@@ -1,0 +1,83 @@
+"""The page at `/`: its files, and its use by a person in a real browser."""
+
+import asyncio
+import json
+import re
+import shutil
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.web.page import FILES
+from tests.web.browser import find_browser
+
+SCRIPTS = Path(__file__).parent.parent / "e2e" / "page"
+FIRST_VIEW = ["index.html", "page.css", "icon.svg", "app.js", "api.js", "elements.js", "texts.js", "sign_in.js"]
+MAX_FIRST_VIEW = 100_000
+
+
+def find_node() -> str:
+    node = shutil.which("node")
+    assert node, "This test needs Node.js"
+    assert (SCRIPTS / "node_modules").is_dir(), "The packages are missing: run `npm ci` in tests/e2e/page"
+    return node
+
+
+async def run_script(*arguments: str) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(
+        find_node(), *arguments, cwd=SCRIPTS, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), 240)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode, output.decode()
+
+
+async def use_the_page(url: str, width: int, scheme: str) -> dict[str, list[str]]:
+    _, output = await run_script("flow.mjs", url, find_browser(), "", str(width), scheme)
+    found: dict[str, list[str]] = json.loads(output.splitlines()[-1])
+    return found
+
+
+async def test_person_remembers_corrects_forgets_and_leaves(server_url: str) -> None:
+    """With axe in every view, hostile text in every field, and nothing of incognito in the browser's storage."""
+    assert await use_the_page(server_url, 1280, "light") == {"problems": [], "violations": []}
+
+
+@pytest.mark.long
+async def test_page_works_on_a_phone_in_the_dark(server_url: str) -> None:
+    assert await use_the_page(server_url, 360, "dark") == {"problems": [], "violations": []}
+
+
+async def test_types_of_the_scripts_are_right() -> None:
+    assert await run_script("node_modules/typescript/bin/tsc", "-p", ".") == (0, "")
+
+
+async def test_browser_gets_the_page_and_other_clients_json(anonymous: httpx.AsyncClient) -> None:
+    page = await anonymous.get("/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    policy = page.headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';")
+    assert (await anonymous.get("/")).json()["name"] == "Keepsake"
+    assert (await anonymous.get("/", headers={"Accept": "*/*"})).json()["docs"] == "/docs"
+    assert page.headers["vary"].startswith("Accept")
+
+
+async def test_page_names_only_files_of_this_server(anonymous: httpx.AsyncClient) -> None:
+    for path in FILES.values():
+        text = path.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
+        assert re.findall(r"""["'(]https?://\w""", text) == [], path.name
+        for name in re.findall(r"""(?:src|href)="(page/[^"]+)"|(?:import|from)\W+"\./([^"]+)\"""", text):
+            response = await anonymous.get("/" + (name[0] or f"page/{name[1]}"))
+            assert (response.status_code, response.headers["cache-control"]) == (200, "no-cache"), name
+    for name in ("index.html", "nonsense.js", "..%2F..%2Fpage.py"):
+        assert (await anonymous.get(f"/page/{name}")).status_code == 404
+
+
+def test_first_view_is_small() -> None:
+    assert sum(FILES[name].stat().st_size for name in FIRST_VIEW) < MAX_FIRST_VIEW
