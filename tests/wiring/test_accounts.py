@@ -1,13 +1,17 @@
-"""Which issuers of tokens are accepted with which settings."""
+"""Which settings of accounts have which effect."""
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
+from app.adapters.in_process import InProcessShortTerm
+from app.core.database.database import Database
 from app.core.errors import ConfigurationError
 from app.settings import Settings, load_settings
-from app.wiring.accounts import token_issuers
+from app.wiring import build_config
+from app.wiring.accounts import open_local_identity, token_issuers
 
 URL = "https://ref.supabase.co"
 OWN = f"{URL}/auth/v1"
@@ -44,3 +48,21 @@ def test_issuer_that_is_not_an_address_stops_the_start(
     monkeypatch.setenv("SUPABASE_JWT_ISSUER", value)
     with pytest.raises(ConfigurationError, match=r"SUPABASE_JWT_ISSUER.*or none"):
         load_settings()
+
+
+def test_policy_for_second_factors_and_anonymous_accounts_reaches_the_features() -> None:
+    defaults = build_config(Settings(_env_file=None))
+    assert (defaults.second_factor_required, defaults.anonymous_administration) == (True, False)
+    lenient = build_config(Settings(_env_file=None, second_factor="optional", anonymous_administration=True))
+    assert (lenient.second_factor_required, lenient.anonymous_administration) == (False, True)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_anonymous_sign_in_reaches_the_built_in_provider(
+    database: Database, tmp_path: Path, *, allowed: bool
+) -> None:
+    settings = Settings(_env_file=None, data_dir=tmp_path, anonymous_sign_in=allowed)
+    async with AsyncExitStack() as stack:
+        local = open_local_identity(settings, stack, database, InProcessShortTerm(), "sb_secret_for_tests")
+        assert local is not None
+        assert local.settings.anonymous_sign_in is allowed

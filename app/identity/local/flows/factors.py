@@ -26,14 +26,14 @@ NOT_ENABLED = {
 async def enroll(provider: IdentityProvider, current: AuthenticatedAccount, body: EnrollBody) -> dict[str, object]:
     _check_type(body.factor_type)
     factor_id, secret, account = uuid.uuid4(), totp.new_secret(), current.account
+    issuer = body.issuer or urlsplit(provider.settings.site_url).netloc
+    uri = totp.app_uri(secret, issuer, account.email or str(account.id))
+    shown = {"qr_code": totp.qr_code(uri), "secret": secret, "uri": uri}
     async with provider.database.system() as tx:
         factors = FactorRepository(tx, account.id)
         await factors.remove_abandoned()
         _check_enrollment(await factors.all(), body.friendly_name, current)
         await factors.add(factor_id, body.friendly_name, provider.factor_secrets.seal(factor_id, secret))
-    issuer = body.issuer or urlsplit(provider.settings.site_url).netloc
-    uri = totp.app_uri(secret, issuer, account.email or str(account.id))
-    shown = {"qr_code": totp.qr_code(uri), "secret": secret, "uri": uri}
     return {"id": str(factor_id), "type": "totp", "friendly_name": body.friendly_name, "totp": shown}
 
 

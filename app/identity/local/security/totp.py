@@ -10,6 +10,8 @@ from urllib.parse import quote, urlencode
 
 import segno
 
+from app.identity.local.errors import invalid
+
 PERIOD_SECONDS = 30
 SECRET_BYTES = 20
 """The length of a SHA-1 digest, as RFC 4226 recommends."""
@@ -58,6 +60,10 @@ def app_uri(secret: str, issuer: str, account: str) -> str:
 
 def qr_code(uri: str) -> str:
     """As an SVG image. Clients put it into a `data:` URL unchanged, where `#` would begin the fragment."""
-    drawn: str = segno.make_qr(uri, error="m").svg_inline(scale=4, dark="black", light="white")
+    try:
+        code = segno.make_qr(uri, error="m")
+    except segno.DataOverflowError:
+        raise invalid("The issuer is too long for a QR code") from None
+    drawn: str = code.svg_inline(scale=4, dark="black", light="white")
     drawn = drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     return drawn.replace('"#000"', '"black"').replace('"#fff"', '"white"')

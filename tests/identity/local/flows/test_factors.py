@@ -1,6 +1,7 @@
 """Second factors through the `supabase` package."""
 
 import asyncio
+import json
 import re
 
 import pytest
@@ -18,6 +19,7 @@ from tests.identity.local.conftest import (
     Provider,
     create_account,
     new_email,
+    open_session,
     sign_in_as,
 )
 
@@ -223,6 +225,19 @@ async def test_other_kinds_of_factors_are_refused(provider: Provider, kind: str,
     with pytest.raises(AuthApiError) as refused:
         await client.mfa.enroll({"factor_type": kind, "phone": "+491701234567"})  # type: ignore[typeddict-item]
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"issuer": "\U0001f600" * 256}, {"friendly_name": "\0"}, {"issuer": "\ud800"}, {"friendly_name": "n" * 257}],
+)
+async def test_hostile_names_are_refused(provider: Provider, body: dict[str, str]) -> None:
+    """The first one has no room in a QR code."""
+    session = await open_session(provider)
+    headers = {"Authorization": f"Bearer {session.access_token}"}
+    sent = json.dumps({"factor_type": "totp", **body})
+    answer = await provider.http.post("/factors", content=sent, headers=headers)
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "validation_failed")
 
 
 async def test_administrator_lists_and_deletes_factors(provider: Provider) -> None:
