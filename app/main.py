@@ -26,6 +26,7 @@ from app.gateways.mem0.memories.batch_routes import router as memory_batches
 from app.gateways.mem0.memories.routes import router as memories
 from app.gateways.mem0.older_versions.routes import router as older_memories
 from app.gateways.mem0.platform import router as platform
+from app.gateways.messages.routes import router as messages
 from app.identity.body_gate import BodyGate
 from app.identity.factor_routes import router as second_factors
 from app.identity.routes import router as identity
@@ -45,6 +46,7 @@ ROUTERS = (
     memory_events,
     memories,
     chat,
+    messages,
     sessions,
     core,
     identity,

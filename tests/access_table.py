@@ -273,6 +273,16 @@ EXPORTS = {
         Scope.MEMORIES_READ, stranger=404, fills=(("job_id", "{user_profile_job_id}"),)
     ),
 }
+SENT = {"conversation_id": "talk", "role": "user", "content": "Likes tea"}
+STORED = (("message_id", "{stored_message_id}"),)
+STORED_MESSAGES = {
+    ("POST", "/v1/messages"): scoped(Scope.MEMORIES_WRITE, body=SENT),
+    ("POST", "/v1/messages/batch"): scoped(Scope.MEMORIES_WRITE, body={"messages": [SENT]}),
+    ("GET", "/v1/messages"): scoped(Scope.MEMORIES_READ),
+    ("GET", "/v1/memory/search"): scoped(Scope.MEMORIES_READ, query="?query=tea"),
+    ("GET", "/v1/messages/{message_id}"): scoped(Scope.MEMORIES_READ, stranger=404, fills=STORED),
+    ("DELETE", "/v1/messages/{message_id}"): scoped(Scope.MEMORIES_WRITE, stranger=404, fills=STORED, spends=True),
+}
 HELD = (("user_id", "{held_user_id}"),)
 RETENTION = {
     ("GET", "/v1/admin/holds"): scoped(Scope.PROJECTS_READ, user=403),
@@ -314,6 +324,7 @@ TABLE: Mapping[tuple[str, str], Rule] = {
     **SESSIONS,
     **CHAT,
     **MEMORIES,
+    **STORED_MESSAGES,
     **PLATFORM,
     **WEBHOOKS,
     **EXPORTS,

@@ -16,7 +16,7 @@ from app.api_keys.repository import ApiKeyRepository
 from app.identity.local.security.keys import SigningKeys
 from app.identity.scopes import EVERYTHING, Scope
 from tests.access_table import OBJECTS, OK, Rule
-from tests.rows import Corner, Row, fill_in, insert_row, make_account, make_project
+from tests.rows import Corner, Row, fill_in, insert_row, make_account, make_project, stored_message
 
 NEW_SESSION = text("insert into auth.sessions (id, user_id, created_at, aal) values (:id, :account, now(), 'aal1')")
 
@@ -91,6 +91,7 @@ class Building:
         corner = Corner(project, "")
         corner = replace(corner, user_id=str(corner.account_id))
         await fill_in(self.tx, corner)
+        await insert_row(self.tx, "memories", stored_message(corner))
         owner, reader = await self._member(organization, "OWNER"), await self._member(organization, "READER")
         other_owner, colleague = await self._member(other_organization, "OWNER"), await self._colleague(corner)
         await self._enter(organization, colleague, "READER")

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from app.memory.namespace import MessageNamespace
+
 # audit_log is written by triggers alone: see tests/admin/test_audit.py.
 TABLES_OF_A_PROJECT = text(
     "select table_name from information_schema.columns"
@@ -41,6 +43,7 @@ class Corner:
     export_id: uuid.UUID = field(default_factory=uuid.uuid4)
     erasure_id: uuid.UUID = field(default_factory=uuid.uuid4)
     user_profile_job_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    stored_message_id: uuid.UUID = field(default_factory=uuid.uuid4)
     held_user_id: str = field(default_factory=lambda: f"held {uuid.uuid4()}")
     month: dt.date = field(default_factory=lambda: dt.date(1 + uuid.uuid4().int % 9000, 1, 1))
 
@@ -103,6 +106,12 @@ class Corner:
             },
             "vector_removals": {"memory_id": uuid.uuid4(), "project_id": self.project_id},
         }
+
+
+def stored_message(corner: Corner) -> Row:
+    """A second row of `memories`: a message of the conversation store."""
+    row = {**corner.rows()["memories"], "id": corner.stored_message_id, "kind": "message", "conversation_id": "talk"}
+    return {**row, "namespace": str(MessageNamespace(corner.project_id)), "categories": []}
 
 
 async def insert_row(tx: AsyncSession, table: str, row: Row) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.errors import BadRequest
 from app.core.resources import Resources
 from app.core.storable_text import is_blank
+from app.memory.importance import check_importance, importance_in
 from app.memory.indexing import upsert_for_row
 from app.memory.ledger import Memory, MemoryRepository, content_hash
 
@@ -39,7 +40,8 @@ async def apply_change(tx: AsyncSession, owner: Owner, memory_id: UUID, values: 
         raise BadRequest("A memory needs text. Send visible characters, or delete the memory.", code="blank")
     old_content = memory.content
     memory.content = values.get("content", memory.content)
-    memory.metadata_ = values.get("metadata", memory.metadata_)
+    if "metadata" in values:
+        _change_metadata(memory, values["metadata"])
     if "expires_on" in values:
         memory.expires_on = values["expires_on"]
     memory.hash = content_hash(memory.content, memory.origin)
@@ -49,3 +51,10 @@ async def apply_change(tx: AsyncSession, owner: Owner, memory_id: UUID, values: 
     await repository.record_update(memory, old_content)
     await tx.refresh(memory)
     return memory
+
+
+def _change_metadata(memory: Memory, metadata: Mapping[str, Any]) -> None:
+    """The importance is a column, too. Metadata without one leaves it as it is."""
+    check_importance(metadata)
+    memory.metadata_ = dict(metadata)
+    memory.importance = memory.importance if metadata.get("importance") is None else importance_in(metadata)

@@ -30,6 +30,7 @@ VALUES: dict[str, object] = {
     "completed": 1,
     "completed_at": TIME,
     "content": "I am vegetarian.",
+    "conversation_id": "user-123",
     "count": 1,
     "created_at": TIME,
     "day": "2026-01-31",
@@ -108,6 +109,7 @@ VALUES: dict[str, object] = {
     "title": "Dinner",
     "to_profile_id": PROFILE_ID,
     "token_hash": "pkce_7d2e9a…",
+    "tenant_id": "my-app",
     "token_type": "bearer",
     "until": "2026-01-31",
     "updated_at": TIME,
@@ -145,6 +147,9 @@ SPECIAL_VALUES: dict[str, object] = {
     "FactorRead.type": "totp",
     "FactorVerify.code": "492039",
     "HistoryEntry.session_id": "trip-2026",
+    "BatchResult.code": None,
+    "BatchResult.error": None,
+    "BatchResult.status": "stored",
     "MemberDetails.user_id": ACCOUNT_ID,
     "MemberDetails.role": "OWNER",
     "MemberRead.role": "OWNER",
@@ -181,10 +186,13 @@ SPECIAL_VALUES: dict[str, object] = {
     "WebhookRead.owner": None,
     "WebhookCreated.owner": None,
 }
+STORED_MESSAGE = {"conversation_id": "user-123", "role": "user", "content": "I love Python programming"}
 MESSAGES = [{"role": "user", "content": "I am vegetarian and I love Rome."}]
 SEARCH = {"query": "What does Alice eat?", "filters": {"user_id": "alice"}, "top_k": 5}
 # Bodies whose required fields alone would show too little.
 REQUESTS: dict[str, object] = {
+    "MessageBatch": {"messages": [STORED_MESSAGE]},
+    "MessageCreate": {"tenant_id": "my-app", **STORED_MESSAGE},
     "AccountPatch": {"metadata": {"name": "Alice"}},
     "AddMemories": {"messages": MESSAGES, "user_id": "alice", "metadata": {"source": "chat"}},
     "AddV1": {"messages": MESSAGES, "user_id": "alice", "output_format": "v1.1"},

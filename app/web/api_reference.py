@@ -9,6 +9,10 @@ from app.web.api_examples import add_examples, operations
 
 TAGS = [
     {"name": "Memories", "description": "Add, search, list, change and delete memories: version 3 of mem0's API."},
+    {
+        "name": "Messages",
+        "description": "Store messages, and find them by meaning, importance and age.",
+    },
     {"name": "Events", "description": "The outcome of requests, and the changes of memories."},
     {"name": "Entities", "description": "The users, agents, apps and runs that memories belong to."},
     {"name": "User profiles", "description": "Structured summaries of what is remembered about a user."},

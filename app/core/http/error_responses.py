@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import psycopg
 import structlog
@@ -32,8 +34,9 @@ NO_OBJECT = "The request body must be a JSON object, sent with the header `Conte
 INTERNAL_ERROR = "The server failed unexpectedly. Give this request_id to the operator."
 PROJECT_BUSY = "This project uses its share of the database connections. Send fewer requests at once, then try again."
 ITEMS = re.compile(r" items?( after validation, not \d+)?$")
-INTERNAL_LOCATION = re.compile(r"^(body|query|path|header)$|[\[(]")
-"""Parts of an error's location that mean nothing to the client: the part of the request, and branches of a union."""
+REQUEST_PARTS = ("body", "query", "path", "header")
+UNION_BRANCH = re.compile(r"[\[(]")
+"""A part of an error's location that means nothing to the client."""
 
 
 def error_response(
@@ -79,12 +82,18 @@ def describe_validation_error(request: Request, error: RequestValidationError) -
     errors = error.errors()
     if unknown := next((each for each in errors if each["type"] == UNKNOWN), None):
         return describe_unknown(request, unknown["loc"])
-    first = errors[0]
-    if first["type"] == "json_invalid":
+    if errors[0]["type"] == "json_invalid":
         return "The request body is not valid JSON."
-    if first["type"] == "model_attributes_type" and first["loc"] == ("body",):
+    if errors[0]["type"] == "model_attributes_type" and errors[0]["loc"] == ("body",):
         return NO_OBJECT
-    location = ".".join(str(part) for part in first["loc"] if not INTERNAL_LOCATION.search(str(part)))
+    return describe_invalid_value(errors[0])
+
+
+def describe_invalid_value(first: Mapping[str, Any]) -> str:
+    """`first` is an error as pydantic reports it."""
+    parts = [str(part) for part in first["loc"]]
+    named = parts[1:] if parts and parts[0] in REQUEST_PARTS else parts
+    location = ".".join(part for part in named if not UNION_BRANCH.search(part))
     message = str(first["msg"]).removeprefix("Value error, ")
     if isinstance(first.get("input"), str):  # pydantic calls characters "items" if a text is validated twice
         message = ITEMS.sub(" characters", message)

@@ -12,6 +12,7 @@ from app.core.storable_text import is_blank
 from app.memory.extraction.instructions import resolve_instructions
 from app.memory.extraction.interim import read_messages, replace_interim, store_waiting_words
 from app.memory.extraction.known import KnownMemories
+from app.memory.importance import with_importance
 from app.memory.indexing import upserts_for_added
 from app.memory.ledger.add import Remembered, count_added, event_result
 from app.memory.ledger.memory import Kind, NewMemory
@@ -163,7 +164,7 @@ def _results(findings: Findings, outcomes: Mapping[UUID, Remembered]) -> list[di
 
 
 def _as_memory(event: RunningEvent, fact: ExtractedFact) -> NewMemory:
-    return NewMemory(
+    memory = NewMemory(
         content=fact.text,
         kind=Kind.FACT,
         role=fact.attributed_to,
@@ -176,6 +177,7 @@ def _as_memory(event: RunningEvent, fact: ExtractedFact) -> NewMemory:
         source_message_id=event.request.source_message_id,
         input=event.messages,
     )
+    return with_importance(memory, event.request.metadata)
 
 
 def choose_context(messages: Sequence[str], fact: str) -> str | None:

@@ -19,6 +19,7 @@ from app.core.errors import Conflict
 from app.core.ports import IndexChange, IndexRemoval, Role
 from app.core.resources import Resources
 from app.core.storable_text import is_blank
+from app.memory.importance import importance_in
 from app.memory.indexing import upserts_for_added
 from app.memory.ledger.events import EventRequest
 from app.memory.ledger.memory import Kind, Memory, NewMemory
@@ -103,6 +104,7 @@ def _episodes(event: Row[Any]) -> list[NewMemory | None]:
             role=Role(message["role"]),
             origin=request.origin(event.user_id),
             metadata=request.metadata,
+            importance=importance_in(request.metadata),
             categories=(),
             immutable=request.immutable,
             expires_on=request.expires_on,

@@ -1,6 +1,23 @@
 """The conversation store: messages that applications send, kept in the ledger and found by meaning, words and age."""
 
-from app.memory.messages.message import MessageDraft, repeatable_id
-from app.memory.messages.store import store_messages
+from app.memory.messages.message import MessageDraft, StoredMessage
+from app.memory.messages.ranking import ScoreParts, ScoreWeights
+from app.memory.messages.repository import MessageFilter, delete_messages, list_messages, load_message
+from app.memory.messages.search import FoundMessage, MessageSearch, search_messages
+from app.memory.messages.store import store_messages, store_once
 
-__all__ = ["MessageDraft", "repeatable_id", "store_messages"]
+__all__ = [
+    "FoundMessage",
+    "MessageDraft",
+    "MessageFilter",
+    "MessageSearch",
+    "ScoreParts",
+    "ScoreWeights",
+    "StoredMessage",
+    "delete_messages",
+    "list_messages",
+    "load_message",
+    "search_messages",
+    "store_messages",
+    "store_once",
+]

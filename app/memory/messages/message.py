@@ -1,11 +1,12 @@
 import datetime as dt
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 from uuid import UUID
 
 from app.core.ports import Role
-from app.memory.ledger import Kind, NewMemory
+from app.memory.ledger import Kind, Memory, NewMemory
 from app.memory.namespace import MessageNamespace
 from app.memory.origin import Origin
 
@@ -23,6 +24,12 @@ class MessageDraft:
     importance: float | None = None
     created_at: dt.datetime | None = None
     id: UUID = field(default_factory=uuid.uuid4)
+
+    def repeatable(self, project_id: UUID, key: str) -> "MessageDraft":
+        """With an id that follows from the Idempotency-Key: a repeated request is about the same message."""
+        scope = [self.tenant_id, self.user_id, key]
+        name = "\n".join("-" if part is None else f"{len(part)}:{part}" for part in scope)
+        return replace(self, id=uuid.uuid5(project_id, name))
 
     def as_memory(self) -> NewMemory:
         return NewMemory(
@@ -45,7 +52,47 @@ class MessageDraft:
         return MessageNamespace(project_id, self.user_id, profile_id, self.tenant_id)
 
 
-def repeatable_id(project_id: UUID, draft: MessageDraft, key: str) -> UUID:
-    """The same request with the same Idempotency-Key is the same message."""
-    scope = [draft.tenant_id, draft.user_id, key]
-    return uuid.uuid5(project_id, "\n".join(f"{len(part)}:{part}" if part is not None else "-" for part in scope))
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    id: UUID
+    tenant_id: str | None
+    conversation_id: str
+    user_id: str | None
+    role: str
+    content: str
+    metadata: Mapping[str, object]
+    importance: float | None
+    """What the sender gave."""
+    state: str
+    created_at: dt.datetime
+
+    @classmethod
+    def of_row(cls, row: Memory) -> Self:
+        assert row.conversation_id is not None
+        return cls(
+            id=row.id,
+            tenant_id=row.tenant_id,
+            conversation_id=row.conversation_id,
+            user_id=row.user_id,
+            role=row.role,
+            content=row.content,
+            metadata=row.metadata_,
+            importance=row.importance,
+            state=row.state,
+            created_at=row.created_at,
+        )
+
+    @classmethod
+    def of_draft(cls, draft: MessageDraft, created_at: dt.datetime) -> Self:
+        return cls(
+            id=draft.id,
+            tenant_id=draft.tenant_id,
+            conversation_id=draft.conversation_id,
+            user_id=draft.user_id,
+            role=draft.role,
+            content=draft.content,
+            metadata=draft.metadata,
+            importance=draft.importance,
+            state="pending",
+            created_at=created_at,
+        )

@@ -1,14 +1,15 @@
 """Store messages: committed, findable by their words at once, and by their meaning once they are indexed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
+from app.core.errors import Unprocessable
 from app.core.resources import Resources
 from app.memory.edit import Owner
 from app.memory.indexing import upserts_for_added
-from app.memory.ledger import LedgerRepository, Memory, add_each_statement, read_outcome
-from app.memory.messages.message import MessageDraft
-from app.memory.namespace import MessageNamespace
+from app.memory.ledger import LedgerRepository, add_each_statement, read_outcome
+from app.memory.messages.message import MessageDraft, StoredMessage
 from app.profiles.repository import ProfileRepository
 from app.profiles.resolve import find_profiles
 
@@ -17,11 +18,9 @@ MAX_WAIT_SECONDS = 10.0
 
 async def store_messages(
     resources: Resources, owner: Owner, drafts: Sequence[MessageDraft], *, wait: bool = False
-) -> list[Memory]:
-    """The stored messages in order. With `wait`, they are also embedded if that is possible within some seconds."""
-    profiles = await _find_or_create_profiles(
-        resources, owner, sorted({each.user_id for each in drafts if each.user_id})
-    )
+) -> list[StoredMessage]:
+    """In order. With `wait`, the messages are also embedded, if that is possible within some seconds."""
+    profiles = await _find_or_create_profiles(resources, owner, drafts)
     placed = [(each.namespace(owner.project_id, profiles), each.as_memory()) for each in drafts]
     statement = add_each_statement(owner.project_id, placed)
     rows = await resources.database.pipeline(owner.project_id, owner.user_id, statement)
@@ -31,13 +30,50 @@ async def store_messages(
         for change in upserts_for_added(namespace, [new], [read_outcome(row)])
     ]
     await resources.index_queue.put(changes)
-    if wait:
-        await _wait_until_indexed(resources, owner.project_id, [namespace for namespace, _ in placed])
-    return await _load_in_order(resources, owner, [each.id for each in drafts])
+    stored = [
+        # Without another version, the moment of creation is the version of a new row.
+        StoredMessage.of_draft(draft, draft.created_at or row.updated_at)
+        for draft, row in zip(drafts, rows, strict=True)
+    ]
+    if not wait:
+        return stored
+    names = list(dict.fromkeys(str(namespace) for namespace, _ in placed))
+    await resources.index_queue.wait_until_indexed(owner.project_id, names, seconds=MAX_WAIT_SECONDS)
+    known = await load_known(resources, owner, [each.id for each in drafts])
+    return [known.get(each.id, each) for each in stored]
 
 
-async def _find_or_create_profiles(resources: Resources, owner: Owner, users: Sequence[str]) -> dict[str, UUID]:
+async def store_once(
+    resources: Resources, owner: Owner, drafts: Sequence[MessageDraft], *, wait: bool = False
+) -> list[StoredMessage]:
+    """For drafts with the ids of a repeated request: what is stored already is returned and not stored again."""
+    known = await load_known(resources, owner, [each.id for each in drafts])
+    for draft in drafts:
+        if draft.id in known and not _is_same(draft, known[draft.id]):
+            raise Unprocessable("This Idempotency-Key was used for another message. Send each message with a new key.")
+    new = [each for each in drafts if each.id not in known]
+    known |= {each.id: each for each in await store_messages(resources, owner, new, wait=wait)} if new else {}
+    return [known[each.id] for each in drafts]
+
+
+async def load_known(resources: Resources, owner: Owner, ids: Sequence[UUID]) -> dict[UUID, StoredMessage]:
+    async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
+        rows = await LedgerRepository(tx, owner.project_id).find_all(ids)
+    return {row.id: StoredMessage.of_row(row) for row in rows}
+
+
+def _is_same(draft: MessageDraft, stored: StoredMessage) -> bool:
+    """Its age and state may differ, and Postgres rounds its importance."""
+    return StoredMessage.of_draft(draft, stored.created_at) == replace(
+        stored, state="pending", importance=draft.importance
+    )
+
+
+async def _find_or_create_profiles(
+    resources: Resources, owner: Owner, drafts: Sequence[MessageDraft]
+) -> Mapping[str, UUID]:
     """The default profile of each user."""
+    users = sorted({each.user_id for each in drafts if each.user_id is not None})
     if not users:
         return {}
     profiles = dict(await find_profiles(resources.database, owner.project_id, owner.user_id, users))
@@ -46,14 +82,3 @@ async def _find_or_create_profiles(resources: Resources, owner: Owner, users: Se
             repository = ProfileRepository(tx, owner.project_id)
             profiles |= {user: (await repository.default_of(user)).id for user in missing}
     return profiles
-
-
-async def _wait_until_indexed(resources: Resources, project_id: UUID, namespaces: Sequence[MessageNamespace]) -> None:
-    names = list(dict.fromkeys(map(str, namespaces)))
-    await resources.index_queue.wait_until_indexed(project_id, names, seconds=MAX_WAIT_SECONDS)
-
-
-async def _load_in_order(resources: Resources, owner: Owner, ids: Sequence[UUID]) -> list[Memory]:
-    async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
-        rows = {row.id: row for row in await LedgerRepository(tx, owner.project_id).find_all(ids)}
-    return [rows[each] for each in ids if each in rows]

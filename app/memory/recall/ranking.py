@@ -10,7 +10,7 @@ from uuid import UUID
 
 import numpy as np
 
-from app.core.ports import Role
+from app.memory.importance import ROLE_IMPORTANCE
 from app.memory.ledger import Kind
 from app.memory.recall.features import FEATURES, Floats, RankingInput, compute_features
 
@@ -23,7 +23,6 @@ PART_MATRIX = np.array([[float(part == name) for name in PARTS[1:5]] for part in
 """1 where a feature (row) belongs to a part of the score (column)."""
 DAY_SECONDS = 86_400.0
 NEUTRAL_IMPORTANCE = 0.5
-ROLE_IMPORTANCE: dict[str, float] = {Role.USER: 0.5, Role.ASSISTANT: 0.4, Role.SYSTEM: 0.3}
 FACT_BONUS = 0.1
 """A fact that a model chose to keep matters a little more than a verbatim turn."""
 

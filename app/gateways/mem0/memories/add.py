@@ -13,6 +13,7 @@ from app.gateways.mem0.project_check import check_project_matches
 from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
 from app.identity.transaction import caller_transaction
+from app.memory.importance import check_importance, importance_in
 from app.memory.ledger import CallInstructions, Kind, NewMemory, Outcome, Remembered
 from app.memory.origin import Origin
 from app.memory.remember import Conversation, queue_extraction, remember
@@ -25,6 +26,7 @@ READ_ROLES = {"system": Role.SYSTEM, "developer": Role.SYSTEM, **STORED_ROLES}
 async def add_memories(resources: Resources, caller: Caller, request: AddMemories) -> JsonObject:
     check_project_matches(caller, request)
     origin = read_origin(request.origin, request.filters)
+    check_importance(request.metadata or {})
     messages = [message for message in request.messages if not is_blank(message.text) and message.role in READ_ROLES]
     if not messages:
         raise BadRequest("`messages` contains no text of a user or an assistant, so there is nothing to remember")
@@ -89,6 +91,7 @@ def build_episodes(request: AddMemories, origin: Origin, messages: Sequence[Inco
             context=context,
             origin=origin,
             metadata=request.metadata or {},
+            importance=importance_in(request.metadata or {}),
             immutable=request.immutable,
             expires_on=request.expiration_date,
             created_at=request.timestamp,
