@@ -15,7 +15,17 @@ from app import main
 from app.core.database.database import Database, ProjectModel
 from app.core.database.repository import Repository
 from app.core.errors import NotFound
-from tests.rows import TABLES_OF_A_PROJECT, Corner, fill, fill_in, insert_row, make_project, make_room, renewed
+from tests.rows import (
+    TABLES_OF_A_PROJECT,
+    Corner,
+    fill,
+    fill_in,
+    insert_row,
+    make_project,
+    make_room,
+    renewed,
+    stored_message,
+)
 
 EVERY_ROOM = main.ROUTERS
 """Importing the house imports every repository."""
@@ -80,6 +90,11 @@ async def test_rows_cover_every_table_of_a_project(admin_engine: AsyncEngine) ->
 # ---------------------------------------------------------------- first barrier: repositories
 
 
+async def add_stored_message(tx: AsyncSession, corner: Corner) -> uuid.UUID:
+    await insert_row(tx, "memories", stored_message(corner))
+    return corner.stored_message_id
+
+
 @pytest.mark.parametrize("repository", REPOSITORIES, ids=lambda repository: repository.__name__)
 async def test_repository_never_finds_a_row_of_another_project(
     repository: type[Repository[ProjectModel]], admin_engine: AsyncEngine, ours: Corner, theirs: Corner
@@ -89,6 +104,8 @@ async def test_repository_never_finds_a_row_of_another_project(
         find_id = text(f"select id from public.{table} where project_id = :project")
         our_id = await tx.scalar(find_id, {"project": ours.project_id})
         their_id = await tx.scalar(find_id, {"project": theirs.project_id})
+        if repository.__name__ == "StoredMessageRepository":
+            our_id, their_id = [await add_stored_message(tx, corner) for corner in (ours, theirs)]
         asked = repository(tx, ours.project_id)
         assert await asked.find(our_id), "the row of its own must be found, or this proves nothing"
         assert await asked.find(their_id) is None
