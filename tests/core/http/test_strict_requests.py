@@ -32,8 +32,11 @@ def routes_of(router: APIRouter) -> Iterator[APIRoute]:
 
 
 ROUTES = [route for router in ROUTERS for route in routes_of(router)]
-MODULES = {route: route.endpoint.__module__ for route in ROUTES}
-OWN = [route for route in ROUTES if not MODULES[route].startswith(LENIENT) or MODULES[route] in STRICT]
+OWN = [
+    route
+    for route in ROUTES
+    if route.endpoint.__module__ in STRICT or not route.endpoint.__module__.startswith(LENIENT)
+]
 
 
 def all_models(annotation: object, found: set[type[BaseModel]]) -> set[type[BaseModel]]:
