@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.core.database.migrations import MIGRATIONS, migrate
 from app.identity.local import GRANTS, SHIM
+from tests.postgrest import read_rows
 from tests.rows import Corner, fill_in, make_project
 from tests.sql import run_sql
 from tests.supabase_project import open_supabase_project
@@ -261,3 +262,18 @@ def test_account_that_gotrue_bans_or_deletes_reads_nothing_and_is_found(
         ).fetchall()
         assert bool(found) is ("banned" not in statement)
         connection.rollback()
+
+
+def test_query_of_the_example_shows_a_browser_its_own_memories(
+    connection: psycopg.Connection[Any], people: People
+) -> None:
+    """examples/supabase_js/front-end.mjs sends it through PostgREST."""
+    query = {"select": "id,content,created_at", "kind": "neq.message", "archived_at": "is.null"}
+    query |= {"order": "created_at.desc", "limit": "50"}
+    for corner in (people.own, people.other_user, people.other_project):
+        claims = {"role": "authenticated", "sub": corner.user_id}
+        rows = read_rows(connection, claims, "memories", query)
+        assert [row["id"] for row in rows] == [str(corner.memory_id)]
+    assert read_rows(connection, {"role": "authenticated", "sub": STRANGER}, "memories", query) == []
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        read_rows(connection, None, "memories", query)
