@@ -40,7 +40,7 @@ async def deployment(
 async def mailing_deployment(
     request: pytest.FixtureRequest, resources: Resources, postgres: EmbeddedPostgres
 ) -> AsyncIterator[Deployment]:
-    """Confirms addresses by e-mail."""
+    """Confirms addresses by e-mail, and lets people in without an address."""
     async for deployed in deploy(request, resources, postgres, confirms=True):
         yield deployed
 

@@ -89,6 +89,7 @@ async def deploy_local(resources: Resources, operator_url: str, *, confirms: boo
             site_url="http://app.test",
             secret_key=gotrue.SECRET,
             autoconfirm=not confirms,
+            anonymous_sign_in=confirms,
             limits=NO_LIMITS,
             mail_interval_seconds=0,
         )

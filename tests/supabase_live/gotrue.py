@@ -112,6 +112,7 @@ class GoTrueSettings:
             "PASSWORD_MIN_LENGTH": "8",
             "EXTERNAL_EMAIL_ENABLED": "true",
             "MAILER_AUTOCONFIRM": str(not self.confirms).lower(),
+            "EXTERNAL_ANONYMOUS_USERS_ENABLED": str(self.confirms).lower(),
             "SMTP_HOST": "127.0.0.1",
             "SMTP_PORT": str(self.smtp_port),
             "SMTP_ADMIN_EMAIL": "keepsake@app.test",

@@ -179,6 +179,40 @@ async def test_second_factor_raises_the_session(deployment: Deployment) -> None:
     assert (level.current_level, level.next_level) == ("aal2", "aal2")
 
 
+async def test_second_factor_is_needed_to_administer(deployment: Deployment) -> None:
+    email = new_email()
+    await sign_up(deployment, email)
+    client = deployment.supabase()
+    await client.sign_in_with_password({"email": email, "password": PASSWORD})
+    enrolled = await client.mfa.enroll({"factor_type": "totp"})
+    assert enrolled.totp is not None
+    code = code_at(enrolled.totp.secret, int(time.time()) // PERIOD_SECONDS)
+    raised = await client.mfa.challenge_and_verify({"factor_id": enrolled.id, "code": code})
+    lowered = (await post(deployment, "/v1/auth/login", email=email, password=PASSWORD)).json()["access_token"]
+    refused = await post(deployment, "/v1/api-keys", lowered, name="app", scopes=["projects:read"])
+    assert refused.status_code == 403
+    made = await post(deployment, "/v1/api-keys", raised.access_token, name="app", scopes=["projects:read"])
+    assert made.status_code == 201
+
+
+async def test_anonymous_account_remembers_but_has_no_keys(mailing_deployment: Deployment) -> None:
+    signed_in = await mailing_deployment.supabase().sign_in_anonymously()
+    assert signed_in.session is not None
+    token = signed_in.session.access_token
+    added = await post(mailing_deployment, "/v3/memories/add/", token, messages="I live in Rome", infer=False)
+    assert added.status_code == 200
+    refused = await post(mailing_deployment, "/v1/api-keys", token, name="app", scopes=["projects:read"])
+    assert outcome(refused) == (403, "anonymous_account")
+
+
+async def test_invited_person_signs_in_with_the_link(mailing_deployment: Deployment) -> None:
+    email = new_email()
+    await mailing_deployment.supabase(secret=True).admin.invite_user_by_email(email)
+    link = await mailing_deployment.token_hash()
+    accepted = await post(mailing_deployment, "/v1/auth/verify", token_hash=link, type="invite")
+    assert (accepted.status_code, accepted.json()["user"]["email"]) == (200, email)
+
+
 async def test_hash_of_the_built_in_provider_signs_in(deployment: Deployment) -> None:
     """The move takes ids and password hashes along."""
     hasher = PasswordHasher()
