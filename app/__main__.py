@@ -149,20 +149,23 @@ def restore(file: Annotated[Path, typer.Argument(help="File that `backup` wrote"
 
 @cli.command("export")
 def export_file(
-    file: Annotated[Path, typer.Argument(help="File to write")], project: Project = None, data_dir: DataDir = None
+    file: Annotated[Path, typer.Argument(help="File to write")],
+    project: Project = None,
+    user_id: Annotated[str | None, typer.Option(help="Only the data of this user")] = None,
+    data_dir: DataDir = None,
 ) -> None:
-    """Write every memory of a project into a file, one JSON object a line. The server may be running."""
-    run(commands.export_file(prepare(data_dir=data_dir), file, project))
+    """Write the data of a project or of a user into a file, one JSON object a line. The server may be running."""
+    run(commands.export_file(prepare(data_dir=data_dir), file, project, user_id))
 
 
 @cli.command("import")
 def import_file(
-    file: Annotated[Path, typer.Argument(help="File that `export` wrote, or mem0's memories as JSON")],
+    file: Annotated[Path, typer.Argument(help="File that `export`, mem0, ChatGPT or Claude wrote")],
     project: Project = None,
-    user_id: Annotated[str | None, typer.Option(help="The user of memories that name none")] = None,
+    user_id: Annotated[str | None, typer.Option(help="The user of lines that name none")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Add memories from a file, with their ids, times and metadata. Memories that exist already are not changed."""
+    """Add data from a file, with ids, times and metadata. What exists already is not changed."""
     run(commands.import_file(prepare(data_dir=data_dir), file, project, user_id))
 
 

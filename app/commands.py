@@ -1,6 +1,6 @@
 """What each command does. `app/__main__.py` declares the commands and imports this module when one of them runs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
@@ -18,8 +18,9 @@ from app.identity.check_move import check_accounts, check_former_issuer, check_i
 from app.identity.local.security.keys import read_key_ids
 from app.identity.local.storage.sign_in_history import unlock_account as unlock
 from app.memory.retry_event import retry_failed_events
-from app.portability.export import choose_project, export_memories
-from app.portability.restore import import_memories
+from app.portability.exports.read_rows import DataScope
+from app.portability.exports.write_file import choose_project, export_to_file
+from app.portability.imports.run import import_file as import_data
 from app.projects.deleted_accounts import list_deleted_accounts
 from app.reindex import reindex_everything as reindex_everything
 from app.serve import serve as serve
@@ -35,20 +36,35 @@ async def migrate(settings: Settings) -> None:
     typer.echo(f"Applied {', '.join(applied)}" if applied else "The database is up to date")
 
 
-async def export_file(settings: Settings, file: Path, project: UUID | None) -> None:
+async def export_file(settings: Settings, file: Path, project: UUID | None, user_id: str | None) -> None:
     async with open_store(settings) as database:
-        source = await choose_project(database, project)
+        scope = DataScope(await choose_project(database, project), user_id)
         with progress_bar("Exporting") as report:
-            count = await export_memories(database, source, file, report)
-    typer.echo(f"Exported {count} memories to {file}")
+            counts = await export_to_file(database, scope, file, report)
+    typer.echo(f"Exported {_describe_counts(counts)} to {file}")
 
 
 async def import_file(settings: Settings, file: Path, project: UUID | None, user_id: str | None) -> None:
     async with open_store(settings) as database:
-        target = await choose_project(database, project)
+        scope = DataScope(await choose_project(database, project))
         with progress_bar("Importing") as report:
-            done = await import_memories(database, target, file, report, user_id=user_id)
-    typer.echo(f"Imported {done.added} memories from {file}; {done.already_there} existed already")
+            done = await import_data(database, scope, file, report, default_user=user_id)
+    typer.echo(
+        f"Imported {_describe_counts(done.added)} from {file}; {done.already_there.total()} rows existed already"
+    )
+    for problem in done.problems:
+        typer.secho(problem.detail, fg="red", err=True)
+    if done.was_cut_off:
+        typer.secho("The file has no last line: it was cut off when it was written or copied.", fg="red", err=True)
+    if done.problem_count:
+        typer.secho(f"{done.problem_count} lines were left out. Correct them and import the file again.", err=True)
+        raise typer.Exit(1)
+
+
+def _describe_counts(counts: Mapping[str, int]) -> str:
+    names = {"memory": "memories", "history": "entries of history", "entity": "entities", "feedback": "feedback"}
+    found = [f"{count} {names.get(kind, kind.replace('_', ' ') + 's')}" for kind, count in counts.items() if count]
+    return ", ".join(found) or "nothing"
 
 
 async def create_key(settings: Settings, name: str, project: UUID | None) -> None:

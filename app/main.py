@@ -30,6 +30,8 @@ from app.gateways.messages.routes import router as messages
 from app.identity.body_gate import BodyGate
 from app.identity.factor_routes import router as second_factors
 from app.identity.routes import router as identity
+from app.portability.exports.routes import router as data_exports
+from app.portability.imports.routes import router as data_imports
 from app.portability.profile_routes import router as profile_memories
 from app.profiles.routes import router as profiles
 from app.projects.routes import router as projects
@@ -62,6 +64,8 @@ ROUTERS = (
     profile_memories,
     memory_archive,
     erasure,
+    data_exports,
+    data_imports,
     memory_batches,
     platform,
     memory_entities,
@@ -72,6 +76,7 @@ ROUTERS = (
 DESCRIPTION = "Memory as a service: profiles, sessions, privacy modes, and mem0's Platform API on a server of your own."
 EXPOSED = [
     *("X-Request-ID", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
+    *("ETag", "Content-Range", "Content-Disposition"),
     # supabase-js reads the code of an error only if it can see the version, and the pages of accounts from the others.
     *("X-Supabase-Api-Version", "X-Total-Count", "Link"),
 ]

@@ -18,6 +18,7 @@ import app.memory.extraction.jobs
 import app.memory.indexing.jobs
 import app.memory.ledger.jobs
 import app.memory.user_profiles.jobs
+import app.portability.exports.jobs
 import app.projects.jobs
 import app.webhooks.jobs
 from app.core.background_tasks import SupervisedTask, run_supervised, stop_task
@@ -38,6 +39,7 @@ JOB_MODULES = (
     app.memory.indexing.jobs,
     app.memory.ledger.jobs,
     app.memory.user_profiles.jobs,
+    app.portability.exports.jobs,
     app.projects.jobs,
     app.webhooks.jobs,
 )

@@ -283,6 +283,21 @@ STORED_MESSAGES = {
     ("GET", "/v1/messages/{message_id}"): scoped(Scope.MEMORIES_READ, stranger=404, fills=STORED),
     ("DELETE", "/v1/messages/{message_id}"): scoped(Scope.MEMORIES_WRITE, stranger=404, fills=STORED, spends=True),
 }
+DATA_EXPORT = (("export_id", "{data_export_id}"),)
+# A key needs all three scopes of what an export contains.
+NEEDS_ALL = frozenset({403})
+PORTABILITY = {
+    ("POST", "/v1/export"): scoped(Scope.MEMORIES_READ, body={}, also=NEEDS_ALL | {409}),
+    ("GET", "/v1/export"): scoped(Scope.MEMORIES_READ, also=NEEDS_ALL),
+    # The export of the world is not finished: 202.
+    ("GET", "/v1/export/{export_id}"): scoped(Scope.MEMORIES_READ, stranger=404, also=NEEDS_ALL, fills=DATA_EXPORT),
+    ("DELETE", "/v1/export/{export_id}"): scoped(
+        Scope.MEMORIES_READ, stranger=404, also=NEEDS_ALL, spends=True, fills=DATA_EXPORT
+    ),
+    ("POST", "/v1/import"): scoped(
+        Scope.MEMORIES_WRITE, body=[{"memory": "Likes tea", "user_id": "{user_id}"}], also=NEEDS_ALL
+    ),
+}
 HELD = (("user_id", "{held_user_id}"),)
 RETENTION = {
     ("GET", "/v1/admin/holds"): scoped(Scope.PROJECTS_READ, user=403),
@@ -329,4 +344,5 @@ TABLE: Mapping[tuple[str, str], Rule] = {
     **WEBHOOKS,
     **EXPORTS,
     **RETENTION,
+    **PORTABILITY,
 }

@@ -42,6 +42,7 @@ class Corner:
     invitation_id: uuid.UUID = field(default_factory=uuid.uuid4)
     export_id: uuid.UUID = field(default_factory=uuid.uuid4)
     erasure_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    data_export_id: uuid.UUID = field(default_factory=uuid.uuid4)
     user_profile_job_id: uuid.UUID = field(default_factory=uuid.uuid4)
     stored_message_id: uuid.UUID = field(default_factory=uuid.uuid4)
     held_user_id: str = field(default_factory=lambda: f"held {uuid.uuid4()}")
@@ -91,6 +92,11 @@ class Corner:
                 **{"event_type": "memory_add", "memory_id": self.memory_id},
             },
             "memory_exports": {**mine, "id": self.export_id, "request": {}},
+            "data_exports": {**mine, "id": self.data_export_id},
+            "data_export_chunks": {
+                **{**mine, "id": uuid.uuid4(), "export_id": self.data_export_id},
+                **{"number": uuid.uuid4().int % 2**31, "content": b"Likes tea"},
+            },
             "portraits": {
                 **{**profile, "id": uuid.uuid4(), "content": {"likes": "Likes tea"}},
                 **{"memory_ids": [self.memory_id]},

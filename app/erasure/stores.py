@@ -12,6 +12,10 @@ from app.erasure.models import ErasureScope
 
 _ENTITY = "x.agent_id = :agent_id or x.app_id = :app_id or x.run_id = :run_id"
 _OF_SESSIONS = "x.session_id = any(:session_ids) or x.user_id = :user_id"
+_EXPORTS = (
+    "x.user_id is null or x.user_id = :user_id or x.user_id = :owner_id or x.user_id in"
+    " (select m.user_id from public.memories m where m.project_id = x.project_id and m.id = any(:memory_ids))"
+)
 BATCH_SIZE = 5000
 
 
@@ -72,6 +76,9 @@ BEFORE_MEMORIES = (
         "x.user_id = :user_id or exists (select from unnest(cast(:names as text[])) name"
         " where jsonb_path_exists(x.request, '$.** ? (@ == $name)', jsonb_build_object('name', name)))",
     ),
+    # The files of those that can contain the subject: its user's, and those of the whole project.
+    ErasedTable("data_export_chunks", "data_export_chunks", _EXPORTS),
+    ErasedTable("data_exports", "data_exports", _EXPORTS),
     ErasedTable("entities", "entities", "x.type = :entity_type and x.entity_id = :entity_name"),
     # A notice of a deletion names the id only, and tells the receiver to delete its copy.
     ErasedTable(

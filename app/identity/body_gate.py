@@ -9,7 +9,7 @@ from fastapi.dependencies.models import Dependant
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Scope
 
-from app.core.http.body_limits import BodyLimit, limit_without_caller
+from app.core.http.body_limits import OWN_LIMIT, BodyLimit, limit_without_caller
 from app.core.http.error_responses import report_database_error
 from app.core.network_addresses import network_of
 from app.core.ports import TokenClaims
@@ -35,7 +35,8 @@ class BodyGate:
             except SQLAlchemyError as error:
                 # FastAPI takes an error that is no AppError, while it receives a body, for a body that is not valid.
                 raise report_database_error(error) from error
-            return replace(self._limit, source=account_of(resolved))
+            own: BodyLimit | None = scope["endpoint"].__dict__.get(OWN_LIMIT)
+            return replace(own or self._limit, source=account_of(resolved))
         resources: Resources = self._app.state.resources
         address = client_address(request)
         await resources.limits.admit_unauthenticated(address)

@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 from uuid import UUID
 
+from sqlalchemy import RowMapping
+
 from app.core.errors import BadRequest
 from app.core.ports import Role
-from app.core.storable_text import storable
-from app.memory.ledger import ATTRIBUTES, WRITTEN_FIELDS, Kind, Memory, NewMemory
+from app.core.storable_text import is_blank, storable
+from app.memory.ledger import WRITTEN_FIELDS, Kind, NewMemory
 from app.memory.origin import ENTITY_FIELDS, Origin
 
 FOREIGN_ID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "keepsake:foreign-memory")
 MAX_ID_LENGTH = 500
 EXPORT_NAMES = {"content": "memory", "expires_on": "expiration_date"}
-# A message belongs to this instance, so the memory's reference to it is not exported.
-EXPORTED_FIELDS = {
-    name: EXPORT_NAMES.get(name, name) for name in (*ENTITY_FIELDS, *WRITTEN_FIELDS) if name != "source_message_id"
-}
+EXPORTED_FIELDS = {name: EXPORT_NAMES.get(name, name) for name in (*ENTITY_FIELDS, *WRITTEN_FIELDS)}
 # Fields that have a column. All other fields of a line are kept in the metadata of the memory.
 KNOWN_FIELDS = {
     *("data", "text", "hash", "score", "profile", "session_id", "vector", "text_lemmatized", "attributed_to"),
@@ -43,11 +42,12 @@ class ImportedMemory:
     """The name of a profile that is not the default one."""
 
 
-def memory_line(row: Memory, profile: str | None) -> dict[str, object]:
+def memory_line(row: RowMapping) -> dict[str, object]:
     return {
-        **{exported: getattr(row, ATTRIBUTES[name]) for name, exported in EXPORTED_FIELDS.items()},
-        "hash": hashlib.md5(row.content.encode(), usedforsecurity=False).hexdigest(),
-        "profile": profile,
+        "type": "memory",
+        **{exported: row[name] for name, exported in EXPORTED_FIELDS.items()},
+        "hash": hashlib.md5(row["content"].encode(), usedforsecurity=False).hexdigest(),
+        "profile": row["profile"],
     }
 
 
@@ -56,11 +56,13 @@ def read_line(line: Line, number: int, default_user: str | None) -> ImportedMemo
     flat = _flatten(line["payload"], line.get("id")) if isinstance(line.get("payload"), Mapping) else line
     _check_storable(flat, number)
     content = next((flat[name] for name in ("memory", "data", "text") if isinstance(flat.get(name), str)), "")
-    if not content.strip():
+    if is_blank(content):
         raise BadRequest(f"Line {number} of the file has no text under `memory` or `data`.")
     entity: dict[str, Any] = {name: str(flat[name]) for name in ENTITY_FIELDS if flat.get(name) is not None}
-    user_id = entity.pop("user_id", None) or (default_user if not entity else None)
-    if user_id is None and not entity:
+    # A message of the conversation store may belong to its conversation alone.
+    is_placed = bool(entity) or flat.get("conversation_id") is not None
+    user_id = entity.pop("user_id", None) or (None if is_placed else default_user)
+    if user_id is None and not is_placed:
         raise BadRequest(f"Line {number} of the file names no user. Choose one with --user-id.")
     try:
         new = NewMemory(
@@ -115,7 +117,11 @@ def _role_and_metadata(flat: Line) -> dict[str, Any]:
 
 def _other_fields(flat: Line) -> dict[str, Any]:
     given = {name: flat.get(EXPORTED_FIELDS[name]) for name in FIELD_READERS}
-    values = {name: FIELD_READERS[name](value) for name, value in given.items() if value not in (None, "")}
+    values = {
+        name: FIELD_READERS[name](value)
+        for name, value in given.items()
+        if value is not None and (value != "" or name == "context")
+    }
     return {"updated_at": values.get("created_at"), **values}
 
 

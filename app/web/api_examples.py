@@ -126,6 +126,8 @@ SPECIAL_VALUES: dict[str, object] = {
     "AddResponse.message": "Memory processing has been queued for background execution",
     "AddResponse.results": None,
     "DeleteResponse.message": "Memory deleted successfully!",
+    "ImportReport.added": {"profile": 1, "memory": 2},
+    "ImportReport.errors": [{"line": 3, "detail": "Line 3 of the file has no text under `memory` or `data`."}],
     "Done.message": "Done.",
     "EntityNames.agent_id": ["travel-assistant"],
     "EntityNames.app_id": ["concierge"],
@@ -237,6 +239,11 @@ MEM0_PROJECT = {
 # Responses whose schema allows any object.
 RESPONSES: dict[str, object] = {
     "get_mem0_project": MEM0_PROJECT,
+    "get_export": {
+        **{"id": EVENT_ID, "user_id": "alice", "state": "finished", "done": 3, "total": 3, "size": 1720},
+        **{"counts": {"profile": 1, "memory": 2, "history": 2}, "error": None},
+        **{"created_at": TIME, "finished_at": TIME, "expires_at": LATER},
+    },
     "get_memory_export": {"diet": "vegetarian"},
     "get_readiness": {
         "status": "ready",
@@ -257,8 +264,9 @@ BY_TYPE: dict[str, object] = {"boolean": False, "integer": 0, "number": 0.0, "ob
 def add_examples(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     for operation in operations(document):
-        if content := operation.get("requestBody", {}).get("content", {}).get("application/json"):
-            content.setdefault("example", request_example(schemas, content["schema"]))
+        content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if content and "example" not in content:
+            content["example"] = request_example(schemas, content["schema"])
         for content in success_contents(operation):
             fallback = RESPONSES.get(operation["operationId"])
             content.setdefault("example", fallback or compose(schemas, content["schema"]))

@@ -17,6 +17,7 @@ TAGS = [
     {"name": "Entities", "description": "The users, agents, apps and runs that memories belong to."},
     {"name": "User profiles", "description": "Structured summaries of what is remembered about a user."},
     {"name": "Memory exports", "description": "Memories in the structure of a JSON schema."},
+    {"name": "Export and import", "description": "All data of a person or a project as a file, and the way back."},
     {"name": "Webhooks", "description": "Signed notifications about changes of memories."},
     {"name": "Chat", "description": "Chat turns with memory, whole or as server-sent events, and their usage."},
     {"name": "Sessions", "description": "Conversations with a privacy mode, and their messages."},

@@ -87,6 +87,7 @@ class Planted:
     async def _plant_in(self, tx: AsyncSession, table: str, column: str, kind: str) -> None:
         value = {
             "text": "cast(:marker as text)",
+            "bytea": "convert_to(cast(:marker as text), 'UTF8')",
             "_text": "array[cast(:marker as text)]",
             "jsonb": "jsonb_build_array(jsonb_build_object('content', cast(:marker as text), cast(:key as text), 1))",
         }[kind]
@@ -112,11 +113,14 @@ class Planted:
         found: set[str] = set()
         async with admin.connect() as connection:
             for table in (await connection.execute(SELECT_TABLES_SQL)).scalars().all():
-                rows = text(f"select t::text from {table} t where t::text like :prefix")
-                for row in (await connection.execute(rows, {"prefix": f"%{self.prefix}%"})).scalars():
+                rows = text(f"select t::text from {table} t where t::text like :prefix or t::text like :in_hex")
+                values = {"prefix": f"%{self.prefix}%", "in_hex": f"%{self.prefix.encode().hex()}%"}
+                for row in (await connection.execute(rows, values)).scalars():
                     found |= self.read(row)
         window = await window_store(resources, self.project_id).load(self.corner.session_id) or []
         return found.union(*(self.read(message.content) for message in window))
 
     def read(self, content: str) -> set[str]:
-        return set(re.findall(rf"{self.prefix}\d{{3}}", content))
+        """Binary columns are shown in hexadecimal digits."""
+        in_hex = re.findall(rf"{self.prefix.encode().hex()}(?:3\d){{3}}", content)
+        return {*re.findall(rf"{self.prefix}\d{{3}}", content), *(bytes.fromhex(found).decode() for found in in_hex)}

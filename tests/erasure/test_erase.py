@@ -52,6 +52,7 @@ async def test_user_erasure_leaves_none_of_fifty_strings_and_all_of_another_user
     assert found == {
         *("memories", "memory_history", "events", "feedback", "entities", "memory_exports", "user_profiles"),
         *("user_profile_jobs", "profiles", "sessions", "messages", "turns", "webhook_deliveries", "short_term_memory"),
+        *("data_exports", "data_export_chunks"),
     }
 
 
@@ -118,6 +119,7 @@ async def test_memory_erasure_removes_its_history(
     receipt = await erase(client, memory_id=str(erased.corner.memory_id))
     assert {store for store, count in receipt["found"].items() if count} == {
         *("memories", "memory_history", "feedback", "user_profiles", "webhook_deliveries"),
+        *("data_exports", "data_export_chunks"),
     }
     again = await client.post("/v1/erase", json={"memory_id": str(erased.corner.memory_id)})
     assert again.status_code == 404

@@ -14,6 +14,7 @@ import pytest
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from tests.model_server import Facts, ModelServer
+from tests.portability.files import read_export
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "operations.md"
@@ -83,7 +84,7 @@ def move(folder: Path, models: ModelServer, postgres: EmbeddedPostgres, project_
     output = run(folder, "-m", "app", "import", folder / "mem0.json", *project, at=ROOT, **ours_is)
     assert f"Imported {len(theirs)} memories" in output
     run(folder, "-m", "app", "export", folder / "out.jsonl", *project, at=ROOT, **ours_is)
-    ours = by_id([json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()])
+    ours = read_export(folder / "out.jsonl")
     assert set(ours) == set(theirs)
     for memory_id, each in theirs.items():
         check_complete(each, ours[memory_id])

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from starlette.types import Message, Receive, Scope
 
@@ -18,11 +19,28 @@ SMALL_BYTES = 2_000
 @dataclass(frozen=True, slots=True)
 class BodyLimit:
     max_bytes: int
-    max_values: int = MAX_VALUES
+    max_values: int | None = MAX_VALUES
+    """None for a route that reads the body in pieces and limits each."""
     size: str = "MAX_BODY_BYTES"
     """The limit of bytes as an error names it."""
+    max_held: int | None = None
+    """As much of the body as the route holds at the same time. None for all of it."""
     source: str = ""
     """The account or the network address that the memory of the body counts for."""
+
+
+OWN_LIMIT = "body_limit"
+Endpoint = TypeVar("Endpoint", bound=Callable[..., object])
+
+
+def with_body_limit(limit: BodyLimit) -> Callable[[Endpoint], Endpoint]:
+    """Gives one route a limit of its own, once its caller is known."""
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        endpoint.__dict__[OWN_LIMIT] = limit  # `functools.wraps` copies it
+        return endpoint
+
+    return mark
 
 
 ChooseLimit = Callable[[Scope], Awaitable[BodyLimit]]
@@ -48,15 +66,16 @@ def limit_body(scope: Scope, receive: Receive, choose_limit: ChooseLimit, held: 
             limit = await choose_limit(scope)
             declared = declared_size(scope)
             refuse_size(declared, limit)
-            held.grow(limit.source, declared)
+            held.grow(limit.source, min(declared, limit.max_held or declared))
         message = await receive()
         if body := message.get("body"):
             received += len(body)
             refuse_size(received, limit)
-            held.grow(limit.source, received)
-            pieces.append(body)
-        if received > SMALL_BYTES and not message.get("more_body"):
-            refuse_many_values(pieces, limit)
+            held.grow(limit.source, min(received, limit.max_held or received))
+            if limit.max_values is not None:
+                pieces.append(body)
+        if received > SMALL_BYTES and limit.max_values is not None and not message.get("more_body"):
+            refuse_many_values(pieces, limit.max_values)
             pieces.clear()
         return message
 
@@ -73,15 +92,15 @@ def refuse_size(size: int, limit: BodyLimit) -> None:
         raise TooLarge(f"The request body is larger than {limit.size}. Send a smaller one.")
 
 
-def refuse_many_values(pieces: Sequence[bytes], limit: BodyLimit) -> None:
+def refuse_many_values(pieces: Sequence[bytes], max_values: int) -> None:
     """Parsing and checking many small values takes seconds, during which nothing else runs."""
-    if sum(map(_separators, pieces)) <= limit.max_values:
+    if sum(map(_separators, pieces)) <= max_values:
         return
     body = b"".join(pieces).replace(b"\\\\", b"").replace(b'\\"', b"")
     # Each value, and each name of one, is at most one text with two quotes.
-    too_many_texts = body.count(b'"') > 4 * limit.max_values
-    if too_many_texts or _separators(b"".join(body.split(b'"')[::2])) > limit.max_values:
-        raise TooLarge(f"The request body has more than {limit.max_values:,} JSON values. Send fewer at once.")
+    too_many_texts = body.count(b'"') > 4 * max_values
+    if too_many_texts or _separators(b"".join(body.split(b'"')[::2])) > max_values:
+        raise TooLarge(f"The request body has more than {max_values:,} JSON values. Send fewer at once.")
 
 
 def _separators(json: bytes) -> int:

@@ -1,8 +1,6 @@
 """No route of mem0's API, and nothing that works with memories, sees the messages of the conversation store."""
 
-import json
 import uuid
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,7 +18,6 @@ from app.memory.messages import MessageDraft, store_messages
 from app.memory.namespace import Namespace
 from app.memory.recall import Question, recall
 from app.memory.user_profiles.repository import SELECT_USERS_WITH_MOST_MEMORIES_SQL
-from app.portability.export import export_memories
 from app.profiles.repository import ProfileRepository
 
 SENTINEL = "zanzibar"
@@ -200,15 +197,6 @@ async def test_messages_do_not_expire_and_are_told_to_no_webhook(resources: Reso
         await tx.execute(text("delete from memories where id = any(:ids)"), values)
         told = await tx.scalar(text("select count(*) from webhook_deliveries where project_id = :p"), values)
     assert (expiring, told) == (0, 0)
-
-
-async def test_export_of_memories_contains_no_message(
-    world: httpx.AsyncClient, resources: Resources, project_id: uuid.UUID, tmp_path: Path
-) -> None:
-    await store(resources, project_id)
-    count = await export_memories(resources.database, project_id, tmp_path / "out.jsonl", lambda *_: None)
-    lines = (tmp_path / "out.jsonl").read_text().splitlines()
-    assert (count, [json.loads(line)["memory"] for line in lines]) == (1, ["Alice drinks tea"])
 
 
 async def test_search_of_the_whole_project_does_not_wait_for_messages(

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,10 @@ import httpx
 import pytest
 
 from app.core.database.database import Database
-from app.core.errors import BadRequest
 from app.core.resources import Resources
 from app.memory.indexing import sweep
-from app.portability.export import export_memories
-from app.portability.restore import ImportResult, import_memories
 from tests.conftest import MakeKey, SignUp
-
-
-def ignore_progress(done: int, total: int) -> None:
-    assert done <= total
+from tests.portability.files import Json, export_file, import_file, read_export
 
 
 def mem0_memory(number: int) -> dict[str, Any]:
@@ -38,18 +33,14 @@ def mem0_memory(number: int) -> dict[str, Any]:
     }
 
 
-def read_export(path: Path) -> dict[str, dict[str, Any]]:
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    return {line["id"]: line for line in lines}
-
-
 async def test_mem0_memories_survive_import_and_export_unchanged(
     database: Database, project_id: uuid.UUID, tmp_path: Path
 ) -> None:
     theirs = [mem0_memory(number) for number in range(1000)]
     (tmp_path / "mem0.json").write_text(json.dumps({"results": theirs}))
-    assert await import_memories(database, project_id, tmp_path / "mem0.json", ignore_progress) == ImportResult(1000, 0)
-    assert await export_memories(database, project_id, tmp_path / "out.jsonl", ignore_progress) == 1000
+    done = await import_file(database, project_id, tmp_path / "mem0.json")
+    assert (done.added, done.problems) == ({"memory": 1000}, [])
+    assert (await export_file(database, project_id, tmp_path / "out.jsonl"))["memory"] == 1000
     ours = read_export(tmp_path / "out.jsonl")
     for each in theirs:
         found = ours[each["id"]]
@@ -69,8 +60,9 @@ def same_moment(one: str, other: str) -> bool:
 async def test_second_import_changes_nothing(database: Database, project_id: uuid.UUID, tmp_path: Path) -> None:
     source = tmp_path / "mem0.json"
     source.write_text(json.dumps([mem0_memory(number) for number in range(20)]))
-    assert await import_memories(database, project_id, source, ignore_progress) == ImportResult(20, 0)
-    assert await import_memories(database, project_id, source, ignore_progress) == ImportResult(0, 20)
+    first, second = [await import_file(database, project_id, source) for _ in range(2)]
+    assert (first.added["memory"], first.already_there["memory"]) == (20, 0)
+    assert (second.added["memory"], second.already_there["memory"]) == (0, 20)
 
 
 async def test_vector_store_points_can_be_imported(
@@ -82,7 +74,7 @@ async def test_vector_store_points_can_be_imported(
         "payload": {"data": "Likes tea", "hash": "x", "created_at": "2024-07-01T00:00:00", "user_id": "a", "mood": 7},
     }
     (tmp_path / "points.jsonl").write_text(json.dumps(point) + "\n")
-    await import_memories(database, project_id, tmp_path / "points.jsonl", ignore_progress)
+    await import_file(database, project_id, tmp_path / "points.jsonl")
     found = (await client.get(f"/v1/memories/{point['id']}/")).json()
     assert (found["memory"], found["metadata"], found["user_id"]) == ("Likes tea", {"mood": 7}, "a")
     assert found["created_at"].startswith("2024-07-01T00:00:00")
@@ -101,11 +93,11 @@ async def test_point_metadata_can_have_the_names_of_our_fields(
     }
     point = {"id": str(uuid.uuid4()), "payload": {"data": "Likes tea", "user_id": "a", "role": "tool", **own}}
     (tmp_path / "points.json").write_text(json.dumps({"points": [point]}))
-    await import_memories(database, project_id, tmp_path / "points.json", ignore_progress)
-    await export_memories(database, project_id, tmp_path / "out.jsonl", ignore_progress)
+    await import_file(database, project_id, tmp_path / "points.json")
+    await export_file(database, project_id, tmp_path / "out.jsonl")
     [found] = read_export(tmp_path / "out.jsonl").values()
     assert (found["memory"], found["metadata"]) == ("Likes tea", {**own, "role": "tool"})
-    assert (found["kind"], found["role"], found["profile"]) == ("fact", "user", None)
+    assert (found["kind"], found["role"], found["profile"]) == ("fact", "user", "Default")
 
 
 async def test_export_can_be_imported_into_another_project(
@@ -123,19 +115,24 @@ async def test_export_can_be_imported_into_another_project(
     more = {"messages": "I use Rust", "user_id": "anna", "infer": False, "profile_id": work["id"]}
     await client.post("/v3/memories/add/", json=more)
     first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
-    await export_memories(database, project_id, first, ignore_progress)
+    await export_file(database, project_id, first)
     other = (await sign_up()).project_id
-    for expected in (ImportResult(2, 0), ImportResult(0, 2)):
-        assert await import_memories(database, other, first, ignore_progress) == expected
-    await export_memories(database, other, second, ignore_progress)
+    for expected in (2, 0):
+        done = await import_file(database, other, first)
+        assert (done.added["memory"], done.already_there["memory"]) == (expected, 2 - expected)
+    await export_file(database, other, second)
     before, after = read_export(first).values(), read_export(second).values()
-    assert [{**each, "id": None} for each in before] == [{**each, "id": None} for each in after]
-    assert {each["profile"] for each in after} == {None, "Work"}
+    assert without_ids(before) == without_ids(after)
+    assert {each["profile"] for each in after} == {"Default", "Work"}
     await sweep(resources, older_than_seconds=0)
     there = (await make_key(project=other)).client
     request = {"query": "tea", "filters": {"user_id": "anna"}}
     [found] = (await there.post("/v3/memories/search/", json=request)).json()["results"][:1]
     assert found["memory"] == "I like tea"
+
+
+def without_ids(lines: Iterable[Json]) -> list[Json]:
+    return sorted(({**line, "id": None} for line in lines), key=lambda line: str(line["memory"]))
 
 
 @pytest.mark.parametrize(
@@ -165,32 +162,23 @@ async def test_export_can_be_imported_into_another_project(
         ('{"memory": "x", "user_id": "a", "replaced_by": "y"}', "invalid"),
     ],
 )
-async def test_invalid_line_imports_nothing(
+async def test_invalid_line_is_reported_and_the_others_are_kept(
     lines: str, reason: str, database: Database, project_id: uuid.UUID, tmp_path: Path
 ) -> None:
-    (tmp_path / "wrong.jsonl").write_text(lines)
-    with pytest.raises(BadRequest, match=reason):
-        await import_memories(database, project_id, tmp_path / "wrong.jsonl", ignore_progress)
-    assert await export_memories(database, project_id, tmp_path / "out.jsonl", ignore_progress) == 0
+    good = '{"memory": "Likes coffee", "user_id": "b"}'
+    (tmp_path / "wrong.jsonl").write_text(f"{good}\n{lines}\n{good.replace('coffee', 'milk')}\n")
+    done = await import_file(database, project_id, tmp_path / "wrong.jsonl")
+    bad = len(lines.splitlines()) + 1
+    assert [problem.line for problem in done.problems] == [bad]
+    assert reason.replace("Line 2", "Line 3") in done.problems[0].detail
+    assert done.added["memory"] == bad
 
 
 async def test_default_user_owns_memories_without_an_owner(
     database: Database, project_id: uuid.UUID, tmp_path: Path
 ) -> None:
     (tmp_path / "in.jsonl").write_text('{"memory": "Likes tea"}\n{"memory": "Likes it hot", "agent_id": "bot"}\n')
-    await import_memories(database, project_id, tmp_path / "in.jsonl", ignore_progress, user_id="anna")
-    await export_memories(database, project_id, tmp_path / "out.jsonl", ignore_progress)
+    await import_file(database, project_id, tmp_path / "in.jsonl", "anna")
+    await export_file(database, project_id, tmp_path / "out.jsonl")
     found = {each["memory"]: each["user_id"] for each in read_export(tmp_path / "out.jsonl").values()}
     assert found == {"Likes tea": "anna", "Likes it hot": None}
-
-
-async def test_export_file_is_private(database: Database, project_id: uuid.UUID, tmp_path: Path) -> None:
-    await export_memories(database, project_id, tmp_path / "out.jsonl", ignore_progress)
-    assert (tmp_path / "out.jsonl").stat().st_mode & 0o077 == 0
-
-
-async def test_export_into_a_missing_folder_is_refused(
-    database: Database, project_id: uuid.UUID, tmp_path: Path
-) -> None:
-    with pytest.raises(BadRequest, match=r"There is no folder .*\. Create it"):
-        await export_memories(database, project_id, tmp_path / "nowhere" / "out.jsonl", ignore_progress)
