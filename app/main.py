@@ -36,6 +36,7 @@ from app.portability.profile_routes import router as profile_memories
 from app.profiles.routes import router as profiles
 from app.projects.routes import router as projects
 from app.retention.hold_routes import router as holds
+from app.retention.routes import router as retention
 from app.sessions.routes import router as sessions
 from app.version import VERSION
 from app.web.api_docs import router as api_docs
@@ -61,6 +62,7 @@ ROUTERS = (
     audit_log,
     daily_usage,
     admin_health,
+    retention,
     profile_memories,
     memory_archive,
     erasure,

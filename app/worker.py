@@ -20,6 +20,7 @@ import app.memory.ledger.jobs
 import app.memory.user_profiles.jobs
 import app.portability.exports.jobs
 import app.projects.jobs
+import app.retention.jobs
 import app.webhooks.jobs
 from app.core.background_tasks import SupervisedTask, run_supervised, stop_task
 from app.core.errors import AppError, Postponed
@@ -41,6 +42,7 @@ JOB_MODULES = (
     app.memory.user_profiles.jobs,
     app.portability.exports.jobs,
     app.projects.jobs,
+    app.retention.jobs,
     app.webhooks.jobs,
 )
 """Importing these modules registers their tasks. A worker runs only registered tasks."""

@@ -298,8 +298,16 @@ PORTABILITY = {
         Scope.MEMORIES_WRITE, body=[{"memory": "Likes tea", "user_id": "{user_id}"}], also=NEEDS_ALL
     ),
 }
+OLD = {"rules": [{"name": "Old", "older_than_days": 9}]}
 HELD = (("user_id", "{held_user_id}"),)
 RETENTION = {
+    ("GET", "/v1/admin/retention"): scoped(Scope.PROJECTS_READ, user=403),
+    ("PUT", "/v1/admin/retention"): scoped(Scope.PROJECTS_WRITE, body=OLD),
+    ("POST", "/v1/admin/retention/run"): scoped(Scope.PROJECTS_WRITE, body={"dry_run": True}),
+    ("GET", "/v1/admin/retention/runs"): scoped(Scope.PROJECTS_READ, user=403),
+    ("GET", "/v1/admin/retention/runs/{run_id}"): scoped(
+        Scope.PROJECTS_READ, user=403, stranger=404, fills=(("run_id", "{retention_run_id}"),)
+    ),
     ("GET", "/v1/admin/holds"): scoped(Scope.PROJECTS_READ, user=403),
     ("PUT", "/v1/admin/holds/{user_id}"): scoped(Scope.PROJECTS_WRITE, body={}, fills=HELD),
     ("DELETE", "/v1/admin/holds/{user_id}"): scoped(Scope.PROJECTS_WRITE, stranger=404, spends=True, fills=HELD),

@@ -45,6 +45,7 @@ class Corner:
     data_export_id: uuid.UUID = field(default_factory=uuid.uuid4)
     user_profile_job_id: uuid.UUID = field(default_factory=uuid.uuid4)
     stored_message_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    retention_run_id: uuid.UUID = field(default_factory=uuid.uuid4)
     held_user_id: str = field(default_factory=lambda: f"held {uuid.uuid4()}")
     month: dt.date = field(default_factory=lambda: dt.date(1 + uuid.uuid4().int % 9000, 1, 1))
 
@@ -104,6 +105,10 @@ class Corner:
             "portrait_jobs": {
                 **{**mine, "id": self.user_profile_job_id, "operation": "trigger"},
                 **{"idempotency_key": f"{uuid.uuid4()}"},
+            },
+            "retention_runs": {
+                **{"id": self.retention_run_id, "project_id": self.project_id, "cause": "request"},
+                **{"state": "finished", "policy": {"rules": []}},
             },
             "legal_holds": {"id": uuid.uuid4(), "project_id": self.project_id, "user_id": self.held_user_id},
             "erasures": {

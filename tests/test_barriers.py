@@ -41,6 +41,7 @@ OF_NO_USER = (
     "webhook_deliveries",
     "legal_holds",
     "erasures",
+    "retention_runs",
 )
 OF_ONE_USER = [table for table in OWN_TABLES if table not in OF_NO_USER]
 NEVER_DELETED = ("token_usage", "usage_by_day", "erasures")

@@ -38,6 +38,7 @@ EVENT_NAMES = {
     EventType.MEMORY_CATEGORIZE: "CATEGORIZE",
     EventType.MEMORY_ARCHIVE: "ARCHIVE",
     EventType.MEMORY_RESTORE: "RESTORE",
+    EventType.RETENTION_RUN: "RETENTION_RUN",
 }
 ENTITIES = ("user_id", "agent_id", "app_id", "run_id")
 
@@ -68,6 +69,8 @@ def build_body(pending: PendingDelivery) -> dict[str, object]:
     details: dict[str, object] = {"id": pending.memory_id, "data": {"memory": pending.content}, "event": event}
     if event == "CATEGORIZE":
         details = {"event": event, "memory_id": pending.memory_id, "categories": pending.categories}
+    if pending.details is not None:
+        details = {"event": event, **pending.details}
     entity = {name: getattr(pending, name) for name in ENTITIES}
     return {
         "event_details": {**details, **{name: value for name, value in entity.items() if value is not None}},

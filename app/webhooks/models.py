@@ -1,9 +1,10 @@
 import datetime as dt
 import uuid
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import Text, func
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.database.database import ProjectModel
@@ -16,6 +17,7 @@ class EventType(StrEnum):
     MEMORY_CATEGORIZE = "memory_categorize"
     MEMORY_ARCHIVE = "memory_archive"
     MEMORY_RESTORE = "memory_restore"
+    RETENTION_RUN = "retention_run"
 
 
 class DeliveryStatus(StrEnum):
@@ -50,7 +52,9 @@ class WebhookDelivery(ProjectModel):
 
     webhook_id: Mapped[uuid.UUID]
     event_type: Mapped[str]
-    memory_id: Mapped[uuid.UUID]
+    memory_id: Mapped[uuid.UUID | None]
+    details: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """Of an event that concerns no single memory."""
     status: Mapped[str] = mapped_column(default=DeliveryStatus.PENDING)
     attempts: Mapped[int] = mapped_column(default=0)
     response_status: Mapped[int | None]

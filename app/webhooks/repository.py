@@ -11,8 +11,8 @@ from app.webhooks.models import DeliveryStatus, Webhook, WebhookDelivery
 
 # A deleted memory has no content any more, but its history still names its entities.
 SELECT_PENDING_DELIVERY_SQL = text("""
-select d.id, d.project_id, d.webhook_id, d.event_type, d.memory_id, d.created_at, d.attempts, w.url, w.secret_version,
-  w.rotated_at, w.failures, m.content, m.categories, coalesce(m.user_id, h.user_id) as user_id,
+select d.id, d.project_id, d.webhook_id, d.event_type, d.memory_id, d.details, d.created_at, d.attempts, w.url,
+  w.secret_version, w.rotated_at, w.failures, m.content, m.categories, coalesce(m.user_id, h.user_id) as user_id,
   coalesce(m.agent_id, h.agent_id) as agent_id, coalesce(m.app_id, h.app_id) as app_id,
   coalesce(m.run_id, h.run_id) as run_id
 from webhook_deliveries d
@@ -137,7 +137,8 @@ class PendingDelivery(NamedTuple):
     project_id: UUID
     webhook_id: UUID
     event_type: str
-    memory_id: UUID
+    memory_id: UUID | None
+    details: dict[str, Any] | None
     created_at: dt.datetime
     attempts: int
     url: str

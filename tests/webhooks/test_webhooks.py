@@ -249,3 +249,14 @@ async def test_webhook_receives_categories(hooks: WebhookProject, receiver: Rece
         await until(lambda: len(receiver.accepted) >= 1)
     body = {"event": "CATEGORIZE", "memory_id": memory, "categories": ["food"], "user_id": "anna"}
     assert receiver.accepted[0]["event_details"] == body
+
+
+async def test_webhook_receives_one_event_for_a_retention_run(hooks: WebhookProject, receiver: Receiver) -> None:
+    await hooks.hook(receiver.url, "retention_run")
+    assert (await hooks.client.put("/v1/admin/retention", json={"rules": []})).status_code == 200
+    async with hooks.jobs():
+        run = (await hooks.client.post("/v1/admin/retention/run")).json()
+        await until(lambda: len(receiver.accepted) >= 1)
+    [event] = receiver.accepted
+    details = {"event": "RETENTION_RUN", "id": run["id"], "cause": "request", "rules": {}}
+    assert (event["event_type"], event["event_details"]) == ("retention_run", details)

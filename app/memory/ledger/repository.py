@@ -62,8 +62,8 @@ with archived as (
   where project_id = :project_id and id = any(:ids) and archived_at is null
   returning id, {_ORIGIN}, kind
 ), history as (
-  insert into memory_history (project_id, memory_id, {_ORIGIN}, kind, event)
-  select :project_id, id, {_ORIGIN}, kind, 'ARCHIVE' from archived
+  insert into memory_history (project_id, memory_id, {_ORIGIN}, kind, event, metadata)
+  select :project_id, id, {_ORIGIN}, kind, 'ARCHIVE', cast(:metadata as jsonb) from archived
 )
 select id from archived
 """)  # noqa: S608  # only our own column names are put together
@@ -143,9 +143,12 @@ class LedgerRepository(Repository[Memory]):
         await self.tx.execute(INSERT_DELETE_HISTORY_SQL, values)
         await self.tx.execute(DELETE_MEMORIES_SQL, values)
 
-    async def archive_all(self, ids: Sequence[UUID]) -> list[UUID]:
-        """Return those that were not archived before. For use with memories that the transaction has locked."""
-        return list(await self.tx.scalars(ARCHIVE_MEMORIES_SQL, {"project_id": self.project_id, "ids": list(ids)}))
+    async def archive_all(self, ids: Sequence[UUID], *, rule: str | None = None) -> list[UUID]:
+        """Return those that were not archived before. For use with memories that the transaction has locked. `rule` is
+        the name of the retention rule that archives them."""
+        metadata = json.dumps({"rule": rule}) if rule is not None else None
+        values = {"project_id": self.project_id, "ids": list(ids), "metadata": metadata}
+        return list(await self.tx.scalars(ARCHIVE_MEMORIES_SQL, values))
 
     async def restore_all(self, ids: Sequence[UUID]) -> list[UUID]:
         """Return those that were archived. They are pending, because the index has removed them."""

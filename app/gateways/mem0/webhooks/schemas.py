@@ -66,7 +66,7 @@ class WebhookCreated(WebhookRead):
 class DeliveryRead(BaseModel):
     id: str
     event_type: str
-    memory_id: str
+    memory_id: str | None = Field(description="Null for an event that concerns no single memory.")
     status: DeliveryStatus
     attempts: int
     response_status: int | None
@@ -102,7 +102,7 @@ def render_delivery(row: WebhookDelivery) -> DeliveryRead:
     return DeliveryRead(
         id=str(row.id),
         event_type=row.event_type,
-        memory_id=str(row.memory_id),
+        memory_id=str(row.memory_id) if row.memory_id else None,
         status=DeliveryStatus(row.status),
         attempts=row.attempts,
         response_status=row.response_status,
