@@ -1,4 +1,5 @@
 // Uses the page as a person would, in a real browser, and reports what went wrong as JSON on the last line.
+import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { chromium } from "playwright-core";
 
@@ -50,6 +51,15 @@ async function say(text) {
   await page.getByLabel("Message").fill(text);
   await page.keyboard.press("Enter");
   await page.waitForFunction((n) => document.querySelectorAll("keepsake-chat .message.assistant:not([aria-busy])").length > n, before);
+}
+/** The six digits of an authenticator app. `later` periods of 30 seconds from now: each code is accepted once. */
+function oneTimeCode(secret, later = 0) {
+  const bits = [...secret.replace(/=/g, "")].map((each) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(each).toString(2).padStart(5, "0")).join("");
+  const key = Buffer.from(bits.match(/.{8}/g).map((each) => Number.parseInt(each, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + later));
+  const digest = createHmac("sha1", key).update(counter).digest();
+  return String((digest.readUInt32BE(digest[19] & 15) & 0x7fffffff) % 1_000_000).padStart(6, "0");
 }
 const go = (name) => page.getByRole("navigation").getByRole("link", { name }).click();
 const expect = async (locator, what) => locator.first().waitFor().catch(() => problems.push(`missing: ${what}`));
@@ -165,6 +175,28 @@ try {
   await go("Account");
   await page.getByRole("heading", { name: "Sessions" }).waitFor();
   await look("account");
+  await page.getByRole("button", { name: "Add an authenticator app" }).click();
+  const secret = await page.locator(".factor-secret").textContent();
+  await page.getByLabel("Six digits from your authenticator app").fill(oneTimeCode(secret, -1));
+  await look("second-factor");
+  await page.getByRole("button", { name: "Confirm" }).click();
+  await expect(page.getByRole("button", { name: "Remove" }), "the second factor");
+  await page.getByRole("button", { name: "Sign out", exact: true }).click();
+  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  await page.getByLabel("E-mail address").fill(email);
+  await page.getByLabel("Password", { exact: true }).fill("another horse battery");
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("heading", { name: "Second factor" }).waitFor();
+  await look("sign-in-code");
+  await page.getByLabel("Six digits from your authenticator app").fill(oneTimeCode(secret));
+  await page.getByRole("button", { name: "Continue", exact: true }).click();
+  await go("Account");
+  await page.getByRole("button", { name: "Erase everything about me" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Erase", exact: true }).click();
+  await expect(page.getByRole("table", { name: "Receipt" }), "the receipt");
+  const left = await page.locator("tbody tr td:last-child").allTextContents();
+  if (left.some((each) => each !== "0")) problems.push(`the receipt says that something is left: ${left}`);
+  await look("receipt");
   await page.reload();
   await page.getByRole("heading", { name: "Account", exact: true }).waitFor();
   await page.getByRole("button", { name: "Delete my account" }).click();

@@ -1,7 +1,8 @@
 /** The signed-in account: address, password, sessions, deletion. */
 
-import { call, forgetSession } from "./api.js";
+import { call, forgetSession, ownUserId } from "./api.js";
 import { announce, ask, button, describe, field, fill, form, h } from "./elements.js";
+import { SecondFactors } from "./second_factors.js";
 import { texts } from "./texts.js";
 
 const words = texts.account;
@@ -11,7 +12,7 @@ class KeepsakeAccount extends HTMLElement {
     fill(this, h("h1", {}, words.title), h("p", { role: "status" }, texts.loading));
     try {
       const account = await call("GET", "/v1/auth/me");
-      fill(this, h("h1", {}, words.title), this.emailForm(account), this.passwordForm(), this.sessions(), this.deletion());
+      fill(this, h("h1", {}, words.title), this.emailForm(account), this.passwordForm(), section(words.factors, new SecondFactors().element), this.sessions(), this.erasure(), this.deletion());
     } catch (error) {
       fill(this, h("p", { class: "problem", role: "alert" }, describe(error)), button(texts.retry, () => this.connectedCallback()));
     }
@@ -56,6 +57,21 @@ class KeepsakeAccount extends HTMLElement {
     return section(words.sessions, h("div", { class: "actions" }, button(words.signOut, () => leave("local")), button(words.signOutEverywhere, () => leave("global"))), problem);
   }
 
+  erasure() {
+    const place = h("div", { role: "status" });
+    const erase = async () => {
+      const agreed = await ask({ title: words.eraseTitle, body: words.eraseBody, agree: words.eraseConfirm, cancel: texts.cancel, danger: true });
+      if (!agreed) return;
+      try {
+        const { receipt } = await call("POST", "/v1/erase", { user_id: ownUserId() });
+        fill(place, receiptTable(receipt));
+      } catch (error) {
+        fill(place, h("p", { class: "problem", role: "alert" }, describe(error)));
+      }
+    };
+    return section(words.erase, h("p", {}, words.eraseBody), button(words.eraseButton, erase, { class: "danger" }), place);
+  }
+
   deletion() {
     const problem = h("p", { class: "problem", role: "alert" });
     const remove = async () => {
@@ -76,6 +92,21 @@ class KeepsakeAccount extends HTMLElement {
     forgetSession();
     this.dispatchEvent(new CustomEvent("signed-out", { detail: message }));
   }
+}
+
+/** @param {any} receipt */
+function receiptTable(receipt) {
+  const rows = Object.keys(receipt.found).map((store) =>
+    h("tr", {}, h("th", { scope: "row" }, store), ...["found", "removed", "left"].map((name) => h("td", {}, receipt[name][store] ?? ""))),
+  );
+  const head = [words.store, words.found, words.removed, words.left].map((each) => h("th", { scope: "col" }, each));
+  return h(
+    "div",
+    {},
+    receipt.finished_at ? null : h("p", {}, words.receiptRunning),
+    h("table", {}, h("caption", {}, words.receipt), h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)),
+    h("p", { class: "hint" }, words.receiptId(receipt.id)),
+  );
 }
 
 /** @param {string} title @param {...Node} content */

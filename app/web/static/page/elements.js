@@ -68,7 +68,7 @@ export function button(label, act, properties = {}) {
  */
 export function form(children, submit, properties = {}) {
   const problem = h("p", { class: "problem", role: "alert" });
-  const element = /** @type {HTMLFormElement} */ (h("form", { novalidate: true, ...properties }, ...children, problem));
+  const element = /** @type {HTMLFormElement} */ (h("form", properties, ...children, problem));
   element.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (element.getAttribute("aria-busy")) return;

@@ -41,10 +41,28 @@ class KeepsakeSignIn extends HTMLElement {
       words.title,
       form([email.row, password.row, stay.row, submitButton(words.submit)], async () => {
         const session = await call("POST", "/v1/auth/login", { email: email.input.value, password: password.input.value });
-        this.enter(session, stay.input.checked, false);
+        const factor = session.second_factor_required && session.user.factors?.find((/** @type {any} */ each) => each.is_verified);
+        if (factor) this.askForCode(session, stay.input.checked, factor.id);
+        else this.enter(session, stay.input.checked, false);
       }),
       this.links(["sign-up", words.toSignUp], ["recover", words.toRecover]),
     ];
+  }
+
+  /** @param {import("./api.js").Session} session @param {boolean} stay @param {string} factorId */
+  askForCode(session, stay, factorId) {
+    keepSession(session, stay);
+    const code = field(words.code, { inputmode: "numeric", autocomplete: "one-time-code", maxlength: 6, required: true });
+    fill(
+      this,
+      h("h1", {}, words.codeTitle),
+      form([code.row, submitButton(words.codeSubmit)], async () => {
+        this.enter(await call("POST", "/v1/auth/mfa/verify", { factor_id: factorId, code: code.input.value }), stay, false);
+      }),
+      h("p", { class: "actions" }, button(words.codeLater, () => this.enter(session, stay, false), { class: "link" })),
+      h("p", { class: "hint" }, words.codeLaterHint),
+    );
+    code.input.focus();
   }
 
   /** @returns {[string, ...Node[]]} */
