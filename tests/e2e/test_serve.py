@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from app.__main__ import cli
 from app.adapters.embedded_postgres import EmbeddedPostgres
+from app.core.http.connection_limits import ConnectionRules
 from tests.e2e.server import ROOT, environment, processes_using, serving, start_server
 
 WRITERS = 8
@@ -113,14 +114,19 @@ async def test_failed_commit_is_never_reported_as_success(tmp_path: Path) -> Non
 async def test_interrupt_stops_every_process(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     metrics = f"127.0.0.1:{free_port()}"
-    with serving(data_dir, METRICS_ADDRESS=metrics) as keepsake:
+    with serving(data_dir, METRICS_ADDRESS=metrics, METRICS_TOKEN="right") as keepsake:
         async with httpx.AsyncClient(base_url=keepsake.address) as client:
             assert (await client.get("/v1/health")).json() == {"status": "ok"}
             ready = await client.get("/v1/ready")
             assert ready.status_code == 200
             assert {"database", "index", "short_term"} <= ready.json()["checks"].keys()
+            assert "connections" in ready.json()["tasks"]
+            many_headers = [(f"X-{number}", "x") for number in range(ConnectionRules().headers)]
+            assert (await client.get("/v1/health", headers=many_headers)).status_code == 431
             assert (await client.get("/metrics")).status_code == 404
-            assert "keepsake_requests" in (await client.get(f"http://{metrics}/metrics")).text
+            assert (await client.get(f"http://{metrics}/metrics")).status_code == 401
+            authorized = {"Authorization": "Bearer right"}
+            assert "keepsake_requests" in (await client.get(f"http://{metrics}/metrics", headers=authorized)).text
         assert len(processes_using(data_dir)) > 1, "there is something to stop"
 
         second = start_server(data_dir)
