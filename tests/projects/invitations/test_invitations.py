@@ -1,5 +1,6 @@
 """People are invited to a project or an organization, and become members when they accept."""
 
+import asyncio
 import datetime as dt
 import uuid
 from collections.abc import AsyncIterator
@@ -40,6 +41,7 @@ from tests.members import accept, add_member, invite
 
 PATH = "/v1/invitations"
 EXPIRE_SQL = text("update invitations set expires_at = now() - interval '1 minute' where id = :id")
+WITHDRAW_SQL = text("update invitations set status = 'withdrawn', ended_at = now() where id = :id")
 ADD_WITHOUT_CONSENT_SQL = text(
     "insert into organization_members (organization_id, account_id, role) values (:id, :who, :role)"
 )
@@ -154,6 +156,18 @@ async def test_withdrawn_invitation_cannot_be_accepted(owner: SignedUp, other: S
     assert (await accept(other, sent["id"], sent["token"])).status_code == 404
     assert await received(other) == []
     assert (await send(owner.client, other.email))["status"] == "pending"
+
+
+async def test_invitation_is_not_accepted_while_it_is_withdrawn(
+    owner: SignedUp, other: SignedUp, project: str, database: Database
+) -> None:
+    sent = await send(owner.client, other.email)
+    async with database.system() as tx:
+        await tx.execute(WITHDRAW_SQL, {"id": uuid.UUID(sent["id"])})
+        accepting = asyncio.create_task(accept(other, sent["id"], sent["token"]))
+        await asyncio.wait([accepting], timeout=0.3)
+    assert (await accepting).status_code == 404
+    assert (await other.client.get(project)).status_code == 404
 
 
 async def test_expired_invitation_cannot_be_accepted(

@@ -186,6 +186,11 @@ async def test_only_callers_who_manage_members_see_pending_ones(
             listed = await client.get(f"{project}members/")
             assert (listed.status_code, invited in listed.text) == (200, False)
     assert invited in (await owner.client.get(f"{project}members/")).text
+    key = await owner.client.post("/v1/api-keys", json={"name": "admin", "scopes": ["admin", "projects:read"]})
+    async with open_client(app, key.json()["key"]) as admin:
+        for role, status in (("READER", 200), ("OWNER", 403)):
+            changed = await admin.put(f"{project}members/", json={"email": invited, "role": role})
+            assert changed.status_code == status, "a key makes nobody an owner"
     refused = await reader.client.put(f"{project}members/", json={"email": invited, "role": "READER"})
     assert refused.status_code == 403
 
