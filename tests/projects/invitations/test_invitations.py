@@ -211,6 +211,9 @@ async def test_only_owners_and_admin_keys_invite(
         refused = await other.client.request(method, url, json=body if method == "POST" else None)
         assert refused.status_code == 403, refused.text
         assert (await client.request(method, url, json=body if method == "POST" else None)).status_code == 404
+    await add_member(owner.client, f"{organization}/members", other, "READER")
+    body_of_organization = {"email": new_email(), "organization_id": organization.rpartition("/")[2]}
+    assert (await other.client.post(PATH, json=body_of_organization)).status_code == 403
     assert (await send(client, body["email"], role="OWNER"))["invited_by"] is None
     key = await owner.client.post("/v1/api-keys", json={"name": "admin", "scopes": ["admin", "projects:read"]})
     async with open_client(app, key.json()["key"]) as admin:
