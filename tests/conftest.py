@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI
@@ -37,6 +38,10 @@ async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Em
     """One embedded server for each test process, with everything migrated."""
     server = EmbeddedPostgres(Path(tmp_path_factory.mktemp("data")))
     await server.start()
+    with psycopg.connect(server.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
+        # Its data are gone after the tests, and waiting for the disk takes most of the time of a commit.
+        connection.execute("alter system set fsync = off")
+        connection.execute("select pg_reload_conf()")
     migrate(server.url("postgres"), [SHIM], [GRANTS])
     yield server
     await server.stop()
