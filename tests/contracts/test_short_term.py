@@ -84,6 +84,24 @@ async def test_large_values_count_by_their_size(short_term: ShortTerm) -> None:
     assert await keys_left(short_term, "ann") == [], "a value beyond the whole share is not kept"
 
 
+async def test_share_holds_while_redis_is_frozen_and_afterwards(short_term_redis: RedisServer) -> None:
+    now = [0.0]
+    breaker = RedisBreaker(clock=lambda: now[0])
+    memory = ShortTermWithFallback(in_redis(short_term_redis), in_process(short_term_redis), breaker)
+    short_term_redis.freeze()
+    for number in range(60):
+        await memory.set(f"frozen-{number}", VALUE, 60, tenant="frozen")
+    left = await keys_left(memory, "frozen")
+    assert SHARE * 0.6 < len(left) * len(VALUE) <= SHARE
+    short_term_redis.thaw()
+    now[0] = 10
+    assert await keys_left(memory, "frozen") == left, "they move to Redis"
+    for number in range(60):
+        await memory.set(f"later-{number}", VALUE, 60, tenant="frozen")
+    assert await keys_left(memory, "frozen") == [], "and count there"
+    await memory.close()
+
+
 async def test_process_keeps_a_bounded_number_of_bytes_in_all() -> None:
     memory = InProcessShortTerm(max_bytes=100_000, tenant_bytes=50_000)
     for number in range(10):
@@ -91,10 +109,10 @@ async def test_process_keeps_a_bounded_number_of_bytes_in_all() -> None:
         await memory.set(f"bob-{number}", VALUE, 60, tenant="bob")
     for tenant in range(20):
         for number in range(60):
-            await memory.set(f"{tenant}-{number}", VALUE, 60, tenant=f"attacker {tenant % 2}")
+            await memory.set(f"{tenant}-{number}", VALUE, 60, tenant=f"attacker {tenant % 4}")
     assert await keys_left(memory, "bob") == await keys_left(memory, "none") == list(range(10))
     left = [await memory.get(f"{tenant}-{number}") for tenant in range(20) for number in range(60)]
-    assert 50_000 < sum(len(value or b"") for value in left) <= 80_000
+    assert 40_000 < sum(len(value or b"") for value in left) <= 80_000
 
 
 async def test_process_removes_expired_values_of_silent_tenants() -> None:
@@ -107,3 +125,28 @@ async def test_process_removes_expired_values_of_silent_tenants() -> None:
         await memory.set(f"ann-{number}", VALUE, 60, tenant="ann")
     assert memory.size < 60_000
     assert len(await keys_left(memory, "ann")) == 30
+
+
+async def test_process_removes_the_least_recently_used_values_of_a_tenant() -> None:
+    memory = InProcessShortTerm(tenant_bytes=SHARE)
+    for number in range(30):
+        await memory.set(f"ann-{number}", VALUE, 60, tenant="ann")
+        await memory.get("ann-0")
+    assert (await keys_left(memory, "ann"))[:2] == [0, 17]
+
+
+async def test_process_counts_what_small_values_take() -> None:
+    memory = InProcessShortTerm(tenant_bytes=SHARE)
+    for number in range(60):
+        await memory.set(f"ann-{number}", b"", 60, tenant="ann")
+    assert len(await keys_left(memory, "ann")) < 50
+
+
+async def test_redis_forgets_a_tenant_with_its_last_value(short_term_redis: RedisServer) -> None:
+    client = connect_redis(short_term_redis.url)
+    memory = RedisShortTerm(client, tenant_bytes=SHARE)
+    await memory.set("once-0", VALUE, 0.05, tenant="once")
+    assert len(await client.keys("*:once")) == 2
+    await asyncio.sleep(0.1)
+    assert await client.keys("*:once") == []
+    await memory.close()

@@ -206,8 +206,9 @@ def test_retry_after_may_be_a_date() -> None:
     assert 100 < (status_failure("The model", "LLM", 503, "", {"retry-after": soon}).retry_after or 0) <= 120
 
 
-async def test_long_retry_after_is_passed_on(make_model: MakeModel, model_server: ModelServer) -> None:
-    model_server.chat(Fails(429, retry_after="120"))
+@pytest.mark.parametrize("status", [429, 503])
+async def test_long_retry_after_is_passed_on(make_model: MakeModel, model_server: ModelServer, status: int) -> None:
+    model_server.chat(Fails(status, retry_after="120"))
     error = await fail(make_model())
     assert (error.status, error.headers["Retry-After"], len(model_server.requests)) == (503, "120", 1)
 
@@ -251,13 +252,29 @@ async def test_timeout_includes_the_pauses_between_tries(make_model: MakeModel, 
     assert len(model_server.requests) == 1
 
 
-async def test_timeout_includes_the_wait_in_the_queue(make_model: MakeModel, model_server: ModelServer) -> None:
+@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
+async def test_timeout_includes_the_wait_in_the_queue(
+    make_model: MakeModel, model_server: ModelServer, streamed: bool
+) -> None:
     model_server.chat(Says("a", delay=0.8), Hangs())
     model, began = make_model(timeout_seconds=1.2, at_once=1, tries=1), asyncio.get_running_loop().time()
     first = asyncio.create_task(listen(model))
     await until(lambda: len(model_server.requests) == 1)
-    assert isinstance(await fail(model), TimedOut)
+    with pytest.raises(TimedOut):
+        await (listen(model) if streamed else model.complete(HELLO, PLAIN))
     assert asyncio.get_running_loop().time() - began < 1.9
+    await first
+
+
+async def test_wait_in_the_queue_is_not_longer_than_the_timeout(
+    make_model: MakeModel, model_server: ModelServer
+) -> None:
+    model_server.chat(Says(*"abcd", delay=0.3))
+    model = make_model(timeout_seconds=0.6, at_once=1, tries=1)
+    first = asyncio.create_task(listen(model))
+    await until(lambda: len(model_server.requests) == 1)
+    assert "too many requests" in (await fail(model)).detail
+    assert not first.done()
     await first
 
 
