@@ -8,6 +8,7 @@ QUICK = {
     "auth": ["--requests", "1000", "--rounds", "3"],
     "embedding": [],
     "engine": ["--sizes", "1000"],
+    "messages": ["--size", "1000"],
     "http": ["--memories", "1000", "--seconds", "2"],
     "extraction": ["--adds", "10"],
     "chat": ["--conversations", "10", "--turns", "3"],

@@ -135,6 +135,19 @@ async def test_message_goes_with_its_user(
     assert await listed(client) == ["Somebody else's"]
 
 
+@pytest.mark.parametrize("by_entity", [False, True], ids=["erasure", "entity of mem0"])
+async def test_erasure_of_a_user_erases_the_messages_too(client: httpx.AsyncClient, by_entity: bool) -> None:
+    mine, other = await store(client, user_id="ann", tenant_id="t"), await store(client, "Bob's", tenant_id="t")
+    if by_entity:
+        response = await client.delete("/v2/entities/user/ann/")
+    else:
+        response = await client.post("/v1/erase", json={"user_id": "ann"})
+    assert response.is_success, response.text
+    assert await listed(client, tenant_id="t") == ["Bob's"]
+    assert (await client.get(f"{URL}/{mine['id']}", params={"tenant_id": "t"})).status_code == 404
+    assert [each["id"] for each in await search(client, tenant_id="t")] == [other["id"]]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -125,7 +125,7 @@ async def test_facts_become_memories_with_the_attributes_of_the_request(
         ann,
         "I like green tea and live in Köln",
         origin=Origin(run_id="r"),
-        metadata={"a": 1},
+        metadata={"a": 1, "importance": 0.25},
         said_at=said_at,
         immutable=True,
     )
@@ -136,6 +136,7 @@ async def test_facts_become_memories_with_the_attributes_of_the_request(
     assert sorted(contents(found)) == ["User likes green tea", "User lives in Köln"]
     memory = found[0].memory
     assert (memory.run_id, memory.metadata_["a"], memory.immutable) == ("r", 1, True)
+    assert memory.importance == 0.25
     assert memory.created_at == said_at
     assert str(memory.id) in {each["id"] for each in event.results}
     assert (await load_history(extraction_resources, ann, memory.id))[0].input == [
