@@ -47,7 +47,7 @@ test-kills: setup
 
 # Builds GoTrue, or takes the one of GOTRUE=/path/to/auth or GOTRUE_SOURCE=/path/to/checkout. Writes its columns into docs/supabase.md.
 test-supabase: setup
-	cd tests/e2e/js && npm ci --silent
+	test -d tests/e2e/js/node_modules || npm ci --silent --prefix tests/e2e/js
 	SUPABASE_LIVE=gotrue WRITE_TABLE=1 $(BIN)/python -m pytest -q tests/supabase_live
 
 check: setup
