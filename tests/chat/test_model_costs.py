@@ -82,6 +82,11 @@ def test_only_the_configured_model_is_allowed_by_default(
     assert (config.account_token_budget, config.server_token_budget) == (None, None)
 
 
+def test_budgets_of_the_settings_reach_the_app() -> None:
+    config = build_config(Settings(_env_file=None, llm_account_tokens_per_month=10, llm_tokens_per_month=20))
+    assert (config.account_token_budget, config.server_token_budget) == (10, 20)
+
+
 async def test_account_budget_holds_across_projects_and_survives_their_deletion(
     sign_up: SignUp, chat_resources: Resources, model_server: ModelServer
 ) -> None:
