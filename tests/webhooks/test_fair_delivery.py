@@ -1,5 +1,6 @@
 """Webhooks of one project cost the others little: limits, jobs, order and turns."""
 
+import asyncio
 import uuid
 
 import pytest
@@ -10,7 +11,7 @@ from app.adapters.webhook_client import HttpWebhookClient
 from app.core.database.database import Database
 from app.webhooks.deliver import deliver
 from app.webhooks.jobs import deliver_due
-from app.webhooks.repository import MAX_WEBHOOKS
+from app.webhooks.repository import MAX_PER_RUN, MAX_WEBHOOKS, WebhookRepository
 from tests.conftest import SignUp
 from tests.webhooks.conftest import OpenWebhookProject, WebhookProject, until
 from tests.webhooks.receiver import HANGS, Receiver, open_receiver
@@ -39,6 +40,30 @@ async def test_project_has_a_limited_number_of_webhooks(
     async with hooks.jobs():
         await hooks.remember("I like tea")
         await until(lambda: len(receiver.accepted) == MAX_WEBHOOKS + 1)
+
+
+async def test_webhooks_that_are_created_at_once_do_not_exceed_the_number(
+    hooks: WebhookProject, receiver: Receiver, database: Database
+) -> None:
+    values = {"url": receiver.url, "name": "Hook", "event_types": ["memory_add"]}
+    async with database.transaction(hooks.project_uuid) as tx:
+        for _ in range(MAX_WEBHOOKS):
+            await WebhookRepository(tx, hooks.project_uuid).create(**values)
+        one_more = asyncio.create_task(hooks.client.post(f"/api/v1/webhooks/projects/{hooks.project_id}/", json=values))
+        await asyncio.wait([one_more], timeout=1)
+    assert (await one_more).json()["code"] == "too_many_webhooks"
+
+
+async def test_run_sends_a_bounded_number_and_leaves_the_rest_to_the_next(
+    hooks: WebhookProject, receiver: Receiver, database: Database
+) -> None:
+    await hooks.hook(receiver.url, "memory_add")
+    await hooks.remember(*(f"I like tea number {number}" for number in range(MAX_PER_RUN + 5)))
+    await deliver_due(hooks.resources, hooks.project_uuid)
+    assert len(receiver.accepted) == MAX_PER_RUN
+    assert await jobs_of(database, hooks.project_uuid) == 1
+    await deliver_due(hooks.resources, hooks.project_uuid)
+    assert len(receiver.accepted) == MAX_PER_RUN + 5
 
 
 async def test_many_deliveries_are_one_job_and_arrive_in_order(

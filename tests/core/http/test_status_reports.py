@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from app.core.http.metrics_access import MAX_METRICS_CONNECTIONS, create_metrics_app, serve_metrics
-from app.core.http.status_reports import KEPT_SECONDS, StatusReports
+from app.core.http.status_reports import KEPT_SECONDS, StatusReports, start_check
 from app.core.rate_limit import STATUS_REQUESTS_PER_MINUTE, LimitExceeded, StatusLimit
 from app.core.resources import Resources
 from app.main import create_app
@@ -57,6 +57,14 @@ async def test_report_ends_although_the_client_that_began_it_leaves(resources: R
     await asyncio.sleep(0)
     first.cancel()
     assert (await second).checks == {"counted": "ok"}
+    assert counted.runs == 1
+
+
+async def test_check_that_hangs_is_not_started_again(resources: Resources) -> None:
+    counted = Counted()
+    check = counted.check
+    runs = [start_check(resources, check) for _ in range(3)]
+    assert await asyncio.gather(*runs) == [True] * 3
     assert counted.runs == 1
 
 

@@ -45,6 +45,7 @@ WITHDRAW_SQL = text("update invitations set status = 'withdrawn', ended_at = now
 ADD_WITHOUT_CONSENT_SQL = text(
     "insert into organization_members (organization_id, account_id, role) values (:id, :who, :role)"
 )
+MEMBERSHIP_SQL = text("select role, joined from organization_members where organization_id = :id and account_id = :who")
 UNCONFIRM_SQL = text("update auth.users set email_confirmed_at = null where id = :id")
 BAN_SQL = text("update auth.users set banned_until = now() + interval '1 hour' where id = :id")
 COUNT_SQL = text("select count(*) from invitations where id = any(:ids)")
@@ -256,6 +257,18 @@ async def test_nobody_falls_into_a_project_that_they_did_not_accept(
     assert await default_project(other) not in (str(owner.project_id), str(other.project_id))
     here = {"X-Project-Id": str(owner.project_id)}
     assert (await other.client.get("/v1/ping/", headers=here)).json()["project_id"] == str(owner.project_id)
+
+
+async def test_acceptance_keeps_the_role_of_a_membership_without_consent(
+    owner: SignedUp, other: SignedUp, organization: str, admin_engine: AsyncEngine
+) -> None:
+    organization_id = organization.rpartition("/")[2]
+    sent = await send(owner.client, other.email, organization_id=organization_id, role="READER")
+    values = {"id": uuid.UUID(organization_id), "who": other.account_id}
+    await run_as_operator(admin_engine, ADD_WITHOUT_CONSENT_SQL, **values, role="OWNER")
+    assert (await accept(other, sent["id"], sent["token"])).status_code == 200
+    async with admin_engine.connect() as connection:
+        assert (await connection.execute(MEMBERSHIP_SQL, values)).one() == ("OWNER", "accepted")
 
 
 async def test_accepted_project_is_the_default_only_without_an_own_one(
