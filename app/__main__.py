@@ -134,6 +134,12 @@ def reindex(data_dir: DataDir = None) -> None:
 
 
 @cli.command()
+def compact(data_dir: DataDir = None) -> None:
+    """Rewrite the tables that keep content, so that no deleted row is left in their files. Requests wait meanwhile."""
+    run(commands.rewrite_tables(prepare(data_dir=data_dir)))
+
+
+@cli.command()
 def backup(file: Annotated[Path, typer.Argument(help="File to write")], data_dir: DataDir = None) -> None:
     """Write all data into one file. The server may be running."""
     run(commands.back_up(prepare(data_dir=data_dir), file))

@@ -14,6 +14,7 @@ from app.backup import back_up as back_up
 from app.backup import restore as restore
 from app.core.database.actor import OPERATOR, current_actor
 from app.core.errors import ConfigurationError
+from app.erasure.stores import VACUUMED_TABLES
 from app.identity.check_move import check_accounts, check_former_issuer, check_imported_key
 from app.identity.local.security.keys import read_key_ids
 from app.identity.local.storage.sign_in_history import unlock_account as unlock
@@ -65,6 +66,15 @@ def _describe_counts(counts: Mapping[str, int]) -> str:
     names = {"memory": "memories", "history": "entries of history", "entity": "entities", "feedback": "feedback"}
     found = [f"{count} {names.get(kind, kind.replace('_', ' ') + 's')}" for kind, count in counts.items() if count]
     return ", ".join(found) or "nothing"
+
+
+async def rewrite_tables(settings: Settings) -> None:
+    async with open_store(settings) as database:
+        with progress_bar("Rewriting") as report:
+            for done, table in enumerate(VACUUMED_TABLES, start=1):
+                await database.vacuum([table], rewrite=True)
+                report(done, len(VACUUMED_TABLES))
+    typer.echo(f"Rewrote {len(VACUUMED_TABLES)} tables")
 
 
 async def create_key(settings: Settings, name: str, project: UUID | None) -> None:

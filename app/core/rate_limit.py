@@ -175,7 +175,8 @@ class RateLimits:
         await self._admit(self._unauthenticated, network_of(address))
 
     async def admit_chat(self, user: str) -> Allowance:
-        return await self._admit(self._chat, user)
+        """The name of a user is content, and the keys of counters are in Redis for a while: only a hash is."""
+        return await self._admit(self._chat, hashlib.sha256(user.encode()).hexdigest())
 
     async def admit_invitation(self, sender: str) -> None:
         await self._admit(INVITATIONS, sender)

@@ -79,7 +79,8 @@ NO_CONTENT: Columns = {
     "public.messages": ("role", "privacy_mode"),
     "public.api_keys": ("prefix", "secret_hash", "previous_hash", "scopes"),
     "public.webhooks": ("event_types",),
-    "public.webhook_deliveries": ("event_type", "status", "error"),
+    "public.webhook_deliveries": ("event_type", "status", "error", "details"),
+    "public.retention_runs": ("cause", "state", "policy", "counts", "error"),
     "public.erasures": ("kind", "subject_hash", "state", "found", "removed", "remaining"),
     "public.invitations": ("role", "status"),
     # Ids of accounts and keys, and names of fields.

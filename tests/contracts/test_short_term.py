@@ -44,6 +44,15 @@ async def short_term(request: pytest.FixtureRequest, short_term_redis: RedisServ
     await memory.close()
 
 
+async def test_values_of_a_tenant_that_ended_are_deleted_and_no_others(short_term: ShortTerm) -> None:
+    for tenant in ("ann", "bob"):
+        for number in range(3):
+            await short_term.set(f"{tenant}-{number}", b"value", 60, tenant=tenant)
+    assert await short_term.delete_tenant("ann") == 3
+    assert (await keys_left(short_term, "ann"), await keys_left(short_term, "bob")) == ([], [0, 1, 2])
+    assert await short_term.delete_tenant("ann") == 0
+
+
 async def keys_left(memory: ShortTerm, tenant: str) -> list[int]:
     return [number for number in range(60) if await memory.get(f"{tenant}-{number}") is not None]
 

@@ -48,7 +48,7 @@ class Planted:
     corner: Corner = field(init=False)
     count: int = 1
     places: dict[str, set[str]] = field(default_factory=dict)
-    """The markers of each table."""
+    """The markers of each table, and of each column."""
     message_markers: set[str] = field(default_factory=set)
     """Those of a message that an application stored, outside of sessions."""
 
@@ -71,6 +71,11 @@ class Planted:
         return self.marker(self.count - 1)
 
     async def plant(self, admin: AsyncEngine, resources: Resources) -> None:
+        await self.plant_rows(admin)
+        store = window_store(resources, self.project_id)
+        await store.save(self.corner.session_id, [WindowMessage("user", self.next_marker(), 1)], active=True)
+
+    async def plant_rows(self, admin: AsyncEngine) -> None:
         async with AsyncSession(admin) as tx, tx.begin():
             await fill_in(tx, self.corner)
             await tx.execute(CONNECT_MEMORY_SQL, vars(self.corner))
@@ -81,8 +86,6 @@ class Planted:
                     if column not in (*IDENTITIES, *HASHES, *OF_MESSAGES):
                         await self._plant_in(tx, table, column, types[table, column])
             await tx.execute(INSERT_MESSAGE_SQL, {**vars(self.corner), **self._add("memories", 3)})
-        store = window_store(resources, self.project_id)
-        await store.save(self.corner.session_id, [WindowMessage("user", self.next_marker(), 1)], active=True)
 
     async def _plant_in(self, tx: AsyncSession, table: str, column: str, kind: str) -> None:
         value = {
@@ -93,6 +96,7 @@ class Planted:
         }[kind]
         markers = {name: self.next_marker() for name in (("marker", "key") if kind == "jsonb" else ("marker",))}
         self.places[table] = self.places.get(table, set()) | set(markers.values())
+        self.places[f"{table}.{column}"] = set(markers.values())
         update = text(f"update public.{table} set {column} = {value} where project_id = :project and user_id = :user")
         done = await tx.execute(update, {**markers, "project": self.project_id, "user": self.user_id})
         assert isinstance(done, CursorResult)

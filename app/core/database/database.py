@@ -40,8 +40,9 @@ SET_SCOPE_SQL = text(
     " set_config('jit', 'off', true)"
 )
 POSTGRES = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
-# With the entries of indexes, which repeat values of the rows.
-VACUUM_TABLE_SQL: LiteralString = "vacuum (index_cleanup on, truncate on) {}"
+# Indexes and the planner's statistics repeat values of the rows.
+VACUUM_TABLE_SQL: LiteralString = "vacuum (analyze, index_cleanup on, truncate on) {}"
+REWRITE_TABLE_SQL: LiteralString = "vacuum (full, analyze) {}"
 DISABLE_SYNCHRONOUS_COMMIT_SQL = text("select set_config('synchronous_commit', 'off', true)")
 Driver = psycopg.AsyncConnection[Any]
 Statement = tuple[ClauseElement, Mapping[str, object]]
@@ -209,11 +210,14 @@ class Database:
             pipeline = self._pipelines[driver] = PipelineConnection(driver, prepares=not self._pooled)
         return pipeline
 
-    async def vacuum(self, tables: Sequence[str]) -> None:
-        """Let Postgres free deleted rows of these tables. It skips those that the role may not maintain."""
+    async def vacuum(self, tables: Sequence[str], *, rewrite: bool = False) -> None:
+        """Let Postgres free deleted rows of these tables. It skips those that the role may not maintain.
+
+        `rewrite` also overwrites them, and locks each table meanwhile."""
+        command = REWRITE_TABLE_SQL if rewrite else VACUUM_TABLE_SQL
         for table in tables:
             async with _hold_slot(self._shares, None), self._borrow() as driver:
-                await driver.execute(SQL(VACUUM_TABLE_SQL).format(Identifier("public", table)))
+                await driver.execute(SQL(command).format(Identifier("public", table)))
 
     async def healthy(self) -> bool:
         try:
