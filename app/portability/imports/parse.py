@@ -8,7 +8,6 @@ from pydantic import BaseModel, ValidationError
 
 from app.core.errors import BadRequest
 from app.core.storable_text import storable
-from app.memory.ledger import Kind
 from app.portability.imports.chats import is_chat, read_chat
 from app.portability.line_format import ImportedMemory, read_line
 from app.portability.lines import FORMAT_VERSION, LINE_MODELS, LINE_TYPES, EntityLine
@@ -78,10 +77,6 @@ class ValueParser:
         line = {name: each for name, each in value.items() if name != "type"} if from_export else value
         memory = read_line(line, number, self.only_user or self.default_user)
         owner = self._owner(number, memory.user_id)
-        if self.only_user and memory.new.kind is Kind.MESSAGE:
-            raise BadRequest(
-                f"Line {number} of the file is a message that an application stored. Only it can import it."
-            )
         return ImportRow(number, "memory", ImportedMemory(memory.new, owner, memory.profile), from_export)
 
     def _read_model(self, number: int, kind: str, value: Mapping[str, Any]) -> ImportRow:

@@ -119,8 +119,9 @@ async def test_end_user_imports_into_their_own_data_only(
     header = {**HEADER, "user_id": "my former id"}
     mine, other = memory("I keep bees", "my former id"), memory("I keep pigs", "ben")
     stolen = {**memory("I keep wolves", "my former id"), "id": of_ben["id"]}
-    report = await send(person.client, header, mine, other, stolen, END, **theirs)
-    assert (report["added"], [error["line"] for error in report["errors"]]) == ({"memory": 2}, [3])
+    stored = memory("Stored by an application", "my former id", kind="message", conversation_id="talk", categories=[])
+    report = await send(person.client, header, mine, other, stolen, stored, END, **theirs)
+    assert (report["added"], [error["line"] for error in report["errors"]]) == ({"memory": 3}, [3])
     assert await texts_of(person.client, str(person.account_id), **theirs) == ["I keep bees", "I keep wolves"]
     assert await texts_of(key_holder.client, "ben") == ["I keep goats"]
     async with admin_engine.connect() as connection:
