@@ -93,7 +93,7 @@ async def test_addresses_of_one_network_share_the_limit() -> None:
 
 
 async def hang() -> None:
-    await asyncio.sleep(20)
+    await asyncio.Event().wait()
 
 
 async def fail() -> None:
@@ -104,7 +104,7 @@ async def fail() -> None:
 async def test_gauge_without_an_answer_does_not_hide_the_other_metrics(
     update: Callable[[], Awaitable[None]], resources: Resources
 ) -> None:
-    async with open_client(create_app(replace(resources, gauges=(update,)))) as client:
+    async with asyncio.timeout(10), open_client(create_app(replace(resources, gauges=(update,)))) as client:
         answer = await client.get("/metrics")
     assert answer.status_code == 200
     assert "keepsake_database_connections_in_use " in answer.text

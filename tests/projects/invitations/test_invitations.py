@@ -237,6 +237,7 @@ async def test_log_and_table_contain_no_token_and_the_log_no_address(
     async with admin_engine.connect() as connection:
         row = await connection.scalar(text("select i::text from invitations i where id = :id"), {"id": sent["id"]})
     assert sent["token"] not in f"{logs}{row}"
+    assert sent["token"].encode().hex() not in row, "the table contains only a hash"
 
 
 # ---------------------------------------------------------------- the default project
