@@ -191,6 +191,15 @@ try {
   await page.getByLabel("Six digits from your authenticator app").fill(oneTimeCode(secret, 1));
   await page.getByRole("button", { name: "Continue", exact: true }).click();
   await go("Account");
+  const downloading = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Export my data" }).click();
+  const exported = await (await downloading).path();
+  const lines = readFileSync(exported, "utf8").trim().split("\n").map((each) => JSON.parse(each));
+  if (!lines.some((each) => each.type === "memory" && JSON.stringify(each).includes("vegetarian"))) problems.push("the export lacks a memory");
+  await page.getByLabel("Import a file").setInputFiles({ name: "export.jsonl", mimeType: "application/x-ndjson", buffer: Buffer.concat([readFileSync(exported), Buffer.from("no json\n")]) });
+  await page.getByRole("button", { name: "Import", exact: true }).click();
+  await expect(page.getByText(/0 added, \d+ already there, 1 lines with errors/), "the result of the import");
+  await look("export-and-import");
   await page.getByRole("button", { name: "Erase everything about me" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Erase", exact: true }).click();
   await expect(page.getByRole("table", { name: "Receipt" }), "the receipt");

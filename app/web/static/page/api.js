@@ -111,9 +111,11 @@ async function send(method, path, body, { headers = {}, signal } = {}) {
   const all = { Accept: "application/json", ...headers };
   if (accessToken) all.Authorization = `Bearer ${accessToken}`;
   if (project && accessToken && !path.startsWith("/v1/auth")) all["X-Project-Id"] = project;
-  if (body !== undefined) all["Content-Type"] = "application/json";
+  const isFile = body instanceof File;
+  if (body !== undefined) all["Content-Type"] = isFile ? "application/x-ndjson" : "application/json";
+  const content = body === undefined || isFile ? body : JSON.stringify(body);
   try {
-    return await fetch(path, { method, headers: all, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+    return await fetch(path, { method, headers: all, signal, body: content });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new ApiError(texts.offline, { code: "offline" });
@@ -150,6 +152,18 @@ async function readError(response) {
 export async function call(method, path, body) {
   const response = await sendSignedIn(method, path, body);
   return response.status === 204 ? null : response.json();
+}
+
+/** A file. @param {string} path @param {string} type */
+export async function download(path, type) {
+  const response = await sendSignedIn("GET", path, undefined, { headers: { Accept: type } });
+  return response.blob();
+}
+
+/** @param {string} path @param {File} file @returns {Promise<any>} */
+export async function upload(path, file) {
+  const response = await sendSignedIn("POST", path, file);
+  return response.json();
 }
 
 /** Every page of a list. @param {string} path @returns {Promise<any[]>} */
