@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 
 import httpx
@@ -10,7 +11,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.core.database.database import Database
 from app.core.errors import TooCostly
+from app.memory.filters import filter_transaction
+from app.memory.filters.transaction import FILTER_TIMEOUT_SECONDS
 
 Ask = Callable[[httpx.AsyncClient, object], Awaitable[httpx.Response]]
 ROUTES: dict[str, Ask] = {
@@ -56,3 +60,11 @@ async def test_filters_that_take_too_long_are_refused(client: httpx.AsyncClient,
         filters = {"user_id": "ann", "metadata": {"topic": "tea"}}
         answers = await asyncio.gather(*(ROUTES[route](client, filters) for route in ("search", "list", "delete")))
     assert [(each.status_code, each.json()["code"]) for each in answers] == [(400, "filter_too_slow")] * 3
+
+
+async def test_filters_have_a_time_limit_of_their_own(database: Database, project_id: uuid.UUID) -> None:
+    """The limit of other statements is longer."""
+    async with filter_transaction(database, None, project_id) as tx:
+        assert await tx.scalar(text("show statement_timeout")) == f"{FILTER_TIMEOUT_SECONDS}s"
+    async with database.transaction(project_id) as tx:
+        assert await tx.scalar(text("show statement_timeout")) != f"{FILTER_TIMEOUT_SECONDS}s"
