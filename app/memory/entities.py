@@ -37,7 +37,9 @@ with named as ({_NAMED}), described as (
     least(n.first, d.created_at) as created_at, greatest(n.last, d.updated_at) as updated_at
   from named n full join described d on d.type = n.type and d.entity_id = n.entity_id
 )
-select *, hashtextextended(type || ':' || entity_id, 0) & 9007199254740991 as number
+select *, case when type = 'user' then greatest(updated_at, (
+  select max(s.last_message_at) from sessions s where s.project_id = :project_id and s.user_id = entity_id))
+  else updated_at end as last_active, hashtextextended(type || ':' || entity_id, 0) & 9007199254740991 as number
 from found order by updated_at desc, type, entity_id
 """)  # noqa: S608  # only our own column names are put together
 

@@ -109,7 +109,7 @@ async def summarize_session(
     sessions = sessions_of(caller, tx)
     session = await sessions.get(session_id)
     counts = await sessions.counts(session_id)
-    window = await window_store(resources, caller.project_id).load(session_id) or []
+    window = await window_store(resources, caller.project_id).load(session_id, session.user_id) or []
     incognito = await window_store(resources, caller.project_id).load_incognito(session_id)
     return SessionSummary(
         session_id=session_id,

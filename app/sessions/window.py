@@ -5,6 +5,7 @@ has ended, what a shared store still contains cannot be decrypted.
 """
 
 import json
+import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from uuid import UUID
@@ -21,6 +22,8 @@ ACTIVE_SECONDS = 24 * 3600
 """After a turn: the conversation is active."""
 INACTIVE_SECONDS = 3600
 """After the window was rebuilt from the transcript."""
+ACTIVITY_SECONDS = 2 * 3600
+"""A person who sends no message for so long is inactive. Their windows live for another hour."""
 MAX_MESSAGES = 100
 
 
@@ -55,8 +58,14 @@ class WindowStore:
         self._tenant = str(project_id)
         self._cipher = Fernet(key)
 
-    async def load(self, session_id: UUID) -> list[WindowMessage] | None:
-        """None on a miss. The caller rebuilds the window from the transcript."""
+    async def record_activity(self, user_id: str) -> None:
+        """A message of the person, in whichever session, keeps all their windows."""
+        await self._set(self._activity_name(user_id), b"1", ACTIVITY_SECONDS + INACTIVE_SECONDS)
+
+    async def load(self, session_id: UUID, user_id: str) -> list[WindowMessage] | None:
+        """None on a miss, or if the person was inactive. The caller rebuilds the window from the transcript."""
+        if await self._get(self._activity_name(user_id)) is None:
+            return None
         found = await self._get(_window_name(session_id))
         return _read(found) if found is not None else None
 
@@ -91,6 +100,10 @@ class WindowStore:
         """How many windows of these sessions exist."""
         values = [await self._store.get(name) for name in _names(session_ids)]
         return sum(value is not None for value in values)
+
+    def _activity_name(self, user_id: str) -> str:
+        """The name of a person is no part of a key in a shared store."""
+        return f"active:{uuid.uuid5(UUID(self._tenant), user_id)}"
 
     async def _get(self, name: str) -> bytes | None:
         try:

@@ -73,6 +73,7 @@ class Planted:
     async def plant(self, admin: AsyncEngine, resources: Resources) -> None:
         await self.plant_rows(admin)
         store = window_store(resources, self.project_id)
+        await store.record_activity(self.user_id)
         await store.save(self.corner.session_id, [WindowMessage("user", self.next_marker(), 1)], active=True)
 
     async def plant_rows(self, admin: AsyncEngine) -> None:
@@ -121,7 +122,7 @@ class Planted:
                 values = {"prefix": f"%{self.prefix}%", "in_hex": f"%{self.prefix.encode().hex()}%"}
                 for row in (await connection.execute(rows, values)).scalars():
                     found |= self.read(row)
-        window = await window_store(resources, self.project_id).load(self.corner.session_id) or []
+        window = await window_store(resources, self.project_id).load(self.corner.session_id, self.user_id) or []
         return found.union(*(self.read(message.content) for message in window))
 
     def read(self, content: str) -> set[str]:

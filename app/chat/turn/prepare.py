@@ -124,7 +124,8 @@ async def _load_window(resources: Resources, entered: EnteredSession, mode: Priv
 
     Outside incognito, what was said in incognito is deleted."""
     store, session_id = window_store(resources, entered.key.project_id), entered.key.session_id
-    recent = await store.load(session_id)
+    recent = await store.load(session_id, entered.state.user_id)
+    await store.record_activity(entered.state.user_id)
     if recent is None or (recent[-1].position if recent else 0) != entered.last_position:
         recent = await _read_transcript(resources, entered)
         await store.save(session_id, recent, active=False)

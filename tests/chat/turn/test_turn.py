@@ -602,14 +602,30 @@ async def test_next_turn_sees_messages_written_by_others(
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_window_lives_a_day_after_each_turn(
+async def test_window_lives_three_hours_after_the_last_turn_and_one_in_incognito_a_day(
     mode: str, conversation: StartConversation, another_app: AnotherApp
 ) -> None:
     now = [1000.0]
     client = another_app(short_term=InProcessShortTerm(clock=lambda: now[0]))
     session = through(await conversation(mode), client)
     await session.send("Hello")
-    now[0] += 23 * 3600
+    hours = 24 if mode == "incognito" else 3
+    now[0] += hours * 3600 - 1
     assert await session.count_short_term_messages() == 2
-    now[0] += 2 * 3600
+    now[0] += 2
     assert await session.count_short_term_messages() == 0
+
+
+async def test_window_that_is_gone_is_recovered_from_the_transcript_but_not_in_incognito(
+    conversation: StartConversation, another_app: AnotherApp, model_server: ModelServer
+) -> None:
+    now = [1000.0]
+    client = another_app(short_term=InProcessShortTerm(clock=lambda: now[0]))
+    session = through(await conversation(), client)
+    await session.send("My dog is called Rex")
+    await session.switch_mode("incognito")
+    await session.send("My cat is called Tom")
+    now[0] += 25 * 3600
+    await session.send("What are they called?")
+    assert "Rex" in str(model_server.conversations[-1])
+    assert "Tom" not in str(model_server.conversations[-1])

@@ -48,6 +48,7 @@ def render_entity(row: Row[Any], caller: Caller) -> JsonObject:
         "organization": str(caller.organization_id),
         "created_at": row.created_at,
         "updated_at": row.updated_at,
+        "last_active": row.last_active,
     }
 
 

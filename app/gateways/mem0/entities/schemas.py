@@ -1,7 +1,7 @@
 import datetime as dt
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from app.core.storable_text import no_nul
 from app.gateways.mem0.memories.message_schemas import Metadata
@@ -42,6 +42,7 @@ class EntityRead(BaseModel):
     organization: str
     created_at: dt.datetime
     updated_at: dt.datetime
+    last_active: dt.datetime = Field(description="The last memory, change of the description or, of a user, chat turn.")
 
 
 class EntityPage(BaseModel):
