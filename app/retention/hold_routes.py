@@ -20,7 +20,7 @@ async def list_holds(
     return await LegalHoldRepository(tx, caller.project_id).page(limit, cursor)
 
 
-@router.put("/{user_id:path}", response_model=HoldRead)
+@router.put("/{user_id:some_path}", response_model=HoldRead)
 async def put_hold(
     user_id: HeldUserId, caller: RetentionWriter, tx: Transaction, body: HoldWrite | None = None
 ) -> LegalHold:
@@ -28,7 +28,7 @@ async def put_hold(
     return await LegalHoldRepository(tx, caller.project_id).put(user_id, body.reason if body else None)
 
 
-@router.delete("/{user_id:path}")
+@router.delete("/{user_id:some_path}")
 async def lift_hold(user_id: HeldUserId, caller: RetentionWriter, tx: Transaction) -> Done:
     """Lifts the legal hold on a user. The next retention run applies to the user again."""
     await LegalHoldRepository(tx, caller.project_id).lift(user_id)

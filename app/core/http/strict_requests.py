@@ -12,9 +12,19 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import AliasChoices, BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from app.core.text.nearest_name import nearest_name
 
+
+class SomePath(PathConvertor):
+    """`{name:some_path}` in a route takes an id that may contain slashes, as `path` does, but no empty one, so that
+    a slash too many at the end of the list does not name an object."""
+
+    regex = ".+"
+
+
+register_url_convertor("some_path", SomePath())
 UNKNOWN = "extra_forbidden"
 """The type of pydantic's error for an unknown field."""
 _unknown_parameter: ContextVar[str | None] = ContextVar("unknown_parameter", default=None)

@@ -1,4 +1,6 @@
-"""/v1/memories/{id}/archive and /restore: an addition to mem0's routes, so unknown parameters are refused."""
+"""/v1/memories/{id}/archive and /restore: an addition to mem0's routes, so unknown parameters are refused.
+
+The paths with a slash at the end are routes, too, because routes of entities would match them with another method."""
 
 from app.core.http.strict_requests import own_router
 from app.core.resources import ResourcesDep
@@ -12,6 +14,7 @@ from app.memory.edit import Owner
 router = own_router(tags=["Memories"])
 
 
+@router.post("/v1/memories/{memory_id}/archive/", include_in_schema=False, response_class=FastJson)
 @router.post("/v1/memories/{memory_id}/archive", responses={200: {"model": MemoryRead}}, response_class=FastJson)
 async def archive_memory_by_id(memory_id: str, caller: MemoryWriter, resources: ResourcesDep) -> FastJson:
     """Takes a memory out of search, recall and lists. It can still be read by its id, and restored."""
@@ -19,6 +22,7 @@ async def archive_memory_by_id(memory_id: str, caller: MemoryWriter, resources: 
     return FastJson(render_memory(await archive_memory(resources, owner, parse_memory_id(memory_id))))
 
 
+@router.post("/v1/memories/{memory_id}/restore/", include_in_schema=False, response_class=FastJson)
 @router.post("/v1/memories/{memory_id}/restore", responses={200: {"model": MemoryRead}}, response_class=FastJson)
 async def restore_memory_by_id(memory_id: str, caller: MemoryWriter, resources: ResourcesDep) -> FastJson:
     """Brings an archived memory back into search, recall and lists."""
