@@ -36,6 +36,7 @@ values (%s, %s, %s, %s, %s, %s, %s, %s);
 ENVIRONMENT = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
 ENVIRONMENT |= {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "hostaddr": "PGHOSTADDR"}
 UNKNOWN_BEFORE_17 = b"SET transaction_timeout = 0;\n"
+NOT_AUDITED = b"set keepsake.copies_rows = on;\n"
 VERSIONS = "select version from supabase_migrations.schema_migrations order by version"
 LEFT_BEHIND = ("public.memory_vectors", "public.memory_vector_generations", "public.maintenance")
 """What can be made again from the rows (`python -m app reindex`), and how far work on this machine had come."""
@@ -147,7 +148,7 @@ def copy(source: str, target: str, afterwards: bytes) -> None:
         )
         assert reader.stdout is not None
         assert writer.stdin is not None
-        broken = pour(itertools.chain(reader.stdout, [afterwards]), writer.stdin, progress)
+        broken = pour(itertools.chain([NOT_AUDITED], reader.stdout, [afterwards]), writer.stdin, progress)
         if reader.wait() != 0 or broken:
             # Closing its input would commit what has come so far; without a client Postgres rolls it back.
             writer.kill()

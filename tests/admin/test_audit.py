@@ -115,6 +115,16 @@ async def test_audit_log_of_a_project_is_read_by_its_administrators_only(
     assert all(row["project_id"] == str(owner.project_id) for row in of_key)
 
 
+async def test_erasures_exports_and_retention_runs_are_recorded(owner: SignedUp) -> None:
+    account = {"type": "account", "id": str(owner.account_id)}
+    assert (await owner.client.post("/v1/export", json={})).status_code == 202
+    assert (await owner.client.post("/v1/admin/retention/run", json={})).status_code in (200, 202, 409)
+    assert (await owner.client.post("/v1/erase", json={"user_id": SECRET})).status_code == 200
+    rows = await entries(owner)
+    assert {"erasure.created", "export.created"} <= {row["action"] for row in rows if row["actor"] == account}
+    assert SECRET not in str(rows)
+
+
 async def test_pages_and_times(owner: SignedUp) -> None:
     for name in ("a", "b", "c"):
         await owner.client.post("/v1/api-keys", json={"name": name})

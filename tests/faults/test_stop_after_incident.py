@@ -46,6 +46,7 @@ async def test_server_whose_workers_failed_stops_with_code_0(tmp_path: Path) -> 
                 "waiting_words",
                 "indexer",
                 "key_usage",
+                "usage",
                 "postgres",
                 "connections",
             }
