@@ -55,6 +55,10 @@ class TooLarge(AppError):
     status, code = 413, "too_large"
 
 
+class UnsupportedMediaType(AppError):
+    status, code = 415, "unsupported_media_type"
+
+
 class Unprocessable(AppError):
     status, code = 422, "unprocessable"
 

@@ -17,7 +17,10 @@ SELECT_SESSIONS_OF_ACCOUNT_SQL = text(
 )
 
 
-HELD = "This user is under a legal hold, so nothing of it may be erased. An owner of the project has to lift the hold."
+HELD = (
+    "This user is under a legal hold, so nothing of it may be erased. Lift the hold first, with"
+    " `DELETE /v1/admin/holds/{user_id}` (scope projects:write)."
+)
 IS_HELD_SQL = text("select private.account_is_held(:account)")
 
 

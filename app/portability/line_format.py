@@ -18,6 +18,7 @@ from app.memory.origin import ENTITY_FIELDS, Origin
 
 FOREIGN_ID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "keepsake:foreign-memory")
 MAX_ID_LENGTH = 500
+CHOOSE_USER = "Choose one with `?user_id=` of `POST /v1/import`, or with `--user-id` of the command `import`."
 EXPORT_NAMES = {"content": "memory", "expires_on": "expiration_date"}
 EXPORTED_FIELDS = {name: EXPORT_NAMES.get(name, name) for name in (*ENTITY_FIELDS, *WRITTEN_FIELDS)}
 # Fields that have a column. All other fields of a line are kept in the metadata of the memory.
@@ -63,17 +64,14 @@ def read_line(line: Line, number: int, default_user: str | None) -> ImportedMemo
     is_placed = bool(entity) or flat.get("conversation_id") is not None
     user_id = entity.pop("user_id", None) or (None if is_placed else default_user)
     if user_id is None and not is_placed:
-        raise BadRequest(f"Line {number} of the file names no user. Choose one with --user-id.")
-    try:
-        new = NewMemory(
-            content=content,
-            id=memory_id_of(flat, content),
-            origin=Origin(**entity),
-            **_role_and_metadata(flat),
-            **_other_fields(flat),
-        )
-    except (ValueError, TypeError, OverflowError):
-        raise BadRequest(f"Line {number} of the file has an invalid date, kind, number or character.") from None
+        raise BadRequest(f"Line {number} of the file names no user. {CHOOSE_USER}")
+    new = NewMemory(
+        content=content,
+        id=memory_id_of(flat, content),
+        origin=Origin(**entity),
+        **_role_and_metadata(flat, number),
+        **_other_fields(flat, number),
+    )
     return ImportedMemory(new, user_id, str(flat["profile"]) if flat.get("profile") else None)
 
 
@@ -104,25 +102,40 @@ def memory_id_of(flat: Line, content: str) -> UUID:
         return uuid.uuid5(FOREIGN_ID_NAMESPACE, given)
 
 
-def _role_and_metadata(flat: Line) -> dict[str, Any]:
+def _role_and_metadata(flat: Line, number: int) -> dict[str, Any]:
     extra = {name: value for name, value in flat.items() if name not in KNOWN_FIELDS and value is not None}
+    metadata = flat.get("metadata") or {}
+    if not isinstance(metadata, Mapping):
+        raise NoValidField(number, "metadata")
     role = str(flat.get("role") or flat.get("attributed_to") or "user")
     if role not in set(Role):
         extra["role"] = role  # a role that we do not have, such as `tool`, is kept as metadata
     return {
-        "metadata": {**extra, **(flat.get("metadata") or {})},
+        "metadata": {**extra, **metadata},
         "role": Role(role) if role in set(Role) else Role.USER,
     }
 
 
-def _other_fields(flat: Line) -> dict[str, Any]:
+def _other_fields(flat: Line, number: int) -> dict[str, Any]:
     given = {name: flat.get(EXPORTED_FIELDS[name]) for name in FIELD_READERS}
     values = {
-        name: FIELD_READERS[name](value)
+        name: _read_field(number, name, value)
         for name, value in given.items()
         if value is not None and (value != "" or name == "context")
     }
     return {"updated_at": values.get("created_at"), **values}
+
+
+def _read_field(number: int, name: str, value: object) -> object:
+    try:
+        return FIELD_READERS[name](value)
+    except (ValueError, TypeError, OverflowError):
+        raise NoValidField(number, EXPORTED_FIELDS[name]) from None
+
+
+class NoValidField(BadRequest):
+    def __init__(self, number: int, name: str) -> None:
+        super().__init__(f"Line {number} of the file has no valid `{name}`.")
 
 
 def check_range(value: float, maximum: float) -> float:

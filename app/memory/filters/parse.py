@@ -55,6 +55,8 @@ MAX_CONDITIONS = 500
 MAX_TEXT_LENGTH = 10_000
 MAX_FILTER_LENGTH = 100_000
 """Of a whole filter in a query string."""
+EXAMPLES = {"filters": '{"user_id": "alice"}', "metadata": '{"topic": "food"}', "weights": '{"similarity": 1}'}
+"""Of the objects that a query string can contain."""
 
 
 def parse_filters(raw: object) -> Filter:
@@ -79,7 +81,7 @@ def parse_object_text(text: str, where: str) -> object:
             return parse(text)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
-    raise BadRequest(f'{where} is not valid JSON. Send an object such as {{"user_id": "alice"}}.')
+    raise BadRequest(f"{where} is not valid JSON. Send an object such as {EXAMPLES[where]}.")
 
 
 def negate(part: Filter) -> Filter:

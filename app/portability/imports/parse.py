@@ -9,10 +9,10 @@ from pydantic import BaseModel, ValidationError
 from app.core.errors import BadRequest
 from app.core.storable_text import storable
 from app.portability.imports.chats import is_chat, read_chat
-from app.portability.line_format import ImportedMemory, read_line
+from app.portability.line_format import CHOOSE_USER, ImportedMemory, NoValidField, read_line
 from app.portability.lines import FORMAT_VERSION, LINE_MODELS, LINE_TYPES, EntityLine
 
-CHOOSE_USER = "Choose one with `--user-id` or `?user_id=`."
+KNOWN_TYPES = ", ".join(sorted(LINE_TYPES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,18 @@ class ValueParser:
             return self._read_header(value)
         if is_chat(value):
             return self._read_chat(number, value)
-        kind = value.get("type")
+        return self._read_typed(number, value.get("type"), value)
+
+    def _read_typed(self, number: int, kind: object, value: Mapping[str, Any]) -> list[ImportRow]:
+        """A memory of mem0 has no type."""
+        if kind is None or kind == "memory":
+            return [self._read_memory(number, value, from_export=kind is not None)]
+        if not isinstance(kind, str) or kind not in LINE_TYPES:
+            raise BadRequest(f"Line {number} of the file has an unknown `type`. The types are {KNOWN_TYPES}.")
         if kind in LINE_MODELS:
-            return [self._read_model(number, str(kind), value)]
-        if kind in LINE_TYPES - {"memory"}:
-            self._pass_over(str(kind))
-            return []
-        return [self._read_memory(number, value, from_export=kind == "memory")]
+            return [self._read_model(number, kind, value)]
+        self._pass_over(kind)
+        return []
 
     def _read_header(self, header: Mapping[str, Any]) -> list[ImportRow]:
         version = header.get("version")
@@ -86,7 +91,7 @@ class ValueParser:
         except ValidationError as error:
             place = error.errors(include_url=False, include_input=False, include_context=False)[0]["loc"]
             name = ".".join(map(str, place)) or kind
-            raise BadRequest(f"Line {number} of the file has no valid `{name}`.") from None
+            raise NoValidField(number, name) from None
         if "user_id" in LINE_MODELS[kind].model_fields:
             owner = self._owner(number, getattr(line, "user_id"))  # noqa: B009  # of several models
             line = line.model_copy(update={"user_id": owner})

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request, Security
 
+from app.core.errors import UnsupportedMediaType
 from app.core.http.body_limits import BodyLimit, with_body_limit
 from app.core.http.strict_requests import own_router
 from app.core.resources import Resources, ResourcesDep
@@ -22,6 +23,7 @@ from app.portability.imports.write_rows import Added
 
 router = own_router(tags=["Export and import"])
 MAX_IMPORT_BYTES = 64 << 20
+FORM = "The body is a form. Send the file itself as the body: `curl --data-binary @FILE` instead of `-F file=@FILE`."
 SHARE_OF_TIME = 0.7
 """Of the time limit of a request. The rest is for the end of the body and for the answer."""
 BODY: dict[str, Any] = {
@@ -53,6 +55,8 @@ async def import_data(
 
     Rows that exist stay unchanged, so a request can be repeated. Lines that cannot be stored are reported in `errors`,
     and the others are stored. A long import stops before the time limit: `next_line` is where to go on."""
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+        raise UnsupportedMediaType(FORM)
     ends_at = time.monotonic() + SHARE_OF_TIME * resources.config.request_timeout_seconds
     default_user = caller.act_for(user_id) if user_id or caller.account_id else None
     done = await Import(

@@ -190,7 +190,7 @@ async def test_longest_message_is_stored_without_what_postgres_cannot_store(clie
     [
         ({"query": " "}, "`query`"),
         ({"top_k": 0}, "`top_k`"),
-        ({"weights": "much"}, "weights is not valid JSON"),
+        ({"weights": "much"}, 'weights is not valid JSON. Send an object such as {"similarity": 1}.'),
         ({"weights": '{"speed": 1}'}, "`weights` must be a JSON object with similarity, importance, recency"),
         ({"weights": '{"recency": 0}'}, "At least one of `weights`"),
         ({"weights": '{"recency": -1}'}, "Each of `weights`"),

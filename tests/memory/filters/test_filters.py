@@ -263,7 +263,7 @@ UNREADABLE = 'filters is not valid JSON. Send an object such as {"user_id": "ali
         ({"keywords_search": "  "}, "keywords_search must contain at least one word."),
         ({"memory_ids": ["m1"]}, "memory_ids must contain ids of memories, which are UUIDs."),
         ({"metadata": {}}, 'metadata must be an object with at least one key, such as {"topic": "food"}.'),
-        ({"metadata": "k"}, 'metadata is not valid JSON. Send an object such as {"user_id": "alice"}.'),
+        ({"metadata": "k"}, 'metadata is not valid JSON. Send an object such as {"topic": "food"}.'),
         *(
             (
                 {"metadata": {"k": {op: [1]}}},

@@ -70,6 +70,24 @@ async def test_import_reports_what_was_added_and_each_line_that_was_not(client: 
     assert await texts_of(client, "anna") == ["I keep bees", "I keep goats"]
 
 
+async def test_import_reports_an_unknown_type_and_says_how_to_name_a_user(client: httpx.AsyncClient) -> None:
+    report = await send(client, memory("I keep bees", type="wat"), {"memory": "I keep pigs"}, memory("I keep goats"))
+    assert (report["added"], [error["line"] for error in report["errors"]]) == ({"memory": 1}, [1, 2])
+    unknown_type, no_user = [error["detail"] for error in report["errors"]]
+    assert "unknown `type`" in unknown_type
+    assert "`?user_id=` of `POST /v1/import`" in no_user
+
+
+async def test_form_is_refused_with_the_option_of_curl_that_works(client: httpx.AsyncClient) -> None:
+    line = json.dumps(memory("I keep bees")) + "\n"
+    refused = await client.post("/v1/import", files={"file": ("export.jsonl", line)})
+    assert (refused.status_code, refused.json()["code"]) == (415, "unsupported_media_type")
+    assert "--data-binary" in refused.json()["detail"]
+    assert await texts_of(client, "anna") == []
+    by_curl = {"Content-Type": "application/x-www-form-urlencoded"}  # what curl sends with --data-binary
+    assert (await client.post("/v1/import", content=line, headers=by_curl)).json()["added"] == {"memory": 1}
+
+
 async def test_imported_memories_are_found_at_once(client: httpx.AsyncClient) -> None:
     await send(client, memory("I keep bees in Lisbon"))
     query = {"query": "Who keeps bees?", "filters": {"user_id": "anna"}}
