@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -191,19 +191,27 @@ class Verifier:
     The cache says nothing about the session of a token: the database checks it on each request.
     """
 
-    def __init__(self, issuers: Sequence[Issuer], *, remember: int = 4096, remember_seconds: float = 60) -> None:
+    def __init__(
+        self,
+        issuers: Sequence[Issuer],
+        *,
+        remember: int = 4096,
+        remember_seconds: float = 60,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         pairs = [(issuer.name, algorithm) for issuer in issuers for algorithm in issuer.algorithms]
         if len(set(pairs)) != len(pairs):
             raise ConfigurationError("Two token issuers have the same name and algorithm. Each has one set of keys.")
         self._issuers = tuple(issuers)
         self._limit = remember
         self._seconds = remember_seconds
+        self._clock = clock
         self._known: OrderedDict[bytes, tuple[float, Claims]] = OrderedDict()
 
     async def verify(self, token: str) -> Claims:
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         known = self._known.get(digest)
-        if known is not None and known[0] > time.time():
+        if known is not None and known[0] > self._clock():
             return known[1]
         claims = await verify(token, self._issuers)
         self._remember(digest, claims)
@@ -216,6 +224,6 @@ class Verifier:
             issuer.keys.purge()
 
     def _remember(self, digest: bytes, claims: Claims) -> None:
-        self._known[digest] = (min(claims.expires_at, time.time() + self._seconds), claims)
+        self._known[digest] = (min(claims.expires_at, self._clock() + self._seconds), claims)
         if len(self._known) > self._limit:
             self._known.popitem(last=False)

@@ -82,6 +82,22 @@ class Calls:
         await self.call("updateUser, password", auth.update_user({"password": "another fine password"}))
         await self.call("updateUser, phone", auth.update_user({"phone": "+15555550100"}))
         await self.call("updateUser, email", auth.update_user({"email": f"new-{self._email}"}))
+        await self._change_of_address()
+
+    async def _change_of_address(self) -> None:
+        """Both addresses confirm it. The links are generated, because this deployment sends no e-mails."""
+        other, admin = await self.make(), (await self.make(self._secret_key)).admin
+        email, new_email = f"moving-{self._email}", f"moved-{self._email}"
+        await admin.create_user({"email": email, "password": PASSWORD, "email_confirm": True})
+        current: Any = {"type": "email_change_current", "email": email, "new_email": new_email}
+        first = await self.call("admin.generateLink, email_change_current", admin.generate_link(current))
+        new: Any = {**current, "type": "email_change_new"}
+        second = await self.call("admin.generateLink, email_change_new", admin.generate_link(new))
+        await self.call("verifyOtp, first address of a change", other.verify_otp(confirmation_of(first)))
+        await self.call("verifyOtp, second address of a change", other.verify_otp(confirmation_of(second)))
+        await self.call(
+            "signInWithPassword, new address", other.sign_in_with_password({"email": new_email, "password": PASSWORD})
+        )
 
     async def _mails(self, auth: AsyncGoTrueClient) -> None:
         other, admin, email = await self.make(), (await self.make(self._secret_key)).admin, self._email
@@ -144,3 +160,7 @@ class Calls:
         await self.call("signOut", auth.sign_out())
         other = await self.make()
         await self.call("refreshSession, signed out", other.refresh_session(session.refresh_token))
+
+
+def confirmation_of(link: Any) -> Any:
+    return {"token_hash": link.properties.hashed_token, "type": "email_change"}

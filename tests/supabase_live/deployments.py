@@ -1,7 +1,7 @@
 """Keepsake with accounts at a live provider, as a client meets it."""
 
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,11 +16,11 @@ from app.adapters.accounts.supabase import GoTrueIdentity
 from app.adapters.in_process import InProcessShortTerm
 from app.core.resources import Resources
 from app.identity.local.app import create_identity_app
-from app.identity.local.mail.mailer import SmtpMailer, SmtpSettings
+from app.identity.local.mail.mailer import Outbox, SmtpMailer, SmtpSettings
 from app.identity.local.provider import local_issuer, open_provider
 from app.identity.local.security.keys import SigningKeys, new_key
 from app.identity.local.settings import IdentitySettings
-from app.identity.tokens import Verifier
+from app.identity.tokens import Jwk, Verifier
 from app.main import create_app
 from app.settings import Settings
 from app.wiring import open_resources
@@ -42,6 +42,11 @@ class Deployment:
     mails: ReceivedMails
     operator_url: str
     """The database as its owner, for what an operator does with SQL."""
+    issuer: str
+    keys: Sequence[Jwk]
+    """The private signing keys of the provider. Empty with a shared secret."""
+    start_again: Callable[[Sequence[Jwk]], Awaitable[None]]
+    """Start the provider again with these keys, of which the first one signs."""
     drain: Callable[[], Awaitable[object]] = field(default=lambda: _nothing())
 
     def client(self, token: str | None = None) -> httpx.AsyncClient:
@@ -59,9 +64,9 @@ class Deployment:
             flow_type="implicit",
         )
 
-    async def token_hash(self) -> str:
+    async def token_hash(self, recipient: str | None = None) -> str:
         await self.drain()
-        return self.mails.token_hash()
+        return self.mails.token_hash(recipient)
 
     async def operate(self, statement: str, **values: object) -> list[tuple[object, ...]]:
         engine = create_async_engine(self.operator_url)
@@ -93,16 +98,28 @@ async def deploy_local(resources: Resources, operator_url: str, *, confirms: boo
             limits=NO_LIMITS,
             mail_interval_seconds=0,
         )
-        provider = open_provider(resources.database, keys, settings, SmtpMailer(smtp), InProcessShortTerm())
-        stack.push_async_callback(provider.close)
-        upstream = await stack.enter_async_context(serve_on_loopback(create_identity_app(provider)))
-        url = await stack.enter_async_context(gotrue.run_gateway(upstream, http, {}))
+        upstream = gotrue.Upstream("", {})
+        outboxes: list[Outbox] = []
+
+        async def start(wanted: Sequence[Jwk]) -> None:
+            opened = open_provider(
+                resources.database, SigningKeys(tuple(wanted)), settings, SmtpMailer(smtp), InProcessShortTerm()
+            )
+            stack.push_async_callback(opened.close)
+            outboxes.append(opened.outbox)
+            upstream.url = await stack.enter_async_context(serve_on_loopback(create_identity_app(opened)))
+
+        async def drain() -> None:
+            await outboxes[-1].drain()
+
+        await start(keys.keys)
+        url = await stack.enter_async_context(gotrue.run_gateway(upstream, http))
         live = LiveProvider("local", url, gotrue.PUBLISHABLE, gotrue.SECRET)
         identity = GoTrueIdentity(
             f"{url}/auth/v1", http, publishable_key=live.publishable_key, secret_key=live.secret_key
         )
         own = replace(resources, identity=identity, tokens=Verifier([local_issuer(keys, issuer)]))
-        yield Deployment(live, own, create_app(own), http, mails, operator_url, provider.outbox.drain)
+        yield Deployment(live, own, create_app(own), http, mails, operator_url, issuer, keys.keys, start, drain)
 
 
 @asynccontextmanager
@@ -114,9 +131,9 @@ async def deploy_gotrue(
         mails = await stack.enter_async_context(open_mail_server())
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=30))
         issuer = "http://gotrue.test/auth/v1"
+        keys = (new_key(),) if asymmetric else ()
 
         def configure(url: str) -> gotrue.GoTrueSettings:
-            keys = (gotrue.signing_key(),) if asymmetric else ()
             address = url.replace("postgresql+psycopg://", "postgres://").replace("postgresql://", "postgres://")
             return gotrue.GoTrueSettings(address, issuer, asymmetric, confirms, mails.port, keys)
 
@@ -124,8 +141,15 @@ async def deploy_gotrue(
             open_supabase_project(folder, create_auth=lambda url: gotrue.migrate_gotrue(binary, configure(url)))
         )
         settings = configure(project.replace("//postgres@", "//supabase_auth_admin@"))
-        upstream = await stack.enter_async_context(gotrue.run_gotrue(binary, settings))
-        url = await stack.enter_async_context(gotrue.run_gateway(upstream, http, gotrue.role_tokens(settings)))
+        upstream = gotrue.Upstream("", {})
+
+        async def start(wanted: Sequence[Jwk]) -> None:
+            changed = replace(settings, keys=gotrue.with_one_signing_key(wanted))
+            upstream.roles = gotrue.role_tokens(changed)
+            upstream.url = await stack.enter_async_context(gotrue.run_gotrue(binary, changed))
+
+        await start(keys)
+        url = await stack.enter_async_context(gotrue.run_gateway(upstream, http))
         resources = await stack.enter_async_context(
             open_resources(
                 Settings(
@@ -143,5 +167,5 @@ async def deploy_gotrue(
         kind = "asymmetric keys" if asymmetric else "HS256"
         live = LiveProvider(f"GoTrue, {kind}", url, gotrue.PUBLISHABLE, gotrue.SECRET)
         superuser = project.replace("//postgres@", "//supabase_admin@")
-        yield Deployment(live, resources, create_app(resources), http, mails, superuser)
+        yield Deployment(live, resources, create_app(resources), http, mails, superuser, issuer, keys, start)
     shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,6 @@ import httpx
 from fastapi import FastAPI, Request, Response
 from jose import jwt
 
-from app.identity.local.security.keys import new_key
 from tests.loopback import serve_on_loopback
 
 MODULE = "github.com/supabase/auth"
@@ -69,7 +68,7 @@ def _download(go: str, folder: Path) -> Path:
     if "Dir" not in found:
         why = str(found.get("Error") or done.stderr).strip().splitlines()[-1:]
         raise GoTrueMissing(
-            f"The Go module {MODULE}@{VERSION} cannot be downloaded ({' '.join(why)})."
+            f"The Go module {MODULE}@{VERSION} cannot be downloaded ({' '.join(why).strip()})."
             " Set GOTRUE_SOURCE to a checkout, or GOTRUE to a binary."
         )
     return Path(found["Dir"])
@@ -127,8 +126,9 @@ class GoTrueSettings:
         return {**os.environ, **named, "DATABASE_URL": self.database_url, "API_EXTERNAL_URL": self.issuer}
 
 
-def signing_key() -> Mapping[str, object]:
-    return new_key()
+def with_one_signing_key(keys: Sequence[Mapping[str, object]]) -> tuple[Mapping[str, object], ...]:
+    """GoTrue signs with the key whose operations contain `sign`, and accepts only one of these."""
+    return tuple({**key, "key_ops": ["sign", "verify"] if key is keys[0] else ["verify"]} for key in keys)
 
 
 def migrate_gotrue(binary: GoTrueBinary, settings: GoTrueSettings) -> None:
@@ -166,9 +166,18 @@ async def _wait_until_healthy(url: str, process: asyncio.subprocess.Process) -> 
     raise GoTrueMissing(f"GoTrue does not respond at {url}. Its log says why.")
 
 
+@dataclass
+class Upstream:
+    """Where the gateway finds GoTrue. A server that starts again has another address, and other tokens of roles."""
+
+    url: str
+    roles: Mapping[str, str]
+    """The token of a role for each API key."""
+
+
 @asynccontextmanager
-async def run_gateway(upstream: str, http: httpx.AsyncClient, roles: Mapping[str, str]) -> AsyncIterator[str]:
-    """Supabase's gateway: `/auth/v1` is GoTrue's root, and each API key stands for the token of a role."""
+async def run_gateway(upstream: Upstream, http: httpx.AsyncClient) -> AsyncIterator[str]:
+    """Supabase's gateway: `/auth/v1` is GoTrue's root."""
     gateway = FastAPI()
 
     @gateway.api_route("/auth/v1/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
@@ -179,11 +188,11 @@ async def run_gateway(upstream: str, http: httpx.AsyncClient, roles: Mapping[str
             if name not in ("host", "content-length", "connection", "accept-encoding")
         }
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
-        if bearer in roles:
-            headers["authorization"] = f"Bearer {roles[bearer]}"
+        if bearer in upstream.roles:
+            headers["authorization"] = f"Bearer {upstream.roles[bearer]}"
         answer = await http.request(
             request.method,
-            f"{upstream}/{path}",
+            f"{upstream.url}/{path}",
             params=request.query_params,
             content=await request.body(),
             headers=headers,

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import Message
+from email.utils import parseaddr
 from urllib.parse import parse_qs, urlsplit
 
 LINK = re.compile(r"https?://[^\s\"'<>]+token=[^\s\"'<>]+")
@@ -18,9 +19,9 @@ class ReceivedMails:
     port: int = 0
     mails: list[Message] = field(default_factory=list)
 
-    def token_hash(self) -> str:
-        """The token of the last link."""
-        last = self.mails[-1]
+    def token_hash(self, recipient: str | None = None) -> str:
+        """The token of the last link, or of the last one that this address received."""
+        last = [mail for mail in self.mails if recipient is None or parseaddr(str(mail["To"]))[1] == recipient][-1]
         contents = [part.get_payload(decode=True) for part in last.walk() if not part.is_multipart()]
         text = "\n".join(content.decode() for content in contents if isinstance(content, bytes))
         link = str(LINK.findall(text)[-1]).replace("&amp;", "&")

@@ -83,7 +83,7 @@ async def test_password_is_recovered_with_the_mailed_link(mailing_deployment: De
     assert outcome(used) == (403, "otp_expired")
 
 
-async def test_change_of_address_waits_for_confirmations(mailing_deployment: Deployment) -> None:
+async def test_change_of_address_waits_for_both_confirmations(mailing_deployment: Deployment) -> None:
     email, other = new_email(), new_email()
     await post(mailing_deployment, "/v1/auth/signup", email=email, password=PASSWORD)
     verified = await post(
@@ -92,6 +92,17 @@ async def test_change_of_address_waits_for_confirmations(mailing_deployment: Dep
     async with mailing_deployment.client(verified.json()["access_token"]) as client:
         changed = await client.patch("/v1/auth/me", json={"email": other})
     assert (changed.status_code, changed.json()["email"], changed.json()["new_email"]) == (200, email, other)
+    links = [await mailing_deployment.token_hash(recipient) for recipient in (email, other)]
+    first, second = [
+        await post(mailing_deployment, "/v1/auth/verify", token_hash=link, type="email_change") for link in links
+    ]
+    assert (first.status_code, "access_token" in first.json()) == (202, False)
+    assert (second.status_code, second.json()["user"]["email"]) == (200, other)
+    assert (await post(mailing_deployment, "/v1/auth/login", email=other, password=PASSWORD)).status_code == 200
+    former = await post(mailing_deployment, "/v1/auth/login", email=email, password=PASSWORD)
+    assert outcome(former) == (401, "invalid_credentials")
+    used = await post(mailing_deployment, "/v1/auth/verify", token_hash=links[1], type="email_change")
+    assert outcome(used) == (403, "otp_expired")
 
 
 async def test_refresh_token_is_used_once(deployment: Deployment) -> None:
