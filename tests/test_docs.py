@@ -260,6 +260,22 @@ def test_architecture_page_lists_every_trigger_with_its_file() -> None:
     assert [file for _, file in rows if file not in migrations] == []
 
 
+def test_api_page_lists_every_noun_of_the_audit_log() -> None:
+    migrations = "".join(path.read_text() for path in (ROOT / "supabase" / "migrations").glob("*.sql"))
+    page = (DOCS / "api.md").read_text()
+    table = page.partition("| noun | verbs |\n|---|---|\n")[2].partition("\n\n")[0]
+    listed = [noun for row in table.splitlines() for noun in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert sorted(listed) == sorted(set(re.findall(r"private\.audit_row\('(\w+)'\)", migrations)))
+
+
+def test_operations_page_lists_every_background_task() -> None:
+    code = "".join(path.read_text() for path in (ROOT / "app").rglob("*.py"))
+    page = (DOCS / "operations.md").read_text()
+    table = page.partition("| task | what it does |\n|---|---|\n")[2].partition("\n\n")[0]
+    listed = {task for row in table.splitlines() for task in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert listed == {"jobs", "webhooks", *re.findall(r'SupervisedTask\("(\w+)"', code)}
+
+
 def test_architecture_page_names_files_that_exist() -> None:
     page = (DOCS / "architecture.md").read_text()
     named = re.findall(r"`((?:app|core|tests|supabase)/[\w/.]+)`", page)
