@@ -193,6 +193,14 @@ def unlock_account(
     run(commands.unlock_account(prepare(data_dir=data_dir), email))
 
 
+@accounts.command("remove-factors")
+def remove_factors(
+    email: Annotated[str, typer.Argument(help="Address of the account")], data_dir: DataDir = None
+) -> None:
+    """Remove the second factors of an account whose owner lost the device, and end its sessions."""
+    run(commands.remove_factors(prepare(data_dir=data_dir), email))
+
+
 @accounts.command("check-move")
 def check_move(data_dir: DataDir = None) -> None:
     """After a move to Supabase: check that accounts have their passwords, and that old access tokens are accepted."""

@@ -16,7 +16,9 @@ from app.core.database.actor import OPERATOR, current_actor
 from app.core.errors import ConfigurationError
 from app.erasure.stores import VACUUMED_TABLES
 from app.identity.check_move import check_accounts, check_former_issuer, check_imported_key
+from app.identity.local.admin.remove_factors import remove_second_factors
 from app.identity.local.security.keys import read_key_ids
+from app.identity.local.storage.sessions import RefreshSecret
 from app.identity.local.storage.sign_in_history import unlock_account as unlock
 from app.memory.retry_event import retry_failed_events
 from app.portability.exports.read_rows import DataScope
@@ -28,7 +30,7 @@ from app.serve import serve as serve
 from app.serve import work_forever as work_forever
 from app.settings import Settings
 from app.wiring import open_store
-from app.wiring.accounts import pepper_of
+from app.wiring.accounts import instance_secret, pepper_of
 from app.wiring.postgres import migrate_database
 
 
@@ -92,6 +94,22 @@ async def unlock_account(settings: Settings, email: str) -> None:
         if not await unlock(tx, email.strip().lower()):
             raise ConfigurationError("No account has this address. Check it for typing errors.")
     typer.echo(f"{email} can sign in again")
+
+
+async def remove_factors(settings: Settings, email: str) -> None:
+    if settings.supabase_url:
+        raise ConfigurationError(
+            "Supabase manages these accounts. Remove the factors in its dashboard, on the page of the user under"
+            " Authentication, or with admin.mfa.deleteFactor of supabase-js."
+        )
+    secret = RefreshSecret(instance_secret(settings))
+    async with open_store(settings) as database, database.system() as tx:
+        count = await remove_second_factors(tx, secret, email.strip().lower())
+    if count is None:
+        raise ConfigurationError("No account has this address. Check it for typing errors.")
+    if count == 0:
+        raise ConfigurationError("This account has no second factor. Nothing was changed.")
+    typer.echo(f"{email} signs in with its password alone. Removed second factors: {count}. All its sessions ended")
 
 
 async def list_deleted(settings: Settings) -> None:

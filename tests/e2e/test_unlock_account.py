@@ -6,14 +6,15 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.e2e.server import ROOT, environment, serving
 
 EMAIL = "ada@example.com"
 
 
-def unlock(data_dir: Path, email: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "app", "accounts", "unlock", email]
+def unlock(data_dir: Path, email: str, name: str = "unlock", **settings: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "app", "accounts", name, email]
     values = environment(data_dir, **settings)
     return subprocess.run(command, cwd=ROOT, env=values, capture_output=True, text=True, timeout=60)
 
@@ -36,7 +37,8 @@ async def test_locked_account_signs_in_again_after_the_command(tmp_path: Path) -
             assert (unknown.returncode, "No account has this address" in unknown.stderr) == (2, True)
 
 
-def test_unlock_refuses_where_supabase_manages_accounts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["unlock", "remove-factors"])
+def test_commands_refuse_where_supabase_manages_accounts(name: str, tmp_path: Path) -> None:
     supabase = {"SUPABASE_URL": "http://127.0.0.1:9", "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_x"}
-    refused = unlock(tmp_path / "data", EMAIL, **supabase)
+    refused = unlock(tmp_path / "data", EMAIL, name, **supabase)
     assert (refused.returncode, "Supabase manages these accounts" in refused.stderr) == (2, True)
