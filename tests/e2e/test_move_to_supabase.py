@@ -92,7 +92,10 @@ def everything(url: str) -> dict[str, list[str]]:
 
 @pytest_asyncio.fixture(scope="module")
 async def old(tmp_path_factory: pytest.TempPathFactory) -> OldHouse:
-    data_dir = tmp_path_factory.mktemp("embedded")
+    return await make_old_house(tmp_path_factory.mktemp("embedded"))
+
+
+async def make_old_house(data_dir: Path) -> OldHouse:
     async with running(data_dir) as url:
         migrate(url, [SHIM], [GRANTS])
         database = Database(url.replace("//postgres@", "//keepsake_app@"))
