@@ -28,17 +28,19 @@ async def join(tx: AsyncSession, organization: uuid.UUID, account: uuid.UUID, ro
 
 
 @pytest_asyncio.fixture
-async def ann(admin_engine: AsyncEngine) -> uuid.UUID:
+async def owner_account(admin_engine: AsyncEngine) -> uuid.UUID:
     account = uuid.uuid4()
     async with AsyncSession(admin_engine) as tx, tx.begin():
         await make_account(tx, account)
     return account
 
 
-async def test_only_tokens_of_this_month_count(admin_engine: AsyncEngine, database: Database, ann: uuid.UUID) -> None:
+async def test_only_tokens_of_this_month_count(
+    admin_engine: AsyncEngine, database: Database, owner_account: uuid.UUID
+) -> None:
     async with AsyncSession(admin_engine) as tx, tx.begin():
         project, organization = await make_project(tx)
-        await join(tx, organization, ann)
+        await join(tx, organization, owner_account)
         await use_tokens(tx, project, 5)
         await use_tokens(tx, project, 1000, months_ago=1)
     async with database.transaction(project) as tx:
@@ -46,13 +48,13 @@ async def test_only_tokens_of_this_month_count(admin_engine: AsyncEngine, databa
 
 
 async def test_projects_of_a_member_who_is_no_owner_do_not_count(
-    admin_engine: AsyncEngine, database: Database, ann: uuid.UUID
+    admin_engine: AsyncEngine, database: Database, owner_account: uuid.UUID
 ) -> None:
     async with AsyncSession(admin_engine) as tx, tx.begin():
         own, own_organization = await make_project(tx)
         other, other_organization = await make_project(tx)
-        await join(tx, own_organization, ann)
-        await join(tx, other_organization, ann, "READER")
+        await join(tx, own_organization, owner_account)
+        await join(tx, other_organization, owner_account, "READER")
         await use_tokens(tx, own, 5)
         await use_tokens(tx, other, 1000)
     async with database.transaction(own) as tx:
@@ -60,16 +62,16 @@ async def test_projects_of_a_member_who_is_no_owner_do_not_count(
 
 
 async def test_project_goes_on_while_one_of_its_owners_has_tokens_left(
-    admin_engine: AsyncEngine, database: Database, ann: uuid.UUID
+    admin_engine: AsyncEngine, database: Database, owner_account: uuid.UUID
 ) -> None:
     bob = uuid.uuid4()
     async with AsyncSession(admin_engine) as tx, tx.begin():
         await make_account(tx, bob)
         shared, organization = await make_project(tx)
         alone, alone_organization = await make_project(tx)
-        for account in (ann, bob):
+        for account in (owner_account, bob):
             await join(tx, organization, account)
-        await join(tx, alone_organization, ann)
+        await join(tx, alone_organization, owner_account)
         await use_tokens(tx, shared, 5)
         await use_tokens(tx, alone, 1000)
     async with database.transaction(shared) as tx:
