@@ -281,6 +281,8 @@ STORED_MESSAGES = {
     ("GET", "/v1/messages"): scoped(Scope.MEMORIES_READ),
     ("GET", "/v1/memory/search"): scoped(Scope.MEMORIES_READ, query="?query=tea"),
     ("GET", "/v1/messages/{message_id}"): scoped(Scope.MEMORIES_READ, stranger=404, fills=STORED),
+    ("POST", "/v1/messages/{message_id}/archive"): scoped(Scope.MEMORIES_WRITE, stranger=404, fills=STORED),
+    ("POST", "/v1/messages/{message_id}/restore"): scoped(Scope.MEMORIES_WRITE, stranger=404, fills=STORED),
     ("DELETE", "/v1/messages/{message_id}"): scoped(Scope.MEMORIES_WRITE, stranger=404, fills=STORED, spends=True),
 }
 DATA_EXPORT = (("export_id", "{data_export_id}"),)

@@ -12,10 +12,11 @@ from sqlalchemy import Row, text
 from app.core.database.pagination import Cursor, Limit, Page, read_cursor
 from app.core.database.repository import cut_page
 from app.core.http.strict_requests import own_router
+from app.identity.administration import Administrative
 from app.identity.caller import Admin
 from app.identity.transaction import Transaction
 
-router = own_router(prefix="/v1/admin/audit", tags=["Administration"])
+router = own_router(prefix="/v1/admin/audit", tags=["Administration"], dependencies=[Administrative])
 
 
 class ActorRead(BaseModel):

@@ -10,10 +10,11 @@ from sqlalchemy import text
 
 from app.core.errors import Unprocessable
 from app.core.http.strict_requests import own_router
+from app.identity.administration import Administrative
 from app.identity.caller import Admin
 from app.identity.transaction import Transaction
 
-router = own_router(prefix="/v1/admin/usage", tags=["Administration"])
+router = own_router(prefix="/v1/admin/usage", tags=["Administration"], dependencies=[Administrative])
 DEFAULT_DAYS = 30
 MAX_DAYS = 366
 SELECT_USAGE_SQL = text("""

@@ -1,6 +1,7 @@
 """What an erasure stores about itself: what it still has to do, and afterwards the counts alone."""
 
 import datetime as dt
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -53,6 +54,16 @@ class ErasureScope(BaseModel):
     memory_ids: list[UUID] = []
     event_ids: list[UUID] = []
     namespaces: list[str] = []
+
+    def without(
+        self, *, memory_ids: Sequence[UUID], session_ids: Sequence[UUID], namespaces: Sequence[str]
+    ) -> "ErasureScope":
+        rest: dict[str, object] = {
+            "memory_ids": sorted(set(self.memory_ids) - set(memory_ids)),
+            "session_ids": sorted(set(self.session_ids) - set(session_ids)),
+            "namespaces": sorted(set(self.namespaces) - set(namespaces)),
+        }
+        return self.model_copy(update=rest)
 
     def without_names(self) -> "ErasureScope":
         return ErasureScope(session_ids=self.session_ids, memory_ids=self.memory_ids, namespaces=self.namespaces)

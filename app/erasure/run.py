@@ -51,6 +51,13 @@ SELECT_DOOMED_MEMORIES_SQL = text(
     f"select x.id, x.namespace from memories x where x.project_id = :project_id and ({MEMORIES.where})"  # noqa: S608
     f" order by x.created_at desc, x.id desc limit {MEMORIES_AT_ONCE}"
 )
+# What exists again after everything was erased was imported or written by later requests.
+SELECT_RETURNED_SQL = text("""
+select array(select m.id from memories m where m.project_id = :project_id and m.id = any(:memory_ids)) as memory_ids,
+  array(select s.id from sessions s where s.project_id = :project_id and s.id = any(:session_ids)) as session_ids,
+  array(select p.project_id || ':' || p.id from profiles p
+    where p.project_id = :project_id and p.project_id || ':' || p.id = any(:namespaces)) as namespaces
+""")
 CHOOSE_DEFAULT_PROFILE_SQL = text("""
 update profiles set is_default = true
 where project_id = :project_id and id = (select p.id from profiles p
@@ -122,6 +129,10 @@ class ErasureRun:
         return 0
 
     async def settle(self) -> None:
+        """Requests that ran at the same time may have left jobs, events, vectors and windows of what is gone."""
+        async with self._transaction() as tx:
+            returned = (await tx.execute(SELECT_RETURNED_SQL, self._values())).mappings().one()
+        self.scope = self.scope.without(**returned)
         await self._erase_everything()
         async with self._transaction() as tx:
             await ErasureRepository(tx, self._project_id).settle(self.erasure.id)

@@ -87,7 +87,11 @@ BEFORE_MEMORIES = (
 )
 AFTER_MEMORIES = (
     ErasedTable(
-        "memory_history", "memory_history", f"x.memory_id = any(:memory_ids) or x.user_id = :user_id or {_ENTITY}"
+        "memory_history",
+        "memory_history",
+        # The id of a deleted memory may belong to another user now, whose history stays.
+        "(x.memory_id = any(:memory_ids) and (cast(:owner_id as text) is null or x.user_id = :owner_id))"
+        f" or x.user_id = :user_id or {_ENTITY}",
     ),
     ErasedTable("turns", "turns", _OF_SESSIONS),
     ErasedTable("messages", "messages", _OF_SESSIONS),

@@ -1,4 +1,5 @@
-"""What an account administers: its project's keys, members, invitations, projects and organizations, and itself.
+"""What an account administers: its project's keys, members, settings, webhooks and retention, its organizations, and
+itself.
 
 A password alone does not suffice for an account that has a second factor. A stolen password would otherwise become a
 key or a second owner, which stay after the password is changed.

@@ -3,6 +3,7 @@
 from app.core.database.pagination import Cursor, Limit, Page, PageRows
 from app.core.http.schemas import Done
 from app.core.http.strict_requests import own_router
+from app.identity.administration import Administrative
 from app.identity.transaction import Transaction
 from app.retention.holds import LegalHoldRepository
 from app.retention.models import LegalHold
@@ -20,7 +21,7 @@ async def list_holds(
     return await LegalHoldRepository(tx, caller.project_id).page(limit, cursor)
 
 
-@router.put("/{user_id:some_path}", response_model=HoldRead)
+@router.put("/{user_id:some_path}", response_model=HoldRead, dependencies=[Administrative])
 async def put_hold(
     user_id: HeldUserId, caller: RetentionWriter, tx: Transaction, body: HoldWrite | None = None
 ) -> LegalHold:
@@ -28,7 +29,7 @@ async def put_hold(
     return await LegalHoldRepository(tx, caller.project_id).put(user_id, body.reason if body else None)
 
 
-@router.delete("/{user_id:some_path}")
+@router.delete("/{user_id:some_path}", dependencies=[Administrative])
 async def lift_hold(user_id: HeldUserId, caller: RetentionWriter, tx: Transaction) -> Done:
     """Lifts the legal hold on a user. The next retention run applies to the user again."""
     await LegalHoldRepository(tx, caller.project_id).lift(user_id)

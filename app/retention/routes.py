@@ -6,6 +6,7 @@ from fastapi import Response
 
 from app.core.database.pagination import Cursor, Limit, Page
 from app.core.http.strict_requests import own_router
+from app.identity.administration import Administrative
 from app.identity.scopes import Scope
 from app.identity.transaction import Transaction
 from app.retention.jobs import queue_run
@@ -24,13 +25,18 @@ async def get_retention(caller: RetentionReader, tx: Transaction) -> StoredPolic
     return await load_policy(tx, caller.project_id)
 
 
-@router.put("")
+@router.put("", dependencies=[Administrative])
 async def put_retention(body: RetentionPolicy, caller: RetentionWriter, tx: Transaction) -> StoredPolicy:
     """Replaces the retention policy of the project. It is applied every night, and by a run that you start."""
     return await store_policy(tx, caller.project_id, body)
 
 
-@router.post("/run", status_code=202, responses={200: {"model": PreviewRead, "description": "For a dry run."}})
+@router.post(
+    "/run",
+    status_code=202,
+    responses={200: {"model": PreviewRead, "description": "For a dry run."}},
+    dependencies=[Administrative],
+)
 async def run_retention(
     caller: RetentionWriter, tx: Transaction, response: Response, body: RunRequest | None = None
 ) -> RunRead | PreviewRead:

@@ -92,12 +92,13 @@ class Place:
 
 
 def forms(text: str) -> Iterator[bytes]:
-    """Plain, as JSON and in an address write it, in UTF-16, and in base64 at each offset."""
+    """Plain, as JSON and an address write it, as Postgres shows bytes, in UTF-16, and in base64 at each offset."""
     plain = text.encode()
     yield from (
         plain,
         json.dumps(text)[1:-1].encode(),
         quote(text).encode(),
+        plain.hex().encode(),
         text.encode("utf-16-le"),
         text.encode("utf-16-be"),
     )

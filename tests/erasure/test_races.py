@@ -19,6 +19,7 @@ from app.main import create_app
 from app.memory.extraction import run_extraction
 from app.memory.namespace import Namespace
 from app.memory.remember import Conversation, queue_extraction
+from app.portability.exports.write_chunks import run_export
 from tests.chat.conversation import AdminRows, start_conversation
 from tests.conftest import KeyHolder
 from tests.model_server import Facts, Held, ModelServer, Says
@@ -116,3 +117,40 @@ async def test_event_of_a_request_that_ran_at_the_same_time_is_removed_a_minute_
     await complete_erasure(racing_resources, session.project_id, erasure_id)
     assert await admin_rows.tables_containing(SECRET) == []
     assert await admin_rows.count_jobs(session.project_id) == 1, "only its own"
+
+
+async def test_what_is_imported_after_an_erasure_stays(
+    key_holder: KeyHolder, racing_resources: Resources, admin_rows: AdminRows
+) -> None:
+    """An import keeps the ids of the rows that were erased."""
+    client, user_id = key_holder.client, f"ann-{uuid.uuid4()}"
+    memory = {"messages": f"I have a {SECRET}", "user_id": user_id, "infer": False}
+    added = (await client.post("/v3/memories/add/", json=memory)).json()["results"][0]["id"]
+    message = {"conversation_id": "c", "role": "user", "content": f"My {SECRET} barks", "user_id": user_id}
+    stored = (await client.post("/v1/messages", json=message)).json()["id"]
+    session = (await client.post("/v1/chat", json={"message": f"A {SECRET}!", "user_id": user_id})).json()["session_id"]
+    exported = (await client.post("/v1/export", json={"user_id": user_id})).json()["id"]
+    await run_export(racing_resources, key_holder.project_id, uuid.UUID(exported), 0)
+    file = await client.get(f"/v1/export/{exported}")
+    erasure_id = await erase_user(client, user_id)
+    imported = await client.post("/v1/import", content=file.content, headers={"Content-Type": "application/x-ndjson"})
+    assert imported.json()["errors"] == []
+    await complete_erasure(racing_resources, key_holder.project_id, erasure_id)
+    for path in (f"/v1/memories/{added}/", f"/v1/messages/{stored}", f"/v1/sessions/{session}"):
+        assert (await client.get(path)).status_code == 200, path
+    assert "public.memories" in await admin_rows.tables_containing(SECRET)
+
+
+async def test_history_of_a_deleted_memory_stays_with_its_user_when_its_id_is_used_again(
+    key_holder: KeyHolder, racing_resources: Resources, admin_rows: AdminRows
+) -> None:
+    client, carol = key_holder.client, f"carol-{uuid.uuid4()}"
+    memory = {"messages": "I like tea", "user_id": carol, "infer": False}
+    used = (await client.post("/v3/memories/add/", json=memory)).json()["results"][0]["id"]
+    await client.delete(f"/v1/memories/{used}/")
+    line = {"type": "memory", "id": used, "memory": "Mine now", "user_id": "eve"}
+    await client.post("/v1/import", json=line)
+    assert (await client.get(f"/v1/memories/{used}/")).json()["user_id"] == "eve"
+    assert (await client.post("/v1/erase", json={"memory_id": used})).status_code == 200
+    count = "select count(*) from public.memory_history where user_id = :user and event in ('ADD', 'DELETE')"
+    assert await admin_rows.select_value(count, user=carol) == 2

@@ -18,7 +18,9 @@ from app.settings import Settings
 from tests.conftest import PASSWORD, SignedUp, SignUp, open_client
 from tests.identity.local.authenticator import Authenticator
 
-ADMINISTERED = re.compile(r"/v1/(api-keys|projects|organizations|invitations)|/api/v1/orgs/")
+ADMINISTERED = re.compile(
+    r"/v1/(api-keys|projects|organizations|invitations|admin|usage)|/api/v1/(orgs|webhooks)/|/v2/profiles/settings/"
+)
 BY_INVITED_PEOPLE = {"/v1/invitations/{invitation_id}/accept", "/v1/invitations/{invitation_id}/decline"}
 
 
@@ -71,12 +73,14 @@ async def careful(owner: SignedUp) -> tuple[SignedUp, Authenticator]:
 async def test_password_alone_administers_nothing(app: FastAPI, careful: tuple[SignedUp, Authenticator]) -> None:
     person, authenticator = careful
     codes = await refusals(app, person.client)
-    assert len(codes) > 25
+    assert len(codes) > 35
     assert {route: code for route, code in codes.items() if code != "403 second_factor_required"} == {}
     refused = await person.client.delete("/v1/auth/me")
     assert (refused.status_code, refused.json()["code"]) == (403, "second_factor_required")
     assert "POST /v1/auth/mfa/verify" in refused.json()["detail"]
 
+    for path in ("/v1/admin/audit", "/v1/admin/usage"):
+        assert (await person.client.get(path)).status_code == 403
     assert (await person.client.get("/v1/projects")).status_code == 200
     assert (await person.client.get("/v1/api-keys")).status_code == 200
     added = await person.client.post("/v1/memories/", json={"messages": [{"role": "user", "content": "I like tea."}]})

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.chat.usage.usage import BUDGET_SETTING, read_usage
 from app.core.http.strict_requests import RequestBody, own_router
+from app.identity.administration import Administrative
 from app.identity.caller import Caller, ProjectReader, ProjectWriter
 from app.identity.transaction import Transaction
 from app.projects.repository import SettingsRepository
@@ -34,7 +35,7 @@ async def get_usage(caller: ProjectReader, tx: Transaction) -> UsageRead:
     return await _read_usage(tx, caller)
 
 
-@router.patch("")
+@router.patch("", dependencies=[Administrative])
 async def change_budget(body: UsageChange, caller: ProjectWriter, tx: Transaction) -> UsageRead:
     """Sets the monthly token budget. Once it is used up, turns are refused until it is raised or the month ends."""
     await SettingsRepository(tx, caller.project_id).change(**{BUDGET_SETTING: body.monthly_token_budget})

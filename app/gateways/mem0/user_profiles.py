@@ -14,6 +14,7 @@ from app.core.storable_text import no_nul
 from app.gateways.mem0.entities.entities import check_entity_id
 from app.gateways.mem0.errors import ERROR_RESPONSES, Mem0Route
 from app.gateways.mem0.project_check import parse_uuid
+from app.identity.administration import Administrative
 from app.identity.caller import MemoryReader, MemoryWriter, ProjectReader, ProjectWriter
 from app.identity.transaction import Transaction
 from app.memory.ledger import MemoryEvent
@@ -130,7 +131,7 @@ async def get_profile_settings(caller: ProjectReader, tx: Transaction, resources
     return render_settings(settings, by_model=resources.llm.name != "offline")
 
 
-@router.post("/v2/profiles/settings/")
+@router.post("/v2/profiles/settings/", dependencies=[Administrative])
 async def update_profile_settings(
     body: ProfileSettingsUpdate, caller: ProjectWriter, tx: Transaction, resources: ResourcesDep
 ) -> ProfileSettingsRead:

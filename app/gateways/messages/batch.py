@@ -16,7 +16,7 @@ from app.memory.messages import MessageDraft, store_messages, store_once
 async def store_batch(
     resources: Resources, caller: Caller, batch: MessageBatch, idempotency_key: str | None, *, wait: bool
 ) -> BatchResults:
-    read = [_read(caller, given, number, idempotency_key) for number, given in enumerate(batch.messages)]
+    read = [_read(resources, caller, given, number, idempotency_key) for number, given in enumerate(batch.messages)]
     drafts = [each for each in read if isinstance(each, MessageDraft)]
     store = store_once if idempotency_key else store_messages
     stored = iter(await store(resources, owner_of(caller), drafts, wait=wait) if drafts else ())
@@ -30,11 +30,13 @@ async def store_batch(
     return BatchResults(stored=len(drafts), refused=len(read) - len(drafts), results=results)
 
 
-def _read(caller: Caller, given: object, number: int, idempotency_key: str | None) -> MessageDraft | BatchResult:
+def _read(
+    resources: Resources, caller: Caller, given: object, number: int, idempotency_key: str | None
+) -> MessageDraft | BatchResult:
     """The message, or why it is refused."""
     try:
         body = MessageCreate.model_validate(given)
-        return as_draft(caller, body, f"{idempotency_key}:{number}" if idempotency_key else None)
+        return as_draft(resources, caller, body, f"{idempotency_key}:{number}" if idempotency_key else None)
     except ValidationError as error:
         return BatchResult(status="refused", error=_describe(error.errors()), code="invalid_request")
     except AppError as error:

@@ -24,9 +24,11 @@ from app.identity.caller import MemoryReader, MemoryWriter
 from app.memory.messages import (
     MessageSearch,
     StoredMessage,
+    archive_message,
     delete_messages,
     list_messages,
     load_message,
+    restore_message,
     search_messages,
     store_messages,
     store_once,
@@ -38,6 +40,7 @@ IdempotencyKey = Annotated[
     Header(min_length=1, max_length=255, description="A repeated request with the same key stores nothing twice."),
 ]
 Wait = Annotated[bool, Query(description="Respond once the message can be found by its meaning, too, if possible.")]
+ShowArchived = Annotated[bool, Query(description="List archived messages, too.")]
 TopK = Annotated[int, Query(ge=1, le=200, description="The maximum number of results.")]
 
 
@@ -52,7 +55,7 @@ async def store_message(
     """Stores a message. It is found by its words at once, and by its meaning once it is embedded.
 
     If embedding fails, the message is stored all the same, found by its words, and embedded later."""
-    draft = as_draft(caller, body, idempotency_key)
+    draft = as_draft(resources, caller, body, idempotency_key)
     store = store_once if idempotency_key else store_messages
     (stored,) = await store(resources, owner_of(caller), [draft], wait=wait)
     return _render(resources, stored)
@@ -76,11 +79,14 @@ async def list_stored_messages(
     resources: ResourcesDep,
     wanted: WantedMessages,
     tenant_id: TenantId = None,
+    show_archived: ShowArchived = False,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[StoredMessageRead]:
     """Lists messages, newest first."""
-    page = await list_messages(resources, owner_of(caller), tenant_id, wanted, limit=limit, cursor=cursor)
+    page = await list_messages(
+        resources, owner_of(caller), tenant_id, wanted, show_archived=show_archived, limit=limit, cursor=cursor
+    )
     return Page(results=[_render(resources, each) for each in page.results], next=page.next)
 
 
@@ -90,6 +96,22 @@ async def get_stored_message(
 ) -> StoredMessageRead:
     """Returns one message. A message of a tenant is found with its `tenant_id` only."""
     return _render(resources, await load_message(resources, owner_of(caller), tenant_id, message_id))
+
+
+@router.post("/v1/messages/{message_id}/archive")
+async def archive_stored_message(
+    message_id: UUID, caller: MemoryWriter, resources: ResourcesDep, tenant_id: TenantId = None
+) -> StoredMessageRead:
+    """Takes a message out of lists and searches. It can still be read by its id, and restored."""
+    return _render(resources, await archive_message(resources, owner_of(caller), tenant_id, message_id))
+
+
+@router.post("/v1/messages/{message_id}/restore")
+async def restore_stored_message(
+    message_id: UUID, caller: MemoryWriter, resources: ResourcesDep, tenant_id: TenantId = None
+) -> StoredMessageRead:
+    """Brings an archived message back into lists and searches."""
+    return _render(resources, await restore_message(resources, owner_of(caller), tenant_id, message_id))
 
 
 @router.delete("/v1/messages/{message_id}")

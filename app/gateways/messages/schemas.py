@@ -83,6 +83,7 @@ class StoredMessageRead(BaseModel):
     importance: float = Field(description="What was sent, otherwise what the role and the age suggest.")
     state: Literal["pending", "indexed"] = Field(description="pending: found by its words, and not yet by its meaning.")
     created_at: dt.datetime
+    archived_at: dt.datetime | None = Field(None, description="Since when it is neither listed nor found.")
 
     @classmethod
     def of(cls, message: StoredMessage, half_life_days: float) -> Self:

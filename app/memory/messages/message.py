@@ -1,4 +1,5 @@
 import datetime as dt
+import hmac
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -25,11 +26,14 @@ class MessageDraft:
     created_at: dt.datetime | None = None
     id: UUID = field(default_factory=uuid.uuid4)
 
-    def repeatable(self, project_id: UUID, key: str) -> "MessageDraft":
-        """With an id that follows from the Idempotency-Key: a repeated request is about the same message."""
-        scope = [self.tenant_id, self.user_id, key]
+    def repeatable(self, secret: bytes, project_id: UUID, key: str) -> "MessageDraft":
+        """With an id that follows from the Idempotency-Key: a repeated request is about the same message.
+
+        Without the server's secret, others could guess the id and take it first."""
+        scope = [str(project_id), self.tenant_id, self.user_id, key]
         name = "\n".join("-" if part is None else f"{len(part)}:{part}" for part in scope)
-        return replace(self, id=uuid.uuid5(project_id, name))
+        digest = hmac.digest(secret, f"message\n{name}".encode(), "sha256")
+        return replace(self, id=UUID(bytes=digest[:16], version=4))
 
     def as_memory(self) -> NewMemory:
         return NewMemory(
@@ -65,6 +69,7 @@ class StoredMessage:
     """What the sender gave."""
     state: str
     created_at: dt.datetime
+    archived_at: dt.datetime | None = None
 
     @classmethod
     def of_row(cls, row: Memory) -> Self:
@@ -80,6 +85,7 @@ class StoredMessage:
             importance=row.importance,
             state=row.state,
             created_at=row.created_at,
+            archived_at=row.archived_at,
         )
 
     @classmethod

@@ -13,6 +13,7 @@ from app.core.resources import Resources
 from app.memory.edit import Owner
 from app.memory.filters import Filter, filter_transaction, to_sql
 from app.memory.importance import importance_sql
+from app.memory.indexing import upsert_for_row
 from app.memory.ledger import Kind, LedgerRepository, Memory
 from app.memory.messages.message import StoredMessage
 from app.memory.namespace import MessageNamespace
@@ -79,14 +80,17 @@ async def list_messages(
     tenant_id: str | None,
     wanted: MessageFilter,
     *,
+    show_archived: bool,
     limit: int,
     cursor: str | None,
 ) -> PageRows[StoredMessage]:
-    """Newest first, without archived ones."""
+    """Newest first."""
     conditions = wanted.where(dt.datetime.now(dt.UTC), resources.config.recency_half_life_days)
+    if not show_archived:
+        conditions.append(Memory.archived_at.is_(None))
     async with filter_transaction(resources.database, wanted.metadata, owner.project_id, owner.user_id) as tx:
         repository = StoredMessageRepository(tx, owner.project_id, owner.user_id, tenant_id)
-        page = await repository.page(limit, cursor, Memory.archived_at.is_(None), *conditions)
+        page = await repository.page(limit, cursor, *conditions)
     return PageRows([StoredMessage.of_row(row) for row in page.results], page.next)
 
 
@@ -94,6 +98,29 @@ async def load_message(resources: Resources, owner: Owner, tenant_id: str | None
     async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
         repository = StoredMessageRepository(tx, owner.project_id, owner.user_id, tenant_id)
         return StoredMessage.of_row(await _get(repository, message_id))
+
+
+async def archive_message(resources: Resources, owner: Owner, tenant_id: str | None, message_id: UUID) -> StoredMessage:
+    """Does nothing if the message is archived already."""
+    async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
+        repository = StoredMessageRepository(tx, owner.project_id, owner.user_id, tenant_id)
+        row = await _get(repository, message_id)
+        archived = await repository.archive_all([message_id])
+        await tx.refresh(row)
+    await resources.index_queue.put([IndexRemoval(each, owner.project_id, row.namespace) for each in archived])
+    return StoredMessage.of_row(row)
+
+
+async def restore_message(resources: Resources, owner: Owner, tenant_id: str | None, message_id: UUID) -> StoredMessage:
+    """Does nothing if the message is not archived."""
+    async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
+        repository = StoredMessageRepository(tx, owner.project_id, owner.user_id, tenant_id)
+        row = await _get(repository, message_id)
+        restored = await repository.restore_all([message_id])
+        await tx.refresh(row)
+    if restored:
+        await resources.index_queue.put([upsert_for_row(row)])
+    return StoredMessage.of_row(row)
 
 
 async def delete_messages(

@@ -8,7 +8,7 @@ from app.core.errors import Unprocessable
 from app.core.resources import Resources
 from app.memory.edit import Owner
 from app.memory.indexing import upserts_for_added
-from app.memory.ledger import LedgerRepository, add_each_statement, read_outcome
+from app.memory.ledger import Kind, LedgerRepository, Memory, add_each_statement, read_outcome
 from app.memory.messages.message import MessageDraft, StoredMessage
 from app.profiles.repository import ProfileRepository
 from app.profiles.resolve import find_profiles
@@ -58,14 +58,14 @@ async def store_once(
 
 async def load_known(resources: Resources, owner: Owner, ids: Sequence[UUID]) -> dict[UUID, StoredMessage]:
     async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
-        rows = await LedgerRepository(tx, owner.project_id).find_all(ids)
+        rows = await LedgerRepository(tx, owner.project_id).find_all(ids, Memory.kind == Kind.MESSAGE)
     return {row.id: StoredMessage.of_row(row) for row in rows}
 
 
 def _is_same(draft: MessageDraft, stored: StoredMessage) -> bool:
     """Its age and state may differ, and Postgres rounds its importance."""
     return StoredMessage.of_draft(draft, stored.created_at) == replace(
-        stored, state="pending", importance=draft.importance
+        stored, state="pending", importance=draft.importance, archived_at=None
     )
 
 

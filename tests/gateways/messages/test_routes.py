@@ -252,3 +252,20 @@ async def test_repeated_request_stores_nothing_twice(client: httpx.AsyncClient) 
     assert elsewhere.json()["id"] != first.json()["id"]
     assert ids[0] == ids[1]
     assert sorted(await listed(client)) == ["I love Python programming", "One", "Two"]
+
+
+async def test_archived_message_is_listed_on_request_and_restored(client: httpx.AsyncClient) -> None:
+    stored = await store(client, tenant_id="shop")
+    path, place = f"{URL}/{stored['id']}", {"tenant_id": "shop"}
+    assert (await client.post(f"{path}/archive")).status_code == 404, "the tenant is missing"
+    for _ in range(2):
+        archived = await client.post(f"{path}/archive", params=place)
+        assert archived.json()["archived_at"] is not None
+    assert await listed(client, **place) == []
+    assert await search(client, **place) == []
+    assert await listed(client, **place, show_archived=True) == [stored["content"]]
+    assert (await client.get(path, params=place)).json()["archived_at"] is not None
+    for _ in range(2):
+        assert (await client.post(f"{path}/restore", params=place)).json()["archived_at"] is None
+    assert await listed(client, **place) == [stored["content"]]
+    assert [found["id"] for found in await search(client, **place)] == [stored["id"]]

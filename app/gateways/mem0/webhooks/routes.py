@@ -23,6 +23,7 @@ from app.gateways.mem0.webhooks.schemas import (
     render_delivery,
     render_webhook,
 )
+from app.identity.administration import Administrative
 from app.identity.caller import Caller, ProjectReader, ProjectWriter
 from app.identity.transaction import Transaction
 from app.webhooks.jobs import wake_webhooks
@@ -68,7 +69,7 @@ async def list_webhooks(project_id: UUID, caller: ProjectReader, tx: Transaction
     return [render_webhook(webhook) for webhook in await webhook_repository(tx, caller).all()]
 
 
-@router.post("/projects/{project_id}/", status_code=201)
+@router.post("/projects/{project_id}/", status_code=201, dependencies=[Administrative])
 async def create_webhook(
     project_id: UUID, body: WebhookCreate, caller: ProjectWriter, tx: Transaction, resources: ResourcesDep
 ) -> WebhookCreated:
@@ -85,7 +86,7 @@ async def get_webhook(webhook_id: UUID, caller: ProjectReader, tx: Transaction) 
     return render_webhook(await webhook_repository(tx, caller).get(webhook_id))
 
 
-@router.put("/{webhook_id}/")
+@router.put("/{webhook_id}/", dependencies=[Administrative])
 async def update_webhook(
     webhook_id: UUID, body: WebhookPatch, caller: ProjectWriter, tx: Transaction, resources: ResourcesDep
 ) -> Done:
@@ -105,14 +106,14 @@ async def update_webhook(
     return Done(message="Webhook updated successfully")
 
 
-@router.delete("/{webhook_id}/")
+@router.delete("/{webhook_id}/", dependencies=[Administrative])
 async def delete_webhook(webhook_id: UUID, caller: ProjectWriter, tx: Transaction) -> Done:
     """Deletes a webhook, its log and its waiting deliveries."""
     await webhook_repository(tx, caller).delete(webhook_id)
     return Done(message="Webhook deleted successfully")
 
 
-@router.post("/{webhook_id}/secret/")
+@router.post("/{webhook_id}/secret/", dependencies=[Administrative])
 async def rotate_webhook_secret(
     webhook_id: UUID, caller: ProjectWriter, tx: Transaction, resources: ResourcesDep
 ) -> WebhookCreated:
@@ -131,7 +132,7 @@ async def list_webhook_deliveries(
     return DeliveryPage(results=[render_delivery(delivery) for delivery in page.results], next=page.next)
 
 
-@router.post("/{webhook_id}/deliveries/{delivery_id}/redeliver/")
+@router.post("/{webhook_id}/deliveries/{delivery_id}/redeliver/", dependencies=[Administrative])
 async def redeliver_webhook(
     webhook_id: UUID, delivery_id: UUID, caller: ProjectWriter, tx: Transaction
 ) -> DeliveryRead:
