@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -42,9 +43,10 @@ where memories.id = done.id and memories.updated_at = done.version and archived_
 returning memories.id
 """)
 DELETE_VECTOR_REMOVALS_SQL = text("delete from vector_removals where memory_id = any(:ids)")
-# An archived memory that was restored while its removal was on the way has to be indexed again.
+# An archived memory that was restored while its removal was on the way has to be indexed again, and so has one that got
+# the id of a deleted memory by an import, which may have been made into another project.
 MARK_RESTORED_SQL = text("""
-update memories set state = 'pending' where id = any(:ids) and archived_at is null returning id
+update memories set state = 'pending' where id = any(:ids) and archived_at is null returning id, project_id
 """)
 
 
@@ -168,8 +170,8 @@ class Indexer:
         if removed:
             ids = {"ids": [change.id for change in removed]}
             statements = (DELETE_VECTOR_REMOVALS_SQL, ids), (MARK_RESTORED_SQL, ids)
-            restored = {row.id for row in await self._database.system_pipeline_unsynced(*statements)}
-            outdated += [change for change in removed if change.id in restored]
+            restored = {row.id: row.project_id for row in await self._database.system_pipeline_unsynced(*statements)}
+            outdated += [replace(change, project_id=restored[change.id]) for change in removed if change.id in restored]
         if not upserts:
             return outdated
         done = {"ids": [change.id for change in upserts], "versions": [change.version for change in upserts]}

@@ -8,14 +8,22 @@ from uuid import UUID, uuid4
 
 from app.adapters.models.onnx import OnnxEmbedder
 from app.core.observability.metrics import REGISTRY
-from app.core.ports import Embedder, IndexUpsert, Purpose, SearchScope, Vector
+from app.core.ports import Embedder, IndexRemoval, IndexUpsert, Purpose, SearchScope, Vector
 from app.core.resources import Resources
 from app.memory.indexing import Indexer
 from app.memory.indexing.indexer import build_entries
 from app.memory.ledger import NewMemory
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
-from tests.memory.namespaces import add_memories, contents, create_namespace, new_project, search, wait_until_indexed
+from tests.memory.namespaces import (
+    add_memories,
+    contents,
+    create_namespace,
+    load_memory,
+    new_project,
+    search,
+    wait_until_indexed,
+)
 
 LONG = "The weather report said nothing in particular about the coming week. " * 1300
 
@@ -114,3 +122,19 @@ async def test_search_answers_with_what_is_there_if_the_index_is_slow(
     assert REGISTRY.get_sample_value("keepsake_index_waits_ended_total") == before + 1
     await queue.close()
     assert len(await search(slow, namespace, "tea")) == 2
+
+
+async def test_removal_of_an_id_that_another_project_uses_now_keeps_the_memory_there(
+    resources: Resources, namespace: Namespace
+) -> None:
+    """An import keeps the id of a memory that was deleted elsewhere, and may overtake its removal from the index."""
+    [memory] = await add_memories(resources, namespace, "I play the theorbo")
+    worker = next(task for task in resources.supervised_tasks if task.name == "indexer")
+    restarts = worker.restarts
+    await resources.index_queue.put([IndexRemoval(memory, uuid4(), "elsewhere")])
+    async with asyncio.timeout(10):
+        while memory in resources.index_queue:  # noqa: ASYNC110  # the queue has no event for it
+            await asyncio.sleep(0.01)
+    assert "I play the theorbo" in contents(await search(resources, namespace, "theorbo"))
+    stored = await load_memory(resources, namespace, memory)
+    assert (stored and stored.state, worker.restarts) == ("indexed", restarts)
