@@ -42,7 +42,7 @@ NEW_ISSUER = "http://gotrue.test/auth/v1"
 
 
 @dataclass(frozen=True)
-class Moved:
+class MovedInstallation:
     old: OldHouse
     app: FastAPI
     has_gotrue: bool
@@ -62,7 +62,9 @@ async def serve_stand_in(project: str, stack: AsyncExitStack) -> str:
 
 
 @pytest_asyncio.fixture(scope="module", params=PROVIDERS)
-async def moved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Moved]:
+async def moved_installation(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[MovedInstallation]:
     has_gotrue, asymmetric = request.param != "local", request.param == "gotrue-asymmetric"
     old, folder = await make_old_house(tmp_path_factory.mktemp("embedded")), tmp_path_factory.mktemp("project")
     async with AsyncExitStack() as stack:
@@ -89,7 +91,7 @@ async def moved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
             supabase_jwt_secret=gotrue.JWT_SECRET if has_gotrue and not asymmetric else None,
             former_issuer=ISSUER,
         )
-        yield Moved(old, create_app(await stack.enter_async_context(open_resources(settings))), has_gotrue)
+        yield MovedInstallation(old, create_app(await stack.enter_async_context(open_resources(settings))), has_gotrue)
 
 
 async def start_gotrue(
@@ -110,11 +112,13 @@ async def start_gotrue(
     return project
 
 
-async def test_people_go_on_after_the_move(moved: Moved) -> None:
-    before = moved.old.signed_in
-    async with open_client(moved.app, before.access_token) as client:
+async def test_people_go_on_after_the_move(moved_installation: MovedInstallation) -> None:
+    before = moved_installation.old.signed_in
+    async with open_client(moved_installation.app, before.access_token) as client:
         projects = (await client.get("/v1/projects")).json()["results"]
-        assert projects[0]["id"] in "".join(moved.old.rows["public.projects"]), "the old access token still counts"
+        assert projects[0]["id"] in "".join(moved_installation.old.rows["public.projects"]), (
+            "the old access token still counts"
+        )
         ended = await client.post("/v1/auth/refresh", json={"refresh_token": before.refresh_token})
         assert (ended.status_code, ended.json()["code"]) == (401, "refresh_token_not_found")
         wrong = await client.post("/v1/auth/login", json={"email": before.account.email, "password": "wrong"})
@@ -123,12 +127,12 @@ async def test_people_go_on_after_the_move(moved: Moved) -> None:
     signed_in = login.json()
     assert (login.status_code, signed_in["user"]["id"]) == (200, str(before.account.id))
     assert signed_in["second_factor_required"] is True
-    async with open_client(moved.app, signed_in["access_token"]) as client:
+    async with open_client(moved_installation.app, signed_in["access_token"]) as client:
         assert (await client.get("/v1/projects")).json()["results"] == projects
         refused = await client.post("/v1/api-keys", json={"name": "app", "scopes": ["projects:read"]})
         assert refused.json()["code"] == "second_factor_required"
         (factor,) = (await client.get("/v1/auth/mfa/factors")).json()
-        if moved.has_gotrue:
-            code = code_at(moved.old.factor_secret, int(time.time()) // PERIOD_SECONDS)
+        if moved_installation.has_gotrue:
+            code = code_at(moved_installation.old.factor_secret, int(time.time()) // PERIOD_SECONDS)
             raised = await client.post("/v1/auth/mfa/verify", json={"factor_id": factor["id"], "code": code})
             assert raised.status_code == 200
