@@ -21,7 +21,7 @@ class Namespace:
 
 @dataclass(frozen=True, slots=True)
 class MessageNamespace(Namespace):
-    """The messages that a project stored for one of its tenants, or for none, whoever their users are."""
+    """The messages of all users that a project stored for one of its tenants, or for none."""
 
     tenant_id: str | None = None
 

@@ -14,7 +14,7 @@ def owner_of(caller: Caller) -> Owner:
 
 
 def choose_user(caller: Caller, user_id: str | None) -> str | None:
-    """An API key may leave the user out. An account acts for itself unless it may name somebody else."""
+    """An API key may leave the user out. An account acts for itself unless it may name another user."""
     return caller.act_for(user_id) if user_id is not None or caller.account_id is not None else None
 
 

@@ -118,7 +118,7 @@ class ValueParser:
         return rows + [ImportRow(number, "message", message) for message in messages]
 
     def _owner(self, number: int, named: str | None) -> str | None:
-        """An end user imports only what is theirs: what the file says of its own user, or of nobody."""
+        """An end user imports only what is theirs: what the file says of its own user, or of no user."""
         if self.only_user is None:
             return named
         foreign = self.has_header and named not in (None, self.file_user, self.only_user)

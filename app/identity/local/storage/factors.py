@@ -107,7 +107,7 @@ class FactorRepository:
         await self._tx.execute(delete(factors).where(*mine, *conditions))  # type: ignore[arg-type]
 
     async def challenge(self, factor_id: uuid.UUID, address: str) -> FactorChallengeRow:
-        """Removes the ended challenges of the factor: nobody can use them."""
+        """Removes the ended challenges of the factor, which cannot be used any more."""
         old = factor_challenges.c.created_at < func.now() - dt.timedelta(seconds=CHALLENGE_SECONDS)
         ended = and_(factor_challenges.c.factor_id == factor_id, or_(old, factor_challenges.c.verified_at.is_not(None)))
         await self._tx.execute(delete(factor_challenges).where(ended))
