@@ -98,13 +98,14 @@ class KeepsakeApp extends HTMLElement {
   async show() {
     const main = this.querySelector("main:not(.narrow)");
     if (!main) return;
-    const [name] = location.hash.slice(1).split("/");
-    const view = name in VIEWS ? name : "chat";
+    const view = viewInAddress();
     for (const link of this.querySelectorAll("nav a")) {
       if (link.getAttribute("href") === `#${view}`) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
     await VIEWS[view]();
+    // Meanwhile the person may have gone to another view, whose module was loaded before this one.
+    if (view !== viewInAddress() || !main.isConnected) return;
     const element = h(`keepsake-${view}`, {});
     element.addEventListener("signed-out", (event) => this.signOut(/** @type {CustomEvent} */ (event).detail));
     delete document.documentElement.dataset.mode;
@@ -119,6 +120,11 @@ class KeepsakeApp extends HTMLElement {
     delete document.documentElement.dataset.mode;
     void this.showSignIn(message);
   }
+}
+
+function viewInAddress() {
+  const [name] = location.hash.slice(1).split("/");
+  return name in VIEWS ? name : "chat";
 }
 
 /** @returns {URLSearchParams | null} */
