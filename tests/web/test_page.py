@@ -13,7 +13,17 @@ from app.web.page import FILES
 from tests.web.browser import find_browser
 
 SCRIPTS = Path(__file__).parent.parent / "e2e" / "page"
-FIRST_VIEW = ["index.html", "page.css", "icon.svg", "app.js", "api.js", "elements.js", "texts.js", "sign_in.js"]
+FIRST_VIEW = [
+    "index.html",
+    "page.css",
+    "icon.svg",
+    "app.js",
+    "api.js",
+    "elements.js",
+    "focus.js",
+    "texts.js",
+    "sign_in.js",
+]
 MAX_FIRST_VIEW = 100_000
 
 
@@ -37,8 +47,8 @@ async def run_script(*arguments: str) -> tuple[int | None, str]:
     return process.returncode, output.decode()
 
 
-async def use_the_page(url: str, width: int, scheme: str) -> dict[str, list[str]]:
-    _, output = await run_script("flow.mjs", url, find_browser(), "", str(width), scheme)
+async def use_the_page(url: str, width: int, scheme: str, script: str = "flow.mjs") -> dict[str, list[str]]:
+    _, output = await run_script(script, url, find_browser(), "", str(width), scheme)
     found: dict[str, list[str]] = json.loads(output.splitlines()[-1])
     return found
 
@@ -81,3 +91,9 @@ async def test_page_names_only_files_of_this_server(anonymous: httpx.AsyncClient
 
 def test_first_view_is_small() -> None:
     assert sum(FILES[name].stat().st_size for name in FIRST_VIEW) < MAX_FIRST_VIEW
+
+
+@pytest.mark.long
+async def test_keyboard_alone_is_enough(server_url: str) -> None:
+    """Each element is reached with Tab, its focus can be seen, and the focus is never lost."""
+    assert await use_the_page(server_url, 1280, "light", script="keyboard.mjs") == {"problems": [], "violations": []}

@@ -2,6 +2,7 @@
 
 import { call, chooseProject, chosenProject, forgetSession, keepSession, listAll, rememberAccount, resume, whenSignedOut } from "./api.js";
 import { announce, button, fill, h } from "./elements.js";
+import { keepFocus } from "./focus.js";
 import { texts } from "./texts.js";
 
 /** @typedef {import("./api.js").Account} Account */
@@ -20,6 +21,7 @@ const NAVIGATION = ["chat", "memories", "profiles", "developers", "account"];
 
 class KeepsakeApp extends HTMLElement {
   async connectedCallback() {
+    keepFocus(this);
     whenSignedOut(() => this.signOut(texts.signedOut));
     window.addEventListener("hashchange", () => this.show());
     fill(this, h("p", { class: "loading", role: "status" }, texts.loading));
