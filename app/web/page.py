@@ -10,7 +10,9 @@ from pydantic import BaseModel
 from app.core.errors import NotFound
 
 router = APIRouter(tags=["Health"])
-FILES = {path.name: path for path in (Path(__file__).parent / "static" / "page").iterdir()}
+FOLDER = Path(__file__).parent / "static" / "page"
+# Only these are served: a path is looked up here and never becomes a path of the file system.
+FILES = {path.relative_to(FOLDER).as_posix(): path for path in FOLDER.rglob("*") if path.is_file()}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
@@ -36,7 +38,7 @@ async def get_welcome(accept: Annotated[str, Header(include_in_schema=False)] = 
     return JSONResponse(Welcome().model_dump(), headers={"Vary": "Accept"})
 
 
-@router.get("/page/{name}", include_in_schema=False)
+@router.get("/page/{name:path}", include_in_schema=False)
 async def get_page_file(name: str) -> FileResponse:
     """Browsers ask whether a file has changed, so a new version is shown at once."""
     if name not in FILES or name == "index.html":

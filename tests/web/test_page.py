@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -79,14 +80,33 @@ async def test_browser_gets_the_page_and_other_clients_json(anonymous: httpx.Asy
 
 
 async def test_page_names_only_files_of_this_server(anonymous: httpx.AsyncClient) -> None:
-    for path in FILES.values():
+    for name, path in FILES.items():
         text = path.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
-        assert re.findall(r"""["'(]https?://\w""", text) == [], path.name
-        for name in re.findall(r"""(?:src|href)="(page/[^"]+)"|(?:import|from)\W+"\./([^"]+)\"""", text):
-            response = await anonymous.get("/" + (name[0] or f"page/{name[1]}"))
-            assert (response.status_code, response.headers["cache-control"]) == (200, "no-cache"), name
-    for name in ("index.html", "nonsense.js", "..%2F..%2Fpage.py"):
-        assert (await anonymous.get(f"/page/{name}")).status_code == 404
+        assert re.findall(r"""["'(]https?://\w""", text) == [], name
+        for linked, imported in re.findall(
+            r"""(?:src|href)="(page/[^"]+)"|(?:import|from)\W+"(\.{1,2}/[^"]+)\"""", text
+        ):
+            response = await anonymous.get(urljoin("/", linked) if linked else urljoin(f"/page/{name}", imported))
+            assert (response.status_code, response.headers["cache-control"]) == (200, "no-cache"), (name, imported)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "index.html",
+        "nonsense.js",
+        "..%2F..%2Fpage.py",
+        "%2e%2e/%2e%2e/page.py",
+        "developers/..%2f..%2f..%2fpage.py",
+        "developers",
+        "developers/",
+        "app.js/",
+        "%2Fetc%2Fpasswd",
+        "",
+    ],
+)
+async def test_page_serves_no_other_file(anonymous: httpx.AsyncClient, name: str) -> None:
+    assert (await anonymous.get(f"/page/{name}")).status_code == 404
 
 
 def test_first_view_is_small() -> None:

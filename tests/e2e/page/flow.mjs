@@ -1,49 +1,9 @@
 // Uses the page as a person would, in a real browser, and reports what went wrong as JSON on the last line.
-import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { chromium } from "playwright-core";
+import { HOSTILE, newPerson, oneTimeCode, PASSWORD, problems, report, url } from "./person.mjs";
 
-const [url, browserPath, folder = "", width = "1280", scheme = "light"] = process.argv.slice(2);
-const AXE = readFileSync(new URL("./node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 const email = `anna-${Date.now()}@example.com`;
-const HOSTILE = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>`;
-const problems = [];
-const violations = [];
-
-const browser = await chromium.launch({
-  executablePath: browserPath,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
-const context = await browser.newContext({
-  viewport: { width: Number(width), height: 800 },
-  colorScheme: scheme,
-  reducedMotion: "reduce",
-  permissions: ["clipboard-read", "clipboard-write"],
-});
-const page = await context.newPage();
-page.setDefaultTimeout(20_000);
-page.on("console", (message) => message.type() === "error" && problems.push(`console: ${message.text()}`));
-page.on("pageerror", (error) => problems.push(`uncaught: ${error.message}`));
-page.on("request", (request) => {
-  if (!request.url().startsWith(url) && !request.url().startsWith("data:")) problems.push(`other host: ${request.url()}`);
-});
-
-async function look(name) {
-  // axe runs in a world of its own, where the policy of the page does not apply.
-  const session = await context.newCDPSession(page);
-  const { frameTree } = await session.send("Page.getFrameTree");
-  const { executionContextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id });
-  await session.send("Runtime.evaluate", { expression: AXE, contextId: executionContextId });
-  const run = `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}).then((r) => JSON.stringify(r.violations.map((v) => v.id + ": " + v.nodes.map((n) => n.html.slice(0, 120) + " " + (n.any[0]?.message ?? n.failureSummary)).join(" | "))))`;
-  const { result } = await session.send("Runtime.evaluate", { expression: run, contextId: executionContextId, awaitPromise: true });
-  violations.push(...JSON.parse(result.value).map((each) => `${name}: ${each}`));
-  await session.detach();
-  if (folder) await page.screenshot({ path: `${folder}/${name}-${width}-${scheme}.png` });
-}
-
-async function stored() {
-  return page.evaluate(async () => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, await indexedDB.databases(), await caches.keys()]));
-}
+const { page, look, stored, go, expect, stop } = await newPerson();
 
 const answered = () => page.locator("keepsake-chat .message.assistant:not([aria-busy])");
 async function say(text) {
@@ -52,17 +12,6 @@ async function say(text) {
   await page.keyboard.press("Enter");
   await page.waitForFunction((n) => document.querySelectorAll("keepsake-chat .message.assistant:not([aria-busy])").length > n, before);
 }
-/** The six digits of an authenticator app. `later` periods of 30 seconds from now: each code is accepted once. */
-function oneTimeCode(secret, later = 0) {
-  const bits = [...secret.replace(/=/g, "")].map((each) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(each).toString(2).padStart(5, "0")).join("");
-  const key = Buffer.from(bits.match(/.{8}/g).map((each) => Number.parseInt(each, 2)));
-  const counter = Buffer.alloc(8);
-  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + later));
-  const digest = createHmac("sha1", key).update(counter).digest();
-  return String((digest.readUInt32BE(digest[19] & 15) & 0x7fffffff) % 1_000_000).padStart(6, "0");
-}
-const go = (name) => page.getByRole("navigation").getByRole("link", { name }).click();
-const expect = async (locator, what) => locator.first().waitFor().catch(() => problems.push(`missing: ${what}`));
 
 try {
   await page.goto(url);
@@ -70,7 +19,7 @@ try {
   await look("sign-in");
   await page.getByRole("button", { name: "Create an account" }).click();
   await page.getByLabel("E-mail address").fill(email);
-  await page.getByLabel("Password (at least 8 characters)").fill("correct horse battery");
+  await page.getByLabel("Password (at least 8 characters)").fill(PASSWORD);
   await look("sign-up");
   await page.getByRole("button", { name: "Create account" }).click();
 
@@ -162,7 +111,7 @@ try {
   await page.goto(`${url}/#error=access_denied&error_code=otp_expired`);
   await page.reload();
   await expect(page.getByText("This link does not work any more."), "the error of a link");
-  const login = await page.request.post(`${url}/v1/auth/login`, { data: { email, password: "correct horse battery" } });
+  const login = await page.request.post(`${url}/v1/auth/login`, { data: { email, password: PASSWORD } });
   const session = await login.json();
   await page.goto(`${url}/#access_token=${session.access_token}&refresh_token=${session.refresh_token}&type=recovery`);
   await page.reload();
@@ -222,8 +171,6 @@ try {
   if ((await stored()).includes("keepsake")) problems.push("a token remains after the deletion");
   if (await page.evaluate(() => window.hacked)) problems.push("text was run as a script");
 } catch (error) {
-  problems.push(`stopped: ${error.message}`);
-  if (folder) await page.screenshot({ path: `${folder}/stopped-${width}-${scheme}.png` });
+  await stop(error);
 }
-await browser.close();
-console.log(JSON.stringify({ problems, violations }));
+await report();

@@ -1,0 +1,80 @@
+// A browser for the scripts that use the page as a person would. What goes wrong is reported as JSON on the last line.
+import { createHmac } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { chromium } from "playwright-core";
+
+export const HOSTILE = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>`;
+export const PASSWORD = "correct horse battery";
+const AXE = readFileSync(new URL("./node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+const RULES = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"];
+
+const [url, browserPath, folder = "", width = "1280", scheme = "light"] = process.argv.slice(2);
+const problems = [];
+const violations = [];
+const browser = await chromium.launch({
+  executablePath: browserPath,
+  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+});
+
+export { folder, problems, scheme, url, width };
+
+/** A person of their own: nothing of this browser's storage is shared with another person. */
+export async function newPerson() {
+  const context = await browser.newContext({
+    viewport: { width: Number(width), height: 800 },
+    colorScheme: scheme,
+    reducedMotion: "reduce",
+    permissions: ["clipboard-read", "clipboard-write"],
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(20_000);
+  page.on("console", (message) => message.type() === "error" && problems.push(`console: ${message.text()}`));
+  page.on("pageerror", (error) => problems.push(`uncaught: ${error.message}`));
+  page.on("request", (request) => {
+    if (!request.url().startsWith(url) && !request.url().startsWith("data:")) problems.push(`other host: ${request.url()}`);
+  });
+  return { context, page, ...actions(context, page) };
+}
+
+function actions(context, page) {
+  return {
+    /** Examines the page with axe, and takes a screenshot if a folder is given. */
+    async look(name) {
+      // axe runs in a world of its own, where the policy of the page does not apply.
+      const session = await context.newCDPSession(page);
+      const { frameTree } = await session.send("Page.getFrameTree");
+      const { executionContextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id });
+      await session.send("Runtime.evaluate", { expression: AXE, contextId: executionContextId });
+      const run = `axe.run(document, {runOnly: ${JSON.stringify(RULES)}}).then((r) => JSON.stringify(r.violations.map((v) => v.id + ": " + v.nodes.map((n) => n.html.slice(0, 120) + " " + (n.any[0]?.message ?? n.failureSummary)).join(" | "))))`;
+      const { result } = await session.send("Runtime.evaluate", { expression: run, contextId: executionContextId, awaitPromise: true });
+      violations.push(...JSON.parse(result.value).map((each) => `${name}: ${each}`));
+      await session.detach();
+      if (folder) await page.screenshot({ path: `${folder}/${name}-${width}-${scheme}.png` });
+    },
+    /** Everything that the page stored in this browser. */
+    stored: () => page.evaluate(async () => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, await indexedDB.databases(), await caches.keys()])),
+    go: (name) => page.getByRole("navigation").getByRole("link", { name }).click(),
+    expect: async (locator, what) => locator.first().waitFor().catch(() => problems.push(`missing: ${what}`)),
+    /** Records what stopped the script. */
+    async stop(error) {
+      problems.push(`stopped: ${error.message}`);
+      if (folder) await page.screenshot({ path: `${folder}/stopped-${width}-${scheme}.png` });
+    },
+  };
+}
+
+/** Closes the browser and prints what went wrong. */
+export async function report() {
+  await browser.close();
+  console.log(JSON.stringify({ problems, violations }));
+}
+
+/** The six digits of an authenticator app. `later` periods of 30 seconds from now: each code is accepted once. */
+export function oneTimeCode(secret, later = 0) {
+  const bits = [...secret.replace(/=/g, "")].map((each) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(each).toString(2).padStart(5, "0")).join("");
+  const key = Buffer.from(bits.match(/.{8}/g).map((each) => Number.parseInt(each, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + later));
+  const digest = createHmac("sha1", key).update(counter).digest();
+  return String((digest.readUInt32BE(digest[19] & 15) & 0x7fffffff) % 1_000_000).padStart(6, "0");
+}
