@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString
+from uuid import UUID
 
 import procrastinate
 import procrastinate.worker
@@ -203,7 +204,8 @@ async def open_queue(url: str, *, pool_size: int) -> AsyncIterator[procrastinate
 async def count_outcome(
     call_next: Callable[[], Awaitable[object]], context: JobContext, _: procrastinate.worker.Worker
 ) -> object:
-    """Counts every run of a job for /metrics. A run that failed and will be repeated counts as failed."""
+    """Counts every run of a job for /metrics and for the usage of its project. A run that failed and will be repeated
+    counts as failed."""
     outcome = "failed"
     try:
         result = await call_next()
@@ -214,6 +216,9 @@ async def count_outcome(
         raise
     finally:
         JOBS.labels(context.job.task_name, outcome).inc()
+        project_id = context.job.task_kwargs.get("project_id")
+        if project_id and outcome != "postponed":
+            resources_of(context).usage.count_job(UUID(str(project_id)), failed=outcome == "failed")
 
 
 def resources_of(context: JobContext) -> Resources:

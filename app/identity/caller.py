@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -127,6 +128,7 @@ async def identify(request: Request) -> Caller:
             resources.usage.throttled[error.source.usage] += 1
         raise
     resources.usage.requests[caller.usage] += 1
+    request.state.observe_latency = partial(resources.usage.observe, caller.usage)
     request.state.caller = caller
     current_actor.set(caller.actor)
     resources.active_users.record(caller.name)

@@ -16,6 +16,7 @@ from app.identity.factor_schemas import (
     FactorEnrolled,
     FactorVerify,
 )
+from app.identity.refresh_cookie import RefreshCookieDep
 from app.identity.schemas import AuthSessionRead, FactorRead
 
 router = own_router(prefix="/v1/auth/mfa", tags=["Accounts"])
@@ -72,7 +73,12 @@ async def challenge_factor(
 @router.post("/verify")
 @limit_sign_in
 async def verify_factor(
-    request: Request, body: FactorVerify, _: SignedInAccount, credential: CredentialDep, resources: ResourcesDep
+    request: Request,
+    body: FactorVerify,
+    _: SignedInAccount,
+    credential: CredentialDep,
+    resources: ResourcesDep,
+    cookie: RefreshCookieDep,
 ) -> AuthSessionRead:
     """Confirms a factor with a code, and returns tokens with which the account can administer its projects.
 
@@ -81,4 +87,4 @@ async def verify_factor(
     signed_in = await resources.identity.factors.verify(
         credential, body.factor_id, body.challenge_id, body.code.get_secret_value(), ip=client_address(request)
     )
-    return AuthSessionRead.of(signed_in)
+    return cookie.hold(AuthSessionRead.of(signed_in))

@@ -5,11 +5,12 @@ from fastapi import Request, Response
 from app.core.errors import Forbidden
 from app.core.http.schemas import Done
 from app.core.http.strict_requests import own_router
-from app.core.ports.accounts import Account
+from app.core.ports.accounts import Account, SignOutScope
 from app.core.rate_limit import client_address, limit_sign_in
 from app.core.resources import ResourcesDep
 from app.identity.administration import AdministersAccount
 from app.identity.caller import CredentialDep, SignedInAccount
+from app.identity.refresh_cookie import RefreshCookieDep
 from app.identity.schemas import (
     AccountPatch,
     AccountRead,
@@ -35,7 +36,7 @@ VERIFY_RESPONSES: dict[int | str, dict[str, object]] = {202: {"model": Done}}
 @router.post("/signup", response_model=AuthSessionRead | ConfirmationRequired, responses=SIGN_UP_RESPONSES)
 @limit_sign_in
 async def sign_up(
-    request: Request, body: SignUp, resources: ResourcesDep, response: Response
+    request: Request, body: SignUp, resources: ResourcesDep, response: Response, cookie: RefreshCookieDep
 ) -> AuthSessionRead | ConfirmationRequired:
     """Creates an account and signs it in. Responds with 202 and no session if the e-mail address must be confirmed."""
     if not resources.config.sign_up_is_open:
@@ -51,25 +52,30 @@ async def sign_up(
     if isinstance(result, Account):
         response.status_code = 202
         return ConfirmationRequired(user=AccountRead.of(result))
-    return AuthSessionRead.of(result)
+    return cookie.hold(AuthSessionRead.of(result))
 
 
 @router.post("/login")
 @limit_sign_in
-async def log_in(request: Request, body: Login, resources: ResourcesDep) -> AuthSessionRead:
+async def log_in(request: Request, body: Login, resources: ResourcesDep, cookie: RefreshCookieDep) -> AuthSessionRead:
     """Signs in with an e-mail address and a password."""
-    return AuthSessionRead.of(
-        await resources.identity.sign_in(body.email, body.password.get_secret_value(), ip=client_address(request))
-    )
+    password = body.password.get_secret_value()
+    signed_in = await resources.identity.sign_in(body.email, password, ip=client_address(request))
+    return cookie.hold(AuthSessionRead.of(signed_in))
 
 
 @router.post("/refresh")
 @limit_sign_in
-async def refresh_session(request: Request, body: Refresh, resources: ResourcesDep) -> AuthSessionRead:
-    """Returns a new access token and a new refresh token. Each refresh token can be used once."""
-    return AuthSessionRead.of(
-        await resources.identity.refresh(body.refresh_token.get_secret_value(), ip=client_address(request))
-    )
+async def refresh_session(
+    request: Request, resources: ResourcesDep, cookie: RefreshCookieDep, body: Refresh | None = None
+) -> AuthSessionRead:
+    """Returns a new access token and a new refresh token. Each refresh token can be used once.
+
+    With `X-Refresh-Token`, a token in the body is moved into the cookie, and without one the cookie's is used.
+    """
+    sent = body.refresh_token if body else None
+    token = sent.get_secret_value() if sent else cookie.read()
+    return cookie.hold(AuthSessionRead.of(await resources.identity.refresh(token, ip=client_address(request))))
 
 
 @router.post("/logout")
@@ -79,10 +85,14 @@ async def log_out(
     _: SignedInAccount,
     credential: CredentialDep,
     resources: ResourcesDep,
+    cookie: RefreshCookieDep,
     body: Logout | None = None,
 ) -> Done:
-    """Ends the session. Its access tokens are refused immediately."""
-    await resources.identity.sign_out(credential, (body or Logout()).scope, ip=client_address(request))
+    """Ends the session, and clears its cookie. Its access tokens are refused immediately."""
+    scope = (body or Logout()).scope
+    await resources.identity.sign_out(credential, scope, ip=client_address(request))
+    if scope is not SignOutScope.OTHERS:
+        cookie.clear()
     return Done(message="Signed out")
 
 
@@ -105,7 +115,7 @@ async def resend_email(request: Request, body: Resend, resources: ResourcesDep) 
 @router.post("/verify", response_model=AuthSessionRead | Done, responses=VERIFY_RESPONSES)
 @limit_sign_in
 async def verify_email(
-    request: Request, body: Verify, resources: ResourcesDep, response: Response
+    request: Request, body: Verify, resources: ResourcesDep, response: Response, cookie: RefreshCookieDep
 ) -> AuthSessionRead | Done:
     """Confirms an e-mail address with the link or code from an e-mail, and signs in.
 
@@ -115,7 +125,7 @@ async def verify_email(
     if signed_in is None:
         response.status_code = 202
         return Done(message="This address is confirmed. Now follow the link that was sent to the other address.")
-    return AuthSessionRead.of(signed_in)
+    return cookie.hold(AuthSessionRead.of(signed_in))
 
 
 @router.get("/me")
@@ -140,7 +150,7 @@ async def change_account(
 
 @router.delete("/me", dependencies=[AdministersAccount])
 async def delete_account(
-    request: Request, _: SignedInAccount, credential: CredentialDep, resources: ResourcesDep
+    request: Request, _: SignedInAccount, credential: CredentialDep, resources: ResourcesDep, cookie: RefreshCookieDep
 ) -> Done:
     """Deletes the account with all organizations and projects that it alone owns, and its own data elsewhere."""
     account = await resources.identity.get_account(credential, ip=client_address(request))
@@ -148,4 +158,5 @@ async def delete_account(
     await resources.identity.admin_get(account.id)
     await resources.erase_account(account.id)
     await resources.identity.admin_delete(account.id)
+    cookie.clear()
     return Done(message="Account deleted")

@@ -79,7 +79,7 @@ class Login(RequestBody):
 
 
 class Refresh(RequestBody):
-    refresh_token: Secret
+    refresh_token: Secret | None = Field(None, description="Left out with `X-Refresh-Token`, if the cookie holds it.")
 
 
 class Logout(RequestBody):
@@ -161,7 +161,7 @@ class AccountRead(BaseModel):
 
 class AuthSessionRead(BaseModel):
     access_token: str
-    refresh_token: str
+    refresh_token: str | None = Field(description="Null if the response sets it as a cookie: see `X-Refresh-Token`.")
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the token type of RFC 6750
     expires_in: int = Field(description="Seconds until the access token expires.")
     user: AccountRead

@@ -132,6 +132,8 @@ class RequestScope:
         method = self.scope["method"]
         REQUESTS.labels(method, route, str(self.status)).inc()
         LATENCY.labels(route).observe(seconds)
+        if observe := self.scope.get("state", {}).get("observe_latency"):
+            observe(seconds)
         log.info("request", method=method, route=route, status=self.status, ms=round(seconds * 1000, 2), id=self.id)
 
 
