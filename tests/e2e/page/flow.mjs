@@ -1,7 +1,10 @@
 // Uses the page as a person would, in a real browser, and reports what went wrong as JSON on the last line.
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { HOSTILE, newPerson, oneTimeCode, PASSWORD, problems, report, url } from "./person.mjs";
 
+process.env.MEM0_TELEMETRY = "false";
+const { MemoryClient } = createRequire(new URL("../mem0_js/package.json", import.meta.url))("mem0ai");
 const email = `anna-${Date.now()}@example.com`;
 const { page, look, stored, go, expect, stop } = await newPerson();
 
@@ -29,6 +32,9 @@ try {
   await page.getByRole("button", { name: "Try it" }).click();
   await expect(page.getByText("It arrived:"), "the first memory");
   await look("start");
+  const apiKey = (await page.locator(".secret code").textContent()) ?? "";
+  const me = await (await page.request.post(`${url}/v1/auth/login`, { data: { email, password: PASSWORD } })).json();
+  await new MemoryClient({ apiKey, host: url }).add([{ role: "user", content: "My bicycle is orange." }], { userId: me.user.id, infer: false });
 
   await go("Chat");
   await say("I live in Rome and I play the cello.");
@@ -39,6 +45,7 @@ try {
   await go("Memories");
   const cello = page.locator("li.card", { hasText: "cello" });
   await expect(cello, "the memory of the chat");
+  await expect(page.locator("li.card", { hasText: "bicycle" }), "the memory that mem0's client added with the key");
   await cello.first().getByRole("button", { name: /^Edit/ }).click();
   await page.getByLabel("New wording").fill("I live in Oslo and I play the cello.");
   await page.getByRole("button", { name: "Save" }).click();

@@ -1,14 +1,8 @@
 // Uses the page with the keyboard alone: Tab, Enter, Space, arrows and typing, never the mouse and never focus() from outside.
-import { chromium } from "playwright-core";
+import { newPerson, problems, report, url } from "./person.mjs";
 
-const [url, browserPath, , width = "1280", scheme = "light"] = process.argv.slice(2);
 const MAX_TABS = 150;
-const problems = [];
-
-const browser = await chromium.launch({ executablePath: browserPath, args: ["--no-sandbox", "--disable-gpu"] });
-const context = await browser.newContext({ viewport: { width: Number(width), height: 800 }, colorScheme: scheme, reducedMotion: "reduce" });
-const page = await context.newPage();
-page.setDefaultTimeout(20_000);
+const { page, stop } = await newPerson();
 
 const press = (key) => page.keyboard.press(key);
 const type = (text) => page.keyboard.type(text);
@@ -147,7 +141,6 @@ try {
   await named("heading", "Sign in").waitFor();
   await expectFocus("signing out");
 } catch (error) {
-  problems.push(`stopped: ${error.message}`);
+  await stop(error);
 }
-await browser.close();
-console.log(JSON.stringify({ problems, violations: [] }));
+await report();
