@@ -9,6 +9,11 @@ import uvicorn
 from fastapi import FastAPI
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
 @asynccontextmanager
 async def serve_on_loopback(app: FastAPI) -> AsyncIterator[str]:
     listener = socket.create_server(("127.0.0.1", 0))

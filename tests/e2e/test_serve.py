@@ -20,6 +20,7 @@ from app.__main__ import cli
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.core.http.connection_limits import ConnectionRules
 from tests.e2e.server import ROOT, environment, processes_using, serving, start_server
+from tests.loopback import free_port
 
 WRITERS = 8
 WRITES = 500
@@ -36,11 +37,6 @@ def make_key(data_dir: Path) -> str:
     done = subprocess.run(command, cwd=ROOT, env=environment(data_dir), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()[-1]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def client_of(address: str, key: str) -> httpx.AsyncClient:

@@ -7,7 +7,6 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,7 +19,7 @@ import httpx
 from fastapi import FastAPI, Request, Response
 from jose import jwt
 
-from tests.loopback import serve_on_loopback
+from tests.loopback import free_port, serve_on_loopback
 
 MODULE = "github.com/supabase/auth"
 VERSION = "v2.196.0"
@@ -78,11 +77,6 @@ def _build(command: list[str], folder: Path, what: str) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise GoTrueMissing(f"GoTrue cannot be built from {what}: {done.stderr.strip()[-300:]}")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @dataclass

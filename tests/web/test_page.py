@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -11,6 +12,8 @@ import httpx
 import pytest
 
 from app.web.page import FILES
+from tests.e2e.server import serving
+from tests.loopback import free_port
 from tests.web.browser import find_browser
 
 SCRIPTS = Path(__file__).parent.parent / "e2e" / "page"
@@ -35,9 +38,14 @@ def find_node() -> str:
     return node
 
 
-async def run_script(*arguments: str) -> tuple[int | None, str]:
+async def run_script(*arguments: str, **settings: str) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(
-        find_node(), *arguments, cwd=SCRIPTS, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        find_node(),
+        *arguments,
+        cwd=SCRIPTS,
+        env={**os.environ, **settings},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
     try:
         output, _ = await asyncio.wait_for(process.communicate(), 240)
@@ -48,8 +56,10 @@ async def run_script(*arguments: str) -> tuple[int | None, str]:
     return process.returncode, output.decode()
 
 
-async def use_the_page(url: str, width: int, scheme: str, script: str = "flow.mjs") -> dict[str, list[str]]:
-    _, output = await run_script(script, url, find_browser(), "", str(width), scheme)
+async def use_the_page(
+    url: str, width: int, scheme: str, script: str = "flow.mjs", **settings: str
+) -> dict[str, list[str]]:
+    _, output = await run_script(script, url, find_browser(), "", str(width), scheme, **settings)
     found: dict[str, list[str]] = json.loads(output.splitlines()[-1])
     return found
 
@@ -117,3 +127,12 @@ def test_first_view_is_small() -> None:
 async def test_keyboard_alone_is_enough(server_url: str) -> None:
     """Each element is reached with Tab, its focus can be seen, and the focus is never lost."""
     assert await use_the_page(server_url, 1280, "light", script="keyboard.mjs") == {"problems": [], "violations": []}
+
+
+@pytest.mark.long
+async def test_links_in_emails_end_in_the_page(tmp_path: Path) -> None:
+    port = str(free_port())
+    mail = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": port, "SMTP_SECURITY": "none"}
+    with serving(tmp_path / "data", **mail) as keepsake:
+        found = await use_the_page(keepsake.address, 1280, "light", script="mails.mjs", MAIL_PORT=port)
+    assert found == {"problems": [], "violations": []}
