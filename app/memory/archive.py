@@ -29,14 +29,14 @@ async def archive_memory(resources: Resources, owner: Owner, memory_id: UUID) ->
 
 
 async def restore_memory(resources: Resources, owner: Owner, memory_id: UUID) -> Memory:
-    """Does nothing if the memory is not archived."""
+    """Undoes archiving and a replacement, and does nothing to a current memory."""
     async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
         repository = MemoryRepository(tx, owner.project_id, owner.user_id)
         memory = await repository.lock(memory_id)
         restored = await repository.restore_all([memory_id])
         await _announce(tx, memory, EventType.MEMORY_RESTORE, "RESTORE", restored)
         await tx.refresh(memory)
-    if restored:
+    if restored and memory.state == "pending":
         await resources.index_queue.put([upsert_for_row(memory)])
     return memory
 

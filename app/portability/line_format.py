@@ -162,6 +162,7 @@ TYPE_READERS: dict[object, Callable[[Any], object]] = {
     UUID | None: lambda value: UUID(str(value)),
     dt.date | None: lambda day: dt.date.fromisoformat(str(day)[:10]),
     dt.datetime | None: read_time,
+    Sequence[UUID] | None: lambda ids: tuple(UUID(str(each)) for each in ids),
     Sequence[str] | None: lambda names: tuple(map(str, names)),
     Sequence[dt.datetime]: lambda times: tuple(map(read_time, times)),
 }

@@ -38,6 +38,7 @@ EVENT_NAMES = {
     EventType.MEMORY_CATEGORIZE: "CATEGORIZE",
     EventType.MEMORY_ARCHIVE: "ARCHIVE",
     EventType.MEMORY_RESTORE: "RESTORE",
+    EventType.MEMORY_SUPERSEDE: "SUPERSEDE",
     EventType.RETENTION_RUN: "RETENTION_RUN",
 }
 ENTITIES = ("user_id", "agent_id", "app_id", "run_id")

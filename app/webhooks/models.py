@@ -17,6 +17,7 @@ class EventType(StrEnum):
     MEMORY_CATEGORIZE = "memory_categorize"
     MEMORY_ARCHIVE = "memory_archive"
     MEMORY_RESTORE = "memory_restore"
+    MEMORY_SUPERSEDE = "memory_supersede"
     RETENTION_RUN = "retention_run"
 
 

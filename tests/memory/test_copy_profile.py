@@ -16,7 +16,9 @@ CLIENT_FIELDS = (
     *("content", "kind", "role", "context", "metadata_", "categories", "importance", "immutable", "expires_on"),
     *("agent_id", "app_id", "run_id", "created_at", "source_message_id"),
 )
-OTHER_FIELDS = {"archived_at", "replaced_by", "access_count", "accessed_at"}
+OTHER_FIELDS = {
+    *("archived_at", "replaced_by", "valid_from", "valid_until", "coexists_with", "access_count", "accessed_at")
+}
 """They describe what happened to the original."""
 MESSAGE_FIELDS = {"tenant_id", "conversation_id"}
 """Messages of the conversation store are not copied with a profile."""

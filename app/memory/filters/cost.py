@@ -13,7 +13,6 @@ from app.memory.filters.tree import (
     InDefaultProfile,
     MetadataContains,
     Not,
-    NotSuperseded,
     OneOf,
     Or,
 )
@@ -49,6 +48,6 @@ def filter_cost(found: Filter) -> int:
             return CONTAINS_COST
         case OneOf(_, values) | InCategory(values):
             return 1 + len(values) // VALUES_PER_POINT
-        case InDefaultProfile() | NotSuperseded():
+        case InDefaultProfile():
             return 0
     return 1

@@ -104,11 +104,6 @@ class InDefaultProfile:
     """In the default profile of a user, or of no user: the memories that a question without a user may see."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotSuperseded:
-    """Not replaced by a newer memory, the opposite of superseded."""
-
-
 Filter = (
     And
     | Or
@@ -122,7 +117,6 @@ Filter = (
     | MetadataIs
     | MetadataContains
     | InDefaultProfile
-    | NotSuperseded
 )
 
 
@@ -214,11 +208,6 @@ def _metadata_contains_to_sql(found: MetadataContains) -> ColumnElement[bool]:
 def _in_default_profile_to_sql(_: InDefaultProfile) -> ColumnElement[bool]:
     default = exists().where(Profile.id == Memory.profile_id, Profile.is_default)
     return or_(Memory.profile_id.is_(None), default)
-
-
-@to_sql.register
-def _not_superseded_to_sql(_: NotSuperseded) -> ColumnElement[bool]:
-    return Memory.replaced_by.is_(None)
 
 
 def _json(value: str) -> ColumnElement[Any]:

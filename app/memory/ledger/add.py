@@ -39,6 +39,7 @@ with given as (
     select m.id, m.content from memories m
     where given.deduplicate and m.namespace = given.namespace and m.hash = given.hash and m.project_id = :project_id
       and (m.expires_on is null or m.expires_on >= current_date) and m.archived_at is null
+      and m.replaced_by is null
     limit 1) found
 ), added as (
   insert into memories ({_COLUMNS}, project_id, hash, created_at, updated_at)

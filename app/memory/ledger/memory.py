@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
-from sqlalchemy import REAL, ColumnElement, DateTime, SmallInteger, Text, func, or_
+from sqlalchemy import REAL, ColumnElement, DateTime, SmallInteger, Text, Uuid, func, or_
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -61,6 +61,11 @@ class Memory(ProjectModel):
     expires_on: Mapped[dt.date | None]
     archived_at: Mapped[dt.datetime | None]
     replaced_by: Mapped[uuid.UUID | None]
+    valid_from: Mapped[dt.datetime | None]
+    valid_until: Mapped[dt.datetime | None]
+    """Set together with `replaced_by`."""
+    coexists_with: Mapped[list[uuid.UUID] | None] = mapped_column(ARRAY(Uuid))
+    """The memories whose replacement of this one was undone."""
     access_count: Mapped[int] = mapped_column(default=0)
     accessed_at: Mapped[list[dt.datetime]] = mapped_column(ARRAY(DateTime(timezone=True)), default=list)
     source_message_id: Mapped[uuid.UUID | None]
@@ -98,6 +103,8 @@ class SearchRow(NamedTuple):
     expires_on: dt.date | None
     archived_at: dt.datetime | None
     replaced_by: UUID | None
+    valid_from: dt.datetime | None
+    valid_until: dt.datetime | None
     accessed_at: list[dt.datetime]
     created_at: dt.datetime
     updated_at: dt.datetime
@@ -128,6 +135,9 @@ class NewMemory:
     expires_on: dt.date | None = None
     archived_at: dt.datetime | None = None
     replaced_by: UUID | None = None
+    valid_from: dt.datetime | None = None
+    valid_until: dt.datetime | None = None
+    coexists_with: Sequence[UUID] | None = None
     access_count: int = 0
     accessed_at: Sequence[dt.datetime] = ()
     created_at: dt.datetime | None = None
@@ -139,7 +149,7 @@ class NewMemory:
 
     @classmethod
     def copied_from(cls, memory: Memory) -> Self:
-        """The same memory under a new id, not archived and never accessed."""
+        """The same memory under a new id, current and never accessed."""
         values = {name: getattr(memory, ATTRIBUTES[name]) for name in WRITTEN_FIELDS if name not in NOT_COPIED}
         return cls(**{**values, "kind": Kind(memory.kind), "role": Role(memory.role), "origin": memory.origin})
 
@@ -149,7 +159,8 @@ FIELDS: dict[str, str] = {column.name: column.type.compile(dialect=POSTGRES) for
 ATTRIBUTES = {column.name: name for name, column in Memory.__mapper__.columns.items()}
 """The attribute of `Memory` for each column."""
 WRITTEN_FIELDS = tuple(each.name for each in dataclasses.fields(NewMemory) if each.name in FIELDS)
-NOT_COPIED = {"id", "archived_at", "replaced_by", "access_count", "accessed_at"}
+OWN_STATE = ("archived_at", "replaced_by", "valid_from", "valid_until", "coexists_with", "access_count", "accessed_at")
+NOT_COPIED = {"id", *OWN_STATE}
 
 
 def content_hash(content: str, origin: Origin) -> bytes:
@@ -162,12 +173,28 @@ def is_memory() -> ColumnElement[bool]:
     return Memory.kind != Kind.MESSAGE
 
 
-def visible(*, show_expired: bool = False, show_archived: bool = False) -> list[ColumnElement[bool]]:
-    """The conditions of a memory that clients may see: not archived, and through the day it expires on, in UTC."""
+def visible(
+    *,
+    show_expired: bool = False,
+    show_archived: bool = False,
+    show_superseded: bool = False,
+    as_of: ColumnElement[dt.datetime] | None = None,
+) -> list[ColumnElement[bool]]:
+    """The conditions of a current memory: not superseded, not archived, and through the day it expires on, in UTC.
+
+    `as_of` is a moment of the past: what was created later is not visible, and what was superseded later is."""
     conditions: list[ColumnElement[bool]] = [is_memory()]
+    if as_of is not None:
+        conditions += [Memory.created_at <= as_of, or_(Memory.valid_from.is_(None), Memory.valid_from <= as_of)]
+    if not show_superseded:
+        conditions.append(
+            Memory.replaced_by.is_(None)
+            if as_of is None
+            else or_(Memory.valid_until.is_(None), Memory.valid_until > as_of)
+        )
     if not show_archived:
         conditions.append(Memory.archived_at.is_(None))
     if not show_expired:
-        today = func.date(func.timezone("UTC", func.now()))
+        today = func.date(func.timezone("UTC", func.now() if as_of is None else as_of))
         conditions.append(or_(Memory.expires_on.is_(None), Memory.expires_on >= today))
     return conditions

@@ -50,6 +50,13 @@ from memories m
 where m.project_id = :project_id and m.id = any(:ids) and e.project_id = :project_id and e.id = m.event_id
   and e.messages is not null and m.id = any(e.interim_ids)
 """)
+# What a deletion links anew is locked in the order in which a replacement locks it.
+LOCK_DELETED_MEMORIES_SQL = text("""
+select id from memories where project_id = :project_id and id in (
+  select unnest(cast(:ids as uuid[]))
+  union select id from memories where project_id = :project_id and replaced_by is not null and replaced_by = any(:ids))
+order by id for update
+""")
 DELETE_MEMORIES_SQL = text("delete from memories where project_id = :project_id and id = any(:ids) returning id")
 INSERT_UPDATE_HISTORY_SQL = text(f"""
 insert into memory_history (project_id, memory_id, {_ORIGIN}, event, old_memory, new_memory, metadata)
@@ -67,14 +74,23 @@ with archived as (
 )
 select id from archived
 """)  # noqa: S608  # only our own column names are put together
+# A replacement that is undone is remembered, so that it is not made again.
 RESTORE_MEMORIES_SQL = text(f"""
-with restored as (
-  update memories set archived_at = null, state = 'pending'
-  where project_id = :project_id and id = any(:ids) and archived_at is not null
-  returning id, {_ORIGIN}, kind
+with before as (
+  select id, archived_at, replaced_by from memories
+  where project_id = :project_id and id = any(:ids) and (archived_at is not null or replaced_by is not null)
+  order by id for update
+), restored as (
+  update memories m set archived_at = null, replaced_by = null, valid_until = null,
+    state = case when before.archived_at is null then m.state else 'pending' end,
+    coexists_with = case when before.replaced_by is null then m.coexists_with
+      else array_append(array_remove(m.coexists_with, before.replaced_by), before.replaced_by) end
+  from before where m.project_id = :project_id and m.id = before.id
+  returning m.id, {", ".join(f"m.{name}" for name in ENTITY_FIELDS)}, m.kind, before.replaced_by
 ), history as (
-  insert into memory_history (project_id, memory_id, {_ORIGIN}, kind, event)
-  select :project_id, id, {_ORIGIN}, kind, 'RESTORE' from restored
+  insert into memory_history (project_id, memory_id, {_ORIGIN}, kind, event, metadata)
+  select :project_id, id, {_ORIGIN}, kind, 'RESTORE',
+    case when replaced_by is not null then jsonb_build_object('replaced_by', replaced_by) end from restored
 )
 select id from restored
 """)  # noqa: S608  # only our own column names are put together
@@ -131,6 +147,7 @@ class LedgerRepository(Repository[Memory]):
     async def delete_all(self, ids: Sequence[UUID]) -> DeletedMemories:
         """A trigger blanks the words in the history: what stays is that something was deleted, and when."""
         values = {"project_id": self.project_id, "ids": list(ids)}
+        await self.tx.execute(LOCK_DELETED_MEMORIES_SQL, values)
         await self.tx.execute(INSERT_DELETE_HISTORY_SQL, values)
         await self.tx.execute(CLEAR_INPUT_SQL, values)
         await self.tx.execute(REMOVE_INTERIM_WORDS_SQL, values)
@@ -151,7 +168,8 @@ class LedgerRepository(Repository[Memory]):
         return list(await self.tx.scalars(ARCHIVE_MEMORIES_SQL, values))
 
     async def restore_all(self, ids: Sequence[UUID]) -> list[UUID]:
-        """Return those that were archived. They are pending, because the index has removed them."""
+        """Return those that were archived or superseded. The archived ones are pending, because the index has removed
+        them."""
         return list(await self.tx.scalars(RESTORE_MEMORIES_SQL, {"project_id": self.project_id, "ids": list(ids)}))
 
     async def lock(self, memory_id: UUID) -> Memory:

@@ -9,12 +9,14 @@ import datetime as dt
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    DateTime,
     Select,
     Text,
     Uuid,
@@ -56,6 +58,9 @@ class Question:
     threshold: float = 0.0
     filter: Filter | None = None
     show_expired: bool = False
+    show_superseded: bool = False
+    as_of: dt.datetime | None = None
+    """Find what was known and valid at this moment of the past. None means now."""
     at: dt.datetime | None = None
     """The moment that recency is measured from; None means now."""
     user_id: str | None = None
@@ -71,10 +76,13 @@ class Recalled:
 
 
 async def load_visible(resources: Resources, namespace: Namespace, ids: Sequence[str]) -> list[Memory]:
-    """Those of the memories that a client may still see, in the order of the ids."""
+    """Those of the memories that a client may still see, in the order of the ids. Some may be superseded by now."""
     async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:
         repository = MemoryRepository(tx, namespace.project_id, namespace.user_id)
-        rows = {str(row.id): row for row in await repository.find_all([UUID(each) for each in ids], *visible())}
+        rows = {
+            str(row.id): row
+            for row in await repository.find_all([UUID(each) for each in ids], *visible(show_superseded=True))
+        }
     return [rows[each] for each in ids if each in rows]
 
 
@@ -154,7 +162,9 @@ def _filter_transaction(resources: Resources, question: Question) -> AbstractAsy
 
 
 def _conditions(question: Question) -> list[ColumnElement[bool]]:
-    conditions = [Memory.project_id == question.project_id, *visible(show_expired=question.show_expired)]
+    as_of = None if question.as_of is None else literal(question.as_of, DateTime(timezone=True))
+    shown = visible(show_expired=question.show_expired, show_superseded=question.show_superseded, as_of=as_of)
+    conditions = [Memory.project_id == question.project_id, *shown]
     if question.user_id is not None:
         conditions.append(Memory.user_id == question.user_id)
     if question.filter:
@@ -170,9 +180,18 @@ async def _load_rows(
         return {}
     # As text: the driver would take as long to turn a list of UUIDs into an array as for the rest of the query.
     ids = f"{{{','.join([str(each.id) for each in candidates])}}}"
-    values = {"ids": ids, "project_id": question.project_id, "user_id": question.user_id}
-    statement = (SEARCH_ROWS[question.show_expired], values)
-    answer = await resources.database.pipeline(question.project_id, question.user_id, statement)
+    values = {
+        "ids": ids,
+        "project_id": question.project_id,
+        "user_id": question.user_id,
+        "as_of": question.as_of,
+    }
+    select_rows = search_rows_statement(
+        show_expired=question.show_expired,
+        show_superseded=question.show_superseded,
+        in_the_past=question.as_of is not None,
+    )
+    answer = await resources.database.pipeline(question.project_id, question.user_id, (select_rows, values))
     rows = {row.id: row for row in map(SearchRow._make, answer)}
     if question.filter is None or prefiltered:
         return rows
@@ -186,22 +205,22 @@ def _is_one_of(ids: Sequence[UUID]) -> ColumnElement[bool]:
     return Memory.id == any_(literal(ids, ARRAY(Uuid)))
 
 
-def _search_rows(*, show_expired: bool) -> Select[Any]:
+@cache
+def search_rows_statement(*, show_expired: bool, show_superseded: bool, in_the_past: bool) -> Select[Any]:
     """A lateral subquery for each id: with a join, Postgres read the whole project of a table not yet analyzed."""
     ids = cast(bindparam("ids", type_=Text), ARRAY(Uuid))
     wanted = func.unnest(ids).table_valued("id").render_derived("wanted")
     user_id = bindparam("user_id", type_=Text)
     own = [Memory.project_id == bindparam("project_id"), or_(user_id.is_(None), Memory.user_id == user_id)]
-    memory = select(Memory).where(Memory.id == wanted.c.id, *own, *visible(show_expired=show_expired))
+    as_of = bindparam("as_of", type_=DateTime(timezone=True)) if in_the_past else None
+    shown = visible(show_expired=show_expired, show_superseded=show_superseded, as_of=as_of)
+    memory = select(Memory).where(Memory.id == wanted.c.id, *own, *shown)
     row = memory.correlate(wanted).limit(literal_column("1")).lateral("row")
     # `metadata_json` stays text until it is read, since most candidates are not returned.
     columns = [
         cast(row.c.metadata, Text).label(name) if name == "metadata_json" else row.c[name] for name in SearchRow._fields
     ]
     return select(*columns).select_from(wanted.join(row, true()))
-
-
-SEARCH_ROWS = {show_expired: _search_rows(show_expired=show_expired) for show_expired in (False, True)}
 
 
 def _rank_rows(

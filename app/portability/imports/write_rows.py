@@ -151,10 +151,12 @@ class BatchWriter:
         assert isinstance(memory, ImportedMemory)
         profile_id = await self._profile(memory.user_id, memory.profile) if memory.user_id is not None else None
         new, replaced_by, message = memory.new, memory.new.replaced_by, memory.new.source_message_id
+        coexists_with = [self._id("memory", each) for each in new.coexists_with or ()]
         own = replace(
             new,
             id=self._id("memory", new.id),
             replaced_by=self._id("memory", replaced_by) if replaced_by else None,
+            coexists_with=coexists_with or None,
             source_message_id=self._id("message", message) if message else None,
         )
         if new.kind is Kind.MESSAGE:
@@ -234,7 +236,7 @@ class BatchWriter:
 def _ids_of(row: ImportRow) -> Iterable[tuple[str, UUID]]:
     if isinstance(row.line, ImportedMemory):
         new = row.line.new
-        yield from [("memory", each) for each in (new.id, new.replaced_by) if each]
+        yield from [("memory", each) for each in (new.id, new.replaced_by, *(new.coexists_with or ())) if each]
         yield from [("message", new.source_message_id)] if new.source_message_id else []
         return
     yield row.type, getattr(row.line, "id")  # noqa: B009  # of several models

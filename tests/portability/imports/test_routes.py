@@ -114,7 +114,9 @@ async def test_ids_of_another_project_are_replaced_and_nothing_of_it_changes(
     assert report["errors"] == []
     again = await send(there, *lines)
     assert (again["added"], sum(again["already_there"].values())) == ({}, 6)
-    rows = (await there.post("/v3/memories/", json={"filters": {"user_id": "anna"}})).json()["results"]
+    rows = (await there.post("/v3/memories/", json={"filters": {"user_id": "anna"}, "show_superseded": True})).json()[
+        "results"
+    ]
     copies = {each["memory"]: each["id"] for each in rows}
     assert set(copies.values()).isdisjoint({older["id"], newer["id"]})
     changes = (await there.get(f"/v1/memories/{copies['I keep bees']}/history/")).json()

@@ -1,7 +1,8 @@
 """List the memories that match a filter, newest first, in numbered pages."""
 
+import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,6 +11,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
+    DateTime,
     Integer,
     Select,
     Text,
@@ -31,7 +33,7 @@ from app.gateways.mem0.memories.schemas import MAX_PAGE_SIZE, FilteredRequest, L
 from app.gateways.mem0.project_check import check_project_matches
 from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
-from app.memory.filters import And, Filter, NotSuperseded, filter_transaction, parse_filters
+from app.memory.filters import And, Filter, filter_transaction, parse_filters
 from app.memory.ledger import Memory, visible
 from app.memory.namespace import Namespace
 from app.memory.origin import ENTITY_FIELDS
@@ -55,9 +57,15 @@ class Shown:
 
     expired: bool = False
     archived: bool = False
+    superseded: bool = False
+    in_the_past: bool = False
+    """The list is as of the parameter `as_of` of its statement."""
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        return visible(show_expired=self.expired, show_archived=self.archived)
+        as_of = bindparam("as_of", type_=DateTime(timezone=True)) if self.in_the_past else None
+        return visible(
+            show_expired=self.expired, show_archived=self.archived, show_superseded=self.superseded, as_of=as_of
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +98,6 @@ def request_filter(request: FilteredRequest) -> Filter:
         conditions.append(parse_filters({"metadata": request.metadata}))
     if request.categories:
         conditions.append(parse_filters({"categories": request.categories}))
-    if request.latest_only:
-        conditions.append(NotSuperseded())
     return join_conditions(conditions)
 
 
@@ -123,38 +129,44 @@ async def list_memories(resources: Resources, caller: Caller, request: ListMemor
     )
     if scope.namespaces == ():
         return MemoryList(0)
-    shown = Shown(request.show_expired, request.show_archived)
+    as_of = past_moment(request.as_of)
+    shown = Shown(request.show_expired, request.show_archived, request.shows_superseded, as_of is not None)
+    values = {"project_id": caller.project_id, "size": page.size, "skipped": page.offset, "as_of": as_of}
     if scope.namespaces is not None and scope.filter is None:
-        return await _list_namespaces(resources, caller, scope.namespaces, page, shown)
-    return await _list_filtered(resources, caller, scope, page, shown)
+        return await _list_namespaces(resources, caller, scope.namespaces, shown, values)
+    return await _list_filtered(resources, caller, scope, shown, values)
+
+
+def past_moment(moment: dt.datetime | None) -> dt.datetime | None:
+    """None for a moment that has not come: what will be true then is not known."""
+    return moment if moment is not None and moment < dt.datetime.now(dt.UTC) else None
 
 
 async def _list_filtered(
-    resources: Resources, caller: Caller, scope: ResolvedScope, page: PageRequest, shown: Shown
+    resources: Resources, caller: Caller, scope: ResolvedScope, shown: Shown, values: Mapping[str, object]
 ) -> MemoryList:
     statement = page_statement([*shown.conditions(), *scope.where()])
     ids = (caller.project_id, caller.user_id, caller.account_id)
     async with filter_transaction(resources.database, scope.filter, *ids) as tx:
-        row = (await tx.execute(statement, _page_parameters(caller, page))).one()
+        row = (await tx.execute(statement, values)).one()
     return MemoryList(row.total, f"[{row.memories or ''}]".encode())
 
 
 async def _list_namespaces(
-    resources: Resources, caller: Caller, namespaces: Sequence[Namespace], page: PageRequest, shown: Shown
+    resources: Resources,
+    caller: Caller,
+    namespaces: Sequence[Namespace],
+    shown: Shown,
+    values: Mapping[str, object],
 ) -> MemoryList:
     """All memories of the namespaces: the most common list, and a single round trip."""
     names = [str(namespace) for namespace in namespaces]
     statement = namespaces_statement(shown, single=len(names) == 1)
     selected = {"namespace": names[0]} if len(names) == 1 else {"namespaces": names}
-    parameters = {**_page_parameters(caller, page), **selected}
     ((total, memories),) = await resources.database.fetch_text(
-        caller.project_id, caller.user_id, (statement, parameters)
+        caller.project_id, caller.user_id, (statement, {**values, **selected})
     )
     return MemoryList(int(total or 0), b"[%s]" % (memories or b""))
-
-
-def _page_parameters(caller: Caller, page: PageRequest) -> dict[str, object]:
-    return {"project_id": caller.project_id, "size": page.size, "skipped": page.offset}
 
 
 @cache

@@ -79,6 +79,11 @@ def timestamp_column(name: str) -> Rendering:
     return Rendering(lambda row: format_timestamp(getattr(row, name)), sql, quote='"')
 
 
+def optional_timestamp_column(name: str) -> Rendering:
+    sql = f"""coalesce('"' || to_char({name} at time zone 'UTC', {TIMESTAMP_FORMAT}) || '"', 'null')"""
+    return Rendering(lambda row: format_timestamp(moment) if (moment := getattr(row, name)) else None, sql)
+
+
 class MemoryRead(BaseModel):
     id: Annotated[UUID, Rendering(attrgetter("id"), "id", quote='"')]
     memory: Annotated[str, Rendering(attrgetter("content"), "to_json(content)::text")]
@@ -98,7 +103,15 @@ class MemoryRead(BaseModel):
     ]
     immutable: Annotated[bool, Rendering(attrgetter("immutable"), "immutable")]
     kind: Annotated[Literal["fact", "episode"], Rendering(attrgetter("kind"), "kind", quote='"')]
-    replaced_by: Annotated[UUID | None, id_column("replaced_by")]
+    replaced_by: Annotated[UUID | None, id_column("replaced_by"), Field(description="The memory that superseded it.")]
+    valid_from: Annotated[
+        dt.datetime | None,
+        optional_timestamp_column("valid_from"),
+        Field(description="Since when it is true instead of a memory that it replaced."),
+    ]
+    valid_until: Annotated[
+        dt.datetime | None, optional_timestamp_column("valid_until"), Field(description="When it was replaced.")
+    ]
     synthesized: Annotated[bool, Rendering(lambda _: False, "'false'")]
     lifecycle_state: Annotated[str, Rendering(lifecycle_state, LIFECYCLE_SQL, quote='"')]
 

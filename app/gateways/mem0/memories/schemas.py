@@ -1,6 +1,7 @@
 """Requests and responses of mem0's Platform API. `profile_id` is an addition of this server."""
 
 import datetime as dt
+from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -36,14 +37,14 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _read_timestamp(value: object) -> object:
+def _read_timestamp(value: object, *, time: dt.time = dt.time.min) -> object:
     if value is None or isinstance(value, dt.datetime):
         return value
     try:
         when = parse_moment(value)
     except (ValueError, OverflowError, OSError):
         raise ValueError("takes seconds since 1970, a date, or a time such as 2026-01-31T09:30:00Z") from None
-    return when if isinstance(when, dt.datetime) else dt.datetime.combine(when, dt.time(), dt.UTC)
+    return when if isinstance(when, dt.datetime) else dt.datetime.combine(when, time, dt.UTC)
 
 
 EntityId = Annotated[
@@ -54,6 +55,8 @@ EntityId = Annotated[
     AfterValidator(_not_a_pattern),
 ]
 Timestamp = Annotated[dt.datetime, BeforeValidator(_read_timestamp)]
+PastMoment = Annotated[dt.datetime, BeforeValidator(partial(_read_timestamp, time=dt.time.max))]
+"""A date means the end of the day, in UTC: everything of that day was known then."""
 Instructions = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(no_nul)]
 Filters = Annotated[Any, Field(description="Filters of mem0, such as {'user_id': 'alice'} or {'AND': […]}.")]
 ProfileSelection = Annotated[
@@ -109,11 +112,19 @@ class FilteredRequest(ProjectReference):
     categories: list[str] | None = Field(None, max_length=200)
     fields: Fields | None = None
     show_expired: bool = False
-    latest_only: bool = False
+    show_superseded: bool = Field(False, description="Return memories that a newer one has replaced, too.")
+    latest_only: bool | None = Field(None, description="false is the same as `show_superseded: true`.")
+    as_of: PastMoment | None = Field(
+        None, description="Return what was known and valid at this time: nothing later, and what was replaced later."
+    )
     user_id: Any = Field(None, description="Not accepted here. Send ids inside `filters`.", exclude=True)
     agent_id: Any = Field(None, exclude=True)
     app_id: Any = Field(None, exclude=True)
     run_id: Any = Field(None, exclude=True)
+
+    @property
+    def shows_superseded(self) -> bool:
+        return self.show_superseded if self.latest_only is None else not self.latest_only
 
 
 class ListMemories(FilteredRequest):
@@ -131,7 +142,9 @@ class SearchMemories(FilteredRequest):
     threshold: float | None = Field(None, ge=0, le=1, description="The minimum score. Defaults to 0.1; 0 accepts all.")
     rerank: bool = Field(False, description="Accepted without effect: results are always ranked fully.")
     keyword_search: bool = Field(False, description="Accepted without effect: keywords are always searched.")
-    reference_date: Timestamp | None = Field(None, description="The time that the query refers to. Defaults to now.")
+    reference_date: PastMoment | None = Field(
+        None, description="The time that the query refers to, mem0's name of `as_of`. Defaults to now."
+    )
     explain: bool = Field(False, description="Return the parts of each score as `score_breakdown`.")
 
 
@@ -244,7 +257,7 @@ class HistoryEntry(BaseModel):
     run_id: str | None
     session_id: str | None
     categories: list[str] | None
-    event: Literal["ADD", "UPDATE", "DELETE", "ARCHIVE", "RESTORE"]
+    event: Literal["ADD", "UPDATE", "DELETE", "ARCHIVE", "RESTORE", "SUPERSEDE", "REPLACE"]
     metadata: dict[str, Any] | None
     created_at: dt.datetime
     updated_at: dt.datetime

@@ -2,7 +2,7 @@
 
 from app.core.resources import Resources
 from app.gateways.mem0.memories.addressing import resolve_scope, restrict_to_caller
-from app.gateways.mem0.memories.list import refuse_ids_outside_filters, request_filter
+from app.gateways.mem0.memories.list import past_moment, refuse_ids_outside_filters, request_filter
 from app.gateways.mem0.memories.render import pick_fields, render_memory
 from app.gateways.mem0.memories.schemas import SearchMemories
 from app.gateways.mem0.project_check import check_project_matches
@@ -18,6 +18,7 @@ async def search_memories(
 ) -> list[JsonObject]:
     check_project_matches(caller, request)
     refuse_ids_outside_filters(request)
+    moment = request.as_of or request.reference_date
     requested = restrict_to_caller(caller, request_filter(request))
     async with embed_query(resources.embedder, caller.project_id, request.query) as vector:
         scope = await resolve_scope(resources.database, caller, requested, request.profile_id)
@@ -31,7 +32,9 @@ async def search_memories(
             threshold=threshold if request.threshold is None else request.threshold,
             filter=scope.filter,
             show_expired=request.show_expired,
-            at=request.reference_date,
+            show_superseded=request.shows_superseded,
+            as_of=past_moment(moment),
+            at=moment,
             user_id=caller.user_id,
         )
         search = recall_with_decay if await decay_enabled(resources, caller.project_id) else recall

@@ -63,6 +63,8 @@ class ListV1(ProjectReference):
     end_date: str | None = None
     show_expired: bool = False
     show_archived: bool = False
+    show_superseded: bool = False
+    as_of: str | None = None
     page: str | None = None
     page_size: str | None = None
 

@@ -41,6 +41,8 @@ def to_list_request(request: ListV1) -> ListMemories:
         "end_date",
         "show_expired",
         "show_archived",
+        "show_superseded",
+        "as_of",
     )
     values = {
         **{name: getattr(request, name) for name in unchanged},
