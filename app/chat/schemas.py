@@ -58,6 +58,11 @@ class RecalledMemory(BaseModel):
         return cls(id=memory.id, memory=memory.content, score=score, created_at=memory.created_at)
 
 
+class StandingRead(BaseModel):
+    id: UUID
+    memory: str
+
+
 class ForgetQuestion(BaseModel):
     """The memories that match a request to forget. Send their ids as `confirm_forget` to delete them."""
 
@@ -81,6 +86,9 @@ class TurnAnswer(BaseModel):
     recalled: list[RecalledMemory]
     recall_failed: bool = Field(
         False, description="Whether memories could not be read, so that the answer was made without them."
+    )
+    standing: list[StandingRead] = Field(
+        [], description="The standing memories of the profile, which are part of every prompt. Empty in incognito."
     )
     event_id: UUID | None = Field(
         description="The event of the extraction, at `/v1/event/{event_id}/`. Null if the turn is not remembered."

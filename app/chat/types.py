@@ -1,6 +1,6 @@
 """What a chat turn is made of: the request, what is known before the answer begins, and an answer given before."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 from app.chat.schemas import TurnOptions
 from app.core.ports import ModelOptions, Usage
 from app.memory.namespace import Namespace
+from app.memory.standing import StandingMemory
 from app.sessions.privacy import PrivacyMode, PrivacyPolicy
 from app.sessions.window import WindowMessage
 
@@ -47,6 +48,7 @@ class Answered:
     namespace: Namespace
     mode: PrivacyMode
     content: str
+    standing: Sequence[StandingMemory]
     previous: PreviousAnswer
 
 
@@ -62,6 +64,9 @@ class Prepared:
     policy: PrivacyPolicy
     persona: str | None
     summary: str | None
+    standing: Sequence[StandingMemory]
+    """Newest first; empty where the privacy mode reads no memories."""
+    user_profile: Mapping[str, Any] | None
     content: str
     options: ModelOptions
     recent: Sequence[WindowMessage]

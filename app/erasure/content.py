@@ -67,7 +67,7 @@ PROJECT_DATA: Columns = {
 }
 NO_CONTENT: Columns = {
     # Ids, states and other words of the server's own, counts and keyed hashes.
-    "public.memories": ("namespace", "kind", "role", "state"),
+    "public.memories": ("namespace", "kind", "role", "state", "source", "door"),
     "public.memory_history": ("event", "kind"),
     "public.events": ("namespace", "event_type", "status"),
     "public.feedback": ("feedback",),

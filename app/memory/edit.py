@@ -31,7 +31,7 @@ async def change_memory(resources: Resources, owner: Owner, memory_id: UUID, val
 
 
 async def apply_change(tx: AsyncSession, owner: Owner, memory_id: UUID, values: Mapping[str, Any]) -> Memory:
-    """`values` may hold content, metadata, expires_on and updated_at; a missing one leaves the field as it is."""
+    """`values` may hold content, metadata, expires_on, standing and updated_at; what is missing stays as it is."""
     repository = MemoryRepository(tx, owner.project_id, owner.user_id)
     memory = await repository.lock(memory_id)
     if memory.immutable:
@@ -44,6 +44,8 @@ async def apply_change(tx: AsyncSession, owner: Owner, memory_id: UUID, values: 
         _change_metadata(memory, values["metadata"])
     if "expires_on" in values:
         memory.expires_on = values["expires_on"]
+    if "standing" in values:
+        memory.standing = values["standing"]
     memory.hash = content_hash(memory.content, memory.origin)
     memory.updated_at = values.get("updated_at") or func.clock_timestamp()
     memory.state = "pending"

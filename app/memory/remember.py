@@ -15,6 +15,7 @@ from app.memory.extraction import extract
 from app.memory.indexing import upserts_for_added
 from app.memory.ledger import (
     CallInstructions,
+    Door,
     EventRequest,
     NewMemory,
     Outcome,
@@ -66,6 +67,7 @@ class Conversation:
     immutable: bool = False
     said_at: dt.datetime | None = None
     source_message_id: UUID | None = None
+    door: Door = Door.MEM0
     session_id: UUID | None = None
     """Deleting or pausing this session cancels the extraction."""
 
@@ -111,4 +113,5 @@ def _build_request(namespace: Namespace, conversation: Conversation) -> EventReq
         immutable=conversation.immutable,
         said_at=conversation.said_at,
         source_message_id=conversation.source_message_id,
+        door=conversation.door,
     )

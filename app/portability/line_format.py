@@ -13,7 +13,7 @@ from sqlalchemy import RowMapping
 from app.core.errors import BadRequest
 from app.core.ports import Role
 from app.core.storable_text import is_blank, storable
-from app.memory.ledger import WRITTEN_FIELDS, Kind, NewMemory
+from app.memory.ledger import WRITTEN_FIELDS, Door, Kind, NewMemory, Source
 from app.memory.origin import ENTITY_FIELDS, Origin
 
 FOREIGN_ID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "keepsake:foreign-memory")
@@ -123,7 +123,9 @@ def _other_fields(flat: Line, number: int) -> dict[str, Any]:
         for name, value in given.items()
         if value is not None and (value != "" or name == "context")
     }
-    return {"updated_at": values.get("created_at"), **values}
+    # A null is a value: an export has one for a memory that is older than these fields.
+    imported = {name: each for name, each in (("source", Source.IMPORT), ("door", Door.IMPORT)) if name not in flat}
+    return {"updated_at": values.get("created_at"), **imported, **values}
 
 
 def _read_field(number: int, name: str, value: object) -> object:
@@ -156,6 +158,9 @@ def read_time(value: object) -> dt.datetime | None:
 TYPE_READERS: dict[object, Callable[[Any], object]] = {
     Kind: Kind,
     bool: bool,
+    bool | None: bool,
+    Source | None: Source,
+    Door | None: Door,
     int: lambda count: check_range(int(count), MAX_ACCESS_COUNT),
     float | None: lambda number: check_range(float(number), 1),
     str | None: lambda text: text,

@@ -11,12 +11,14 @@ from bench.truth.precision import measure_precision
 from bench.truth.recall import measure_recall
 from bench.truth.service import Figures, Service, serving
 from bench.truth.silence import measure_silence
+from bench.truth.standing import measure_standing
 
 Section = Callable[[Service, Path], Awaitable[Figures]]
 SECTIONS: dict[str, Section] = {
     "silence": measure_silence,
     "precision": measure_precision,
     "recall": measure_recall,
+    "standing": measure_standing,
 }
 
 

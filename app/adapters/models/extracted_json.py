@@ -27,10 +27,19 @@ def _parse_fact(memory: object) -> dict[str, str] | None:
         return None
     speaker = memory.get("attributed_to") if isinstance(memory, dict) else None
     fact = {"text": text, "attributed_to": speaker if speaker in ("user", "assistant") else "user"}
-    return {**fact, "source": str(memory["source"])} if isinstance(memory, dict) and "source" in memory else fact
+    if isinstance(memory, dict) and "source" in memory:
+        fact["source"] = str(memory["source"])
+    if isinstance(memory, dict) and memory.get("standing") is True and fact["attributed_to"] == "user":
+        fact["standing"] = "true"
+    return fact
 
 
 def parse_sources(facts: str, known: set[int]) -> dict[str, int]:
     """By the text of each fact. Without numbers that no conversation has."""
     given = {fact["text"]: str(fact.get("source", "")).strip("[] ") for fact in json.loads(facts)["memory"]}
     return {text: int(source) for text, source in given.items() if source.isdecimal() and int(source) in known}
+
+
+def parse_standing(facts: str) -> frozenset[str]:
+    """The texts of the facts that the model calls standing."""
+    return frozenset(fact["text"] for fact in json.loads(facts)["memory"] if "standing" in fact)

@@ -21,7 +21,7 @@ from mem0.memory.utils import extract_json, remove_code_blocks
 from mem0.utils.factory import LlmFactory
 
 from app.adapters.models.errors import DEFAULT_RETRY_SECONDS, NoCompletion, UnreadableResponse, retry_after
-from app.adapters.models.extracted_json import UnusableAnswer, parse_sources, read_facts
+from app.adapters.models.extracted_json import UnusableAnswer, parse_sources, parse_standing, read_facts
 from app.adapters.models.openai import OpenAIModel, estimate_usage
 from app.core.circuit_breaker import BreakerState, CircuitBreaker
 from app.core.errors import AppError, ConfigurationError, ExtractionFailed, Unavailable, UpstreamFailed
@@ -43,6 +43,10 @@ MAX_SOURCES_SEARCHED = 4
 SOURCES_INSTRUCTION = (
     "Each new message begins with a number in brackets, which is that of its conversation. Add to each memory the field"
     ' "source" with the number of the conversation that contains it. The number is not part of the memory.'
+)
+STANDING_INSTRUCTION = (
+    'Add the field "standing": true to a memory that is an instruction or a preference of the user for every future'
+    " answer, such as its language, form or length, or a lasting condition, such as a diet or an allergy."
 )
 
 
@@ -98,6 +102,8 @@ class ExtractionCall:
     usage: Usage = field(default_factory=Usage)
     sources: Mapping[str, int] = field(default_factory=dict)
     """The conversation of each fact, if the model names it."""
+    standing: frozenset[str] = frozenset()
+    """The facts that the model calls standing."""
 
     # the embedder: the indexer embeds memories later, so any vector will do
 
@@ -116,7 +122,10 @@ class ExtractionCall:
     def insert(self, vectors: object, ids: object, payloads: Sequence[dict[str, Any]]) -> None:  # noqa: ARG002
         self.facts += [
             ExtractedFact(
-                payload["data"], _parse_role(payload.get("attributed_to")), source=self.sources.get(payload["data"])
+                payload["data"],
+                _parse_role(payload.get("attributed_to")),
+                standing=True if payload["data"] in self.standing else None,
+                source=self.sources.get(payload["data"]),
             )
             for payload in payloads
         ]
@@ -150,6 +159,7 @@ class ExtractionCall:
         self.usage += answer.usage
         facts = parse_facts(answer.text)
         self.sources = parse_sources(facts, set(self.request.sources))
+        self.standing = parse_standing(facts)
         return facts
 
 
@@ -162,7 +172,7 @@ class IsolatedMemory(main.AsyncMemory):  # type: ignore[misc]  # mem0 has no typ
         self.reranker = self._entity_store = None
         self.api_version, self.collection_name = "v1.1", ""
         numbered = SOURCES_INSTRUCTION if _has_several_sources(call.request) else ""
-        self.custom_instructions = "\n".join(filter(None, (call.request.instructions, numbered))) or None
+        self.custom_instructions = "\n".join(filter(None, (call.request.instructions, numbered, STANDING_INSTRUCTION)))
         said_at = call.request.said_at
         replaced_globals = {
             **_REPLACED_GLOBALS,

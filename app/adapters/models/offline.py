@@ -16,6 +16,7 @@ from app.core.ports import (
     Usage,
 )
 from app.core.text.fenced_text import read_memories
+from app.core.text.standing_statements import is_standing
 
 OFFLINE_NOTE = "No language model is configured. Statements were stored word for word."
 NO_MODEL = "No language model is configured, so I cannot answer freely."
@@ -34,13 +35,18 @@ class OfflineExtractor:
         statements: dict[str, int | None] = {}
         for message, source in zip(request.messages, sources, strict=True):
             if message.role is Role.USER:
-                for sentence in filter(is_statement, split_sentences(message.content)):
+                for sentence in filter(_is_worth_storing, split_sentences(message.content)):
                     statements.setdefault(sentence, source)
         facts = [ExtractedFact(sentence, source=source) for sentence, source in statements.items()]
         return Extraction(facts, note=OFFLINE_NOTE)
 
     async def close(self) -> None:
         """There is nothing to close."""
+
+
+def _is_worth_storing(sentence: str) -> bool:
+    """A question or a command may state a preference: "I prefer short answers, can you explain TLS?"."""
+    return is_statement(sentence) or is_standing(sentence)
 
 
 class OfflineModel:

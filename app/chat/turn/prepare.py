@@ -83,22 +83,24 @@ async def _load(
         if previous := _find_in_window(entered.key, recent):
             return _repeat(request, entered, mode, previous)
         stack.pop_all()  # from here on the turn itself releases the session
-    key, state, options = entered.key, entered.state, request.options
+    key, state, options, policy = entered.key, entered.state, request.options, policy_of(mode)
     return Prepared(
         id=key.turn_id,
         session_id=key.session_id,
         account_id=caller.account_id,
         namespace=Namespace(key.project_id, state.user_id, state.profile_id),
         mode=mode,
-        policy=policy_of(mode),
+        policy=policy,
         persona=state.persona,
         summary=state.summary,
+        standing=state.standing if policy.reads_memories else (),
+        user_profile=state.user_profile if policy.reads_memories else None,
         content=request.content,
         options=ModelOptions(
             model=options.model,
             temperature=options.temperature,
             max_tokens=options.max_tokens or resources.config.answer_tokens,
-            keep=policy_of(mode).provider_may_store,
+            keep=policy.provider_may_store,
         ),
         recent=recent,
         confirm_forget=tuple(options.confirm_forget or ()),
@@ -110,7 +112,8 @@ async def _load(
 def _repeat(request: TurnInput, entered: EnteredSession, mode: PrivacyMode, previous: PreviousAnswer) -> Answered:
     key, state = entered.key, entered.state
     namespace = Namespace(key.project_id, state.user_id, state.profile_id)
-    return Answered(key.session_id, namespace, mode, request.content, previous)
+    standing = state.standing if policy_of(mode).reads_memories else ()
+    return Answered(key.session_id, namespace, mode, request.content, standing, previous)
 
 
 async def _release(resources: Resources, caller: Caller, entered: EnteredSession) -> None:

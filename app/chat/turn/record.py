@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 
 from app.chat.progress import Progress
-from app.chat.schemas import TokenUsage, TurnAnswer, TurnMessage
+from app.chat.schemas import StandingRead, TokenUsage, TurnAnswer, TurnMessage
 from app.chat.summary.jobs import summarize
 from app.chat.summary.summarize import SUMMARIZE_FROM
 from app.chat.types import Answered, Prepared
@@ -19,7 +19,7 @@ from app.core.ports import IndexChange, Role
 from app.core.resources import Resources
 from app.core.storable_text import is_blank
 from app.memory.indexing import upsert_for_new
-from app.memory.ledger import Kind, NewMemory, access_count_statements, add_statements
+from app.memory.ledger import Door, Kind, NewMemory, access_count_statements, add_statements
 from app.memory.origin import Origin
 from app.memory.remember import Conversation, extraction_statements
 from app.projects.token_usage import usage_statement
@@ -128,6 +128,7 @@ def memorize(
         origin=Origin(run_id=str(turn.session_id)),
         session_id=turn.session_id,
         source_message_id=question.id,
+        door=Door.CHAT,
         said_at=question.created_at,
     )
     event_id, extraction = extraction_statements(turn.namespace, conversation)
@@ -151,6 +152,7 @@ def _episode(turn: Prepared, message: ExchangedMessage, context: str | None) -> 
         role=message.role,
         context=context,
         origin=Origin(run_id=str(turn.session_id)),
+        door=Door.CHAT,
         created_at=message.created_at,
         source_message_id=message.id,
     )
@@ -228,6 +230,7 @@ def answer_data(turn: Prepared | Answered, progress: Progress, recorded: Recorde
         message=TurnMessage(id=recorded.message_id, role="assistant", content="".join(progress.tokens)),
         recalled=progress.recalled,
         recall_failed=progress.recall_failed,
+        standing=[StandingRead(id=each.id, memory=each.content) for each in turn.standing],
         event_id=recorded.event_id,
         will_remember=recorded.event_id is not None,
         forget=progress.forget,

@@ -5,7 +5,7 @@ Two round trips, however many statements each of them carries: under load, a tur
 
 import hashlib
 import json
-from collections.abc import Awaitable, Sequence, Set
+from collections.abc import Awaitable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID, uuid4
@@ -19,20 +19,24 @@ from app.core.database.database import Statement
 from app.core.errors import Conflict, NotFound, TooManyRequests, Unprocessable
 from app.core.ports import Usage
 from app.core.resources import Resources
+from app.memory.standing import SELECT_STANDING_SQL, StandingMemory
 from app.projects.token_usage import TokensUsed, budget_flags
 from app.sessions.privacy import PrivacyMode
 from app.sessions.repository import END_TURN_SQL
 
 LEASE_SECONDS = 30
 """After a crash during an answer, the session is free again after this time at the latest."""
-SELECT_SESSION_FOR_TURN_SQL = text("""
+SELECT_SESSION_FOR_TURN_SQL = text(f"""
 select s.user_id, s.profile_id, s.privacy_mode, s.summary, s.summary_through, p.persona,
   j.settings -> 'monthly_token_budget' as budget,
   (select u.prompt_tokens + u.completion_tokens from token_usage u
     where u.project_id = s.project_id and u.month = date_trunc('month', now())::date) as used,
   case when cast(:limits_account as boolean) then private.account_tokens() end as account_used,
   case when cast(:limits_server as boolean) then private.server_tokens() end as server_used,
-  extract(epoch from date_trunc('month', now()) + interval '1 month' - now())::int as seconds_left, t.*
+  extract(epoch from date_trunc('month', now()) + interval '1 month' - now())::int as seconds_left, t.*,
+  ({SELECT_STANDING_SQL}) as standing,
+  case when (j.settings ->> 'profiles_enabled')::boolean then (select u.content from portraits u
+    where u.project_id = s.project_id and u.user_id = s.user_id and u.profile_id = s.profile_id) end as user_profile
 from sessions s
 join profiles p on p.project_id = s.project_id and p.id = s.profile_id
 join projects j on j.id = s.project_id
@@ -43,7 +47,7 @@ left join lateral (
   where t.project_id = s.project_id and t.user_id = s.user_id and t.idempotency_key = :key
 ) t on true
 where s.project_id = :project_id and s.id = :id and (cast(:pinned as text) is null or s.user_id = :pinned)
-""")
+""")  # noqa: S608  # only statements of our own are put together
 TAKE_SESSION_SQL = text("""
 update sessions set turn_id = :turn, turn_until = clock_timestamp() + make_interval(secs => :seconds),
   privacy_mode = coalesce(:mode, privacy_mode),
@@ -109,6 +113,8 @@ class SessionState:
     tokens_used: int
     operator_tokens: TokensUsed
     previous: PreviousAnswer | None
+    standing: Sequence[StandingMemory]
+    user_profile: Mapping[str, Any] | None
 
     def check_owner(self, session_id: UUID, user_id: str | None, profile_id: UUID | None) -> None:
         if user_id is not None and user_id != self.user_id:
@@ -196,6 +202,8 @@ async def read_session(run_pipeline: RunPipeline, key: TurnKey, config: Config) 
         tokens_used=row.used or 0,
         operator_tokens=TokensUsed(row.account_used, row.server_used, row.seconds_left),
         previous=_previous_answer(row) if row.fingerprint is not None else None,
+        standing=[StandingMemory.of_json(each) for each in row.standing or ()],
+        user_profile=row.user_profile,
     )
 
 

@@ -21,6 +21,7 @@ from app.core.errors import AppError
 from app.core.observability.metrics import RECALLS_FAILED
 from app.core.ports import ChatMessage, Token, Usage
 from app.core.resources import Resources
+from app.core.text.standing_statements import standing_excerpt
 from app.memory.ledger import count_added
 from app.memory.recall import Question, load_visible, recall
 from app.projects.token_usage import usage_statement
@@ -142,6 +143,8 @@ class ChatTurn:
         material = Material(
             persona=turn.persona,
             memories=[RememberedLine.of(memory) for memory in self.progress.remembered],
+            standing=[RememberedLine.of(memory, standing_excerpt(memory.content)) for memory in turn.standing],
+            user_profile=turn.user_profile,
             summary=turn.summary,
             recent=[message.as_chat for message in turn.recent],
             message=turn.content,

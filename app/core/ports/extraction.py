@@ -41,6 +41,8 @@ class ExtractedFact:
     text: str
     attributed_to: Role = Role.USER
     metadata: Mapping[str, object] = field(default_factory=dict)
+    standing: bool | None = None
+    """Whether it applies to every answer. None leaves it to rules."""
     source: int | None = None
     """The conversation that contains the fact. None if there is only one, or if the extractor does not know."""
 

@@ -11,7 +11,8 @@ DATA_INSTRUCTIONS = (
 )
 """It does not name the code, so that the part of a prompt before the data stays the same and can be cached."""
 MEMORIES, SUMMARY, CONVERSATION = "memories", "summary", "conversation"
-TAG = re.compile(rf"<(?=[\s/]*(?:{MEMORIES}|{SUMMARY}|{CONVERSATION}))", re.IGNORECASE)
+STANDING, USER_PROFILE = "standing", "user_profile"
+TAG = re.compile(rf"<(?=[\s/]*(?:{MEMORIES}|{SUMMARY}|{CONVERSATION}|{STANDING}|{USER_PROFILE}))", re.IGNORECASE)
 FENCED_MEMORIES = re.compile(rf"^<{MEMORIES}-(\w+)>\n(.*?)\n</{MEMORIES}-\1>$", re.MULTILINE | re.DOTALL)
 JOINERS = "\u200c\u200d"
 """Invisible, but part of words in Persian and Indic languages, and of emoji."""

@@ -168,6 +168,8 @@ def _as_memory(event: RunningEvent, fact: ExtractedFact) -> NewMemory:
         content=fact.text,
         kind=Kind.FACT,
         role=fact.attributed_to,
+        standing=fact.standing,
+        door=event.request.door,
         context=choose_context([message["content"] for message in event.messages], fact.text),
         origin=event.request.origin(event.namespace.user_id),
         metadata={**event.request.metadata, **fact.metadata},

@@ -106,6 +106,7 @@ def _episodes(event: Row[Any]) -> list[NewMemory | None]:
             metadata=request.metadata,
             importance=importance_in(request.metadata),
             categories=(),
+            door=request.door,
             immutable=request.immutable,
             expires_on=request.expires_on,
             created_at=request.said_at,

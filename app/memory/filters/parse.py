@@ -262,6 +262,16 @@ def _parse_category(field: str, op: str, operand: object) -> Filter:
     return InCategory(texts) if op == "in" else CategoryContains(texts[0])
 
 
+def _parse_standing(field: str, op: str, operand: object) -> Filter:
+    if not isinstance(operand, bool):
+        raise BadRequest(f"{field} with `{op}` must be true or false.")
+    return OneOf(field, (operand,))
+
+
+def _parse_source(field: str, op: str, operand: object) -> Filter:
+    return OneOf(field, _texts(field, op, operand))
+
+
 def _parse_ids(field: str, op: str, operand: object) -> Filter:
     try:
         return OneOf(field, tuple(uuid.UUID(text) for text in _texts(field, op, operand)))
@@ -313,6 +323,7 @@ def parse_moment(value: object) -> dt.date:
 COMPARISONS: dict[str, Comparison] = {"gt": "gt", "gte": "gte", "lt": "lt", "lte": "lte"}
 ENTITY = FieldType("eq", ("eq", "ne", "in", "nin"), _parse_entity)
 DATE = FieldType("eq", ("eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"), _parse_date)
+SOURCE = FieldType("eq", ("eq", "ne", "in", "nin"), _parse_source)
 FIELDS = {
     "user_id": ENTITY,
     "agent_id": ENTITY,
@@ -327,6 +338,9 @@ FIELDS = {
     "keywords": FieldType("icontains", ("contains", "icontains"), _parse_content),
     "keywords_search": FieldType("icontains", ("icontains",), _parse_keywords_search),
     "memory_ids": FieldType("in", ("in", "nin"), _parse_ids),
+    "standing": FieldType("eq", ("eq", "ne"), _parse_standing),
+    "source": SOURCE,
+    "door": SOURCE,
 }
 
 

@@ -13,10 +13,23 @@ from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, Text, and_, cast, exists, false, func, literal, or_, true
+from sqlalchemy import (
+    ColumnElement,
+    SQLColumnExpression,
+    Text,
+    and_,
+    case,
+    cast,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    true,
+)
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import InstrumentedAttribute
 
+from app.core.ports import Role
 from app.memory.ledger import Memory
 from app.profiles.models import Profile
 
@@ -54,7 +67,7 @@ class Present:
 @dataclass(frozen=True, slots=True)
 class OneOf:
     field: str
-    values: tuple[str | uuid.UUID, ...]
+    values: tuple[str | uuid.UUID | bool, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +135,7 @@ Filter = (
 
 # ---------------------------------------------------------------- to SQL
 
-COLUMNS: dict[str, InstrumentedAttribute[Any]] = {
+COLUMNS: dict[str, SQLColumnExpression[Any]] = {
     "user_id": Memory.user_id,
     "agent_id": Memory.agent_id,
     "app_id": Memory.app_id,
@@ -133,6 +146,9 @@ COLUMNS: dict[str, InstrumentedAttribute[Any]] = {
     "expiration_date": Memory.expires_on,
     "text": Memory.content,
     "memory_ids": Memory.id,
+    "standing": Memory.standing,
+    "source": func.coalesce(Memory.source, case((Memory.role == Role.ASSISTANT, "assistant"), else_="user")),
+    "door": Memory.door,
 }
 
 

@@ -18,8 +18,9 @@ from app.core.errors import BadRequest
 from app.core.observability.usage_counts import UsageOf
 from app.core.resources import Resources
 from app.core.storable_text import is_blank
+from app.core.text.standing_statements import is_standing
 from app.memory.ledger.events import EventRequest
-from app.memory.ledger.memory import FIELDS, WRITTEN_FIELDS, NewMemory, content_hash
+from app.memory.ledger.memory import FIELDS, WRITTEN_FIELDS, Kind, NewMemory, Source, content_hash, source_of
 from app.memory.namespace import Namespace
 from app.memory.origin import ENTITY_FIELDS
 
@@ -149,12 +150,22 @@ def build_rows(
 
 
 def _own_values(memory: NewMemory) -> dict[str, object]:
+    source = memory.source or source_of(memory.role)
     return {
         **dict(zip(ENTITY_FIELDS, _entity_values(memory.origin), strict=True)),
         **dict(zip(WRITTEN_FIELDS, _written_values(memory), strict=True)),
+        "source": source,
+        "standing": _is_standing(memory, source),
         "digest": content_hash(memory.content, memory.origin).hex(),
         "input": memory.input or None,
     }
+
+
+def _is_standing(memory: NewMemory, source: Source) -> bool:
+    """Only what a user said is marked without being asked: other text must not become part of every prompt."""
+    if memory.standing is not None:
+        return memory.standing
+    return source is Source.USER and memory.kind is not Kind.MESSAGE and is_standing(memory.content)
 
 
 def rows_as_json(rows: Sequence[Mapping[str, object]]) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.database.database import TextStatement
 from app.core.database.repository import Repository
 from app.core.errors import NotFound
-from app.memory.ledger.memory import Kind
+from app.memory.ledger.memory import Door, Kind
 from app.memory.ledger.models import MemoryEvent, MemoryHistory
 from app.memory.namespace import Namespace
 from app.memory.origin import Origin
@@ -58,6 +58,7 @@ class EventRequest(BaseModel):
     deleted: int | None = None
     """Of DELETE_ALL: how many memories."""
     job_id: UUID | None = None
+    door: Door = Door.MEM0
     outcome: str | None = None
     """Of PROFILE."""
 

@@ -34,6 +34,24 @@ class Kind(StrEnum):
     """A message of the conversation store, which no memory API returns."""
 
 
+class Source(StrEnum):
+    """Who said a memory."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+    IMPORT = "import"
+
+
+class Door(StrEnum):
+    """The API that a memory came through."""
+
+    MEM0 = "mem0"
+    CHAT = "chat"
+    MESSAGES = "messages"
+    IMPORT = "import"
+
+
 class Memory(ProjectModel):
     """One memory in the ledger, from which its index entry is derived."""
 
@@ -57,6 +75,10 @@ class Memory(ProjectModel):
     importance: Mapped[float | None] = mapped_column(REAL)
     hash: Mapped[bytes]
     state: Mapped[str] = mapped_column(Text, default="pending")
+    standing: Mapped[bool] = mapped_column(default=False)
+    source: Mapped[str | None] = mapped_column(Text)
+    """None in rows that are older than this column; so is `door`."""
+    door: Mapped[str | None] = mapped_column(Text)
     immutable: Mapped[bool] = mapped_column(default=False)
     expires_on: Mapped[dt.date | None]
     archived_at: Mapped[dt.datetime | None]
@@ -99,6 +121,9 @@ class SearchRow(NamedTuple):
     metadata_json: str
     categories: list[str] | None
     importance: float | None
+    standing: bool
+    source: str | None
+    door: str | None
     immutable: bool
     expires_on: dt.date | None
     archived_at: dt.datetime | None
@@ -131,6 +156,11 @@ class NewMemory:
     metadata: Mapping[str, object] = field(default_factory=dict)
     categories: Sequence[str] | None = None
     importance: float | None = None
+    standing: bool | None = None
+    """None lets the rules for standing memories decide."""
+    source: Source | None = None
+    """None takes it from the role."""
+    door: Door | None = None
     immutable: bool = False
     expires_on: dt.date | None = None
     archived_at: dt.datetime | None = None
@@ -167,6 +197,10 @@ def content_hash(content: str, origin: Origin) -> bytes:
     """The same words from the same agent, app and run are the same memory."""
     scope = "\x1f".join(part or "" for part in (origin.agent_id, origin.app_id, origin.run_id))
     return hashlib.sha256(f"{scope}\x1e{' '.join(content.split())}".encode()).digest()
+
+
+def source_of(role: str) -> Source:
+    return Source.ASSISTANT if role == Role.ASSISTANT else Source.USER
 
 
 def is_memory() -> ColumnElement[bool]:

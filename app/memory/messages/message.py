@@ -7,7 +7,7 @@ from typing import Self
 from uuid import UUID
 
 from app.core.ports import Role
-from app.memory.ledger import Kind, Memory, NewMemory
+from app.memory.ledger import Door, Kind, Memory, NewMemory
 from app.memory.namespace import MessageNamespace
 from app.memory.origin import Origin
 
@@ -46,6 +46,7 @@ class MessageDraft:
             origin=Origin(user_id=self.user_id),
             metadata=self.metadata,
             categories=(),
+            door=Door.MESSAGES,
             importance=self.importance,
             created_at=self.created_at,
         )

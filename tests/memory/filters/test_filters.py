@@ -160,6 +160,8 @@ def test_expiration_date_is_compared_by_the_day_in_utc(when: object) -> None:
         ({"memory_ids": [str(ID)]}, OneOf("memory_ids", (ID,))),
         ({"memory_ids": {"in": [str(ID).upper()]}}, OneOf("memory_ids", (ID,))),
         ({"memory_ids": str(ID)}, OneOf("memory_ids", (ID,))),
+        ({"standing": True}, OneOf("standing", (True,))),
+        ({"source": {"ne": "import"}}, Not(OneOf("source", ("import",)))),
         ({"metadata": {"k": "v"}}, MetadataIs("k", '"v"')),
         ({"metadata": {"k": {"eq": 1}}}, MetadataIs("k", "1")),
         ({"metadata": {"k": {"ne": True}}}, Not(MetadataIs("k", "true"))),
@@ -205,8 +207,8 @@ UNREADABLE = 'filters is not valid JSON. Send an object such as {"user_id": "ali
         (
             {"colour": "red"},
             "Unknown filter field 'colour'. Use AND, OR, NOT, user_id, agent_id, app_id, run_id, created_at,"
-            " updated_at, timestamp, expiration_date, text, categories, keywords, keywords_search, memory_ids and"
-            " metadata; put keys of your own under metadata.",
+            " updated_at, timestamp, expiration_date, text, categories, keywords, keywords_search, memory_ids,"
+            " standing, source, door and metadata; put keys of your own under metadata.",
         ),
         ([], OBJECT_SENTENCE),
         (7, OBJECT_SENTENCE),
@@ -261,6 +263,7 @@ UNREADABLE = 'filters is not valid JSON. Send an object such as {"user_id": "ali
             "keywords does not accept the operator 'eq'. It accepts a plain value, contains and icontains.",
         ),
         ({"keywords_search": "  "}, "keywords_search must contain at least one word."),
+        ({"standing": "yes"}, "standing with `eq` must be true or false."),
         ({"memory_ids": ["m1"]}, "memory_ids must contain ids of memories, which are UUIDs."),
         ({"metadata": {}}, 'metadata must be an object with at least one key, such as {"topic": "food"}.'),
         ({"metadata": "k"}, 'metadata is not valid JSON. Send an object such as {"topic": "food"}.'),

@@ -14,7 +14,7 @@ from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
 from app.identity.transaction import caller_transaction
 from app.memory.importance import check_importance, importance_in
-from app.memory.ledger import CallInstructions, Kind, NewMemory, Outcome, Remembered
+from app.memory.ledger import CallInstructions, Door, Kind, NewMemory, Outcome, Remembered
 from app.memory.origin import Origin
 from app.memory.remember import Conversation, queue_extraction, remember
 
@@ -92,6 +92,8 @@ def build_episodes(request: AddMemories, origin: Origin, messages: Sequence[Inco
             origin=origin,
             metadata=request.metadata or {},
             importance=importance_in(request.metadata or {}),
+            standing=request.standing,
+            door=Door.MEM0,
             immutable=request.immutable,
             expires_on=request.expiration_date,
             created_at=request.timestamp,

@@ -106,6 +106,8 @@ def list_filter(request: ListMemories) -> Filter:
     bounds = {"gte": request.start_date, "lte": request.end_date}
     if days := {operator: day for operator, day in bounds.items() if day}:
         conditions.append(parse_filters({"created_at": days}))
+    if request.standing is not None:
+        conditions.append(parse_filters({"standing": request.standing}))
     if request.keywords:
         conditions.append(parse_filters({"keywords": request.keywords}))
     return join_conditions(conditions)

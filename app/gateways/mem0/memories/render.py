@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Row
 
 from app.gateways.mem0.responses import JsonObject
-from app.memory.ledger import Memory, MemoryHistory, SearchRow
+from app.memory.ledger import Memory, MemoryHistory, SearchRow, source_of
 
 MemoryRow = Memory | SearchRow | Row[Any]
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -28,6 +28,7 @@ TIME_PARTS_FORMAT = (
 )
 TIME_PARTS_SQL = f"""to_char(created_at at time zone 'UTC', {TIME_PARTS_FORMAT})
 || case when extract(isodow from created_at at time zone 'UTC') > 5 then 'true' else 'false' end || '}}'"""
+SOURCE_SQL = "coalesce(source, case role when 'assistant' then 'assistant' else 'user' end)"
 LIFECYCLE_SQL = """case when archived_at is not null then 'archived' when replaced_by is not null then 'superseded'
 else 'active' end"""
 
@@ -101,6 +102,12 @@ class MemoryRead(BaseModel):
     structured_attributes: Annotated[
         dict[str, Any], Rendering(lambda row: structured_attributes(row.created_at), TIME_PARTS_SQL)
     ]
+    standing: Annotated[bool, Rendering(attrgetter("standing"), "standing")]
+    source: Annotated[
+        Literal["user", "assistant", "tool", "import"],
+        Rendering(lambda row: row.source or source_of(row.role), SOURCE_SQL, quote='"'),
+    ]
+    door: Annotated[str | None, Rendering(attrgetter("door"), """coalesce('"' || door || '"', 'null')""")]
     immutable: Annotated[bool, Rendering(attrgetter("immutable"), "immutable")]
     kind: Annotated[Literal["fact", "episode"], Rendering(attrgetter("kind"), "kind", quote='"')]
     replaced_by: Annotated[UUID | None, id_column("replaced_by"), Field(description="The memory that superseded it.")]

@@ -31,7 +31,7 @@ from app.gateways.mem0.memories.schemas import (
     SummaryRead,
     SummaryRequest,
 )
-from app.gateways.mem0.memories.search import search_memories
+from app.gateways.mem0.memories.search import find_standing, search_memories
 from app.gateways.mem0.memories.update import update_one
 from app.gateways.mem0.project_check import check_project_matches, parse_memory_id
 from app.gateways.mem0.responses import FastJson, page_of_json
@@ -51,7 +51,8 @@ PageNumber = Annotated[int | None, Query(description="Takes precedence over the 
 )
 async def search(body: SearchMemories, caller: MemoryReader, resources: ResourcesDep) -> FastJson:
     """Finds memories by meaning and by keywords, best match first."""
-    return FastJson({"results": await search_memories(resources, caller, body)})
+    results = await search_memories(resources, caller, body)
+    return FastJson({"results": results, **(await find_standing(resources, caller, body))})
 
 
 @router.get("/v1/ping/")

@@ -91,6 +91,11 @@ class AddMemories(ProjectReference):
     metadata: Metadata | None = None
     expiration_date: dt.date | None = Field(None, description="The last day, in UTC, on which the memory is returned.")
     immutable: bool = False
+    standing: bool | None = Field(
+        None,
+        description="With `infer: false`: whether the memory is part of every prompt of its profile. Defaults to what"
+        " the rules for instructions and preferences say.",
+    )
     timestamp: Timestamp | None = Field(None, description="When the messages were sent. Defaults to now.")
     custom_instructions: Instructions | None = None
     agent_custom_instructions: Instructions | None = None
@@ -132,6 +137,7 @@ class ListMemories(FilteredRequest):
     end_date: str | None = Field(None, description="Created on this day or earlier.")
     keywords: str | None = Field(None, max_length=1000)
     show_archived: bool = Field(False, description="Return archived memories too.")
+    standing: bool | None = Field(None, description="Only standing memories, or only others.")
     page: int | None = None
     page_size: int | None = None
 
@@ -145,6 +151,9 @@ class SearchMemories(FilteredRequest):
     reference_date: PastMoment | None = Field(
         None, description="The time that the query refers to, mem0's name of `as_of`. Defaults to now."
     )
+    include_standing: bool = Field(
+        False, description="Return the standing memories as `standing`, besides the results."
+    )
     explain: bool = Field(False, description="Return the parts of each score as `score_breakdown`.")
 
 
@@ -152,6 +161,7 @@ class MemoryUpdate(ProjectReference):
     text: Annotated[MessageText, AfterValidator(not_blank)] | None = None
     metadata: Metadata | None = Field(None, description="Replaces the metadata. Omit it to keep the current value.")
     expiration_date: dt.date | None = Field(None, description="null removes the expiration date.")
+    standing: bool | None = Field(None, description="Whether the memory is part of every prompt of its profile.")
     timestamp: Timestamp | None = None
 
 
@@ -214,6 +224,7 @@ class MemoryPage(BaseModel):
 
 class SearchResults(BaseModel):
     results: list[MemorySearchResult]
+    standing: list[MemoryRead] | None = Field(None, description="Present with `include_standing`, newest first.")
 
 
 class EventResultData(BaseModel):

@@ -9,6 +9,7 @@ from app.gateways.mem0.project_check import check_project_matches
 from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
 from app.memory.recall import Question, Recalled, decay_enabled, embed_query, recall, recall_with_decay
+from app.memory.standing import load_standing
 
 DEFAULT_THRESHOLD = 0.1
 
@@ -39,6 +40,16 @@ async def search_memories(
         )
         search = recall_with_decay if await decay_enabled(resources, caller.project_id) else recall
         return [render_result(recalled, request) for recalled in await search(resources, question, vector)]
+
+
+async def find_standing(resources: Resources, caller: Caller, request: SearchMemories) -> JsonObject:
+    """Those of the profiles that the search covers, whatever its other conditions are."""
+    if not request.include_standing:
+        return {}
+    requested = restrict_to_caller(caller, request_filter(request))
+    scope = await resolve_scope(resources.database, caller, requested, request.profile_id)
+    found = await load_standing(resources, caller.project_id, scope.namespaces)
+    return {"standing": [pick_fields(render_memory(each), request.fields) for each in found]}
 
 
 def render_result(recalled: Recalled, request: SearchMemories) -> JsonObject:

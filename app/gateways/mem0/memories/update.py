@@ -13,7 +13,7 @@ from app.memory.indexing import upsert_for_row
 from app.memory.ledger import Memory, record_event
 from app.memory.namespace import Namespace
 
-COLUMNS_BY_FIELD = {"text": "content", "metadata": "metadata", "timestamp": "updated_at"}
+COLUMNS_BY_FIELD = {"text": "content", "metadata": "metadata", "timestamp": "updated_at", "standing": "standing"}
 
 
 async def update_one(resources: Resources, caller: Caller, memory_id: UUID, request: MemoryUpdate) -> Memory:
@@ -36,5 +36,5 @@ def read_changes(request: MemoryUpdate) -> dict[str, object]:
     if "expiration_date" in request.model_fields_set:
         changes["expires_on"] = request.expiration_date
     if not changes:
-        raise BadRequest("Nothing to change. Send text, metadata, expiration_date or timestamp")
+        raise BadRequest("Nothing to change. Send text, metadata, expiration_date, standing or timestamp")
     return changes
