@@ -42,13 +42,14 @@ async def run_retention(
 ) -> RunRead | PreviewRead:
     """Starts a run of the policy, or returns the one that has not finished yet.
 
-    With `dry_run`, changes nothing and returns what a run would do now, with samples if you may read memories.
+    With `dry_run`, changes nothing and returns what a run would do now, with samples if you may read memories. With
+    `policy` as well, tries these rules before you store them.
     """
-    policy = await load_policy(tx, caller.project_id)
+    stored = await load_policy(tx, caller.project_id)
     if body is None or not body.dry_run:
-        return render_run(await queue_run(tx, caller.project_id, policy, "request"))
+        return render_run(await queue_run(tx, caller.project_id, stored, "request"))
     response.status_code = 200
-    previews = await preview_policy(tx, caller.project_id, policy.rules)
+    previews = await preview_policy(tx, caller.project_id, (body.policy or stored).rules)
     readable = Scope.MEMORIES_READ in caller.scopes
     return render_preview(previews, await load_samples(tx, caller.project_id, previews) if readable else None)
 

@@ -2,14 +2,15 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from app.core.http.strict_requests import RequestBody
 from app.core.storable_text import no_nul
 from app.retention.models import RetentionRun
+from app.retention.policy import RetentionPolicy
 from app.retention.preview import RulePreview
 
 HeldUserId = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(no_nul)]
@@ -30,6 +31,15 @@ class HoldRead(BaseModel):
 
 class RunRequest(RequestBody):
     dry_run: bool = Field(False, description="Change nothing, and return what a run would do now.")
+    policy: RetentionPolicy | None = Field(
+        None, description="For a dry run: try these rules instead of the stored policy."
+    )
+
+    @model_validator(mode="after")
+    def _check_policy(self) -> Self:
+        if self.policy is not None and not self.dry_run:
+            raise ValueError("`policy` needs `dry_run`: a run applies the stored policy. Store it first with PUT")
+        return self
 
 
 class RuleCounts(BaseModel):

@@ -310,6 +310,18 @@ async def test_dry_run_shows_no_words_without_the_right_to_read_them(aged: Reten
     assert "gliders" not in answer.text
 
 
+async def test_dry_run_tries_rules_that_are_not_stored(aged: RetentionProject) -> None:
+    await aged.add("I fly gliders", days=100)
+    body = {"dry_run": True, "policy": {"rules": [OLD]}}
+    tried = (await aged.client.post("/v1/admin/retention/run", json=body)).json()
+    assert [(rule["archive"], [each["memory"] for each in rule["samples"]]) for rule in tried["rules"]] == [
+        (1, ["I fly gliders"])
+    ]
+    assert (await aged.client.get("/v1/admin/retention")).json()["rules"] == []
+    refused = await aged.client.post("/v1/admin/retention/run", json={"policy": {"rules": [OLD]}})
+    assert (refused.status_code, "Store it first" in refused.text) == (422, True)
+
+
 async def open_run(aged: RetentionProject, *rules: Rule) -> PolicyRun:
     """A run whose job takes two memories at a time."""
     await aged.put(*rules)

@@ -47,6 +47,8 @@ class MemoryEvent(ProjectModel):
     note: Mapped[str | None] = mapped_column(Text)
     error: Mapped[str | None] = mapped_column(Text)
     postponed: Mapped[int] = mapped_column(default=0)
+    unavailable_since: Mapped[dt.datetime | None]
+    """When the event began to wait for the language model."""
     interim_ids: Mapped[list[uuid.UUID | None] | None] = mapped_column(ARRAY(Uuid))
     job_id: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

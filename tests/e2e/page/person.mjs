@@ -8,7 +8,7 @@ export const PASSWORD = "correct horse battery";
 const AXE = readFileSync(new URL("./node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 const RULES = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"];
 
-const [url, browserPath, folder = "", width = "1280", scheme = "light"] = process.argv.slice(2);
+const [url, browserPath, folder = "", width = "1280", scheme = "light", ...more] = process.argv.slice(2);
 const problems = [];
 const violations = [];
 const browser = await chromium.launch({
@@ -16,7 +16,7 @@ const browser = await chromium.launch({
   args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 
-export { folder, problems, scheme, url, width };
+export { folder, more, problems, scheme, url, width };
 
 /** A person of their own: nothing of this browser's storage is shared with another person. */
 export async function newPerson() {
@@ -28,12 +28,14 @@ export async function newPerson() {
   });
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
-  page.on("console", (message) => message.type() === "error" && problems.push(`console: ${message.text()}`));
+  /** Console errors that a step provokes, such as a request without a connection. */
+  const provoked = [];
+  page.on("console", (message) => message.type() === "error" && !provoked.some((each) => each.test(message.text())) && problems.push(`console: ${message.text()}`));
   page.on("pageerror", (error) => problems.push(`uncaught: ${error.message}`));
   page.on("request", (request) => {
     if (!request.url().startsWith(url) && !request.url().startsWith("data:")) problems.push(`other host: ${request.url()}`);
   });
-  return { context, page, ...actions(context, page) };
+  return { context, page, provoked, ...actions(context, page) };
 }
 
 function actions(context, page) {

@@ -18,6 +18,8 @@ FAIL_EVENT_SQL = text(
     "update events set status = 'FAILED', error = 'The model was away.', completed_at = now() where id = :id"
 )
 
+WAIT_SQL = text("update events set unavailable_since = '2026-01-31T12:00:00Z' where id = :id")
+
 
 async def add_inferred(client: httpx.AsyncClient) -> str:
     """No worker runs here, so the event stays pending."""
@@ -47,6 +49,19 @@ async def test_failed_event_is_pending_again_with_its_messages_and_a_job(
     assert event["payload"]["messages"] == [{"role": "user", "content": "I like tea"}]
     assert event == (await client.get(f"/v1/event/{event_id}/")).json()
     assert await count_jobs(resources, event_id) == 2, "the job of the add, which never ran here, and that of the retry"
+
+
+async def test_event_says_since_when_it_waits_for_the_model(
+    client: httpx.AsyncClient, resources: Resources, project_id: uuid.UUID
+) -> None:
+    event_id = await add_inferred(client)
+    path = f"/v1/event/{event_id}/"
+    assert (await client.get(path)).json()["waiting_since"] is None
+    async with resources.database.transaction(project_id) as tx:
+        await tx.execute(WAIT_SQL, {"id": event_id})
+    assert (await client.get(path)).json()["waiting_since"] == "2026-01-31T12:00:00Z"
+    await fail(resources, project_id, event_id)
+    assert (await client.get(path)).json()["waiting_since"] is None, "it does not wait any more"
 
 
 async def test_event_that_has_not_failed_is_409(client: httpx.AsyncClient) -> None:

@@ -60,6 +60,7 @@ def render_event(event: MemoryEvent, contents: dict[str, str]) -> JsonObject:
         "latency": _latency(event),
         "graph_status": None,
         "error": event.error,
+        "waiting_since": event.unavailable_since if event.completed_at is None else None,
     }
 
 

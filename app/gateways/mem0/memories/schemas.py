@@ -296,6 +296,9 @@ class EventRead(BaseModel):
     latency: float | None = Field(description="Milliseconds from start to completion.")
     graph_status: str | None = None
     error: str | None = None
+    waiting_since: dt.datetime | None = Field(
+        None, description="Since when the event waits for a language model that cannot be reached."
+    )
 
 
 class EventPage(BaseModel):

@@ -13,7 +13,7 @@ class KeepsakeAccount extends HTMLElement {
     fill(this, h("h1", {}, words.title), h("p", { role: "status" }, texts.loading));
     try {
       const account = await call("GET", "/v1/auth/me");
-      fill(this, h("h1", {}, words.title), this.emailForm(account), this.passwordForm(), section(words.factors, new SecondFactors().element), this.sessions(), section(words.portability, ...dataTransfer()), this.erasure(), this.deletion());
+      fill(this, h("h1", {}, words.title), this.emailForm(account), this.passwordForm(), section(words.factors, new SecondFactors().element), this.sessions(), section(words.portability, h("p", {}, words.portabilityBody), ...dataTransfer(ownUserId())), this.erasure(), this.deletion());
     } catch (error) {
       fill(this, h("p", { class: "problem", role: "alert" }, describe(error)), button(texts.retry, () => this.connectedCallback()));
     }

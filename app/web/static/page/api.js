@@ -14,6 +14,7 @@ export class ApiError extends Error {
     super(requestId && status >= 500 ? texts.withRequestId(message, requestId) : message);
     this.status = status;
     this.code = code;
+    this.requestId = requestId;
   }
 }
 

@@ -3,6 +3,7 @@
 import { call, chooseProject, chosenProject, forgetSession, keepSession, listAll, rememberAccount, resume, whenSignedOut } from "./api.js";
 import { announce, button, fill, h } from "./elements.js";
 import { keepFocus } from "./focus.js";
+import { receivedInvitations, takeInvitation } from "./invitations.js";
 import { texts } from "./texts.js";
 
 /** @typedef {import("./api.js").Account} Account */
@@ -12,7 +13,7 @@ const VIEWS = {
   chat: () => import("./chat.js"),
   memories: () => import("./memories.js"),
   profiles: () => import("./profiles.js"),
-  developers: () => import("./developers.js"),
+  developers: () => import("./developers/developers.js"),
   account: () => import("./account.js"),
   start: () => import("./start.js"),
 };
@@ -25,6 +26,7 @@ class KeepsakeApp extends HTMLElement {
     whenSignedOut(() => this.signOut(texts.signedOut));
     window.addEventListener("hashchange", () => this.show());
     fill(this, h("p", { class: "loading", role: "status" }, texts.loading));
+    takeInvitation();
     const link = readLink();
     if (link) return this.followLink(link);
     try {
@@ -70,6 +72,8 @@ class KeepsakeApp extends HTMLElement {
     try {
       const [account, projects] = await Promise.all([call("GET", "/v1/auth/me"), listAll("/v1/projects")]);
       if (!projects.some((each) => each.id === chosenProject())) chooseProject(null);
+      // The list has to show which of several projects is the one that calls act in.
+      if (projects.length > 1 && !chosenProject()) chooseProject((await call("GET", "/v1/ping/")).project_id);
       rememberAccount(account);
       this.frame(account, projects);
       await this.show();
@@ -93,6 +97,7 @@ class KeepsakeApp extends HTMLElement {
         h("span", { class: "who" }, account.email),
       ),
       announcements(),
+      receivedInvitations(() => this.enter()),
       h("main", { id: "content", tabindex: -1 }),
     );
   }

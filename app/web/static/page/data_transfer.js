@@ -1,6 +1,6 @@
-/** Take one's data along, and bring data in. */
+/** Take data along, and bring data in. */
 
-import { call, download, ownUserId, upload } from "./api.js";
+import { call, download, upload } from "./api.js";
 import { announce, button, describe, field, fill, form, h } from "./elements.js";
 import { texts } from "./texts.js";
 
@@ -8,26 +8,27 @@ const words = texts.account;
 const LOOK_EVERY_MS = 500;
 const SHOWN_ERRORS = 20;
 
-/** @returns {Node[]} */
-export function dataTransfer() {
-  return [h("p", {}, words.portabilityBody), exportButton(), importForm()];
+/** @param {string | null} userId whose data; null is everything in the project @returns {Node[]} */
+export function dataTransfer(userId) {
+  return [exportButton(userId), importForm(userId)];
 }
 
-function exportButton() {
+/** @param {string | null} userId */
+function exportButton(userId) {
   const place = h("div", { role: "status" });
   const start = async () => {
     try {
-      await exportData(place);
+      await exportData(place, userId);
     } catch (error) {
       fill(place, h("p", { class: "problem", role: "alert" }, describe(error)));
     }
   };
-  return h("div", {}, button(words.export, start), place);
+  return h("div", { class: "export" }, button(userId ? words.export : words.exportProject, start), place);
 }
 
-/** @param {HTMLElement} place */
-async function exportData(place) {
-  const made = await call("POST", "/v1/export", { user_id: ownUserId() });
+/** @param {HTMLElement} place @param {string | null} userId */
+async function exportData(place, userId) {
+  const made = await call("POST", "/v1/export", userId ? { user_id: userId } : {});
   const progress = /** @type {HTMLProgressElement} */ (h("progress", { "aria-label": words.exporting }));
   fill(place, h("p", {}, words.exporting), progress);
   for (;;) {
@@ -50,13 +51,14 @@ function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
-function importForm() {
+/** @param {string | null} userId */
+function importForm(userId) {
   const file = field(words.import, { type: "file", accept: ".jsonl,.json,.ndjson", required: true }, { hint: words.importHint });
   const place = h("div", { role: "status" });
   const element = form([file.row, h("button", {}, words.importSubmit)], async () => {
     const chosen = file.input.files?.[0];
     if (!chosen) return;
-    const result = await upload(`/v1/import?user_id=${encodeURIComponent(ownUserId())}`, chosen);
+    const result = await upload(userId ? `/v1/import?user_id=${encodeURIComponent(userId)}` : "/v1/import", chosen);
     const summary = words.imported(total(result.added), total(result.already_there), result.error_count);
     const errors = result.errors.slice(0, SHOWN_ERRORS).map((/** @type {any} */ each) => h("li", {}, each.detail));
     fill(place, h("p", {}, summary), !result.complete && h("p", { class: "problem" }, words.importIncomplete(result.next_line)), errors.length > 0 && h("ul", {}, errors));

@@ -1,0 +1,220 @@
+// Uses the views for developers as the owner of a project would, with a webhook receiver and a second person.
+import { HOSTILE, more, newPerson, PASSWORD, problems, report, url } from "./person.mjs";
+
+const [email, receiver] = more;
+const UNREACHABLE = "http://127.0.0.1:9/";
+const anna = await newPerson();
+const { page, look, expect } = anna;
+const guest = `bob-${Date.now()}@example.com`;
+
+const card = (text) => page.locator("main li.card", { hasText: text });
+const button = (name) => page.getByRole("button", { name, exact: typeof name === "string" });
+const inDialog = (name) => page.getByRole("dialog").getByRole("button", { name, exact: true });
+const tab = (name) => page.getByRole("navigation", { name: "Developers" }).getByRole("link", { name }).click();
+
+async function signIn({ page: of }, as, action) {
+  await of.getByLabel("E-mail address").fill(as);
+  await of.getByLabel(/^Password/).fill(PASSWORD);
+  await of.getByRole("button", { name: action }).click();
+}
+async function remember(text) {
+  const login = await page.request.post(`${url}/v1/auth/login`, { data: { email, password: PASSWORD } });
+  const { access_token } = await login.json();
+  const data = { messages: [{ role: "user", content: text }], infer: false };
+  const added = await page.request.post(`${url}/v3/memories/add/`, { data, headers: { Authorization: `Bearer ${access_token}` } });
+  if (!added.ok()) problems.push(`adding a memory: ${added.status()}`);
+}
+
+async function useWebhooks() {
+  await tab("Webhooks");
+  await page.getByText("Add a webhook").click();
+  await page.getByLabel("Name of the webhook").fill(HOSTILE);
+  await page.getByLabel("Address of your receiver").fill(receiver);
+  await look("webhook-form");
+  await button("Create webhook").click();
+  await expect(page.locator(".secret code"), "the secret of the webhook");
+  if (!(await page.evaluate(() => document.activeElement?.matches("[role=status]")))) problems.push("the focus is not at the new secret");
+  await look("webhooks");
+
+  await remember(`I like ${HOSTILE}`);
+  await card("onerror").getByRole("link", { name: /^Deliveries/ }).click();
+  await expect(card("Delivered"), "the delivery");
+  await expect(card("Answered with status 200"), "the answer of the receiver");
+  await button(/^Send again/).click();
+  await page.getByText("It is sent again.").waitFor();
+  await expect(card("Delivered"), "the repeated delivery");
+
+  await page.getByRole("link", { name: "All webhooks" }).click();
+  await button(/^Edit/).click();
+  await page.getByLabel("Address of your receiver").first().fill(UNREACHABLE);
+  await button("Save").click();
+  await expect(card(UNREACHABLE), "the new address");
+  await remember("I like tea.");
+  await card("onerror").getByRole("link", { name: /^Deliveries/ }).click();
+  await expect(page.getByText(/^Reason: ./), "why the receiver got nothing");
+  await look("deliveries");
+  await page.getByRole("link", { name: "All webhooks" }).click();
+  await button(/^Delete/).click();
+  await inDialog("Delete").click();
+  await expect(page.getByText("No webhook yet."), "no webhook after the deletion");
+  if (await page.evaluate(() => document.activeElement === document.body)) problems.push("the focus is lost after a deletion");
+}
+
+async function useEvents() {
+  await tab("Events");
+  await expect(card("Waiting for the model"), "the event that waits for the model");
+  await expect(card("Reason: The model was away."), "the reason of the failure");
+  await look("events");
+  anna.provoked.push(/Failed to load resource/);
+  await page.route("**/v1/events/**", (route) => route.abort());
+  await page.getByLabel("Show").selectOption("Failed");
+  await expect(page.getByText("The server cannot be reached."), "the state without a connection");
+  await look("offline");
+  await page.unroute("**/v1/events/**");
+  // An answer that arrives late must not replace a newer one.
+  await page.route("**/v1/events/?*", async (route) => {
+    const response = await route.fetch();
+    if (!route.request().url().includes("FAILED")) await page.waitForTimeout(400);
+    await route.fulfill({ response }).catch(() => {});
+  });
+  await page.getByLabel("Show").selectOption("All events");
+  await page.getByLabel("Show").selectOption("Failed");
+  await expect(card("Reason: The model was away."), "the failed event");
+  await page.waitForTimeout(600);
+  if ((await page.locator("main li.card").count()) !== 1) problems.push("a late answer replaced a newer one");
+  await page.unroute("**/v1/events/?*");
+  await button(/^Try again/).click();
+  await page.getByText("It is tried again.").waitFor();
+  await page.getByLabel("Show").selectOption("Succeeded");
+  await page.waitForFunction(() => document.querySelector("main [aria-busy]") === null);
+  for (let looks = 0; looks < 20 && !(await card("gliders").count()); looks += 1) {
+    await button("Refresh").click();
+    await page.waitForTimeout(200);
+  }
+  await expect(card("gliders"), "the result of the retried event");
+}
+
+async function useProject() {
+  await tab("Project");
+  await page.getByLabel("Instructions", { exact: true }).fill(`Remember ${HOSTILE}`);
+  await page.getByLabel("Categories").fill("food: what somebody eats\nmusic");
+  await page.locator("section", { hasText: "What it remembers" }).getByRole("button", { name: "Save" }).click();
+  await page.getByText("Saved", { exact: true }).waitFor();
+  await page.reload();
+  await page.getByLabel("Instructions", { exact: true }).waitFor();
+  if ((await page.getByLabel("Instructions", { exact: true }).inputValue()) !== `Remember ${HOSTILE}`) problems.push("the instructions were not stored");
+  if (!(await page.getByLabel("Categories").inputValue()).includes("food: what somebody eats")) problems.push("the categories were not stored");
+  await look("project");
+
+  await page.getByLabel("Name of the new project").fill(HOSTILE);
+  await button("Create project").click();
+  await page.waitForFunction(() => document.querySelector("header select option:checked")?.textContent?.includes("onerror"));
+  await page.getByLabel("Description").waitFor();
+  await button(/^Delete project/).click();
+  await page.getByLabel(/^Type the name/).fill("something else");
+  await inDialog("Delete project").click();
+  await expect(page.getByText("This is not the name of the project."), "the refusal of another name");
+  await look("delete-project");
+  await page.getByLabel(/^Type the name/).fill(HOSTILE);
+  await inDialog("Delete project").click();
+  await page.getByLabel("Project", { exact: true }).waitFor({ state: "detached" });
+}
+
+async function useRetention() {
+  await tab("Retention");
+  await expect(page.getByText("No rule. Everything is kept."), "no rule at first");
+  await button("Add a rule").click();
+  await page.getByLabel("Name", { exact: true }).fill(HOSTILE);
+  await page.getByLabel("Archive", { exact: true }).selectOption("what is more than a number");
+  await page.getByLabel("Keep at most").fill("1");
+  await button("Preview").click();
+  await expect(page.getByText(/^Archives [1-9]\d* and deletes 0 memories/), "the counts of the preview");
+  await expect(page.locator(".results li", { hasText: "onerror" }), "a sample of the preview");
+  await look("retention");
+  await button("Save rules").click();
+  await page.getByText("Rules saved").waitFor();
+  await button(/^Run now/).click();
+  await inDialog("Run now").click();
+  await expect(card("Finished"), "the end of the run");
+  await page.getByLabel("User", { exact: true }).fill(HOSTILE);
+  await page.getByLabel("Reason", { exact: true }).fill(HOSTILE);
+  await button("Place a hold").click();
+  await button(/^Lift/).click();
+  await inDialog("Lift").click();
+  await expect(page.getByText("No user is under a legal hold."), "the end of the hold");
+}
+
+async function useMembers() {
+  await tab("Members");
+  const invite = page.locator("section", { hasText: "These people can use this project." });
+  await invite.getByLabel("E-mail address").fill("carol@example.com");
+  await invite.getByRole("button", { name: "Invite" }).click();
+  await button("Withdraw: carol@example.com").click();
+  await button("Withdraw: carol@example.com").waitFor({ state: "detached" });
+  await invite.getByLabel("E-mail address").fill(guest);
+  await invite.getByRole("button", { name: "Invite" }).click();
+  await expect(invite.getByText(`${guest} is invited.`, { exact: false }), "that the invitation was sent");
+  const link = await page.locator(".secret code").textContent();
+  await look("members");
+
+  const bob = await newPerson();
+  await bob.page.goto(link);
+  await bob.page.getByRole("button", { name: "Create an account" }).click();
+  if (bob.page.url().includes("token")) problems.push("the token of an invitation remains in the address");
+  await signIn(bob, guest, "Create account");
+  await bob.expect(bob.page.getByText(/You are invited to a project/), "the invitation after signing in");
+  await bob.look("invitation");
+  await bob.page.getByRole("button", { name: "Accept" }).click();
+  await bob.page.getByText("You are a member now.").waitFor();
+  await bob.go("Developers");
+  await bob.expect(bob.page.getByText("You are a reader of this project"), "what a reader may do");
+  await bob.page.getByRole("navigation", { name: "Developers" }).getByRole("link", { name: "Members" }).click();
+  await bob.expect(bob.page.locator("li.card", { hasText: email }), "the members");
+  await bob.look("members-as-reader");
+  await bob.context.close();
+
+  await page.reload();
+  await button(`Change role: ${guest}`).click();
+  await page.getByRole("dialog").getByLabel("Role").selectOption("OWNER");
+  await look("change-role");
+  await inDialog("Save").click();
+  await expect(card(guest).getByText("Owner"), "the new role");
+  await button(`Remove: ${guest}`).click();
+  await inDialog("Remove").click();
+  await button(`Remove: ${guest}`).waitFor({ state: "detached" });
+}
+
+async function useKeys() {
+  await tab("API keys");
+  await page.getByLabel("Name of the key").fill(HOSTILE);
+  await page.getByText("Choose what the key can do").click();
+  await page.getByLabel("memories:write").uncheck();
+  await look("key-form");
+  await button("Create key").click();
+  const first = await page.locator(".secret code").textContent();
+  await expect(card("memories:read"), "what the key can do");
+  await button(/^Rotate/).click();
+  await page.getByLabel("The old secret works for").selectOption("one more hour");
+  await look("rotate-key");
+  await inDialog("Rotate").click();
+  await page.waitForFunction((old) => document.querySelector(".secret code")?.textContent !== old, first);
+  await look("keys");
+  for (const key of [first, await page.locator(".secret code").textContent()]) {
+    const answer = await page.request.get(`${url}/v1/stats/`, { headers: { Authorization: `Token ${key}` } });
+    if (!answer.ok()) problems.push("a secret does not work during the overlap");
+  }
+  await button(/^Revoke/).click();
+  await inDialog("Revoke").click();
+  await expect(page.getByText("No key yet. Create one above."), "no key after the revocation");
+}
+
+try {
+  await page.goto(`${url}/#developers/webhooks`);
+  await signIn(anna, email, "Sign in");
+  await expect(page.getByText("No webhook yet."), "the view of the address after signing in");
+  for (const use of [useWebhooks, useEvents, useProject, useRetention, useMembers, useKeys]) await use();
+  if (await page.evaluate(() => window.hacked)) problems.push("text was run as a script");
+} catch (error) {
+  await anna.stop(error);
+}
+await report();
