@@ -38,6 +38,7 @@ VALUES: dict[str, object] = {
     "display_name": "Alice",
     "docs": "/docs",
     "email": "alice@example.com",
+    "user_email": "alice@example.com",
     "entity_id": "alice",
     "entity_ids": ["alice"],
     "errors": [],

@@ -30,7 +30,7 @@ from tests.loopback import serve_on_loopback
 async def test_client_learns_its_project_from_the_ping(mem0: Mem0) -> None:
     assert mem0.client.project_id == str(mem0.key.project_id)
     assert mem0.client.project.config.project_id == str(mem0.key.project_id)
-    assert mem0.client.user_email is None
+    assert mem0.client.user_email == f"project-{mem0.key.project_id}@keepsake.invalid"
 
 
 async def test_host_may_end_with_a_slash(client_class: type[Any], server_url: str, make_key: MakeKey) -> None:

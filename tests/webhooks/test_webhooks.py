@@ -37,6 +37,14 @@ async def test_webhook_receives_only_its_event_types(hooks: WebhookProject, rece
     assert [each["event_type"] for each in await hooks.deliveries(hook)] == ["memory_delete"]
 
 
+async def test_webhook_may_ask_for_events_of_mem0_that_never_happen_here(
+    hooks: WebhookProject, receiver: Receiver
+) -> None:
+    hook = await hooks.hook(receiver.url, "memory_add", "ingest_job_completed", "ingest_job_failed")
+    [memory] = await hooks.remember("I like tea")
+    assert [each["memory_id"] for each in await hooks.deliveries(hook)] == [memory]
+
+
 async def test_webhook_receives_only_memories_of_its_project(
     hooks: WebhookProject, receiver: Receiver, sign_up: SignUp
 ) -> None:

@@ -59,7 +59,9 @@ async def search(body: SearchMemories, caller: MemoryReader, resources: Resource
 async def ping(caller: CallerDep, org_id: str | None = None, project_id: str | None = None) -> PingResponse:
     """Checks that the credential is valid, and returns its organization and project."""
     check_project_matches(caller, ProjectReference(org_id=org_id, project_id=project_id))
-    return PingResponse(org_id=str(caller.organization_id), project_id=str(caller.project_id), user_email=caller.email)
+    # mem0's tools refuse to run without an address. It never receives mail: RFC 2606 reserves the domain.
+    address = caller.email or f"project-{caller.project_id}@keepsake.invalid"
+    return PingResponse(org_id=str(caller.organization_id), project_id=str(caller.project_id), user_email=address)
 
 
 @router.post(

@@ -324,7 +324,9 @@ class PingResponse(BaseModel):
     status: Literal["ok"] = "ok"
     org_id: str
     project_id: str
-    user_email: str | None
+    user_email: str = Field(
+        description="Of the account. An API key gets an address made of its project's id, which receives no mail."
+    )
 
 
 class ProjectStats(BaseModel):

@@ -26,7 +26,7 @@ from app.gateways.mem0.older_versions.translate import (
     choose_old_page,
     to_list_request,
     to_old_add_response,
-    to_search_request,
+    without_ids_on_top,
 )
 from app.gateways.mem0.responses import FastJson, page_of_json
 from app.identity.caller import MemoryReader, MemoryWriter
@@ -56,7 +56,7 @@ async def list_memories_v1(
 @router.post("/v1/memories/search/", responses={200: {"model": OldSearchResponse}}, response_class=FastJson)
 async def search_memories_v1(body: OldSearch, caller: MemoryReader, resources: ResourcesDep) -> FastJson:
     """Searches memories. New clients use POST /v3/memories/search/."""
-    results = await search_memories(resources, caller, to_search_request(body))
+    results = await search_memories(resources, caller, without_ids_on_top(body))
     return FastJson({"results": results, "relations": []} if body.output_format == V1_1 else results)
 
 
@@ -71,7 +71,7 @@ async def list_memories_v2(
 ) -> FastJson:
     """Lists memories: an array, or a page if `page` and `page_size` are sent. New clients use POST /v3/memories/."""
     requested = choose_old_page(page, page_size)
-    listed = await list_memories(resources, caller, body, requested)
+    listed = await list_memories(resources, caller, without_ids_on_top(body), requested)
     paged = page is not None and page_size is not None
     return FastJson(render_page(request, listed, requested, body) if paged else select_fields(listed, body.fields))
 
@@ -79,7 +79,7 @@ async def list_memories_v2(
 @router.post("/v2/memories/search/", responses={200: {"model": OldSearchResponse}}, response_class=FastJson)
 async def search_memories_v2(body: OldSearch, caller: MemoryReader, resources: ResourcesDep) -> FastJson:
     """Searches memories. New clients use POST /v3/memories/search/."""
-    results = await search_memories(resources, caller, body, threshold=OLD_THRESHOLD)
+    results = await search_memories(resources, caller, without_ids_on_top(body), threshold=OLD_THRESHOLD)
     return FastJson({"results": results, "relations": []} if body.output_format == V1_1 else results)
 
 

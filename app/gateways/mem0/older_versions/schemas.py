@@ -36,7 +36,7 @@ class AddResultsV1(BaseModel):
 
 
 class OldSearch(SearchMemories):
-    """Version 1 takes ids at the top level, version 2 inside `filters`."""
+    """Ids may be sent at the top level, inside `filters`, or both; a memory must have all of them."""
 
     output_format: str | None = None
 

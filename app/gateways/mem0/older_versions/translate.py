@@ -1,25 +1,26 @@
 """Translate requests of older clients to version 3, and responses back."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from app.core.errors import BadRequest, NotFound
 from app.gateways.mem0.memories.list import PageRequest
-from app.gateways.mem0.memories.schemas import ListMemories, SearchMemories
-from app.gateways.mem0.older_versions.schemas import ListV1, OldSearch
+from app.gateways.mem0.memories.schemas import FilteredRequest, ListMemories
+from app.gateways.mem0.older_versions.schemas import ListV1
 from app.gateways.mem0.responses import JsonObject
 from app.memory.filters import parse_object_text
 from app.memory.origin import ENTITY_FIELDS
 
 V1_1 = "v1.1"
+Request = TypeVar("Request", bound=FilteredRequest)
 MAX_UNPAGED = 10_000
 """Older clients that ask for no page expect all memories."""
 
 
-def combined_filters(request: ListV1 | OldSearch) -> dict[str, Any] | None:
+def combined_filters(request: ListV1 | FilteredRequest) -> dict[str, Any] | None:
     """Join the ids of the top level and the filters."""
     parts: list[object] = [{field: value} for field in ENTITY_FIELDS if (value := getattr(request, field)) is not None]
     filters = parse_object_text(request.filters, "filters") if isinstance(request.filters, str) else request.filters
@@ -61,12 +62,9 @@ def _split(text: str | None) -> list[str] | None:
     return [part.strip() for part in text.split(",") if part.strip()] if text else None
 
 
-def to_search_request(request: OldSearch) -> SearchMemories:
-    """Version 1 sends ids at the top level, which version 3 refuses."""
-    translated: SearchMemories = request.model_copy(
-        update={"filters": combined_filters(request), **dict.fromkeys(ENTITY_FIELDS)}
-    )
-    return translated
+def without_ids_on_top(request: Request) -> Request:
+    """Older clients send ids at the top level, which version 3 refuses."""
+    return request.model_copy(update={"filters": combined_filters(request), **dict.fromkeys(ENTITY_FIELDS)})
 
 
 def choose_old_page(page: str | None, size: str | None) -> PageRequest:

@@ -8,7 +8,7 @@ from pydantic import EmailStr
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.errors import Forbidden, NotFound
+from app.core.errors import BadRequest, Forbidden, NotFound
 from app.core.http.schemas import Done
 from app.core.resources import ResourcesDep
 from app.gateways.mem0.errors import ERROR_RESPONSES, Mem0Route
@@ -169,7 +169,8 @@ async def update_mem0_project(
     """Updates the fields and settings that are sent."""
     await get_administered_project(tx, caller, organization_id, project_id, owner=True)
     check_ids_match(body, organization_id, project_id)
-    settings = body.model_dump(mode="json", exclude_unset=True, exclude=PATH_FIELDS)
+    check_known_settings(body)
+    settings = body.model_dump(mode="json", exclude_unset=True, exclude={*PATH_FIELDS, *(body.model_extra or {})})
     columns = {name: settings.pop(name) for name in PROJECT_COLUMNS if name in settings}
     if columns.get("name", "") is None:
         del columns["name"]
@@ -184,6 +185,14 @@ def check_ids_match(body: ProjectSettingsPatch, organization_id: UUID, project_i
     """mem0's Python client repeats the ids of the path in the body."""
     if body.project_id not in (None, str(project_id)) or body.org_id not in (None, str(organization_id)):
         raise NotFound("The body names another project than the path")
+
+
+def check_known_settings(body: ProjectSettingsPatch) -> None:
+    """A setting that were dropped without a word would be taken for stored."""
+    for name, value in (body.model_extra or {}).items():
+        if value != UNUSED_FIELDS.get(name):
+            known = ", ".join(each for each in ProjectSettingsPatch.model_fields if each not in PATH_FIELDS)
+            raise BadRequest(f"This server has no project setting {name}. It stores {known}")
 
 
 @router.delete("/{project_id}/", dependencies=[Administrative])

@@ -62,9 +62,10 @@ class ProjectCreated(BaseModel):
 
 
 class ProjectSettingsPatch(BaseModel):
-    """Fields that are not sent keep their value. An empty text, an empty list or null removes a setting."""
+    """Fields that are not sent keep their value. An empty text, an empty list or null removes a setting. A setting that
+    this server does not have is refused, unless the value is the one that it shows."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="allow")
 
     org_id: str | None = None
     project_id: str | None = None

@@ -1,7 +1,7 @@
 """Webhooks in mem0's API, with two additions: a secret and a log of deliveries."""
 
 import datetime as dt
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
@@ -20,14 +20,18 @@ def _check_url(url: str) -> str:
     return url
 
 
-def _unique(events: list[EventType]) -> list[EventType]:
+def _unique(events: "list[EventType | IngestJobEvent]") -> "list[EventType | IngestJobEvent]":
     return list(dict.fromkeys(events))
 
 
 Url = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(no_nul), AfterValidator(_check_url)
 ]
-Events = Annotated[list[EventType], Field(min_length=1, max_length=20), AfterValidator(_unique)]
+IngestJobEvent = Literal[
+    "ingest_job_completed", "ingest_job_partially_completed", "ingest_job_failed", "ingest_job_cancelled"
+]
+"""mem0's events of uploaded files. They never happen here, because this server has no such uploads."""
+Events = Annotated[list[EventType | IngestJobEvent], Field(min_length=1, max_length=20), AfterValidator(_unique)]
 
 
 class WebhookCreate(BaseModel):

@@ -69,7 +69,7 @@ async def test_older_searches_return_a_list_or_results_and_relations(client: htt
         modern = (await client.post(path, json={**question, **whose, "output_format": "v1.1"})).json()
         assert modern["relations"] == []
         assert [row["id"] for row in modern["results"]] == [row["id"] for row in found]
-    assert (await client.post("/v2/memories/search/", json={**question, **ALICE})).status_code == 400
+    assert (await client.post("/v3/memories/search/", json={**question, **ALICE})).status_code == 400
 
 
 async def test_entity_memories_are_listed_by_type_and_name(client: httpx.AsyncClient) -> None:
@@ -92,3 +92,14 @@ async def test_older_routes_refuse_ids_of_another_project(client: httpx.AsyncCli
         assert (await client.post("/v1/memories/", json={**body, **strange})).status_code == 404
         assert (await client.get("/v1/memories/", params={**ALICE, **strange})).status_code == 404
         assert (await client.delete("/v1/memories/", params={**ALICE, **strange})).status_code == 404
+
+
+async def test_version_2_takes_ids_at_the_top_level_too(client: httpx.AsyncClient) -> None:
+    await store(client, "Tea at work", run_id="r1")
+    await store(client, "Tea at home")
+    on_top = {**ALICE, "run_id": "r1"}
+    listed = (await client.post("/v2/memories/", json=on_top)).json()
+    found = (await client.post("/v2/memories/search/", json={"query": "tea", **on_top})).json()
+    assert [row["memory"] for row in listed] == [row["memory"] for row in found] == ["Tea at work"]
+    both = (await client.post("/v2/memories/", json={"user_id": "bob", "filters": ALICE})).json()
+    assert both == []

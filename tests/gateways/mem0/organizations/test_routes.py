@@ -55,6 +55,17 @@ async def test_client_reads_and_changes_the_settings_of_its_project(mem0_client:
     }
 
 
+async def test_setting_that_is_not_stored_is_refused_and_changes_nothing(owner: SignedUp, project: str) -> None:
+    body = {"custom_instructions": "Only food", "inclusion_prompt": "Only drinks"}
+    refused = await owner.client.patch(project, json=body)
+    assert (refused.status_code, "no project setting inclusion_prompt" in refused.json()["detail"]) == (400, True)
+    assert (await settings(owner.client, project))["custom_instructions"] is None
+    # What the server shows may be sent back.
+    shown = {"inclusion_prompt": None, "enable_graph": False, "version": "v2", "custom_instructions": "Only tea"}
+    assert (await owner.client.patch(project, json=shown)).status_code == 200
+    assert (await settings(owner.client, project))["custom_instructions"] == "Only tea"
+
+
 async def test_older_calls_of_the_client_change_settings(mem0_client: MemoryClient) -> None:
     await asyncio.to_thread(mem0_client.update_project, custom_instructions="Only food")
     found = await asyncio.to_thread(mem0_client.get_project, fields=["custom_instructions"])
