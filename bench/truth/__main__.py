@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from bench.truth.consolidation import measure_consolidation
 from bench.truth.precision import measure_precision
 from bench.truth.recall import measure_recall
 from bench.truth.service import Figures, Service, serving
@@ -15,6 +16,7 @@ from bench.truth.standing import measure_standing
 
 Section = Callable[[Service, Path], Awaitable[Figures]]
 SECTIONS: dict[str, Section] = {
+    "consolidation": measure_consolidation,
     "silence": measure_silence,
     "precision": measure_precision,
     "recall": measure_recall,

@@ -25,6 +25,7 @@ from app.memory.indexing.changes import upsert_for_row
 from app.memory.indexing.indexed_text import embedding_text, keyword_text
 from app.memory.indexing.other_processes import OtherProcesses
 from app.memory.indexing.queue import ChangeQueue
+from app.memory.judgement import Judgement
 from app.memory.ledger import LedgerRepository, Memory
 
 log = structlog.get_logger()
@@ -70,6 +71,7 @@ class Indexer:
         self._database = database
         self._embedder = embedder
         self._index = index
+        self._judgement = Judgement(database, index)
         self._idle_seconds = idle_seconds
         self._batch_seconds = batch_seconds
         self._queue = ChangeQueue()
@@ -157,7 +159,9 @@ class Indexer:
         upserts = [change for change in changes if isinstance(change, IndexUpsert)]
         removed = [change for change in changes if isinstance(change, IndexRemoval)]
         if upserts:
-            await self._index.upsert(await build_entries(self._embedder, upserts))
+            entries = await build_entries(self._embedder, upserts)
+            await self._index.upsert(entries)
+            await self._judgement.judge_indexed(upserts, [each.vector for each in entries])
         await self._index.remove([change.id for change in removed])
         outdated = await self._record(upserts, removed)
         if outdated:

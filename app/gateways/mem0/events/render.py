@@ -48,10 +48,7 @@ def render_event(event: MemoryEvent, contents: dict[str, str]) -> JsonObject:
         "status": event.status,
         "payload": _payload(event),
         "metadata": event.request.get("metadata") or {},
-        "results": [
-            {"id": result["id"], "event": result["event"], "data": {"memory": contents.get(result["id"])}}
-            for result in event.results
-        ],
+        "results": [{**result, "data": {"memory": contents.get(result["id"])}} for result in event.results],
         "note": event.note,
         "created_at": event.created_at,
         "updated_at": event.updated_at,

@@ -1,0 +1,84 @@
+"""Judge new statements once their vectors are known, and record which older ones they replace.
+
+The indexer calls this between writing the index and marking the rows as indexed. So the effect is there once a memory
+is searchable, and what a crash leaves is judged again when the sweep indexes it: judging twice has the effect of once.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from uuid import UUID
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.database.database import Database
+from app.core.ports import IndexUpsert, SearchScope, Vector, VectorIndex
+from app.memory.judgement.neighbours import Pair, build_pairs, load_statements
+from app.memory.judgement.readings import Reading, may_replace, read_statement
+from app.memory.judgement.rules import Verdict, judge_readings
+from app.memory.namespace import holds_messages
+from app.memory.supersession import Replacement, ReplacementOutcome, supersede
+
+log = structlog.get_logger()
+MAX_NEIGHBOURS = 16
+APPEND_EVENT_RESULTS_SQL = text("""
+update events e set results = e.results || given.results, updated_at = now()
+from jsonb_to_recordset(cast(:given as jsonb)) as given (id uuid, results jsonb)
+where e.project_id = :project_id and e.id = given.id
+""")
+
+
+class Judgement:
+    def __init__(self, database: Database, index: VectorIndex) -> None:
+        self._database = database
+        self._index = index
+
+    async def judge_indexed(self, upserts: Sequence[IndexUpsert], vectors: Sequence[Vector]) -> None:
+        """Most statements could replace nothing: for these, nothing is looked up."""
+        near: dict[UUID, dict[UUID, list[UUID]]] = defaultdict(dict)
+        for upsert, vector in zip(upserts, vectors, strict=True):
+            if not holds_messages(upsert.namespace) and may_replace(upsert.content):
+                scope = SearchScope(upsert.project_id, (upsert.namespace,))
+                found = await self._index.find_similar(scope, vector, MAX_NEIGHBOURS + 1)
+                near[upsert.project_id][upsert.id] = [each.id for each in found if each.id != upsert.id]
+        for project_id, of_project in near.items():
+            ids = {*of_project, *(each for others in of_project.values() for each in others)}
+            statements = await load_statements(self._database, project_id, ids)
+            replacing = choose_replacing(build_pairs(of_project, statements))
+            if replacing:
+                async with self._database.transaction(project_id) as tx:
+                    await record_replacements(tx, project_id, replacing)
+
+
+def choose_replacing(pairs: Sequence[Pair]) -> list[Pair]:
+    """Those of the pairs in which the newer statement replaces the older one."""
+    readings: dict[UUID, Reading] = {}
+    for pair in pairs:
+        for statement in (pair.new, pair.old):
+            if statement.id not in readings:
+                readings[statement.id] = read_statement(statement.content)
+    return [pair for pair in pairs if judge_readings(readings[pair.new.id], readings[pair.old.id]) is Verdict.REPLACES]
+
+
+async def record_replacements(tx: AsyncSession, project_id: UUID, replacing: Sequence[Pair]) -> list[Pair]:
+    """Return those that had an effect, which the events of the newer memories name."""
+    wanted = [Replacement(pair.old.id, pair.new.id, pair.new.created_at) for pair in replacing]
+    outcomes = await supersede(tx, project_id, wanted)
+    done = [pair for pair, outcome in zip(replacing, outcomes, strict=True) if outcome is ReplacementOutcome.SUPERSEDED]
+    results: dict[UUID, list[dict[str, str]]] = defaultdict(list)
+    for pair in done:
+        if pair.new.event_id is not None:
+            results[pair.new.event_id].append(replaced_result(pair.old.id, pair.new.id))
+    if results:
+        given = json.dumps([{"id": str(event_id), "results": added} for event_id, added in results.items()])
+        await tx.execute(APPEND_EVENT_RESULTS_SQL, {"project_id": project_id, "given": given})
+    if done:
+        log.info("memory.replaced", project_id=str(project_id), count=len(done))
+    return done
+
+
+def replaced_result(old_id: UUID, new_id: UUID) -> dict[str, str]:
+    """An `UPDATE` of the older memory, in the words of mem0's clients."""
+    return {"id": str(old_id), "event": "UPDATE", "replaced_by": str(new_id)}

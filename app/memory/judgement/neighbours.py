@@ -1,0 +1,74 @@
+"""The statements near to new ones that may contradict them: same namespace, same agent, app and run, said by a user."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+from uuid import UUID
+
+from sqlalchemy import text
+
+from app.core.database.database import Database
+from app.core.ports import Role
+
+# A run of a chat is a session: what a user says in one replaces what the same user said in another. The position in the
+# history tells the order of memories that were added at once.
+SELECT_STATEMENTS_SQL = text("""
+select m.id, m.namespace, m.content, m.event_id, m.created_at,
+  coalesce((select min(h.position) from memory_history h
+    where h.project_id = m.project_id and h.memory_id = m.id and h.event = 'ADD'), 0) as position,
+  concat_ws(E'\\x1f', coalesce(m.agent_id, ''), coalesce(m.app_id, ''),
+    case when m.source_message_id is null then coalesce(m.run_id, '') else '' end) as scope
+from memories m
+where m.project_id = :project_id and m.id = any(cast(:ids as uuid[])) and m.role = :role and m.kind <> 'message'
+  and m.replaced_by is null and m.archived_at is null and not m.immutable
+  and m.hash <> sha256(convert_to('interim', 'UTF8') || uuid_send(m.id))
+""")
+
+
+class Statement(NamedTuple):
+    """What is compared of a memory."""
+
+    id: UUID
+    namespace: str
+    content: str
+    event_id: UUID | None
+    created_at: Any
+    position: int
+    scope: str
+    """The agent, the app and, outside chats, the run."""
+
+    @property
+    def told(self) -> tuple[Any, int]:
+        """Orders statements by when they were told."""
+        return self.created_at, self.position
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    new: Statement
+    old: Statement
+
+    @classmethod
+    def of(cls, one: Statement, other: Statement) -> Self | None:
+        """None if they are about different things, or if nothing tells which is newer."""
+        if one.scope != other.scope or one.namespace != other.namespace or one.told == other.told:
+            return None
+        return cls(*sorted((one, other), key=lambda each: each.told, reverse=True))
+
+
+async def load_statements(database: Database, project_id: UUID, ids: Collection[UUID]) -> dict[UUID, Statement]:
+    """Those of the memories that count: statements of users that are true until something replaces them."""
+    values = {"project_id": project_id, "ids": list(ids), "role": Role.USER.value}
+    rows = await database.pipeline(project_id, None, (SELECT_STATEMENTS_SQL, values))
+    return {row.id: Statement._make(row) for row in rows}
+
+
+def build_pairs(near: Mapping[UUID, Sequence[UUID]], statements: Mapping[UUID, Statement]) -> list[Pair]:
+    """The newer ones in the order in which they were told, so that of three values each replaces the one before."""
+    found = {
+        (pair.new.id, pair.old.id): pair
+        for id_, others in near.items()
+        for other in others
+        if id_ in statements and other in statements and (pair := Pair.of(statements[id_], statements[other]))
+    }
+    return sorted(found.values(), key=lambda pair: (pair.new.told, pair.old.told))

@@ -1,0 +1,150 @@
+"""Read a statement: what it claims, and what it says is not true any more."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.memory.judgement.claim import SUBJECT, Claim, fold_subject
+from app.memory.judgement.claims import read_claims
+from app.memory.judgement.statements import Sentence, read_sentences
+from app.memory.judgement.vocabulary import STOP_WORDS, USES, words
+
+MAX_CHARACTERS = 1000
+"""A longer text tells a story. Nothing in it is compared."""
+GREETING_WORDS = 4
+"""Beside another sentence, one of fewer words without a claim says nothing that could be lost."""
+WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
+SUFFIX = re.compile(r"(?:ing|ies|ied|es|ed|s|y|e)$")
+HAVE = r"(?:(?:have|has) )?"
+NO_LONGER = re.compile(
+    rf"{SUBJECT} (?:(?:am|is|are|do|does|have|has|can) )?(?:no longer|not) (?P<rest>.+)", re.IGNORECASE
+)
+END_OF_DENIAL = re.compile(r"\b(?:any ?more|any longer|no longer)\b", re.IGNORECASE)
+STOPPED = re.compile(
+    rf"{SUBJECT} {HAVE}(?:stopped|quit|gave up|given up|cancelled|canceled) (?P<rest>.+)", re.IGNORECASE
+)
+LEFT = re.compile(
+    rf"{SUBJECT} {HAVE}(?:left|quit|resigned from) (?:my (?:job|position) (?:at|with) )?(?P<rest>.+)", re.IGNORECASE
+)
+EXCHANGE = re.compile(
+    rf"{SUBJECT} (?:(?:have|has|am|is|are|was|were) )?(?:switched|changed|migrated|moved|switching)(?: .+?)??"
+    r" from (?P<rest>.+?) to .+",
+    re.IGNORECASE,
+)
+REPLACED = re.compile(rf"{SUBJECT} {HAVE}(?:replaced|swapped) (?P<rest>.+?) (?:with|by|for) .+", re.IGNORECASE)
+INSTEAD = re.compile(
+    rf"{SUBJECT} (?P<verb>\w+) .+?,? (?:instead of|rather than|and not|not) (?P<rest>.+)", re.IGNORECASE
+)
+
+MARKS = str.maketrans(dict.fromkeys(".,:;!?'\"()", " "))
+HINTS = words(
+    "is am are s m t was were work works working live lives living reside resides based moved relocated job",
+    "call turned married costs cost weigh weighs became changed switched replaced stopped quit left gave given",
+    "died play plays belong belongs cancelled canceled resigned longer anymore instead rather not like likes",
+    "love loves enjoy enjoys adore adores dislike dislikes hate hates detest detests loathe loathes migrated",
+    "swapped updated renamed employed name postponed rescheduled arbeite wohne lebe bin mein meine trabajo vivo",
+    "llamo nombre mi mudado ben en worked",
+)
+"""Without one of these, a text claims and denies nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """`I no longer work at X`, `I switched from X to Y`: words that are not true of the subject any more."""
+
+    subject: str
+    words: frozenset[str]
+    allowed: frozenset[str] = frozenset()
+    """Further words that the older statement may contain."""
+    spare: int = 0
+    """How many others it may contain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    claims: Mapping[tuple[str, str], Claim]
+    denials: tuple[Denial, ...]
+    subject: str
+    words: frozenset[str]
+    is_single: bool
+    """Nothing else is said that would be lost if it was replaced."""
+
+    @property
+    def may_replace(self) -> bool:
+        return bool(self.claims or self.denials)
+
+
+NOTHING = Reading({}, (), "", frozenset(), is_single=False)
+
+
+def read_statement(text: str) -> Reading:
+    if len(text) > MAX_CHARACTERS:
+        return NOTHING
+    sentences = read_sentences(text)
+    parts = [(sentence, *_read_sentence(sentence)) for sentence in sentences]
+    telling = [each for each, claims, denials in parts if claims or denials or _tells(each)] or sentences
+    only = telling[0] if len(telling) == 1 else None
+    return Reading(
+        {key: claim for _, claims, _ in parts for key, claim in claims.items()},
+        tuple(denial for _, _, denials in parts for denial in denials),
+        _subject_of(only) if only else "",
+        stems(only.text) if only else frozenset(),
+        is_single=only is not None,
+    )
+
+
+def may_replace(text: str) -> bool:
+    """Whether a statement says anything that could replace another one: most do not, which this tells quickly."""
+    has_hint = not text.isascii() or not HINTS.isdisjoint(text.casefold().translate(MARKS).split())
+    return has_hint and read_statement(text).may_replace
+
+
+def _tells(sentence: Sentence) -> bool:
+    return len(sentence.text.split()) >= GREETING_WORDS
+
+
+def _read_sentence(sentence: Sentence) -> tuple[dict[tuple[str, str], Claim], list[Denial]]:
+    """A sentence that denies one thing and claims another, such as `… instead of …`, is read as a denial."""
+    denials = _read_denials(sentence)
+    return ({} if denials else read_claims(sentence)), denials
+
+
+def _read_denials(sentence: Sentence) -> list[Denial]:
+    text = sentence.text
+    bare = " ".join(END_OF_DENIAL.sub(" ", text).split())
+    if bare != text and (match := NO_LONGER.fullmatch(text) or NO_LONGER.fullmatch(bare)):
+        return [_denial(sentence, match, spare=1)]
+    if match := STOPPED.fullmatch(text):
+        return [_denial(sentence, match, spare=1)]
+    if match := LEFT.fullmatch(text):
+        return [_denial(sentence, match, allowed=stems("work job employed"))]
+    if match := INSTEAD.fullmatch(text):
+        return [_denial(sentence, match, verb=match["verb"])]
+    match = EXCHANGE.fullmatch(text) or REPLACED.fullmatch(text)
+    return [_denial(sentence, match, allowed=USED)] if match else []
+
+
+def _denial(
+    sentence: Sentence, match: re.Match[str], *, verb: str = "", allowed: frozenset[str] = frozenset(), spare: int = 0
+) -> Denial:
+    return Denial(fold_subject(match["subject"], sentence.speaker), stems(f"{verb} {match['rest']}"), allowed, spare)
+
+
+def _subject_of(sentence: Sentence) -> str:
+    match = re.match(rf"{SUBJECT}\b", sentence.text, re.IGNORECASE)
+    return fold_subject(match["subject"], sentence.speaker) if match else ""
+
+
+def stems(text: str) -> frozenset[str]:
+    """The words that carry the meaning, without most endings of English."""
+    return frozenset(_stem(word) for word in WORD.findall(text.casefold()) if word not in STOP_WORDS)
+
+
+def _stem(word: str) -> str:
+    if len(word) <= 3:
+        return word
+    stem = SUFFIX.sub("", word)
+    return stem[:-1] if len(stem) > 3 and stem[-1] == stem[-2] and word.endswith(("ing", "ed")) else stem
+
+
+USED = stems(" ".join(USES))

@@ -1,0 +1,30 @@
+"""What a new statement means for an older one, decided by rules alone."""
+
+from app.memory.judgement.readings import may_replace
+from app.memory.judgement.rules import Verdict, judge
+from tests.memory.judgement.pairs import COMPATIBLE, REPLACING
+
+
+def test_rules_replace_what_is_not_true_any_more() -> None:
+    assert len(REPLACING) == 30
+    assert [(old, new) for old, new in REPLACING if judge(new, old) is not Verdict.REPLACES] == []
+
+
+def test_rules_keep_what_can_still_be_true() -> None:
+    assert len(COMPATIBLE) == 30
+    kept = (Verdict.ADDS, Verdict.UNRELATED)
+    assert [(old, new) for old, new in COMPATIBLE if judge(new, old) not in kept] == []
+
+
+def test_rules_recognise_what_is_said_in_other_words() -> None:
+    assert judge("I'm employed by Northwind.", "I work at Northwind") is Verdict.SAME
+    assert judge("I  live in Porto", "I live in Porto") is Verdict.SAME
+
+
+def test_quick_look_misses_no_statement_that_replaces() -> None:
+    assert [new for _, new in REPLACING if not may_replace(new)] == []
+    assert not may_replace("Ana painted an old camera in Bremen")
+
+
+def test_rules_compare_nothing_in_a_long_text() -> None:
+    assert not may_replace("I live in Porto. " * 100)
