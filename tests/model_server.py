@@ -62,6 +62,12 @@ def Facts(*texts: str, attributed_to: str = "user", fenced: bool = False) -> Say
     return Says(f"```json\n{answer}\n```" if fenced else answer)
 
 
+def Verdicts(*verdicts: tuple[int, int, str]) -> Says:
+    """What new facts mean for older memories: the numbers of both, and a word."""
+    entries = [{"new": new, "old": old, "verdict": word} for new, old, word in verdicts]
+    return Says(json.dumps({"verdicts": entries}))
+
+
 @dataclass(frozen=True, slots=True)
 class Refuses:
     """The model refuses to answer."""
@@ -146,6 +152,15 @@ class Sent:
         """Asks for somebody's user profile: a job of whichever test switched these on."""
         return self._begins("Fill in this JSON schema")
 
+    @property
+    def is_comparison(self) -> bool:
+        """Asks what new facts mean for older memories."""
+        return self._begins("Compare new statements with older ones.")
+
+    @property
+    def is_of_a_job(self) -> bool:
+        return self.is_sorting or self.is_user_profile or self.is_comparison
+
     def _begins(self, words: str) -> bool:
         messages = self.body.get("messages", [])
         return bool(messages) and str(messages[0].get("content", "")).startswith(words)
@@ -158,6 +173,7 @@ class ModelServer:
         self.requests: list[Sent] = []
         self.abandoned = 0
         self._next: dict[bool, deque[Behaviour]] = {False: deque(), True: deque()}
+        self._verdicts: deque[Behaviour] = deque()
         self._default: dict[bool, Behaviour] = {False: Says("Hello", " there", "."), True: Facts()}
         self._random = random.Random(7)
         # Without an explicit TCP protocol asyncio leaves Nagle's algorithm on, and every response takes 40 ms.
@@ -184,6 +200,9 @@ class ModelServer:
     def extraction(self, *behaviours: Behaviour) -> None:
         self._next[True].extend(behaviours)
 
+    def verdicts(self, *behaviours: Behaviour) -> None:
+        self._verdicts.extend(behaviours)
+
     def always(self, behaviour: Behaviour, *, extraction: bool = False) -> None:
         self._default[extraction] = behaviour
 
@@ -191,7 +210,7 @@ class ModelServer:
         """Resets the server, for a fixture that keeps one server for many tests."""
         self.requests.clear()
         self.abandoned = 0
-        for queue in self._next.values():
+        for queue in (*self._next.values(), self._verdicts):
             queue.clear()
         self._default = {False: Says("Hello", " there", "."), True: Facts()}
         self._random = random.Random(7)
@@ -200,7 +219,11 @@ class ModelServer:
     def conversations(self) -> list[dict[str, Any]]:
         """The bodies of the chat requests alone."""
         chats = [sent for sent in self.requests if sent.path.endswith("/completions")]
-        return [sent.body for sent in chats if not (sent.is_extraction or sent.is_sorting or sent.is_user_profile)]
+        return [sent.body for sent in chats if not (sent.is_extraction or sent.is_of_a_job)]
+
+    @property
+    def comparisons(self) -> list[dict[str, Any]]:
+        return [sent.body for sent in self.requests if sent.is_comparison]
 
     @property
     def user_profiles(self) -> list[dict[str, Any]]:
@@ -240,8 +263,9 @@ class ModelServer:
             await self._complete(self._choose(sent), sent, receive, send)
 
     def _choose(self, sent: Sent) -> Behaviour:
-        queue = self._next[sent.is_extraction]
-        chosen = queue.popleft() if queue else self._default[sent.is_extraction]
+        queue = self._verdicts if sent.is_comparison else self._next[sent.is_extraction]
+        default = Verdicts() if sent.is_comparison else self._default[sent.is_extraction]
+        chosen = queue.popleft() if queue else default
         while isinstance(chosen, Randomly | Decides):
             if isinstance(chosen, Decides):
                 chosen = chosen.choose(sent)

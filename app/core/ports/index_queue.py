@@ -18,6 +18,8 @@ class IndexUpsert:
     context: str | None
     created_at: dt.datetime
     version: dt.datetime
+    judged_with: frozenset[UUID] = frozenset()
+    """The memories that a language model has compared with this one, so that the rules do not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,34 @@
 """Extract facts from the messages of an event: ask the extractor with no transaction open, then write all at once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database.database import Statement
 from app.core.errors import Conflict, ExtractionFailed, Postponed
-from app.core.ports import ChatMessage, ExtractedFact, Extraction, ExtractionRequest, IndexChange, Role, Usage
+from app.core.ports import (
+    ChatMessage,
+    ExtractedFact,
+    Extraction,
+    ExtractionRequest,
+    IndexChange,
+    IndexUpsert,
+    KnownMemory,
+    Role,
+    Usage,
+)
 from app.core.resources import Resources
 from app.core.storable_text import is_blank
 from app.memory.extraction.instructions import resolve_instructions
 from app.memory.extraction.interim import read_messages, replace_interim, store_waiting_words
+from app.memory.extraction.judge_facts import count_compared, judge_facts
 from app.memory.extraction.known import KnownMemories
 from app.memory.importance import with_importance
 from app.memory.indexing import upserts_for_added
-from app.memory.ledger.add import Remembered, count_added, event_result
+from app.memory.judgement import ModelVerdicts, Pair, record_replacements, replaced_result
+from app.memory.ledger.add import Outcome, Remembered, count_added, event_result
 from app.memory.ledger.memory import Kind, NewMemory
 from app.memory.ledger.repository import MemoryRepository
 from app.memory.ledger.run_event import (
@@ -27,6 +41,7 @@ from app.memory.ledger.run_event import (
     lock_running,
     run_attempt,
 )
+from app.memory.namespace import Namespace
 from app.projects.token_usage import find_exceeded_budget, usage_statement
 
 NEARLY_IDENTICAL = 0.97
@@ -47,6 +62,8 @@ class Findings:
     event: RunningEvent
     new: list[NewMemory]
     known: list[UUID]
+    near: dict[UUID, Sequence[KnownMemory]] = field(default_factory=dict)
+    """The nearest older memories of each new one."""
 
 
 async def run_extraction(resources: Resources, project_id: UUID, event_id: UUID, attempts: int) -> None:
@@ -86,8 +103,11 @@ async def _read_together(resources: Resources, events: Sequence[RunningEvent]) -
     known = KnownMemories(resources, events[0].namespace, without=events[0].interim_of_namespace)
     events = await read_messages(resources, events)
     extraction = await resources.extractor.extract(build_extraction_request(resources, *events, known=known))
-    findings = await _sort_facts(events, known, extraction.facts)
-    await resources.index_queue.put(await _finish(resources, findings, extraction))
+    findings = await _sort_facts(events, known, extraction.facts, compared=count_compared(resources))
+    new = [memory for each in findings for memory in each.new]
+    near = {id_: memories for each in findings for id_, memories in each.near.items()}
+    verdicts = await judge_facts(resources, events[0].namespace, new, near)
+    await resources.index_queue.put(await _finish(resources, findings, extraction, verdicts))
 
 
 def build_extraction_request(
@@ -108,20 +128,22 @@ def build_extraction_request(
 
 
 async def _sort_facts(
-    events: Sequence[RunningEvent], known: KnownMemories, facts: Sequence[ExtractedFact]
+    events: Sequence[RunningEvent], known: KnownMemories, facts: Sequence[ExtractedFact], *, compared: int
 ) -> list[Findings]:
     """The facts of each event: new ones, and the memories that the others repeat in nearly the same words."""
     findings = [Findings(event, [], []) for event in events]
     facts = [fact for fact in facts if not is_blank(fact.text)]
     if not facts:
         return findings
-    nearest = await known.search([fact.text for fact in facts], 1)
+    nearest = await known.search([fact.text for fact in facts], compared)
     for fact, found in zip(facts, nearest, strict=True):
         of_event = findings[await _find_source(events, known, fact)]
         if found and found[0].score >= NEARLY_IDENTICAL:
             of_event.known.append(found[0].id)
         else:
-            of_event.new.append(_as_memory(of_event.event, fact))
+            memory = _as_memory(of_event.event, fact)
+            of_event.new.append(memory)
+            of_event.near[memory.id] = found
     return findings
 
 
@@ -134,7 +156,9 @@ async def _find_source(events: Sequence[RunningEvent], known: KnownMemories, fac
     return await known.nearest(fact.text, [[message["content"] for message in event.messages] for event in events])
 
 
-async def _finish(resources: Resources, findings: Sequence[Findings], extraction: Extraction) -> list[IndexChange]:
+async def _finish(
+    resources: Resources, findings: Sequence[Findings], extraction: Extraction, verdicts: ModelVerdicts
+) -> list[IndexChange]:
     namespace = findings[0].event.namespace
     new = [memory for each in findings for memory in each.new]
     event_ids = {memory.id: each.event.id for each in findings for memory in each.new}
@@ -148,19 +172,36 @@ async def _finish(resources: Resources, findings: Sequence[Findings], extraction
         repository = MemoryRepository(tx, namespace.project_id)
         added = await repository.add_all(namespace, new, deduplicate=True, event_ids=event_ids)
         outcomes = {memory.id: remembered for memory, (remembered, _) in zip(new, added, strict=True)}
-        results = {each.event.id: _results(each, outcomes) for each in findings}
-        statements: list[Statement] = [*finish_statements(namespace, results, extraction.note)]
+        replaced = await _replace(tx, namespace, verdicts, outcomes)
+        results = {each.event.id: _results(each, outcomes, replaced) for each in findings}
+        note = " ".join(filter(None, (extraction.note, verdicts.note))) or None
+        statements: list[Statement] = [*finish_statements(namespace, results, note)]
         if extraction.usage != Usage():
             statements.append(usage_statement(resources.config, namespace.project_id, extraction.usage))
         await resources.database.pipeline_in(tx, *statements)
-    upserts = upserts_for_added(namespace, new, added)
+    upserts = [
+        replace(each, judged_with=verdicts.judged.get(each.id, frozenset())) if isinstance(each, IndexUpsert) else each
+        for each in upserts_for_added(namespace, new, added)
+    ]
     count_added(resources, namespace.project_id, len(upserts))
     return [*removals, *upserts]
 
 
-def _results(findings: Findings, outcomes: Mapping[UUID, Remembered]) -> list[dict[str, object]]:
-    known: list[dict[str, object]] = [{"id": str(memory_id), "event": "NONE"} for memory_id in findings.known]
-    return [*(event_result(outcomes[memory.id]) for memory in findings.new), *known]
+async def _replace(
+    tx: AsyncSession, namespace: Namespace, verdicts: ModelVerdicts, outcomes: Mapping[UUID, Remembered]
+) -> list[Pair]:
+    """A duplicate replaces nothing: it was there before."""
+    added = [pair for pair in verdicts.replacing if outcomes[pair.new.id].outcome is Outcome.ADDED]
+    return await record_replacements(tx, namespace.project_id, added)
+
+
+def _results(
+    findings: Findings, outcomes: Mapping[UUID, Remembered], replaced: Sequence[Pair]
+) -> list[dict[str, object]]:
+    ids = {memory.id for memory in findings.new}
+    results = [event_result(outcomes[memory.id]) for memory in findings.new]
+    results += [{"id": str(memory_id), "event": "NONE"} for memory_id in findings.known]
+    return results + [replaced_result(pair) for pair in replaced if pair.new.id in ids]
 
 
 def _as_memory(event: RunningEvent, fact: ExtractedFact) -> NewMemory:

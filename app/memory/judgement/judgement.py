@@ -42,14 +42,15 @@ class Judgement:
             if not holds_messages(upsert.namespace) and may_replace(upsert.content):
                 scope = SearchScope(upsert.project_id, (upsert.namespace,))
                 found = await self._index.find_similar(scope, vector, MAX_NEIGHBOURS + 1)
-                near[upsert.project_id][upsert.id] = [each.id for each in found if each.id != upsert.id]
+                others = [each.id for each in found if each.id != upsert.id and each.id not in upsert.judged_with]
+                near[upsert.project_id][upsert.id] = others
         for project_id, of_project in near.items():
             ids = {*of_project, *(each for others in of_project.values() for each in others)}
             statements = await load_statements(self._database, project_id, ids)
             replacing = choose_replacing(build_pairs(of_project, statements))
             if replacing:
                 async with self._database.transaction(project_id) as tx:
-                    await record_replacements(tx, project_id, replacing)
+                    await append_results(tx, project_id, await record_replacements(tx, project_id, replacing))
 
 
 def choose_replacing(pairs: Sequence[Pair]) -> list[Pair]:
@@ -63,22 +64,26 @@ def choose_replacing(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 async def record_replacements(tx: AsyncSession, project_id: UUID, replacing: Sequence[Pair]) -> list[Pair]:
-    """Return those that had an effect, which the events of the newer memories name."""
+    """Return those that had an effect."""
     wanted = [Replacement(pair.old.id, pair.new.id, pair.new.created_at) for pair in replacing]
     outcomes = await supersede(tx, project_id, wanted)
     done = [pair for pair, outcome in zip(replacing, outcomes, strict=True) if outcome is ReplacementOutcome.SUPERSEDED]
-    results: dict[UUID, list[dict[str, str]]] = defaultdict(list)
-    for pair in done:
-        if pair.new.event_id is not None:
-            results[pair.new.event_id].append(replaced_result(pair.old.id, pair.new.id))
-    if results:
-        given = json.dumps([{"id": str(event_id), "results": added} for event_id, added in results.items()])
-        await tx.execute(APPEND_EVENT_RESULTS_SQL, {"project_id": project_id, "given": given})
     if done:
         log.info("memory.replaced", project_id=str(project_id), count=len(done))
     return done
 
 
-def replaced_result(old_id: UUID, new_id: UUID) -> dict[str, str]:
+async def append_results(tx: AsyncSession, project_id: UUID, replaced: Sequence[Pair]) -> None:
+    """The event of each newer memory names what it replaced."""
+    results: dict[UUID, list[dict[str, object]]] = defaultdict(list)
+    for pair in replaced:
+        if pair.new.event_id is not None:
+            results[pair.new.event_id].append(replaced_result(pair))
+    if results:
+        given = json.dumps([{"id": str(event_id), "results": added} for event_id, added in results.items()])
+        await tx.execute(APPEND_EVENT_RESULTS_SQL, {"project_id": project_id, "given": given})
+
+
+def replaced_result(pair: Pair) -> dict[str, object]:
     """An `UPDATE` of the older memory, in the words of mem0's clients."""
-    return {"id": str(old_id), "event": "UPDATE", "replaced_by": str(new_id)}
+    return {"id": str(pair.old.id), "event": "UPDATE", "replaced_by": str(pair.new.id)}

@@ -1,14 +1,18 @@
 """The statements near to new ones that may contradict them: same namespace, same agent, app and run, said by a user."""
 
+import datetime as dt
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 from uuid import UUID
 
 from sqlalchemy import text
 
 from app.core.database.database import Database
 from app.core.ports import Role
+from app.memory.ledger import NewMemory
+from app.memory.namespace import Namespace
 
 # A run of a chat is a session: what a user says in one replaces what the same user said in another. The position in the
 # history tells the order of memories that were added at once.
@@ -24,6 +28,8 @@ where m.project_id = :project_id and m.id = any(cast(:ids as uuid[])) and m.role
   and m.hash <> sha256(convert_to('interim', 'UTF8') || uuid_send(m.id))
 """)
 
+SEPARATOR = "\x1f"
+
 
 class Statement(NamedTuple):
     """What is compared of a memory."""
@@ -32,13 +38,22 @@ class Statement(NamedTuple):
     namespace: str
     content: str
     event_id: UUID | None
-    created_at: Any
+    created_at: dt.datetime
     position: int
     scope: str
     """The agent, the app and, outside chats, the run."""
 
+    @classmethod
+    def of_new(cls, namespace: Namespace, memory: NewMemory) -> Self:
+        """Of a memory that is no row yet, which comes after all others of its time."""
+        origin = memory.origin
+        run_id = origin.run_id if memory.source_message_id is None else None
+        scope = SEPARATOR.join(part or "" for part in (origin.agent_id, origin.app_id, run_id))
+        created_at = memory.created_at or dt.datetime.now(dt.UTC)
+        return cls(memory.id, str(namespace), memory.content, None, created_at, sys.maxsize, scope)
+
     @property
-    def told(self) -> tuple[Any, int]:
+    def told(self) -> tuple[dt.datetime, int]:
         """Orders statements by when they were told."""
         return self.created_at, self.position
 
