@@ -51,6 +51,8 @@ function actions(context, page) {
       const { result } = await session.send("Runtime.evaluate", { expression: run, contextId: executionContextId, awaitPromise: true });
       violations.push(...JSON.parse(result.value).map((each) => `${name}: ${each}`));
       await session.detach();
+      const tooWide = await page.evaluate(() => [document.documentElement, ...document.querySelectorAll("dialog")].some((each) => each.scrollWidth > each.clientWidth));
+      if (tooWide) problems.push(`wider than its window: ${name}`);
       if (folder) await page.screenshot({ path: `${folder}/${name}-${width}-${scheme}.png` });
     },
     /** Everything that the page stored in this browser. */

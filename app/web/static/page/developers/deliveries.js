@@ -6,8 +6,6 @@ import { texts } from "../texts.js";
 import { actionRow, Loaded } from "./loaded.js";
 
 const words = texts.developers.webhooks;
-const LOOK_AGAIN_MS = 1_000;
-const MAX_LOOKS = 15;
 
 /**
  * @typedef {{id: string, event_type: string, memory_id: string | null, status: "PENDING" | "DELIVERED" | "FAILED", attempts: number,
@@ -32,32 +30,19 @@ class DeliveryLog {
   constructor(path, mayChange) {
     this.path = path;
     this.mayChange = mayChange;
-    this.looks = 0;
     this.list = new Loaded(() => this.read());
-    this.element = h("div", {}, h("div", { class: "actions" }, button(words.refresh, () => this.refresh())), this.list.element);
-  }
-
-  refresh() {
-    this.looks = 0;
-    return this.list.reload();
+    this.element = h("div", {}, h("div", { class: "actions" }, button(words.refresh, () => this.list.refresh())), this.list.element);
   }
 
   async read() {
     const page = await call("GET", this.path);
     const deliveries = /** @type {Delivery[]} */ (page.results);
-    if (deliveries.some(isDue)) this.lookAgain();
+    if (deliveries.some(isDue)) this.list.lookAgain();
     if (!deliveries.length) return h("p", { class: "empty" }, words.noDelivery);
     const items = h("ul", { class: "cards" }, deliveries.map((each) => this.item(each)));
     const more = h("div", { class: "actions" });
     this.showMore(items, more, page.next);
     return [items, more];
-  }
-
-  /** A delivery that is being sent changes in a moment. */
-  lookAgain() {
-    this.looks += 1;
-    if (this.looks > MAX_LOOKS) return;
-    setTimeout(() => this.element.isConnected && this.list.reload(), LOOK_AGAIN_MS);
   }
 
   /** @param {HTMLElement} items @param {HTMLElement} place @param {string | null} cursor */
@@ -93,7 +78,7 @@ class DeliveryLog {
   async redeliver(delivery) {
     await call("POST", `${this.path}${delivery.id}/redeliver/`);
     announce(words.redelivered);
-    await this.refresh();
+    await this.list.refresh();
   }
 }
 

@@ -1,7 +1,7 @@
 /** Events: what the project was asked to remember or forget, and what became of it. */
 
 import { call, ownUserId } from "../api.js";
-import { announce, button, fill, h, time } from "../elements.js";
+import { announce, button, h, time } from "../elements.js";
 import { texts } from "../texts.js";
 import { choice } from "./fields.js";
 import { actionRow, Loaded } from "./loaded.js";
@@ -31,18 +31,19 @@ class Events {
     status.input.addEventListener("change", () => this.go(1));
     this.status = status.input;
     this.list = new Loaded(() => this.read());
-    this.element = h("section", {}, h("h2", {}, words.title), h("p", {}, words.intro), h("div", { class: "row filters" }, status.row, button(words.refresh, () => this.list.reload())), this.list.element);
+    this.element = h("section", {}, h("h2", {}, words.title), h("p", {}, words.intro), h("div", { class: "row filters" }, status.row, button(words.refresh, () => this.list.refresh())), this.list.element);
   }
 
   /** @param {number} page */
   async go(page) {
     this.page = page;
-    await this.list.reload();
+    await this.list.refresh();
   }
 
   async read() {
     const query = new URLSearchParams({ page: String(this.page), page_size: String(PAGE_SIZE), ...(this.status.value && { status: this.status.value }) });
     const { results, count } = await call("GET", `/v1/events/?${query}`);
+    if (results.some(isMoving)) this.list.lookAgain();
     if (!count) return h("p", { class: "empty" }, this.status.value ? words.noneOfState : words.none);
     return [h("ul", { class: "cards" }, results.map((/** @type {MemoryEvent} */ each) => this.card(each))), this.pages(Math.ceil(count / PAGE_SIZE))];
   }
@@ -64,9 +65,9 @@ class Events {
     const waits = event.waiting_since;
     const state = waits ? words.waiting : words.states[event.status];
     const name = words.types[/** @type {"ADD"} */ (event.event_type)] ?? event.event_type;
-    const item = h("li", { class: "card" });
-    fill(
-      item,
+    return h(
+      "li",
+      { class: "card" },
       h("h3", {}, h("span", { class: `tag state ${waits ? "waiting" : event.status.toLowerCase()}` }, state), name),
       h("p", { class: "facts" }, h("span", {}, time(event.created_at)), event.payload.user_id && h("span", {}, event.payload.user_id === ownUserId() ? words.you : words.user(event.payload.user_id)), Boolean(event.latency) && h("span", {}, words.took(event.latency ?? 0))),
       waits && h("p", {}, words.waitingSince, " ", time(waits)),
@@ -74,17 +75,21 @@ class Events {
       event.note && h("p", { class: "hint" }, event.note),
       said(event),
       results(event),
-      this.mayChange && event.status === "FAILED" && actionRow(name, [[words.retry, () => this.retry(event, item)]]),
+      this.mayChange && event.status === "FAILED" && actionRow(name, [[words.retry, () => this.retry(event)]]),
     );
-    return item;
   }
 
-  /** @param {MemoryEvent} event @param {HTMLElement} item */
-  async retry(event, item) {
-    const queued = await call("POST", `/v1/event/${event.id}/retry`);
-    item.replaceWith(this.card(queued));
+  /** @param {MemoryEvent} event */
+  async retry(event) {
+    await call("POST", `/v1/event/${event.id}/retry`);
     announce(words.retried);
+    await this.list.refresh();
   }
+}
+
+/** @param {MemoryEvent} event */
+function isMoving(event) {
+  return !event.waiting_since && (event.status === "PENDING" || event.status === "RUNNING");
 }
 
 /** The messages are kept until they were read. @param {MemoryEvent} event */

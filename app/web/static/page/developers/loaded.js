@@ -6,12 +6,16 @@ import { texts } from "../texts.js";
 
 /** @typedef {import("../elements.js").Child} Child */
 
+const LOOK_AGAIN_MS = 1_000;
+const MAX_LOOKS = 15;
+
 /** Shows that something is loaded, then the content or what went wrong. An answer that arrives late never replaces a newer one. */
 export class Loaded {
   /** @param {() => Promise<Child | Child[]>} read */
   constructor(read) {
     this.read = read;
     this.latest = 0;
+    this.looks = 0;
     this.status = h("div", {});
     this.content = h("div", {});
     this.element = h("div", {}, this.status, this.content);
@@ -31,6 +35,18 @@ export class Loaded {
     } finally {
       if (turn === this.latest) this.element.removeAttribute("aria-busy");
     }
+  }
+
+  /** For something that changes by itself in a moment. It ends after some time, because a wait can be long. */
+  lookAgain() {
+    this.looks += 1;
+    if (this.looks <= MAX_LOOKS) setTimeout(() => this.element.isConnected && !document.hidden && this.reload(), LOOK_AGAIN_MS);
+  }
+
+  /** A person asks for it. */
+  refresh() {
+    this.looks = 0;
+    return this.reload();
   }
 
   /** @param {unknown} error */

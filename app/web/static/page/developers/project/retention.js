@@ -8,7 +8,6 @@ import { holds } from "./holds.js";
 import { newRule, RuleFields } from "./rule_fields.js";
 
 const words = texts.developers.retention;
-const LOOK_AGAIN_MS = 1_000;
 
 /**
  * @typedef {{id: string, state: "queued" | "running" | "finished" | "failed", cause: "schedule" | "request", archived: number, deleted: number,
@@ -102,13 +101,13 @@ async function runNow(runs) {
   if (!(await ask({ title: words.runTitle, body: words.runBody, agree: words.runNow, cancel: texts.cancel, danger: true }))) return;
   await call("POST", "/v1/admin/retention/run", {});
   announce(words.started);
-  await runs.reload();
+  await runs.refresh();
 }
 
 /** @param {Loaded} view */
 async function readRuns(view) {
   const runs = /** @type {Run[]} */ (await listAll("/v1/admin/retention/runs?limit=100"));
-  if (runs.some((each) => each.state === "queued" || each.state === "running")) setTimeout(() => view.element.isConnected && view.reload(), LOOK_AGAIN_MS);
+  if (runs.some((each) => each.state === "queued" || each.state === "running")) view.lookAgain();
   if (!runs.length) return h("p", { class: "empty" }, words.noRun);
   const items = runs.map((run) =>
     h(
