@@ -5,6 +5,7 @@ const [email, receiver] = more;
 const UNREACHABLE = "http://127.0.0.1:9/";
 const anna = await newPerson();
 const { page, look, expect } = anna;
+const glance = (name) => anna.glance(name);
 const guest = `bob-${Date.now()}@example.com`;
 
 const card = (text) => page.locator("main li.card", { hasText: text });
@@ -17,11 +18,11 @@ async function signIn({ page: of }, as, action) {
   await of.getByLabel(/^Password/).fill(PASSWORD);
   await of.getByRole("button", { name: action }).click();
 }
+let token;
 async function remember(text) {
-  const login = await page.request.post(`${url}/v1/auth/login`, { data: { email, password: PASSWORD } });
-  const { access_token } = await login.json();
+  token ??= (await (await page.request.post(`${url}/v1/auth/login`, { data: { email, password: PASSWORD } })).json()).access_token;
   const data = { messages: [{ role: "user", content: text }], infer: false };
-  const added = await page.request.post(`${url}/v3/memories/add/`, { data, headers: { Authorization: `Bearer ${access_token}` } });
+  const added = await page.request.post(`${url}/v3/memories/add/`, { data, headers: { Authorization: `Bearer ${token}` } });
   if (!added.ok()) problems.push(`adding a memory: ${added.status()}`);
 }
 
@@ -30,7 +31,7 @@ async function useWebhooks() {
   await page.getByText("Add a webhook").click();
   await page.getByLabel("Name of the webhook").fill(HOSTILE);
   await page.getByLabel("Address of your receiver").fill(receiver);
-  await look("webhook-form");
+  await glance("webhook-form");
   await button("Create webhook").click();
   await expect(page.locator(".secret code"), "the secret of the webhook");
   if (!(await page.evaluate(() => document.activeElement?.matches("[role=status]")))) problems.push("the focus is not at the new secret");
@@ -69,7 +70,7 @@ async function useEvents() {
   await page.route("**/v1/events/**", (route) => route.abort());
   await page.getByLabel("Show").selectOption("Failed");
   await expect(page.getByText("The server cannot be reached."), "the state without a connection");
-  await look("offline");
+  await glance("offline");
   await page.unroute("**/v1/events/**");
   await page.route("**/v1/events/**", (route) => route.fulfill({ status: 503, headers: { "X-Request-ID": "abc123" }, json: { detail: "The database cannot be reached." } }));
   await button("Try again").click();
@@ -78,13 +79,13 @@ async function useEvents() {
   // An answer that arrives late must not replace a newer one.
   await page.route("**/v1/events/?*", async (route) => {
     const response = await route.fetch();
-    if (!route.request().url().includes("FAILED")) await page.waitForTimeout(400);
+    if (!route.request().url().includes("FAILED")) await page.waitForTimeout(250);
     await route.fulfill({ response }).catch(() => {});
   });
   await page.getByLabel("Show").selectOption("All events");
   await page.getByLabel("Show").selectOption("Failed");
   await expect(card("Reason: The model was away."), "the failed event");
-  await page.waitForTimeout(600);
+  await page.waitForTimeout(400);
   if ((await page.locator("main li.card").count()) !== 1) problems.push("a late answer replaced a newer one");
   await page.unroute("**/v1/events/?*");
   await button(/^Try again/).click();
@@ -113,7 +114,7 @@ async function useProject() {
   await page.getByLabel(/^Type the name/).fill("something else");
   await inDialog("Delete project").click();
   await expect(page.getByText("This is not the name of the project."), "the refusal of another name");
-  await look("delete-project");
+  await glance("delete-project");
   await page.getByLabel(/^Type the name/).fill(HOSTILE);
   await inDialog("Delete project").click();
   await page.getByLabel("Project", { exact: true }).waitFor({ state: "detached" });
@@ -169,13 +170,13 @@ async function useMembers() {
   await bob.expect(bob.page.getByText("You are a reader of this project"), "what a reader may do");
   await bob.page.getByRole("navigation", { name: "Developers" }).getByRole("link", { name: "Members" }).click();
   await bob.expect(bob.page.locator("li.card", { hasText: email }), "the members");
-  await bob.look("members-as-reader");
+  await bob.glance("members-as-reader");
   await bob.context.close();
 
   await page.reload();
   await button(`Change role: ${guest}`).click();
   await page.getByRole("dialog").getByLabel("Role").selectOption("OWNER");
-  await look("change-role");
+  await glance("change-role");
   await inDialog("Save").click();
   await expect(card(guest).getByText("Owner"), "the new role");
   await button(`Remove: ${guest}`).click();
@@ -188,13 +189,13 @@ async function useKeys() {
   await page.getByLabel("Name of the key").fill(HOSTILE);
   await page.getByText("Choose what the key can do").click();
   await page.getByLabel("memories:write").uncheck();
-  await look("key-form");
+  await glance("key-form");
   await button("Create key").click();
   const first = await page.locator(".secret code").textContent();
   await expect(card("memories:read"), "what the key can do");
   await button(/^Rotate/).click();
   await page.getByLabel("The old secret works for").selectOption("one more hour");
-  await look("rotate-key");
+  await glance("rotate-key");
   await inDialog("Rotate").click();
   await page.waitForFunction((old) => document.querySelector(".secret code")?.textContent !== old, first);
   await look("keys");

@@ -55,6 +55,10 @@ function actions(context, page) {
       if (tooWide) problems.push(`wider than its window: ${name}`);
       if (folder) await page.screenshot({ path: `${folder}/${name}-${width}-${scheme}.png` });
     },
+    /** The same for a state of a view, in the thorough version only, because each look takes a while. */
+    async glance(name) {
+      if (folder || width !== "1280") await this.look(name);
+    },
     /** Everything that the page stored in this browser. */
     stored: () => page.evaluate(async () => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, await indexedDB.databases(), await caches.keys()])),
     go: (name) => page.getByRole("navigation").getByRole("link", { name }).click(),

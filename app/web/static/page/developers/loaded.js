@@ -6,8 +6,8 @@ import { texts } from "../texts.js";
 
 /** @typedef {import("../elements.js").Child} Child */
 
-const LOOK_AGAIN_MS = 1_000;
-const MAX_LOOKS = 15;
+const LOOK_AGAIN_MS = 500;
+const MAX_LOOKS = 30;
 
 /** Shows that something is loaded, then the content or what went wrong. An answer that arrives late never replaces a newer one. */
 export class Loaded {
