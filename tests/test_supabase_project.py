@@ -269,7 +269,7 @@ def test_query_of_the_example_shows_a_browser_its_own_memories(
 ) -> None:
     """examples/supabase_js/front-end.mjs sends it through PostgREST."""
     query = {"select": "id,content,created_at", "kind": "neq.message", "archived_at": "is.null"}
-    query |= {"order": "created_at.desc", "limit": "50"}
+    query |= {"replaced_by": "is.null", "order": "created_at.desc", "limit": "50"}
     for corner in (people.own, people.other_user, people.other_project):
         claims = {"role": "authenticated", "sub": corner.user_id}
         rows = read_rows(connection, claims, "memories", query)

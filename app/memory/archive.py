@@ -12,6 +12,7 @@ from app.memory.edit import Owner
 from app.memory.indexing import upsert_for_row
 from app.memory.ledger import Memory, MemoryRepository, record_event
 from app.memory.namespace import Namespace
+from app.memory.supersession import find_replaced
 from app.webhooks.announce import announce_memories
 from app.webhooks.models import EventType
 
@@ -39,6 +40,18 @@ async def restore_memory(resources: Resources, owner: Owner, memory_id: UUID) ->
     if restored and memory.state == "pending":
         await resources.index_queue.put([upsert_for_row(memory)])
     return memory
+
+
+async def restore_replaced(resources: Resources, owner: Owner, memory_id: UUID) -> list[UUID]:
+    """Undo each replacement by this memory, except of archived memories: they stay out of recall."""
+    async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
+        repository = MemoryRepository(tx, owner.project_id, owner.user_id)
+        memory = await repository.lock(memory_id)
+        replaced = await find_replaced(tx, owner.project_id, memory_id, directly=True)
+        current = await repository.find_all(replaced, Memory.archived_at.is_(None))
+        restored = await repository.restore_all([each.id for each in current])
+        await _announce(tx, memory, EventType.MEMORY_RESTORE, "RESTORE", restored)
+    return restored
 
 
 async def _announce(

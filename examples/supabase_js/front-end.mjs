@@ -28,7 +28,7 @@ export const openFrontEnd = (supabase, keepsakeUrl) => {
   };
 
   // PostgREST sends this query with the person's own token. It needs no filter by user: other rows do not exist for it.
-  // `memories` also holds the messages of conversations, and memories that were archived.
+  // `memories` also holds the messages of conversations, and memories that were archived or replaced.
   const readOwnMemories = async () =>
     succeed(
       await supabase
@@ -36,6 +36,7 @@ export const openFrontEnd = (supabase, keepsakeUrl) => {
         .select("id,content,created_at")
         .neq("kind", "message")
         .is("archived_at", null)
+        .is("replaced_by", null)
         .order("created_at", { ascending: false })
         .limit(50),
     );

@@ -14,7 +14,7 @@ from app.profiles.repository import ProfileRepository
 
 CLIENT_FIELDS = (
     *("content", "kind", "role", "context", "metadata_", "categories", "importance", "immutable", "expires_on"),
-    *("agent_id", "app_id", "run_id", "created_at", "source_message_id"),
+    *("agent_id", "app_id", "run_id", "created_at", "source_message_id", "standing", "source", "door"),
 )
 OTHER_FIELDS = {
     *("archived_at", "replaced_by", "valid_from", "valid_until", "coexists_with", "access_count", "accessed_at")

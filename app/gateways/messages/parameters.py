@@ -27,6 +27,12 @@ StartDate = Annotated[
     str | None, Query(max_length=40, description="Said at this time or later: 2026-01-31, or 2026-01-31T09:30:00Z.")
 ]
 EndDate = Annotated[str | None, Query(max_length=40, description="Said at this time, or on this day, or earlier.")]
+AsOf = Annotated[
+    str | None,
+    Query(
+        max_length=40, description="Find nothing that was said later, and measure recency from then. Defaults to now."
+    ),
+]
 MetadataText = Annotated[
     str | None, Query(max_length=20_000, description='A JSON object that the metadata must contain: {"topic": "food"}.')
 ]

@@ -10,7 +10,15 @@ from app.core.http.schemas import Done
 from app.core.http.strict_requests import own_router
 from app.core.resources import Resources, ResourcesDep
 from app.gateways.messages.batch import store_batch
-from app.gateways.messages.parameters import QueryText, TenantId, WantedMessages, WeightsText, read_weights
+from app.gateways.messages.parameters import (
+    AsOf,
+    QueryText,
+    TenantId,
+    WantedMessages,
+    WeightsText,
+    read_moment,
+    read_weights,
+)
 from app.gateways.messages.requests import as_draft, owner_of
 from app.gateways.messages.schemas import (
     BatchResults,
@@ -132,11 +140,13 @@ async def search_stored_messages(
     top_k: TopK = 10,
     tenant_id: TenantId = None,
     weights: WeightsText = None,
+    as_of: AsOf = None,
 ) -> MessagesFound:
     """Finds messages by meaning and by words, best match first.
 
     The score is 60 % similarity, 30 % importance and 10 % recency, unless `weights` says otherwise."""
-    search = MessageSearch(query, tenant_id, top_k, wanted, read_weights(weights))
+    moment = read_moment(as_of, "as_of", end=True)
+    search = MessageSearch(query, tenant_id, top_k, wanted, read_weights(weights), as_of=moment)
     found = await search_messages(resources, owner_of(caller), search)
     return MessagesFound(results=[MessageFound.of_found(each) for each in found.results], by_meaning=found.by_meaning)
 

@@ -79,6 +79,8 @@ class MessageSearch:
     top_k: int = 10
     wanted: MessageFilter = field(default_factory=MessageFilter)
     weights: ScoreWeights = field(default_factory=ScoreWeights)
+    as_of: dt.datetime | None = None
+    """Find no message that was sent later, and measure recency from then. None means now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +110,12 @@ class MessageSearcher:
         self._search = search
         self._namespace = MessageNamespace(owner.project_id, tenant_id=search.tenant_id)
         self._question = cut_question(search.text)
-        self._now = dt.datetime.now(dt.UTC)
+        now = dt.datetime.now(dt.UTC)
+        self._now = min(search.as_of or now, now)
         self._half_life = resources.config.recency_half_life_days
         self._conditions = search.wanted.where(self._now, self._half_life)
+        if search.as_of is not None:
+            self._conditions.append(Memory.created_at <= search.as_of)
 
     async def find(self, embedding: Awaitable[Vector]) -> FoundMessages:
         await self._resources.index_queue.wait_until_indexed(

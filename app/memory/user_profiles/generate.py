@@ -58,7 +58,8 @@ PROMPT = (
 )
 # A memory that is being deleted at this moment counts as deleted: waiting for it here could end in a deadlock.
 LOCK_EXISTING_MEMORIES_SQL = text("""
-select id from memories where project_id = :project_id and id = any(:ids) for key share skip locked
+select id from memories where project_id = :project_id and id = any(:ids) and replaced_by is null
+for key share skip locked
 """)
 
 

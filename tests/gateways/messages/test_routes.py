@@ -105,6 +105,18 @@ async def test_lists_and_searches_can_be_narrowed(client: httpx.AsyncClient) -> 
         assert (name, sorted(each["content"] for each in await search(client, **values))) == (name, expected)
 
 
+async def test_search_as_of_a_day_finds_nothing_later_and_measures_recency_then(client: httpx.AsyncClient) -> None:
+    await store(client, "Python one", created_at="2026-03-05T12:00:00Z")
+    await store(client, "Python two", created_at="2026-03-06T12:00:00Z")
+    (then,) = await search(client, as_of="2026-03-05")
+    assert (then["content"], then["recency"]) == ("Python one", pytest.approx(1, abs=0.05))
+    assert [each["content"] for each in await search(client, as_of="2026-03-05T11:59:59Z")] == []
+    today = {each["content"]: each["recency"] for each in await search(client, as_of="2099-01-01")}
+    assert today["Python one"] < today["Python two"] < 0.1
+    refused = await client.get("/v1/memory/search", params={"query": "Python", "as_of": "once"})
+    assert (refused.status_code, "as_of" in refused.text) == (400, True)
+
+
 async def test_lists_have_pages(client: httpx.AsyncClient) -> None:
     for number in range(3):
         await store(client, f"Message {number}")

@@ -31,7 +31,7 @@ from tests.memory.namespaces import (
 )
 from tests.rows import Corner, fill
 
-WORK_A, WORK_B, WORK_C = "I work at Alder", "I work at Birch", "I work at Cedar"
+TRIP_A, TRIP_B, TRIP_C = "I visited Alder", "I visited Birch", "I visited Cedar"
 NOON = dt.datetime(2026, 5, 1, 12, tzinfo=dt.UTC)
 
 
@@ -55,18 +55,18 @@ async def chain(resources: Resources, namespace: Namespace, ids: Sequence[UUID])
 async def test_superseded_memory_leaves_recall_and_known_facts_and_can_be_said_again(
     resources: Resources, namespace: Namespace
 ) -> None:
-    old, new = await add_memories(resources, namespace, WORK_A, WORK_B)
+    old, new = await add_memories(resources, namespace, TRIP_A, TRIP_B)
     assert await replace(resources, namespace, (old, new), at=NOON) == ["superseded"]
     await wait_until_indexed(resources, namespace)
-    assert contents(await search(resources, namespace, "Where do I work?")) == [WORK_B]
-    ((known, *more),) = await KnownMemories(resources, namespace).search([WORK_A], 5)
+    assert contents(await search(resources, namespace, "Where have I been?")) == [TRIP_B]
+    ((known, *more),) = await KnownMemories(resources, namespace).search([TRIP_A], 5)
     assert (known.id, more) == (new, [])
-    (again,) = await add_memories(resources, namespace, WORK_A)
+    (again,) = await add_memories(resources, namespace, TRIP_A)
     assert again not in (old, new)
 
 
 async def test_both_memories_tell_their_history_and_dates(resources: Resources, namespace: Namespace) -> None:
-    old, new = await add_memories(resources, namespace, WORK_A, WORK_B)
+    old, new = await add_memories(resources, namespace, TRIP_A, TRIP_B)
     later = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
     assert await replace(resources, namespace, (old, new), (old, new), at=later) == ["superseded", "unchanged"]
     assert await replace(resources, namespace, (old, new)) == ["unchanged"]
@@ -85,8 +85,8 @@ async def test_both_memories_tell_their_history_and_dates(resources: Resources, 
 async def test_memory_is_valid_until_its_successor_began_and_never_ends_before_it_began(
     resources: Resources, namespace: Namespace
 ) -> None:
-    old, new = await add_memories(resources, namespace, WORK_A, WORK_B, created_at=NOON)
-    (other,) = await add_memories(resources, namespace, WORK_C, created_at=NOON + dt.timedelta(days=1))
+    old, new = await add_memories(resources, namespace, TRIP_A, TRIP_B, created_at=NOON)
+    (other,) = await add_memories(resources, namespace, TRIP_C, created_at=NOON + dt.timedelta(days=1))
     await replace(resources, namespace, (old, other))
     await replace(resources, namespace, (new, other), at=NOON - dt.timedelta(days=9))
     until = [(await load(resources, namespace, each)).valid_until for each in (old, new)]
@@ -96,8 +96,8 @@ async def test_memory_is_valid_until_its_successor_began_and_never_ends_before_i
 
 async def test_refused_replacement_changes_nothing(resources: Resources, namespace: Namespace) -> None:
     elsewhere = await create_namespace(resources, namespace.project_id, "bob")
-    old, new, third = await add_memories(resources, namespace, WORK_A, WORK_B, WORK_C)
-    (of_bob,) = await add_memories(resources, elsewhere, WORK_A)
+    old, new, third = await add_memories(resources, namespace, TRIP_A, TRIP_B, TRIP_C)
+    (of_bob,) = await add_memories(resources, elsewhere, TRIP_A)
     (immutable,) = await add_memories(resources, namespace, "I was born in Ulm", immutable=True)
     pairs = [(old, uuid.uuid4()), (old, of_bob), (immutable, new), (old, new), (old, third), (new, old)]
     async with resources.database.transaction(namespace.project_id) as tx:
@@ -112,14 +112,14 @@ async def test_refused_replacement_changes_nothing(resources: Resources, namespa
 async def test_two_successors_at_once_make_one_link_and_a_ring_never_closes(
     resources: Resources, namespace: Namespace
 ) -> None:
-    a, b, c, d = await add_memories(resources, namespace, WORK_A, WORK_B, WORK_C, "I work at Dogwood")
+    a, b, c, d = await add_memories(resources, namespace, TRIP_A, TRIP_B, TRIP_C, "I visited Dogwood")
     outcomes = await asyncio.gather(
         replace(resources, namespace, (a, b)),
         replace(resources, namespace, (a, c)),
         replace(resources, namespace, (a, d)),
     )
     assert sorted(each for (each,) in outcomes) == ["already_superseded", "already_superseded", "superseded"]
-    x, y, u, v = await add_memories(resources, namespace, *(f"My phone number is 555{each}" for each in "1234"))
+    x, y, u, v = await add_memories(resources, namespace, *(f"I visited street {each}" for each in "1234"))
     assert await replace(resources, namespace, (y, u), (v, x)) == ["superseded"] * 2
     ring = await asyncio.gather(replace(resources, namespace, (x, y)), replace(resources, namespace, (u, v)))
     assert sorted(each for (each,) in ring) == ["cycle", "superseded"]
@@ -128,24 +128,24 @@ async def test_two_successors_at_once_make_one_link_and_a_ring_never_closes(
 async def test_deleting_links_the_neighbours_and_leaves_the_rest_superseded(
     resources: Resources, namespace: Namespace
 ) -> None:
-    a, b, c, d = await add_memories(resources, namespace, WORK_A, WORK_B, WORK_C, "I work at Dogwood")
+    a, b, c, d = await add_memories(resources, namespace, TRIP_A, TRIP_B, TRIP_C, "I visited Dogwood")
     await replace(resources, namespace, (a, b), (b, c), (c, d))
     await forget(resources, namespace, [b, c])
     assert await chain(resources, namespace, [a, d]) == [d, None]
     await forget(resources, namespace, [d])
     assert await chain(resources, namespace, [a]) == [d]
     await wait_until_indexed(resources, namespace)
-    assert contents(await search(resources, namespace, "Where do I work?")) == []
+    assert contents(await search(resources, namespace, "Where have I been?")) == []
 
 
 async def test_restored_memory_is_current_beside_its_successor_for_good(
     resources: Resources, namespace: Namespace
 ) -> None:
-    old, new = await add_memories(resources, namespace, WORK_A, WORK_B)
+    old, new = await add_memories(resources, namespace, TRIP_A, TRIP_B)
     await replace(resources, namespace, (old, new))
     restored = await restore_memory(resources, Owner(namespace.project_id), old)
     assert (restored.replaced_by, restored.valid_until, restored.coexists_with) == (None, None, [new])
-    assert set(contents(await search(resources, namespace, "Where do I work?"))) == {WORK_A, WORK_B}
+    assert set(contents(await search(resources, namespace, "Where have I been?"))) == {TRIP_A, TRIP_B}
     assert await replace(resources, namespace, (old, new)) == ["undone"]
     assert [each.event for each in await load_history(resources, namespace, old)] == ["ADD", "SUPERSEDE", "RESTORE"]
     async with resources.database.transaction(namespace.project_id) as tx:
@@ -181,8 +181,8 @@ async def test_statement_that_only_names_the_successor_dates_the_replacement(
     resources: Resources, namespace: Namespace, user: str | None
 ) -> None:
     """As an earlier version does, and a file of it."""
-    (old,) = await add_memories(resources, namespace, WORK_A)
-    (new,) = await add_memories(resources, namespace, WORK_B, created_at=NOON + dt.timedelta(days=3650))
+    (old,) = await add_memories(resources, namespace, TRIP_A)
+    (new,) = await add_memories(resources, namespace, TRIP_B, created_at=NOON + dt.timedelta(days=3650))
     sql = "update memories set replaced_by = :new where id = :old"
     await execute_sql(resources, namespace, sql, old=old, new=new if user else uuid.uuid4())
     memory = await load(resources, namespace, old)

@@ -25,7 +25,14 @@ from app.portability.lines import LINE_MODELS, LINE_TYPES
 from app.profiles.repository import ProfileRepository
 from app.sessions.privacy import PrivacyMode
 from app.sessions.repository import MessageRepository, SessionRepository
-from tests.portability.files import export_file, import_file, read_lines
+from tests.portability.files import (
+    data_lines,
+    delete_project,
+    export_file,
+    import_file,
+    other_project,
+    read_lines,
+)
 
 NOON = dt.datetime(2024, 5, 1, 12, tzinfo=dt.UTC)
 HOSTILE = {
@@ -40,7 +47,8 @@ HOSTILE = {
 }
 METADATA = {"nested": {"deep": [1, None, "ü", 1.5, 10**18, True]}, "type": "memory", "": "empty name", "\u202e": "x"}
 SET_STATES = """
-update memories set archived_at = :noon, replaced_by = :other, access_count = 7,
+update memories set archived_at = :noon, replaced_by = :other, valid_from = :noon, valid_until = :later,
+  coexists_with = array[:other, id], access_count = 7,
   accessed_at = cast(array[:noon, :later] as timestamptz[])
 where id = :id
 """
@@ -97,25 +105,6 @@ async def fill_project(resources: Resources, project_id: uuid.UUID, user_id: str
         await FeedbackRepository(tx, project_id).put(ids[3], "VERY_NEGATIVE", "because \u202e")
         await UserProfileRepository(tx, project_id).put(namespace, {"likes": ["tea ☕"]}, ids[:2], None)
     return ids
-
-
-async def delete_project(admin_engine: AsyncEngine, project_id: uuid.UUID) -> None:
-    async with admin_engine.begin() as connection:
-        await connection.execute(text("delete from projects where id = :id"), {"id": project_id})
-
-
-async def other_project(database: Database) -> uuid.UUID:
-    async with database.system() as tx:
-        insert = (
-            "with o as (insert into organizations (name) values ('Other') returning id)"
-            " insert into projects (organization_id, name) select id, 'Other' from o returning id"
-        )
-        return uuid.UUID(str(await tx.scalar(text(insert))))
-
-
-def data_lines(path: Path) -> list[bytes]:
-    """Without the header, which has the time of the export."""
-    return path.read_bytes().splitlines(keepends=True)[1:]
 
 
 async def test_export_imported_into_an_empty_instance_gives_the_same_export(

@@ -25,6 +25,6 @@ async def archive_memory_by_id(memory_id: str, caller: MemoryWriter, resources: 
 @router.post("/v1/memories/{memory_id}/restore/", include_in_schema=False, response_class=FastJson)
 @router.post("/v1/memories/{memory_id}/restore", responses={200: {"model": MemoryRead}}, response_class=FastJson)
 async def restore_memory_by_id(memory_id: str, caller: MemoryWriter, resources: ResourcesDep) -> FastJson:
-    """Brings an archived memory back into search, recall and lists."""
+    """Brings an archived or superseded memory back into search, recall and lists, beside what replaced it."""
     owner = Owner(caller.project_id, caller.user_id)
     return FastJson(render_memory(await restore_memory(resources, owner, parse_memory_id(memory_id))))

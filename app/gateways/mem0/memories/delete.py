@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from fastapi import Request
-from sqlalchemy import ARRAY, ColumnElement, Text, cast, delete, or_, select, update
+from sqlalchemy import ARRAY, ColumnElement, Text, cast, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import BadRequest, NotFound
@@ -26,6 +26,7 @@ from app.memory.forget import forget_where
 from app.memory.ledger import EventRequest, Memory, MemoryEvent, MemoryRepository, record_event
 from app.memory.namespace import Namespace
 from app.memory.origin import ENTITY_FIELDS
+from app.memory.supersession import find_replaced
 
 # Parameters that clients send without effect on what is deleted; `profile_id` is read separately.
 IGNORED = {"org_id", "project_id", "version", "output_format", "async_mode", "enable_graph", "source", "profile_id"}
@@ -115,8 +116,8 @@ async def delete_one(resources: Resources, caller: Caller, memory_id: UUID, *, l
     owner = Owner(caller.project_id, caller.user_id)
     async with caller_transaction(resources.database, caller) as tx:
         await MemoryRepository(tx, caller.project_id, caller.user_id).lock(memory_id)
-    where = or_(Memory.id == memory_id, Memory.replaced_by == memory_id) if linked else Memory.id == memory_id
-    deleted = await forget_where(resources, owner, [where])
+        replaced = await find_replaced(tx, caller.project_id, memory_id) if linked else []
+    deleted = await forget_where(resources, owner, [Memory.id.in_([memory_id, *replaced])])
     await record_memory_events(resources, caller, "DELETE", deleted)
     return len(deleted) - 1
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
+from app.core.errors import BadRequest
 from app.core.resources import ResourcesDep
 from app.gateways.mem0.errors import ERROR_RESPONSES, Mem0Route
 from app.gateways.mem0.memories.add import add_memories
@@ -37,6 +38,8 @@ from app.gateways.mem0.project_check import check_project_matches, parse_memory_
 from app.gateways.mem0.responses import FastJson, page_of_json
 from app.identity.caller import CallerDep, MemoryReader, MemoryWriter
 from app.identity.transaction import Transaction
+from app.memory.archive import restore_replaced
+from app.memory.edit import Owner
 from app.memory.ledger import FeedbackRepository
 
 router = APIRouter(tags=["Memories"], responses=ERROR_RESPONSES, route_class=Mem0Route)
@@ -134,11 +137,26 @@ async def update_memory(memory_id: str, body: MemoryUpdate, caller: MemoryWriter
 
 @router.delete("/v1/memories/{memory_id:path}/", response_model_exclude_none=True)
 async def delete_memory(
-    memory_id: str, caller: MemoryWriter, resources: ResourcesDep, delete_linked: bool = False
+    memory_id: str,
+    caller: MemoryWriter,
+    resources: ResourcesDep,
+    delete_linked: bool = False,
+    restore_linked: bool = False,
 ) -> DeleteResponse:
-    """Deletes one memory. With `delete_linked`, it also deletes the older memories that it had replaced."""
-    linked = await delete_one(resources, caller, parse_memory_id(memory_id), linked=delete_linked)
-    return DeleteResponse(message="Memory deleted successfully!", cascade_count=linked if delete_linked else None)
+    """Deletes one memory. The older memories that it had replaced stay superseded.
+
+    `delete_linked` deletes them, too, and `restore_linked` restores those that it replaced directly."""
+    wanted = parse_memory_id(memory_id)
+    if delete_linked and restore_linked:
+        raise BadRequest("Send only one of `delete_linked` and `restore_linked`")
+    owner = Owner(caller.project_id, caller.user_id)
+    restored = await restore_replaced(resources, owner, wanted) if restore_linked else []
+    linked = await delete_one(resources, caller, wanted, linked=delete_linked)
+    return DeleteResponse(
+        message="Memory deleted successfully!",
+        cascade_count=linked if delete_linked else None,
+        restored_count=len(restored) if restore_linked else None,
+    )
 
 
 @router.post("/v1/feedback/")

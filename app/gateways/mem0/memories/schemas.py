@@ -248,7 +248,8 @@ class AddResponse(BaseModel):
 
 class DeleteResponse(BaseModel):
     message: str
-    cascade_count: int | None = None
+    cascade_count: int | None = Field(None, description="How many replaced memories were deleted.")
+    restored_count: int | None = Field(None, description="How many replaced memories are current again.")
 
 
 class EventAccepted(BaseModel):
