@@ -21,8 +21,10 @@ from app.version import VERSION
 
 if TYPE_CHECKING:
     from app import commands
+    from app import serve as server
 else:
     commands = lazy_import("app.commands")
+    server = lazy_import("app.serve")
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 keys = typer.Typer(no_args_is_help=True, help="Manage API keys. The server does not have to run.")
@@ -112,7 +114,7 @@ def serve(
     except ConfigurationError as error:
         raise stop(error) from None
     with listener:
-        run(commands.serve(settings, listener))
+        run(server.serve(settings, listener))
 
 
 @cli.command()
@@ -124,7 +126,7 @@ def migrate(data_dir: DataDir = None) -> None:
 @cli.command()
 def worker(data_dir: DataDir = None) -> None:
     """Run background jobs in a process of their own, for servers started with WORKER=false."""
-    run(commands.work_forever(prepare(data_dir=data_dir)))
+    run(server.work_forever(prepare(data_dir=data_dir)))
 
 
 @cli.command()

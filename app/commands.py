@@ -26,8 +26,6 @@ from app.portability.exports.write_file import choose_project, export_to_file
 from app.portability.imports.run import import_file as import_data
 from app.projects.deleted_accounts import list_deleted_accounts
 from app.reindex import reindex_everything as reindex_everything
-from app.serve import serve as serve
-from app.serve import work_forever as work_forever
 from app.settings import Settings
 from app.wiring import open_store
 from app.wiring.accounts import instance_secret, pepper_of

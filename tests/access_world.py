@@ -5,7 +5,7 @@ import hashlib
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from sqlalchemy import text
@@ -72,6 +72,12 @@ class Builder:
     pepper: bytes
     keys: SigningKeys
     issuer: str
+    built: list[World] = field(default_factory=list)
+
+    async def shared(self) -> World:
+        if not self.built:
+            self.built.append(await self.build())
+        return self.built[0]
 
     async def build(self) -> World:
         async with AsyncSession(self.admin) as tx, tx.begin():

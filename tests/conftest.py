@@ -1,5 +1,7 @@
 import datetime as dt
 import logging
+import os
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -31,6 +33,9 @@ from tests.model_server import ModelServer
 from tests.webhooks.receiver import Receiver, open_receiver
 
 configure_logging("INFO", as_json=False)
+# Tests start dozens of processes, and each would compile the application again, which takes a second of the processor.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.e2e.mem0_python import client_class as client_class
 from tests.e2e.mem0_python import mem0 as mem0
@@ -41,3 +42,15 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     yield server
     server.thaw()
     server.stop()
+
+
+@pytest.fixture
+def cleared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
+    """Default settings, and logging restored after the command configured it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PORT", "0")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    umask = os.umask(0o077)
+    yield monkeypatch
+    os.umask(umask)
+    structlog.reset_defaults()

@@ -40,27 +40,21 @@ async def test_incognito_leaves_no_trace_in_redis_where_a_normal_conversation_do
 ) -> None:
     scene = Scene(tmp_path / "data", ModelServer())
     settings = {**scene.settings, "REDIS_URL": redis_server.url}
-    with scene.models:
-        with serving(scene.data_dir, **settings) as keepsake:
-            scene.logs.append(keepsake.output)
-            await scene.sign_in(keepsake, "signup")
-            async with scene.client(keepsake) as client:
-                await talk_in_incognito(scene, client)
-                held = await values_of(redis_server)
-                assert [name for name in held if b"incognito" in name], "it lives there, and nowhere else"
-                assert scene.secret.encode() not in b"".join([*held, *held.values()])
-                assert await look_for(scene, scene.secret) == NOTHING
-                session = await open_session(client, "incognito")
-                await client.post(f"{session}/messages", json={"content": scene.secret})
-                assert await count(redis_server, session) == 1
-                await client.delete(session)
-                assert await count(redis_server, session) == 0
-                await die_in_the_middle(scene, client, lambda: keepsake.stop(signal.SIGKILL))
-        with serving(scene.data_dir, **settings) as keepsake:
-            scene.logs.append(keepsake.output)
-            await scene.sign_in(keepsake)
-            async with scene.client(keepsake) as client:
-                await talk_normally(scene, client)
+    with scene.models, serving(scene.data_dir, **settings) as keepsake:
+        scene.logs.append(keepsake.output)
+        await scene.sign_in(keepsake, "signup")
+        async with scene.client(keepsake) as client:
+            await talk_in_incognito(scene, client)
+            held = await values_of(redis_server)
+            assert [name for name in held if b"incognito" in name], "it lives there, and nowhere else"
+            assert scene.secret.encode() not in b"".join([*held, *held.values()])
+            session = await open_session(client, "incognito")
+            await client.post(f"{session}/messages", json={"content": scene.secret})
+            assert await count(redis_server, session) == 1
+            await client.delete(session)
+            assert await count(redis_server, session) == 0
+            await talk_normally(scene, client)
+            await die_in_the_middle(scene, client, lambda: keepsake.stop(signal.SIGKILL))
         held = await values_of(redis_server)
         assert scene.plain.encode() in b"".join(held.values()), "the same search finds what may be found"
         assert scene.secret.encode() not in b"".join([*held, *held.values()])

@@ -14,10 +14,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.adapters.embedded_postgres import EmbeddedPostgres
+from app.backup import back_up, restore
 from app.private_files import keep_files_private
+from app.settings import Settings
 from tests.e2e.server import ROOT, environment, serving
 
-PAUSE_SECONDS = 0.01
+PAUSE_SECONDS, LONG_PAUSE_SECONDS = 0.01, 0.1
+"""Looking at one file takes no time. Looking at all files of a server takes a quarter of the long pause."""
 
 
 @pytest.fixture(autouse=True)
@@ -47,13 +51,13 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def watching(look: Callable[[], set[str]]) -> Iterator[set[str]]:
+def watching(look: Callable[[], set[str]], pause: float = LONG_PAUSE_SECONDS) -> Iterator[set[str]]:
     """Look again and again until the end, and collect what was found. The pauses leave the processor to the server."""
     found: set[str] = set()
     over = threading.Event()
 
     def watch() -> None:
-        while not over.wait(PAUSE_SECONDS):
+        while not over.wait(pause):
             found.update(look())
 
     watcher = threading.Thread(target=watch)
@@ -76,8 +80,10 @@ async def test_files_of_the_server_and_its_backup_are_never_open_to_others(tmp_p
     data_dir, target = tmp_path / "data", tmp_path / "backups"
     target.mkdir(mode=0o700)
     with watching(lambda: open_to_others(data_dir)) as found, serving(data_dir) as keepsake:
-        key = (await asyncio.to_thread(run_command, data_dir, "keys", "create")).split()[-1]
-        async with httpx.AsyncClient(base_url=keepsake.address, headers={"X-API-Key": key}, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=keepsake.address, timeout=30) as client:
+            account = {"email": "ann@example.com", "password": "correct horse battery"}
+            token = (await client.post("/v1/auth/signup", json=account)).json()["access_token"]
+            client.headers["Authorization"] = f"Bearer {token}"
             messages = [{"role": "user", "content": f"I own {number} marbles"} for number in range(50)]
             body = {"messages": messages, "user_id": "ann", "infer": False}
             assert (await client.post("/v3/memories/add/", json=body)).status_code == 200
@@ -92,12 +98,16 @@ async def test_files_of_the_server_and_its_backup_are_never_open_to_others(tmp_p
 
     restored = tmp_path / "restored"
     with watching(lambda: open_to_others(restored)) as found:
-        await asyncio.to_thread(run_command, restored, "restore", str(target / "backup.tar"))
+        keep_files_private(restored)  # as each command does before it begins
+        await restore(Settings(_env_file=None, data_dir=restored), target / "backup.tar")
     assert found | open_to_others(restored) == set()
 
 
 @pytest.mark.parametrize("interrupted", [False, True], ids=["fresh", "after an interrupted one"])
-async def test_backup_is_never_open_to_others_while_it_is_written(tmp_path: Path, interrupted: bool) -> None:
+async def test_backup_is_never_open_to_others_while_it_is_written(
+    tmp_path: Path, postgres: EmbeddedPostgres, interrupted: bool
+) -> None:
+    """Without the umask of the commands."""
     data_dir, target, draft = tmp_path / "data", tmp_path / "backups", tmp_path / "backups" / ".backup.tar.part"
     target.mkdir()
     (data_dir / "identity").mkdir(mode=0o700, parents=True)
@@ -112,8 +122,10 @@ async def test_backup_is_never_open_to_others_while_it_is_written(tmp_path: Path
             return {f"{status.st_mode & 0o777:o}"} if status.st_mode & 0o077 and status.st_size > len("half") else set()
         return set()
 
-    with watching(look) as found:
-        await asyncio.to_thread(run_command, data_dir, "backup", str(target / "backup.tar"))
+    empty = postgres.url("postgres").replace("/keepsake?", "/template1?")
+    settings = Settings(_env_file=None, data_dir=data_dir, database_url=empty, admin_database_url=empty)
+    with watching(look, PAUSE_SECONDS) as found:
+        await back_up(settings, target / "backup.tar")
     assert found == set()
     assert os.listdir(target) == ["backup.tar"]
     assert (target / "backup.tar").stat().st_mode & 0o777 == 0o600

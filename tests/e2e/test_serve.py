@@ -1,25 +1,24 @@
 """The `serve` command: what it starts and stops, and its errors."""
 
 import asyncio
-import os
 import signal
 import socket
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from app.__main__ import cli
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.core.http.connection_limits import ConnectionRules
-from tests.e2e.server import ROOT, environment, processes_using, serving, start_server
+from tests.e2e.server import ROOT, KeepsakeServer, environment, processes_using, serving
 from tests.loopback import free_port
 
 WRITERS = 8
@@ -65,10 +64,18 @@ async def stored(client: httpx.AsyncClient) -> set[str]:
         cursor = f"&cursor={page['next']}"
 
 
+async def sign_up_for_a_key(address: str) -> str:
+    async with httpx.AsyncClient(base_url=address, timeout=30) as client:
+        account = {"email": "ana@example.com", "password": "correct horse battery"}
+        token = (await client.post("/v1/auth/signup", json=account)).json()["access_token"]
+        made = await client.post("/v1/api-keys", json={"name": "e2e"}, headers={"Authorization": f"Bearer {token}"})
+    return str(made.json()["key"])
+
+
 async def test_kill_during_writes_loses_nothing_acknowledged(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     with serving(data_dir) as keepsake:
-        key = await asyncio.to_thread(make_key, data_dir)
+        key = await sign_up_for_a_key(keepsake.address)
         acknowledged: set[str] = set()
         names = iter([uuid.uuid4().hex for _ in range(WRITES)])
         async with client_of(keepsake.address, key) as client:
@@ -84,67 +91,80 @@ async def test_kill_during_writes_loses_nothing_acknowledged(tmp_path: Path) -> 
         async with client_of(keepsake.address, key) as client:
             assert acknowledged - await stored(client) == set()
             assert (await client.get("/v1/ready")).json()["status"] == "ready"
-    assert processes_using(data_dir) == []
-
-
-async def test_failed_commit_is_never_reported_as_success(tmp_path: Path) -> None:
-    data_dir = tmp_path / "data"
-    with serving(data_dir) as keepsake:
-        key = await asyncio.to_thread(make_key, data_dir)
-        url = EmbeddedPostgres(data_dir).url("postgres").replace("+psycopg", "")
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as admin:
-            await admin.execute(UNWILLING.encode())
-        async with client_of(keepsake.address, key) as client:
-            good = await client.post("/v1/profiles", json={"user_id": "ana", "name": "fine"})
-            bad = await client.post("/v1/profiles", json={"user_id": "ana", "name": "doomed"})
-            assert good.status_code == 201
-            assert bad.status_code == 500
-            assert bad.json()["code"] == "internal_error"
-            assert {"fine"} <= await stored(client)
-            assert "doomed" not in await stored(client)
-        assert keepsake.stop(signal.SIGTERM) == 0
-        assert processes_using(data_dir) == []
-        assert "not this one" not in "".join(keepsake.output), "what a database says may quote content"
-
-
-async def test_interrupt_stops_every_process(tmp_path: Path) -> None:
-    data_dir = tmp_path / "data"
-    metrics = f"127.0.0.1:{free_port()}"
-    with serving(data_dir, METRICS_ADDRESS=metrics, METRICS_TOKEN="right") as keepsake:
-        async with httpx.AsyncClient(base_url=keepsake.address) as client:
-            assert (await client.get("/v1/health")).json() == {"status": "ok"}
-            ready = await client.get("/v1/ready")
-            assert ready.status_code == 200
-            assert {"database", "index", "short_term"} <= ready.json()["checks"].keys()
-            assert "connections" in ready.json()["tasks"]
-            many_headers = [(f"X-{number}", "x") for number in range(ConnectionRules().headers)]
-            assert (await client.get("/v1/health", headers=many_headers)).status_code == 431
-            assert (await client.get("/metrics")).status_code == 404
-            assert (await client.get(f"http://{metrics}/metrics")).status_code == 401
-            authorized = {"Authorization": "Bearer right"}
-            assert "keepsake_requests" in (await client.get(f"http://{metrics}/metrics", headers=authorized)).text
         assert len(processes_using(data_dir)) > 1, "there is something to stop"
-
-        second = start_server(data_dir)
-        assert second.wait() == 2
-        sentence = "".join(second.output)
-        assert sentence.count("\n") == 1
-        assert f"Another server uses DATA_DIR ({data_dir})" in sentence
-
         assert keepsake.stop(signal.SIGINT) == 0
     assert processes_using(data_dir) == []
 
 
-async def test_address_is_https_if_a_trusted_proxy_says_so(tmp_path: Path) -> None:
+# ---------------------------------------------------------------- one server for several tests
+
+
+@dataclass(frozen=True)
+class Shared:
+    server: KeepsakeServer
+    data_dir: Path
+    metrics_url: str
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    data_dir, metrics = tmp_path_factory.mktemp("shared") / "data", f"127.0.0.1:{free_port()}"
+    settings = {"METRICS_ADDRESS": metrics, "METRICS_TOKEN": "right", "TRUSTED_PROXIES": "127.0.0.2"}
+    with serving(data_dir, **settings) as server:
+        yield Shared(server, data_dir, f"http://{metrics}/metrics")
+        assert server.stop(signal.SIGTERM) == 0
+    assert processes_using(data_dir) == []
+
+
+async def test_failed_commit_is_never_reported_as_success(shared: Shared) -> None:
+    key = await asyncio.to_thread(make_key, shared.data_dir)
+    url = EmbeddedPostgres(shared.data_dir).url("postgres").replace("+psycopg", "")
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as admin:
+        await admin.execute(UNWILLING.encode())
+    async with client_of(shared.server.address, key) as client:
+        good = await client.post("/v1/profiles", json={"user_id": "ana", "name": "fine"})
+        bad = await client.post("/v1/profiles", json={"user_id": "ana", "name": "doomed"})
+        assert good.status_code == 201
+        assert bad.status_code == 500
+        assert bad.json()["code"] == "internal_error"
+        assert {"fine"} <= await stored(client)
+        assert "doomed" not in await stored(client)
+    assert f'"{bad.json()["request_id"]}"' in "".join(shared.server.output), "the error was logged"
+    assert "not this one" not in "".join(shared.server.output), "what a database says may quote content"
+
+
+async def test_health_readiness_and_metrics_are_served(shared: Shared) -> None:
+    async with httpx.AsyncClient(base_url=shared.server.address) as client:
+        assert (await client.get("/v1/health")).json() == {"status": "ok"}
+        ready = await client.get("/v1/ready")
+        assert ready.status_code == 200
+        assert {"database", "index", "short_term"} <= ready.json()["checks"].keys()
+        assert "connections" in ready.json()["tasks"]
+        many_headers = [(f"X-{number}", "x") for number in range(ConnectionRules().headers)]
+        assert (await client.get("/v1/health", headers=many_headers)).status_code == 431
+        assert (await client.get("/metrics")).status_code == 404
+        assert (await client.get(shared.metrics_url)).status_code == 401
+        authorized = {"Authorization": "Bearer right"}
+        assert "keepsake_requests" in (await client.get(shared.metrics_url, headers=authorized)).text
+
+
+async def test_address_is_https_if_a_trusted_proxy_says_so(shared: Shared) -> None:
     forwarded = {"X-Forwarded-Proto": "https"}
-    with serving(tmp_path / "data", TRUSTED_PROXIES="127.0.0.2") as keepsake:
-        for address, headers in (("127.0.0.1", forwarded), ("127.0.0.2", {}), ("127.0.0.2", forwarded)):
-            transport = httpx.AsyncHTTPTransport(local_address=address)
-            async with httpx.AsyncClient(base_url=keepsake.address, transport=transport) as client:
-                response = await client.head("/v1/health/", headers=headers)
-            assert (response.status_code, response.content) == (200, b"")
-            secure = address == "127.0.0.2" and headers == forwarded
-            assert ("Strict-Transport-Security" in response.headers) is secure
+    for address, headers in (("127.0.0.1", forwarded), ("127.0.0.2", {}), ("127.0.0.2", forwarded)):
+        transport = httpx.AsyncHTTPTransport(local_address=address)
+        async with httpx.AsyncClient(base_url=shared.server.address, transport=transport) as client:
+            response = await client.head("/v1/health/", headers=headers)
+        assert (response.status_code, response.content) == (200, b"")
+        secure = address == "127.0.0.2" and headers == forwarded
+        assert ("Strict-Transport-Security" in response.headers) is secure
+
+
+def test_second_server_on_a_folder_is_refused_with_one_sentence(shared: Shared, cleared: pytest.MonkeyPatch) -> None:
+    cleared.setenv("DATA_DIR", str(shared.data_dir))
+    result = CliRunner().invoke(cli, ["serve"])
+    assert result.exit_code == 2
+    assert result.output.count("\n") == 1
+    assert f"Another server uses DATA_DIR ({shared.data_dir})" in result.output
 
 
 async def test_stop_during_startup_leaves_nothing_running(tmp_path: Path) -> None:
@@ -161,18 +181,6 @@ async def test_stop_during_startup_leaves_nothing_running(tmp_path: Path) -> Non
     assert process.returncode == 130
     assert "Traceback" not in said
     assert processes_using(data_dir) == []
-
-
-@pytest.fixture
-def cleared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
-    """Default settings, and logging restored after the command configured it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PORT", "0")
-    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
-    umask = os.umask(0o077)
-    yield monkeypatch
-    os.umask(umask)
-    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize(
