@@ -1,12 +1,18 @@
-/** Calls the API. The access token stays in this tab's memory; the refresh token is stored where the person chose. */
+/**
+ * Calls the API. The access token stays in this tab's memory. The refresh token is in a cookie that no script can read;
+ * where the server cannot set one, it is in this browser's storage.
+ */
 
 import { texts } from "./texts.js";
 
 const STORED = "keepsake.refresh_token";
 const PROJECT = "keepsake.project";
+/** Stored instead of the token: the cookie holds it. */
+const IN_COOKIE = "cookie";
 
 /** @typedef {{id: string, email: string, created_at?: string, new_email?: string | null}} Account */
-/** @typedef {{access_token: string, refresh_token: string, user?: Account}} Session */
+/** @typedef {{access_token: string, refresh_token: string | null, user?: Account}} Session */
+/** @typedef {{headers?: Record<string, string>, signal?: AbortSignal, stay?: boolean}} Options */
 
 export class ApiError extends Error {
   /** @param {string} message @param {{status?: number, code?: string, requestId?: string}} [more] */
@@ -34,7 +40,18 @@ export function whenSignedOut(listener) {
 export function keepSession(session, stay = isStaying()) {
   accessToken = session.access_token;
   (stay ? sessionStorage : localStorage).removeItem(STORED);
-  (stay ? localStorage : sessionStorage).setItem(STORED, session.refresh_token);
+  (stay ? localStorage : sessionStorage).setItem(STORED, session.refresh_token ?? IN_COOKIE);
+}
+
+/** Takes over the session of a link, and moves its refresh token to where it belongs. @param {string} refreshToken */
+export function adoptSession(refreshToken) {
+  keepSession({ access_token: "", refresh_token: refreshToken }, false);
+  return resume();
+}
+
+/** Whether the server can keep the refresh token in a cookie here. */
+export function hasCookie() {
+  return location.protocol === "https:" || /^(localhost|127(\.\d+){3}|\[::1\])$/.test(location.hostname);
 }
 
 export function isStaying() {
@@ -90,9 +107,12 @@ async function refreshInTurn() {
 async function refresh() {
   const token = storedToken();
   if (!token) return false;
-  const response = await send("POST", "/v1/auth/refresh", { refresh_token: token });
+  const response = await send("POST", "/v1/auth/refresh", token === IN_COOKIE ? {} : { refresh_token: token });
   if (response.ok) {
-    keepSession(await response.json());
+    const session = await response.json();
+    // Another account has signed in in another tab, and the cookie is shared: this tab begins anew with it.
+    if (ownId && session.user.id !== ownId) location.reload();
+    keepSession(session);
     return true;
   }
   if (response.status !== 400 && response.status !== 401) throw await readError(response);
@@ -104,14 +124,15 @@ async function refresh() {
  * @param {string} method
  * @param {string} path
  * @param {unknown} [body]
- * @param {{headers?: Record<string, string>, signal?: AbortSignal}} [more]
+ * @param {Options} [more]
  */
-async function send(method, path, body, { headers = {}, signal } = {}) {
+async function send(method, path, body, { headers = {}, signal, stay = isStaying() } = {}) {
   const project = chosenProject();
   /** @type {Record<string, string>} */
   const all = { Accept: "application/json", ...headers };
   if (accessToken) all.Authorization = `Bearer ${accessToken}`;
-  if (project && accessToken && !path.startsWith("/v1/auth")) all["X-Project-Id"] = project;
+  if (path.startsWith("/v1/auth/")) all["X-Refresh-Token"] = stay ? "lasting-cookie" : "cookie";
+  else if (project && accessToken) all["X-Project-Id"] = project;
   const isFile = body instanceof File;
   if (body !== undefined) all["Content-Type"] = isFile ? "application/x-ndjson" : "application/json";
   const content = body === undefined || isFile ? body : JSON.stringify(body);
@@ -128,7 +149,7 @@ async function send(method, path, body, { headers = {}, signal } = {}) {
  * @param {string} method
  * @param {string} path
  * @param {unknown} [body]
- * @param {{headers?: Record<string, string>, signal?: AbortSignal}} [more]
+ * @param {Options} [more]
  */
 async function sendSignedIn(method, path, body, more) {
   let response = await send(method, path, body, more);
@@ -149,9 +170,9 @@ async function readError(response) {
   return new ApiError(detail, { status: response.status, code: body.code ?? "", requestId });
 }
 
-/** @param {string} method @param {string} path @param {unknown} [body] @returns {Promise<any>} */
-export async function call(method, path, body) {
-  const response = await sendSignedIn(method, path, body);
+/** @param {string} method @param {string} path @param {unknown} [body] @param {Options} [more] @returns {Promise<any>} */
+export async function call(method, path, body, more) {
+  const response = await sendSignedIn(method, path, body, more);
   return response.status === 204 ? null : response.json();
 }
 

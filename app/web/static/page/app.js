@@ -1,6 +1,6 @@
 /** The frame of the page: who is signed in, which view is shown, and how to get to the others. */
 
-import { call, chooseProject, chosenProject, forgetSession, keepSession, listAll, rememberAccount, resume, whenSignedOut } from "./api.js";
+import { adoptSession, call, chooseProject, chosenProject, forgetSession, listAll, rememberAccount, resume, whenSignedOut } from "./api.js";
 import { announce, button, fill, h } from "./elements.js";
 import { keepFocus } from "./focus.js";
 import { receivedInvitations, takeInvitation } from "./invitations.js";
@@ -40,10 +40,12 @@ class KeepsakeApp extends HTMLElement {
   /** A link from an e-mail ends here, with a session or an error after the #. @param {URLSearchParams} link */
   async followLink(link) {
     history.replaceState(null, "", location.pathname);
-    const access = link.get("access_token");
     const refresh = link.get("refresh_token");
-    if (!access || !refresh) return this.showSignIn(link.get("message") ?? texts.signIn.linkFailed);
-    keepSession({ access_token: access, refresh_token: refresh }, false);
+    try {
+      if (!refresh || !(await adoptSession(refresh))) return this.showSignIn(link.get("message") ?? texts.signIn.linkFailed);
+    } catch (error) {
+      return this.showProblem(error);
+    }
     if (link.get("type") === "recovery") return this.showSignIn("", "new-password");
     announce(texts.signIn.confirmed);
     await this.enter();

@@ -1,6 +1,6 @@
 /** Sign in, sign up, ask for a link to set a new password, and set it. */
 
-import { call, keepSession } from "./api.js";
+import { call, hasCookie, keepSession } from "./api.js";
 import { button, field, fill, form, h } from "./elements.js";
 import { texts } from "./texts.js";
 
@@ -35,12 +35,12 @@ class KeepsakeSignIn extends HTMLElement {
   signIn() {
     const email = field(words.email, { type: "email", autocomplete: "username", required: true });
     const password = field(words.password, { type: "password", autocomplete: "current-password", required: true });
-    const stay = field(words.stay, { type: "checkbox" }, { hint: words.stored });
+    const stay = field(words.stay, { type: "checkbox" }, { hint: hasCookie() ? words.storedInCookie : words.stored });
     stay.row.classList.add("check");
     return [
       words.title,
       form([email.row, password.row, stay.row, submitButton(words.submit)], async () => {
-        const session = await call("POST", "/v1/auth/login", { email: email.input.value, password: password.input.value });
+        const session = await call("POST", "/v1/auth/login", { email: email.input.value, password: password.input.value }, { stay: stay.input.checked });
         const factor = session.second_factor_required && session.user.factors?.find((/** @type {any} */ each) => each.is_verified);
         if (factor) this.askForCode(session, stay.input.checked, factor.id);
         else this.enter(session, stay.input.checked, false);
@@ -57,7 +57,7 @@ class KeepsakeSignIn extends HTMLElement {
       this,
       h("h1", {}, words.codeTitle),
       form([code.row, submitButton(words.codeSubmit)], async () => {
-        this.enter(await call("POST", "/v1/auth/mfa/verify", { factor_id: factorId, code: code.input.value }), stay, false);
+        this.enter(await call("POST", "/v1/auth/mfa/verify", { factor_id: factorId, code: code.input.value }, { stay }), stay, false);
       }),
       h("p", { class: "actions" }, button(words.codeLater, () => this.enter(session, stay, false), { class: "link" })),
       h("p", { class: "hint" }, words.codeLaterHint),
@@ -69,12 +69,12 @@ class KeepsakeSignIn extends HTMLElement {
   signUp() {
     const email = field(words.email, { type: "email", autocomplete: "username", required: true });
     const password = field(words.newPassword, { type: "password", autocomplete: "new-password", required: true, minlength: 8 });
-    const stay = field(words.stay, { type: "checkbox" }, { hint: words.stored });
+    const stay = field(words.stay, { type: "checkbox" }, { hint: hasCookie() ? words.storedInCookie : words.stored });
     stay.row.classList.add("check");
     return [
       words.signUpTitle,
       form([email.row, password.row, stay.row, submitButton(words.signUpSubmit)], async () => {
-        const session = await call("POST", "/v1/auth/signup", { email: email.input.value, password: password.input.value });
+        const session = await call("POST", "/v1/auth/signup", { email: email.input.value, password: password.input.value }, { stay: stay.input.checked });
         if (session.access_token) this.enter(session, stay.input.checked, true);
         else this.show("sign-in", words.confirm);
       }),

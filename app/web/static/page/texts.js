@@ -29,6 +29,8 @@ export const texts = {
     stay: "Stay signed in on this browser",
     stored:
       "Signing in stores one token in this browser: until you close this tab, or until you sign out if you stay signed in. It contains none of your words.",
+    storedInCookie:
+      "Signing in sets one cookie, which no script can read: until you close the browser, or until you sign out if you stay signed in. It contains none of your words.",
     toSignUp: "Create an account",
     toRecover: "Forgot your password?",
     signUpTitle: "Create an account",
