@@ -195,6 +195,7 @@ MEMORIES = {
     ("PUT", "/v1/memories/{memory_id}/"): scoped(Scope.MEMORIES_WRITE, body={"text": "Likes coffee"}),
     ("DELETE", "/v1/memories/{memory_id}/"): scoped(Scope.MEMORIES_WRITE, spends=True),
     ("POST", "/v1/memories/{memory_id}/archive"): scoped(Scope.MEMORIES_WRITE),
+    ("POST", "/v1/memories/{memory_id}/move"): scoped(Scope.MEMORIES_WRITE, body={"profile_id": "{profile_id}"}),
     ("POST", "/v1/memories/{memory_id}/restore"): scoped(Scope.MEMORIES_WRITE),
     ("DELETE", "/v1/memories/"): scoped(Scope.MEMORIES_WRITE, query="?user_id={user_id}"),
     ("PUT", "/v1/batch/"): scoped(

@@ -151,8 +151,13 @@ class LedgerRepository(Repository[Memory]):
         await self.tx.execute(INSERT_DELETE_HISTORY_SQL, values)
         await self.tx.execute(CLEAR_INPUT_SQL, values)
         await self.tx.execute(REMOVE_INTERIM_WORDS_SQL, values)
-        without_context = list(await self.tx.scalars(CLEAR_CONTEXT_SQL, values))
+        without_context = await self.clear_context(ids)
         return DeletedMemories(list(await self.tx.scalars(DELETE_MEMORIES_SQL, values)), without_context)
+
+    async def clear_context(self, ids: Sequence[UUID]) -> list[UUID]:
+        """Take the words of these memories out of the context of others, and return those, to be indexed again."""
+        values = {"project_id": self.project_id, "ids": list(ids)}
+        return list(await self.tx.scalars(CLEAR_CONTEXT_SQL, values))
 
     async def delete_replaced(self, ids: Sequence[UUID]) -> None:
         """Like `delete_all`, for memories whose words are not forgotten: the context of others keeps them."""

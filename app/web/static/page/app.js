@@ -7,6 +7,7 @@ import { receivedInvitations, takeInvitation } from "./invitations.js";
 import { texts } from "./texts.js";
 
 /** @typedef {import("./api.js").Account} Account */
+/** @typedef {{id: string, name: string, role: string}} Project */
 
 /** The modules of the views, loaded when they are shown. @type {Record<string, () => Promise<unknown>>} */
 const VIEWS = {
@@ -14,11 +15,14 @@ const VIEWS = {
   memories: () => import("./memories.js"),
   profiles: () => import("./profiles.js"),
   developers: () => import("./developers/developers.js"),
+  operations: () => import("./operations/operations.js"),
   account: () => import("./account.js"),
   start: () => import("./start.js"),
 };
-/** @type {Array<"chat" | "memories" | "profiles" | "developers" | "account">} */
-const NAVIGATION = ["chat", "memories", "profiles", "developers", "account"];
+/** @type {Array<"chat" | "memories" | "profiles" | "developers" | "operations" | "account">} */
+const NAVIGATION = ["chat", "memories", "profiles", "developers", "operations", "account"];
+/** Views that need the rights of an owner. */
+const FOR_OWNERS = ["operations"];
 
 class KeepsakeApp extends HTMLElement {
   async connectedCallback() {
@@ -84,9 +88,10 @@ class KeepsakeApp extends HTMLElement {
     }
   }
 
-  /** @param {Account} account @param {Array<{id: string, name: string}>} projects */
+  /** @param {Account} account @param {Project[]} projects */
   frame(account, projects) {
-    const links = NAVIGATION.map((name) => h("li", {}, h("a", { href: `#${name}` }, texts.nav[name])));
+    const shown = NAVIGATION.filter((name) => !FOR_OWNERS.includes(name) || isOwner(projects));
+    const links = shown.map((name) => h("li", {}, h("a", { href: `#${name}` }, texts.nav[name])));
     fill(
       this,
       h("a", { class: "skip", href: "#content", onclick: skipToContent }, texts.skip),
@@ -129,6 +134,12 @@ class KeepsakeApp extends HTMLElement {
     delete document.documentElement.dataset.mode;
     void this.showSignIn(message);
   }
+}
+
+/** In the chosen project; without a choice, the server acts in a project of one's own first. @param {Project[]} projects */
+function isOwner(projects) {
+  const chosen = chosenProject();
+  return projects.some((each) => each.role === "OWNER" && (!chosen || each.id === chosen));
 }
 
 function viewInAddress() {

@@ -1,5 +1,7 @@
 /** Builds elements. Text always becomes a text node, so nothing that a person wrote is ever read as markup. */
 
+import { texts } from "./texts.js";
+
 /** @typedef {Node | string | number | null | undefined | false} Child */
 
 /**
@@ -83,6 +85,11 @@ export function form(children, submit, properties = {}) {
     }
   });
   return element;
+}
+
+/** What went wrong, and a way to try again. @param {unknown} error @param {() => unknown} again */
+export function failure(error, again) {
+  return h("div", { class: "failure", role: "alert" }, h("p", { class: "problem" }, describe(error)), button(texts.retry, again));
 }
 
 /** @param {unknown} error */

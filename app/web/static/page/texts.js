@@ -18,7 +18,7 @@ export const texts = {
   withRequestId: (message, id) => `${message} (request ${id})`,
   skip: "Skip to the content",
   signedOut: "Your session has ended. Sign in again.",
-  nav: { label: "Main", chat: "Chat", memories: "Memories", profiles: "Profiles", developers: "Developers", account: "Account" },
+  nav: { label: "Main", chat: "Chat", memories: "Memories", profiles: "Profiles", developers: "Developers", operations: "Operations", account: "Account" },
   project: "Project",
 
   signIn: {
@@ -497,6 +497,102 @@ export const texts = {
       confirmName: (name) => `Type the name of the project to confirm: ${name}`,
       otherName: "This is not the name of the project.",
     },
+  },
+
+  operations: {
+    title: "Operations",
+    refresh: "Refresh",
+    more: "Show more",
+
+    health: "Health",
+    states: { ready: "Everything works", degraded: "Works, but something is unavailable", "not ready": "Does not work" },
+    checks: {
+      database: "Database",
+      index: "Vector index",
+      identity: "Accounts",
+      short_term: "Short-term memory",
+      disk_space: "Disk space",
+      complete_index: "Index complete",
+      llm: "Language model",
+      embedder: "Embedding model",
+    },
+    ok: "works",
+    unavailable: "unavailable",
+    tasks: "Background tasks",
+    /** @param {number} running @param {number} count */
+    tasksRunning: (running, count) => (running === count ? `All ${count} background tasks run` : `${running} of ${count} background tasks run`),
+    task: "Task",
+    state: "State",
+    lastSign: "Last sign of life",
+    restarts: "Restarts",
+    /** @param {number} seconds */
+    secondsAgo: (seconds) => `${Math.round(seconds)} s ago`,
+    /** @param {string} moment @param {string} version */
+    healthAt: (moment, version) => `As of ${moment}, version ${version}.`,
+
+    usage: "Usage",
+    period: "Period",
+    /** @param {number} days */
+    lastDays: (days) => `Last ${days} days`,
+    key: "API key",
+    allKeys: "All",
+    withoutKey: "People and background work",
+    byKey: "By API key",
+    noRequests: "No requests yet. They appear here a few seconds after the first one.",
+    nothingCounted: "Nothing in this period.",
+    usageHint: "Days are in UTC. The counts appear within seconds, and include all processes of the server.",
+    requests: "Requests",
+    latency: "Latency",
+    latencyHint: "To the start of the response. p95: 95 of 100 requests were faster.",
+    milliseconds: "ms",
+    tokens: "Tokens",
+    promptTokens: "Prompt",
+    completionTokens: "Answer",
+    memories: "Memories added",
+    jobs: "Background jobs",
+    jobsDone: "Succeeded",
+    jobsFailed: "Failed",
+    throttled: "Refused by a rate limit",
+    day: "Day",
+    asTable: "Show as a table",
+    /** @param {string} count */
+    total: (count) => `${count} in total`,
+    /** @param {string} count @param {string} cost */
+    totalAndCost: (count, cost) => `${count} in total, at a cost of ${cost}`,
+    /** @param {string} title @param {string} first @param {string} last @param {string} highest @param {string} day */
+    plotDescription: (title, first, last, highest, day) => `${title} per day, from ${first} to ${last}. Highest: ${highest} on ${day}.`,
+
+    audit: "Audit log",
+    auditHint: "Who changed what. Entries contain no content, and are kept for 400 days.",
+    actions: [
+      ["organization", "created", "changed"],
+      ["organization_member", "created", "changed", "deleted"],
+      ["project_member", "created", "changed", "deleted"],
+      ["project", "created", "changed", "deleted"],
+      ["invitation", "created", "accepted", "declined", "withdrawn", "expired"],
+      ["api_key", "created", "changed", "rotated", "revoked"],
+      ["webhook", "created", "changed", "rotated", "deleted"],
+      ["legal_hold", "created", "deleted"],
+      ["erasure", "created"],
+      ["export", "created"],
+      ["retention_run", "created"],
+    ],
+    action: "Action",
+    anyAction: "Any",
+    actor: "By",
+    anyActor: "Anyone",
+    since: "From",
+    until: "To",
+    filter: "Apply",
+    clear: "Clear filters",
+    nothingAudited: "No entry matches.",
+    onlyThis: "Only this",
+    anyTarget: "Show all",
+    /** @param {string} name */
+    onlyTarget: (name) => `Only entries about ${name}.`,
+    actors: { server: "the server", operator: "the operator" },
+    /** @param {string} name @param {string} type */
+    byActor: (name, type) => (type === "key" ? `by the API key ${name}` : `by ${name}`),
   },
 
   account: {

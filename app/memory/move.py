@@ -1,0 +1,96 @@
+"""Move a memory to another profile of its user, with the older memories that it replaced and with their history."""
+
+import json
+import uuid
+from dataclasses import replace
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.errors import BadRequest, Conflict
+from app.core.ports import IndexRemoval
+from app.core.resources import Resources
+from app.memory.edit import Owner
+from app.memory.extraction import is_interim
+from app.memory.indexing import upsert_for_row
+from app.memory.ledger import Memory, MemoryRepository, record_event
+from app.memory.namespace import Namespace
+from app.profiles.repository import ProfileRepository
+
+NO_USER = "This memory belongs to no user, and profiles belong to users. It cannot be moved."
+SUPERSEDED = "A newer memory replaced this one. Move the newer one: its older versions move with it."
+STILL_READ = "This memory is still being read for facts. Try again in a moment."
+ALREADY_THERE = "The profile already contains this memory. Delete one of the two."
+SELECT_WITH_REPLACED_SQL = text("""
+with recursive moved as (
+  select id from memories where project_id = :project_id and id = :id
+  union
+  select m.id from memories m join moved on m.replaced_by = moved.id
+  where m.project_id = :project_id and m.namespace = :namespace
+)
+select id from moved order by id
+""")
+SELECT_TWIN_SQL = text("""
+select exists (select from memories where project_id = :project_id and namespace = :target and hash = :hash
+  and archived_at is null and (expires_on is null or expires_on >= current_date))
+""")
+# The turn before, which is indexed with an episode, belongs to the old profile.
+MOVE_MEMORIES_SQL = text("""
+with moved as (
+  update memories set profile_id = :profile_id, namespace = :target, context = null, state = 'pending',
+    updated_at = clock_timestamp()
+  where project_id = :project_id and id = any(:ids)
+  returning id, user_id, agent_id, app_id, run_id, kind
+)
+insert into memory_history (project_id, memory_id, user_id, agent_id, app_id, run_id, kind, event, metadata)
+select :project_id, id, user_id, agent_id, app_id, run_id, kind, 'MOVE', cast(:metadata as jsonb) from moved
+""")
+
+
+async def move_memory(resources: Resources, owner: Owner, memory_id: UUID, to_profile_id: UUID) -> Memory:
+    """Does nothing if the memory is in that profile already."""
+    async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
+        repository = MemoryRepository(tx, owner.project_id, owner.user_id)
+        memory = await repository.lock(memory_id)
+        if memory.user_id is None:
+            raise BadRequest(NO_USER)
+        await ProfileRepository(tx, owner.project_id).of_user(memory.user_id, to_profile_id)
+        if memory.profile_id == to_profile_id:
+            return memory
+        source = Namespace(memory.project_id, memory.user_id, memory.profile_id)
+        await _check_movable(tx, memory, str(replace(source, profile_id=to_profile_id)))
+        moved, without_context = await _move(tx, repository, memory, source, to_profile_id)
+        changed = await repository.find_all([*moved, *without_context])
+        await tx.refresh(memory)
+    # A search of the old profile waits for the removal, and one of the new profile for the upsert.
+    removals = [IndexRemoval(each, source.project_id, str(source)) for each in moved]
+    current = [each for each in changed if each.archived_at is None]
+    await resources.index_queue.put([*map(upsert_for_row, current), *removals])
+    return memory
+
+
+async def _check_movable(tx: AsyncSession, memory: Memory, target: str) -> None:
+    if memory.replaced_by is not None:
+        raise Conflict(SUPERSEDED)
+    if await MemoryRepository(tx, memory.project_id).find_all([memory.id], is_interim()):
+        raise Conflict(STILL_READ)
+    values = {"project_id": memory.project_id, "target": target, "hash": memory.hash}
+    if memory.archived_at is None and await tx.scalar(SELECT_TWIN_SQL, values):
+        raise Conflict(ALREADY_THERE)
+
+
+async def _move(
+    tx: AsyncSession, repository: MemoryRepository, memory: Memory, source: Namespace, to_profile_id: UUID
+) -> tuple[list[UUID], list[UUID]]:
+    """Return what moved, and what stays and lost the moved words from its context."""
+    target = replace(source, profile_id=to_profile_id)
+    values = {"project_id": source.project_id, "id": memory.id, "namespace": str(source)}
+    ids = list(await tx.scalars(SELECT_WITH_REPLACED_SQL, values))
+    without_context = await repository.clear_context(ids)
+    metadata = {"from_profile_id": str(source.profile_id), "to_profile_id": str(to_profile_id)}
+    values = {"project_id": source.project_id, "ids": ids, "profile_id": to_profile_id, "target": str(target)}
+    await tx.execute(MOVE_MEMORIES_SQL, {**values, "metadata": json.dumps(metadata)})
+    results = [{"id": str(each), "event": "MOVE"} for each in ids]
+    await record_event(tx, target, uuid.uuid4(), "MOVE", done=True, results=results)
+    return ids, without_context
