@@ -59,6 +59,23 @@ async def test_archived_memory_leaves_search_chat_and_lists_and_returns(client: 
     assert (await client.get(f"{path}/")).json()["updated_at"] == read["updated_at"]
 
 
+async def test_lists_can_be_limited_to_a_kind_and_a_state(client: httpx.AsyncClient) -> None:
+    memory_id = (await client.post("/v3/memories/add/", json=ULM)).json()["results"][0]["id"]
+    other = {**ULM, "messages": [{"role": "user", "content": "I like tea"}]}
+    await client.post("/v3/memories/add/", json=other)
+    await client.post(f"/v1/memories/{memory_id}/archive")
+
+    async def limited(**condition: str) -> list[str]:
+        both = {"AND": [OF_ANA["filters"], condition]}
+        return await memories(client, "/v3/memories/", filters=both, show_archived=True)
+
+    assert await limited(lifecycle_state="archived") == [PLANE]
+    assert await limited(lifecycle_state="active") == ["I like tea"]
+    assert await limited(lifecycle_state="superseded") == []
+    assert await limited(kind="episode") == ["I like tea", PLANE]
+    assert await limited(kind="fact") == []
+
+
 async def test_archiving_and_restoring_twice_is_recorded_once(client: httpx.AsyncClient) -> None:
     memory_id = (await client.post("/v3/memories/add/", json=ULM)).json()["results"][0]["id"]
     for verb in ("archive", "archive", "restore", "restore"):

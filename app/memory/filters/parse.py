@@ -2,8 +2,8 @@
 
 A logical key and the keys beside it must all hold (mem0's platform drops an OR beside an AND), and `NOT` with a list
 means none of them. A bare list means `in`; a bare date means that whole day in UTC. Accepted beyond mem0's platform:
-`nin`, `eq` on dates, null for "has none", bare `keywords` and `categories`, dotted `metadata.key`, and several users in
-one `in`.
+`nin`, `eq` on dates, null for "has none", bare `keywords` and `categories`, dotted `metadata.key`, several users in
+one `in`, and the fields `kind` and `lifecycle_state`.
 """
 
 import ast
@@ -244,6 +244,14 @@ def _parse_entity(field: str, op: str, operand: object) -> Filter:
     return Present(field) if "*" in values else OneOf(field, values)
 
 
+def _parse_choice(field: str, op: str, operand: object) -> Filter:
+    """A word that no memory can have is a mistake, and not a condition that none meets."""
+    values = _texts(field, op, operand)
+    if unknown := [value for value in values if value not in CHOICES[field]]:
+        raise BadRequest(f"{field} cannot be '{_shorten(unknown[0])}'. Use {_enumerate(CHOICES[field])}.")
+    return OneOf(field, values)
+
+
 def _parse_content(field: str, op: str, operand: object) -> Filter:
     texts = _texts(field, op, operand)
     return OneOf(field, texts) if op in ("eq", "in") else ContentContains(texts[0], any_case=op == "icontains")
@@ -324,6 +332,8 @@ COMPARISONS: dict[str, Comparison] = {"gt": "gt", "gte": "gte", "lt": "lt", "lte
 ENTITY = FieldType("eq", ("eq", "ne", "in", "nin"), _parse_entity)
 DATE = FieldType("eq", ("eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"), _parse_date)
 SOURCE = FieldType("eq", ("eq", "ne", "in", "nin"), _parse_source)
+CHOICES = {"kind": ("fact", "episode"), "lifecycle_state": ("active", "superseded", "archived")}
+CHOICE = FieldType("eq", ("eq", "ne", "in", "nin"), _parse_choice)
 FIELDS = {
     "user_id": ENTITY,
     "agent_id": ENTITY,
@@ -337,6 +347,8 @@ FIELDS = {
     "categories": FieldType("in", ("in", "nin", "contains"), _parse_category),
     "keywords": FieldType("icontains", ("contains", "icontains"), _parse_content),
     "keywords_search": FieldType("icontains", ("icontains",), _parse_keywords_search),
+    "kind": CHOICE,
+    "lifecycle_state": CHOICE,
     "memory_ids": FieldType("in", ("in", "nin"), _parse_ids),
     "standing": FieldType("eq", ("eq", "ne"), _parse_standing),
     "source": SOURCE,

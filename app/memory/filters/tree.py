@@ -135,6 +135,9 @@ Filter = (
 
 # ---------------------------------------------------------------- to SQL
 
+LIFECYCLE_STATE = case(
+    (Memory.archived_at.is_not(None), "archived"), (Memory.replaced_by.is_not(None), "superseded"), else_="active"
+)
 COLUMNS: dict[str, SQLColumnExpression[Any]] = {
     "user_id": Memory.user_id,
     "agent_id": Memory.agent_id,
@@ -149,6 +152,8 @@ COLUMNS: dict[str, SQLColumnExpression[Any]] = {
     "standing": Memory.standing,
     "source": func.coalesce(Memory.source, case((Memory.role == Role.ASSISTANT, "assistant"), else_="user")),
     "door": Memory.door,
+    "kind": Memory.kind,
+    "lifecycle_state": LIFECYCLE_STATE,
 }
 
 

@@ -162,6 +162,8 @@ def test_expiration_date_is_compared_by_the_day_in_utc(when: object) -> None:
         ({"memory_ids": str(ID)}, OneOf("memory_ids", (ID,))),
         ({"standing": True}, OneOf("standing", (True,))),
         ({"source": {"ne": "import"}}, Not(OneOf("source", ("import",)))),
+        ({"kind": "fact"}, OneOf("kind", ("fact",))),
+        ({"lifecycle_state": {"nin": ["active"]}}, Not(OneOf("lifecycle_state", ("active",)))),
         ({"metadata": {"k": "v"}}, MetadataIs("k", '"v"')),
         ({"metadata": {"k": {"eq": 1}}}, MetadataIs("k", "1")),
         ({"metadata": {"k": {"ne": True}}}, Not(MetadataIs("k", "true"))),
@@ -207,8 +209,8 @@ UNREADABLE = 'filters is not valid JSON. Send an object such as {"user_id": "ali
         (
             {"colour": "red"},
             "Unknown filter field 'colour'. Use AND, OR, NOT, user_id, agent_id, app_id, run_id, created_at,"
-            " updated_at, timestamp, expiration_date, text, categories, keywords, keywords_search, memory_ids,"
-            " standing, source, door and metadata; put keys of your own under metadata.",
+            " updated_at, timestamp, expiration_date, text, categories, keywords, keywords_search, kind,"
+            " lifecycle_state, memory_ids, standing, source, door and metadata; put keys of your own under metadata.",
         ),
         ([], OBJECT_SENTENCE),
         (7, OBJECT_SENTENCE),
@@ -264,6 +266,11 @@ UNREADABLE = 'filters is not valid JSON. Send an object such as {"user_id": "ali
         ),
         ({"keywords_search": "  "}, "keywords_search must contain at least one word."),
         ({"standing": "yes"}, "standing with `eq` must be true or false."),
+        ({"kind": "fct"}, "kind cannot be 'fct'. Use fact and episode."),
+        (
+            {"lifecycle_state": {"in": ["active", "*"]}},
+            "lifecycle_state cannot be '*'. Use active, superseded and archived.",
+        ),
         ({"memory_ids": ["m1"]}, "memory_ids must contain ids of memories, which are UUIDs."),
         ({"metadata": {}}, 'metadata must be an object with at least one key, such as {"topic": "food"}.'),
         ({"metadata": "k"}, 'metadata is not valid JSON. Send an object such as {"topic": "food"}.'),

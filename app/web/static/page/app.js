@@ -12,7 +12,7 @@ import { texts } from "./texts.js";
 /** The modules of the views, loaded when they are shown. @type {Record<string, () => Promise<unknown>>} */
 const VIEWS = {
   chat: () => import("./chat.js"),
-  memories: () => import("./memories.js"),
+  memories: () => import("./memories/memories.js"),
   profiles: () => import("./profiles.js"),
   developers: () => import("./developers/developers.js"),
   operations: () => import("./operations/operations.js"),

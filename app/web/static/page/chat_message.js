@@ -3,7 +3,7 @@
 import { call } from "./api.js";
 import { button, describe, fill, h } from "./elements.js";
 import { markdown } from "./markdown.js";
-import { memoryLine } from "./memory_item.js";
+import { memoryLine } from "./memories/memory_item.js";
 import { texts } from "./texts.js";
 
 const words = texts.chat;

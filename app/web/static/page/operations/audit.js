@@ -3,6 +3,7 @@
 import { call, listAll } from "../api.js";
 import { button, failure, fill, form, h, time } from "../elements.js";
 import { Latest } from "../latest.js";
+import { startOfDay } from "../memories/filters.js";
 import { texts } from "../texts.js";
 
 const words = texts.operations;
@@ -34,7 +35,7 @@ export class AuditSection {
 
   filters() {
     const choices = [h("label", { class: "inline" }, words.action, this.action), h("label", { class: "inline" }, words.actor, this.actor), h("label", { class: "inline" }, words.since, this.since), h("label", { class: "inline" }, words.until, this.until)];
-    const element = form([...choices, h("button", {}, words.filter), button(words.clear, () => this.clear())], () => this.reload(), { class: "row filters" });
+    const element = form([...choices, button(words.clear, () => this.clear())], () => this.reload(), { class: "row filters" });
     element.addEventListener("change", () => this.reload());
     return element;
   }
@@ -149,11 +150,4 @@ function actionText(action) {
 function detailText(value) {
   if (Array.isArray(value)) return value.join(", ") || "–";
   return value !== null && typeof value === "object" ? JSON.stringify(value) : String(value ?? "–");
-}
-
-/** In the time zone of the browser. @param {string} day @param {number} later in days */
-function startOfDay(day, later) {
-  const start = new Date(`${day}T00:00`);
-  start.setDate(start.getDate() + later);
-  return start.toISOString();
 }

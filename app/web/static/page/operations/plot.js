@@ -68,9 +68,15 @@ function draw(plot, width) {
         svg("text", { class: "axis", x: MARGIN.left - 6, y: y(tick) + 4, "text-anchor": "end" }, COMPACT.format(tick)),
       ),
     ),
-    labelledDays(plot.days.length, inner.width).map((day) => svg("text", { class: "axis", x: x(day), y: HEIGHT - 8, "text-anchor": "middle" }, dayText(plot.days[day]))),
+    labelledDays(plot.days.length, inner.width).map((day) => dayLabel(plot.days[day], x(day), width)),
     marks,
   );
+}
+
+/** The label of a day at the edge ends there. @param {string} day @param {number} x @param {number} width */
+function dayLabel(day, x, width) {
+  const isLast = width - x < LABEL_WIDTH / 2;
+  return svg("text", { class: "axis", x: isLast ? width - 2 : x, y: HEIGHT - 8, "text-anchor": isLast ? "end" : "middle" }, dayText(day));
 }
 
 /** @param {Plot} plot @param {number} day */

@@ -1,0 +1,241 @@
+// The views of operators and of memories, the chat when something fails, and where the sign-in is kept.
+import { HOSTILE, newPerson, PASSWORD, problems, report, url } from "./person.mjs";
+
+const email = `olga-${Date.now()}@example.com`;
+const { context, page, look, stored, go, expect, stop } = await newPerson();
+const card = (text) => page.locator("li.card", { hasText: text });
+const choose = (label, option) => page.getByRole("combobox", { name: label, exact: true }).selectOption({ label: option });
+const check = (isRight, what) => isRight || problems.push(what);
+
+/** What the browser itself reports about a response that the test made fail is not a problem of the page. */
+async function expectingFailures(work) {
+  const before = problems.length;
+  await work();
+  const reported = problems.splice(before);
+  problems.push(...reported.filter((each) => !each.includes("Failed to load resource")));
+}
+
+async function signUp() {
+  await page.goto(url);
+  await page.getByRole("button", { name: "Create an account" }).click();
+  await page.getByLabel("E-mail address").fill(email);
+  await page.getByLabel("Password (at least 8 characters)").fill(PASSWORD);
+  await page.getByRole("button", { name: "Create account" }).click();
+  await page.getByRole("heading", { name: "Your first memory" }).waitFor();
+}
+
+async function cookieOfSignIn() {
+  return (await context.cookies(`${url}/v1/auth`)).find((each) => each.name === "keepsake_refresh");
+}
+
+/** The refresh token is where no script can read it, and other tabs and reloads go on with it. */
+async function keepsTheSignIn() {
+  const cookie = await cookieOfSignIn();
+  check(cookie?.httpOnly && cookie.sameSite === "Strict" && cookie.path === "/v1/auth", `the cookie is ${JSON.stringify({ ...cookie, value: "" })}`);
+  check(!(await stored()).includes(cookie?.value ?? "missing"), "the browser's storage contains the refresh token");
+  check(!(await page.evaluate(() => document.cookie)), "a script can read the cookie");
+  await page.reload();
+  await page.getByRole("navigation").waitFor();
+  check((await cookieOfSignIn())?.value !== cookie?.value, "the refresh token was not replaced");
+}
+
+async function addMemory(text, metadata = "") {
+  await page.getByLabel("What should be remembered?").fill(text);
+  if (metadata) {
+    await page.getByText("More", { exact: true }).click();
+    await page.getByLabel("Metadata").fill(metadata);
+  }
+  await page.getByRole("button", { name: "Remember" }).click();
+  await expect(card(text.slice(0, 20)), `the memory ${text}`);
+}
+
+async function usesMemories() {
+  await go("Memories");
+  await expect(page.getByText("Nothing is remembered in this profile yet."), "an empty list");
+  await look("memories-empty");
+  await page.getByText("Add a memory").click();
+  await addMemory("I play the cello in an orchestra.", `topic: music\nlevel: 3\nnote: ${HOSTILE}`);
+  await addMemory("I am allergic to peanuts.");
+  await expect(card("cello").getByText("level: 3"), "the metadata");
+  await searchesWithReasons();
+  await filters();
+  await archivesAndRestores();
+  await moves();
+  await ignoresLateAnswers();
+  await saysWhatFailed();
+}
+
+async function searchesWithReasons() {
+  await page.getByLabel("Search memories").fill("music instrument");
+  await page.getByRole("button", { name: "Search" }).click();
+  await expect(card("cello").getByRole("list", { name: "What moved the score up or down" }).getByText("Meaning"), "the parts of the score");
+  await look("memories-search");
+  await page.getByRole("button", { name: "Show all" }).click();
+  await expect(card("peanuts"), "all memories again");
+}
+
+async function filters() {
+  await page.getByText("Filters", { exact: true }).click();
+  await choose("Kind", "Facts");
+  await expect(page.getByText("No memory matches."), "no facts");
+  await choose("Kind", "Said");
+  await expect(card("peanuts"), "what was said");
+  await choose("Said by", "A file");
+  await expect(page.getByText("No memory matches."), "nothing from a file");
+  await choose("Said by", "Me");
+  await page.getByLabel("Since", { exact: true }).fill("2020-01-01");
+  await expect(card("peanuts"), "what the person said");
+  await expect(page.getByText("Filters (3)"), "how many filters are set");
+  await page.getByLabel("Until", { exact: true }).fill("2020-01-02");
+  await expect(page.getByText("No memory matches."), "nothing so long ago");
+  await look("memories-filters");
+  await page.getByRole("button", { name: "Show all" }).click();
+  await expect(card("peanuts"), "all memories without filters");
+}
+
+async function archivesAndRestores() {
+  await card("peanuts").getByRole("button", { name: /^Archive/ }).click();
+  await card("peanuts").waitFor({ state: "detached" });
+  await choose("State", "Archived");
+  await expect(card("peanuts").getByText("archived"), "the archived memory");
+  check((await page.locator("li.card").count()) === 1, "the list of archived memories has others");
+  await card("peanuts").getByRole("button", { name: /^Restore/ }).click();
+  await expect(page.getByText("No memory matches."), "no archived memory any more");
+  await page.getByRole("button", { name: "Show all" }).click();
+  await card("peanuts").getByRole("button", { name: /^History/ }).click();
+  await expect(page.locator(".history").getByText("Restored"), "the restoring in the history");
+}
+
+async function moves() {
+  await page.evaluate(() => (location.hash = "#profiles"));
+  await page.getByLabel("Name").fill(`Work ${HOSTILE}`);
+  await page.getByRole("button", { name: "Create profile" }).click();
+  await expect(card("Work"), "the second profile");
+  await go("Memories");
+  await card("cello").getByRole("button", { name: /^Move/ }).click();
+  await look("memories-move");
+  await page.getByRole("button", { name: "Move it" }).click();
+  await card("cello").waitFor({ state: "detached" });
+  const names = await page.getByRole("combobox", { name: "Profile", exact: true }).locator("option").allTextContents();
+  await choose("Profile", names.find((each) => each.startsWith("Work")));
+  await card("cello").getByRole("button", { name: /^History/ }).click();
+  await expect(page.locator(".history").getByText("Moved"), "the move in the history");
+  await look("memories-history");
+  await choose("Profile", names.find((each) => !each.startsWith("Work")));
+  await expect(card("peanuts"), "the memories of the first profile");
+}
+
+/** A slow answer to an older question arrives after the answer to a newer one. */
+async function ignoresLateAnswers() {
+  await page.route("**/v3/memories/search/", async (route) => {
+    const response = await route.fetch();
+    if (route.request().postDataJSON().query === "slow") await page.waitForTimeout(600);
+    await route.fulfill({ response, json: { results: (await response.json()).results.slice(0, 1).map((each) => ({ ...each, memory: route.request().postDataJSON().query })) } });
+  });
+  await page.getByLabel("Search memories").fill("slow");
+  await page.keyboard.press("Enter");
+  await page.getByLabel("Search memories").fill("peanuts");
+  await page.getByRole("button", { name: "Show all" }).click();
+  await expect(card("allergic"), "the answer to the newer question");
+  await page.waitForTimeout(800);
+  check((await card("allergic").count()) === 1, "a late answer replaced a newer one");
+  await page.unroute("**/v3/memories/search/");
+}
+
+async function saysWhatFailed() {
+  await expectingFailures(async () => {
+    await page.route("**/v3/memories/", (route) => route.fulfill({ status: 503, headers: { "X-Request-ID": "r-4711" }, json: { detail: "The index is unavailable.", code: "unavailable" } }));
+    await page.getByRole("button", { name: "Show all" }).click();
+    await expect(page.getByText("The index is unavailable. (request r-4711)"), "the error with the request id");
+    await look("memories-error");
+    await page.unroute("**/v3/memories/");
+    await context.setOffline(true);
+    await page.getByRole("button", { name: "Try again" }).click();
+    await expect(page.getByText("The server cannot be reached."), "the offline state");
+    await look("memories-offline");
+    await context.setOffline(false);
+    await page.getByRole("button", { name: "Try again" }).click();
+    await expect(card("peanuts"), "the memories after trying again");
+  });
+}
+
+async function operates() {
+  await page.evaluate((name) => (location.hash = name), "#start");
+  await page.getByRole("button", { name: "Make a key" }).click();
+  const key = await page.locator(".secret code").textContent();
+  await page.request.get(`${url}/v1/profiles?user_id=anna`, { headers: { "X-API-Key": key } });
+  await showsNoUsageYet();
+  await go("Operations");
+  await expect(page.getByText("Everything works"), "the state of the server");
+  await expect(page.locator(".audit li", { hasText: "API key created" }), "the audit log");
+  await untilCounted("First key");
+  const plot = page.getByRole("img", { name: /^Requests per day, from .+\. Highest: \d/ });
+  await expect(plot, "the plot of requests");
+  await page.locator(".plot", { hasText: "Requests" }).first().getByText("Show as a table").click();
+  await expect(page.locator(".plot table td").first(), "the plot as a table");
+  await expect(page.locator("caption", { hasText: "By API key" }), "the usage of each key");
+  await look("operations");
+  await choose("API key", "First key");
+  await expect(page.locator(".plot", { hasText: "Requests" }).getByText("1 in total"), "the usage of one key");
+  await choose("Period", "Last 7 days");
+  await expect(plot, "the plot of a week");
+  await readsTheAuditLog();
+}
+
+/** The counts are written every few seconds. */
+async function untilCounted(key) {
+  for (let tries = 0; tries < 60 && !(await page.getByRole("combobox", { name: "API key", exact: true }).locator("option", { hasText: key }).count()); tries += 1) {
+    await page.waitForTimeout(250);
+    const answer = page.waitForResponse("**/v1/admin/usage?*");
+    await choose("Period", tries % 2 ? "Last 30 days" : "Last 90 days");
+    await answer;
+  }
+}
+
+async function showsNoUsageYet() {
+  const nothing = { since: "2026-01-01", until: "2026-01-07", total: {}, days: [], results: [] };
+  await page.route("**/v1/admin/usage?*", (route) => route.fulfill({ json: nothing }));
+  await go("Operations");
+  await expect(page.getByText("No requests yet."), "no usage yet");
+  await look("operations-empty");
+  await page.unroute("**/v1/admin/usage?*");
+  await expectingFailures(async () => {
+    await page.route("**/v1/admin/**", (route) => route.abort());
+    await go("Profiles");
+    await go("Operations");
+    await expect(page.locator(".failure").nth(2), "three views that are offline");
+    await look("operations-offline");
+    await page.unroute("**/v1/admin/**");
+  });
+  await go("Profiles");
+}
+
+async function readsTheAuditLog() {
+  const entries = page.locator(".audit li");
+  await choose("Action", "API key created");
+  await page.waitForFunction(() => document.querySelectorAll(".audit li").length === 1);
+  await expect(entries.getByText(email), "the name of the actor");
+  await entries.getByRole("button", { name: /^Only this/ }).click();
+  await expect(page.getByText("Only entries about First key."), "the entries about one key");
+  await page.getByLabel("To", { exact: true }).fill("2020-01-01");
+  await expect(page.getByText("No entry matches."), "no entry so long ago");
+  await look("operations-audit");
+  await page.getByRole("button", { name: "Clear filters" }).click();
+  await entries.nth(2).waitFor();
+}
+
+try {
+  await signUp();
+  await keepsTheSignIn();
+  await usesMemories();
+  await operates();
+  await go("Account");
+  await page.getByRole("button", { name: "Sign out", exact: true }).click();
+  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  check(!(await cookieOfSignIn()), "signing out leaves the cookie");
+  check(!(await stored()).includes("keepsake"), "signing out leaves something in storage");
+  check(!(await page.evaluate(() => window.hacked)), "text was run as a script");
+} catch (error) {
+  await stop(error);
+}
+await report();
