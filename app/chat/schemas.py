@@ -1,6 +1,8 @@
 """The requests and responses of a chat turn."""
 
 import datetime as dt
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -51,11 +53,18 @@ class RecalledMemory(BaseModel):
     id: UUID
     memory: str
     score: float
+    score_breakdown: Mapping[str, float] = Field(
+        {}, description="The parts of the score. Empty where an answer is repeated."
+    )
     created_at: dt.datetime
 
     @classmethod
-    def of(cls, memory: Memory | SearchRow, score: float) -> "RecalledMemory":
-        return cls(id=memory.id, memory=memory.content, score=score, created_at=memory.created_at)
+    def of(
+        cls, memory: Memory | SearchRow, score: float, parts: Mapping[str, float] = MappingProxyType({})
+    ) -> "RecalledMemory":
+        return cls(
+            id=memory.id, memory=memory.content, score=score, score_breakdown=parts, created_at=memory.created_at
+        )
 
 
 class StandingRead(BaseModel):

@@ -5,12 +5,16 @@ import json
 import os
 import re
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urljoin
 
 import httpx
 import pytest
 
+from app.admin.usage_writer import UsageWriter
+from app.core.resources import Resources
 from app.web.page import FILES
 from tests.e2e.server import serving
 from tests.loopback import free_port
@@ -69,6 +73,37 @@ async def test_person_remembers_corrects_forgets_and_leaves(server_url: str) -> 
     assert await use_the_page(server_url, 1280, "light") == {"problems": [], "violations": []}
 
 
+@asynccontextmanager
+async def write_usage_often(resources: Resources) -> AsyncIterator[None]:
+    """The counts of requests, which the server writes every ten seconds."""
+    writer = UsageWriter(resources.database, resources.usage)
+
+    async def write() -> None:
+        while True:
+            await asyncio.sleep(0.2)
+            await writer.write()
+
+    task = asyncio.create_task(write())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def test_person_manages_memories_and_operates_the_project(server_url: str, resources: Resources) -> None:
+    """With axe in every view and state, a sign-in that no script can read, and answers that fail or come late."""
+    async with write_usage_often(resources):
+        found = await use_the_page(server_url, 1280, "light", script="operations.mjs")
+    assert found == {"problems": [], "violations": []}
+
+
+@pytest.mark.long
+async def test_memories_and_operations_work_on_a_phone_in_the_dark(server_url: str, resources: Resources) -> None:
+    async with write_usage_often(resources):
+        found = await use_the_page(server_url, 360, "dark", script="operations.mjs")
+    assert found == {"problems": [], "violations": []}
+
+
 @pytest.mark.long
 async def test_page_works_on_a_phone_in_the_dark(server_url: str) -> None:
     assert await use_the_page(server_url, 360, "dark") == {"problems": [], "violations": []}
@@ -91,7 +126,7 @@ async def test_browser_gets_the_page_and_other_clients_json(anonymous: httpx.Asy
 
 async def test_page_names_only_files_of_this_server(anonymous: httpx.AsyncClient) -> None:
     for name, path in FILES.items():
-        text = path.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
+        text = path.read_text().replace('"http://www.w3.org/2000/svg"', "")
         assert re.findall(r"""["'(]https?://\w""", text) == [], name
         for linked, imported in re.findall(
             r"""(?:src|href)="(page/[^"]+)"|(?:import|from)\W+"(\.{1,2}/[^"]+)\"""", text

@@ -54,7 +54,7 @@ async def ask_what_to_forget(resources: Resources, turn: Prepared, wish: str) ->
     found = await recall(resources, question)
     if not found:
         return ForgetReply(NOTHING_FOUND)
-    memories = [RecalledMemory.of(each.memory, each.score) for each in found]
+    memories = [RecalledMemory.of(each.memory, each.score, each.parts) for each in found]
     answer = confirmation_question([memory.memory for memory in memories])
     return ForgetReply(answer, ForgetQuestion(memories=memories))
 

@@ -124,7 +124,7 @@ class ChatTurn:
             return
         recent = {message.content for message in turn.recent}
         new = [each for each in found if each.memory.content not in recent]
-        self.progress.recalled = [RecalledMemory.of(each.memory, each.score) for each in new]
+        self.progress.recalled = [RecalledMemory.of(each.memory, each.score, each.parts) for each in new]
         self.progress.remembered = [each.memory for each in new]
 
     async def stream(self) -> AsyncGenerator[TurnEvent, None]:

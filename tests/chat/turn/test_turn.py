@@ -71,6 +71,7 @@ async def test_stream_sends_recalled_tokens_message_and_done(
     [recalled] = events[0].content["memories"]
     assert recalled["memory"] == "My sister Ines lives in Lisbon"
     assert 0 < recalled["score"] <= 1
+    assert recalled["score_breakdown"]["similarity"] > 0
     assert events[0].content["failed"] is False
     assert "".join(event.content["text"] for event in events[1:4]) == "In Lisbon."
     assert events[4].content["message"]["content"] == "In Lisbon."

@@ -159,6 +159,76 @@ async function saysWhatFailed() {
   });
 }
 
+const answers = () => page.locator("keepsake-chat .message.assistant:not([aria-busy])");
+async function say(text) {
+  const before = await answers().count();
+  await page.getByLabel("Message").fill(text);
+  await page.keyboard.press("Enter");
+  await page.waitForFunction((n) => document.querySelectorAll("keepsake-chat .message.assistant:not([aria-busy])").length > n, before);
+}
+
+async function chats() {
+  await go("Chat");
+  await say("What am I allergic to? Peanuts?");
+  await page.getByText(/memor(y was|ies were) used/).click();
+  await expect(page.locator(".memories-of-answer").getByText("Meaning"), "why a memory was used");
+  await expect(page.getByRole("button", { name: "Rename" }), "what can be done with a new conversation");
+  await look("chat-reasons");
+  await losesTheConnection();
+  await keepsWhatWasWritten();
+  await isIncognito();
+}
+
+/** The server gets the message and its answer is lost on the way. Trying again must not say it twice. */
+async function losesTheConnection() {
+  let answered = false;
+  await page.route("**/v1/sessions/*/messages", async (route) => {
+    if (route.request().method() === "GET") return route.continue();
+    if (!answered) await route.fetch();
+    answered = true;
+    await route.abort();
+  });
+  await expectingFailures(async () => {
+    await page.getByLabel("Message").fill("My aunt lives in Turin.");
+    await page.keyboard.press("Enter");
+    await expect(page.getByRole("button", { name: "Try again" }), "a way to try again");
+    check((await page.getByLabel("Message").inputValue()) === "My aunt lives in Turin.", "what was written is lost");
+    await look("chat-failed");
+    await page.keyboard.press("Enter");
+    await page.waitForTimeout(200);
+    await page.unroute("**/v1/sessions/*/messages");
+    await page.getByRole("button", { name: "Try again" }).click();
+    await answers().nth(1).waitFor();
+  });
+  await page.locator("button.session").first().click();
+  await page.locator(".message.user").nth(1).waitFor();
+  check((await page.locator(".message.user", { hasText: "Turin" }).count()) === 1, "the repeated message counts twice");
+}
+
+async function keepsWhatWasWritten() {
+  await page.getByLabel("Message").fill("a draft");
+  await go("Profiles");
+  await go("Chat");
+  check((await page.getByLabel("Message").inputValue()) === "a draft", "the draft is lost");
+  check(!(await stored()).includes("a draft"), "the draft is stored");
+}
+
+async function isIncognito() {
+  await page.getByText("Incognito", { exact: true }).click();
+  await expect(page.getByText("You are incognito."), "what incognito means");
+  check((await page.title()).startsWith("Incognito"), "the title does not say incognito");
+  await say("I collect stamps.");
+  check(!(await page.getByRole("button", { name: "Rename" }).count()), "an incognito conversation can be renamed");
+  await look("chat-incognito");
+  await page.getByRole("button", { name: "New conversation" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+  await expect(page.getByText("I collect stamps."), "the incognito conversation after staying");
+  await page.getByRole("button", { name: "New conversation" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Leave and delete" }).click();
+  await page.locator("html[data-mode=normal]").waitFor();
+  check((await page.title()) === "Keepsake", "the title still says incognito");
+}
+
 async function operates() {
   await page.evaluate((name) => (location.hash = name), "#start");
   await page.getByRole("button", { name: "Make a key" }).click();
@@ -228,6 +298,7 @@ try {
   await signUp();
   await keepsTheSignIn();
   await usesMemories();
+  await chats();
   await operates();
   await go("Account");
   await page.getByRole("button", { name: "Sign out", exact: true }).click();

@@ -4,12 +4,14 @@ import { call, listAll } from "./api.js";
 import { announce, ask, button, describe, field, fill, form, h } from "./elements.js";
 import { answerElement, messageElement } from "./chat_message.js";
 import { ChatTurn } from "./chat_turn.js";
-import { currentProfile, profileChoice } from "./profile_choice.js";
+import { chooseProfile, currentProfile, profileChoice } from "./profile_choice.js";
 import { texts } from "./texts.js";
 
 const words = texts.chat;
 /** @typedef {"normal" | "pause_memories" | "incognito"} Mode */
 /** @typedef {{id: string, title: string | null, privacy_mode: Mode, profile_id: string}} Session */
+/** What was written and not sent, while other views are shown. It is in the memory of this tab, and never from incognito. */
+let draft = "";
 /** @type {Mode[]} */
 const MODES = ["normal", "pause_memories", "incognito"];
 
@@ -21,6 +23,8 @@ class KeepsakeChat extends HTMLElement {
     this.mode = "normal";
     /** @type {ChatTurn | null} */
     this.turn = null;
+    /** A turn without an answer: sending the same words again repeats it, so that it counts once. @type {ChatTurn | null} */
+    this.failed = null;
     fill(this, h("h1", { class: "hidden" }, words.title), h("p", { role: "status" }, texts.loading));
     try {
       this.build(await listAll("/v1/profiles"));
@@ -32,9 +36,11 @@ class KeepsakeChat extends HTMLElement {
 
   /** An incognito conversation exists only while it is shown, so leaving the view ends it. */
   disconnectedCallback() {
+    draft = this.mode === "incognito" ? "" : (this.input?.value ?? "");
     this.turn?.stop();
     void this.endIncognito();
     delete document.documentElement.dataset.mode;
+    document.title = texts.name;
   }
 
   /** @param {import("./profile_choice.js").Profile[]} profiles */
@@ -44,22 +50,40 @@ class KeepsakeChat extends HTMLElement {
     this.problem = h("div", { class: "problem", role: "alert" });
     const message = field(words.message, { rows: 2, required: true }, { tag: "textarea" });
     message.input.addEventListener("keydown", (event) => this.sendOnEnter(event));
+    message.input.value = draft;
     this.input = message.input;
     this.sendButton = h("button", { class: "primary" }, words.send);
     this.stopButton = button(words.stop, () => this.turn?.stop(), { hidden: true });
     this.composer = form([message.row, h("div", { class: "actions" }, this.stopButton, this.sendButton)], () => this.send(), { class: "composer" });
-    const profile = profileChoice(profiles, () => this.open(null));
+    this.persona = h("p", { class: "persona" });
+    this.sessionBar = h("div", { class: "session-bar" });
+    this.profiles = profiles;
+    this.profilePlace = h("span", {}, this.profileSwitch());
     fill(
       this,
       h("h1", { class: "hidden" }, words.title),
       h(
         "section",
         { class: "sessions", "aria-label": words.conversations },
-        button(words.new, () => this.open(null), { class: "primary wide" }),
+        button(words.new, () => this.change(null), { class: "primary wide" }),
         h("details", { open: window.innerWidth > 720 }, h("summary", {}, words.conversations), this.sessionList),
       ),
-      h("section", { class: "conversation", "aria-label": words.title }, h("div", { class: "bar" }, profile, this.modeSwitch()), this.log, this.problem, this.composer),
+      h("section", { class: "conversation", "aria-label": words.title }, h("div", { class: "bar" }, this.profilePlace, this.modeSwitch(), this.persona), this.sessionBar, this.log, this.problem, this.composer),
     );
+  }
+
+  profileSwitch() {
+    const before = currentProfile();
+    return profileChoice(this.profiles ?? [], async () => {
+      if (await this.change(null)) return fill(/** @type {HTMLElement} */ (this.profilePlace), this.profileSwitch());
+      chooseProfile(before);
+      fill(/** @type {HTMLElement} */ (this.profilePlace), this.profileSwitch());
+    });
+  }
+
+  showPersona() {
+    const persona = this.profiles?.find((each) => each.id === currentProfile())?.persona;
+    fill(/** @type {HTMLElement} */ (this.persona), persona && words.persona(persona));
   }
 
   modeSwitch() {
@@ -76,8 +100,10 @@ class KeepsakeChat extends HTMLElement {
   }
 
   showMode() {
-    const mode = this.mode ?? "normal";
+    const mode = /** @type {Mode} */ (this.mode ?? "normal");
     document.documentElement.dataset.mode = mode;
+    document.title = mode === "incognito" ? words.incognitoTitle : texts.name;
+    this.input?.setAttribute("placeholder", mode === "incognito" ? words.incognitoPlaceholder : "");
     for (const radio of /** @type {NodeListOf<HTMLInputElement>} */ (this.querySelectorAll("input[name=privacy]"))) radio.checked = radio.value === mode;
     fill(/** @type {HTMLElement} */ (this.meaning), words.means[mode]);
   }
@@ -85,22 +111,34 @@ class KeepsakeChat extends HTMLElement {
   /** @param {Mode} mode */
   async changeMode(mode) {
     try {
-      if (this.session && this.mode === "incognito" && this.log?.childElementCount) {
-        const question = { title: words.leaveIncognito, body: words.leaveIncognitoBody, agree: words.leave, cancel: texts.cancel };
-        if (!(await ask(question))) return this.showMode();
-      }
-      if (this.session && (mode === "incognito" || this.mode === "incognito")) {
+      if (!(await this.mayLeave())) return this.showMode();
+      const isOther = [mode, this.session?.privacy_mode].includes("incognito");
+      if (this.session && isOther) {
         this.mode = mode;
         await this.open(null, mode);
       } else {
         if (this.session) this.session = await call("PATCH", `/v1/sessions/${this.session.id}`, { privacy_mode: mode });
         this.mode = mode;
         this.showMode();
+        if (!this.session) await this.showMessages();
       }
     } catch (error) {
       this.showProblem(error);
       this.showMode();
     }
+  }
+
+  /** An incognito conversation is gone once it is left. */
+  async mayLeave() {
+    if (this.session?.privacy_mode !== "incognito") return true;
+    return ask({ title: words.leaveIncognito, body: words.leaveIncognitoBody, agree: words.leave, cancel: texts.cancel });
+  }
+
+  /** @param {Session | null} session @returns {Promise<boolean>} whether the person wants that */
+  async change(session) {
+    if (!(await this.mayLeave())) return false;
+    await this.open(session);
+    return true;
   }
 
   async endIncognito() {
@@ -111,7 +149,9 @@ class KeepsakeChat extends HTMLElement {
   }
 
   async loadSessions() {
-    const sessions = /** @type {Session[]} */ (await listAll(`/v1/sessions?limit=100&profile_id=${currentProfile()}`));
+    const profile = currentProfile();
+    const sessions = /** @type {Session[]} */ (await listAll(`/v1/sessions?limit=100&profile_id=${profile}`));
+    if (profile !== currentProfile()) return;
     const shown = sessions.filter((each) => each.privacy_mode !== "incognito");
     fill(/** @type {HTMLElement} */ (this.sessionList), shown.length ? shown.map((each) => this.sessionItem(each)) : h("li", { class: "hint" }, words.none));
   }
@@ -120,7 +160,7 @@ class KeepsakeChat extends HTMLElement {
   sessionItem(session) {
     const title = session.title ?? words.untitled;
     const isOpen = session.id === this.session?.id;
-    return h("li", {}, button(title, () => this.open(session), { class: "session", "aria-current": isOpen ? "true" : null }));
+    return h("li", {}, button(title, () => this.change(session), { class: "session", "aria-current": isOpen ? "true" : null }));
   }
 
   /** @param {Session | null} session null begins a new conversation @param {Mode} [mode] */
@@ -129,7 +169,10 @@ class KeepsakeChat extends HTMLElement {
     void this.endIncognito();
     this.session = session;
     this.mode = mode;
+    this.failed = null;
     this.showMode();
+    this.showPersona();
+    this.showActions();
     fill(/** @type {HTMLElement} */ (this.problem));
     this.input?.focus();
     this.opening = this.load();
@@ -143,11 +186,18 @@ class KeepsakeChat extends HTMLElement {
 
   async showMessages() {
     const log = /** @type {HTMLElement} */ (this.log);
-    if (!this.session) return fill(log, h("p", { class: "empty" }, words.empty));
+    const session = this.session;
+    if (!session) return fill(log, h("p", { class: "empty" }, this.mode === "incognito" ? words.emptyIncognito : words.empty));
     fill(log, h("p", { role: "status" }, texts.loading));
-    const page = await call("GET", `/v1/sessions/${this.session.id}/messages?limit=100`);
-    fill(log, this.sessionActions(this.session), page.results.reverse().map((/** @type {any} */ each) => messageElement(each)));
+    const page = await call("GET", `/v1/sessions/${session.id}/messages?limit=100`);
+    if (session.id !== this.session?.id) return;
+    fill(log, page.results.reverse().map((/** @type {any} */ each) => messageElement(each)));
     log.scrollTop = log.scrollHeight;
+  }
+
+  showActions() {
+    const session = this.session;
+    fill(/** @type {HTMLElement} */ (this.sessionBar), session && session.privacy_mode !== "incognito" && this.sessionActions(session));
   }
 
   /** @param {Session} session */
@@ -197,7 +247,7 @@ class KeepsakeChat extends HTMLElement {
     if (!content) return input.focus();
     input.value = "";
     await this.opening?.catch(() => {});
-    await this.run(new ChatTurn(content));
+    await this.run(this.failed?.content === content ? this.failed.again() : new ChatTurn(content));
   }
 
   /** @param {ChatTurn} turn */
@@ -210,19 +260,37 @@ class KeepsakeChat extends HTMLElement {
     const answer = answerElement((ids) => this.run(new ChatTurn(words.confirmForget, ids)));
     log.append(question, answer.element);
     this.turn = turn;
+    this.failed = null;
     this.setBusy(true);
     try {
-      this.session ??= await call("POST", "/v1/sessions", { profile_id: currentProfile(), privacy_mode: this.mode });
-      await turn.run(this.session?.id ?? "", answer, () => (log.scrollTop = log.scrollHeight));
+      const session = this.session ?? (await call("POST", "/v1/sessions", { profile_id: currentProfile(), privacy_mode: this.mode }));
+      if (this.turn !== turn) return;
+      this.session = session;
+      this.showActions();
+      await turn.run(session.id, answer, () => (log.scrollTop = log.scrollHeight));
     } catch (error) {
       question.remove();
       answer.element.remove();
-      this.showProblem(error, () => this.run(turn.again()), turn);
+      if (this.turn === turn) this.fail(error, turn);
     } finally {
-      this.turn = null;
-      this.setBusy(false);
-      if (this.isConnected) await this.loadSessions().catch((error) => this.showProblem(error));
+      if (this.turn === turn) await this.endTurn();
     }
+  }
+
+  async endTurn() {
+    this.turn = null;
+    this.setBusy(false);
+    if (this.isConnected) await this.loadSessions().catch((error) => this.showProblem(error));
+  }
+
+  /** What was written stays in the input. @param {unknown} error @param {ChatTurn} turn */
+  fail(error, turn) {
+    this.failed = turn;
+    if (this.input && !this.input.value) this.input.value = turn.content;
+    this.showProblem(error, () => {
+      if (this.input?.value === turn.content) this.input.value = "";
+      return this.run(turn.again());
+    });
   }
 
   /** @param {boolean} busy */
@@ -232,15 +300,9 @@ class KeepsakeChat extends HTMLElement {
     if (busy) announce(words.writing, { isShown: false });
   }
 
-  /** @param {unknown} error @param {() => unknown} [again] @param {ChatTurn} [turn] what was written stays in the input */
-  showProblem(error, again, turn) {
-    const problem = /** @type {HTMLElement} */ (this.problem);
-    if (turn && this.input && !this.input.value) this.input.value = turn.content;
-    const retry = again && button(texts.retry, () => {
-      if (turn && this.input?.value === turn.content) this.input.value = "";
-      void again();
-    });
-    fill(problem, h("p", {}, describe(error)), retry);
+  /** @param {unknown} error @param {() => unknown} [again] */
+  showProblem(error, again) {
+    fill(/** @type {HTMLElement} */ (this.problem), h("p", {}, describe(error)), again && button(texts.retry, again));
   }
 }
 

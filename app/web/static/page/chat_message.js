@@ -9,7 +9,7 @@ import { texts } from "./texts.js";
 const words = texts.chat;
 const LEARNING_SECONDS = 60;
 const LOOK_EVERY_MS = 700;
-/** @typedef {{id: string, memory: string}} Remembered */
+/** @typedef {{id: string, memory: string, score?: number, score_breakdown?: Record<string, number>}} Remembered */
 /**
  * @typedef {{
  *   element: HTMLElement, addText: (text: string) => void, showRecalled: (memories: Remembered[], failed: boolean) => void,
@@ -47,11 +47,12 @@ export function answerElement(confirmForget) {
     },
     showRecalled(memories, failed) {
       if (failed) below.append(h("p", { class: "problem", role: "alert" }, words.recallFailed));
-      if (memories.length) below.append(memoryDetails(words.recalled(memories.length), memories));
+      if (memories.length) below.append(memoryDetails(words.recalled(memories.length), memories, words.recalledHint));
     },
     finish(answer) {
       end();
       fill(text, markdown(answer.message.content));
+      if (answer.standing?.length) below.append(memoryDetails(words.standing(answer.standing.length), answer.standing));
       if (answer.forget) below.append(forgetQuestion(answer.forget.memories, confirmForget));
       if (answer.event_id) below.append(learned(answer.event_id));
     },
@@ -63,9 +64,9 @@ export function answerElement(confirmForget) {
   };
 }
 
-/** @param {string} title @param {Remembered[]} memories */
-function memoryDetails(title, memories) {
-  return h("details", { class: "memories-of-answer" }, h("summary", {}, title), h("ul", {}, memories.map(memoryLine)));
+/** @param {string} title @param {Remembered[]} memories @param {string} [hint] */
+function memoryDetails(title, memories, hint) {
+  return h("details", { class: "memories-of-answer" }, h("summary", {}, title), hint && h("p", { class: "hint" }, hint), h("ul", {}, memories.map(memoryLine)));
 }
 
 /** @param {Remembered[]} memories @param {(ids: string[]) => void} confirm */

@@ -12,6 +12,11 @@ export function currentProfile() {
   return chosen;
 }
 
+/** @param {string | undefined} id */
+export function chooseProfile(id) {
+  chosen = id;
+}
+
 /**
  * @param {Profile[]} profiles
  * @param {(profile: Profile) => void} changed

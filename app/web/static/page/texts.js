@@ -99,6 +99,14 @@ export const texts = {
     resetBody: "The messages of this conversation are deleted. Memories stay.",
     /** @param {number} count */
     recalled: (count) => (count === 1 ? "1 memory was used" : `${count} memories were used`),
+    recalledHint: "The bars show what made each fit: a longer bar moved its score more.",
+    /** @param {number} count */
+    standing: (count) => (count === 1 ? "1 memory applies to every answer" : `${count} memories apply to every answer`),
+    /** @param {string} persona */
+    persona: (persona) => `Persona: ${persona}`,
+    incognitoTitle: "Incognito – Keepsake",
+    incognitoPlaceholder: "Incognito: nothing is stored",
+    emptyIncognito: "You are incognito. Your memories are not used, and nothing that you say is stored.",
     recallFailed: "Memories could not be read, so this answer was made without them.",
     /** @param {number} count */
     learned: (count) => (count === 1 ? "1 thing was learned" : `${count} things were learned`),

@@ -21,7 +21,8 @@ export function memoryLine(memory) {
   const text = h("span", {}, memory.memory);
   const item = h("li", {}, text);
   const actions = h("span", { class: "actions" });
-  const rest = () => fill(item, text, actions);
+  const reason = memory.score !== undefined && scoreOf(memory.score, memory.score_breakdown);
+  const rest = () => fill(item, text, actions, reason);
   fill(
     actions,
     button(texts.chat.correct, () => fill(item, editor(memory, rest, (value) => (text.textContent = value))), { class: "small", "aria-label": `${texts.chat.correct}: ${memory.memory}` }),
