@@ -53,9 +53,7 @@ class RecalledMemory(BaseModel):
     id: UUID
     memory: str
     score: float
-    score_breakdown: Mapping[str, float] = Field(
-        {}, description="The parts of the score. Empty where an answer is repeated."
-    )
+    score_breakdown: Mapping[str, float] = Field({}, description="The parts of the score.")
     created_at: dt.datetime
 
     @classmethod

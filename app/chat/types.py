@@ -36,7 +36,7 @@ class PreviousAnswer:
     content: str
     event_id: UUID | None = None
     recalled: Sequence[dict[str, Any]] = ()
-    """Ids and scores. The memories are loaded again, so that those deleted since are left out."""
+    """Ids, scores and their parts. The memories are loaded again, so that those deleted since are left out."""
     usage: Usage = field(default_factory=Usage)
 
 

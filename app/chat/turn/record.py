@@ -196,7 +196,10 @@ def _insert_messages(exchange: Exchange) -> Statement:
 
 def _insert_answered_turn(exchange: Exchange) -> Statement:
     turn = exchange.turn
-    recalled = [{"id": str(memory.id), "score": memory.score} for memory in exchange.progress.recalled]
+    recalled = [
+        {"id": str(memory.id), "score": memory.score, "parts": dict(memory.score_breakdown)}
+        for memory in exchange.progress.recalled
+    ]
     return INSERT_ANSWERED_TURN_SQL, {
         "project_id": turn.namespace.project_id,
         "user_id": turn.namespace.user_id,

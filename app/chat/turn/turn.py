@@ -244,9 +244,10 @@ class ChatTurn:
 
 async def repeat_answer(resources: Resources, turn: Answered) -> AsyncGenerator[TurnEvent, None]:
     previous = turn.previous
-    scores = {str(each["id"]): float(each["score"]) for each in previous.recalled}
-    rows = await load_visible(resources, turn.namespace, list(scores))
-    recalled = [RecalledMemory.of(row, scores[str(row.id)]) for row in rows]
+    found = {str(each["id"]): each for each in previous.recalled}
+    rows = await load_visible(resources, turn.namespace, list(found))
+    scores = [(row, found[str(row.id)]) for row in rows]
+    recalled = [RecalledMemory.of(row, float(each["score"]), each.get("parts", {})) for row, each in scores]
     progress = Progress(recalled=recalled, tokens=[previous.content], usage=previous.usage)
     recorded = Recorded(previous.user_message_id, previous.message_id, previous.event_id)
     yield _recalled_event(progress)
