@@ -154,6 +154,15 @@ async def test_page_serves_no_other_file(anonymous: httpx.AsyncClient, name: str
     assert (await anonymous.get(f"/page/{name}")).status_code == 404
 
 
+def test_every_style_is_closed() -> None:
+    """A brace that is missing would put all the following styles inside of one, where they match nothing."""
+    depth = 0
+    for number, line in enumerate(FILES["page.css"].read_text().splitlines(), 1):
+        depth += line.count("{") - line.count("}")
+        assert line.startswith((" ", "@", "}")) or depth <= 1, f"page.css:{number} is inside of another style"
+    assert depth == 0
+
+
 def test_first_view_is_small() -> None:
     assert sum(FILES[name].stat().st_size for name in FIRST_VIEW) < MAX_FIRST_VIEW
 
