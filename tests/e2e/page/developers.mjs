@@ -117,7 +117,7 @@ async function useProject() {
   await glance("delete-project");
   await page.getByLabel(/^Type the name/).fill(HOSTILE);
   await inDialog("Delete project").click();
-  await page.getByLabel("Project", { exact: true }).waitFor({ state: "detached" });
+  await page.locator("header label.project select").waitFor({ state: "detached" });
 }
 
 async function useRetention() {
@@ -171,14 +171,21 @@ async function useMembers() {
   await bob.page.getByRole("navigation", { name: "Developers" }).getByRole("link", { name: "Members" }).click();
   await bob.expect(bob.page.locator("li.card", { hasText: email }), "the members");
   await bob.glance("members-as-reader");
-  await bob.context.close();
+  if (!(await bob.page.locator("header label.project select").textContent()).includes("My project (Reader)")) problems.push("two projects cannot be told apart");
 
   await page.reload();
-  await button(`Change role: ${guest}`).click();
-  await page.getByRole("dialog").getByLabel("Role").selectOption("OWNER");
+  await button(`Change role: ${guest}`).press("Enter");
+  await page.getByRole("dialog").getByLabel("Role").selectOption("USER");
   await glance("change-role");
-  await inDialog("Save").click();
-  await expect(card(guest).getByText("Owner"), "the new role");
+  await inDialog("Save").press("Enter");
+  await expect(card(guest).getByText("End user"), "the new role");
+  if (await page.evaluate(() => document.activeElement === document.body)) problems.push("the focus is lost after a change of a role");
+  await bob.page.reload();
+  await bob.expect(bob.page.getByText("You are an end user of this project."), "that an end user has no keys and settings");
+  await bob.page.evaluate((fragment) => (location.hash = fragment), new URL(link).hash);
+  await bob.expect(bob.page.getByText(`not open for ${guest}`), "that a link was used already");
+  if (bob.page.url().includes("token")) problems.push("the token of a used invitation remains in the address");
+  await bob.context.close();
   await button(`Remove: ${guest}`).click();
   await inDialog("Remove").click();
   await button(`Remove: ${guest}`).waitFor({ state: "detached" });
@@ -203,8 +210,11 @@ async function useKeys() {
     const answer = await page.request.get(`${url}/v1/stats/`, { headers: { Authorization: `Token ${key}` } });
     if (!answer.ok()) problems.push("a secret does not work during the overlap");
   }
-  await button(/^Revoke/).click();
-  await inDialog("Revoke").click();
+  await button(/^Revoke/).press("Enter");
+  await page.keyboard.press("Escape");
+  if (!(await page.evaluate(() => document.activeElement?.textContent === "Revoke"))) problems.push("the focus does not return from a dialog");
+  await button(/^Revoke/).press("Enter");
+  await inDialog("Revoke").press("Enter");
   await expect(page.getByText("No key yet. Create one above."), "no key after the revocation");
 }
 

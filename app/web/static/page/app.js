@@ -7,7 +7,7 @@ import { receivedInvitations, takeInvitation } from "./invitations.js";
 import { texts } from "./texts.js";
 
 /** @typedef {import("./api.js").Account} Account */
-/** @typedef {{id: string, name: string, role: string}} Project */
+/** @typedef {{id: string, name: string, role: "OWNER" | "READER" | "USER"}} Project */
 
 /** The modules of the views, loaded when they are shown. @type {Record<string, () => Promise<unknown>>} */
 const VIEWS = {
@@ -28,7 +28,7 @@ class KeepsakeApp extends HTMLElement {
   async connectedCallback() {
     keepFocus(this);
     whenSignedOut(() => this.signOut(texts.signedOut));
-    window.addEventListener("hashchange", () => this.show());
+    window.addEventListener("hashchange", () => (takeInvitation() && this.querySelector("header.frame") ? this.enter() : this.show()));
     fill(this, h("p", { class: "loading", role: "status" }, texts.loading));
     takeInvitation();
     const link = readLink();
@@ -104,7 +104,7 @@ class KeepsakeApp extends HTMLElement {
         h("span", { class: "who" }, account.email),
       ),
       announcements(),
-      receivedInvitations(() => this.enter()),
+      receivedInvitations(account.email, () => this.enter()),
       h("main", { id: "content", tabindex: -1 }),
     );
   }
@@ -163,9 +163,11 @@ function announcements() {
   return h("div", { id: "announcements", role: "status", "aria-live": "polite" });
 }
 
-/** @param {Array<{id: string, name: string}>} projects @param {() => void} changed */
+/** @param {Project[]} projects @param {() => void} changed */
 function projectChoice(projects, changed) {
-  const options = projects.map((each) => h("option", { value: each.id, selected: each.id === chosenProject() }, each.name));
+  const isUnique = (/** @type {string} */ name) => projects.filter((each) => each.name === name).length === 1;
+  const label = (/** @type {Project} */ each) => (isUnique(each.name) ? each.name : `${each.name} (${texts.developers.members.roles[each.role]})`);
+  const options = projects.map((each) => h("option", { value: each.id, selected: each.id === chosenProject() }, label(each)));
   return h(
     "label",
     { class: "project" },

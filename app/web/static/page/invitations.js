@@ -11,29 +11,32 @@ const words = texts.invitations;
 /** From the link of an invitation: it is needed after signing in, and stays in the memory of this tab. @type {Map<string, string>} */
 const tokens = new Map();
 
-/** A link to an invitation has its token after the #. It is taken out of the address. */
+/** A link to an invitation has its token after the #. It is taken out of the address. Returns whether there was one. */
 export function takeInvitation() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   const id = fragment.get("invitation");
-  if (!id) return;
+  if (!id) return false;
   tokens.set(id, fragment.get("invitation_token") ?? "");
   history.replaceState(null, "", location.pathname);
+  return true;
 }
 
-/** @param {(project: string | null) => void} accepted */
-export function receivedInvitations(accepted) {
+/** @param {string} email of this account @param {() => Promise<void>} accepted */
+export function receivedInvitations(email, accepted) {
   const place = h("section", { class: "invitations", "aria-label": words.title });
-  load(place, accepted).catch((error) => fill(place, h("p", { class: "problem", role: "alert" }, describe(error))));
+  load(place, email, accepted).catch((error) => fill(place, h("p", { class: "problem", role: "alert" }, describe(error))));
   return place;
 }
 
-/** @param {HTMLElement} place @param {(project: string | null) => void} accepted */
-async function load(place, accepted) {
+/** @param {HTMLElement} place @param {string} email @param {() => Promise<void>} accepted */
+async function load(place, email, accepted) {
   const found = /** @type {Received[]} */ (await listAll("/v1/invitations/received"));
-  fill(place, ...found.map((each) => card(each, accepted)));
+  const isLost = [...tokens.keys()].some((id) => !found.some((each) => each.id === id));
+  tokens.forEach((_, id) => found.some((each) => each.id === id) || tokens.delete(id));
+  fill(place, isLost && h("p", { class: "box invitation" }, words.notFound(email)), ...found.map((each) => card(each, accepted)));
 }
 
-/** @param {Received} invitation @param {(project: string | null) => void} accepted */
+/** @param {Received} invitation @param {() => Promise<void>} accepted */
 function card(invitation, accepted) {
   const known = tokens.get(invitation.id);
   const path = `/v1/invitations/${invitation.id}`;
@@ -55,9 +58,9 @@ function card(invitation, accepted) {
     async () => {
       const result = await call("POST", `${path}/accept`, answer());
       tokens.delete(invitation.id);
-      announce(words.accepted);
       if (result.project_id) chooseProject(result.project_id);
-      accepted(result.project_id);
+      await accepted();
+      announce(words.accepted);
     },
     { class: "box invitation" },
   );

@@ -228,6 +228,8 @@ export const texts = {
     token: "Token of the invitation",
     tokenHint: "It is in the e-mail or link that you got. It shows that the invitation is meant for you.",
     accept: "Accept",
+    /** @param {string} email */
+    notFound: (email) => `The invitation of your link is not open for ${email}. It may be for another address, or it was answered, withdrawn or has expired.`,
     decline: "Decline",
     accepted: "You are a member now.",
     declined: "Invitation declined",
@@ -269,6 +271,7 @@ export const texts = {
     defaultScopes: "Can do what an application needs: everything except keys and members.",
     mayUse: "Can use",
     keyOnce: "Copy this key now. It is shown only once.",
+    useBelow: "Below are the lines that use it.",
     none: "No key yet. Create one above.",
     lastUse: "Last used",
     never: "never",

@@ -19,6 +19,7 @@ const words = texts.developers;
 /** @param {import("./developers.js").Project} project */
 export async function show(project) {
   const issued = h("div", { role: "status" });
+  const lines = h("div", {}, quickstart("ks_…"));
   const list = new Loaded(async () => {
     const keys = /** @type {ApiKey[]} */ (await listAll("/v1/api-keys"));
     const shown = keys.filter((each) => !each.revoked_at);
@@ -26,14 +27,15 @@ export async function show(project) {
   });
   /** @param {(ApiKey & {key: string}) | null} key */
   const done = async (key) => {
-    fill(issued, key && secretBox(words.keyOnce, key.key), key && quickstart(key.key));
+    fill(issued, key && secretBox(words.keyOnce, key.key), key && h("p", {}, words.useBelow));
+    if (key) fill(lines, quickstart(key.key));
     if (key) showNew(issued);
     await list.reload();
   };
   await list.reload();
   return [
     h("section", {}, h("h2", {}, words.keys), h("p", {}, words.keysIntro), project.role === "OWNER" && keyForm(done), issued, list.element),
-    h("section", {}, h("h2", {}, words.quickstart), quickstart("ks_…"), h("p", {}, h("a", { href: "docs" }, words.docs))),
+    h("section", {}, h("h2", {}, words.quickstart), lines, h("p", {}, h("a", { href: "docs" }, words.docs))),
   ];
 }
 
