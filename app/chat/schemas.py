@@ -29,6 +29,12 @@ class TurnOptions(RequestBody):
     confirm_forget: list[UUID] | None = Field(
         None, max_length=100, description="Ids of memories to delete, from the `forget` field of an earlier answer."
     )
+    confirm_forget_all: Literal["everything", "today"] | None = Field(
+        None, description="Deletes all memories of the profile, or those of today: the `all` of an earlier answer."
+    )
+    forget_messages: bool = Field(
+        False, description="With a confirmation: also delete the messages of conversations that contain the memories."
+    )
 
 
 class TurnRequest(TurnOptions):
@@ -70,10 +76,23 @@ class StandingRead(BaseModel):
     memory: str
 
 
+class ForgetGroup(BaseModel):
+    """One statement, and the memories that make it: copies, paraphrases and echoes."""
+
+    memory: str
+    ids: list[UUID]
+
+
 class ForgetQuestion(BaseModel):
     """The memories that match a request to forget. Send their ids as `confirm_forget` to delete them."""
 
-    memories: list[RecalledMemory]
+    memories: list[RecalledMemory] = Field(description="At most 100, which is what one confirmation takes.")
+    groups: list[ForgetGroup] = []
+    count: int = Field(description="The number of memories that match.")
+    messages: int = Field(description="The messages of conversations that contain them. See `forget_messages`.")
+    all: Literal["everything", "today"] | None = Field(
+        None, description="Send it as `confirm_forget_all` to delete all `count` memories."
+    )
 
 
 class TokenUsage(BaseModel):

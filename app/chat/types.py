@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from app.chat.schemas import TurnOptions
@@ -53,6 +53,20 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfirmedForgetting:
+    ids: tuple[UUID, ...]
+    all: Literal["everything", "today"] | None
+    messages: bool
+    """Whether to delete the messages that contain them, too."""
+
+    @classmethod
+    def of(cls, options: TurnOptions) -> "ConfirmedForgetting | None":
+        if not options.confirm_forget and options.confirm_forget_all is None:
+            return None
+        return cls(tuple(options.confirm_forget or ()), options.confirm_forget_all, options.forget_messages)
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A turn that may be answered: its session is acquired, and everything that can be refused has been checked."""
 
@@ -70,6 +84,6 @@ class Prepared:
     content: str
     options: ModelOptions
     recent: Sequence[WindowMessage]
-    confirm_forget: tuple[UUID, ...]
+    confirmed: ConfirmedForgetting | None
     idempotency_key: str | None
     fingerprint: bytes

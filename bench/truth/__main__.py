@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from bench.truth.consolidation import measure_consolidation
+from bench.truth.forget import measure_forget
 from bench.truth.precision import measure_precision
 from bench.truth.recall import measure_recall
 from bench.truth.service import Figures, Service, serving
@@ -21,6 +22,7 @@ SECTIONS: dict[str, Section] = {
     "precision": measure_precision,
     "recall": measure_recall,
     "standing": measure_standing,
+    "forget": measure_forget,
 }
 
 

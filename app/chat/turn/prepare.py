@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.chat.prompt import estimate_tokens
 from app.chat.schemas import TurnOptions
 from app.chat.turn.session_lock import EnteredSession, TurnKey, check_fingerprint, enter_session, turn_key
-from app.chat.types import Answered, Prepared, PreviousAnswer, TurnInput
+from app.chat.types import Answered, ConfirmedForgetting, Prepared, PreviousAnswer, TurnInput
 from app.core.config import Config
 from app.core.errors import BadRequest
 from app.core.ports import ModelOptions
@@ -103,7 +103,7 @@ async def _load(
             keep=policy.provider_may_store,
         ),
         recent=recent,
-        confirm_forget=tuple(options.confirm_forget or ()),
+        confirmed=ConfirmedForgetting.of(options),
         idempotency_key=request.idempotency_key,
         fingerprint=key.fingerprint,
     )

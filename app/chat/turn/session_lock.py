@@ -153,6 +153,8 @@ class EnteredSession:
 
 def turn_key(project_id: UUID, pinned_user_id: str | None, session_id: UUID, request: TurnInput) -> TurnKey:
     identity = [str(session_id), request.content, *map(str, request.options.confirm_forget or ())]
+    if request.options.confirm_forget_all is not None:
+        identity.append(request.options.confirm_forget_all)
     return TurnKey(
         turn_id=uuid4(),
         project_id=project_id,

@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.chat.forget.intent import what_to_forget
 from app.chat.forget.respond import ask_what_to_forget, forget_confirmed
 from app.chat.progress import Progress, TurnEvent
 from app.chat.prompt import Material, RememberedLine, build_prompt, estimate_tokens
@@ -21,6 +20,7 @@ from app.core.errors import AppError
 from app.core.observability.metrics import RECALLS_FAILED
 from app.core.ports import ChatMessage, Token, Usage
 from app.core.resources import Resources
+from app.core.text.forget_requests import ForgetRequest, read_forget_request
 from app.core.text.standing_statements import standing_excerpt
 from app.memory.ledger import count_added
 from app.memory.recall import Question, load_visible, recall
@@ -79,9 +79,9 @@ class ChatTurn:
 
     async def _answer(self) -> AsyncGenerator[TurnEvent, None]:
         """Requests to forget are answered here; everything else by the model, with the recalled memories."""
-        wish = what_to_forget(self.prepared.content)
-        if wish is not None or self.prepared.confirm_forget:
-            await self._answer_about_forgetting(wish)
+        request = read_forget_request(self.prepared.content)
+        if request is not None or self.prepared.confirmed is not None:
+            await self._answer_about_forgetting(request)
             yield _recalled_event(self.progress)
             yield TurnEvent("token", {"text": "".join(self.progress.tokens)})
             return
@@ -91,12 +91,16 @@ class ChatTurn:
             async for token in tokens:
                 yield token
 
-    async def _answer_about_forgetting(self, wish: str | None) -> None:
+    async def _answer_about_forgetting(self, request: ForgetRequest | None) -> None:
         self.progress.about_forgetting = True
-        if wish is None or self.prepared.confirm_forget:
-            reply = await forget_confirmed(self.resources, self.prepared)
+        turn = self.prepared
+        if request is None or turn.confirmed is not None:
+            reply = await forget_confirmed(self.resources, turn)
         else:
-            reply = await ask_what_to_forget(self.resources, self.prepared, wish)
+            reply = await ask_what_to_forget(self.resources, turn, request)
+        if reply.deleted_positions:
+            recent = [message for message in turn.recent if message.position not in reply.deleted_positions]
+            self.prepared = replace(turn, recent=recent)
         self.progress.tokens.append(reply.answer)
         self.progress.forget, self.progress.forgotten = reply.question, reply.forgotten
 

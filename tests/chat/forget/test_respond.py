@@ -1,10 +1,15 @@
 """Forgetting on request: memories are listed, confirmed, and then deleted from rows, history and index."""
 
 import asyncio
+import datetime as dt
 import uuid
+
+import pytest
 
 from app.core.ports import SearchScope
 from app.core.resources import Resources
+from app.memory.archive import archive_memory
+from app.memory.edit import Owner
 from app.memory.ledger import NewMemory
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
@@ -130,3 +135,64 @@ async def test_concurrent_confirmations_delete_once(conversation: StartConversat
     ids = [str(added.results[0].id)]
     answers = await asyncio.gather(*(each.send("Yes", confirm_forget=ids) for each in (first, second)))
     assert sorted(len(answer["forgotten"]) for answer in answers) == [0, 1]
+
+
+async def test_copies_and_echoes_are_one_group_and_nothing_else_is_offered(
+    conversation: StartConversation, chat_resources: Resources
+) -> None:
+    session = await conversation()
+    texts = ["I run marathons", "User runs marathons.", "You told me that you run marathons", "I run a bakery"]
+    others = ["I bought running shoes", "I like long walks", "My sister lives in Lisbon"]
+    await remember(chat_resources, namespace_of(session), [NewMemory(each) for each in texts + others])
+    question = (await session.send("Forget that I run marathons"))["forget"]
+    assert {each["memory"] for each in question["memories"]} == set(texts[:3])
+    assert [len(group["ids"]) for group in question["groups"]] == [3]
+    assert (await session.send("Forget my shoe size"))["forget"] is None
+    assert (await session.send("Forget that I play tennis"))["forget"] is None
+
+
+async def test_archived_memories_are_offered_too(conversation: StartConversation, chat_resources: Resources) -> None:
+    session = await conversation()
+    added = await remember(
+        chat_resources, namespace_of(session), [NewMemory("I run marathons"), NewMemory("I like tea")]
+    )
+    await archive_memory(chat_resources, Owner(session.project_id), added.results[0].id)
+    question = (await session.send("Forget that I run marathons"))["forget"]
+    assert [each["memory"] for each in question["memories"]] == ["I run marathons"]
+
+
+async def test_messages_that_contain_the_memories_are_counted_and_deleted_on_request(
+    conversation: StartConversation, chat_resources: Resources, admin_rows: AdminRows, model_server: ModelServer
+) -> None:
+    words = f"My code name is {uuid.uuid4().hex}"
+    session, other = await conversation(user_id="ann"), await conversation(user_id="ann")
+    for each in (other, session):
+        await each.send(words)
+    question = (await session.send("Forget my code name"))["forget"]
+    assert question["messages"] == 2
+    ids = [each["id"] for each in question["memories"]]
+    done = await session.send("Yes", confirm_forget=ids, forget_messages=True)
+    assert "So were 2 messages" in done["message"]["content"]
+    assert await admin_rows.tables_containing(words) == []
+    assert [each["content"] for each in await other.list_messages()] == ["Hello there."]
+    await session.send("Hello")
+    assert words not in str(model_server.conversations[-1]), "the window has forgotten it, too"
+
+
+@pytest.mark.parametrize("extent", ["everything", "today"])
+async def test_everything_is_deleted_after_an_explicit_confirmation_only(
+    extent: str, conversation: StartConversation, chat_resources: Resources, admin_rows: AdminRows
+) -> None:
+    session, other = await conversation(), await conversation()
+    old = NewMemory("I live in Paris", created_at=dt.datetime(2024, 5, 1, tzinfo=dt.UTC))
+    await remember(chat_resources, namespace_of(session), [old, NewMemory("I like tea"), NewMemory("I have a cat")])
+    await remember(chat_resources, namespace_of(other), [NewMemory("I like jazz")])
+    asked = await session.send("Forget everything you know about me" if extent == "everything" else "Forget today")
+    count = 3 if extent == "everything" else 2
+    assert (asked["forget"]["count"], asked["forget"]["all"]) == (count, extent)
+    assert f"{count} memories" in asked["message"]["content"]
+    assert len(await admin_rows.memory_contents(session.project_id, "fact")) == 4
+    done = await session.send("Yes, everything", confirm_forget_all=extent)
+    assert len(done["forgotten"]) == count
+    left = ["I like jazz"] if extent == "everything" else ["I live in Paris", "I like jazz"]
+    assert await admin_rows.memory_contents(session.project_id, "fact") == left
