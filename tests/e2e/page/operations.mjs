@@ -2,7 +2,9 @@
 import { HOSTILE, newPerson, PASSWORD, problems, report, url } from "./person.mjs";
 
 const email = `olga-${Date.now()}@example.com`;
-const { context, page, look, stored, go, expect, stop } = await newPerson();
+const person = await newPerson();
+const { context, page, look, stored, go, expect, stop } = person;
+const glance = (name) => person.glance(name);
 const card = (text) => page.locator("li.card", { hasText: text });
 const choose = (label, option) => page.getByRole("combobox", { name: label, exact: true }).selectOption({ label: option });
 const check = (isRight, what) => isRight || problems.push(what);
@@ -24,6 +26,12 @@ async function signUp() {
   await page.getByRole("heading", { name: "Your first memory" }).waitFor();
 }
 
+async function signOut() {
+  await go("Account");
+  await page.getByRole("button", { name: "Sign out", exact: true }).click();
+  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+}
+
 async function cookieOfSignIn() {
   return (await context.cookies(`${url}/v1/auth`)).find((each) => each.name === "keepsake_refresh");
 }
@@ -39,6 +47,37 @@ async function keepsTheSignIn() {
   check((await cookieOfSignIn())?.value !== cookie?.value, "the refresh token was not replaced");
 }
 
+async function signIn(of, as) {
+  await of.goto(url);
+  await of.getByLabel("E-mail address").fill(as);
+  await of.getByLabel("Password", { exact: true }).fill(PASSWORD);
+  await of.getByLabel("Stay signed in on this browser").check();
+  await of.getByRole("button", { name: "Sign in" }).click();
+  await of.getByRole("navigation").waitFor();
+}
+
+/** Tabs share the cookie: each goes on after the other has used it, and follows it to another account. */
+async function signsInWithTwoTabs() {
+  await signIn(page, email);
+  check(((await cookieOfSignIn())?.expires ?? 0) > Date.now() / 1000 + 86_400, "staying signed in ends with the browser");
+  const second = await context.newPage();
+  await second.goto(url);
+  await second.getByRole("navigation").waitFor();
+  await page.reload();
+  await page.getByRole("navigation").waitFor();
+  const other = `other-${email}`;
+  await page.request.post(`${url}/v1/auth/signup`, { data: { email: other, password: PASSWORD } });
+  await second.getByRole("link", { name: "Account" }).click();
+  await second.getByRole("button", { name: "Sign out", exact: true }).click();
+  await second.getByRole("heading", { name: "Sign in" }).waitFor();
+  await signIn(second, other);
+  await expectingFailures(async () => {
+    await go("Memories");
+    await expect(page.locator(".who", { hasText: other }), "the account of the other tab");
+  });
+  await second.close();
+}
+
 async function addMemory(text, metadata = "") {
   await page.getByLabel("What should be remembered?").fill(text);
   if (metadata) {
@@ -52,7 +91,7 @@ async function addMemory(text, metadata = "") {
 async function usesMemories() {
   await go("Memories");
   await expect(page.getByText("Nothing is remembered in this profile yet."), "an empty list");
-  await look("memories-empty");
+  await glance("memories-empty");
   await page.getByText("Add a memory").click();
   await addMemory("I play the cello in an orchestra.", `topic: music\nlevel: 3\nnote: ${HOSTILE}`);
   await addMemory("I am allergic to peanuts.");
@@ -88,7 +127,7 @@ async function filters() {
   await expect(page.getByText("Filters (3)"), "how many filters are set");
   await page.getByLabel("Until", { exact: true }).fill("2020-01-02");
   await expect(page.getByText("No memory matches."), "nothing so long ago");
-  await look("memories-filters");
+  await glance("memories-filters");
   await page.getByRole("button", { name: "Show all" }).click();
   await expect(card("peanuts"), "all memories without filters");
 }
@@ -120,7 +159,7 @@ async function moves() {
   await choose("Profile", names.find((each) => each.startsWith("Work")));
   await card("cello").getByRole("button", { name: /^History/ }).click();
   await expect(page.locator(".history").getByText("Moved"), "the move in the history");
-  await look("memories-history");
+  await glance("memories-history");
   await choose("Profile", names.find((each) => !each.startsWith("Work")));
   await expect(card("peanuts"), "the memories of the first profile");
 }
@@ -129,7 +168,7 @@ async function moves() {
 async function ignoresLateAnswers() {
   await page.route("**/v3/memories/search/", async (route) => {
     const response = await route.fetch();
-    if (route.request().postDataJSON().query === "slow") await page.waitForTimeout(600);
+    if (route.request().postDataJSON().query === "slow") await page.waitForTimeout(300);
     await route.fulfill({ response, json: { results: (await response.json()).results.slice(0, 1).map((each) => ({ ...each, memory: route.request().postDataJSON().query })) } });
   });
   await page.getByLabel("Search memories").fill("slow");
@@ -137,7 +176,7 @@ async function ignoresLateAnswers() {
   await page.getByLabel("Search memories").fill("peanuts");
   await page.getByRole("button", { name: "Show all" }).click();
   await expect(card("allergic"), "the answer to the newer question");
-  await page.waitForTimeout(800);
+  await page.waitForTimeout(450);
   check((await card("allergic").count()) === 1, "a late answer replaced a newer one");
   await page.unroute("**/v3/memories/search/");
 }
@@ -147,12 +186,12 @@ async function saysWhatFailed() {
     await page.route("**/v3/memories/", (route) => route.fulfill({ status: 503, headers: { "X-Request-ID": "r-4711" }, json: { detail: "The index is unavailable.", code: "unavailable" } }));
     await page.getByRole("button", { name: "Show all" }).click();
     await expect(page.getByText("The index is unavailable. (request r-4711)"), "the error with the request id");
-    await look("memories-error");
+    await glance("memories-error");
     await page.unroute("**/v3/memories/");
     await context.setOffline(true);
     await page.getByRole("button", { name: "Try again" }).click();
     await expect(page.getByText("The server cannot be reached."), "the offline state");
-    await look("memories-offline");
+    await glance("memories-offline");
     await context.setOffline(false);
     await page.getByRole("button", { name: "Try again" }).click();
     await expect(card("peanuts"), "the memories after trying again");
@@ -193,13 +232,14 @@ async function losesTheConnection() {
     await page.keyboard.press("Enter");
     await expect(page.getByRole("button", { name: "Try again" }), "a way to try again");
     check((await page.getByLabel("Message").inputValue()) === "My aunt lives in Turin.", "what was written is lost");
-    await look("chat-failed");
+    await glance("chat-failed");
     await page.keyboard.press("Enter");
     await page.waitForTimeout(200);
     await page.unroute("**/v1/sessions/*/messages");
     await page.getByRole("button", { name: "Try again" }).click();
     await answers().nth(1).waitFor();
   });
+  if (!(await page.locator("button.session").first().isVisible())) await page.getByText("Conversations", { exact: true }).click();
   await page.locator("button.session").first().click();
   await page.locator(".message.user").nth(1).waitFor();
   check((await page.locator(".message.user", { hasText: "Turin" }).count()) === 1, "the repeated message counts twice");
@@ -219,7 +259,7 @@ async function isIncognito() {
   check((await page.title()).startsWith("Incognito"), "the title does not say incognito");
   await say("I collect stamps.");
   check(!(await page.getByRole("button", { name: "Rename" }).count()), "an incognito conversation can be renamed");
-  await look("chat-incognito");
+  await glance("chat-incognito");
   await page.getByRole("button", { name: "New conversation" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
   await expect(page.getByText("I collect stamps."), "the incognito conversation after staying");
@@ -267,14 +307,14 @@ async function showsNoUsageYet() {
   await page.route("**/v1/admin/usage?*", (route) => route.fulfill({ json: nothing }));
   await go("Operations");
   await expect(page.getByText("No requests yet."), "no usage yet");
-  await look("operations-empty");
+  await glance("operations-empty");
   await page.unroute("**/v1/admin/usage?*");
   await expectingFailures(async () => {
     await page.route("**/v1/admin/**", (route) => route.abort());
     await go("Profiles");
     await go("Operations");
     await expect(page.locator(".failure").nth(2), "three views that are offline");
-    await look("operations-offline");
+    await glance("operations-offline");
     await page.unroute("**/v1/admin/**");
   });
   await go("Profiles");
@@ -289,7 +329,7 @@ async function readsTheAuditLog() {
   await expect(page.getByText("Only entries about First key."), "the entries about one key");
   await page.getByLabel("To", { exact: true }).fill("2020-01-01");
   await expect(page.getByText("No entry matches."), "no entry so long ago");
-  await look("operations-audit");
+  await glance("operations-audit");
   await page.getByRole("button", { name: "Clear filters" }).click();
   await entries.nth(2).waitFor();
 }
@@ -300,9 +340,9 @@ try {
   await usesMemories();
   await chats();
   await operates();
-  await go("Account");
-  await page.getByRole("button", { name: "Sign out", exact: true }).click();
-  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  await signOut();
+  await signsInWithTwoTabs();
+  await signOut();
   check(!(await cookieOfSignIn()), "signing out leaves the cookie");
   check(!(await stored()).includes("keepsake"), "signing out leaves something in storage");
   check(!(await page.evaluate(() => window.hacked)), "text was run as a script");
