@@ -27,7 +27,9 @@ else:
     server = lazy_import("app.serve")
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-keys = typer.Typer(no_args_is_help=True, help="Manage API keys. The server does not have to run.")
+keys = typer.Typer(
+    no_args_is_help=True, help="Manage API keys and the keys of content. The server does not have to run."
+)
 cli.add_typer(keys, name="keys")
 accounts = typer.Typer(no_args_is_help=True, help="Manage accounts. The server may be running.")
 cli.add_typer(accounts, name="accounts")
@@ -185,6 +187,22 @@ def create_key(
 ) -> None:
     """Create an API key with every scope and print it. It is shown only once."""
     run(commands.create_key(prepare(data_dir=data_dir), name, project))
+
+
+@keys.command("encrypt-content")
+def encrypt_content(
+    project: Project = None,
+    every: Annotated[bool, typer.Option("--all", help="Every project that is not encrypted yet")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Encrypt the content of a project with a key of its own. The server may be running, with CONTENT_KEYS."""
+    run(commands.encrypt_content(prepare(data_dir=data_dir), project, every=every))
+
+
+@keys.command("rotate-content")
+def rotate_content(project: Project = None, data_dir: DataDir = None) -> None:
+    """Replace the keys of encrypted projects, and encrypt their content again. The server may be running."""
+    run(commands.rotate_content(prepare(data_dir=data_dir), project))
 
 
 @accounts.command("unlock")

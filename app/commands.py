@@ -14,6 +14,9 @@ from app.backup import back_up as back_up
 from app.backup import restore as restore
 from app.core.database.actor import OPERATOR, current_actor
 from app.core.errors import ConfigurationError
+from app.core.ports.content import ACTIVE_AFTER_SECONDS
+from app.encryption.keys import encrypt_projects, list_projects, rotate_keys
+from app.encryption.tables import SEALED_TABLES
 from app.erasure.stores import VACUUMED_TABLES
 from app.identity.check_move import check_accounts, check_former_issuer, check_imported_key
 from app.identity.local.admin.remove_factors import remove_second_factors
@@ -30,6 +33,8 @@ from app.settings import Settings
 from app.wiring import open_store
 from app.wiring.accounts import instance_secret, pepper_of
 from app.wiring.postgres import migrate_database
+
+REMAINS_IN_FILES = "Run `compact` to overwrite what was stored before; older backups still contain it."
 
 
 async def migrate(settings: Settings) -> None:
@@ -81,6 +86,40 @@ async def create_key(settings: Settings, name: str, project: UUID | None) -> Non
     current_actor.set(OPERATOR)
     async with open_store(settings) as database:
         typer.echo(await issue_key(database, pepper_of(settings), name=name, project_id=project))
+
+
+async def encrypt_content(settings: Settings, project: UUID | None, *, every: bool) -> None:
+    if every is (project is not None):
+        raise ConfigurationError("Name the project to encrypt with --project, or write --all to encrypt every project.")
+    async with open_store(settings) as database:
+        projects = await list_projects(database, project)
+        with progress_bar("Encrypting") as report:
+            rows = RowCounter(report)
+            await encrypt_projects(database, projects, rows, active_after=ACTIVE_AFTER_SECONDS)
+        await database.vacuum([table.name for table in SEALED_TABLES])
+    typer.echo(f"Encrypted {rows.count} rows. {REMAINS_IN_FILES}")
+
+
+async def rotate_content(settings: Settings, project: UUID | None) -> None:
+    async with open_store(settings) as database:
+        projects = await list_projects(database, project)
+        with progress_bar("Encrypting again") as report:
+            rows = RowCounter(report)
+            count = await rotate_keys(database, projects, rows, active_after=ACTIVE_AFTER_SECONDS)
+        await database.vacuum([table.name for table in SEALED_TABLES])
+    typer.echo(f"Replaced the keys of {count} projects and encrypted {rows.count} rows again. {REMAINS_IN_FILES}")
+
+
+class RowCounter:
+    """Reports rows of which the total is not known."""
+
+    def __init__(self, report: Callable[[int, int], None]) -> None:
+        self.count = 0
+        self._report = report
+
+    def __call__(self, rows: int) -> None:
+        self.count += rows
+        self._report(self.count, self.count)
 
 
 async def unlock_account(settings: Settings, email: str) -> None:

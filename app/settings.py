@@ -114,6 +114,12 @@ def _long_enough(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def _each_long_enough(values: list[SecretStr]) -> list[SecretStr]:
+    if any(len(value.get_secret_value()) < SHORTEST_SECRET for value in values):
+        raise ValueError(f"write {SHORTEST_SECRET} or more random characters for each key, separated by commas")
+    return values
+
+
 def _model_prices(values: list[str]) -> list[str]:
     if not all(re.fullmatch(r"[^=\s]+=\d+(\.\d+)?/\d+(\.\d+)?", value) for value in values):
         raise ValueError("write model=prompt/answer for each model, such as gpt-5-mini=0.25/2, separated by commas")
@@ -136,6 +142,7 @@ def _split(value: object) -> object:
 Url = Annotated[str | None, AfterValidator(_web_address)]
 RedisUrl = Annotated[SecretStr | None, AfterValidator(_redis_address)]
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split), AfterValidator(_each_long_enough)]
 Proxies = Annotated[CommaSeparated, AfterValidator(_proxies)]
 MailServer = Annotated[str | None, AfterValidator(_mail_server)]
 MetricsAddress = Annotated[str | None, AfterValidator(_host_and_port)]
@@ -167,6 +174,11 @@ class Settings(BaseSettings):
     )
     database_pool_size: int = Field(10, ge=1, le=200, description="Postgres connections per process")
     auto_migrate: bool = Field(True, description="Apply missing migrations at every start")
+
+    content_keys: Secrets = Field(
+        [], description="Master keys of encrypted content, comma-separated; the first wraps new keys, the others unwrap"
+    )
+    encrypt_new_projects: bool = Field(False, description="Encrypt the content of projects from their first use on")
 
     # Accounts
     supabase_url: Url = Field(

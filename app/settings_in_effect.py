@@ -18,6 +18,7 @@ COMPANIONS = {
     ("smtp_password",): "smtp_username",
     ("smtp_username",): "smtp_password",
     ("qdrant_api_key",): "qdrant_url",
+    ("encrypt_new_projects",): "content_keys",
 }
 BUILT_IN_ACCOUNTS_ONLY = {
     "anonymous_sign_in": "anonymous sign-ins",

@@ -27,6 +27,7 @@ from app.identity.scopes import EVERYTHING
 from app.main import create_app
 from app.settings import Settings
 from app.wiring import open_resources
+from app.wiring.postgres import encrypt_content
 from app.worker import run_jobs
 from tests.loopback import serve_on_loopback
 from tests.model_server import ModelServer
@@ -55,6 +56,7 @@ async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Em
 @pytest_asyncio.fixture(scope="session")
 async def database(postgres: EmbeddedPostgres) -> AsyncIterator[Database]:
     database = Database(postgres.url("keepsake_app"))
+    encrypt_content(database, Settings(_env_file=None))
     yield database
     await database.close()
 

@@ -24,6 +24,7 @@ LAYERS = [
     "retention",
     "chat",
     "erasure",
+    "encryption",
     "portability",
     "gateways",
     "web",

@@ -72,6 +72,7 @@ def test_origins_have_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TRUSTED_PROXIES", "127.0.0.1,1.2.3.4/99", "10.0.0.0/8"),
         ("REDIS_URL", "redis://host/first", "redis://host:6379/0"),
         ("SECRET_KEY", "short", "32 or more random characters"),
+        ("CONTENT_KEYS", f"{'x' * 32},short", "32 or more random characters for each key"),
         ("LOG_LEVEL", "LOUD", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
     ],
 )
@@ -96,6 +97,7 @@ def test_invalid_combination_is_refused_with_a_remedy(
         ("TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
         ("REDIS_URL", "redis://host?db=1"),
         ("SECRET_KEY", "x" * 32),
+        ("CONTENT_KEYS", f"{'x' * 32},{'y' * 32}"),
     ],
 )
 def test_valid_combination_is_accepted(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -110,6 +112,7 @@ VALUES = {
     "password_guesses": "5",
     "password_min_length": "12",
     "mail_confirm": "false",
+    "encrypt_new_projects": "true",
     "access_token_seconds": "600",
     "smtp_host": "mail.example.com",
     "smtp_port": "25",

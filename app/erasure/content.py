@@ -86,6 +86,8 @@ NO_CONTENT: Columns = {
     # Ids of accounts and keys, and names of fields.
     "public.audit_log": ("actor", "action", "details"),
     "public.maintenance": ("name", "state"),
+    # Encrypted keys, and a hash that names the key of the operator.
+    "public.content_keys": ("master_key", "wrapped"),
     "public.memory_vectors": ("namespace",),
     "public.memory_vector_generations": ("embedder", "following_embedder"),
     "public.organization_members": ("role", "joined"),

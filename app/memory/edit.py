@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database.content import stored_digest
 from app.core.errors import BadRequest
 from app.core.resources import Resources
 from app.core.storable_text import is_blank
@@ -46,7 +47,7 @@ async def apply_change(tx: AsyncSession, owner: Owner, memory_id: UUID, values: 
         memory.expires_on = values["expires_on"]
     if "standing" in values:
         memory.standing = values["standing"]
-    memory.hash = content_hash(memory.content, memory.origin)
+    memory.hash = stored_digest(tx, owner.project_id, content_hash(memory.content, memory.origin))
     memory.updated_at = values.get("updated_at") or func.clock_timestamp()
     memory.state = "pending"
     await repository.flush()

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from app.core.database.content import MARK
 from app.core.resources import Resources
 from app.memory.ledger import Memory, MemoryRepository, visible
 from app.memory.namespace import Namespace
@@ -16,10 +17,11 @@ MAX_STANDING = 40
 MAX_CHARACTERS = 8000
 """Of one memory. A prompt shows less of a long one."""
 # A list for the session `s` of a chat turn, as a column of the statement that reads the session. The fact that was
-# extracted from a message replaces the message.
+# extracted from a message replaces the message. Sealed content is cut once it is opened.
 SELECT_STANDING_SQL = f"""
 select jsonb_agg(to_jsonb(found) order by found.created_at desc, found.id desc) from (
-  select m.id, left(m.content, {MAX_CHARACTERS}) as content, m.kind, m.role, m.source, m.agent_id, m.app_id,
+  select m.id, case when starts_with(m.content, '{MARK}') then m.content else left(m.content, {MAX_CHARACTERS}) end
+    as content, m.kind, m.role, m.source, m.agent_id, m.app_id,
     m.created_at
   from memories m
   where m.standing and m.namespace = s.project_id || ':' || s.profile_id
@@ -48,7 +50,8 @@ class StandingMemory:
     @classmethod
     def of_json(cls, found: Mapping[str, Any]) -> Self:
         created_at = dt.datetime.fromisoformat(found["created_at"])
-        return cls(**{**found, "id": UUID(found["id"]), "created_at": created_at})
+        content = found["content"][:MAX_CHARACTERS]
+        return cls(**{**found, "id": UUID(found["id"]), "content": content, "created_at": created_at})
 
 
 async def load_standing(resources: Resources, project_id: UUID, namespaces: Sequence[Namespace] | None) -> list[Memory]:

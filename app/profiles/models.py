@@ -10,6 +10,7 @@ class Profile(ProjectModel):
     """A named set of memories of one user. Exactly one of a user's profiles is the default."""
 
     __tablename__ = "profiles"
+    content_columns = ("description", "persona")
 
     user_id: Mapped[str]
     name: Mapped[str]

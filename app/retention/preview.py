@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import CTE, case, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database.content import is_sealing
 from app.memory.ledger import Memory
 from app.retention.matching import is_held, to_archive, to_delete
 from app.retention.policy import RetentionRule
@@ -65,6 +66,7 @@ def _deleted_by_rule(project_id: UUID, rules: Sequence[RetentionRule]) -> list[C
 async def load_samples(tx: AsyncSession, project_id: UUID, previews: Sequence[RulePreview]) -> dict[UUID, str]:
     """The beginning of each sampled memory, for callers that may read memories."""
     ids = [each for preview in previews for each in preview.sample_ids]
-    beginning = func.left(Memory.content, SAMPLE_CHARACTERS)
-    query = select(Memory.id, beginning).where(Memory.project_id == project_id, Memory.id.in_(ids))
-    return {row[0]: row[1] for row in await tx.execute(query)}
+    is_whole = is_sealing(tx, project_id)
+    text = Memory.content if is_whole else func.left(Memory.content, SAMPLE_CHARACTERS)
+    query = select(Memory.id, text).where(Memory.project_id == project_id, Memory.id.in_(ids))
+    return {row[0]: row[1][:SAMPLE_CHARACTERS] for row in await tx.execute(query)}

@@ -15,6 +15,7 @@ class Session(ProjectModel):
     """One conversation of a user under a profile, with a privacy mode."""
 
     __tablename__ = "sessions"
+    content_columns = ("title", "summary")
 
     user_id: Mapped[str]
     profile_id: Mapped[uuid.UUID]
@@ -34,6 +35,7 @@ class Message(ProjectModel):
     """One message of a session. Messages in incognito are never stored here."""
 
     __tablename__ = "messages"
+    content_columns = ("content",)
 
     user_id: Mapped[str]
     session_id: Mapped[uuid.UUID]

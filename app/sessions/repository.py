@@ -6,6 +6,7 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import RowMapping
 
+from app.core.database.content import Content
 from app.core.database.repository import Repository
 from app.core.errors import Conflict, NotFound
 from app.sessions.models import Message, Session
@@ -35,7 +36,12 @@ class SessionRepository(Repository[Session]):
 
     async def open(self, session_id: UUID, **values: object) -> Session:
         """The session with this id, created if it does not exist, even when another request creates it concurrently."""
-        fresh = insert(Session).values(id=session_id, project_id=self.project_id, **values)
+        content = {
+            name: Content(value, self.project_id, session_id)
+            for name, value in values.items()
+            if name in Session.content_columns and isinstance(value, str)
+        }
+        fresh = insert(Session).values(id=session_id, project_id=self.project_id, **{**values, **content})
         await self.tx.execute(fresh.on_conflict_do_nothing(index_elements=[Session.id]))
         return await self.get(session_id)
 

@@ -5,6 +5,7 @@ import fcntl
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from app.adapters.content_cipher import MasterKeys, ProjectCipher, check_master_keys
 from app.adapters.embedded_postgres import BINARIES, EmbeddedPostgres
 from app.core.background_tasks import SupervisedTask
 from app.core.database.database import RUNTIME_ROLE, Database
@@ -42,7 +43,19 @@ async def open_database(
         await asyncio.to_thread(migrate, admin_url, [SHIM], [GRANTS])
     database = Database(url, pool_size=settings.database_pool_size)
     stack.push_async_callback(database.close)
+    await check_master_keys(database, encrypt_content(database, settings))
     return database
+
+
+def encrypt_content(database: Database, settings: Settings) -> MasterKeys | None:
+    """Returns the master keys, if there are any."""
+    secrets = [each.get_secret_value() for each in settings.content_keys]
+    if not secrets:
+        return None
+    masters = MasterKeys(secrets)
+    cipher = ProjectCipher(database, masters, encrypts_new_projects=settings.encrypt_new_projects)
+    database.encrypt_content(cipher, cipher)
+    return masters
 
 
 async def start_embedded(settings: Settings, stack: AsyncExitStack, *, alone: bool) -> EmbeddedPostgres:

@@ -13,6 +13,7 @@ from app.chat.schemas import StandingRead, TokenUsage, TurnAnswer, TurnMessage
 from app.chat.summary.jobs import summarize
 from app.chat.summary.summarize import SUMMARIZE_FROM
 from app.chat.types import Answered, Prepared
+from app.core.database.content import Content
 from app.core.database.database import Statement
 from app.core.jobs import defer_statement
 from app.core.ports import IndexChange, Role
@@ -175,19 +176,20 @@ def record_statements(resources: Resources, exchange: Exchange) -> Iterator[Stat
 
 def _insert_messages(exchange: Exchange) -> Statement:
     turn, question, answer, usage = exchange.turn, exchange.question, exchange.answer, exchange.progress.usage
+    project_id = turn.namespace.project_id
     return INSERT_TURN_MESSAGES_SQL, {
-        "project_id": turn.namespace.project_id,
+        "project_id": project_id,
         "user_id": turn.namespace.user_id,
         "session_id": turn.session_id,
         "turn": turn.id,
         "mode": turn.mode,
         "metadata": json.dumps({"about_forgetting": True} if exchange.progress.about_forgetting else {}),
         "question_id": question.id,
-        "question": question.content,
+        "question": Content(question.content, project_id, question.id),
         "asked_at": question.created_at,
-        "title": title_of(question.content),
+        "title": Content(title_of(question.content), project_id, turn.session_id),
         "answer_id": answer.id,
-        "answer": answer.content,
+        "answer": Content(answer.content, project_id, answer.id),
         "answered_at": answer.created_at,
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,

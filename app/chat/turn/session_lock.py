@@ -27,7 +27,7 @@ from app.sessions.repository import END_TURN_SQL
 LEASE_SECONDS = 30
 """After a crash during an answer, the session is free again after this time at the latest."""
 SELECT_SESSION_FOR_TURN_SQL = text(f"""
-select s.user_id, s.profile_id, s.privacy_mode, s.summary, s.summary_through, p.persona,
+select s.id, s.user_id, s.profile_id, s.privacy_mode, s.summary, s.summary_through, p.persona,
   j.settings -> 'monthly_token_budget' as budget,
   (select u.prompt_tokens + u.completion_tokens from token_usage u
     where u.project_id = s.project_id and u.month = date_trunc('month', now())::date) as used,

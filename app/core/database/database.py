@@ -12,20 +12,22 @@ from weakref import WeakKeyDictionary
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import ClauseElement, MetaData, TextClause, make_url, text
+from sqlalchemy import ClauseElement, MetaData, TextClause, event, make_url, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, object_session
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import DateTime
 from sqlalchemy.util import greenlet_spawn
 
 from app.core.database.actor import current_actor
+from app.core.database.content import CIPHER, Content, ContentConnections
 from app.core.database.fair_slots import FairSlots, SlotsBusyError
 from app.core.database.pipeline import BoundStatement, PipelineConnection
+from app.core.ports.content import ContentCipher, ContentKeys
 
 RUNTIME_ROLE = "keepsake_app"
 STATEMENT_TIMEOUT = "15s"
@@ -76,8 +78,26 @@ class ProjectModel(Model):
 
     __abstract__ = True
 
+    content_columns: ClassVar[tuple[str, ...]] = ()
+    """The columns that hold text of users, which encrypted projects store sealed."""
+    content_record: ClassVar[str] = "id"
+    """The column with the id of the record that this text belongs to."""
+
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
     project_id: Mapped[uuid.UUID]
+
+
+@event.listens_for(ProjectModel, "before_insert", propagate=True)
+@event.listens_for(ProjectModel, "before_update", propagate=True)
+def _mark_content(_mapper: object, _connection: object, row: ProjectModel) -> None:
+    session = object_session(row)
+    if not row.content_columns or session is None or CIPHER not in session.info:
+        return
+    row.id = row.id or uuid.uuid4()
+    for name in row.content_columns:
+        value = row.__dict__.get(name)
+        if isinstance(value, str):
+            setattr(row, name, Content(value, row.project_id, getattr(row, row.content_record)))
 
 
 class ConnectionsBusyError(PoolTimeoutError):
@@ -99,6 +119,8 @@ class Database:
         self._costly = FairSlots(max(2, pool_size // 4), wait_seconds=pool_timeout)
         self._pooled = make_url(url).port == TRANSACTION_POOLER_PORT
         self._pipelines: WeakKeyDictionary[Driver, PipelineConnection] = WeakKeyDictionary()
+        self._content: ContentConnections | None = None
+        self.content_keys: ContentKeys | None = None
         self.engine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -114,6 +136,24 @@ class Database:
             },
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+
+    def encrypt_content(self, cipher: ContentCipher, keys: ContentKeys) -> None:
+        """Use a cipher for the content of encrypted projects, from the first connection on."""
+        self.content_keys = keys
+        self._content = connections = ContentConnections(cipher)
+        event.listen(
+            self.engine.sync_engine, "connect", lambda adapted, _record: connections.adapt(adapted.driver_connection)
+        )
+
+    async def cipher_of(self, project_id: uuid.UUID) -> ContentCipher | None:
+        """None if the content of the project is not encrypted, so that statements can compare it."""
+        await self._prepare_content(project_id)
+        cipher = self._content.cipher if self._content else None
+        return cipher if cipher and cipher.is_sealing(project_id) else None
+
+    async def _prepare_content(self, project_id: uuid.UUID | None) -> None:
+        if self._content and project_id is not None:
+            await self._content.cipher.prepare(project_id)
 
     @asynccontextmanager
     async def transaction(
@@ -137,6 +177,10 @@ class Database:
         """The same inside an open transaction."""
         with _driver_errors_as_sqlalchemy():
             return await (await self._pipeline_of_transaction(tx)).execute(*(_bind(*each) for each in statements))
+
+    async def system_pipeline(self, *statements: Statement) -> Sequence[Any]:
+        """The same, scoped as in `system`."""
+        return await self._pipeline(SYSTEM_SCOPE, *statements)
 
     async def system_pipeline_unsynced(self, *statements: Statement) -> Sequence[Any]:
         """The same, scoped as in `system` and without synchronous commit: only for data that can be rebuilt after a
@@ -174,7 +218,10 @@ class Database:
 
     @asynccontextmanager
     async def _open(self, scope: TransactionScope) -> AsyncIterator[AsyncSession]:
+        await self._prepare_content(scope.project_id)
         async with _hold_slot(self._shares, scope.project_id), self._sessions.begin() as tx:
+            if self._content:
+                tx.info[CIPHER] = self._content.cipher
             with _driver_errors_as_sqlalchemy():
                 connection = await self._pipeline_of_transaction(tx)
                 await connection.execute((b"begin", ()), _bind(*_scope_statement(scope)))
@@ -182,6 +229,7 @@ class Database:
 
     @asynccontextmanager
     async def _checkout(self, project_id: uuid.UUID | None) -> AsyncIterator[PipelineConnection]:
+        await self._prepare_content(project_id)
         async with _hold_slot(self._shares, project_id), self._borrow() as driver:
             yield self._pipeline_of_driver(driver)
 
@@ -207,7 +255,9 @@ class Database:
     def _pipeline_of_driver(self, driver: Driver) -> PipelineConnection:
         pipeline = self._pipelines.get(driver)
         if pipeline is None:
-            pipeline = self._pipelines[driver] = PipelineConnection(driver, prepares=not self._pooled)
+            open_row = self._content.open_row if self._content else None
+            pipeline = PipelineConnection(driver, prepares=not self._pooled, open_row=open_row)
+            self._pipelines[driver] = pipeline
         return pipeline
 
     async def vacuum(self, tables: Sequence[str], *, rewrite: bool = False) -> None:

@@ -22,6 +22,7 @@ BoundStatement = tuple[bytes, Sequence[object]]
 """SQL with the placeholders `$1`, `$2` and so on, and their values."""
 StatementKey = tuple[bytes, tuple[int, ...]]
 """SQL and the types of its parameters. Postgres plans each combination separately."""
+OpenRow = Callable[[Sequence[Any]], Sequence[Any]]
 ReceiveResults = Callable[[], Awaitable[list[PGresult]]]
 MAX_PREPARED = 100
 MAX_PREPARED_BYTES = 16_384
@@ -39,7 +40,11 @@ class PipelineConnection:
     """Sends pipelines over one connection, for one caller at a time. A caller that is cancelled in the middle closes
     the connection."""
 
-    def __init__(self, driver: psycopg.AsyncConnection[Any], *, prepares: bool) -> None:
+    def __init__(
+        self, driver: psycopg.AsyncConnection[Any], *, prepares: bool, open_row: OpenRow | None = None
+    ) -> None:
+        """`open_row` decrypts what a row contains."""
+        self._open_row = open_row
         self._connection = driver.pgconn
         self._converter = Transformer.from_context(driver)
         self._names: dict[StatementKey, bytes] = {}
@@ -54,7 +59,10 @@ class PipelineConnection:
             return []
         self._converter.set_pgresult(result)
         columns = tuple([result.fname(column) or b"" for column in range(result.nfields)])
-        return self._converter.load_rows(0, result.ntuples, _row_factory(columns))
+        make, open_row = _row_factory(columns), self._open_row
+        if open_row is not None:
+            return self._converter.load_rows(0, result.ntuples, lambda values: make(open_row(values)))
+        return self._converter.load_rows(0, result.ntuples, make)
 
     async def fetch_text(self, *statements: BoundStatement) -> list[list[bytes | None]]:
         """Run the statements and return the rows of the last one in Postgres' text format.

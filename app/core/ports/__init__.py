@@ -1,6 +1,7 @@
 """The replaceable parts. Adapters implement these Protocols, and features depend on nothing else."""
 
 from app.core.ports.accounts import Identity
+from app.core.ports.content import ContentCipher, ContentKeys
 from app.core.ports.credentials import KeyFinder, KeyGrant, TokenClaims, TokenVerifier
 from app.core.ports.embeddings import MAX_PIECES, Embedder, Purpose, Vector
 from app.core.ports.extraction import ExtractedFact, Extraction, ExtractionRequest, Extractor, KnownMemory
@@ -23,6 +24,8 @@ __all__ = [
     "MESSAGES",
     "Candidate",
     "ChatMessage",
+    "ContentCipher",
+    "ContentKeys",
     "CountedWindow",
     "Counters",
     "Embedder",

@@ -14,10 +14,13 @@ from functools import singledispatch
 from typing import Any, Literal
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     SQLColumnExpression,
     Text,
+    Uuid,
     and_,
+    any_,
     case,
     cast,
     exists,
@@ -113,6 +116,13 @@ class MetadataContains:
 
 
 @dataclass(frozen=True, slots=True)
+class HasId:
+    """One of any number of memories."""
+
+    ids: tuple[uuid.UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class InDefaultProfile:
     """In the default profile of a user, or of no user: the memories that a question without a user may see."""
 
@@ -129,6 +139,7 @@ Filter = (
     | CategoryContains
     | MetadataIs
     | MetadataContains
+    | HasId
     | InDefaultProfile
 )
 
@@ -223,6 +234,11 @@ def _metadata_contains_to_sql(found: MetadataContains) -> ColumnElement[bool]:
     if not isinstance(found.value, str):
         return element
     return or_(element, and_(func.jsonb_typeof(stored) == "string", _contains(stored.astext, found.value)))
+
+
+@to_sql.register
+def _has_id_to_sql(found: HasId) -> ColumnElement[bool]:
+    return Memory.id == any_(literal(list(found.ids), ARRAY(Uuid)))
 
 
 @to_sql.register

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Row, RowMapping, text
 
 from app.core.database.actor import acting_key
+from app.core.database.content import Content, ContentDigest, ContentJson, content_messages
 from app.core.database.database import Statement, TextStatement
 from app.core.errors import BadRequest
 from app.core.observability.usage_counts import UsageOf
@@ -141,23 +141,26 @@ def build_rows(
         "event_id": event_id,
         "deduplicate": deduplicate,
     }
-    rows = [{**_own_values(memory), **shared} for memory in new]
+    rows = [{**_own_values(namespace.project_id, memory), **shared} for memory in new]
     first_places: dict[object, int] = {}
-    for place, row in enumerate(rows):
+    for place, (row, memory) in enumerate(zip(rows, new, strict=True)):
         first = first_places.setdefault(row["digest"], place) if deduplicate else place
         row |= {"place": place, "twin_of": rows[first]["id"] if first < place else None}
+        # The outcome of a twin has the id of the first one.
+        row["content"] = Content(memory.content, namespace.project_id, new[first].id)
     return rows
 
 
-def _own_values(memory: NewMemory) -> dict[str, object]:
+def _own_values(project_id: UUID, memory: NewMemory) -> dict[str, object]:
     source = memory.source or source_of(memory.role)
     return {
         **dict(zip(ENTITY_FIELDS, _entity_values(memory.origin), strict=True)),
         **dict(zip(WRITTEN_FIELDS, _written_values(memory), strict=True)),
         "source": source,
         "standing": _is_standing(memory, source),
-        "digest": content_hash(memory.content, memory.origin).hex(),
-        "input": memory.input or None,
+        "context": Content(memory.context, project_id, memory.id) if memory.context is not None else None,
+        "digest": ContentDigest(content_hash(memory.content, memory.origin).hex(), project_id),
+        "input": content_messages(memory.input, project_id, memory.id) or None,
     }
 
 
@@ -169,7 +172,7 @@ def _is_standing(memory: NewMemory, source: Source) -> bool:
 
 
 def rows_as_json(rows: Sequence[Mapping[str, object]]) -> str:
-    return json.dumps(rows, default=lambda value: dict(value) if isinstance(value, Mapping) else str(value))
+    return ContentJson(rows, default=lambda value: dict(value) if isinstance(value, Mapping) else str(value))
 
 
 def dedup_lock_keys(namespace: Namespace, rows: Sequence[Mapping[str, object]]) -> list[int]:

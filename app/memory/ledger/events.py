@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database.content import ContentJson, content_messages
 from app.core.database.database import TextStatement
 from app.core.database.repository import Repository
 from app.core.errors import NotFound
@@ -112,7 +113,9 @@ def event_statement(
         "session_id": session_id,
         "event_type": event_type,
         "status": "SUCCEEDED" if done else "PENDING",
-        "messages": json.dumps(messages) if messages is not None else None,
+        "messages": ContentJson(content_messages(messages, namespace.project_id, event_id))
+        if messages is not None
+        else None,
         "request": (request or EventRequest()).as_json(),
         "results": json.dumps(results),
         "done": done,

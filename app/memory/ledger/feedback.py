@@ -13,6 +13,8 @@ class Feedback(ProjectModel):
     """One opinion on one memory."""
 
     __tablename__ = "feedback"
+    content_columns = ("reason",)
+    content_record = "memory_id"
 
     user_id: Mapped[str | None]
     memory_id: Mapped[uuid.UUID]

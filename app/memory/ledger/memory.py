@@ -56,6 +56,7 @@ class Memory(ProjectModel):
     """One memory in the ledger, from which its index entry is derived."""
 
     __tablename__ = "memories"
+    content_columns = ("content", "context")
 
     user_id: Mapped[str | None] = mapped_column(Text)
     profile_id: Mapped[uuid.UUID | None]

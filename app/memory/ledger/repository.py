@@ -6,11 +6,13 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, text
 
+from app.core.database.content import Content, is_sealing
 from app.core.database.database import Statement
 from app.core.database.repository import Repository
 from app.core.errors import NotFound
 from app.memory.ledger.add import ADD_MEMORIES_SQL, Remembered, build_rows, lock_statements, read_outcome, rows_as_json
 from app.memory.ledger.memory import Memory, NewMemory, is_memory
+from app.memory.ledger.sealed_words import clear_sealed_contexts, clear_sealed_inputs
 from app.memory.namespace import Namespace
 from app.memory.origin import ENTITY_FIELDS
 
@@ -149,15 +151,23 @@ class LedgerRepository(Repository[Memory]):
         values = {"project_id": self.project_id, "ids": list(ids)}
         await self.tx.execute(LOCK_DELETED_MEMORIES_SQL, values)
         await self.tx.execute(INSERT_DELETE_HISTORY_SQL, values)
-        await self.tx.execute(CLEAR_INPUT_SQL, values)
+        await self._clear_input(ids)
         await self.tx.execute(REMOVE_INTERIM_WORDS_SQL, values)
         without_context = await self.clear_context(ids)
         return DeletedMemories(list(await self.tx.scalars(DELETE_MEMORIES_SQL, values)), without_context)
 
     async def clear_context(self, ids: Sequence[UUID]) -> list[UUID]:
         """Take the words of these memories out of the context of others, and return those, to be indexed again."""
+        if is_sealing(self.tx, self.project_id):
+            return await clear_sealed_contexts(self.tx, self.project_id, ids)
         values = {"project_id": self.project_id, "ids": list(ids)}
         return list(await self.tx.scalars(CLEAR_CONTEXT_SQL, values))
+
+    async def _clear_input(self, ids: Sequence[UUID]) -> None:
+        if is_sealing(self.tx, self.project_id):
+            await clear_sealed_inputs(self.tx, self.project_id, ids)
+        else:
+            await self.tx.execute(CLEAR_INPUT_SQL, {"project_id": self.project_id, "ids": list(ids)})
 
     async def delete_replaced(self, ids: Sequence[UUID]) -> None:
         """Like `delete_all`, for memories whose words are not forgotten: the context of others keeps them."""
@@ -187,8 +197,8 @@ class LedgerRepository(Repository[Memory]):
         values = {
             "project_id": self.project_id,
             "memory_id": row.id,
-            "old_memory": old_content,
-            "new_memory": row.content,
+            "old_memory": Content(old_content, self.project_id, row.id),
+            "new_memory": Content(row.content, self.project_id, row.id),
             "metadata": json.dumps(row.metadata_),
         }
         await self.tx.execute(INSERT_UPDATE_HISTORY_SQL, {**values, **asdict(row.origin)})

@@ -33,7 +33,7 @@ TOO_LONG_AWAY = f"The model was away for {MAX_OUTAGE_HOURS} hours. Retry the eve
 START_EVENT_SQL = text("""
 update events set status = 'RUNNING', started_at = coalesce(started_at, now()), updated_at = now()
 where project_id = :project_id and id = :id and status in ('PENDING', 'RUNNING')
-returning user_id, messages, request, postponed, null as interim_ids, array[]::uuid[] as interim_of_namespace,
+returning id, user_id, messages, request, postponed, null as interim_ids, array[]::uuid[] as interim_of_namespace,
   (select p.settings from projects p where p.id = :project_id) as settings
 """)
 # The event and those that wait behind it, as far as they can be read together: a fact gets the same attributes from

@@ -13,6 +13,7 @@ from sqlalchemy import ARRAY, Uuid, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.core.database.content import content_leaves
 from app.core.database.database import ProjectModel
 from app.core.database.repository import Repository
 from app.memory.ledger import Json, MemoryEvent
@@ -59,7 +60,8 @@ class UserProfileRepository(Repository[UserProfile]):
     async def put(
         self, namespace: Namespace, content: dict[str, Any], memory_ids: Sequence[UUID], note: str | None
     ) -> None:
-        values = {"content": content, "memory_ids": list(memory_ids), "note": note}
+        marked = content_leaves(content, self.project_id, namespace.profile_id) if namespace.profile_id else content
+        values = {"content": marked, "memory_ids": list(memory_ids), "note": note}
         key = {"user_id": namespace.user_id, "profile_id": namespace.profile_id}
         row = insert(UserProfile).values(project_id=self.project_id, **key, **values)
         count = UserProfile.generation_count + 1

@@ -76,7 +76,7 @@ select {_columns(list(FeedbackLine.model_fields))} from feedback x
 where x.project_id = :project_id and x.memory_id = any(:ids) order by x.memory_id, x.id
 """)  # noqa: S608
 SELECT_USER_PROFILES_SQL = text(f"""
-select {_columns(_OWN_USER_PROFILE_FIELDS)}, p.name as profile from portraits x {_PROFILE}
+select {_columns(_OWN_USER_PROFILE_FIELDS)}, x.profile_id, p.name as profile from portraits x {_PROFILE}
 where {_MINE} and x.id > :after order by x.id limit :most
 """)  # noqa: S608
 SELECT_ENTITIES_SQL = text(f"""

@@ -39,5 +39,5 @@ class DataExportChunkRepository(Repository[DataExportChunk]):
     async def read(self, export_id: UUID, number: int) -> bytes | None:
         """None if the export was deleted or has expired meanwhile."""
         own = (*self.mine(), DataExportChunk.export_id == export_id, DataExportChunk.number == number)
-        content: bytes | None = await self.tx.scalar(select(DataExportChunk.content).where(*own))
-        return content
+        row = (await self.tx.execute(select(DataExportChunk.content, DataExportChunk.export_id).where(*own))).first()
+        return row.content if row else None

@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.core.database.content import ContentBytes
 from app.core.errors import Unavailable
 from app.core.resources import Resources
 from app.portability.exports.models import CHUNK_BYTES
@@ -29,7 +30,7 @@ DELETE_CHUNKS_SQL = text("delete from data_export_chunks where project_id = :pro
 # Nothing is inserted once the export is deleted, or another run has begun.
 INSERT_CHUNK_SQL = text("""
 with own as (
-  update data_exports set done = :done, total = :total, size = size + length(:content)
+  update data_exports set done = :done, total = :total, size = size + :length
   where project_id = :project_id and id = :id and run_id = :run_id and state = 'running' returning user_id
 )
 insert into data_export_chunks (project_id, user_id, export_id, number, content)
@@ -118,7 +119,8 @@ class ChunkWriter:
     async def _insert(self, content: bytes) -> bool:
         self.resources.disk_space.require()
         progress = {"done": self._part.done, "total": self._part.total}
-        values = {**self._key, **progress, "number": self._number, "content": content}
+        marked = ContentBytes(content, self.project_id, self.export_id)
+        values = {**self._key, **progress, "number": self._number, "content": marked, "length": len(content)}
         rows = await self.resources.database.pipeline(self.project_id, None, (INSERT_CHUNK_SQL, values))
         self._number += 1
         return bool(rows)

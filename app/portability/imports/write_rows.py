@@ -3,7 +3,7 @@
 import datetime as dt
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from sqlalchemy import RowMapping, TextClause
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database.content import Content, content_leaves, content_messages
 from app.memory.ledger import Kind, NewMemory
 from app.memory.ledger.add import build_rows, rows_as_json
 from app.memory.namespace import MessageNamespace, Namespace
@@ -52,6 +53,17 @@ REFERENCES = {
     "feedback": {"memory_id": "memory"},
     "user_profile": {"memory_ids": "memory"},
 }
+
+CONTENT: dict[str, tuple[str, Mapping[str, Callable[[Any, UUID, UUID], object]]]] = {
+    "profile": ("id", {"description": Content, "persona": Content}),
+    "session": ("id", {"title": Content, "summary": Content}),
+    "message": ("id", {"content": Content}),
+    "history": ("memory_id", {"old_memory": Content, "new_memory": Content, "input": content_messages}),
+    "feedback": ("memory_id", {"reason": Content}),
+    "user_profile": ("profile_id", {"content": content_leaves}),
+}
+"""The field with the id of the record, and how each field with text of users is marked. `build_rows` does so for
+memories."""
 
 
 @dataclass
@@ -211,7 +223,7 @@ class BatchWriter:
     async def _insert(
         self, kind: str, statement: TextClause, given: Iterable[tuple[int, Mapping[str, Any]]], *, counted: bool = True
     ) -> dict[UUID, RowMapping]:
-        rows = [{**values, "place": place} for place, (_, values) in enumerate(given)]
+        rows = [{**self._marked(kind, values), "place": place} for place, (_, values) in enumerate(given)]
         if not rows:
             return {}
         values = {"rows": rows_as_json(rows), "project_id": self._project_id}
@@ -220,6 +232,16 @@ class BatchWriter:
             self.result.added[kind] += len(added)
             self.result.already_there[kind] += len(rows) - len(added)
         return added
+
+    def _marked(self, kind: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The values with their content marked, so that an encrypted project stores it sealed."""
+        record, columns = CONTENT.get(kind, ("id", {}))
+        marked = {
+            name: mark(values[name], self._project_id, values[record])
+            for name, mark in columns.items()
+            if values.get(name) is not None
+        }
+        return {**values, **marked}
 
     async def _select(self, statement: TextClause, rows: Sequence[ImportRow], name: str) -> dict[UUID, RowMapping]:
         ids = sorted({self._plain(row)[1][name] for row in rows})

@@ -17,6 +17,7 @@ from app.memory.indexing import Indexer
 from app.memory.ledger import Kind
 from app.memory.namespace import Namespace
 from app.settings import Settings
+from app.wiring.postgres import encrypt_content
 from tests.contracts.vector_index import empty_pgvector
 from tests.memory.namespaces import add_memories, contents, execute_sql, load_memory, search
 
@@ -41,6 +42,7 @@ async def processes(resources: Resources, settings: Settings) -> AsyncIterator[T
     await empty_pgvector(resources.database)
     assert settings.database_url is not None
     other = Database(resources.database.url)
+    encrypt_content(other, settings)
     first, second = await open_process(resources, resources.database), await open_process(resources, other)
     yield TwoProcesses(first, second)
     for each in (first, second):

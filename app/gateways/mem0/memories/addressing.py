@@ -21,6 +21,7 @@ from app.memory.filters import (
     Present,
     check_cost,
     entity_scope,
+    find_content,
     has_positive_entity,
     parse_filters,
     to_sql,
@@ -137,6 +138,7 @@ def _mentions_user(condition: Filter) -> bool:
 async def resolve_scope(database: Database, caller: Caller, requested: Filter, profile: ProfileChoice) -> ResolvedScope:
     """Reading creates no profile: an unknown user has no namespace and therefore no memories."""
     users = entity_scope(requested)["user_id"]
+    requested = await find_content(database, requested, caller.project_id, caller.user_id)
     if isinstance(profile, UUID):
         return await _resolve_profile(database, caller, requested, profile, users)
     if users is None:

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from app.core.errors import BadRequest
 from app.core.resources import Resources
 from app.gateways.mem0.memories.addressing import ResolvedScope, resolve_scope, restrict_to_caller
-from app.gateways.mem0.memories.render import MEMORY_JSON_SQL, pick_fields
+from app.gateways.mem0.memories.render import MEMORY_JSON_SQL, open_sealed, pick_fields
 from app.gateways.mem0.memories.schemas import MAX_PAGE_SIZE, FilteredRequest, ListMemories
 from app.gateways.mem0.project_check import check_project_matches
 from app.gateways.mem0.responses import JsonObject
@@ -151,7 +151,7 @@ async def _list_filtered(
     ids = (caller.project_id, caller.user_id, caller.account_id)
     async with filter_transaction(resources.database, scope.filter, *ids) as tx:
         row = (await tx.execute(statement, values)).one()
-    return MemoryList(row.total, f"[{row.memories or ''}]".encode())
+    return MemoryList(row.total, b"[%s]" % await _opened(resources, caller, (row.memories or "").encode()))
 
 
 async def _list_namespaces(
@@ -168,7 +168,12 @@ async def _list_namespaces(
     ((total, memories),) = await resources.database.fetch_text(
         caller.project_id, caller.user_id, (statement, {**values, **selected})
     )
-    return MemoryList(int(total or 0), b"[%s]" % (memories or b""))
+    return MemoryList(int(total or 0), b"[%s]" % await _opened(resources, caller, memories or b""))
+
+
+async def _opened(resources: Resources, caller: Caller, memories: bytes) -> bytes:
+    cipher = await resources.database.cipher_of(caller.project_id)
+    return open_sealed(cipher, memories) if cipher else memories
 
 
 @cache

@@ -5,6 +5,7 @@ that they are equal to the letter.
 """
 
 import datetime as dt
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -12,8 +13,11 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
+from pydantic_core import to_json
 from sqlalchemy import Row
 
+from app.core.database.content import MARK_BYTES
+from app.core.ports import ContentCipher
 from app.gateways.mem0.responses import JsonObject
 from app.memory.ledger import Memory, MemoryHistory, SearchRow, source_of
 
@@ -139,6 +143,19 @@ def object_sql(renderings: dict[str, Rendering]) -> str:
 
 
 MEMORY_JSON_SQL = object_sql(RENDERINGS)
+# In a text between quotes, every quote is escaped, so that nothing that a client stores looks like this.
+SEALED_MEMORY = re.compile(rb'(?<=\{"id":")([0-9a-f-]{36})","memory":"(%s[^"]+)"' % MARK_BYTES)
+
+
+def open_sealed(cipher: ContentCipher, memories: bytes) -> bytes:
+    """The JSON text that Postgres renders of an encrypted project, with the content of the memories decrypted."""
+
+    def opened(found: re.Match[bytes]) -> bytes:
+        content = cipher.open(found[2].decode(), {UUID(found[1].decode())})
+        text = found[2] if content is None else content
+        return found[1] + b'","memory":' + to_json(text.decode())
+
+    return SEALED_MEMORY.sub(opened, memories)
 
 
 def render_memory(row: MemoryRow) -> JsonObject:
