@@ -138,6 +138,16 @@ def reindex(data_dir: DataDir = None) -> None:
 
 
 @cli.command()
+def consolidate(
+    project: Annotated[UUID | None, typer.Option(help="Only this project")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be replaced")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Supersede memories that newer ones contradict, as new statements do. The server may be running."""
+    run(commands.consolidate_memories(prepare(data_dir=data_dir), project, dry_run=dry_run))
+
+
+@cli.command()
 def compact(data_dir: DataDir = None) -> None:
     """Rewrite the tables that keep content, so that no deleted row is left in their files. Requests wait meanwhile."""
     run(commands.rewrite_tables(prepare(data_dir=data_dir)))

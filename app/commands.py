@@ -23,6 +23,7 @@ from app.identity.local.admin.remove_factors import remove_second_factors
 from app.identity.local.security.keys import read_key_ids
 from app.identity.local.storage.sessions import RefreshSecret
 from app.identity.local.storage.sign_in_history import unlock_account as unlock
+from app.memory.judgement import consolidate
 from app.memory.retry_event import retry_failed_events
 from app.portability.exports.read_rows import DataScope
 from app.portability.exports.write_file import choose_project, export_to_file
@@ -188,6 +189,18 @@ async def retry_events(settings: Settings, event: UUID | None, *, every: bool, p
     if event and not count:
         raise ConfigurationError("No failed event has this id. `GET /v1/events/?status=FAILED` lists failed events.")
     typer.echo(f"Retrying {count} events" if count else "No event has failed")
+
+
+async def consolidate_memories(settings: Settings, project: UUID | None, *, dry_run: bool) -> None:
+    current_actor.set(OPERATOR)
+    async with open_store(settings) as database:
+        with progress_bar("Consolidating") as report:
+            counts = await consolidate(database, project, report, dry_run=dry_run)
+    for project_id, count in counts.items():
+        if count.replaced:
+            typer.echo(f"project {project_id}: {count.replaced} of {count.statements} statements")
+    replaced = sum(each.replaced for each in counts.values())
+    typer.echo(f"{'Would replace' if dry_run else 'Replaced'} {replaced} memories by newer ones")
 
 
 @contextmanager

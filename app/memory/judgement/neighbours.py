@@ -16,18 +16,21 @@ from app.memory.namespace import Namespace
 
 # A run of a chat is a session: what a user says in one replaces what the same user said in another. The position in the
 # history tells the order of memories that were added at once.
-SELECT_STATEMENTS_SQL = text("""
+_STATEMENTS = """
 select m.id, m.namespace, m.content, m.event_id, m.created_at,
   coalesce((select min(h.position) from memory_history h
     where h.project_id = m.project_id and h.memory_id = m.id and h.event = 'ADD'), 0) as position,
   concat_ws(E'\\x1f', coalesce(m.agent_id, ''), coalesce(m.app_id, ''),
     case when m.source_message_id is null then coalesce(m.run_id, '') else '' end) as scope
 from memories m
-where m.project_id = :project_id and m.id = any(cast(:ids as uuid[])) and m.role = :role and m.kind <> 'message'
+where m.project_id = :project_id and m.role = :role and m.kind <> 'message'
   and m.replaced_by is null and m.archived_at is null and not m.immutable
   and m.hash <> sha256(convert_to('interim', 'UTF8') || uuid_send(m.id))
+"""
+SELECT_STATEMENTS_SQL = text(f"{_STATEMENTS} and m.id = any(cast(:ids as uuid[]))")
+SELECT_STATEMENTS_PAGE_SQL = text(f"""{_STATEMENTS} and m.namespace = :namespace and m.id > :after
+order by m.id limit :batch
 """)
-
 SEPARATOR = "\x1f"
 
 
@@ -76,6 +79,15 @@ async def load_statements(database: Database, project_id: UUID, ids: Collection[
     values = {"project_id": project_id, "ids": list(ids), "role": Role.USER.value}
     rows = await database.pipeline(project_id, None, (SELECT_STATEMENTS_SQL, values))
     return {row.id: Statement._make(row) for row in rows}
+
+
+async def load_statements_page(
+    database: Database, project_id: UUID, namespace: str, after: UUID, batch: int
+) -> list[Statement]:
+    values = {"project_id": project_id, "role": Role.USER.value}
+    page = {"namespace": namespace, "after": after, "batch": batch}
+    rows = await database.pipeline(project_id, None, (SELECT_STATEMENTS_PAGE_SQL, {**values, **page}))
+    return [Statement._make(row) for row in rows]
 
 
 def build_pairs(near: Mapping[UUID, Sequence[UUID]], statements: Mapping[UUID, Statement]) -> list[Pair]:

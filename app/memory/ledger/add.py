@@ -50,7 +50,7 @@ with given as (
 ), history as (
   insert into memory_history (project_id, memory_id, {_ORIGIN}, kind, event, new_memory, input, metadata, created_at)
   select :project_id, id, {_ORIGIN}, kind, 'ADD', content, input, metadata, coalesce(created_at, now())
-  from given where id in (select id from added)
+  from given where id in (select id from added) order by place
 ), outcome as (
   select given.place, coalesce(existing.id, given.twin_of, given.id) as id, added.id is not null as added,
     coalesce(existing.content, given.content) as content, added.updated_at

@@ -121,3 +121,27 @@ async def test_statement_left_unjudged_by_a_crash_is_judged_by_the_sweep(
     await sweep(resources, older_than_seconds=0)
     assert await current(resources, namespace, ids) == ids[2:]
     assert len(await load_history(resources, namespace, ids[0])) == len(history)
+
+
+async def test_double_correction_leaves_only_the_last_value(resources: Resources, namespace: Namespace) -> None:
+    """Reported about mem0: after two corrections, all three values stay and drive the answer."""
+    name = "My name is Liguoyu", "No, my name is Liguosong", "Sorry, my name is Liguohong"
+    for words in name:
+        await add_memories(resources, namespace, words)
+    assert contents(await search(resources, namespace, "What is my name?")) == [name[2]]
+
+
+async def test_stale_fact_is_not_returned_above_the_current_one(resources: Resources, namespace: Namespace) -> None:
+    """Reported about mem0: the former employer scores higher than the current one."""
+    await add_memories(resources, namespace, "User works at Company A", "User lives in Austin", "User has a dog")
+    await add_memories(resources, namespace, "User now works at Company B", "User has a cat")
+    found = contents(await search(resources, namespace, "Where do I work?", top_k=10))
+    assert "User now works at Company B" in found
+    assert "User works at Company A" not in found
+
+
+async def test_similar_statements_about_different_people_both_stay(resources: Resources, namespace: Namespace) -> None:
+    """Reported about mem0: similarity tells what a statement is about, and not that it contradicts another one."""
+    words = "My favorite football player is Messi", "My brother's favorite football player is Ronaldo"
+    ids = await add_memories(resources, namespace, *words)
+    assert await current(resources, namespace, ids) == ids
