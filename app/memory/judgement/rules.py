@@ -7,7 +7,7 @@ replace each other, and an older memory that says more than the one thing that c
 from enum import StrEnum
 
 from app.memory.judgement.claim import Claim
-from app.memory.judgement.readings import WORD, Denial, Reading, read_statement
+from app.memory.judgement.readings import WORD, Denial, Reading, read_statement, stems
 from app.memory.judgement.vocabulary import COUNTRIES
 
 
@@ -38,7 +38,7 @@ def judge_readings(new: Reading, old: Reading) -> Verdict:
 def _denies(denial: Denial, old: Reading) -> bool:
     if not denial.words or old.denials or denial.subject != old.subject:
         return False
-    others = old.words - denial.words - denial.allowed
+    others = old.words - denial.words - denial.allowed - stems(old.subject)
     return denial.words <= old.words and len(others) <= denial.spare
 
 

@@ -6,11 +6,10 @@ import unicodedata
 from dataclasses import dataclass
 
 SPEAKER = re.compile(r"^([^\W\d_][\w.'-]{0,19}(?: [\w.'-]{1,19}){0,2}): +(?=\S)")
+NO_SPEAKERS = frozenset({"correction", "update", "note", "sorry", "edit", "ps", "no", "actually", "wait"})
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[^\Wa-z])|(?<=[。！？؟।])\s*|\n+")
 ABBREVIATION = re.compile(r"\b(?:dr|mr|mrs|ms|st|jr|sr|inc|ltd|co|corp|vs|prof|mt|ft|e\.g|i\.e|z\.b|[a-z])\.$", re.I)
 QUESTION = re.compile(r"[?？؟]\s*$")
-GREETING_WORDS = 4
-"""A sentence of fewer words without a claim says nothing that could be lost."""
 CONTRACTIONS = (
     (re.compile(r"\b(i)'m\b", re.I), r"\1 am"),
     (re.compile(r"\b(you|we|they)'re\b", re.I), r"\1 are"),
@@ -24,7 +23,7 @@ CORRECTION = re.compile(
     r"^(?:no|nope|nein|нет|hayır|不|不是|नहीं|لا|sorry|wait|oops|correction|actually|eigentlich|en realidad|aslında|"
     r"that(?: is|'s) (?:wrong|incorrect|not (?:right|true|correct))|that was wrong|i was wrong|das stimmt nicht|"
     r"das ist falsch|eso no es correcto|это неправильно|(?:no,? )?i (?:meant|mean)(?: to say)?|i misspoke)"
-    r"(?: that)?\s*[,.:;!，。—–-]+\s*|^(?:actually|no) (?=i |my |the |it )",
+    r"(?: that)?\s*[,.:;!，。—–-]+\s*|^(?:actually|no|i meant?)(?: that)? (?=i |my |the |it )",
     re.IGNORECASE,
 )
 CHANGE = re.compile(
@@ -53,6 +52,7 @@ def read_sentences(text: str) -> list[Sentence]:
     """The sentences that state something, which questions do not."""
     plain = unicodedata.normalize("NFKC", text).replace("\u2019", "'").replace("\u2018", "'").strip()
     match = SPEAKER.match(plain)
+    match = None if match and match[1].casefold() in NO_SPEAKERS else match
     speaker = match[1].casefold() if match else "user"
     sentences, corrects = [], False
     for part in split_sentences(plain[match.end() :] if match else plain):

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  (letters of other scripts are intended)
 """Pairs of an older and a newer statement, and whether the newer one replaces the older one."""
 
 REPLACING = (
@@ -63,4 +64,45 @@ COMPATIBLE = (
     ("My son is 8 years old", "My daughter is 5 years old"),
     ("I am a teacher", "I am a father"),
     ("Max Weber is a citizen of Austria", "Alfred Weber is a citizen of Hungary"),
+)
+CORRECTIONS = (
+    ("I live in Leipzig", "No, that is wrong, I live in Hamburg"),
+    ("I live in Leipzig", "That's wrong. I live in Hamburg."),
+    ("My name is Tilda", "Actually my name is Mathilda"),
+    ("My name is Tilda", "No, I meant my name is Mathilda"),
+    ("My appointment is on Monday", "Sorry, my appointment is on Tuesday, not Monday"),
+    ("I work at a bank", "Correction: I work at a school"),
+    ("I work at a bank", "I don't work at a bank any more"),
+    ("I am 34 years old", "No, I am 36"),
+)
+OTHER_LANGUAGES = (
+    ("Ich arbeite bei Siemens", "Inzwischen arbeite ich bei Bosch"),
+    ("Ich heiße Tilda", "Nein, ich heiße Mathilda"),
+    ("Meine Lieblingsfarbe ist Grün", "Meine Lieblingsfarbe ist Blau"),
+    ("Ich wohne in Leipzig", "Ich wohne nicht mehr in Leipzig"),
+    ("Vivo en Madrid", "Me mudé a Sevilla"),
+    ("Me llamo Ana", "Me llamo Anabel Ruiz Soto"),
+    ("Mi color favorito es el verde", "Mi color favorito es el azul"),
+    ("Vivo en Madrid", "Ya no vivo en Madrid"),
+    ("Ankara'da yaşıyorum", "Artık İzmir'de yaşıyorum"),
+    ("En sevdiğim renk yeşil", "En sevdiğim renk mavi"),
+    ("Я живу в Москве", "Теперь я живу в Казани"),
+    ("Я работаю в Яндексе", "Я больше не работаю в Яндексе"),
+    ("Меня зовут Анна", "Нет, меня зовут Алла"),
+    ("我在华为工作", "我现在在腾讯工作"),
+    ("我最喜欢的颜色是绿色", "我最喜欢的颜色是蓝色"),
+    ("मैं दिल्ली में रहता हूँ", "अब मैं मुंबई में रहता हूँ"),
+    ("मेरा नाम राम है", "मेरा नाम श्याम है"),
+    ("أعيش في القاهرة", "أنا أعيش الآن في دبي"),
+    ("اسمي سامي", "اسمي سمير"),
+)
+OTHER_LANGUAGES_COMPATIBLE = (
+    ("Ich mag Tee", "Ich mag Kaffee"),
+    ("Ich wohne in Leipzig", "Mein Bruder wohnt in Hamburg"),
+    ("Me gusta el té", "Me gusta el café"),
+    ("Çayı severim", "Kahveyi severim"),
+    ("Я люблю чай", "Я люблю кофе"),
+    ("我喜欢茶", "我喜欢咖啡"),
+    ("मुझे चाय पसंद है", "मुझे कॉफ़ी पसंद है"),
+    ("أحب الشاي", "أحب القهوة"),
 )

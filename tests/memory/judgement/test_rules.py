@@ -2,7 +2,13 @@
 
 from app.memory.judgement.readings import may_replace
 from app.memory.judgement.rules import Verdict, judge
-from tests.memory.judgement.pairs import COMPATIBLE, REPLACING
+from tests.memory.judgement.pairs import (
+    COMPATIBLE,
+    CORRECTIONS,
+    OTHER_LANGUAGES,
+    OTHER_LANGUAGES_COMPATIBLE,
+    REPLACING,
+)
 
 
 def test_rules_replace_what_is_not_true_any_more() -> None:
@@ -16,13 +22,23 @@ def test_rules_keep_what_can_still_be_true() -> None:
     assert [(old, new) for old, new in COMPATIBLE if judge(new, old) not in kept] == []
 
 
+def test_rules_understand_corrections() -> None:
+    assert [(old, new) for old, new in CORRECTIONS if judge(new, old) is not Verdict.REPLACES] == []
+
+
+def test_rules_read_simple_statements_in_other_languages() -> None:
+    assert [(old, new) for old, new in OTHER_LANGUAGES if judge(new, old) is not Verdict.REPLACES] == []
+    kept = (Verdict.ADDS, Verdict.UNRELATED)
+    assert [(old, new) for old, new in OTHER_LANGUAGES_COMPATIBLE if judge(new, old) not in kept] == []
+
+
 def test_rules_recognise_what_is_said_in_other_words() -> None:
     assert judge("I'm employed by Northwind.", "I work at Northwind") is Verdict.SAME
     assert judge("I  live in Porto", "I live in Porto") is Verdict.SAME
 
 
 def test_quick_look_misses_no_statement_that_replaces() -> None:
-    assert [new for _, new in REPLACING if not may_replace(new)] == []
+    assert [new for _, new in (*REPLACING, *CORRECTIONS, *OTHER_LANGUAGES) if not may_replace(new)] == []
     assert not may_replace("Ana painted an old camera in Bremen")
 
 
