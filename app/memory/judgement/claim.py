@@ -9,9 +9,9 @@ CLAUSE = re.compile(
     re.IGNORECASE,
 )
 """A second statement, which would be lost with the first."""
-PROPER = re.compile(r"[^\Wa-zß-ÿ_]|[\"'«„]")
+PROPER = re.compile(r"[^\Wa-zß-ÿ_]|[\"'«„+$€£]")
 NOT_A_VALUE = re.compile(
-    r"(?:an?|the(?! [A-Z])|very|so|too|not|in|on|at|to|for|from|by|about|that|because|going|being|really|my|our|his|"
+    r"(?:an?(?= )|the(?! [A-Z])|very|so|too|not|in|on|at|to|for|from|by|about|that|because|going|being|really|my|our|his|"
     r"her|their|one|what|how|where|who|all|always|never|quite|more|most|less|well|like)\b"
 )
 ARTICLE = re.compile(r"^(?:the|an?) ", re.IGNORECASE)
@@ -33,12 +33,19 @@ class Claim:
     """Only another name may replace it: the relation alone does not tell that there is one value."""
     needs_change: bool = False
     """Only a statement that tells of a change may replace it, unless both values are names."""
+    only_change: bool = False
+    """Only a statement that tells of a change may replace it, even a name."""
     changed: bool = False
     denied: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
         return self.subject, self.relation
+
+
+def is_name(value: str) -> bool:
+    """Whether it begins like a name or a number, after an article."""
+    return PROPER.match(re.sub(r"^an? ", "", value)) is not None or "@" in value
 
 
 def fold(value: str) -> str:

@@ -5,12 +5,22 @@ A sentence that may be understood in another way makes no claim: a plan, a wish,
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
-from app.memory.judgement.claim import CLAUSE, NOT_A_VALUE, PROPER, SUBJECT, Claim, fold, fold_subject
+from app.memory.judgement.claim import CLAUSE, NOT_A_VALUE, SUBJECT, Claim, fold, fold_subject, is_name
 from app.memory.judgement.frames import read_frames
 from app.memory.judgement.languages import read_other_languages
 from app.memory.judgement.statements import Sentence
-from app.memory.judgement.vocabulary import DISLIKES, FUNCTIONAL_NOUNS, LIKES, PLAIN_NOUNS, STATUS_OF, either
+from app.memory.judgement.vocabulary import (
+    CONTACT_NOUNS,
+    DISLIKES,
+    FUNCTIONAL_NOUNS,
+    LIKES,
+    MANY_NOUNS,
+    PLAIN_NOUNS,
+    STATUS_OF,
+    either,
+)
 
 MAX_VALUE_WORDS = 10
 HEDGE = re.compile(
@@ -27,17 +37,23 @@ TAIL = re.compile(
 CHANGED_PASSIVE = re.compile(
     r"\b(?:was|were|got)(?= (?:moved|rescheduled|postponed|shifted|brought forward|changed) )", re.IGNORECASE
 )
-DATE = (
-    r"(?:(?:next |this |coming )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\b.*|"
-    r"\d{1,2}(?:[:.]\d\d)? ?(?:am|pm|o'clock)?|(?:the )?\d{1,2}(?:st|nd|rd|th)\b.*|noon|midnight|tomorrow|today|"
-    r"(?:jan|febr)uary\b.*|(?:march|april|may|june|july|august)\b.*|(?:septem|octo|novem|decem)ber\b.*)"
+TIME = r"(?:\d{1,2}(?:[:.]\d\d)? ?(?:am|pm|o'clock)?|noon|midnight)"
+DAY = (
+    r"(?:(?:next |this |coming )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\b.*|(?:the )?\d{1,2}(?:st|nd|rd|th)\b.*|"
+    r"tomorrow|(?:jan|febr)uary\b.*|(?:march|april|may|june|july|august)\b.*|(?:septem|octo|novem|decem)ber\b.*)"
 )
 IS, HAVE = r"(?:am|is|are|'s)", r"(?:(?:have|has) )?"
 VALUE = r"(?P<value>.+)"
+PLACE = r"(?P<value>(?!the [a-z]+ of ).+)"
+MOVED = (
+    rf"(?:{IS} |has been |have been )?{HAVE}(?:moved|rescheduled|postponed|shifted|brought forward|changed)"
+    r" (?:from .+? )?to"
+)
 PATTERNS = (
     ("employer", rf"{SUBJECT} (?:{IS} )?(?:work|works|working) (?:at|for) {VALUE}"),
     ("employer", rf"{SUBJECT} {IS} employed (?:at|by) {VALUE}"),
-    ("place", rf"{SUBJECT} (?:{IS} )?(?:live|lives|living|reside|resides|based) in {VALUE}"),
+    ("place", rf"{SUBJECT} (?:{IS} )?(?:live|lives|living|reside|resides|based|located) in {PLACE}"),
+    ("school", rf"{SUBJECT} (?:{IS} )?(?:study|studies|studying) at {VALUE}"),
     ("name", rf"(?P<subject>my) name {IS} {VALUE}"),
     ("name", rf"{SUBJECT} {IS} (?:called|named) {VALUE}"),
     ("age", rf"{SUBJECT} {IS} (?P<value>\d{{1,3}})(?: years? old| y/?o)?"),
@@ -45,7 +61,13 @@ PATTERNS = (
     ("occupation", rf"{SUBJECT} (?:work|works) as {VALUE}"),
     ("cost", rf"{SUBJECT} costs? (?P<value>\D{{0,3}}\d.*)"),
     ("weight", rf"{SUBJECT} weighs? (?P<value>\d.*)"),
-    ("schedule", rf"{SUBJECT} (?:{IS}|takes place) (?:scheduled |set |planned )?(?:for|on|at) (?P<value>{DATE})"),
+    ("day", rf"{SUBJECT} (?:{IS}|takes place) (?:scheduled |set |planned )?(?:for|on) (?P<value>{DAY})"),
+    ("time", rf"{SUBJECT} (?:{IS}|takes place) (?:scheduled |set |planned )?(?:for|at) (?P<value>{TIME})"),
+)
+HABITS = (
+    ("car", rf"{SUBJECT} drives? {VALUE}"),
+    ("getting up", rf"{SUBJECT} (?:wakes?|gets?) up at {VALUE}"),
+    ("preference", rf"{SUBJECT} prefers? (?P<value>.+ (?P<topic>[\w-]+))"),
 )
 CHANGES = (
     (
@@ -58,26 +80,26 @@ CHANGES = (
     ("name", r"(?:please )?call (?P<subject>me) (?P<value>(?-i:[A-Z])\S*(?: (?-i:[A-Z])\S*)?)"),
     ("age", rf"{SUBJECT} {HAVE}turned (?P<value>\d{{1,3}})(?: years? old)?"),
     ("spouse", rf"{SUBJECT} {HAVE}(?:got )?married (?:to )?(?P<value>(?-i:[A-Z]).*)"),
-    (
-        "schedule",
-        rf"{SUBJECT} (?:{IS} |has been |have been )?{HAVE}(?:moved|rescheduled|postponed|shifted|brought forward|"
-        rf"changed) (?:from .+? )?to (?P<value>{DATE})",
-    ),
+    ("day", rf"{SUBJECT} {MOVED} (?P<value>{DAY})"),
+    ("time", rf"{SUBJECT} {MOVED} (?P<value>{TIME})"),
 )
 PEOPLE = tuple(
-    (relation, re.compile(pattern, re.IGNORECASE), changes)
-    for patterns, changes in ((PATTERNS, False), (CHANGES, True))
+    (relation, re.compile(pattern, re.IGNORECASE), changes, habits)
+    for patterns, changes, habits in ((PATTERNS, False, False), (CHANGES, True, False), (HABITS, False, True))
     for relation, pattern in patterns
 )
+JOINED = re.compile(rf"{SUBJECT} {HAVE}joined (?P<value>(?-i:[A-Z]).+?) as an? .+", re.IGNORECASE)
 HINT = re.compile(
-    r"work|employ|job|liv|resid|based|moved|relocat|name|call|turned|marri|engag|cost|weigh|\d| on | at |sched|post",
-    re.I,
+    r"study|studies|driv|prefer|wak|get|work|employ|job|liv|resid|based|locat|moved|relocat|name|call|turned|marri|engag|"
+    r"cost|weigh|\d| on | at |sched|post",
+    re.IGNORECASE,
 )
 """Without one of these, no pattern matches."""
 OWN_NOUN = re.compile(
-    rf"(?P<owner>my|our|(?:[^\W\d_][\w'.-]*(?: [\w'.-]+){{0,5}}?)'s?)"
+    rf"(?P<owner>my|our|the|(?:[^\W\d_][\w'.-]*(?: [\w'.-]+){{0,5}}?)'s?)"
     r" (?P<fresh>new |current |present )?(?P<noun>(?:[\w-]+ ){0,3}?[\w-]+)"
-    rf" (?P<verb>{IS}|has changed to|have changed to|changed to|became|has become) {VALUE}",
+    rf" (?P<verb>{IS}|has changed to|have changed to|changed to|has been"
+    rf" (?:changed|moved|updated|set) to|has moved to|became|has become) {VALUE}",
     re.IGNORECASE,
 )
 CHANGED_NOUN = re.compile(
@@ -86,11 +108,13 @@ CHANGED_NOUN = re.compile(
     re.IGNORECASE,
 )
 STATUS = re.compile(
-    rf"{SUBJECT} (?:{IS}|got|became) (?P<value>{either(' '.join(STATUS_OF))})(?P<whom> to .+)?", re.IGNORECASE
+    rf"{SUBJECT} (?:{IS}|got|became) (?P<value>in a relationship|{either(' '.join(STATUS_OF))})(?P<whom> to .+)?",
+    re.IGNORECASE,
 )
 ATTITUDE = re.compile(
     rf"{SUBJECT} (?P<denied>(?:do|does) not )?(?P<verb>{either(' '.join(LIKES | DISLIKES))}) {VALUE}", re.IGNORECASE
 )
+PREPOSITIONS = frozenset({"of", "in", "at", "for", "to", "from", "by", "on", "with", "that", "where", "which", "who"})
 FAVORITE = re.compile(r"^(?:all-time )?favou?rite ", re.IGNORECASE)
 RELATION_OF_NOUN = {
     "wife": "spouse",
@@ -118,13 +142,24 @@ def _read_people(sentence: Sentence) -> Iterator[Claim]:
         yield _attitude(sentence, match)
     if HEDGE.search(text):
         return
-    for relation, pattern, changes in PEOPLE if HINT.search(text) else ():
+    for relation, pattern, changes, habits in PEOPLE if HINT.search(text) else ():
         if match := pattern.fullmatch(text):
-            yield _claim(sentence, match["subject"], relation, match["value"], changed=changes, needs_change=True)
+            topic = match.groupdict().get("topic")
+            claim = _claim(sentence, match["subject"], f"{relation} {topic or ''}", match["value"], changed=changes)
+            yield replace(claim, needs_change=True, only_change=habits or _is_one_of_many(claim.subject))
+    if match := JOINED.fullmatch(sentence.text):
+        yield _claim(sentence, match["subject"], "employer", match["value"], changed=True)
     if match := STATUS.fullmatch(text):
         value = match["value"].casefold()
-        yield _claim(sentence, match["subject"], f"status {STATUS_OF[value]}", f"{value} {match['whom'] or ''}")
+        yield _claim(
+            sentence, match["subject"], f"status {STATUS_OF.get(value, 'marriage')}", f"{value} {match['whom'] or ''}"
+        )
     yield from _own_nouns(sentence, text)
+
+
+def _is_one_of_many(subject: str) -> bool:
+    """`My brother`, `the hotel`: the next statement may be about another one."""
+    return subject.split()[-1] in MANY_NOUNS or (subject.startswith("the ") and len(subject.split()) == 2)
 
 
 def _attitude(sentence: Sentence, match: re.Match[str]) -> Claim:
@@ -144,24 +179,27 @@ def _own_nouns(sentence: Sentence, text: str) -> Iterator[Claim]:
 def _own_noun(sentence: Sentence, owner: str, noun: str, value: str, *, changed: bool) -> Iterator[Claim]:
     is_favorite = FAVORITE.match(noun) is not None
     head = noun.split()[-1].casefold()
-    if not is_favorite and head not in FUNCTIONAL_NOUNS:
+    if (head in MANY_NOUNS and not is_favorite) or not PREPOSITIONS.isdisjoint(noun.casefold().split()):
         return
     value = re.sub(r"^(?:called|named|at|with) ", "", value, flags=re.IGNORECASE)
     if NOT_A_VALUE.match(value) and not re.match(r"an? |the |in ", value):
         return
     name = FAVORITE.sub("favorite ", noun.casefold()).replace("colour", "color")
-    needs_change = not is_favorite and head not in PLAIN_NOUNS
-    yield _claim(sentence, owner, RELATION_OF_NOUN.get(name, name), value, changed=changed, needs_change=needs_change)
+    claim = _claim(sentence, owner, RELATION_OF_NOUN.get(name, name), value, changed=changed)
+    is_known = is_favorite or head in FUNCTIONAL_NOUNS
+    yield replace(
+        claim,
+        needs_change=not is_favorite and head not in PLAIN_NOUNS,
+        is_strict=not is_favorite and (not is_known or head in CONTACT_NOUNS),
+        only_change=not is_known or owner.casefold() == "the" or _is_one_of_many(claim.subject),
+    )
 
 
-def _claim(
-    sentence: Sentence, subject: str, relation: str, value: str, *, changed: bool = False, needs_change: bool = False
-) -> Claim:
+def _claim(sentence: Sentence, subject: str, relation: str, value: str, *, changed: bool = False) -> Claim:
     return Claim(
         fold_subject(subject, sentence.speaker),
-        relation,
+        relation.strip(),
         fold(value),
-        is_proper=PROPER.match(value) is not None,
-        needs_change=needs_change,
+        is_proper=is_name(value),
         changed=changed or sentence.changed,
     )

@@ -28,6 +28,7 @@ DEFINITE = re.compile(
     r"the (?:[\w'-]+ ){0,3}?(?P<noun>[\w'-]+) (?:of|in|that|where|for|at|to|which) .+ (?:is|was) \S", re.IGNORECASE
 )
 COPULA = re.compile(rf" (?:is|was)(?: located in| based in)?(?:(?: in)? the (?:{CLASS}) of)? (?=\S)", re.IGNORECASE)
+HELD_BY = re.compile(r"(?P<value>[A-Z][^,;:]{0,60}?) is (?P<phrase>the (?:[\w'-]+ ){0,2}?(?P<noun>[\w'-]+) of .+)")
 UNCERTAIN = re.compile(r"(?:if|maybe|perhaps|i think|i believe|i guess|when|in case|suppose)\b", re.IGNORECASE)
 
 
@@ -38,11 +39,20 @@ def read_frames(sentence: Sentence) -> Iterator[Claim]:
         return
     for match in FRAMES.finditer(text):
         yield _claim(sentence, match.end(), is_strict=False)
+    yield from _read_held(sentence)
     definite = DEFINITE.match(text)
     if definite is None or _has_many(definite["noun"].casefold()):
         return
     for match in COPULA.finditer(text):
         yield _claim(sentence, match.end(), is_strict=definite["noun"].casefold() not in PLAIN_NOUNS)
+
+
+def _read_held(sentence: Sentence) -> Iterator[Claim]:
+    """`Ann is the president of X` is read as `the president of X is Ann`."""
+    match = HELD_BY.fullmatch(sentence.text)
+    if match and match["noun"].casefold() in FUNCTIONAL_NOUNS and not match["value"].startswith(("The ", "I ", "My ")):
+        subject = f"{match['phrase'].casefold()} is"
+        yield Claim(subject, "", fold(match["value"]), is_proper=True, is_strict=True, changed=sentence.changed)
 
 
 def _has_many(noun: str) -> bool:

@@ -24,12 +24,17 @@ STOPPED = re.compile(
     rf"{SUBJECT} {HAVE}(?:stopped|quit|gave up|given up|cancelled|canceled) (?P<rest>.+)", re.IGNORECASE
 )
 LEFT = re.compile(
-    rf"{SUBJECT} {HAVE}(?:left|quit|resigned from) (?:my (?:job|position) (?:at|with) )?(?P<rest>.+)", re.IGNORECASE
+    rf"{SUBJECT} {HAVE}(?:left|quit my (?:job|position) (?:at|with)|left my (?:job|position) (?:at|with)|resigned from|"
+    r"(?:got|was|been) (?:laid off|fired) (?:from|by)|retired from|graduated from) (?P<rest>.+)",
+    re.IGNORECASE,
 )
 EXCHANGE = re.compile(
-    rf"{SUBJECT} (?:(?:have|has|am|is|are|was|were) )?(?:switched|changed|migrated|moved|switching)(?: .+?)??"
-    r" from (?P<rest>.+?) to .+",
+    rf"{SUBJECT} (?:(?:have|has|am|is|are|was|were) )?(?:switched|changed|migrated|upgraded|moved|switching)"
+    r"(?: .+?)?? from (?P<rest>.+?) to .+",
     re.IGNORECASE,
+)
+EXCHANGE_REVERSED = re.compile(
+    rf"{SUBJECT} {HAVE}(?:switched|changed|migrated|moved) to .+ from (?P<rest>.+)", re.IGNORECASE
 )
 REPLACED = re.compile(rf"{SUBJECT} {HAVE}(?:replaced|swapped) (?P<rest>.+?) (?:with|by|for) .+", re.IGNORECASE)
 INSTEAD = re.compile(
@@ -38,6 +43,7 @@ INSTEAD = re.compile(
 
 MARKS = str.maketrans(dict.fromkeys(".,:;!?'\"()", " "))
 HINTS = words(
+    "upgraded fired laid retired graduated joined study studies studying drive drives prefer prefers wake get located",
     "is am are s m t was were work works working live lives living reside resides based moved relocated job",
     "call turned married costs cost weigh weighs became changed switched replaced stopped quit left gave given",
     "died play plays belong belongs cancelled canceled resigned longer anymore instead rather not like likes",
@@ -66,6 +72,8 @@ class Reading:
     denials: tuple[Denial, ...]
     subject: str
     words: frozenset[str]
+    head: str
+    """The first word after the subject that carries meaning."""
     is_single: bool
     """Nothing else is said that would be lost if it was replaced."""
 
@@ -74,7 +82,7 @@ class Reading:
         return bool(self.claims or self.denials)
 
 
-NOTHING = Reading({}, (), "", frozenset(), is_single=False)
+NOTHING = Reading({}, (), "", frozenset(), "", is_single=False)
 
 
 def read_statement(text: str) -> Reading:
@@ -89,6 +97,7 @@ def read_statement(text: str) -> Reading:
         tuple(denial for _, _, denials in parts for denial in denials),
         _subject_of(only) if only else "",
         stems(only.text) if only else frozenset(),
+        _head_of(only) if only else "",
         is_single=only is not None,
     )
 
@@ -113,14 +122,14 @@ def _read_denials(sentence: Sentence) -> list[Denial]:
     text = sentence.text
     bare = " ".join(END_OF_DENIAL.sub(" ", text).split())
     if bare != text and (match := NO_LONGER.fullmatch(text) or NO_LONGER.fullmatch(bare)):
-        return [_denial(sentence, match, spare=1)]
-    if match := STOPPED.fullmatch(text):
-        return [_denial(sentence, match, spare=1)]
+        return [_denial(sentence, match, spare=2)]
     if match := LEFT.fullmatch(text):
-        return [_denial(sentence, match, allowed=stems("work job employed"))]
+        return [_denial(sentence, match, allowed=stems("work job employed study student position"))]
+    if match := STOPPED.fullmatch(text):
+        return [_denial(sentence, match, spare=2)]
     if match := INSTEAD.fullmatch(text):
         return [_denial(sentence, match, verb=match["verb"])]
-    match = EXCHANGE.fullmatch(text) or REPLACED.fullmatch(text)
+    match = EXCHANGE.fullmatch(text) or EXCHANGE_REVERSED.fullmatch(text) or REPLACED.fullmatch(text)
     return [_denial(sentence, match, allowed=USED)] if match else []
 
 
@@ -133,6 +142,12 @@ def _denial(
 def _subject_of(sentence: Sentence) -> str:
     match = re.match(rf"{SUBJECT}\b", sentence.text, re.IGNORECASE)
     return fold_subject(match["subject"], sentence.speaker) if match else ""
+
+
+def _head_of(sentence: Sentence) -> str:
+    match = re.match(rf"{SUBJECT}\b", sentence.text, re.IGNORECASE)
+    rest = WORD.findall(sentence.text[match.end() :].casefold()) if match else []
+    return next((_stem(word) for word in rest if word not in STOP_WORDS), "")
 
 
 def stems(text: str) -> frozenset[str]:

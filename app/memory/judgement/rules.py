@@ -27,6 +27,7 @@ def judge(new: str, old: str) -> Verdict:
 
 def judge_readings(new: Reading, old: Reading) -> Verdict:
     verdicts = {_compare(new.claims[key], old.claims[key]) for key in new.claims if key in old.claims}
+    verdicts.discard(Verdict.UNRELATED)
     if verdicts == {Verdict.SAME}:
         return Verdict.SAME
     is_false = Verdict.REPLACES in verdicts or any(_denies(denial, old) for denial in new.denials)
@@ -37,6 +38,8 @@ def judge_readings(new: Reading, old: Reading) -> Verdict:
 
 def _denies(denial: Denial, old: Reading) -> bool:
     if not denial.words or old.denials or denial.subject != old.subject:
+        return False
+    if denial.spare and old.head not in denial.words:
         return False
     others = old.words - denial.words - denial.allowed - stems(old.subject)
     return denial.words <= old.words and len(others) <= denial.spare
@@ -49,6 +52,8 @@ def _compare(new: Claim, old: Claim) -> Verdict:
         return Verdict.REPLACES if new.denied and not old.denied and new_words == old_words else Verdict.ADDS
     if new_words == old_words:
         return Verdict.SAME
+    if (new.only_change or old.only_change) and not new.changed:
+        return Verdict.UNRELATED
     if new_words <= old_words or old_words <= new_words or _is_wider(new, old):
         return Verdict.ADDS
     return Verdict.REPLACES if _excludes(new, old) else Verdict.ADDS

@@ -32,6 +32,8 @@ PLAIN_NOUNS = words(
     "timezone model",
 )
 """Those of them whose values need not be names: another word is another value."""
+CONTACT_NOUNS = words("email e-mail phone number address username handle name surname nickname")
+"""Those whose values are names or numbers: `my phone is slow` tells no other number."""
 MANY_NOUNS = words(
     "brother sister son daughter child kid friend colleague coworker cousin aunt uncle nephew niece grandchild",
     "neighbor neighbour cat dog pet hobby goal interest skill fan member part result reason purpose problem",
@@ -63,8 +65,8 @@ STATUS_OF = {word: group for group, members in STATUS_GROUPS.items() for word in
 LIKES = words("like likes love loves enjoy enjoys adore adores")
 DISLIKES = words("dislike dislikes hate hates detest detests loathe loathes")
 USES = words(
-    "use work live drive drink read play study eat prefer pay bank shop train learn take watch write code program",
-    "ride run have own wear be subscribe favorite favourite",
+    "use using work live drive drink read play study eat prefer pay bank shop train learn take watch write code ride",
+    "program run have own wear be subscribe favorite favourite",
 )
 """Verbs after which a thing may be exchanged: `I switched from tea to coffee` replaces `I drink tea`."""
 COUNTRIES = words(

@@ -106,3 +106,30 @@ OTHER_LANGUAGES_COMPATIBLE = (
     ("मुझे चाय पसंद है", "मुझे कॉफ़ी पसंद है"),
     ("أحب الشاي", "أحب القهوة"),
 )
+MORE_REPLACING = (
+    ("I drive a Toyota", "I now drive a Tesla"),
+    ("I study at MIT", "I now study at Stanford"),
+    ("I wake up at 6 am", "I now wake up at 7 am"),
+    ("I prefer dark mode", "I prefer light mode now"),
+    ("I go to the gym every day", "I stopped going to the gym"),
+    ("I work at Google", "I quit my job at Google"),
+    ("I work at Google", "I got laid off from Google"),
+    ("I am a student at MIT", "I graduated from MIT"),
+    ("The wifi password is abc", "The wifi password is now xyz"),
+    ("The project deadline is March 1", "The project deadline has been moved to March 15"),
+    ("John is the president of the club", "Mary is the president of the club"),
+    ("My car is a Honda Civic", "My car is now a Tesla Model 3"),
+    ("My email is a@x.example", "My email is b@y.example"),
+)
+MORE_COMPATIBLE = (
+    ("The meeting is on Monday", "The meeting is at 3 pm"),
+    ("My daughter is named Lily", "My daughter is named Rose"),
+    ("My brother lives in Rome", "My brother lives in Milan with his wife and kids"),
+    ("My phone is a Pixel", "My phone is slow"),
+    ("My email is broken", "My email is full"),
+    ("The restaurant is located in Rome", "The restaurant is located in Oslo"),
+    ("I work at Google", "I work at the Zurich office"),
+    ("I stopped smoking", "I like smoked salmon"),
+    ("I like smoking salmon", "I stopped smoking"),
+    ("My room number is 12", "My seat number is 14"),
+)

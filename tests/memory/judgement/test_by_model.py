@@ -98,7 +98,7 @@ async def test_rules_decide_where_the_model_has_not(
     judging_resources: Resources, namespace: Namespace, model_server: ModelServer
 ) -> None:
     ids = await add_memories(judging_resources, namespace, "My cat's name is Minka")
-    model_server.extraction(Facts("My cat's name is Polly"), Facts("My cat's name is Olga"))
+    model_server.extraction(Facts("My cat's name is now Polly"), Facts("My cat's name is now Olga"))
     model_server.verdicts(Raw("no idea"), Verdicts((1, 1, "adds")))
     for _ in range(2):
         event_id = await queue_messages(judging_resources, namespace, "About my cat")
