@@ -11,8 +11,8 @@ CLAUSE = re.compile(
 """A second statement, which would be lost with the first."""
 PROPER = re.compile(r"[^\Wa-zß-ÿ_]|[\"'«„+$€£]")
 NOT_A_VALUE = re.compile(
-    r"(?:an?(?= )|the(?! [A-Z])|very|so|too|not|in|on|at|to|for|from|by|about|that|because|going|being|really|my|our|his|"
-    r"her|their|one|what|how|where|who|all|always|never|quite|more|most|less|well|like)\b"
+    r"(?:an?(?= )|the(?! [A-Z])|very|so|too|not|in|on|at|to|for|from|by|about|that|because|going|being|really|my|our|"
+    r"his|her|their|one|what|how|where|who|all|always|never|quite|more|most|less|well|like)\b"
 )
 ARTICLE = re.compile(r"^(?:the|an?) ", re.IGNORECASE)
 SUBJECT = (
