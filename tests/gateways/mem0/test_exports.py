@@ -24,12 +24,12 @@ async def test_export_has_the_structure_of_its_schema(connect: Connect, make_key
     places: list[dict[str, object]] = [{"city": "Paris", "tags": ["a"]}, {"city": "Rome", "tags": "b"}]
     for number, more in enumerate(places):
         said = {"user_id": "anna", "infer": False, "metadata": more, "timestamp": 1_700_000_000 + number}
-        await asyncio.to_thread(mem0.add, f"I live in {more['city']}", **said)
+        await asyncio.to_thread(mem0.add, f"I visited {more['city']}", **said)
     made = await asyncio.to_thread(mem0.create_memory_export, schema=SCHEMA, filters=ANNA)
     expected = {
         "city": "Rome",
         "tags": ["b", "a"],
-        "memories": ["I live in Rome", "I live in Paris"],
+        "memories": ["I visited Rome", "I visited Paris"],
         "age": None,
     }
     assert await asyncio.to_thread(mem0.get_memory_export, memory_export_id=made["id"]) == expected
