@@ -33,7 +33,7 @@ select id from moved order by id
 """)
 SELECT_TWIN_SQL = text("""
 select exists (select from memories where project_id = :project_id and namespace = :target and hash = :hash
-  and archived_at is null and (expires_on is null or expires_on >= current_date))
+  and archived_at is null and replaced_by is null and (expires_on is null or expires_on >= current_date))
 """)
 # The turn before, which is indexed with an episode, belongs to the old profile.
 MOVE_MEMORIES_SQL = text("""

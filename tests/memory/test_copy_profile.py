@@ -10,7 +10,9 @@ from app.memory.ledger import Kind, Memory, MemoryRepository, NewMemory
 from app.memory.namespace import Namespace
 from app.memory.origin import Origin
 from app.memory.remember import remember
+from app.memory.supersession import Replacement, supersede
 from app.profiles.repository import ProfileRepository
+from tests.memory.namespaces import add_memories
 
 CLIENT_FIELDS = (
     *("content", "kind", "role", "context", "metadata_", "categories", "importance", "immutable", "expires_on"),
@@ -64,6 +66,16 @@ async def test_copy_of_a_memory_keeps_every_field_that_a_client_can_set(
     }
     assert (copy.metadata_, copy.immutable, copy.expires_on) == ({"contract": {"rooms": 3}}, True, tomorrow)
     assert copy.id != before.id
+
+
+async def test_copy_holds_the_current_memory_of_a_chain_only(resources: Resources, namespace: Namespace) -> None:
+    old, new = await add_memories(resources, namespace, "I visited Alder", "I visited Birch")
+    async with resources.database.transaction(namespace.project_id) as tx:
+        await supersede(tx, namespace.project_id, [Replacement(old, new)])
+    target = await new_profile(resources, namespace)
+    assert await copy_memories(resources, namespace, target.profile_id or namespace.project_id) == (1, 0)
+    (copy,) = await load_all(resources, target)
+    assert (copy.content, copy.replaced_by, copy.valid_from) == ("I visited Birch", None, None)
 
 
 def test_every_field_of_a_new_memory_is_copied_or_describes_the_original() -> None:

@@ -21,6 +21,7 @@ from app.memory.archive import restore_memory
 from app.memory.edit import Owner
 from app.memory.ledger import Kind
 from app.memory.namespace import Namespace
+from app.memory.supersession import Replacement, supersede
 from app.retention.jobs import run_once, schedule_runs
 from app.retention.policy import RetentionPolicy
 from app.retention.run import PolicyRun
@@ -251,6 +252,20 @@ async def test_archived_by_a_rule_leaves_search_and_is_deleted_after_its_time(ag
     assert (await aged.client.get(f"/v1/memories/{due}/")).status_code == 404
     assert [each.new_memory for each in await load_history(aged.resources, aged.namespace, due)] == [None] * 3
     assert await aged.live() == {"I keep bees"}
+
+
+async def test_rule_that_deletes_a_superseded_memory_links_its_neighbours(aged: RetentionProject) -> None:
+    (middle,) = await aged.add("I visited Birch", days=100)
+    first, last = await aged.add("I visited Alder", "I visited Cedar")
+    project_id = aged.namespace.project_id
+    async with aged.resources.database.transaction(project_id) as tx:
+        await supersede(tx, project_id, [Replacement(first, middle), Replacement(middle, last)])
+    await aged.put({**OLD, "delete_after_days": 7})
+    assert (await aged.run())["archived"] == 1
+    await age_archive(aged, middle, days=8)
+    assert (await aged.run())["deleted"] == 1
+    memory = (await aged.client.get(f"/v1/memories/{first}/")).json()
+    assert (memory["lifecycle_state"], memory["replaced_by"]) == ("superseded", str(last))
 
 
 async def age_archive(aged: RetentionProject, memory_id: UUID, *, days: int) -> None:

@@ -350,6 +350,7 @@ FIELDS = {
     "kind": CHOICE,
     "lifecycle_state": CHOICE,
     "memory_ids": FieldType("in", ("in", "nin"), _parse_ids),
+    "replaced_by": FieldType("in", ("in", "nin"), _parse_ids),
     "standing": FieldType("eq", ("eq", "ne"), _parse_standing),
     "source": SOURCE,
     "door": SOURCE,

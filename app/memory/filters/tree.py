@@ -160,6 +160,7 @@ COLUMNS: dict[str, SQLColumnExpression[Any]] = {
     "expiration_date": Memory.expires_on,
     "text": Memory.content,
     "memory_ids": Memory.id,
+    "replaced_by": Memory.replaced_by,
     "standing": Memory.standing,
     "source": func.coalesce(Memory.source, case((Memory.role == Role.ASSISTANT, "assistant"), else_="user")),
     "door": Memory.door,

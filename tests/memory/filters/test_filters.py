@@ -160,6 +160,7 @@ def test_expiration_date_is_compared_by_the_day_in_utc(when: object) -> None:
         ({"memory_ids": [str(ID)]}, OneOf("memory_ids", (ID,))),
         ({"memory_ids": {"in": [str(ID).upper()]}}, OneOf("memory_ids", (ID,))),
         ({"memory_ids": str(ID)}, OneOf("memory_ids", (ID,))),
+        ({"replaced_by": [str(ID)]}, OneOf("replaced_by", (ID,))),
         ({"standing": True}, OneOf("standing", (True,))),
         ({"source": {"ne": "import"}}, Not(OneOf("source", ("import",)))),
         ({"kind": "fact"}, OneOf("kind", ("fact",))),
@@ -210,7 +211,8 @@ UNREADABLE = 'filters is not valid JSON. Send an object such as {"user_id": "ali
             {"colour": "red"},
             "Unknown filter field 'colour'. Use AND, OR, NOT, user_id, agent_id, app_id, run_id, created_at,"
             " updated_at, timestamp, expiration_date, text, categories, keywords, keywords_search, kind,"
-            " lifecycle_state, memory_ids, standing, source, door and metadata; put keys of your own under metadata.",
+            " lifecycle_state, memory_ids, replaced_by, standing, source, door and metadata;"
+            " put keys of your own under metadata.",
         ),
         ([], OBJECT_SENTENCE),
         (7, OBJECT_SENTENCE),

@@ -67,6 +67,9 @@ async def test_superseded_memory_is_shown_on_request_only(client: httpx.AsyncCli
     assert await found(client, show_superseded=True) == await found(client, latest_only=False) == [ALDER, BIRCH]
     assert await found(client, show_superseded=True, metadata={"topic": "travel"}) == [ALDER, BIRCH]
     assert await found(client, metadata={"topic": "travel"}) == [BIRCH]
+    of_new = {"AND": [{"user_id": "ana"}, {"replaced_by": [new]}]}
+    assert await listed(client, filters=of_new, show_superseded=True) == [ALDER]
+    assert await listed(client, filters=of_new) == []
     older_route = await client.get("/v1/memories/?user_id=ana&show_superseded=true")
     assert {each["id"] for each in older_route.json()} == {old, new}
     chat = {"message": "Where have I been?", "user_id": "ana", "privacy_mode": "pause_memories"}
