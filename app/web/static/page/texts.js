@@ -153,6 +153,7 @@ export const texts = {
     sources: { "": "Anyone", user: "Me", assistant: "The assistant", tool: "A tool", import: "A file" },
     sourceTags: { assistant: "from the assistant", tool: "from a tool", import: "from a file" },
     standing: "applies to every answer",
+    standingLabel: "Use it in every answer of this profile",
     state: "State",
     states: { "": "Current", superseded: "Replaced by newer ones", archived: "Archived", all: "All" },
     stateHint: "Only current memories are used in answers.",

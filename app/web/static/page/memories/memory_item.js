@@ -129,22 +129,37 @@ function confirmDeletion(memory) {
   return ask({ title: words.deleteTitle, body, agree: words.delete, cancel: texts.cancel, danger: true });
 }
 
-/** @param {MemoryShown} memory @param {() => void} close @param {(value: string) => void} saved @param {Context} [context] with it, metadata can be changed, too */
+/** @param {MemoryShown} memory @param {() => void} close @param {(value: string) => void} saved @param {Context} [context] with it, more than the words can be changed */
 function editor(memory, close, saved, context) {
   const { row, input } = field(words.wording, { rows: 3, maxlength: 100_000 }, { tag: "textarea" });
   input.value = memory.memory;
-  const metadata = context && metadataField(memory.metadata);
-  const before = metadata?.input.value;
+  const more = context && moreFields(memory);
   const buttons = h("div", { class: "actions" }, h("button", { class: "primary" }, texts.save), button(texts.cancel, close));
-  const element = form([row, metadata?.row, buttons], async () => {
-    const changes = metadata && metadata.input.value !== before ? { metadata: readMetadata(metadata.input.value) } : {};
+  const element = form([row, ...(more?.rows ?? []), buttons], async () => {
+    const changes = more?.changes() ?? {};
     await call("PUT", `/v1/memories/${memory.id}/`, { text: input.value, ...changes });
     memory.memory = input.value;
     saved(input.value);
     announce(texts.chat.corrected);
     close();
-    context?.changed();
+    // The words are shown already. Anything else changes the whole card.
+    if (Object.keys(changes).length) context?.changed();
   });
   setTimeout(() => input.focus());
   return element;
+}
+
+/** @param {MemoryShown} memory */
+function moreFields(memory) {
+  const metadata = metadataField(memory.metadata);
+  const before = metadata.input.value;
+  const standing = field(words.standingLabel, { type: "checkbox", checked: memory.standing === true });
+  standing.row.classList.add("check");
+  return {
+    rows: [standing.row, metadata.row],
+    changes: () => ({
+      ...(metadata.input.value !== before && { metadata: readMetadata(metadata.input.value) }),
+      ...(standing.input.checked !== (memory.standing === true) && { standing: standing.input.checked }),
+    }),
+  };
 }

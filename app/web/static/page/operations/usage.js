@@ -28,7 +28,7 @@ export class UsageSection {
     /** @type {Usage | null} */
     this.usage = null;
     this.place = h("div", { role: "status" }, h("p", {}, texts.loading));
-    this.keys = /** @type {HTMLSelectElement} */ (h("select", { onchange: () => this.chooseKey() }));
+    this.keys = /** @type {HTMLSelectElement} */ (h("select", { onchange: () => this.chooseKey() }, h("option", { value: "" }, words.allKeys)));
     this.element = h(
       "section",
       { "aria-labelledby": "usage-title" },
