@@ -11,7 +11,7 @@ from app.core.resources import Resources
 from app.memory.edit import Owner, change_memory
 from app.memory.forget import forget
 from app.memory.indexing import load_upserts
-from app.memory.ledger import Kind, NewMemory, Outcome
+from app.memory.ledger import Kind, NewMemory, Outcome, Source
 from app.memory.namespace import Namespace
 from app.memory.origin import Origin
 from app.memory.remember import remember
@@ -19,6 +19,7 @@ from tests.memory.namespaces import (
     add_memories,
     contents,
     create_namespace,
+    execute_sql,
     load_event,
     load_history,
     load_memory,
@@ -27,6 +28,25 @@ from tests.memory.namespaces import (
 )
 
 LANGUAGES = ["Ich wohne in Köln 🏰", "私は東京に住んでいます", "أحب القهوة", "Я люблю чай", "मुझे चाय पसंद है"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [(Source.USER, Source.IMPORT, "import"), (Source.TOOL, Source.USER, "tool"), (None, Source.ASSISTANT, "assistant")],
+    ids=["user, import", "tool, user", "unknown, assistant"],
+)
+async def test_less_trusted_source_of_a_repeated_memory_is_kept(
+    resources: Resources, namespace: Namespace, first: Source | None, second: Source, kept: str
+) -> None:
+    added = await remember(resources, namespace, [NewMemory("I like tea", source=first)])
+    if first is None:
+        sql = "update memories set source = null where project_id = :project_id"
+        await execute_sql(resources, namespace, sql, project_id=namespace.project_id)
+    repeated = await remember(resources, namespace, [NewMemory("I like tea", source=second)])
+    assert [each.outcome for each in repeated.results] == [Outcome.DUPLICATE]
+    row = await load_memory(resources, namespace, added.results[0].id)
+    assert row is not None
+    assert row.source == kept
 
 
 async def test_remember_stores_content_and_attributes_unchanged(resources: Resources, namespace: Namespace) -> None:
