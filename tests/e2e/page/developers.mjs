@@ -1,5 +1,6 @@
 // Uses the views for developers as the owner of a project would, with a webhook receiver and a second person.
-import { HOSTILE, more, newPerson, PASSWORD, problems, report, url } from "./person.mjs";
+import { readFileSync } from "node:fs";
+import { HOSTILE, more, newPerson, PASSWORD, problems, report, thorough, url } from "./person.mjs";
 
 const [email, receiver] = more;
 const UNREACHABLE = "http://127.0.0.1:9/";
@@ -105,6 +106,7 @@ async function useProject() {
   if ((await page.getByLabel("Instructions", { exact: true }).inputValue()) !== `Remember ${HOSTILE}`) problems.push("the instructions were not stored");
   if (!(await page.getByLabel("Categories").inputValue()).includes("food: what somebody eats")) problems.push("the categories were not stored");
   await look("project");
+  if (thorough) await moveData();
 
   await page.getByLabel("Name of the new project").fill(HOSTILE);
   await button("Create project").click();
@@ -118,6 +120,17 @@ async function useProject() {
   await page.getByLabel(/^Type the name/).fill(HOSTILE);
   await inDialog("Delete project").click();
   await page.locator("header label.project select").waitFor({ state: "detached" });
+}
+
+async function moveData() {
+  const downloading = page.waitForEvent("download");
+  await button("Export the project").click();
+  const file = await (await downloading).path();
+  if (!readFileSync(file, "utf8").includes("gliders")) problems.push("the export of the project lacks a memory");
+  await page.getByLabel("Import a file").setInputFiles(file);
+  await button("Import").click();
+  await expect(page.getByText(/0 added, \d+ already there, 0 lines with errors/), "the result of the import");
+  await look("project-data");
 }
 
 async function useRetention() {
@@ -164,6 +177,7 @@ async function useMembers() {
   await signIn(bob, guest, "Create account");
   await bob.expect(bob.page.getByText(/You are invited to a project/), "the invitation after signing in");
   await bob.look("invitation");
+  if (thorough) await declineAnother(bob);
   await bob.page.getByRole("button", { name: "Accept" }).click();
   await bob.page.getByText("You are a member now.").waitFor();
   await bob.go("Developers");
@@ -189,6 +203,20 @@ async function useMembers() {
   await button(`Remove: ${guest}`).click();
   await inDialog("Remove").click();
   await button(`Remove: ${guest}`).waitFor({ state: "detached" });
+}
+
+async function declineAnother(bob) {
+  const invite = page.locator("section", { hasText: "These people can use all projects" });
+  await invite.getByLabel("E-mail address").fill(guest);
+  await invite.getByRole("button", { name: "Invite" }).click();
+  const link = await invite.locator(".secret code").textContent();
+  await bob.page.evaluate((fragment) => (location.hash = fragment), new URL(link).hash);
+  const second = bob.page.locator("form.invitation", { hasText: "to an organization" });
+  await bob.expect(bob.page.locator("form.invitation").nth(1), "the second invitation");
+  await second.getByRole("button", { name: "Decline" }).click();
+  await second.waitFor({ state: "detached" });
+  await page.reload();
+  await expect(card(guest).getByText("Declined"), "that an invitation was declined");
 }
 
 async function useKeys() {

@@ -16,7 +16,10 @@ const browser = await chromium.launch({
   args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 
-export { folder, more, problems, scheme, url, width };
+/** The long version looks at all states and takes all ways. */
+const thorough = Boolean(folder) || width !== "1280";
+
+export { folder, more, problems, scheme, thorough, url, width };
 
 /** A person of their own: nothing of this browser's storage is shared with another person. */
 export async function newPerson() {
@@ -57,7 +60,7 @@ function actions(context, page) {
     },
     /** The same for a state of a view, in the thorough version only, because each look takes a while. */
     async glance(name) {
-      if (folder || width !== "1280") await this.look(name);
+      if (thorough) await this.look(name);
     },
     /** Everything that the page stored in this browser. */
     stored: () => page.evaluate(async () => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, await indexedDB.databases(), await caches.keys()])),
