@@ -127,7 +127,7 @@ try {
   await look("new-password");
   await page.getByLabel("Password (at least 8 characters)").fill("another horse battery");
   // The first view arrives late, when the person has already gone to another one, which must stay.
-  await page.route("**/page/chat.js", async (route) => {
+  await page.route("**/page/chat/chat.js", async (route) => {
     await page.waitForTimeout(1_000);
     await route.continue();
   });

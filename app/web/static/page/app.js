@@ -11,13 +11,13 @@ import { texts } from "./texts.js";
 
 /** The modules of the views, loaded when they are shown. @type {Record<string, () => Promise<unknown>>} */
 const VIEWS = {
-  chat: () => import("./chat.js"),
+  chat: () => import("./chat/chat.js"),
   memories: () => import("./memories/memories.js"),
   profiles: () => import("./profiles.js"),
   developers: () => import("./developers/developers.js"),
   operations: () => import("./operations/operations.js"),
-  account: () => import("./account.js"),
-  start: () => import("./start.js"),
+  account: () => import("./account/account.js"),
+  start: () => import("./start/start.js"),
 };
 /** @type {Array<"chat" | "memories" | "profiles" | "developers" | "operations" | "account">} */
 const NAVIGATION = ["chat", "memories", "profiles", "developers", "operations", "account"];

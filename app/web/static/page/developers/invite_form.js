@@ -2,7 +2,7 @@
 
 import { call } from "../api.js";
 import { field, fill, form, h } from "../elements.js";
-import { secretBox } from "../quickstart.js";
+import { secretBox } from "../start/quickstart.js";
 import { texts } from "../texts.js";
 import { choice } from "./fields.js";
 import { showNew } from "./loaded.js";

@@ -2,7 +2,7 @@
 
 import { call, listAll } from "../api.js";
 import { announce, ask, dateText, fill, h } from "../elements.js";
-import { quickstart, secretBox } from "../quickstart.js";
+import { quickstart, secretBox } from "../start/quickstart.js";
 import { texts } from "../texts.js";
 import { askForm } from "./dialog.js";
 import { choice } from "./fields.js";

@@ -2,7 +2,7 @@
 
 import { call } from "../api.js";
 import { announce, ask, dateText, fill, h } from "../elements.js";
-import { secretBox } from "../quickstart.js";
+import { secretBox } from "../start/quickstart.js";
 import { texts } from "../texts.js";
 import { deliveryLog } from "./deliveries.js";
 import { actionRow, editIn, Loaded, showNew } from "./loaded.js";

@@ -1,7 +1,7 @@
 /** The project itself: name, how it remembers, its data, and its end. */
 
 import { call, chooseProject, listAll } from "../../api.js";
-import { dataTransfer } from "../../data_transfer.js";
+import { dataTransfer } from "../../account/data_transfer.js";
 import { announce, button, field, fill, form, h } from "../../elements.js";
 import { texts } from "../../texts.js";
 import { askForm } from "../dialog.js";

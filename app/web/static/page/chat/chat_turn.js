@@ -1,6 +1,6 @@
 /** One question and its streamed answer. */
 
-import { ApiError, stream } from "./api.js";
+import { ApiError, stream } from "../api.js";
 
 /** @typedef {import("./chat_message.js").Answer} Answer */
 

@@ -1,11 +1,11 @@
 /** Conversations with memory: the list, the messages, the privacy mode, and what was used and learned. */
 
-import { call, listAll } from "./api.js";
-import { announce, ask, button, describe, field, fill, form, h } from "./elements.js";
+import { call, listAll } from "../api.js";
+import { announce, ask, button, describe, field, fill, form, h } from "../elements.js";
 import { answerElement, messageElement } from "./chat_message.js";
 import { ChatTurn } from "./chat_turn.js";
-import { chooseProfile, currentProfile, profileChoice } from "./profile_choice.js";
-import { texts } from "./texts.js";
+import { chooseProfile, currentProfile, profileChoice } from "../profile_choice.js";
+import { texts } from "../texts.js";
 
 const words = texts.chat;
 /** @typedef {"normal" | "pause_memories" | "incognito"} Mode */
@@ -43,7 +43,7 @@ class KeepsakeChat extends HTMLElement {
     document.title = texts.name;
   }
 
-  /** @param {import("./profile_choice.js").Profile[]} profiles */
+  /** @param {import("../profile_choice.js").Profile[]} profiles */
   build(profiles) {
     this.sessionList = h("ul", {});
     this.log = h("div", { class: "log", role: "log", "aria-label": words.title, tabindex: 0 });

@@ -1,8 +1,8 @@
 /** The second factors of the account: list, add with a QR code, remove. */
 
-import { call, keepSession } from "./api.js";
-import { announce, ask, button, dateText, describe, field, fill, form, h } from "./elements.js";
-import { texts } from "./texts.js";
+import { call, keepSession } from "../api.js";
+import { announce, ask, button, dateText, describe, field, fill, form, h } from "../elements.js";
+import { texts } from "../texts.js";
 
 const words = texts.account;
 /** @typedef {{id: string, name: string | null, is_verified: boolean}} Factor */

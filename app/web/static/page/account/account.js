@@ -1,10 +1,10 @@
 /** The signed-in account: address, password, sessions, deletion. */
 
-import { call, forgetSession, ownUserId } from "./api.js";
+import { call, forgetSession, ownUserId } from "../api.js";
 import { dataTransfer } from "./data_transfer.js";
-import { announce, ask, button, describe, field, fill, form, h } from "./elements.js";
+import { announce, ask, button, describe, field, fill, form, h } from "../elements.js";
 import { SecondFactors } from "./second_factors.js";
-import { texts } from "./texts.js";
+import { texts } from "../texts.js";
 
 const words = texts.account;
 
@@ -19,7 +19,7 @@ class KeepsakeAccount extends HTMLElement {
     }
   }
 
-  /** @param {import("./api.js").Account} account */
+  /** @param {import("../api.js").Account} account */
   emailForm(account) {
     const email = field(words.email, { type: "email", autocomplete: "email", value: account.email, required: true }, { hint: account.new_email ? `${words.emailPending} (${account.new_email})` : undefined });
     return section(

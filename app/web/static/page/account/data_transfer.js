@@ -1,8 +1,8 @@
 /** Take data along, and bring data in. */
 
-import { call, download, upload } from "./api.js";
-import { announce, button, describe, field, fill, form, h } from "./elements.js";
-import { texts } from "./texts.js";
+import { call, download, upload } from "../api.js";
+import { announce, button, describe, field, fill, form, h } from "../elements.js";
+import { texts } from "../texts.js";
 
 const words = texts.account;
 const LOOK_EVERY_MS = 500;

@@ -1,10 +1,10 @@
 /** Messages of a conversation, and below an answer what was recalled for it and learned from it. */
 
-import { call } from "./api.js";
-import { button, describe, fill, h } from "./elements.js";
+import { call } from "../api.js";
+import { button, describe, fill, h } from "../elements.js";
 import { markdown } from "./markdown.js";
-import { memoryLine } from "./memories/memory_item.js";
-import { texts } from "./texts.js";
+import { memoryLine } from "../memories/memory_item.js";
+import { texts } from "../texts.js";
 
 const words = texts.chat;
 const LEARNING_SECONDS = 60;

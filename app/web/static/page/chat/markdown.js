@@ -1,6 +1,6 @@
 /** Shows the Markdown that models write. It builds elements and never reads HTML, so any text is safe. */
 
-import { h } from "./elements.js";
+import { h } from "../elements.js";
 
 const INLINE = /(`+)([^`]+?)\1|\*\*(.+?)\*\*|\*(\S(?:[^*]*\S)?)\*|\[([^\]]+)\]\((https?:\/\/[^\s)]+)\)/;
 

@@ -1,9 +1,9 @@
 /** The first start: a key, the lines that use it, and the first memory. */
 
-import { call, ownUserId } from "./api.js";
-import { button, describe, fill, h } from "./elements.js";
+import { call, ownUserId } from "../api.js";
+import { button, describe, fill, h } from "../elements.js";
 import { quickstart, secretBox } from "./quickstart.js";
-import { texts } from "./texts.js";
+import { texts } from "../texts.js";
 
 const words = texts.start;
 

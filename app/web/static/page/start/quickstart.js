@@ -1,7 +1,7 @@
 /** A secret to copy, and the exact lines that use it. */
 
-import { announce, button, h } from "./elements.js";
-import { texts } from "./texts.js";
+import { announce, button, h } from "../elements.js";
+import { texts } from "../texts.js";
 
 /** @param {string} label @param {string} secret */
 export function secretBox(label, secret) {
