@@ -8,7 +8,7 @@ PIP_INSTALL = @quiet=; [ -t 1 ] || quiet=--quiet; $(BIN)/python -m pip install $
 LOCK ?=
 UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(LOCK) pyproject.toml
 
-.PHONY: run setup lock wheel test test-long test-kills test-supabase check format bench clean
+.PHONY: run setup lock wheel test test-long test-encrypted test-kills test-supabase check format bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/python -m app serve
@@ -39,6 +39,12 @@ test: setup
 
 test-long: setup
 	$(BIN)/python -m pytest -q -m long
+
+# The suites of memories and chats with every project encrypted. Tests that look for plain text in tables are left out.
+test-encrypted: export CONTENT_KEYS = the master key of the tests which is long enough
+test-encrypted: export ENCRYPT_NEW_PROJECTS = true
+test-encrypted: setup
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not long and not plain_rows" tests/memory tests/chat tests/gateways tests/contracts
 
 # Prints its figures. `make test-long` kills 12 times.
 test-kills: KILLS ?= 100

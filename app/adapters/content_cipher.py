@@ -25,7 +25,8 @@ from app.core.ports.content import KNOWN_SECONDS
 
 NONCE_BYTES, KEY_BYTES, ID_BYTES = 12, 32, 16
 FORGOTTEN_AFTER_SECONDS = 3600.0
-SEALED = re.compile(re.escape(MARK) + r"([A-Za-z0-9_-]{22}):([A-Za-z0-9_-]+={0,2})")
+SEALED = re.compile(re.escape(MARK) + r"([A-Za-z0-9_-]{22}):[A-Za-z0-9+/]+={0,2}")
+PREFIX_LENGTH = len(MARK) + 23
 SELECT_CONTENT_KEYS_SQL = text("""
 select id, project_id, wrapped, master_key, extract(epoch from active_from - now())::float8 as seconds_until_active
 from content_keys where project_id = :project_id or id = any(:wanted) order by project_id, number
@@ -125,6 +126,7 @@ class ProjectCipher:
         self._encrypts_new_projects = encrypts_new_projects
         self._projects: dict[UUID, ProjectKeys] = {}
         self._keys: dict[UUID, DataKey] = {}
+        self._by_prefix: dict[str, DataKey] = {}
         self._wanted: set[UUID] = set()
         self._absent: set[UUID] = set()
         """Ids that text of users names as if they were those of keys."""
@@ -176,6 +178,7 @@ class ProjectCipher:
         for project_id in [each for each, known in self._projects.items() if 0 < known.known_until < before]:
             del self._projects[project_id]
         self._keys = {each: key for each, key in self._keys.items() if key.project_id in self._projects}
+        self._by_prefix = {key.prefix: key for key in self._keys.values()}
 
     async def list_prefixes(self, project_id: UUID) -> list[str]:
         rows = await self._select(project_id, [])
@@ -220,25 +223,28 @@ class ProjectCipher:
         key, nonce = self._active_key(project_id), os.urandom(NONCE_BYTES)
         assert key is not None
         sealed = key.cipher.encrypt(nonce, content, project_id.bytes + record_id.bytes)
-        return key.prefix + _encode(record_id.bytes + nonce + sealed)
+        return key.prefix + base64.b64encode(record_id.bytes + nonce + sealed).decode()
 
-    def open(self, sealed: str, records: Collection[UUID]) -> bytes | None:
-        parts = read_sealed(sealed)
-        key = self._find(parts[0]) if parts else None
-        if parts is None or key is None:
+    def open(self, sealed: str, records: Collection[bytes]) -> bytes | None:
+        key = self._by_prefix.get(sealed[:PREFIX_LENGTH]) or self._find(sealed)
+        if key is None:
             return None
-        record, body = parts[1][:ID_BYTES], parts[1][ID_BYTES:]
-        if records and UUID(bytes=record) not in records:
-            raise DamagedContent("Content was moved in the database from one record to another. It is not returned.")
         try:
-            return key.cipher.decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], key.project_id.bytes + record)
-        except InvalidTag:
+            body = binascii.a2b_base64(sealed[PREFIX_LENGTH:])
+            record, nonce = body[:ID_BYTES], body[ID_BYTES : ID_BYTES + NONCE_BYTES]
+            content = key.cipher.decrypt(nonce, body[ID_BYTES + NONCE_BYTES :], key.project_id.bytes + record)
+        except (InvalidTag, ValueError):
             raise DamagedContent("Content was changed outside of the server. It is not returned.") from None
+        if records and record not in records:
+            raise DamagedContent("Content was moved in the database from one record to another. It is not returned.")
+        return content
 
-    def _find(self, key_id: UUID) -> DataKey | None:
-        key = self._keys.get(key_id)
-        if key is not None or key_id in self._absent:
-            return key
+    def _find(self, sealed: str) -> DataKey | None:
+        """None if the text does not name a key. A key that is not known yet is read before the next transaction."""
+        match = SEALED.fullmatch(sealed)
+        key_id = UUID(bytes=_decode(match[1])) if match else None
+        if key_id is None or key_id in self._absent:
+            return None
         self._wanted.add(key_id)
         for known in self._projects.values():
             known.known_until = 0.0
@@ -247,15 +253,6 @@ class ProjectCipher:
     def digest(self, project_id: UUID, digest: bytes) -> bytes:
         key = self._active_key(project_id)
         return hmac.digest(key.digest_key, digest, hashlib.sha256) if key else digest
-
-
-def read_sealed(text: str) -> tuple[UUID, bytes] | None:
-    """The id of the key, and what follows it. None for text that is not in the form of sealed content."""
-    match = SEALED.fullmatch(text)
-    try:
-        return (UUID(bytes=_decode(match[1])), _decode(match[2])) if match else None
-    except (binascii.Error, ValueError):
-        return None
 
 
 def _prefix(key_id: UUID) -> str:

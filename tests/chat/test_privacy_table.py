@@ -14,6 +14,7 @@ from tests.chat.conftest import StartConversation
 from tests.chat.conversation import AdminRows, Conversation
 from tests.model_server import ModelServer, Says
 
+pytestmark = pytest.mark.plain_rows
 EXPECTED = {
     "normal": {
         "memory is in the prompt": True,

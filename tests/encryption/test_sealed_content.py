@@ -108,7 +108,7 @@ async def test_deleted_words_leave_the_context_and_input_of_other_memories(
     "damage",
     [
         "update memories m set content = o.content from memories o where m.id = :id and o.id = :other",
-        "update memories set content = overlay(content placing 'AAAA' from length(content) - 4) where id = :id",
+        "update memories set content = overlay(content placing 'AAAA' from length(content) - 8) where id = :id",
     ],
     ids=["moved", "changed"],
 )

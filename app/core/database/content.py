@@ -155,9 +155,13 @@ class ContentConnections:
 
     def open_row(self, values: Row) -> Row:
         """Content must be that of a record whose id is in the row, or beside it in a JSON value, if there are ids."""
-        if not any(_may_be_sealed(value) for value in values):
-            return values
-        records = {value for value in values if type(value) is UUID}
+        for value in values:  # on every row that is read, where a generator would take twice as long
+            if _may_be_sealed(value):
+                return self._open(values)
+        return values
+
+    def _open(self, values: Row) -> Row:
+        records = {value.bytes for value in values if type(value) is UUID}
         return [_opened(self.cipher, value, records) if _may_be_sealed(value) else value for value in values]
 
 
@@ -212,7 +216,7 @@ def _may_be_sealed(value: object) -> bool:
     return kind is dict or (kind is list and bool(value) and type(value[0]) in NESTED)  # type: ignore[index]
 
 
-def _opened(cipher: ContentCipher, value: Any, records: set[UUID]) -> Any:
+def _opened(cipher: ContentCipher, value: Any, records: set[bytes]) -> Any:
     kind = type(value)
     if kind is str and value.startswith(MARK):
         content = cipher.open(value, records)
@@ -221,7 +225,7 @@ def _opened(cipher: ContentCipher, value: Any, records: set[UUID]) -> Any:
         content = cipher.open(value.decode(), records)
         return value if content is None else content
     if kind is dict:
-        own = {*records, UUID(value["id"])} if ID.fullmatch(str(value.get("id"))) else records
+        own = {*records, UUID(value["id"]).bytes} if ID.fullmatch(str(value.get("id"))) else records
         return {name: _opened(cipher, each, own) for name, each in value.items()}
     if kind is list:
         return [_opened(cipher, each, records) for each in value]

@@ -22,8 +22,8 @@ class ContentCipher(Protocol):
     def seal(self, project_id: UUID, record_id: UUID, content: bytes) -> str:
         """Encrypt content of one record."""
 
-    def open(self, sealed: str, records: Collection[UUID]) -> bytes | None:
-        """Decrypt content, which must belong to one of the records, if any are given.
+    def open(self, sealed: str, records: Collection[bytes]) -> bytes | None:
+        """Decrypt content, which must belong to a record with one of these ids, if any are given.
 
         None if the text only looks like sealed content."""
 

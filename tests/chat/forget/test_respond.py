@@ -29,6 +29,7 @@ async def vectors_of(chat_resources: Resources, namespace: Namespace) -> int:
     return len(await chat_resources.index.find_similar(scope, vector, 100))
 
 
+@pytest.mark.plain_rows
 async def test_matching_memories_are_listed_and_deleted_once_confirmed(
     conversation: StartConversation, chat_resources: Resources, model_server: ModelServer, admin_rows: AdminRows
 ) -> None:
@@ -54,6 +55,7 @@ async def test_matching_memories_are_listed_and_deleted_once_confirmed(
     assert "already" in (await session.send("Yes", confirm_forget=matching))["message"]["content"]
 
 
+@pytest.mark.plain_rows
 async def test_request_to_forget_and_its_confirmation_are_not_memorized(
     conversation: StartConversation, admin_rows: AdminRows, chat_resources: Resources
 ) -> None:
@@ -97,6 +99,7 @@ async def test_pending_extraction_of_a_forgotten_message_is_cancelled(
     assert await admin_rows.select_value(left, id=session.project_id) == 0
 
 
+@pytest.mark.plain_rows
 async def test_forgetting_is_limited_to_the_profile(
     conversation: StartConversation, chat_resources: Resources, admin_rows: AdminRows
 ) -> None:
@@ -110,6 +113,7 @@ async def test_forgetting_is_limited_to_the_profile(
     assert await admin_rows.memory_contents(session.project_id, "fact") == ["I live in Paris"]
 
 
+@pytest.mark.plain_rows
 async def test_incognito_neither_lists_nor_deletes_memories(
     conversation: StartConversation, chat_resources: Resources, admin_rows: AdminRows
 ) -> None:

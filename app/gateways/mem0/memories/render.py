@@ -151,7 +151,7 @@ def open_sealed(cipher: ContentCipher, memories: bytes) -> bytes:
     """The JSON text that Postgres renders of an encrypted project, with the content of the memories decrypted."""
 
     def opened(found: re.Match[bytes]) -> bytes:
-        content = cipher.open(found[2].decode(), {UUID(found[1].decode())})
+        content = cipher.open(found[2].decode(), {UUID(found[1].decode()).bytes})
         text = found[2] if content is None else content
         return found[1] + b'","memory":' + to_json(text.decode())
 
