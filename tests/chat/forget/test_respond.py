@@ -183,6 +183,7 @@ async def test_messages_that_contain_the_memories_are_counted_and_deleted_on_req
     assert words not in str(model_server.conversations[-1]), "the window has forgotten it, too"
 
 
+@pytest.mark.plain_rows
 @pytest.mark.parametrize("extent", ["everything", "today"])
 async def test_everything_is_deleted_after_an_explicit_confirmation_only(
     extent: str, conversation: StartConversation, chat_resources: Resources, admin_rows: AdminRows
