@@ -27,7 +27,7 @@ async def test_profile_deletion_leaves_only_what_is_the_users(
     assert (await client.delete(f"/v1/profiles/{erased.corner.profile_id}")).status_code == 200
     # That a memory was deleted stays in the history, with the names of its entities.
     names = (f"memory_history.{column}" for column in ("agent_id", "app_id", "run_id"))
-    left = erased.markers_of("entities", "memory_exports", "portrait_jobs", "data_export_chunks", *names)
+    left = erased.markers_of("entities", "memory_exports", "portrait_jobs", *names)
     assert await erased.find(admin_engine, resources) == left
 
 
