@@ -100,6 +100,7 @@ async function usesMemories() {
   await searchesWithReasons();
   await filters();
   await archivesAndRestores();
+  await seesWhatWasReplaced();
   await moves();
   await ignoresLateAnswers();
   await saysWhatFailed();
@@ -144,6 +145,36 @@ async function archivesAndRestores() {
   await page.getByRole("button", { name: "Show all" }).click();
   await card("peanuts").getByRole("button", { name: /^History/ }).click();
   await expect(page.locator(".history").getByText("Restored"), "the restoring in the history");
+}
+
+/** The newer statement replaces the older one, which can be seen and brought back. */
+async function seesWhatWasReplaced() {
+  await addMemory("I live in Rome.");
+  await addMemory("I live in Oslo now.");
+  for (let tries = 0; tries < 40 && !(await card("Rome").getByText("replaced").count()); tries += 1) {
+    await page.waitForTimeout(150);
+    const answer = page.waitForResponse("**/v3/memories/");
+    await choose("State", tries % 2 ? "Archived" : "Replaced by newer ones");
+    await answer;
+  }
+  await card("Rome").getByRole("button", { name: /^History/ }).click();
+  await expect(page.locator(".history ins", { hasText: "Oslo" }), "what replaced a memory");
+  await glance("memories-replaced");
+  await card("Rome").getByRole("button", { name: /^Restore/ }).click();
+  await page.locator(".history").waitFor({ state: "detached" });
+  await page.getByRole("button", { name: "Show all" }).click();
+  // Only the list of all current memories has this one, too.
+  await expect(card("peanuts"), "all current memories");
+  await expect(card("Rome"), "the restored memory");
+  await card("Oslo").getByRole("button", { name: /^History/ }).click();
+  await expect(page.locator(".history del", { hasText: "Rome" }), "what a memory replaced");
+  for (const name of ["Oslo", "Rome"]) await deleteCard(name);
+}
+
+async function deleteCard(text) {
+  await card(text).getByRole("button", { name: /^Delete/ }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+  await card(text).waitFor({ state: "detached" });
 }
 
 async function moves() {

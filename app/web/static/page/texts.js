@@ -183,7 +183,7 @@ export const texts = {
     /** @param {string} from @param {string} to */
     movedFromTo: (from, to) => `from ${from} to ${to}`,
     deletedProfile: "a deleted profile",
-    replacedBy: "Replaced by",
+    deletedMemory: "a deleted memory",
     /** @param {string} rule */
     byRule: (rule) => `by the retention rule ${rule}`,
     addMore: "More",

@@ -1,6 +1,6 @@
 /** What happened to a memory, oldest first. */
 
-import { call } from "../api.js";
+import { ApiError, call } from "../api.js";
 import { fill, h, time } from "../elements.js";
 import { texts } from "../texts.js";
 
@@ -11,15 +11,22 @@ const words = texts.memories;
 /** @param {import("./memory_item.js").MemoryShown} memory @param {HTMLElement} place @param {import("../profile_choice.js").Profile[]} profiles */
 export async function showHistory(memory, place, profiles) {
   const history = /** @type {Entry[]} */ (await call("GET", `/v1/memories/${memory.id}/history/`));
-  const successor = memory.replaced_by ? await readMemory(memory.replaced_by) : null;
-  const entries = history.map((each) => h("li", {}, time(each.created_at), " ", h("strong", {}, words.events[/** @type {"ADD"} */ (each.event)] ?? each.event), note(each, profiles), ...changeOf(each)));
-  const current = successor && h("li", {}, h("strong", {}, words.replacedBy), h("ins", {}, successor));
-  fill(place, h("ol", { class: "history", "aria-label": words.history }, entries, current));
+  const others = await Promise.all(history.map(othersOf));
+  const entries = history.map((each, index) => h("li", {}, time(each.created_at), " ", h("strong", {}, words.events[/** @type {"ADD"} */ (each.event)] ?? each.event), note(each, profiles), changeOf(each), others[index]));
+  fill(place, h("ol", { class: "history", "aria-label": words.history }, entries));
 }
 
-/** Only an update has both. @param {Entry} entry */
+/** What was there before, and what is there now. @param {Entry} entry */
 function changeOf({ event, old_memory: old, new_memory: current }) {
   return [event !== "ADD" && old && h("del", {}, old), current && h("ins", {}, current)];
+}
+
+/** The memories that replaced this one, or that it replaced. @param {Entry} entry */
+async function othersOf({ event, metadata }) {
+  if (event === "SUPERSEDE") return [h("ins", {}, await readText(metadata?.replaced_by))];
+  if (event !== "REPLACE") return [];
+  const texts = await Promise.all((metadata?.replaced ?? []).map(readText));
+  return texts.map((each) => h("del", {}, each));
 }
 
 /** @param {Entry} entry @param {import("../profile_choice.js").Profile[]} profiles */
@@ -30,7 +37,12 @@ function note({ event, metadata }, profiles) {
   return ` ${words.movedFromTo(name(metadata?.from_profile_id), name(metadata?.to_profile_id))}`;
 }
 
-/** @param {string} id */
-async function readMemory(id) {
-  return (await call("GET", `/v1/memories/${id}/`)).memory;
+/** @param {string} id @returns {Promise<string>} */
+async function readText(id) {
+  try {
+    return (await call("GET", `/v1/memories/${id}/`)).memory;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return words.deletedMemory;
+    throw error;
+  }
 }
