@@ -14,8 +14,9 @@ from app.memory.ledger import Memory, MemoryRepository, visible
 from app.memory.namespace import Namespace
 
 MAX_STANDING = 40
-MAX_CHARACTERS = 8000
-"""Of one memory. A prompt shows less of a long one."""
+MAX_CHARACTERS = 30_000
+"""A longer memory, as stored, is not read with every turn."""
+# The id beside the content is that of its record, so that the connection can open what is sealed.
 # A list for the session `s` of a chat turn, as a column of the statement that reads the session. The fact that was
 # extracted from a message replaces the message. Sealed content is cut once it is opened.
 SELECT_STANDING_SQL = f"""
@@ -26,7 +27,7 @@ select jsonb_agg(to_jsonb(found) order by found.created_at desc, found.id desc) 
   from memories m
   where m.standing and m.namespace = s.project_id || ':' || s.profile_id
     and m.project_id = s.project_id and m.user_id = s.user_id and m.kind <> 'message'
-    and m.archived_at is null and m.replaced_by is null
+    and length(m.content) <= {MAX_CHARACTERS} and m.archived_at is null and m.replaced_by is null
     and (m.expires_on is null or m.expires_on >= (now() at time zone 'UTC')::date)
     and not (m.kind = 'episode' and m.source_message_id is not null and exists (
       select from memories f where f.standing and f.namespace = m.namespace and f.project_id = m.project_id

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from functools import partial
 
 import httpx
 import pytest
@@ -9,9 +10,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.adapters.content_cipher import MasterKeys, ProjectCipher, check_master_keys
+from app.chat.turn.session_lock import TurnKey, read_session
 from app.core.database.content import MARK
 from app.core.database.database import Database
 from app.core.errors import ConfigurationError, Unavailable
+from app.core.resources import Resources
+from app.memory.namespace import Namespace
+from app.memory.user_profiles.repository import UserProfileRepository
 from tests.chat.conversation import SELECT_TABLES_SQL
 from tests.encryption.conftest import encrypting_database
 
@@ -176,3 +181,27 @@ async def test_listed_metadata_cannot_pass_for_a_memory(sealed_client: httpx.Asy
     body = {"filters": {"user_id": "ann"}}
     (memory,) = (await sealed_client.post("/v3/memories/", json=body)).json()["results"]
     assert (memory["memory"], memory["metadata"]) == (f'A "quoted"\n{SECRET}', metadata)
+
+
+async def test_standing_memories_and_user_profile_of_an_encrypted_project_are_in_the_prompt(
+    sealed_client: httpx.AsyncClient, sealing_resources: Resources, project_id: uuid.UUID
+) -> None:
+    rule = "Always answer in bullet points"
+    await sealed_client.post("/v3/memories/add/", json={"messages": rule, "infer": False, **ANN})
+    answer = await sealed_client.post("/v1/chat", json={"message": "Who wrote Faust?", **ANN})
+    assert answer.status_code == 200, answer.text
+    assert [each["memory"] for each in answer.json()["standing"]] == [rule]
+    session = {"project_id": project_id, "id": uuid.UUID(answer.json()["session_id"])}
+    async with sealing_resources.database.transaction(project_id) as tx:
+        [row] = await tx.execute(text("select * from sessions where project_id = :project_id and id = :id"), session)
+        namespace = Namespace(project_id, row.user_id, row.profile_id)
+        await UserProfileRepository(tx, project_id).put(namespace, {"diet": "vegan"}, [], None)
+    async with sealing_resources.database.system() as tx:
+        switch = "update projects set settings = settings || '{\"profiles_enabled\": true}' where id = :id"
+        await tx.execute(text(switch), {"id": project_id})
+    key = TurnKey(uuid.uuid4(), project_id, session["id"], None, None, b"")
+    run_pipeline = partial(sealing_resources.database.pipeline, project_id, None)
+    state = await read_session(run_pipeline, key, sealing_resources.config)
+    assert state.user_profile == {"diet": "vegan"}
+    question = (await sealed_client.post("/v1/chat", json={"message": "Forget the bullet points", **ANN})).json()
+    assert [each["memory"] for each in question["forget"]["memories"]] == [rule]
