@@ -15,14 +15,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database.database import Database
 from app.core.ports import IndexUpsert, SearchScope, Vector, VectorIndex
-from app.memory.judgement.neighbours import Pair, build_pairs, load_statements
-from app.memory.judgement.readings import Reading, may_replace, read_statement
+from app.memory.judgement.neighbours import Pair, Statement, build_pairs, load_statements
+from app.memory.judgement.readings import Reading, may_concern, may_replace, read_statement
 from app.memory.judgement.rules import Verdict, judge_readings
 from app.memory.namespace import holds_messages
 from app.memory.supersession import Replacement, ReplacementOutcome, supersede
 
 log = structlog.get_logger()
 MAX_NEIGHBOURS = 16
+"""How many the index is asked for. Some of them are superseded already, or do not count."""
+MAX_COMPARED = 8
+"""How many of those that count are read, the nearest first. Reading one takes about a tenth of a millisecond."""
 APPEND_EVENT_RESULTS_SQL = text("""
 update events e set results = e.results || given.results, updated_at = now()
 from jsonb_to_recordset(cast(:given as jsonb)) as given (id uuid, results jsonb)
@@ -47,7 +50,11 @@ class Judgement:
         for project_id, of_project in near.items():
             ids = {*of_project, *(each for others in of_project.values() for each in others)}
             statements = await load_statements(self._database, project_id, ids)
-            replacing = choose_replacing(build_pairs(of_project, statements))
+            nearest = {
+                id_: [each for each in others if each in statements][:MAX_COMPARED]
+                for id_, others in of_project.items()
+            }
+            replacing = choose_replacing(build_pairs(nearest, statements))
             if replacing:
                 async with self._database.transaction(project_id) as tx:
                     await append_results(tx, project_id, await record_replacements(tx, project_id, replacing))
@@ -56,11 +63,20 @@ class Judgement:
 def choose_replacing(pairs: Sequence[Pair]) -> list[Pair]:
     """Those of the pairs in which the newer statement replaces the older one."""
     readings: dict[UUID, Reading] = {}
-    for pair in pairs:
-        for statement in (pair.new, pair.old):
-            if statement.id not in readings:
-                readings[statement.id] = read_statement(statement.content)
-    return [pair for pair in pairs if judge_readings(readings[pair.new.id], readings[pair.old.id]) is Verdict.REPLACES]
+    return [pair for pair in pairs if _replaces(pair, readings)]
+
+
+def _replaces(pair: Pair, readings: dict[UUID, Reading]) -> bool:
+    new = _read(pair.new, readings)
+    if not may_concern(new, pair.old.content):
+        return False
+    return judge_readings(new, _read(pair.old, readings)) is Verdict.REPLACES
+
+
+def _read(statement: Statement, readings: dict[UUID, Reading]) -> Reading:
+    if statement.id not in readings:
+        readings[statement.id] = read_statement(statement.content)
+    return readings[statement.id]
 
 
 async def record_replacements(tx: AsyncSession, project_id: UUID, replacing: Sequence[Pair]) -> list[Pair]:

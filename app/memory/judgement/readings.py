@@ -108,6 +108,14 @@ def may_replace(text: str) -> bool:
     return has_hint and read_statement(text).may_replace
 
 
+def may_concern(new: Reading, old: str) -> bool:
+    """Whether an older text has the words of any subject of the new statement: most have not, so they are not read."""
+    text = old.casefold()
+    subjects = {subject.replace("user's ", "") for subject, _ in new.claims if subject != "user"}
+    is_open = bool(new.denials) or any(subject == "user" for subject, _ in new.claims)
+    return is_open or any(all(word in text for word in subject.split()) for subject in subjects)
+
+
 def _tells(sentence: Sentence) -> bool:
     return len(sentence.text.split()) >= GREETING_WORDS
 

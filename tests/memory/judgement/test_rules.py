@@ -1,6 +1,6 @@
 """What a new statement means for an older one, decided by rules alone."""
 
-from app.memory.judgement.readings import may_replace
+from app.memory.judgement.readings import may_concern, may_replace, read_statement
 from app.memory.judgement.rules import Verdict, judge
 from tests.memory.judgement.pairs import (
     COMPATIBLE,
@@ -45,6 +45,9 @@ def test_quick_look_misses_no_statement_that_replaces() -> None:
         new for _, new in (*REPLACING, *MORE_REPLACING, *CORRECTIONS, *OTHER_LANGUAGES) if not may_replace(new)
     ] == []
     assert not may_replace("Ana painted an old camera in Bremen")
+    pairs = (*REPLACING, *MORE_REPLACING, *CORRECTIONS, *OTHER_LANGUAGES)
+    assert [(old, new) for old, new in pairs if not may_concern(read_statement(new), old)] == []
+    assert not may_concern(read_statement("The capital of Spain is Porto"), "The capital of France is Paris")
 
 
 def test_rules_compare_nothing_in_a_long_text() -> None:
