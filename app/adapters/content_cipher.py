@@ -195,6 +195,10 @@ class ProjectCipher:
         await self._database.system_pipeline((INSERT_KEY_SQL, {**values, **wrapped}))
         self.forget(project_id)
 
+    async def seconds_until_active(self, project_id: UUID) -> float:
+        rows = await self._select(project_id, [])
+        return max([0.0, *(float(row.seconds_until_active) for row in rows)])
+
     async def remove(self, project_id: UUID, prefix: str) -> None:
         ids = [row.id for row in await self._select(project_id, []) if _prefix(row.id) == prefix]
         await self._database.system_pipeline((DELETE_KEYS_SQL, {"project_id": project_id, "ids": ids}))
@@ -211,6 +215,8 @@ class ProjectCipher:
     def forget(self, project_id: UUID) -> None:
         if project_id in self._projects:
             self._projects[project_id].known_until = 0.0
+        self._keys = {each: key for each, key in self._keys.items() if key.project_id != project_id}
+        self._by_prefix = {key.prefix: key for key in self._keys.values()}
 
     def is_sealing(self, project_id: UUID) -> bool:
         return self._active_key(project_id) is not None

@@ -41,7 +41,6 @@ async def encrypt_projects(
     new = [each for each in projects if not await keys.list_prefixes(each)]
     for project_id in new:
         await keys.add(project_id, active_after)
-    await asyncio.sleep(active_after if new else 0)
     for project_id in projects:
         await _reseal(database, keys, project_id, report)
 
@@ -56,7 +55,6 @@ async def rotate_keys(database: Database, projects: Sequence[UUID], report: Repo
     new = [each for each, prefixes in encrypted.items() if len(prefixes) == 1]
     for project_id in new:
         await keys.add(project_id, active_after)
-    await asyncio.sleep(active_after if encrypted else 0)
     for project_id in encrypted:
         await _reseal(database, keys, project_id, report)
         await _remove_old_keys(database, keys, project_id)
@@ -64,6 +62,8 @@ async def rotate_keys(database: Database, projects: Sequence[UUID], report: Repo
 
 
 async def _reseal(database: Database, keys: ContentKeys, project_id: UUID, report: Report) -> None:
+    # Also after an interruption: content would be sealed with the key before, or not at all.
+    await asyncio.sleep(await keys.seconds_until_active(project_id))
     keys.forget(project_id)
     prefixes = await keys.list_prefixes(project_id)
     await reseal(database, project_id, prefixes[-1], report)

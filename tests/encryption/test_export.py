@@ -10,6 +10,7 @@ from app.core.resources import Resources
 from tests.portability.exports.test_write_file import fill_project
 from tests.portability.files import data_lines, delete_project, export_file, import_file, other_project
 
+COUNT_SEALED_MESSAGES_SQL = text("select count(*) from messages where project_id = :id and starts_with(content, :mark)")
 COUNT_SEALED_SQL = text("select count(*) from memories where project_id = :id and starts_with(content, :mark)")
 
 
@@ -32,5 +33,6 @@ async def test_export_of_encrypted_rows_imported_into_an_empty_instance_gives_th
     await export_file(sealing_database, target, second)
     assert data_lines(second) == data_lines(first)
     async with admin_engine.connect() as connection:
+        messages = await connection.scalar(COUNT_SEALED_MESSAGES_SQL, {"id": target, "mark": MARK})
         sealed = await connection.scalar(COUNT_SEALED_SQL, {"id": target, "mark": MARK})
-    assert sealed == counts["memory"]
+    assert (sealed, messages) == (counts["memory"], counts["message"])

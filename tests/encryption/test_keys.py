@@ -1,5 +1,6 @@
 """Projects that exist are encrypted, and keys replaced, while the project is in use; an interrupted run goes on."""
 
+import asyncio
 import uuid
 
 import pytest
@@ -75,6 +76,9 @@ async def test_existing_project_is_encrypted_and_reads_the_same(
         deliveries = await connection.scalar(COUNT_DELIVERIES_SQL, {"id": project_id})
     assert await planted.find(admin_engine, resources) >= sealed
 
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await encrypt_projects(sealing_database, [project_id], ignore, active_after=0.5)
     with pytest.raises(Interrupted):
         await encrypt_projects(sealing_database, [project_id], StopsAfter(3), active_after=0)
     assert await planted.find(admin_engine, resources) & sealed

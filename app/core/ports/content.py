@@ -40,6 +40,9 @@ class ContentKeys(Protocol):
     async def add(self, project_id: UUID, active_after: float) -> None:
         """Create a key that seals content from so many seconds on. The first key of a project encrypts it."""
 
+    async def seconds_until_active(self, project_id: UUID) -> float:
+        """Until the newest key of the project seals content."""
+
     async def remove(self, project_id: UUID, prefix: str) -> None:
         """Delete a key, after which nothing can read what it sealed."""
 
