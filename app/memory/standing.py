@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import DateTime, literal, select
 
 from app.core.database.content import MARK
 from app.core.resources import Resources
@@ -55,10 +55,16 @@ class StandingMemory:
         return cls(**{**found, "id": UUID(found["id"]), "content": content, "created_at": created_at})
 
 
-async def load_standing(resources: Resources, project_id: UUID, namespaces: Sequence[Namespace] | None) -> list[Memory]:
+async def load_standing(
+    resources: Resources,
+    project_id: UUID,
+    namespaces: Sequence[Namespace] | None,
+    as_of: dt.datetime | None = None,
+) -> list[Memory]:
     """Newest first. None is the whole project, as in a search."""
+    moment = None if as_of is None else literal(as_of, DateTime(timezone=True))
     async with resources.database.transaction(project_id) as tx:
-        found = select(Memory).where(*MemoryRepository(tx, project_id).mine(), Memory.standing, *visible())
+        found = select(Memory).where(*MemoryRepository(tx, project_id).mine(), Memory.standing, *visible(as_of=moment))
         if namespaces is not None:
             found = found.where(Memory.namespace.in_([str(each) for each in namespaces]))
         newest = found.order_by(Memory.created_at.desc(), Memory.id.desc()).limit(MAX_STANDING)

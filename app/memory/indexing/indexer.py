@@ -178,7 +178,9 @@ class Indexer:
             outdated += [replace(change, project_id=restored[change.id]) for change in removed if change.id in restored]
         if not upserts:
             return outdated
-        done = {"ids": [change.id for change in upserts], "versions": [change.version for change in upserts]}
+        # In the order in which a replacement locks rows.
+        ordered = sorted(upserts, key=lambda change: change.id)
+        done = {"ids": [change.id for change in ordered], "versions": [change.version for change in ordered]}
         marked = {row.id for row in await self._database.system_pipeline_unsynced((MARK_INDEXED_SQL, done))}
         return [*outdated, *(change for change in upserts if change.id not in marked)]
 

@@ -11,6 +11,7 @@ from app.core.database.database import Statement
 from app.core.database.repository import Repository
 from app.core.errors import NotFound
 from app.memory.ledger.add import ADD_MEMORIES_SQL, Remembered, build_rows, lock_statements, read_outcome, rows_as_json
+from app.memory.ledger.chain_lock import lock_chains
 from app.memory.ledger.memory import Memory, NewMemory, is_memory
 from app.memory.ledger.sealed_words import clear_sealed_contexts, clear_sealed_inputs
 from app.memory.namespace import Namespace
@@ -149,6 +150,7 @@ class LedgerRepository(Repository[Memory]):
     async def delete_all(self, ids: Sequence[UUID]) -> DeletedMemories:
         """A trigger blanks the words in the history: what stays is that something was deleted, and when."""
         values = {"project_id": self.project_id, "ids": list(ids)}
+        await lock_chains(self.tx, self.project_id, ids)
         await self.tx.execute(LOCK_DELETED_MEMORIES_SQL, values)
         await self.tx.execute(INSERT_DELETE_HISTORY_SQL, values)
         await self._clear_input(ids)

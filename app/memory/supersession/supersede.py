@@ -7,17 +7,11 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.memory.ledger.chain_lock import lock_chains
 from app.memory.origin import ENTITY_FIELDS
 from app.memory.supersession.decide import ReplaceableRow, Replacement, ReplacementOutcome, decide_replacement
 
 _ORIGIN = ", ".join(ENTITY_FIELDS)
-# Two transactions that each add a link could close a cycle that neither sees. Locks of namespaces come before locks of
-# rows, both in ascending order.
-LOCK_NAMESPACES_SQL = text("""
-select pg_advisory_xact_lock(locked.key) from (
-  select distinct hashtextextended('supersession:' || namespace, 0) as key from memories
-  where project_id = :project_id and id = any(:ids) order by key) locked
-""")
 LOCK_REPLACEABLE_MEMORIES_SQL = text("""
 select id, namespace, kind, immutable, replaced_by, coexists_with, created_at from memories
 where project_id = :project_id and id = any(:ids) order by id for update
@@ -70,7 +64,7 @@ async def supersede(
         return []
     ids = sorted({each for one in replacements for each in (one.old_id, one.new_id)})
     values = {"project_id": project_id, "ids": ids}
-    await tx.execute(LOCK_NAMESPACES_SQL, values)
+    await lock_chains(tx, project_id, ids)
     rows = {row.id: ReplaceableRow._make(row) for row in await tx.execute(LOCK_REPLACEABLE_MEMORIES_SQL, values)}
     successors = {row.id: row.replaced_by for row in await tx.execute(SELECT_SUCCESSORS_SQL, values)}
     outcomes = [decide_replacement(each, rows, successors, even_if_undone=even_if_undone) for each in replacements]

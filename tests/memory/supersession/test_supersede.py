@@ -1,7 +1,9 @@
 """A superseded memory leaves what shows current memories, on every path, and its chain stays whole."""
 
 import asyncio
+import contextlib
 import datetime as dt
+import random
 import uuid
 from collections.abc import Sequence
 from uuid import UUID
@@ -11,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.database.database import Database
+from app.core.errors import NotFound
 from app.core.resources import Resources
 from app.memory.archive import restore_memory
 from app.memory.edit import Owner
@@ -123,6 +126,33 @@ async def test_two_successors_at_once_make_one_link_and_a_ring_never_closes(
     assert await replace(resources, namespace, (y, u), (v, x)) == ["superseded"] * 2
     ring = await asyncio.gather(replace(resources, namespace, (x, y)), replace(resources, namespace, (u, v)))
     assert sorted(each for (each,) in ring) == ["cycle", "superseded"]
+
+
+@pytest.mark.long
+async def test_replacing_deleting_and_restoring_at_once_never_block_each_other(
+    resources: Resources, namespace: Namespace
+) -> None:
+    chance = random.Random(1)
+
+    async def restore(memory_id: UUID) -> None:
+        with contextlib.suppress(NotFound):
+            await restore_memory(resources, Owner(namespace.project_id), memory_id)
+
+    async def work(ids: list[UUID]) -> None:
+        kind = chance.choice(("replace", "forget", "restore"))
+        pairs = [(one, other) for one, other in (chance.sample(ids, 2) for _ in range(3))]
+        if kind == "replace":
+            await replace(resources, namespace, *pairs)
+        elif kind == "forget":
+            await forget(resources, namespace, pairs[0])
+        else:
+            await restore(ids[0])
+
+    for number in range(60):
+        ids = await add_memories(
+            resources, namespace, *(f"I visited street {number}, house {each}" for each in range(8))
+        )
+        await asyncio.gather(*(work(ids) for _ in range(14)))
 
 
 async def test_deleting_links_the_neighbours_and_leaves_the_rest_superseded(

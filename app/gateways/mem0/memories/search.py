@@ -48,7 +48,8 @@ async def find_standing(resources: Resources, caller: Caller, request: SearchMem
         return {}
     requested = restrict_to_caller(caller, request_filter(request))
     scope = await resolve_scope(resources.database, caller, requested, request.profile_id)
-    found = await load_standing(resources, caller.project_id, scope.namespaces)
+    as_of = past_moment(request.as_of or request.reference_date)
+    found = await load_standing(resources, caller.project_id, scope.namespaces, as_of)
     return {"standing": [pick_fields(render_memory(each), request.fields) for each in found]}
 
 
