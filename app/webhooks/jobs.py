@@ -65,10 +65,10 @@ async def deliver_due(resources: Resources, project_id: UUID) -> None:
 
 
 class ProjectRun:
-    def __init__(self, resources: Resources, project_id: UUID) -> None:
+    def __init__(self, resources: Resources, project_id: UUID, *, seconds: float = RUN_SECONDS) -> None:
         self._resources = resources
         self._project_id = project_id
-        self._ends_at = time.monotonic() + RUN_SECONDS
+        self._ends_at = time.monotonic() + seconds
         self._slots = asyncio.Semaphore(WEBHOOKS_AT_ONCE)
 
     async def deliver_in_order(self, delivery_ids: Sequence[UUID]) -> None:

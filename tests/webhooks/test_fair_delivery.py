@@ -5,17 +5,19 @@ import uuid
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.adapters.webhook_client import HttpWebhookClient
 from app.core.database.database import Database
 from app.webhooks.deliver import deliver
-from app.webhooks.jobs import deliver_due
+from app.webhooks.jobs import ProjectRun, deliver_due
 from app.webhooks.repository import MAX_PER_RUN, MAX_WEBHOOKS, WebhookRepository
 from tests.conftest import SignUp
 from tests.webhooks.conftest import OpenWebhookProject, WebhookProject, until
 from tests.webhooks.receiver import HANGS, Receiver, open_receiver
 
+TAKE_JOBS_SQL = text("delete from jobs.procrastinate_jobs where lock = 'webhooks:' || cast(:id as uuid)")
 JOBS_OF_PROJECT = text("select count(*) from jobs.procrastinate_jobs where lock = 'webhooks:' || cast(:id as uuid)")
 
 
@@ -214,3 +216,34 @@ async def test_new_memory_is_delivered_although_the_job_of_its_project_waits_for
     assert await jobs_of(database, hooks.project_uuid) == 1
     async with hooks.jobs():
         await until(lambda: len(receiver.accepted) == 1)
+
+
+async def test_run_ends_after_its_time(hooks: WebhookProject, receiver: Receiver) -> None:
+    hook = await hooks.hook(receiver.url, "memory_add")
+    await hooks.remember("I like tea", "I like milk")
+    due = [uuid.UUID(each["id"]) for each in await hooks.deliveries(hook)]
+    await ProjectRun(hooks.resources, hooks.project_uuid, seconds=-1).deliver_in_order(due)
+    assert receiver.requests == 0
+    await ProjectRun(hooks.resources, hooks.project_uuid).deliver_in_order(due)
+    assert receiver.requests == 2
+
+
+async def test_webhook_whose_delivery_cannot_be_recorded_does_not_stop_the_others(
+    hooks: WebhookProject, receiver: Receiver, database: Database, admin_engine: AsyncEngine
+) -> None:
+    broken, _ = await hooks.hook(receiver.url, "memory_add"), await hooks.hook(f"{receiver.url}?second", "memory_add")
+    await hooks.remember("I like tea")
+    condition = f"webhook_id <> '{broken['webhook_id']}'"
+    refuse = f"alter table webhook_deliveries add constraint broken check ({condition}) not valid"
+    async with admin_engine.begin() as tx:
+        await tx.execute(text(refuse))
+    async with database.system() as tx:
+        await tx.execute(TAKE_JOBS_SQL, {"id": hooks.project_uuid})
+    try:
+        with pytest.raises(IntegrityError):
+            await deliver_due(hooks.resources, hooks.project_uuid)
+    finally:
+        async with admin_engine.begin() as tx:
+            await tx.execute(text("alter table webhook_deliveries drop constraint broken"))
+    assert receiver.requests == 2
+    assert await jobs_of(database, hooks.project_uuid) == 1, "another run sends the rest"
