@@ -205,3 +205,11 @@ async def test_standing_memories_and_user_profile_of_an_encrypted_project_are_in
     assert state.user_profile == {"diet": "vegan"}
     question = (await sealed_client.post("/v1/chat", json={"message": "Forget the bullet points", **ANN})).json()
     assert [each["memory"] for each in question["forget"]["memories"]] == [rule]
+
+
+async def test_statement_of_an_encrypted_project_replaces_an_older_one(sealed_client: httpx.AsyncClient) -> None:
+    for words in ("I work at Northwind", "I now work at Contoso"):
+        await sealed_client.post("/v3/memories/add/", json={"messages": words, "infer": False, **ANN})
+    query = {"query": "Where do I work?", "filters": ANN, "threshold": 0}
+    found = (await sealed_client.post("/v3/memories/search/", json=query)).json()
+    assert [each["memory"] for each in found["results"]] == ["I now work at Contoso"]
