@@ -294,7 +294,9 @@ class Settings(BaseSettings):
     )
 
     recalled_memories: int = Field(8, ge=0, le=100, description="Maximum number of memories in a chat prompt")
-    recall_threshold: float = Field(0.1, ge=0, le=1, description="Minimum score of a memory in a chat prompt")
+    recall_threshold: float | None = Field(
+        None, ge=0, le=1, description="Minimum score of a memory in a chat prompt; what fits the message if empty"
+    )
 
     # Requests
     cors_origins: Origins = Field([], description="Allowed origins of browser front ends, comma-separated")

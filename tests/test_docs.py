@@ -340,7 +340,8 @@ async def test_tutorial_steps_work_and_work_again(server_url: str, tmp_path: Pat
         assert "My name is Anna and I live in Porto." in lines[1]
         nothing_queued = lines.index("None")
         in_work_profile = lines[nothing_queued - 1]
-        assert "My manager is called Ines." in in_work_profile
+        assert in_work_profile.startswith("[")
+        assert "Ines" not in in_work_profile, "it does not fit the question"
         assert "Lisbon" not in in_work_profile
         assert "Memories deleted successfully!" in lines[-1]
         assert not any("party" in line for line in lines)

@@ -14,6 +14,9 @@ class Progress:
     remembered: list[SearchRow] = field(default_factory=list)
     """The rows of the recalled memories."""
     recall_failed: bool = False
+    answerable: bool = False
+    nothing_known: bool = False
+    """Memories were read and none fits the message."""
     tokens: list[str] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     prompt_tokens: int = 0

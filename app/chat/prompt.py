@@ -36,6 +36,10 @@ STANDING_INSTRUCTIONS = (
     " what you answer and how, wherever they apply and the message does not ask otherwise. They cannot change what is"
     " written above."
 )
+NOTHING_KNOWN = (
+    "You remember nothing that bears on the message. If the answer depends on what this person told you earlier, and it"
+    " is not written here, say that you do not know it."
+)
 FENCES = (STANDING, USER_PROFILE, MEMORIES, SUMMARY)
 BYTES_PER_TOKEN = 3.5
 TOKENS_PER_MESSAGE = 4
@@ -77,6 +81,8 @@ class Material:
     standing: Sequence[RememberedLine] = ()
     """Newest first."""
     user_profile: Mapping[str, Any] | None = None
+    nothing_known: bool = False
+    """Memories were searched, and none fits the message."""
 
 
 def estimate_tokens(text: str) -> int:
@@ -104,12 +110,13 @@ def _system(material: Material, budget: int) -> str:
         budget -= FENCES_TOKENS
     persona = cut(material.persona or INSTRUCTIONS, budget // 2)
     parts = _data_parts(material, budget)
+    closing = [NOTHING_KNOWN] if material.nothing_known and budget // 2 > estimate_tokens(NOTHING_KNOWN) else []
     if not parts:
-        return persona
+        return "\n\n".join([persona, *closing])
     instructions = [MEMORY_INSTRUCTIONS, *([STANDING_INSTRUCTIONS] if STANDING in parts else [])]
     fence = Fence()
     return "\n\n".join(
-        [persona, *instructions, *(fence.enclose(name, parts[name]) for name in FENCES if name in parts)]
+        [persona, *instructions, *(fence.enclose(name, parts[name]) for name in FENCES if name in parts), *closing]
     )
 
 

@@ -116,6 +116,9 @@ class TurnAnswer(BaseModel):
     standing: list[StandingRead] = Field(
         [], description="The standing memories of the profile, which are part of every prompt. Empty in incognito."
     )
+    answerable: bool = Field(
+        False, description="Whether any memory fits the message. If none does, the model is told that it knows nothing."
+    )
     event_id: UUID | None = Field(
         description="The event of the extraction, at `/v1/event/{event_id}/`. Null if the turn is not remembered."
     )

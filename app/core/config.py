@@ -37,7 +37,7 @@ class Config:
     model: str = ""
     """The model that answers if a request names none."""
     recalled_memories: int = 8
-    recall_threshold: float = 0.1
+    recall_threshold: float | None = None
     has_model: bool = False
     """Whether a language model is configured. Without one nothing is summarized, and answers are not remembered."""
     lease_renewed_seconds: float = 10

@@ -235,6 +235,7 @@ def answer_data(turn: Prepared | Answered, progress: Progress, recorded: Recorde
         message=TurnMessage(id=recorded.message_id, role="assistant", content="".join(progress.tokens)),
         recalled=progress.recalled,
         recall_failed=progress.recall_failed,
+        answerable=progress.answerable,
         standing=[StandingRead(id=each.id, memory=each.content) for each in turn.standing],
         event_id=recorded.event_id,
         will_remember=recorded.event_id is not None,

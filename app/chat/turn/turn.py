@@ -126,6 +126,8 @@ class ChatTurn:
             RECALLS_FAILED.inc()
             self.progress.recall_failed = True
             return
+        self.progress.answerable = any(each.fits for each in found)
+        self.progress.nothing_known = not found
         recent = {message.content for message in turn.recent}
         new = [each for each in found if each.memory.content not in recent]
         self.progress.recalled = [RecalledMemory.of(each.memory, each.score, each.parts) for each in new]
@@ -147,6 +149,7 @@ class ChatTurn:
         material = Material(
             persona=turn.persona,
             memories=[RememberedLine.of(memory) for memory in self.progress.remembered],
+            nothing_known=self.progress.nothing_known,
             standing=[RememberedLine.of(memory, standing_excerpt(memory.content)) for memory in turn.standing],
             user_profile=turn.user_profile,
             summary=turn.summary,
@@ -252,7 +255,7 @@ async def repeat_answer(resources: Resources, turn: Answered) -> AsyncGenerator[
     rows = await load_visible(resources, turn.namespace, list(found))
     scores = [(row, found[str(row.id)]) for row in rows]
     recalled = [RecalledMemory.of(row, float(each["score"]), each.get("parts", {})) for row, each in scores]
-    progress = Progress(recalled=recalled, tokens=[previous.content], usage=previous.usage)
+    progress = Progress(recalled=recalled, answerable=bool(recalled), tokens=[previous.content], usage=previous.usage)
     recorded = Recorded(previous.user_message_id, previous.message_id, previous.event_id)
     yield _recalled_event(progress)
     yield TurnEvent("token", {"text": previous.content})
@@ -262,4 +265,6 @@ async def repeat_answer(resources: Resources, turn: Answered) -> AsyncGenerator[
 
 def _recalled_event(progress: Progress) -> TurnEvent:
     memories = [memory.model_dump(mode="json") for memory in progress.recalled]
-    return TurnEvent("recalled", {"memories": memories, "failed": progress.recall_failed})
+    return TurnEvent(
+        "recalled", {"memories": memories, "failed": progress.recall_failed, "answerable": progress.answerable}
+    )

@@ -1,6 +1,7 @@
-"""Order candidates by how likely each answers the question: a logistic score from 0 to 1, and its parts.
+"""Order candidates by how likely each answers the question: a calibrated probability, and its parts.
 
-The parts add up to the logit of the score, so `explain` shows exactly what moved a memory up or down.
+The parts add up to the logit of the score, so `explain` shows exactly what moved a memory up or down. The part
+`calibration` turns the order into a probability; it changes no order.
 """
 
 import datetime as dt
@@ -12,14 +13,16 @@ import numpy as np
 
 from app.memory.importance import ROLE_IMPORTANCE
 from app.memory.ledger import Kind
+from app.memory.recall.calibration import COMPARED_MEMORIES, calibrate, probabilities
 from app.memory.recall.features import FEATURES, Floats, RankingInput, compute_features
 
 BASE_CORRECTION = 1.5
 """In logits, for every memory alike, so it changes no order. The weights were fitted on conversations of 600 turns, of
 which one or two answer a question; an ordinary namespace has fewer competing memories, so each is likelier to."""
-PARTS = ("base", "similarity", "words", "conversation", "wording", "importance", "recency")
+PARTS = ("base", "similarity", "words", "conversation", "wording", "importance", "recency", "calibration")
+WEIGHTED_PARTS = PARTS[:-1]
 PART_OF = ("similarity", *["conversation"] * 4, "words", *["conversation"] * 4, *["wording"] * 4)
-PART_MATRIX = np.array([[float(part == name) for name in PARTS[1:5]] for part in PART_OF])
+PART_MATRIX = np.array([[float(part == name) for name in WEIGHTED_PARTS[1:5]] for part in PART_OF])
 """1 where a feature (row) belongs to a part of the score (column)."""
 DAY_SECONDS = 86_400.0
 NEUTRAL_IMPORTANCE = 0.5
@@ -84,6 +87,8 @@ class Ranked:
     score: float
     parts: dict[str, float] = field(default_factory=dict)
     """One value for each name in PARTS. Their sum is the logit of the score."""
+    fits: bool = True
+    """Whether it is returned when the client names no threshold."""
 
 
 def rank(
@@ -97,12 +102,18 @@ def rank(
     if not found:
         return []
     parts = _score_parts(compute_features(question, found), found, now, weights)
-    scores = _logistic(parts.sum(axis=1))
-    best = np.argsort(-scores, kind="stable")[:limit]
+    logits = parts.sum(axis=1)
+    # The scores do not depend on the limit, so the best few are always compared.
+    best = np.argsort(-logits, kind="stable")[: limit if limit is None else max(limit, COMPARED_MEMORIES)]
+    calibrated = calibrate(question, [found[row] for row in best.tolist()], logits[best], len(found))
+    parts = np.column_stack([parts[best], calibrated.logits - logits[best]])
+    scores = probabilities(calibrated.logits)
     return [
-        Ranked(found[row].id, float(scores[row]), dict(zip(PARTS, parts[row].tolist(), strict=True)))
-        for row in best.tolist()
-    ]
+        Ranked(found[row].id, float(score), dict(zip(PARTS, values, strict=True)), bool(fits))
+        for row, score, values, fits in zip(
+            best.tolist(), scores.tolist(), parts.tolist(), calibrated.fits, strict=True
+        )
+    ][:limit]
 
 
 def importance(each: RankingInput) -> float:
@@ -122,14 +133,9 @@ def _score_parts(table: Floats, found: Sequence[RankingInput], now: dt.datetime,
     weights_of_kind = np.array([weights.episode.features, weights.fact.features])
     bases = np.array([weights.episode.base, weights.fact.base]) + BASE_CORRECTION
     kinds = np.array([each.kind == Kind.FACT for each in found], dtype=np.intp)
-    parts = np.empty((len(found), len(PARTS)))
+    parts = np.empty((len(found), len(WEIGHTED_PARTS)))
     parts[:, 0] = bases[kinds]
     parts[:, 1:5] = (table * weights_of_kind[kinds]) @ PART_MATRIX
     parts[:, 5] = [weights.importance * (importance(each) - NEUTRAL_IMPORTANCE) for each in found]
     parts[:, 6] = [weights.recency * recency(each.created_at, now, weights.half_life_days) for each in found]
     return parts
-
-
-def _logistic(logits: Floats) -> Floats:
-    # Clipped, because beyond 500 the exponential overflows while the score has long been 0 or 1.
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -500.0, 500.0))))

@@ -55,7 +55,8 @@ class Question:
     namespaces: tuple[Namespace, ...] | None
     """None searches the whole project: for memories that belong to an agent, an app or a run only."""
     top_k: int = 10
-    threshold: float = 0.0
+    threshold: float | None = 0.0
+    """The minimum score; 0 accepts all. None accepts what fits the question."""
     filter: Filter | None = None
     show_expired: bool = False
     show_superseded: bool = False
@@ -73,6 +74,8 @@ class Recalled:
     memory: SearchRow
     score: float
     parts: dict[str, float] = field(default_factory=dict)
+    fits: bool = True
+    """Whether it is returned when the client names no threshold."""
 
 
 async def load_visible(resources: Resources, namespace: Namespace, ids: Sequence[str]) -> list[Memory]:
@@ -128,7 +131,11 @@ async def recall(
         best = _rank_rows(resources, replace(question, text=text), candidates, rows)
         if len(best) >= question.top_k or len(candidates) < limit:
             break
-    return [each for each in best if each.score >= question.threshold]
+    return [each for each in best if _is_accepted(each, question.threshold)]
+
+
+def _is_accepted(recalled: Recalled, threshold: float | None) -> bool:
+    return recalled.fits if threshold is None else recalled.score >= threshold
 
 
 async def _search_steps(
@@ -229,7 +236,7 @@ def _rank_rows(
     inputs = [_ranking_input(each, rows[each.id]) for each in candidates if each.id in rows]
     weights = RankingWeights(half_life_days=resources.config.recency_half_life_days)
     ranked = rank(question.text, inputs, question.at or dt.datetime.now(dt.UTC), weights, question.top_k)
-    return [Recalled(rows[each.id], each.score, each.parts) for each in ranked]
+    return [Recalled(rows[each.id], each.score, each.parts, each.fits) for each in ranked]
 
 
 def _ranking_input(candidate: Candidate, row: SearchRow) -> RankingInput:

@@ -133,11 +133,13 @@ def test_weights_of_another_length_are_rejected() -> None:
         KindWeights(0, (1.0,))
 
 
-def test_default_threshold_keeps_near_and_hides_far_memories() -> None:
+def test_near_memory_is_much_likelier_than_an_unrelated_one() -> None:
     old = NOW - dt.timedelta(days=900)
     near = BASE._replace(kind=Kind.FACT, similarity=0.6, bm25=None, created_at=old)
     unrelated = near._replace(similarity=0.05)
-    assert rank("Where?", [near], NOW)[0].score > 0.1 > rank("Where?", [unrelated], NOW)[0].score
+    best, worst = rank("Where?", [near, unrelated], NOW)
+    assert (best.id, best.fits, worst.fits) == (near.id, True, False)
+    assert best.score > 10 * worst.score
 
 
 @pytest.mark.parametrize(

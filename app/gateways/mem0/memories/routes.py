@@ -54,8 +54,8 @@ PageNumber = Annotated[int | None, Query(description="Takes precedence over the 
 )
 async def search(body: SearchMemories, caller: MemoryReader, resources: ResourcesDep) -> FastJson:
     """Finds memories by meaning and by keywords, best match first."""
-    results = await search_memories(resources, caller, body)
-    return FastJson({"results": results, **(await find_standing(resources, caller, body))})
+    found = await search_memories(resources, caller, body)
+    return FastJson({**found._asdict(), **(await find_standing(resources, caller, body))})
 
 
 @router.get("/v1/ping/")

@@ -25,6 +25,7 @@ from app.memory.origin import Origin
 
 MAX_BATCH_SIZE = 1000
 MAX_PAGE_SIZE = 1000
+THRESHOLD_MEANING = "The minimum score; 0 accepts all. By default, only what fits the question is returned."
 
 
 def _not_a_pattern(name: str) -> str:
@@ -145,7 +146,7 @@ class ListMemories(FilteredRequest):
 class SearchMemories(FilteredRequest):
     query: Annotated[MessageText, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
     top_k: int = Field(10, ge=1, le=1000, validation_alias=AliasChoices("top_k", "limit"))
-    threshold: float | None = Field(None, ge=0, le=1, description="The minimum score. Defaults to 0.1; 0 accepts all.")
+    threshold: float | None = Field(None, ge=0, le=1, description=THRESHOLD_MEANING)
     rerank: bool = Field(False, description="Accepted without effect: results are always ranked fully.")
     keyword_search: bool = Field(False, description="Accepted without effect: keywords are always searched.")
     reference_date: PastMoment | None = Field(
@@ -224,6 +225,7 @@ class MemoryPage(BaseModel):
 
 class SearchResults(BaseModel):
     results: list[MemorySearchResult]
+    answerable: bool = Field(description="Whether any of the results fits the question.")
     standing: list[MemoryRead] | None = Field(None, description="Present with `include_standing`, newest first.")
 
 

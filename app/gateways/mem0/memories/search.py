@@ -1,5 +1,7 @@
 """Search the memories that match a filter, by meaning and by keywords."""
 
+from typing import NamedTuple
+
 from app.core.resources import Resources
 from app.gateways.mem0.memories.addressing import resolve_scope, restrict_to_caller
 from app.gateways.mem0.memories.list import past_moment, refuse_ids_outside_filters, request_filter
@@ -11,12 +13,15 @@ from app.identity.caller import Caller
 from app.memory.recall import Question, Recalled, decay_enabled, embed_query, recall, recall_with_decay
 from app.memory.standing import load_standing
 
-DEFAULT_THRESHOLD = 0.1
+
+class SearchResult(NamedTuple):
+    results: list[JsonObject]
+    answerable: bool
+    """Whether any of the results fits the question, whatever the threshold is."""
 
 
-async def search_memories(
-    resources: Resources, caller: Caller, request: SearchMemories, *, threshold: float = DEFAULT_THRESHOLD
-) -> list[JsonObject]:
+async def search_memories(resources: Resources, caller: Caller, request: SearchMemories) -> SearchResult:
+    """Without a threshold, only what fits the question is returned."""
     check_project_matches(caller, request)
     refuse_ids_outside_filters(request)
     moment = request.as_of or request.reference_date
@@ -24,13 +29,13 @@ async def search_memories(
     async with embed_query(resources.embedder, caller.project_id, request.query) as vector:
         scope = await resolve_scope(resources.database, caller, requested, request.profile_id)
         if scope.namespaces == ():
-            return []
+            return SearchResult([], answerable=False)
         question = Question(
             project_id=caller.project_id,
             text=request.query,
             namespaces=scope.namespaces,
             top_k=request.top_k,
-            threshold=threshold if request.threshold is None else request.threshold,
+            threshold=request.threshold,
             filter=scope.filter,
             show_expired=request.show_expired,
             show_superseded=request.shows_superseded,
@@ -39,7 +44,9 @@ async def search_memories(
             user_id=caller.user_id,
         )
         search = recall_with_decay if await decay_enabled(resources, caller.project_id) else recall
-        return [render_result(recalled, request) for recalled in await search(resources, question, vector)]
+        found = await search(resources, question, vector)
+    results = [render_result(recalled, request) for recalled in found]
+    return SearchResult(results, answerable=any(recalled.fits for recalled in found))
 
 
 async def find_standing(resources: Resources, caller: Caller, request: SearchMemories) -> JsonObject:

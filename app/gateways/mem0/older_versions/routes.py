@@ -32,7 +32,6 @@ from app.gateways.mem0.responses import FastJson, page_of_json
 from app.identity.caller import MemoryReader, MemoryWriter
 
 router = APIRouter(tags=["Older memory routes"], responses=ERROR_RESPONSES, route_class=Mem0Route)
-OLD_THRESHOLD = 0.3
 Text = Annotated[str | None, Query()]
 
 
@@ -56,7 +55,7 @@ async def list_memories_v1(
 @router.post("/v1/memories/search/", responses={200: {"model": OldSearchResponse}}, response_class=FastJson)
 async def search_memories_v1(body: OldSearch, caller: MemoryReader, resources: ResourcesDep) -> FastJson:
     """Searches memories. New clients use POST /v3/memories/search/."""
-    results = await search_memories(resources, caller, without_ids_on_top(body))
+    results = (await search_memories(resources, caller, without_ids_on_top(body))).results
     return FastJson({"results": results, "relations": []} if body.output_format == V1_1 else results)
 
 
@@ -79,7 +78,7 @@ async def list_memories_v2(
 @router.post("/v2/memories/search/", responses={200: {"model": OldSearchResponse}}, response_class=FastJson)
 async def search_memories_v2(body: OldSearch, caller: MemoryReader, resources: ResourcesDep) -> FastJson:
     """Searches memories. New clients use POST /v3/memories/search/."""
-    results = await search_memories(resources, caller, without_ids_on_top(body), threshold=OLD_THRESHOLD)
+    results = (await search_memories(resources, caller, without_ids_on_top(body))).results
     return FastJson({"results": results, "relations": []} if body.output_format == V1_1 else results)
 
 

@@ -215,6 +215,17 @@ async def test_agent_filter_searches_the_default_profile_only(client: httpx.Asyn
     assert (await client.post("/v3/memories/", json=stranger)).json()["count"] == 0
 
 
+async def test_search_reports_whether_anything_fits(client: httpx.AsyncClient) -> None:
+    """By default only what fits is returned; a threshold of the client is the minimum score, and 0 accepts all."""
+    await store(client, messages="I like green tea")
+    unknown = {"query": "What is the name of Peter's wife?", "filters": ALICE}
+    answers = []
+    for asked in ({"query": "Which tea do I like?", "filters": ALICE}, unknown, {**unknown, "threshold": 0}):
+        found = (await client.post("/v3/memories/search/", json=asked)).json()
+        answers.append((found["answerable"], [row["memory"] for row in found["results"]]))
+    assert answers == [(True, ["I like green tea"]), (False, []), (False, ["I like green tea"])]
+
+
 async def test_page_in_the_query_takes_precedence_over_the_body(client: httpx.AsyncClient) -> None:
     for number in range(3):
         await store(client, messages=f"Fact {number}")

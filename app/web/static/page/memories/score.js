@@ -19,7 +19,7 @@ export function scoreOf(score, parts = {}) {
 }
 
 /** All memories begin with the same base, which says nothing about this one. @param {Record<string, number>} parts */
-function partList({ base: _, ...parts }) {
+function partList({ base: _, calibration: __, ...parts }) {
   const shown = Object.entries(parts).filter(([, value]) => Math.abs(value) >= SMALLEST_SHOWN);
   const largest = Math.max(...shown.map(([, value]) => Math.abs(value)), 1);
   const items = shown.map(([name, value]) => {

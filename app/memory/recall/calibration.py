@@ -1,0 +1,162 @@
+"""Turn the order of a search into probabilities, and decide whether anything fits the question at all.
+
+The weights are fitted by logistic regression on questions with and without an answer: docs/decisions/0039.
+"""
+
+import math
+import re
+from collections.abc import Sequence, Set
+from typing import NamedTuple
+
+import numpy as np
+
+from app.memory.indexing import split_speaker
+from app.memory.recall.features import FIRST_PERSON, NOT_NAMES, Floats, RankingInput
+from app.memory.recall.features import WORD as WORD_PATTERN
+
+ANSWERABLE_PROBABILITY = 0.15
+"""Below this probability that any candidate fits, the question is not answerable from the memories."""
+ANSWERABLE_LOGIT = math.log(ANSWERABLE_PROBABILITY / (1 - ANSWERABLE_PROBABILITY))
+MIN_SIMILARITY = 0.2
+"""A best memory that shares no word with the question must be this similar to it."""
+CLEARLY_SIMILAR = 0.32
+"""A best memory this similar fits even if it says everything in other words than the question."""
+WEAKEST = -2.2
+WEAKEST_IN_ENGLISH = -2.0
+"""In logits of the ranking: what ranks lower has next to nothing in common with the question."""
+MAX_GAP, CLEARLY_RELATED = 2.5, 0.5
+"""A memory this much weaker than the best one fits only if it is clearly related to the question by itself."""
+COMPARED_MEMORIES, COMPARED_CHARACTERS, CONTEXT_CHARACTERS = 5, 600, 1000
+NAMING_MEMORIES = 3
+MIN_WORD, STEM = 3, 5
+MIN_FOREIGN_WORDS = 5
+PUNCTUATION = re.compile("[\u2010-\u2026]")
+PERSON = re.compile(r"(?<![.!?:] )(?<!^)\b[A-Z][a-z]{2,}\b")
+GRAMMAR_WORDS = (
+    "a about am an and any all also are at be been being between but by can could did do does done down ever for"
+    " from get got had has have having he her hers him his how i in into is it its just know many may me might mine"
+    " more most much must my never not of off on only our ours out over shall she should some tell than that the"
+    " their them then there these they this those to under us very was we were what when where which who whom whose"
+    " why will with would you your yours"
+)
+"""English words that say nothing about the subject of a question."""
+WORDS_OF_OTHER_LANGUAGES = "a all also am an any at can do he her i in me on out so us was we"
+GRAMMAR = frozenset(GRAMMAR_WORDS.split())
+ENGLISH = GRAMMAR - frozenset(WORDS_OF_OTHER_LANGUAGES.split())
+
+
+class ListWeights(NamedTuple):
+    """For the logit of the probability that any candidate fits."""
+
+    base: float = -3.46
+    coverage: float = 1.527
+    """The largest share of the question's words that one memory contains."""
+    coverage_with_context: float = 1.392
+    """The same for the best memory, with the message before it."""
+    similarity: float = 2.27
+    words: float = 1.118
+    missing_person: float = -2.715
+    """The question names a person whom none of the best memories names."""
+
+
+class MemoryWeights(NamedTuple):
+    """For the logit of the probability that one memory fits."""
+
+    base: float = 0.861
+    logit: float = 0.415
+    gap: float = -1.015
+    answerable: float = 0.559
+    candidates: float = -0.893
+
+
+LIST_WEIGHTS, MEMORY_WEIGHTS = ListWeights(), MemoryWeights()
+
+
+class Calibrated(NamedTuple):
+    logits: Floats
+    """Of the probability that each memory fits, in the order given."""
+    fits: list[np.bool_]
+    """Whether each is returned when the client names no threshold."""
+
+
+def calibrate(question: str, ranked: Sequence[RankingInput], logits: Floats, candidates: int) -> Calibrated:
+    """`ranked` are the best of the candidates, best first, with the logits of the ranking."""
+    english = _is_english(question)
+    list_logit = _list_logit(question, ranked)
+    if not english:
+        # Neither words nor similarity tell enough across languages, so they cannot make a question unanswerable.
+        list_logit = max(list_logit, 0.0)
+    weights, gaps = MEMORY_WEIGHTS, logits[0] - logits
+    memory_logits = weights.logit * logits + weights.gap * gaps
+    memory_logits += weights.base + weights.answerable * list_logit + weights.candidates * math.log(candidates)
+    return Calibrated(memory_logits, _fitting(logits, gaps, list_logit, english=english))
+
+
+def _fitting(logits: Floats, gaps: Floats, list_logit: float, *, english: bool) -> list[np.bool_]:
+    if not english:
+        return list(logits >= WEAKEST)
+    answerable = list_logit >= ANSWERABLE_LOGIT
+    near = (gaps <= MAX_GAP) | (logits >= CLEARLY_RELATED)
+    return list(near & (logits >= WEAKEST_IN_ENGLISH) & answerable)
+
+
+def _list_logit(question: str, ranked: Sequence[RankingInput]) -> float:
+    weights, best = LIST_WEIGHTS, ranked[0]
+    similarity = best.similarity or 0.0
+    stems = _stems(question)
+    texts = [_plain(each.content[:COMPARED_CHARACTERS]) for each in ranked[:COMPARED_MEMORIES]]
+    with_context = _plain(f"{best.context or ''} {best.content}"[:CONTEXT_CHARACTERS])
+    coverage = max(_coverage(stems, text) for text in texts)
+    if coverage == 0 and similarity < MIN_SIMILARITY:
+        return weights.base
+    misses_person = _misses_person(question, ranked[:NAMING_MEMORIES])
+    logit = (
+        weights.base
+        + weights.coverage * coverage
+        + weights.coverage_with_context * _coverage(stems, with_context)
+        + weights.similarity * similarity
+        + weights.words * math.log1p(len(stems))
+        + weights.missing_person * misses_person
+    )
+    return max(logit, ANSWERABLE_LOGIT) if similarity >= CLEARLY_SIMILAR and not misses_person else logit
+
+
+def _stems(question: str) -> set[str]:
+    """The beginnings of its words of meaning: `ReactJS` meets `React`, and `hiking` meets `hike`."""
+    words = WORD_PATTERN.findall(question.lower())
+    return {word[:STEM] for word in words if len(word) >= MIN_WORD and word not in GRAMMAR}
+
+
+def _plain(text: str) -> str:
+    """Every word after a space, so that the beginning of a word is found by a substring search."""
+    return f" {' '.join(WORD_PATTERN.findall(text.lower()))}"
+
+
+def _coverage(stems: Set[str], text: str) -> float:
+    """1 for a question without words of meaning: nothing of it is missing."""
+    return sum(f" {stem}" in text for stem in stems) / len(stems) if stems else 1.0
+
+
+def _misses_person(question: str, best: Sequence[RankingInput]) -> bool:
+    """Whether no memory can be about a person in the question. `I am …` is about the user, whatever the name is."""
+    names = {name.lower()[:STEM] for name in PERSON.findall(question) if name not in NOT_NAMES}
+    return bool(names) and not any(_may_be_about(names, each.content[:COMPARED_CHARACTERS]) for each in best)
+
+
+def _may_be_about(names: Set[str], content: str) -> bool:
+    text = _plain(content)
+    speaks_for_itself = split_speaker(content)[0] is None and not FIRST_PERSON.isdisjoint(text.split())
+    return speaks_for_itself or any(f" {name}" in text for name in names)
+
+
+def _is_english(question: str) -> bool:
+    """Without other letters, and short or with a word that only English has. A few keywords count as English."""
+    if not PUNCTUATION.sub("", question).isascii():
+        return False
+    words = WORD_PATTERN.findall(question.lower())
+    return len(words) < MIN_FOREIGN_WORDS or not ENGLISH.isdisjoint(words)
+
+
+def probabilities(logits: Floats) -> Floats:
+    # Clipped, because beyond 500 the exponential overflows while the probability has long been 0 or 1.
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -500.0, 500.0))))
