@@ -109,7 +109,7 @@ def moments(row: dict[str, Any]) -> list[dt.datetime]:
     return [dt.datetime.fromisoformat(row[name]) for name in ("created_at", "updated_at")]
 
 
-@pytest.mark.parametrize("count", [200, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.long)])
 def test_mem0_library_memories_survive_import_and_export_unchanged(
     count: int, tmp_path: Path, model_server: ModelServer, postgres: EmbeddedPostgres, project_id: uuid.UUID
 ) -> None:
