@@ -8,7 +8,6 @@ import hmac
 import os
 import re
 import time
-import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +23,7 @@ from app.core.errors import ConfigurationError, Unavailable
 from app.core.ports.content import KNOWN_SECONDS
 
 NONCE_BYTES, KEY_BYTES, ID_BYTES = 12, 32, 16
+TAG_BYTES = 6
 FORGOTTEN_AFTER_SECONDS = 3600.0
 SEALED = re.compile(re.escape(MARK) + r"([A-Za-z0-9_-]{22}):[A-Za-z0-9+/]+={0,2}")
 PREFIX_LENGTH = len(MARK) + 23
@@ -74,10 +74,20 @@ class MasterKeys:
     def __init__(self, secrets: Sequence[str]) -> None:
         keys = [hmac.digest(each.encode(), b"keepsake master key of content", hashlib.sha256) for each in secrets]
         self._ciphers = {_fingerprint(key): AESGCM(key) for key in keys}
+        self._tag_keys = [hmac.digest(key, b"ids of data keys", hashlib.sha256) for key in keys]
         self.first = _fingerprint(keys[0])
 
     def __contains__(self, fingerprint: str) -> bool:
         return fingerprint in self._ciphers
+
+    def new_key_id(self) -> UUID:
+        """An id that no user can make up: its end is a tag of its beginning."""
+        start = os.urandom(ID_BYTES - TAG_BYTES)
+        return UUID(bytes=start + _tag(self._tag_keys[0], start))
+
+    def may_have_made(self, key_id: UUID) -> bool:
+        start, tag = key_id.bytes[:-TAG_BYTES], key_id.bytes[-TAG_BYTES:]
+        return any(hmac.compare_digest(_tag(key, start), tag) for key in self._tag_keys)
 
     def wrap(self, project_id: UUID, key_id: UUID, keys: bytes) -> bytes:
         nonce = os.urandom(NONCE_BYTES)
@@ -102,6 +112,10 @@ class DamagedContent(Unavailable):
 def _fingerprint(key: bytes) -> str:
     """Names a master key without telling anything about it."""
     return hmac.digest(key, b"fingerprint", hashlib.sha256).hex()[:16]
+
+
+def _tag(tag_key: bytes, start: bytes) -> bytes:
+    return hmac.digest(tag_key, start, hashlib.sha256)[:TAG_BYTES]
 
 
 def new_keys() -> bytes:
@@ -129,7 +143,7 @@ class ProjectCipher:
         self._by_prefix: dict[str, DataKey] = {}
         self._wanted: set[UUID] = set()
         self._absent: set[UUID] = set()
-        """Ids that text of users names as if they were those of keys."""
+        """Ids of keys that were deleted."""
 
     async def prepare(self, project_id: UUID) -> None:
         known = self._projects.get(project_id)
@@ -159,7 +173,7 @@ class ProjectCipher:
         return await self._database.system_pipeline((SELECT_CONTENT_KEYS_SQL, values))
 
     async def _create_first(self, project_id: UUID) -> None:
-        key_id = uuid.uuid4()
+        key_id = self._masters.new_key_id()
         values = {"id": key_id, "project_id": project_id, "master_key": self._masters.first}
         wrapped = self._masters.wrap(project_id, key_id, new_keys())
         await self._database.system_pipeline((INSERT_FIRST_KEY_SQL, {**values, "wrapped": wrapped}))
@@ -185,7 +199,7 @@ class ProjectCipher:
         return [_prefix(row.id) for row in rows]
 
     async def add(self, project_id: UUID, active_after: float) -> None:
-        key_id = uuid.uuid4()
+        key_id = self._masters.new_key_id()
         known = await self._select(project_id, [])
         # The key of digests stays, so that duplicates are found among what is encrypted again.
         newest = self._read(known[-1]) if known else None
@@ -246,10 +260,12 @@ class ProjectCipher:
         return content
 
     def _find(self, sealed: str) -> DataKey | None:
-        """None if the text does not name a key. A key that is not known yet is read before the next transaction."""
+        """None if the text does not name a key. A key that is not known yet is read before the next transaction.
+
+        Text of users that names a made-up key has no effect: reading keys again would slow down all projects."""
         match = SEALED.fullmatch(sealed)
         key_id = UUID(bytes=_decode(match[1])) if match else None
-        if key_id is None or key_id in self._absent:
+        if key_id is None or key_id in self._absent or not self._masters.may_have_made(key_id):
             return None
         self._wanted.add(key_id)
         for known in self._projects.values():

@@ -131,12 +131,23 @@ async def test_damaged_content_is_reported_and_not_returned(
     assert (await sealed_client.get(f"/v1/memories/{two['id']}/")).json()["memory"] == f"Two {SECRET}"
 
 
-async def test_text_that_looks_sealed_is_text(sealed_client: httpx.AsyncClient, client: httpx.AsyncClient) -> None:
-    looks_sealed = f"{MARK}{'A' * 22}:{'A' * 80}"
-    said = {"messages": [{"role": "user", "content": looks_sealed}], "infer": False, **ANN}
-    for each in (sealed_client, client):
-        (added,) = (await each.post("/v3/memories/add/", json=said)).json()["results"]
-        assert (await each.get(f"/v1/memories/{added['id']}/")).json()["memory"] == looks_sealed
+async def test_text_that_looks_sealed_is_text(
+    sealed_client: httpx.AsyncClient, project_id: uuid.UUID, sealing_database: Database
+) -> None:
+    """Stored in an encrypted project, in fields that are not encrypted, and in a project without encryption."""
+    texts = [f"{MARK}{name * 22}:{'A' * 80}" for name in "ABCD"]
+    said = {"messages": [{"role": "user", "content": each} for each in texts], "infer": False, **ANN}
+    added = await sealed_client.post("/v3/memories/add/", json={**said, "metadata": {"copy": texts}})
+    assert [each["data"]["memory"] for each in added.json()["results"]] == texts
+    listed = await sealed_client.post("/v3/memories/", json={"filters": ANN})
+    assert {each["memory"] for each in listed.json()["results"]} == set(texts)
+    for each in added.json()["results"]:
+        assert (await sealed_client.get(f"/v1/memories/{each['id']}/")).json()["metadata"] == {"copy": texts}
+    plain = encrypting_database(sealing_database.url, new_projects=False)
+    async with plain.transaction(uuid.uuid4()) as tx:
+        rows = await tx.execute(text("select unnest(cast(:texts as text[]))"), {"texts": texts})
+        assert rows.scalars().all() == texts
+    await plain.close()
 
 
 async def test_wrong_master_key_is_named_and_nothing_is_lost(
