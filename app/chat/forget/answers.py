@@ -45,9 +45,9 @@ def _and_copies(copies: int) -> str:
 def _transcript(messages: int) -> str:
     if not messages:
         return ""
-    verb = "contains" if messages == 1 else "contain"
+    contain, stay = ("contains", "stays") if messages == 1 else ("contain", "stay")
     return (
-        f"{_count(messages, 'message', 'messages')} of your conversations {verb} this, too, and stay unless you"
+        f"{_count(messages, 'message', 'messages')} of your conversations {contain} this, too, and {stay} unless you"
         " ask to delete them with it. "
     )
 

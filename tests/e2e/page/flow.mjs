@@ -34,7 +34,7 @@ try {
   await look("start");
   const apiKey = (await page.locator(".secret code").textContent()) ?? "";
   const me = await (await page.request.post(`${url}/v1/auth/login`, { data: { email, password: PASSWORD } })).json();
-  await new MemoryClient({ apiKey, host: url }).add([{ role: "user", content: "My bicycle is orange." }], { userId: me.user.id, infer: false });
+  await new MemoryClient({ apiKey, host: url }).add(["My bicycle is orange.", "I play the cello.", "The cello is what I play."].map((content) => ({ role: "user", content })), { userId: me.user.id, infer: false });
 
   await go("Chat");
   await say("I live in Rome and I play the cello.");
@@ -92,13 +92,18 @@ try {
   if ((await page.locator("li.card").count()) !== count) problems.push("incognito changed the memories");
 
   await go("Chat");
+  await say("Forget that I play the accordion.");
+  await expect(page.getByText("No memory matches, so there is nothing to delete."), "that nothing matches");
   await say("Forget that I play the cello.");
-  if (await page.getByRole("group", { name: "These memories match. Delete them?" }).count()) {
-    const boxes = page.locator("fieldset.box label.check-line");
-    for (const box of await boxes.all()) if (!(await box.textContent()).includes("cello")) await box.locator("input").uncheck();
+  const question = page.getByRole("group", { name: "These memories match. Delete them?" });
+  if (await question.count()) {
+    await expect(question.locator("label", { hasText: "Oslo" }), "the memory to forget");
+    await question.getByText(/^and \d+ more that sa/).first().click();
+    await question.getByLabel(/^Also delete the .*messages? of your conversations/).check();
     await look("forget");
     await page.getByRole("button", { name: /^Delete \d/ }).click();
-    await page.waitForFunction(() => document.querySelectorAll("keepsake-chat .message.assistant:not([aria-busy])").length >= 2);
+    await expect(page.locator(".message.assistant", { hasText: /Deleted \d .*So w(as|ere) \d/ }), "what was deleted");
+    await page.locator(".message", { hasText: "cello" }).first().waitFor({ state: "detached" });
   } else problems.push("missing: the question what to forget");
   await go("Memories");
   await page.locator("li.card").first().waitFor();

@@ -151,12 +151,9 @@ async function archivesAndRestores() {
 async function seesWhatWasReplaced() {
   await addMemory("I live in Rome.");
   await addMemory("I live in Oslo now.");
-  for (let tries = 0; tries < 40 && !(await card("Rome").getByText("replaced").count()); tries += 1) {
-    await page.waitForTimeout(150);
-    const answer = page.waitForResponse("**/v3/memories/");
-    await choose("State", tries % 2 ? "Archived" : "Replaced by newer ones");
-    await answer;
-  }
+  await untilReplaced("Rome");
+  await choose("State", "Replaced by newer ones");
+  await expect(card("Rome").getByText(/Replaced by “?I live in Oslo now.”?, since .*\d/), "what replaced the memory, and since when");
   await card("Rome").getByRole("button", { name: /^History/ }).click();
   await expect(page.locator(".history ins", { hasText: "Oslo" }), "what replaced a memory");
   await glance("memories-replaced");
@@ -168,7 +165,34 @@ async function seesWhatWasReplaced() {
   await expect(card("Rome"), "the restored memory");
   await card("Oslo").getByRole("button", { name: /^History/ }).click();
   await expect(page.locator(".history del", { hasText: "Rome" }), "what a memory replaced");
+  await decidesAboutReplaced();
   for (const name of ["Oslo", "Rome"]) await deleteCard(name);
+}
+
+/** It is decided in the background, once the new memory is found. */
+async function untilReplaced(text) {
+  for (let tries = 0; tries < 40 && (await card(text).count()); tries += 1) {
+    await page.waitForTimeout(100);
+    const answer = page.waitForResponse("**/v3/memories/");
+    await page.getByRole("button", { name: "Show all" }).click();
+    await answer;
+  }
+  await card(text).waitFor({ state: "detached" });
+}
+
+/** A memory that replaced another is deleted, and the other one comes back. */
+async function decidesAboutReplaced() {
+  await addMemory("I live in Bergen now.");
+  await untilReplaced("Oslo");
+  await card("Bergen").getByRole("button", { name: /^Delete/ }).click();
+  const dialog = page.getByRole("dialog");
+  await expect(dialog.getByRole("group", { name: /^It replaced/ }).getByText("I live in Oslo now."), "what the memory replaced");
+  check(await dialog.getByLabel(/^Leave/).isChecked(), "replaced memories do not stay so by themselves");
+  await dialog.getByLabel(/^Restore/).check();
+  await glance("memories-delete-replaced");
+  await dialog.getByRole("button", { name: "Delete" }).click();
+  await card("Bergen").waitFor({ state: "detached" });
+  await expect(card("Oslo"), "the memory that was brought back");
 }
 
 async function deleteCard(text) {
@@ -245,9 +269,12 @@ async function chats() {
   await expect(page.locator(".memories-of-answer").getByText("Meaning"), "why a memory was used");
   await expect(page.getByRole("button", { name: "Rename" }), "what can be done with a new conversation");
   await look("chat-reasons");
+  await say("Which chess opening is best?");
+  await expect(page.getByText("Nothing else that is remembered fits this."), "that nothing is known");
   await losesTheConnection();
   await keepsWhatWasWritten();
   await isIncognito();
+  await forgetsEverything();
 }
 
 /** The server gets the message and its answer is lost on the way. Trying again must not say it twice. */
@@ -269,11 +296,11 @@ async function losesTheConnection() {
     await page.waitForTimeout(200);
     await page.unroute("**/v1/sessions/*/messages");
     await page.getByRole("button", { name: "Try again" }).click();
-    await answers().nth(1).waitFor();
+    await answers().nth(2).waitFor();
   });
   if (!(await page.locator("button.session").first().isVisible())) await page.getByText("Conversations", { exact: true }).click();
   await page.locator("button.session").first().click();
-  await page.locator(".message.user").nth(1).waitFor();
+  await page.locator(".message.user").nth(2).waitFor();
   check((await page.locator(".message.user", { hasText: "Turin" }).count()) === 1, "the repeated message counts twice");
 }
 
@@ -299,6 +326,19 @@ async function isIncognito() {
   await page.getByRole("dialog").getByRole("button", { name: "Leave and delete" }).click();
   await page.locator("html[data-mode=normal]").waitFor();
   check((await page.title()) === "Keepsake", "the title still says incognito");
+}
+
+async function forgetsEverything() {
+  await say("Forget everything you know about me.");
+  await page.getByRole("group", { name: "Delete everything in this profile?" }).getByLabel(/^Also delete all \d+ messages of its conversations/).check();
+  await glance("chat-forget-everything");
+  await page.getByRole("button", { name: "Delete all …" }).click();
+  const items = page.getByRole("dialog").getByRole("listitem");
+  await expect(items.getByText(/^all \d+ memories of this profile/), "how many memories go");
+  await expect(items.getByText(/^all \d+ messages/), "how many messages go");
+  await look("chat-forget-everything-confirm");
+  await page.getByRole("dialog").getByRole("button", { name: "Delete for good" }).click();
+  await expect(page.getByText(/^Deleted \d+ memories permanently. So were \d+ messages/), "what was deleted");
 }
 
 async function operates() {

@@ -117,11 +117,46 @@ export const texts = {
     forgotten: "Forgotten",
     corrected: "Corrected",
     interrupted: "This answer was interrupted.",
-    forgetTitle: "These memories match. Delete them?",
-    forgetNone: "Keep all",
-    /** @param {number} count */
-    forgetSome: (count) => (count === 1 ? "Delete 1 memory" : `Delete ${count} memories`),
+    nothingFits: "Nothing remembered fits this.",
+    nothingElseFits: "Nothing else that is remembered fits this.",
     confirmForget: "Yes, forget that.",
+    forgetting: {
+      title: "These memories match. Delete them?",
+      none: "Keep all",
+      /** @param {number} count */
+      some: (count) => (count === 1 ? "Delete 1 memory" : `Delete ${count} memories`),
+      /** @param {number} count */
+      copies: (count) => (count === 1 ? "and 1 more that says the same" : `and ${count} more that say the same`),
+      more: "More memories say the same. Ask again after these to delete the rest.",
+      /** @param {number} count */
+      messages: (count) => (count === 1 ? "Also delete the message of your conversations that contains this" : `Also delete the ${count} messages of your conversations that contain this`),
+      messagesHint: "Otherwise you still find what was said in your conversations.",
+      messagesStay: "The messages of your conversations stay.",
+      allTitle: { everything: "Delete everything in this profile?", today: "Delete everything of today?" },
+      allMemories: {
+        /** @param {number} count */
+        everything: (count) => (count === 1 ? "the only memory of this profile" : `all ${count} memories of this profile, with archived and replaced ones`),
+        /** @param {number} count */
+        today: (count) => (count === 1 ? "the only memory of this profile from today (since 0:00 UTC)" : `all ${count} memories of this profile from today (since 0:00 UTC)`),
+      },
+      allMessages: {
+        /** @param {number} count */
+        everything: (count) => (count === 1 ? "the only message of its conversations" : `all ${count} messages of its conversations`),
+        /** @param {number} count */
+        today: (count) => (count === 1 ? "the only message of today" : `all ${count} messages of today`),
+      },
+      which: "Show which",
+      /** @param {number} count */
+      newest: (count) => `Show the newest ${count}`,
+      /** @param {string} what */
+      allFound: (what) => `Found: ${what}.`,
+      /** @param {string} what */
+      alsoDelete: (what) => `Also delete ${what}`,
+      allNext: "Delete all …",
+      allAgree: "Delete for good",
+      allWill: "This is deleted:",
+      final: "This cannot be undone.",
+    },
     leaveIncognito: "Leave incognito?",
     leaveIncognitoBody: "The incognito conversation is deleted. It was never stored.",
     leave: "Leave and delete",
@@ -166,10 +201,20 @@ export const texts = {
     edit: "Edit",
     wording: "New wording",
     archive: "Archive",
+    archived: "Archived",
     restore: "Restore",
+    restored: "Restored",
+    restoredBeside: "Restored, beside the memory that had replaced it",
+    replacedBy: "Replaced by",
+    replacedSince: "since",
     delete: "Delete",
     deleteTitle: "Delete this memory?",
     deleteBody: "It is deleted for good, with its history.",
+    /** @param {number} count */
+    linkedTitle: (count) => (count === 1 ? "It replaced this memory. What should happen to it?" : `It replaced these ${count} memories. What should happen to them?`),
+    linkedStay: "Leave as replaced: not used in answers",
+    linkedRestore: "Restore: used in answers again",
+    linkedDelete: "Delete, too, with everything that was replaced before",
     history: "History",
     events: { ADD: "Added", UPDATE: "Changed", DELETE: "Deleted", ARCHIVE: "Archived", RESTORE: "Restored", MOVE: "Moved", SUPERSEDE: "Replaced by a newer memory", REPLACE: "Replaced an older memory" },
     more: "Show more",

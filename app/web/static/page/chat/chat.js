@@ -257,7 +257,7 @@ class KeepsakeChat extends HTMLElement {
     fill(problem);
     log.querySelector(".empty")?.remove();
     const question = messageElement({ role: "user", content: turn.content });
-    const answer = answerElement((ids) => this.run(new ChatTurn(words.confirmForget, ids)));
+    const answer = answerElement((confirmation) => this.run(new ChatTurn(words.confirmForget, confirmation)));
     log.append(question, answer.element);
     this.turn = turn;
     this.failed = null;
@@ -273,14 +273,20 @@ class KeepsakeChat extends HTMLElement {
       answer.element.remove();
       if (this.turn === turn) this.fail(error, turn);
     } finally {
-      if (this.turn === turn) await this.endTurn();
+      if (this.turn === turn) await this.endTurn(turn);
     }
   }
 
-  async endTurn() {
+  /** @param {ChatTurn} turn */
+  async endTurn(turn) {
     this.turn = null;
     this.setBusy(false);
-    if (this.isConnected) await this.loadSessions().catch((error) => this.showProblem(error));
+    if (!this.isConnected) return;
+    const fail = (/** @type {unknown} */ error) => this.showProblem(error);
+    // Messages that were deleted are still shown.
+    if (turn.confirmation?.forget_messages && turn !== this.failed) await this.showMessages().catch(fail);
+    // The next message can be sent meanwhile.
+    void this.loadSessions().catch(fail);
   }
 
   /** What was written stays in the input. @param {unknown} error @param {ChatTurn} turn */

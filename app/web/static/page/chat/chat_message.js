@@ -1,7 +1,8 @@
 /** Messages of a conversation, and below an answer what was recalled for it and learned from it. */
 
 import { call } from "../api.js";
-import { button, describe, fill, h } from "../elements.js";
+import { describe, fill, h } from "../elements.js";
+import { forgetQuestion } from "./forget_question.js";
 import { markdown } from "./markdown.js";
 import { memoryLine } from "../memories/memory_item.js";
 import { texts } from "../texts.js";
@@ -30,7 +31,7 @@ export function messageElement(message) {
 }
 
 /**
- * @param {(ids: string[]) => void} confirmForget
+ * @param {import("./forget_question.js").Confirm} confirmForget
  * @returns {Answer}
  */
 export function answerElement(confirmForget) {
@@ -53,7 +54,8 @@ export function answerElement(confirmForget) {
       end();
       fill(text, markdown(answer.message.content));
       if (answer.standing?.length) below.append(memoryDetails(words.standing(answer.standing.length), answer.standing));
-      if (answer.forget) below.append(forgetQuestion(answer.forget.memories, confirmForget));
+      if (isUnknown(answer)) below.append(h("p", { class: "hint" }, answer.standing?.length ? words.nothingElseFits : words.nothingFits));
+      if (answer.forget) below.append(forgetQuestion(answer.forget, confirmForget));
       if (answer.event_id) below.append(learned(answer.event_id));
     },
     interrupt() {
@@ -64,34 +66,15 @@ export function answerElement(confirmForget) {
   };
 }
 
+/** Requests to forget and incognito read no memories for an answer. @param {any} answer */
+function isUnknown({ answerable, recalled, recall_failed: failed, forget, forgotten, privacy_mode: mode, will_remember: isRemembered }) {
+  const isAboutForgetting = forget || forgotten.length || (mode === "normal" && !isRemembered);
+  return !answerable && !recalled.length && !failed && !isAboutForgetting && mode !== "incognito";
+}
+
 /** @param {string} title @param {Remembered[]} memories @param {string} [hint] */
 function memoryDetails(title, memories, hint) {
   return h("details", { class: "memories-of-answer" }, h("summary", {}, title), hint && h("p", { class: "hint" }, hint), h("ul", {}, memories.map(memoryLine)));
-}
-
-/** @param {Remembered[]} memories @param {(ids: string[]) => void} confirm */
-function forgetQuestion(memories, confirm) {
-  if (!memories.length) return h("span", {});
-  const choices = memories.map((each) => ({ id: each.id, box: /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", checked: true })), text: each.memory }));
-  const agree = button("", () => {
-    question.remove();
-    confirm(picked());
-  }, { class: "danger" });
-  const picked = () => choices.filter((each) => each.box.checked).map((each) => each.id);
-  const update = () => {
-    fill(agree, words.forgetSome(picked().length));
-    agree.toggleAttribute("disabled", picked().length === 0);
-  };
-  for (const each of choices) each.box.addEventListener("change", update);
-  update();
-  const question = h(
-    "fieldset",
-    { class: "box" },
-    h("legend", {}, words.forgetTitle),
-    choices.map((each) => h("label", { class: "check-line" }, each.box, h("span", {}, each.text))),
-    h("div", { class: "actions" }, button(words.forgetNone, () => question.remove()), agree),
-  );
-  return question;
 }
 
 /** What is being learned from an answer, until it is known. @param {string} eventId */

@@ -3,19 +3,20 @@
 import { ApiError, stream } from "../api.js";
 
 /** @typedef {import("./chat_message.js").Answer} Answer */
+/** @typedef {{confirm_forget?: string[], confirm_forget_all?: "everything" | "today", forget_messages?: boolean}} Confirmation what to delete */
 
 export class ChatTurn {
-  /** @param {string} content @param {string[]} [confirmForget] ids of memories to delete @param {string} [key] */
-  constructor(content, confirmForget, key = crypto.randomUUID()) {
+  /** @param {string} content @param {Confirmation} [confirmation] @param {string} [key] */
+  constructor(content, confirmation, key = crypto.randomUUID()) {
     this.content = content;
-    this.confirmForget = confirmForget;
+    this.confirmation = confirmation;
     this.key = key;
     this.abort = new AbortController();
   }
 
   /** The same turn: if the server answered it already, it repeats that answer. */
   again() {
-    return new ChatTurn(this.content, this.confirmForget, this.key);
+    return new ChatTurn(this.content, this.confirmation, this.key);
   }
 
   stop() {
@@ -24,7 +25,7 @@ export class ChatTurn {
 
   /** @param {string} sessionId @param {Answer} answer @param {() => void} scroll */
   async run(sessionId, answer, scroll) {
-    const body = { content: this.content, stream: true, ...(this.confirmForget ? { confirm_forget: this.confirmForget } : {}) };
+    const body = { content: this.content, stream: true, ...this.confirmation };
     const path = `/v1/sessions/${sessionId}/messages`;
     let finished = false;
     try {

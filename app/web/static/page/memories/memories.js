@@ -8,11 +8,12 @@ import { texts } from "../texts.js";
 import { MemoryFilters } from "./filters.js";
 import { memoryCard } from "./memory_item.js";
 import { metadataField, readMetadata } from "./metadata.js";
+import { readSuccessors } from "./replacements.js";
 
 const words = texts.memories;
 const PAGE_SIZE = 50;
 
-/** @typedef {{results: import("./memory_item.js").MemoryShown[], count: number}} Found */
+/** @typedef {{results: import("./memory_item.js").MemoryShown[], count: number, successors: Map<string, string>}} Found */
 
 class KeepsakeMemories extends HTMLElement {
   /** @returns {Promise<void>} */
@@ -74,12 +75,13 @@ class KeepsakeMemories extends HTMLElement {
     const { show_archived, ...request } = filters.request();
     const body = { ...request, query: filters.wanted.query, top_k: PAGE_SIZE, profile_id: currentProfile(), explain: true };
     const found = await call("POST", "/v3/memories/search/", body);
-    return { results: found.results, count: found.results.length };
+    return { results: found.results, count: found.results.length, successors: await readSuccessors(found.results) };
   }
 
   /** @param {number} page @returns {Promise<Found>} */
-  read(page) {
-    return call("POST", "/v3/memories/", { ...this.filters?.request(), profile_id: currentProfile(), page, page_size: PAGE_SIZE });
+  async read(page) {
+    const found = await call("POST", "/v3/memories/", { ...this.filters?.request(), profile_id: currentProfile(), page, page_size: PAGE_SIZE });
+    return { ...found, successors: await readSuccessors(found.results) };
   }
 
   /** @param {Found} found */
@@ -94,7 +96,7 @@ class KeepsakeMemories extends HTMLElement {
 
   /** @param {Found} found */
   appendFound(found) {
-    const context = { changed: () => this.reload(), profiles: this.profiles ?? [] };
+    const context = { changed: () => this.reload(), profiles: this.profiles ?? [], successors: found.successors };
     this.list?.append(...found.results.map((each) => memoryCard(each, context)));
     this.filters?.suggest(found.results.flatMap((each) => each.categories ?? []));
     const isRest = !this.filters?.wanted.query && (this.list?.children.length ?? 0) < found.count;

@@ -1,19 +1,21 @@
 /** One memory with what can be done with it, wherever it is shown. */
 
 import { call } from "../api.js";
-import { announce, ask, button, describe, field, fill, form, h, time } from "../elements.js";
+import { announce, button, describe, field, fill, form, h, time } from "../elements.js";
 import { texts } from "../texts.js";
+import { deleteMemory } from "./deletion.js";
 import { showHistory } from "./history.js";
 import { metadataField, readMetadata, valueText } from "./metadata.js";
+import { replacement } from "./replacements.js";
 import { scoreOf } from "./score.js";
 
 const words = texts.memories;
 
 /**
  * @typedef {{id: string, memory: string, score?: number, score_breakdown?: Record<string, number>, created_at?: string, kind?: string,
- *   categories?: string[] | null, lifecycle_state?: string, replaced_by?: string | null, expiration_date?: string | null, source?: string | null, standing?: boolean,
+ *   categories?: string[] | null, lifecycle_state?: string, replaced_by?: string | null, valid_until?: string | null, expiration_date?: string | null, source?: string | null, standing?: boolean,
  *   profile_id?: string | null, metadata?: Record<string, unknown> | null}} MemoryShown
- * @typedef {{changed: () => void, profiles: import("../profile_choice.js").Profile[]}} Context
+ * @typedef {{changed: () => void, profiles: import("../profile_choice.js").Profile[], successors: Map<string, string>}} Context
  */
 
 /** A short form for the chat: the words, "correct" and "forget". @param {MemoryShown} memory */
@@ -34,9 +36,8 @@ export function memoryLine(memory) {
 
 /** @param {MemoryShown} memory @param {HTMLElement} item */
 async function forget(memory, item) {
-  if (!(await confirmDeletion(memory))) return;
   await attempt(item, async () => {
-    await call("DELETE", `/v1/memories/${memory.id}/`);
+    if (!(await deleteMemory(memory))) return;
     announce(texts.chat.forgotten);
     item.classList.add("gone");
     fill(item, h("del", {}, memory.memory), " ", h("em", {}, texts.chat.forgotten));
@@ -51,7 +52,7 @@ export function memoryCard(memory, context) {
   const more = h("div", {});
   const card = h("li", { class: state === "active" ? "card" : `card ${state}` });
   const editing = () => fill(body, editor(memory, () => fill(body, text), (value) => (text.textContent = value), context));
-  fill(card, body, memory.score !== undefined && scoreOf(memory.score, memory.score_breakdown), facts(memory), actions(memory, context, { card, more, editing }), more);
+  fill(card, body, memory.score !== undefined && scoreOf(memory.score, memory.score_breakdown), facts(memory), replacement(memory, context.successors), actions(memory, context, { card, more, editing }), more);
   return card;
 }
 
@@ -79,12 +80,12 @@ function actions(memory, { changed, profiles }, { card, more, editing }) {
     "div",
     { class: "actions" },
     named(words.edit, memory, editing),
-    isActive ? named(words.archive, memory, () => act(card, changed, "POST", `${path}/archive`)) : named(words.restore, memory, () => act(card, changed, "POST", `${path}/restore`)),
+    isActive ? named(words.archive, memory, () => act(card, changed, `${path}/archive`, words.archived)) : named(words.restore, memory, () => act(card, changed, `${path}/restore`, memory.replaced_by ? words.restoredBeside : words.restored)),
     memory.lifecycle_state !== "superseded" && others.length > 0 && named(words.move, memory, () => fill(more, mover(memory, others, changed, () => fill(more)))),
     named(words.history, memory, () => (more.querySelector(".history") ? fill(more) : attempt(more, () => showHistory(memory, more, profiles)))),
-    named(words.delete, memory, async () => {
-      if (await confirmDeletion(memory)) await act(card, changed, "DELETE", `${path}/`);
-    }),
+    named(words.delete, memory, () => attempt(card, async () => {
+      if (await deleteMemory(memory)) changed();
+    })),
   );
 }
 
@@ -106,10 +107,11 @@ function named(label, memory, act) {
   return button(label, act, { class: "small", "aria-label": `${label}: ${memory.memory.slice(0, 80)}` });
 }
 
-/** @param {HTMLElement} card @param {() => void} changed @param {string} method @param {string} path */
-async function act(card, changed, method, path) {
+/** @param {HTMLElement} card @param {() => void} changed @param {string} path @param {string} done */
+async function act(card, changed, path, done) {
   await attempt(card, async () => {
-    await call(method, path);
+    await call("POST", path);
+    announce(done);
     changed();
   });
 }
@@ -121,12 +123,6 @@ async function attempt(place, work) {
   } catch (error) {
     place.append(h("p", { class: "problem", role: "alert" }, describe(error)));
   }
-}
-
-/** @param {MemoryShown} memory */
-function confirmDeletion(memory) {
-  const body = [h("blockquote", {}, memory.memory), h("p", {}, words.deleteBody)];
-  return ask({ title: words.deleteTitle, body, agree: words.delete, cancel: texts.cancel, danger: true });
 }
 
 /** @param {MemoryShown} memory @param {() => void} close @param {(value: string) => void} saved @param {Context} [context] with it, more than the words can be changed */
