@@ -19,7 +19,8 @@ where m.project_id = :project_id and m.user_id = :user_id and s.profile_id = :pr
   and (cast(:since as timestamptz) is null or m.created_at >= :since)
   and (cast(:ids as uuid[]) is null or m.id = any(:repeating) or exists (
     select from memories f where f.project_id = :project_id and f.namespace = :namespace and f.id = any(:ids)
-      and (f.source_message_id = m.id or strpos(lower(m.content), lower(rtrim(f.content, '.!。।'))) > 0)))"""
+      and (f.source_message_id = m.id
+        or strpos(lower(m.content), lower(nullif(rtrim(f.content, '.!。।'), ''))) > 0)))"""
 # What was asked and answered about forgetting repeats the words. It is deleted with the others, but is not counted.
 _COUNTS = "coalesce(m.metadata ->> 'about_forgetting', '') <> 'true'"
 COUNT_MESSAGES_SQL = text(f"select count(*) {_CONTAINING} and {_COUNTS}")  # only our own text
@@ -93,4 +94,4 @@ async def _find_repeating(tx: AsyncSession, values: Mapping[str, object]) -> lis
     memories = (await tx.execute(SELECT_SEALED_MEMORIES_SQL, values)).all()
     words = [row.content.rstrip(".!。।").lower() for row in memories]
     messages = await tx.execute(SELECT_SEALED_MESSAGES_SQL, values)
-    return [row.id for row in messages if any(each in row.content.lower() for each in words)]
+    return [row.id for row in messages if any(each and each in row.content.lower() for each in words)]

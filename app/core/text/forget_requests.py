@@ -136,6 +136,13 @@ MARKS_OF_ALL = re.compile(
     r"|\s+(?:के बारे में )?सब(?: कुछ)?$|\s+hakkındaki her ?şeyi$",
     re.IGNORECASE,
 )
+EXCEPTION = re.compile(
+    r"\b(?:except(?: for|ing)?|apart from|other than|excluding|aside from|außer|ausser|bis auf|excepto|salvo|sauf"
+    r"|excepté|hormis|кроме|hariç|dışında)\b|^(?:but|else|if|when|menos|andere|anderes|falls|wenn|si|если)\b"
+    r"|除了|除外|إلا|ما عدا|सिवा|छोड़कर|के अलावा",
+    re.IGNORECASE,
+)
+"""`Everything except my name`: what the request names is to be kept, so it must not be offered for deletion."""
 MAX_REQUEST = 2000
 """Characters of a message that are read. Patterns of longer ones would cost too much."""
 
@@ -153,6 +160,8 @@ def read_forget_request(content: str) -> ForgetRequest | None:
     if not what or NO_WISH.match(what):
         return None
     shorter = CHINESE_TOPIC.sub("", MARKS_OF_ALL.sub("", what)).strip() or what
+    if EXCEPTION.search(shorter):
+        return None
     return ForgetRequest(shorter, _extent(match.group(), what))
 
 

@@ -45,7 +45,8 @@ class Claim:
 
 def is_name(value: str) -> bool:
     """Whether it begins like a name or a number, after an article."""
-    return PROPER.match(re.sub(r"^an? ", "", value)) is not None or "@" in value
+    is_owned = re.search(r"'s [a-z]", value) is not None  # `Ann's team`
+    return (PROPER.match(re.sub(r"^an? ", "", value)) is not None and not is_owned) or "@" in value
 
 
 def fold(value: str) -> str:

@@ -12,11 +12,14 @@ from app.memory.judgement.frames import read_frames
 from app.memory.judgement.languages import read_other_languages
 from app.memory.judgement.statements import Sentence
 from app.memory.judgement.vocabulary import (
+    ADJECTIVES,
     CONTACT_NOUNS,
     DISLIKES,
     FUNCTIONAL_NOUNS,
     LIKES,
     MANY_NOUNS,
+    NOT_PLACES,
+    PERSON_NOUNS,
     PLAIN_NOUNS,
     STATUS_OF,
     either,
@@ -28,7 +31,9 @@ HEDGE = re.compile(
     r"will|used to|was|were|had|did|thinking|dream(?:s|ing)?|consider(?:s|ing)?|also|too|as well|another|second|"
     r"sometimes|occasionally|often|usually|one of|part-time|temporarily|weekends?|summers?|winters?|both|either|"
     r"besides|in addition|almost|nearly|previously|formerly|once|like to|love to|try(?:ing)?|pretend(?:s|ing)?|said|"
-    r"says|think|looking|until|till|during|whenever|every|while|next|not)\b",
+    r"says|think|looking|until|till|during|whenever|every|while|next|not|neither|nor|and|or|half|part of|people|"
+    r"friends|(?:week|mon|tues|wednes|thurs|fri|satur|sun)days|mornings|evenings|afternoons|nights|volunteer(?:s|ing)?|"
+    r"(?:in|by|with) (?:my|our|his|her|their)|in (?:19|20)\d\d)\b",
     re.IGNORECASE,
 )
 TAIL = re.compile(
@@ -42,8 +47,10 @@ DAY = (
     r"(?:(?:next |this |coming )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\b.*|(?:the )?\d{1,2}(?:st|nd|rd|th)\b.*|"
     r"tomorrow|(?:jan|febr)uary\b.*|(?:march|april|may|june|july|august)\b.*|(?:septem|octo|novem|decem)ber\b.*)"
 )
+NO_PLACE = either(" ".join(NOT_PLACES))
 IS, HAVE = r"(?:am|is|are|'s)", r"(?:(?:have|has) )?"
 VALUE = r"(?P<value>.+)"
+AGE = r"(?:\d{1,2}|1[01]\d)"
 PLACE = r"(?P<value>(?!the [a-z]+ of ).+)"
 MOVED = (
     rf"(?:{IS} |has been |have been )?{HAVE}(?:moved|rescheduled|postponed|shifted|brought forward|changed)"
@@ -56,7 +63,7 @@ PATTERNS = (
     ("school", rf"{SUBJECT} (?:{IS} )?(?:study|studies|studying) at {VALUE}"),
     ("name", rf"(?P<subject>my) name {IS} {VALUE}"),
     ("name", rf"{SUBJECT} {IS} (?:called|named) {VALUE}"),
-    ("age", rf"{SUBJECT} {IS} (?P<value>\d{{1,3}})(?: years? old| y/?o)?"),
+    ("age", rf"{SUBJECT} {IS} (?P<value>{AGE})(?: years? old| y/?o)?"),
     ("spouse", rf"{SUBJECT} {IS} (?:married|engaged) to {VALUE}"),
     ("occupation", rf"{SUBJECT} (?:work|works) as {VALUE}"),
     ("cost", rf"{SUBJECT} costs? (?P<value>\D{{0,3}}\d.*)"),
@@ -76,19 +83,27 @@ CHANGES = (
         rf" (?:job|position)) (?:at|with|for) {VALUE}",
     ),
     ("employer", rf"{SUBJECT} {HAVE}(?:changed|switched) jobs? (?:to|and work at) {VALUE}"),
-    ("place", rf"{SUBJECT} {HAVE}(?:moved|relocated) (?:from .+? )?to {VALUE}"),
-    ("name", r"(?:please )?call (?P<subject>me) (?P<value>(?-i:[A-Z])\S*(?: (?-i:[A-Z])\S*)?)"),
-    ("age", rf"{SUBJECT} {HAVE}turned (?P<value>\d{{1,3}})(?: years? old)?"),
+    (
+        "place",
+        rf"{SUBJECT} {HAVE}(?:moved|relocated) (?:from .+? )?to (?P<value>(?!(?:{NO_PLACE})\b)(?-i:[^\Wa-z]).*)",
+    ),
+    ("form of address", r"(?:please )?call (?P<subject>me) (?P<value>(?-i:[A-Z])\S*(?: (?-i:[A-Z])\S*)?)"),
+    ("age", rf"{SUBJECT} {HAVE}turned (?P<value>{AGE})(?: years? old)?"),
     ("spouse", rf"{SUBJECT} {HAVE}(?:got )?married (?:to )?(?P<value>(?-i:[A-Z]).*)"),
     ("day", rf"{SUBJECT} {MOVED} (?P<value>{DAY})"),
     ("time", rf"{SUBJECT} {MOVED} (?P<value>{TIME})"),
 )
+DATES = frozenset({"day", "time"})
+"""There may be another flight, meeting or lesson on another day."""
 PEOPLE = tuple(
     (relation, re.compile(pattern, re.IGNORECASE), changes, habits)
     for patterns, changes, habits in ((PATTERNS, False, False), (CHANGES, True, False), (HABITS, False, True))
     for relation, pattern in patterns
 )
-JOINED = re.compile(rf"{SUBJECT} {HAVE}joined (?P<value>(?-i:[A-Z]).+?) as an? .+", re.IGNORECASE)
+NO_JOBS = "subscriber user member volunteer guest student fan customer player donor supporter beginner"
+JOINED = re.compile(
+    rf"{SUBJECT} {HAVE}joined (?P<value>(?-i:[A-Z]).+?) as an? (?!.*\b(?:{either(NO_JOBS)})\b).+", re.IGNORECASE
+)
 HINT = re.compile(
     r"study|studies|driv|prefer|wak|get|work|employ|job|liv|resid|based|locat|moved|relocat|name|call|turned|marri|engag|"
     r"cost|weigh|\d| on | at |sched|post",
@@ -115,6 +130,8 @@ ATTITUDE = re.compile(
     rf"{SUBJECT} (?P<denied>(?:do|does) not )?(?P<verb>{either(' '.join(LIKES | DISLIKES))}) {VALUE}", re.IGNORECASE
 )
 PREPOSITIONS = frozenset({"of", "in", "at", "for", "to", "from", "by", "on", "with", "that", "where", "which", "who"})
+DESCRIPTION = re.compile(rf"\d|(?:{either(' '.join(ADJECTIVES))})\b|.*'s ", re.IGNORECASE)
+"""`My wife is French`, `my boss is 40`, `my doctor is Ann's sister`: no name."""
 FAVORITE = re.compile(r"^(?:all-time )?favou?rite ", re.IGNORECASE)
 RELATION_OF_NOUN = {
     "wife": "spouse",
@@ -146,7 +163,9 @@ def _read_people(sentence: Sentence) -> Iterator[Claim]:
         if match := pattern.fullmatch(text):
             topic = match.groupdict().get("topic")
             claim = _claim(sentence, match["subject"], f"{relation} {topic or ''}", match["value"], changed=changes)
-            yield replace(claim, needs_change=True, only_change=habits or _is_one_of_many(claim.subject))
+            yield replace(
+                claim, needs_change=True, only_change=habits or relation in DATES or _is_one_of_many(claim.subject)
+            )
     if match := JOINED.fullmatch(sentence.text):
         yield _claim(sentence, match["subject"], "employer", match["value"], changed=True)
     if match := STATUS.fullmatch(text):
@@ -182,6 +201,8 @@ def _own_noun(sentence: Sentence, owner: str, noun: str, value: str, *, changed:
     if (head in MANY_NOUNS and not is_favorite) or not PREPOSITIONS.isdisjoint(noun.casefold().split()):
         return
     value = re.sub(r"^(?:called|named|at|with) ", "", value, flags=re.IGNORECASE)
+    if DESCRIPTION.match(value) and head in PERSON_NOUNS:
+        return
     if NOT_A_VALUE.match(value) and not re.match(r"an? |the |in ", value):
         return
     name = FAVORITE.sub("favorite ", noun.casefold()).replace("colour", "color")

@@ -29,6 +29,7 @@ DEFINITE = re.compile(
 )
 COPULA = re.compile(rf" (?:is|was)(?: located in| based in)?(?:(?: in)? the (?:{CLASS}) of)? (?=\S)", re.IGNORECASE)
 HELD_BY = re.compile(r"(?P<value>[A-Z][^,;:]{0,60}?) is (?P<phrase>the (?:[\w'-]+ ){0,2}?(?P<noun>[\w'-]+) of .+)")
+OWNED = re.compile(r"\b(?:my|our|his|her|their) (?:\w+ )?(\w+)(?= (?:is|was)\b)", re.IGNORECASE)
 UNCERTAIN = re.compile(r"(?:if|maybe|perhaps|i think|i believe|i guess|when|in case|suppose)\b", re.IGNORECASE)
 
 
@@ -41,7 +42,7 @@ def read_frames(sentence: Sentence) -> Iterator[Claim]:
         yield _claim(sentence, match.end(), is_strict=False)
     yield from _read_held(sentence)
     definite = DEFINITE.match(text)
-    if definite is None or _has_many(definite["noun"].casefold()):
+    if definite is None or _has_many(definite["noun"].casefold()) or _is_of_one_of_many(text):
         return
     for match in COPULA.finditer(text):
         yield _claim(sentence, match.end(), is_strict=definite["noun"].casefold() not in PLAIN_NOUNS)
@@ -53,6 +54,11 @@ def _read_held(sentence: Sentence) -> Iterator[Claim]:
     if match and match["noun"].casefold() in FUNCTIONAL_NOUNS and not match["value"].startswith(("The ", "I ", "My ")):
         subject = f"{match['phrase'].casefold()} is"
         yield Claim(subject, "", fold(match["value"]), is_proper=True, is_strict=True, changed=sentence.changed)
+
+
+def _is_of_one_of_many(text: str) -> bool:
+    """`The name of my cat is …`: the next one may be about another cat."""
+    return any(owned[1].casefold() in MANY_NOUNS for owned in OWNED.finditer(text))
 
 
 def _has_many(noun: str) -> bool:

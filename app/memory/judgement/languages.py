@@ -20,8 +20,7 @@ class LanguagePattern:
 def _language(denial: str, **relations: str) -> list[LanguagePattern]:
     denied = re.compile(denial, re.IGNORECASE)
     return [
-        LanguagePattern(relation.rstrip("_"), re.compile(pattern, re.IGNORECASE), denied)
-        for relation, pattern in relations.items()
+        LanguagePattern(relation, re.compile(pattern, re.IGNORECASE), denied) for relation, pattern in relations.items()
     ]
 
 
@@ -33,7 +32,7 @@ OTHER_LANGUAGES: tuple[LanguagePattern, ...] = (
         place=rf"(?:ich )?(?:wohne|lebe)(?: ich)? in {VALUE}",
         place_=rf"(?:ich )?bin(?: ich)? (?:nach|in) {VALUE} (?:um)?gezogen",
         name=rf"(?:ich heiße|mein name ist) {VALUE}",
-        age=r"(?:ich )?bin(?: ich)? (?P<value>\d{1,3})(?: jahre alt)?",
+        age=r"(?:ich )?bin(?: ich)? (?P<value>\d{1,2}|1[01]\d)(?: jahre alt)?",
         favorite=rf"(?:meine?|mein) lieblings(?P<topic>\w+) ist {VALUE}",
     ),
     *_language(
@@ -42,7 +41,7 @@ OTHER_LANGUAGES: tuple[LanguagePattern, ...] = (
         place=rf"(?:yo )?vivo en {VALUE}",
         place_=rf"(?:me mudé|me he mudado) a {VALUE}",
         name=rf"(?:me llamo|mi nombre es) {VALUE}",
-        age=r"tengo (?P<value>\d{1,3}) años",
+        age=r"tengo (?P<value>\d{1,2}|1[01]\d) años",
         favorite=rf"mi (?P<topic>\w+) favorit[oa] es (?:el |la )?{VALUE}",
     ),
     *_language(
@@ -51,7 +50,7 @@ OTHER_LANGUAGES: tuple[LanguagePattern, ...] = (
         place=rf"(?:ben )?{VALUE}['’](?:da|de|ta|te) (?:yaşıyorum|oturuyorum)",
         place_=rf"(?:ben )?{VALUE}['’](?:ya|ye|a|e) taşındım",
         name=rf"(?:benim )?adım {VALUE}",
-        age=r"(?:ben )?(?P<value>\d{1,3}) yaşındayım",
+        age=r"(?:ben )?(?P<value>\d{1,2}|1[01]\d) yaşındayım",
         favorite=rf"en sevdiğim (?P<topic>\w+) {VALUE}",
     ),
     *_language(
@@ -60,7 +59,7 @@ OTHER_LANGUAGES: tuple[LanguagePattern, ...] = (
         place=rf"(?:я )?живу в {VALUE}",
         place_=rf"(?:я )?переехала? в {VALUE}",
         name=rf"меня зовут {VALUE}",
-        age=r"мне (?P<value>\d{1,3}) (?:лет|года?)",
+        age=r"мне (?P<value>\d{1,2}|1[01]\d) (?:лет|года?)",
         favorite=rf"мо[йяё] любим(?:ый|ая|ое) (?P<topic>\w+) *(?:—|–|-|это)? *{VALUE}",
     ),
     *_language(
@@ -68,8 +67,8 @@ OTHER_LANGUAGES: tuple[LanguagePattern, ...] = (
         employer=rf"我(?:就职于|在){VALUE}(?:工作|上班)(?:了)?",
         place=rf"我(?:居)?住在{VALUE}(?:了)?",
         place_=rf"我(?:已经)?搬到(?:了)?{VALUE}(?:了)?",
-        name=rf"我(?:的名字是|叫){VALUE}",
-        age=r"我(?:已经)?(?P<value>\d{1,3})岁(?:了)?",
+        name=rf"我(?:的名字是|叫)(?![他她它你我了])(?!.*了$){VALUE}",
+        age=r"我(?:已经)?(?P<value>\d{1,2}|1[01]\d)岁(?:了)?",
         favorite=rf"我最喜欢的(?P<topic>\w+?)是{VALUE}",
     ),
     *_language(
@@ -77,7 +76,7 @@ OTHER_LANGUAGES: tuple[LanguagePattern, ...] = (
         employer=rf"मैं {VALUE} में (?:काम|नौकरी) (?:करता|करती) (?:हूँ|हूं)",
         place=rf"मैं {VALUE} में (?:रहता|रहती) (?:हूँ|हूं)",
         name=rf"मेरा नाम {VALUE} है",
-        age=r"मेरी उम्र (?P<value>\d{1,3}) (?:साल|वर्ष) है",
+        age=r"मेरी उम्र (?P<value>\d{1,2}|1[01]\d) (?:साल|वर्ष) है",
         favorite=rf"मेर[ाी] पसंदीदा (?P<topic>\S+) {VALUE} है",
     ),
     *_language(
@@ -86,10 +85,13 @@ OTHER_LANGUAGES: tuple[LanguagePattern, ...] = (
         place=rf"(?:أنا )?(?:أعيش|أسكن) في {VALUE}",
         place_=rf"انتقلت إلى {VALUE}",
         name=rf"(?:أنا )?اسمي {VALUE}",
-        age=r"عمري (?P<value>\d{1,3}) (?:سنة|عاما|عامًا)",
+        age=r"عمري (?P<value>\d{1,2}|1[01]\d) (?:سنة|عاما|عامًا)",
         favorite=rf"(?P<topic>\S+) المفضل(?:ة)? (?:لدي )?(?:هو|هي) {VALUE}",
     ),
 )
+
+NAMED = frozenset({"employer", "place", "place_", "name"})
+PARTICLES = frozenset({"am", "an", "der", "de", "del", "la", "las", "los", "el", "y", "und", "von", "van", "ibn"})
 
 HINT = re.compile(
     "arbeite|wohne|lebe|gezogen|heiße|name ist|jahre|bin|lieblings|trabajo|vivo|mud|llamo|nombre|años|favorit[oa]|"
@@ -98,6 +100,11 @@ HINT = re.compile(
     re.IGNORECASE,
 )
 """Without one of these, no pattern matches."""
+
+
+def is_all_names(value: str) -> bool:
+    """In scripts with capital letters. `In einer WG` and `en paz` name no place."""
+    return all(not word[0].islower() or word in PARTICLES for word in value.split())
 
 
 def read_other_languages(sentence: Sentence) -> Iterator[Claim]:
@@ -110,9 +117,11 @@ def read_other_languages(sentence: Sentence) -> Iterator[Claim]:
             relation = f"{pattern.relation} {topic.casefold()}" if topic else pattern.relation
             yield Claim(
                 sentence.speaker,
-                relation,
+                relation.rstrip("_"),
                 fold(match["value"]),
-                is_proper=True,
-                changed=sentence.changed,
+                is_proper=is_all_names(match["value"]),
+                is_strict=relation in NAMED,
+                only_change=relation in ("employer", "place"),
+                changed=sentence.changed or relation == "place_",
                 denied=denials > 0,
             )

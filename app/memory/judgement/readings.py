@@ -28,9 +28,11 @@ LEFT = re.compile(
     r"(?:got|was|been) (?:laid off|fired) (?:from|by)|retired from|graduated from) (?P<rest>.+)",
     re.IGNORECASE,
 )
+FOR_GOOD = r"(?!.*\b(?:for|at|in|on|during|because|when|while|yesterday|once|sometimes)\b).+"
+"""`I switched from coffee to tea for lunch` does not say that the speaker drinks no coffee."""
 EXCHANGE = re.compile(
     rf"{SUBJECT} (?:(?:have|has|am|is|are|was|were) )?(?:switched|changed|migrated|upgraded|moved|switching)"
-    r"(?: .+?)?? from (?P<rest>.+?) to .+",
+    rf"(?: .+?)?? from (?P<rest>.+?) to {FOR_GOOD}",
     re.IGNORECASE,
 )
 EXCHANGE_REVERSED = re.compile(

@@ -20,9 +20,9 @@ FUNCTIONAL_NOUNS = words(
     "citizenship president chancellor king queen mayor governor minister premier ceo cto cfo director chairperson",
     "chairman chairwoman chair coach captain leader head headquarters type genre color colour brand model editor",
     "publisher broadcaster producer manufacturer developer founder creator composer continent country city",
-    "hometown residence home landlord dentist doctor gp therapist mood temperature score rank rating speed limit",
+    "hometown residence home landlord dentist gp therapist mood temperature score rank rating speed limit",
     "plan theme mascot motto anthem population seat university school employer supervisor manager advisor adviser",
-    "roommate flatmate carrier provider bank",
+    "roommate flatmate carrier",
 )
 """Nouns of which a thing or a person has one at a time, for which the noun alone allows a replacement."""
 PLAIN_NOUNS = words(
@@ -42,6 +42,26 @@ MANY_NOUNS = words(
     "weekend week rest best worst most point lesson moment character actor actress guest customer client project",
     "meaning value benefit advantage",
 )
+PERSON_NOUNS = words(
+    "wife husband spouse fiancé fiancée girlfriend boyfriend boss landlord dentist doctor gp therapist coach captain",
+    "president director mayor leader editor producer author founder creator composer owner supervisor manager advisor",
+    "adviser roommate flatmate",
+)
+ADJECTIVES = words(
+    "african american arab argentinian armenian asian australian austrian belgian brazilian british bulgarian",
+    "canadian chilean chinese colombian croatian cuban czech danish dutch egyptian english ethiopian european filipino",
+    "finnish french german greek hungarian indian indonesian iranian iraqi irish israeli italian jamaican",
+    "japanese kenyan korean kurdish lebanese mexican moroccan nigerian norwegian pakistani persian peruvian polish",
+    "portuguese romanian russian scottish serbian slovak slovenian spanish swedish swiss syrian taiwanese thai turkish",
+    "ukrainian venezuelan vietnamese welsh buddhist catholic christian hindu jewish muslim orthodox protestant sikh",
+)
+NOT_PLACES = words(
+    "linux ubuntu debian fedora windows mac macos android ios iphone chrome firefox safari edge gmail outlook slack",
+    "teams zoom notion jira github gitlab postgres mysql kubernetes docker aws azure gcp python rust java typescript",
+    "monday tuesday wednesday thursday friday saturday sunday january february march april may june july august",
+    "september october november december sales marketing engineering management plan gate room seat table page chapter",
+)
+"""`We moved to Linux`: what people move to without moving house."""
 CLASS_NOUNS = words(
     "city town village country state continent region province county district island religion faith church sport",
     "language field position genre rank department industry profession occupation party league month year",

@@ -183,6 +183,17 @@ async def test_messages_that_contain_the_memories_are_counted_and_deleted_on_req
     assert words not in str(model_server.conversations[-1]), "the window has forgotten it, too"
 
 
+async def test_memory_without_words_is_in_no_message(
+    conversation: StartConversation, chat_resources: Resources
+) -> None:
+    session = await conversation(user_id="ann")
+    await session.send("My code name is Heron")
+    [dots] = (await remember(chat_resources, namespace_of(session), [NewMemory("...")])).results
+    done = await session.send("Yes", confirm_forget=[str(dots.id)], forget_messages=True)
+    assert done["message"]["content"].startswith("Deleted 1 memory permanently. So were 0 messages")
+    assert (await session.list_messages())[0]["content"] == "My code name is Heron"
+
+
 @pytest.mark.plain_rows
 @pytest.mark.parametrize("extent", ["everything", "today"])
 async def test_everything_is_deleted_after_an_explicit_confirmation_only(
