@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from app.core.database.repository import Repository
 from app.erasure.models import Erasure, ErasureScope
+from app.erasure.stores import OUTSIDE_POSTGRES
 
 LEASE_SECONDS = 60
 CLAIM_ERASURE_SQL = text("""
@@ -27,10 +28,13 @@ where project_id = :project_id and id = :id
 SET_FOUND_SQL = text("""
 update erasures set found = cast(:found as jsonb) where project_id = :project_id and id = :id and found = '{}'
 """)
-# What arrived while the erasure ran was found, too.
+# What arrived while the erasure ran was found, too. Nothing is left outside of Postgres, so what was found there was
+# removed, also if a crash came before it was counted.
 FINISH_ERASURE_SQL = text("""
 update erasures set state = 'finished', finished_at = now(), subject = null, scope = cast(:scope as jsonb),
   remaining = cast(:remaining as jsonb), leased_until = null,
+  removed = removed || (select coalesce(jsonb_object_agg(f.key, f.value::bigint), '{}') from jsonb_each_text(found) f
+    where f.key = any(:outside) and f.value::bigint > coalesce((removed ->> f.key)::bigint, 0)),
   found = (select jsonb_object_agg(f.key, greatest(f.value::bigint, coalesce((removed ->> f.key)::bigint, 0)))
     from jsonb_each_text(found) f)
 where project_id = :project_id and id = :id
@@ -66,8 +70,9 @@ class ErasureRepository(Repository[Erasure]):
             await self.tx.execute(COUNT_REMOVED_SQL, self._key(erasure_id, **values))
 
     async def finish(self, erasure_id: UUID, scope: ErasureScope, remaining: Mapping[str, int]) -> None:
-        values = {"scope": scope.without_names().model_dump_json(), "remaining": json.dumps(remaining)}
-        await self.tx.execute(FINISH_ERASURE_SQL, self._key(erasure_id, **values))
+        texts = {"scope": scope.without_names().model_dump_json(), "remaining": json.dumps(remaining)}
+        values = self._key(erasure_id, outside=list(OUTSIDE_POSTGRES), **texts)
+        await self.tx.execute(FINISH_ERASURE_SQL, values)
 
     async def settle(self, erasure_id: UUID) -> None:
         await self.tx.execute(SETTLE_ERASURE_SQL, self._key(erasure_id))

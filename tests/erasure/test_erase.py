@@ -3,12 +3,14 @@
 import asyncio
 import re
 import uuid
+from dataclasses import replace
 
 import httpx
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.adapters.in_process import InProcessShortTerm
 from app.core.resources import Resources
 from app.erasure.erase import begin_erasure
 from app.erasure.erase import erase as begin_and_wait
@@ -170,6 +172,35 @@ async def test_erasure_goes_on_where_a_crash_interrupted_it(
     assert {store: erasure.removed.get(store, 0) for store in erasure.found} == erasure.found
     assert await erased.find(admin_engine, resources) == set()
     assert await spared.find(admin_engine, resources) == spared.markers
+
+
+class DisconnectingShortTerm(InProcessShortTerm):
+    """The connection is lost once it has deleted something."""
+
+    async def delete(self, *keys: str) -> int:
+        if await super().delete(*keys):
+            raise ConnectionError
+        return 0
+
+
+async def test_receipt_counts_what_was_removed_just_before_a_crash(
+    resources: Resources, admin_engine: AsyncEngine, project_id: uuid.UUID
+) -> None:
+    """The window is deleted, and nothing has counted it."""
+    resources = replace(resources, short_term=DisconnectingShortTerm())
+    erased = Planted(project_id)
+    await erased.plant(admin_engine, resources)
+    caller = Caller(project_id=project_id, organization_id=uuid.uuid4(), scopes=EVERYTHING)
+    erasure_id = await begin_erasure(resources, caller, Subject(SubjectKind.USER, erased.user_id))
+    with pytest.raises(ConnectionError):
+        await run_erasure(resources, project_id, erasure_id)
+    await complete_erasure(resources, project_id, erasure_id)
+    async with resources.database.transaction(project_id) as tx:
+        erasure = await ErasureRepository(tx, project_id).get(erasure_id)
+    assert erasure.found["short_term_memory"] == 1
+    assert {store: erasure.removed.get(store, 0) for store in erasure.found} == erasure.found
+    assert set(erasure.remaining.values()) == {0}
+    assert await erased.find(admin_engine, resources) == set()
 
 
 async def test_request_does_not_wait_for_a_long_erasure(

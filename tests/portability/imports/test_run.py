@@ -3,18 +3,28 @@
 import datetime as dt
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from app.core.database.database import Database
 from app.core.resources import Resources
 from app.memory.indexing import sweep
+from app.portability.exports.read_rows import DataScope
+from app.portability.imports.parse import ValueParser
+from app.portability.imports.run import Import
 from tests.conftest import MakeKey, SignUp
 from tests.portability.files import Json, export_file, import_file, read_export
+
+COUNT_IMPORTED_SQL = text("""
+select (select count(*) from memories where project_id = :project), (select count(distinct content) from memories
+    where project_id = :project), (select count(*) from memory_history where project_id = :project),
+  (select count(*) from profiles where project_id = :project)
+""")
 
 
 def mem0_memory(number: int) -> dict[str, Any]:
@@ -63,6 +73,32 @@ async def test_second_import_changes_nothing(database: Database, project_id: uui
     first, second = [await import_file(database, project_id, source) for _ in range(2)]
     assert (first.added["memory"], first.already_there["memory"]) == (20, 0)
     assert (second.added["memory"], second.already_there["memory"]) == (0, 20)
+
+
+async def test_import_that_ended_between_two_batches_is_completed_by_another_one(
+    database: Database, project_id: uuid.UUID
+) -> None:
+    """Half of the memories have an id of their own."""
+    given: list[Json] = [{"memory": f"Visited city {number}", "user_id": "ann"} for number in range(450)]
+    for each in given[::2]:
+        each["id"] = str(uuid.uuid4())
+    lines = [json.dumps(each).encode() + b"\n" for each in given]
+
+    async def cut_off() -> AsyncIterator[bytes]:
+        yield b"".join(lines[:300])
+        raise ConnectionError
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield b"".join(lines)
+
+    scope = DataScope(project_id, None)
+    with pytest.raises(ConnectionError):
+        await Import(database, scope, ValueParser()).run(cut_off())
+    done = await Import(database, scope, ValueParser()).run(whole())
+    assert (done.already_there["memory"], done.added["memory"]) == (200, 250)
+    async with database.transaction(project_id) as tx:
+        counts = (await tx.execute(COUNT_IMPORTED_SQL, {"project": project_id})).one()
+    assert tuple(counts) == (450, 450, 450, 1)
 
 
 async def test_vector_store_points_can_be_imported(
