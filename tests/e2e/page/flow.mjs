@@ -6,7 +6,7 @@ import { HOSTILE, newPerson, oneTimeCode, PASSWORD, problems, report, url } from
 process.env.MEM0_TELEMETRY = "false";
 const { MemoryClient } = createRequire(new URL("../mem0_js/package.json", import.meta.url))("mem0ai");
 const email = `anna-${Date.now()}@example.com`;
-const { page, look, stored, go, expect, stop } = await newPerson();
+const { page, look, stored, go, expect, openChatControls, stop } = await newPerson();
 
 const answered = () => page.locator("keepsake-chat .message.assistant:not([aria-busy])");
 async function say(text) {
@@ -27,14 +27,23 @@ try {
   await page.getByRole("button", { name: "Create account" }).click();
 
   await page.getByRole("heading", { name: "Your first memory" }).waitFor();
+  await look("start");
+  await expect(page.getByRole("link", { name: "Chat and be remembered" }), "the way to the chat");
+  await page.getByRole("button", { name: "Connect an application" }).click();
   await page.getByRole("button", { name: "Make a key" }).click();
   await page.locator(".secret code").waitFor();
+  await page.getByRole("button", { name: "Look for it" }).click();
+  await expect(page.getByText("Nothing has arrived yet."), "that nothing arrived");
   await page.getByRole("button", { name: "Try it" }).click();
   await expect(page.getByText("It arrived:"), "the first memory");
-  await look("start");
+  await look("start-steps");
   const apiKey = (await page.locator(".secret code").textContent()) ?? "";
+  await expect(page.locator("pre", { hasText: apiKey }), "the lines with the new key");
   const me = await (await page.request.post(`${url}/v1/auth/login`, { data: { email, password: PASSWORD } })).json();
   await new MemoryClient({ apiKey, host: url }).add(["My bicycle is orange.", "I play the cello.", "The cello is what I play."].map((content) => ({ role: "user", content })), { userId: me.user.id, infer: false });
+  if (!(await page.locator("pre").first().textContent()).includes(`"user_id": "${me.user.id}"`)) problems.push("the lines remember for another person");
+  await page.getByRole("button", { name: "Look for it" }).click();
+  await expect(page.getByText("My bicycle is orange."), "what the application sent");
 
   await go("Chat");
   await say("I live in Rome and I play the cello.");
@@ -81,6 +90,7 @@ try {
   const count = await page.locator("li.card").count();
 
   await go("Chat");
+  await openChatControls();
   await page.getByText("Incognito", { exact: true }).click();
   await expect(page.locator("html[data-mode=incognito]"), "the look of incognito");
   const before = await stored();

@@ -63,6 +63,8 @@ try {
   await press("Enter");
 
   await named("heading", "Your first memory").waitFor();
+  await activate("button", /^Connect an application/);
+  await expectFocus("choosing to connect an application");
   await activate("button", "Make a key");
   await page.locator(".secret code").waitFor();
   await expectFocus("making a key");

@@ -3,7 +3,7 @@ import { HOSTILE, newPerson, PASSWORD, problems, report, url } from "./person.mj
 
 const email = `olga-${Date.now()}@example.com`;
 const person = await newPerson();
-const { context, page, look, stored, go, expect, stop } = person;
+const { context, page, look, stored, go, expect, openChatControls, stop } = person;
 const glance = (name) => person.glance(name);
 const card = (text) => page.locator("li.card", { hasText: text });
 const choose = (label, option) => page.getByRole("combobox", { name: label, exact: true }).selectOption({ label: option });
@@ -313,6 +313,7 @@ async function keepsWhatWasWritten() {
 }
 
 async function isIncognito() {
+  await openChatControls();
   await page.getByText("Incognito", { exact: true }).click();
   await expect(page.getByText("You are incognito."), "what incognito means");
   check((await page.title()).startsWith("Incognito"), "the title does not say incognito");
@@ -343,6 +344,7 @@ async function forgetsEverything() {
 
 async function operates() {
   await page.evaluate((name) => (location.hash = name), "#start");
+  await page.getByRole("button", { name: "Connect an application" }).click();
   await page.getByRole("button", { name: "Make a key" }).click();
   const key = await page.locator(".secret code").textContent();
   await page.request.get(`${url}/v1/profiles?user_id=anna`, { headers: { "X-API-Key": key } });

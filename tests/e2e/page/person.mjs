@@ -66,6 +66,10 @@ function actions(context, page) {
     stored: () => page.evaluate(async () => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, await indexedDB.databases(), await caches.keys()])),
     go: (name) => page.getByRole("navigation").getByRole("link", { name }).click(),
     expect: async (locator, what) => locator.first().waitFor().catch(() => problems.push(`missing: ${what}`)),
+    /** In a narrow window, the profile and the privacy are one line until it is opened. */
+    async openChatControls() {
+      if (!(await page.getByText("Incognito", { exact: true }).isVisible())) await page.locator(".bar-chosen").click();
+    },
     /** Records what stopped the script. */
     async stop(error) {
       problems.push(`stopped: ${error.message}`);

@@ -55,7 +55,11 @@ export const texts = {
 
   start: {
     title: "Your first memory",
-    intro: "Three steps, about a minute. You can also just start to chat.",
+    chat: "Chat and be remembered",
+    chatHint: "Talk with an assistant that remembers what you tell it. You need nothing else.",
+    connect: "Connect an application",
+    connectHint: "For developers: make a key, and let your program remember things through the API.",
+    intro: "Three steps, about a minute.",
     stepKey: "1. Make an API key",
     makeKey: "Make a key",
     keyName: "First key",
@@ -65,7 +69,9 @@ export const texts = {
     tryIt: "Try it: remember “I am vegetarian.”",
     tryAgain: "Remember it again",
     arrived: "It arrived:",
-    done: "Go to chat",
+    look: "Look for it",
+    notYet: "Nothing has arrived yet. Run the lines of step 2 first, or try it from here.",
+    toMemories: "See it under Memories",
   },
 
   chat: {

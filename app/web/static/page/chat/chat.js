@@ -12,11 +12,14 @@ const words = texts.chat;
 /** @typedef {{id: string, title: string | null, privacy_mode: Mode, profile_id: string}} Session */
 /** What was written and not sent, while other views are shown. It is in the memory of this tab, and never from incognito. */
 let draft = "";
+const NARROW = matchMedia("(max-width: 45rem)");
 /** @type {Mode[]} */
 const MODES = ["normal", "pause_memories", "incognito"];
 
 class KeepsakeChat extends HTMLElement {
   async connectedCallback() {
+    this.fold = () => this.showControls(!NARROW.matches);
+    NARROW.addEventListener("change", this.fold);
     /** @type {Session | null} */
     this.session = null;
     /** @type {Mode} */
@@ -36,6 +39,7 @@ class KeepsakeChat extends HTMLElement {
 
   /** An incognito conversation exists only while it is shown, so leaving the view ends it. */
   disconnectedCallback() {
+    if (this.fold) NARROW.removeEventListener("change", this.fold);
     draft = this.mode === "incognito" ? "" : (this.input?.value ?? "");
     this.turn?.stop();
     void this.endIncognito();
@@ -50,6 +54,7 @@ class KeepsakeChat extends HTMLElement {
     this.problem = h("div", { class: "problem", role: "alert" });
     const message = field(words.message, { rows: 2, required: true }, { tag: "textarea" });
     message.input.addEventListener("keydown", (event) => this.sendOnEnter(event));
+    message.input.addEventListener("focus", () => this.showControls(!NARROW.matches));
     message.input.value = draft;
     this.input = message.input;
     this.sendButton = h("button", { class: "primary" }, words.send);
@@ -59,6 +64,9 @@ class KeepsakeChat extends HTMLElement {
     this.sessionBar = h("div", { class: "session-bar" });
     this.profiles = profiles;
     this.profilePlace = h("span", {}, this.profileSwitch());
+    this.chosen = h("summary", { class: "bar-chosen" });
+    this.controls = /** @type {HTMLDetailsElement} */ (h("details", { class: "bar", open: !NARROW.matches }, this.chosen, h("div", { class: "bar-controls" }, this.profilePlace, this.modeSwitch(), this.persona)));
+    this.sessionsShown = /** @type {HTMLDetailsElement} */ (h("details", { open: !NARROW.matches }, h("summary", {}, words.conversations), this.sessionList));
     fill(
       this,
       h("h1", { class: "hidden" }, words.title),
@@ -66,9 +74,9 @@ class KeepsakeChat extends HTMLElement {
         "section",
         { class: "sessions", "aria-label": words.conversations },
         button(words.new, () => this.change(null), { class: "primary wide" }),
-        h("details", { open: window.innerWidth > 720 }, h("summary", {}, words.conversations), this.sessionList),
+        this.sessionsShown,
       ),
-      h("section", { class: "conversation", "aria-label": words.title }, h("div", { class: "bar" }, this.profilePlace, this.modeSwitch(), this.persona), this.sessionBar, this.log, this.problem, this.composer),
+      h("section", { class: "conversation", "aria-label": words.title }, this.controls, this.sessionBar, this.log, this.problem, this.composer),
     );
   }
 
@@ -84,6 +92,19 @@ class KeepsakeChat extends HTMLElement {
   showPersona() {
     const persona = this.profiles?.find((each) => each.id === currentProfile())?.persona;
     fill(/** @type {HTMLElement} */ (this.persona), persona && words.persona(persona));
+    this.showChosen();
+  }
+
+  /** A narrow window has room for one line that says what is chosen. It opens the controls. @param {boolean} open */
+  showControls(open) {
+    if (this.controls) this.controls.open = open;
+    if (this.sessionsShown) this.sessionsShown.open = open;
+  }
+
+  showChosen() {
+    const profile = this.profiles?.find((each) => each.id === currentProfile())?.name ?? "";
+    const mode = /** @type {Mode} */ (this.mode ?? "normal");
+    if (this.chosen) fill(this.chosen, h("span", { class: "bar-profile" }, `${words.profile}: ${profile}`), " ", h("span", { class: `tag privacy ${mode}` }, `${words.privacy}: ${words.modes[mode]}`));
   }
 
   modeSwitch() {
@@ -106,6 +127,7 @@ class KeepsakeChat extends HTMLElement {
     this.input?.setAttribute("placeholder", mode === "incognito" ? words.incognitoPlaceholder : "");
     for (const radio of /** @type {NodeListOf<HTMLInputElement>} */ (this.querySelectorAll("input[name=privacy]"))) radio.checked = radio.value === mode;
     fill(/** @type {HTMLElement} */ (this.meaning), words.means[mode]);
+    this.showChosen();
   }
 
   /** @param {Mode} mode */

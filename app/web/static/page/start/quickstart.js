@@ -1,5 +1,6 @@
 /** A secret to copy, and the exact lines that use it. */
 
+import { ownUserId } from "../api.js";
 import { announce, button, h } from "../elements.js";
 import { texts } from "../texts.js";
 
@@ -9,7 +10,7 @@ export function secretBox(label, secret) {
 }
 
 /** @param {string} text @param {string} name */
-function copyButton(text, name) {
+export function copyButton(text, name) {
   return button(
     texts.copy,
     async () => {
@@ -20,13 +21,14 @@ function copyButton(text, name) {
   );
 }
 
-/** @param {string} key */
+/** The memories go to the person who reads the lines, who finds them under Memories. @param {string} key */
 export function quickstart(key) {
   const url = location.origin;
+  const user = ownUserId() ?? "";
   const examples = [
-    [texts.developers.curl, curl(url, key)],
-    [texts.developers.python, python(url, key)],
-    [texts.developers.typescript, typescript(url, key)],
+    [texts.developers.curl, curl(url, key, user)],
+    [texts.developers.python, python(url, key, user)],
+    [texts.developers.typescript, typescript(url, key, user)],
   ];
   return h(
     "div",
@@ -37,27 +39,27 @@ export function quickstart(key) {
   );
 }
 
-/** @param {string} url @param {string} key */
-function curl(url, key) {
+/** @param {string} url @param {string} key @param {string} user */
+function curl(url, key, user) {
   return `curl ${url}/v3/memories/add/ \\
   -H 'Authorization: Token ${key}' -H 'Content-Type: application/json' \\
-  -d '{"messages": [{"role": "user", "content": "I am vegetarian."}], "user_id": "alice", "infer": false}'`;
+  -d '{"messages": [{"role": "user", "content": "I am vegetarian."}], "user_id": "${user}", "infer": false}'`;
 }
 
-/** @param {string} url @param {string} key */
-function python(url, key) {
+/** @param {string} url @param {string} key @param {string} user */
+function python(url, key, user) {
   return `from mem0 import MemoryClient  # pip install mem0ai
 
 client = MemoryClient(api_key="${key}", host="${url}")
-client.add([{"role": "user", "content": "I am vegetarian."}], user_id="alice", infer=False)
-print(client.search("What does Alice eat?", filters={"user_id": "alice"}))`;
+client.add([{"role": "user", "content": "I am vegetarian."}], user_id="${user}", infer=False)
+print(client.search("What do I eat?", filters={"user_id": "${user}"}))`;
 }
 
-/** @param {string} url @param {string} key */
-function typescript(url, key) {
+/** @param {string} url @param {string} key @param {string} user */
+function typescript(url, key, user) {
   return `import { MemoryClient } from "mem0ai";  // npm install mem0ai
 
 const client = new MemoryClient({ apiKey: "${key}", host: "${url}" });
-await client.add([{ role: "user", content: "I am vegetarian." }], { userId: "alice", infer: false });
-console.log(await client.search("What does Alice eat?", { filters: { user_id: "alice" } }));`;
+await client.add([{ role: "user", content: "I am vegetarian." }], { userId: "${user}", infer: false });
+console.log(await client.search("What do I eat?", { filters: { user_id: "${user}" } }));`;
 }
