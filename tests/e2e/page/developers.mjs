@@ -243,7 +243,7 @@ async function useKeys() {
   if (!(await page.evaluate(() => document.activeElement?.textContent === "Revoke"))) problems.push("the focus does not return from a dialog");
   await button(/^Revoke/).press("Enter");
   await inDialog("Revoke").press("Enter");
-  await expect(page.getByText("No key yet. Create one above."), "no key after the revocation");
+  await expect(page.getByText("There is no key. Create one above."), "no key after the revocation");
 }
 
 try {

@@ -128,6 +128,7 @@ try {
   await rows.first().getByRole("button", { name: /^Revoke/ }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
   await rows.first().waitFor({ state: "detached" });
+  if (!(await page.locator("pre").first().textContent()).includes("ks_…")) problems.push("the lines show a key that was revoked");
 
   // Links in e-mails redirect to the page with an error or a session after the #.
   await page.goto(`${url}/#error=access_denied&error_code=otp_expired`);
@@ -155,6 +156,9 @@ try {
   await look("account");
   await page.getByRole("button", { name: "Add an authenticator app" }).click();
   const secret = await page.locator(".factor-secret").textContent();
+  await page.getByRole("button", { name: /^Copy secret/ }).click();
+  if ((await page.evaluate(() => navigator.clipboard.readText())) !== secret) problems.push("the secret was not copied");
+  if (!(await page.getByRole("link", { name: "Open in your app" }).getAttribute("href")).startsWith("otpauth://")) problems.push("the app cannot be opened");
   await page.getByLabel("Six digits from your authenticator app").fill(oneTimeCode(secret));
   await look("second-factor");
   await page.getByRole("button", { name: "Confirm" }).click();
@@ -164,7 +168,7 @@ try {
   await page.getByLabel("E-mail address").fill(email);
   await page.getByLabel("Password", { exact: true }).fill("another horse battery");
   await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByRole("heading", { name: "Second factor" }).waitFor();
+  await page.getByRole("heading", { name: "Two-step sign-in" }).waitFor();
   await look("sign-in-code");
   await page.getByLabel("Six digits from your authenticator app").fill(oneTimeCode(secret, 1));
   await page.getByRole("button", { name: "Continue", exact: true }).click();
@@ -180,10 +184,18 @@ try {
   await look("export-and-import");
   await page.getByRole("button", { name: "Erase everything about me" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Erase", exact: true }).click();
+  await expect(page.getByText(/memor(y|ies), \d+ messages? and \d+ profiles? were erased. Nothing is left./), "the sentence of the receipt");
+  await page.getByText("Counts of each store").click();
   await expect(page.getByRole("table", { name: "Receipt" }), "the receipt");
   const left = await page.locator("tbody tr td:last-child").allTextContents();
   if (left.some((each) => each !== "0")) problems.push(`the receipt says that something is left: ${left}`);
   await look("receipt");
+  if (/_/.test(await page.locator("table.receipt").textContent())) problems.push("the receipt shows names of tables");
+  const number = (await page.locator(".receipt-of .hint").textContent()).split("/").pop();
+  await page.getByText("Look up a receipt").click();
+  await page.getByLabel("Number of the receipt").fill(number);
+  await page.getByRole("button", { name: "Show receipt" }).click();
+  await expect(page.locator(".receipt-lookup .receipt-of"), "the receipt that was looked up");
   await page.reload();
   await page.getByRole("heading", { name: "Account", exact: true }).waitFor();
   await page.getByRole("button", { name: "Delete my account" }).click();

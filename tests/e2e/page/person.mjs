@@ -68,7 +68,8 @@ function actions(context, page) {
     expect: async (locator, what) => locator.first().waitFor().catch(() => problems.push(`missing: ${what}`)),
     /** In a narrow window, the profile and the privacy are one line until it is opened. */
     async openChatControls() {
-      if (!(await page.getByText("Incognito", { exact: true }).isVisible())) await page.locator(".bar-chosen").click();
+      await page.locator(".bar").waitFor();
+      if (!(await page.locator(".bar-controls").isVisible())) await page.locator(".bar-chosen").click();
     },
     /** Records what stopped the script. */
     async stop(error) {

@@ -1,7 +1,7 @@
 /** The frame of the page: who is signed in, which view is shown, and how to get to the others. */
 
 import { adoptSession, call, chooseProject, chosenProject, forgetSession, listAll, rememberAccount, resume, whenSignedOut } from "./api.js";
-import { announce, button, fill, h } from "./elements.js";
+import { announce, button, describe, fill, h } from "./elements.js";
 import { keepFocus } from "./focus.js";
 import { receivedInvitations, takeInvitation } from "./invitations.js";
 import { texts } from "./texts.js";
@@ -102,6 +102,7 @@ class KeepsakeApp extends HTMLElement {
         h("nav", { "aria-label": texts.nav.label }, h("ul", {}, links)),
         projects.length > 1 && projectChoice(projects, () => this.enter()),
         h("span", { class: "who" }, account.email),
+        button(texts.account.signOut, () => this.leave(), { class: "small sign-out", "aria-label": `${texts.account.signOut}: ${account.email}` }),
       ),
       announcements(),
       receivedInvitations(account.email, () => this.enter()),
@@ -125,6 +126,15 @@ class KeepsakeApp extends HTMLElement {
     delete document.documentElement.dataset.mode;
     fill(main, element);
     /** @type {HTMLElement} */ (main).focus({ preventScroll: true });
+  }
+
+  async leave() {
+    try {
+      await call("POST", "/v1/auth/logout", { scope: "local" });
+      this.signOut("");
+    } catch (error) {
+      announce(describe(error));
+    }
   }
 
   /** @param {string} message */

@@ -54,7 +54,7 @@ class KeepsakeProfiles extends HTMLElement {
     return h(
       "li",
       { class: "card" },
-      h("h2", {}, profile.name, profile.is_default && h("span", { class: "tag" }, words.isDefault)),
+      h("h2", {}, profile.name, " ", profile.is_default && h("span", { class: "tag" }, words.isDefault)),
       body,
       h(
         "div",

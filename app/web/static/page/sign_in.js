@@ -87,6 +87,7 @@ class KeepsakeSignIn extends HTMLElement {
     const email = field(words.email, { type: "email", autocomplete: "username", required: true });
     return [
       words.recoverTitle,
+      h("p", { class: "hint" }, words.recoverHint),
       form([email.row, submitButton(words.recoverSubmit)], async () => {
         await call("POST", "/v1/auth/recover", { email: email.input.value });
         this.show("sign-in", words.recoverSent);

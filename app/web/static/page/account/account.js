@@ -3,6 +3,7 @@
 import { call, forgetSession, ownUserId } from "../api.js";
 import { dataTransfer } from "./data_transfer.js";
 import { announce, ask, button, describe, field, fill, form, h } from "../elements.js";
+import { receiptLookup, receiptOf } from "./receipt.js";
 import { SecondFactors } from "./second_factors.js";
 import { texts } from "../texts.js";
 
@@ -65,12 +66,12 @@ class KeepsakeAccount extends HTMLElement {
       if (!agreed) return;
       try {
         const { receipt } = await call("POST", "/v1/erase", { user_id: ownUserId() });
-        fill(place, receiptTable(receipt));
+        fill(place, receiptOf(receipt));
       } catch (error) {
         fill(place, h("p", { class: "problem", role: "alert" }, describe(error)));
       }
     };
-    return section(words.erase, h("p", {}, words.eraseBody), button(words.eraseButton, erase, { class: "danger" }), place);
+    return section(words.erase, h("p", {}, words.eraseBody), button(words.eraseButton, erase, { class: "danger" }), place, receiptLookup());
   }
 
   deletion() {
@@ -93,21 +94,6 @@ class KeepsakeAccount extends HTMLElement {
     forgetSession();
     this.dispatchEvent(new CustomEvent("signed-out", { detail: message }));
   }
-}
-
-/** @param {any} receipt */
-function receiptTable(receipt) {
-  const rows = Object.keys(receipt.found).map((store) =>
-    h("tr", {}, h("th", { scope: "row" }, store), ...["found", "removed", "left"].map((name) => h("td", {}, receipt[name][store] ?? ""))),
-  );
-  const head = [words.store, words.found, words.removed, words.left].map((each) => h("th", { scope: "col" }, each));
-  return h(
-    "div",
-    {},
-    receipt.finished_at ? null : h("p", {}, words.receiptRunning),
-    h("table", {}, h("caption", {}, words.receipt), h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)),
-    h("p", { class: "hint" }, words.receiptId(receipt.id)),
-  );
 }
 
 /** @param {string} title @param {...Node} content */

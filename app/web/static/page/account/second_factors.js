@@ -2,6 +2,7 @@
 
 import { call, keepSession } from "../api.js";
 import { announce, ask, button, dateText, describe, field, fill, form, h } from "../elements.js";
+import { copyButton } from "../start/quickstart.js";
 import { texts } from "../texts.js";
 
 const words = texts.account;
@@ -54,6 +55,7 @@ export class SecondFactors {
       h("p", {}, words.scan),
       h("img", { class: "qr", src: made.qr_code, alt: words.qrCode }),
       h("p", {}, h("code", { class: "factor-secret", tabindex: 0 }, made.secret)),
+      h("div", { class: "actions" }, copyButton(made.secret, texts.account.factors, words.copySecret), h("a", { href: made.uri }, words.openInApp)),
       form([code.row, actions], async () => {
         keepSession(await call("POST", "/v1/auth/mfa/verify", { factor_id: made.id, code: code.input.value }));
         announce(words.factorAdded);

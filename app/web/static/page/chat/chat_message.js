@@ -106,5 +106,6 @@ function showLearned(event, place) {
   const memories = event.results
     .filter((/** @type {any} */ each) => each.event !== "NONE" && each.data?.memory)
     .map((/** @type {any} */ each) => ({ id: each.id, memory: each.data.memory }));
-  fill(place, memories.length > 0 && memoryDetails(words.learned(memories.length), memories), !memories.length && event.note && h("p", { class: "hint" }, event.note));
+  if (memories.length) return fill(place, memoryDetails(words.learned(memories.length), memories));
+  fill(place, h("p", { class: "hint" }, words.learnedNothing, event.note && ` ${event.note}`));
 }

@@ -25,10 +25,10 @@ export async function show(project) {
     const shown = keys.filter((each) => !each.revoked_at);
     return shown.length ? h("ul", { class: "cards" }, shown.map((each) => card(each, project, done))) : h("p", { class: "empty" }, words.none);
   });
-  /** @param {(ApiKey & {key: string}) | null} key */
-  const done = async (key) => {
-    fill(issued, key && secretBox(words.keyOnce, key.key), key && h("p", {}, words.useBelow));
-    if (key) fill(lines, quickstart(key.key));
+  /** @param {(ApiKey & {key: string}) | null} key null: a key has ended, and lines that may show it with it @param {string} [note] */
+  const done = async (key, note) => {
+    fill(issued, key && secretBox(words.keyOnce, key.key), note && h("p", {}, note), key && h("p", {}, words.useBelow));
+    fill(lines, quickstart(key?.key ?? "ks_…"));
     if (key) showNew(issued);
     await list.reload();
   };
@@ -57,7 +57,7 @@ function card(key, project, done) {
   );
 }
 
-/** @param {ApiKey} key @param {(key: any) => Promise<void>} done */
+/** @param {ApiKey} key @param {(key: any, note: string) => Promise<void>} done */
 async function rotate(key, done) {
   const overlap = choice(words.overlap, words.overlaps, { value: "86400" });
   let issued = null;
@@ -65,7 +65,9 @@ async function rotate(key, done) {
   const agreed = await askForm({ title: words.rotateTitle, body, agree: words.rotate }, async () => {
     issued = await call("POST", `/v1/api-keys/${key.id}/rotate`, { overlap_seconds: Number(overlap.input.value) });
   });
-  if (agreed) await done(issued);
+  const seconds = Number(overlap.input.value);
+  const until = dateText(new Date(Date.now() + seconds * 1000).toISOString());
+  if (agreed) await done(issued, seconds ? words.oldWorksUntil(key.name, until) : words.oldEnded(key.name));
 }
 
 /** @param {ApiKey} key @param {(key: any) => Promise<void>} done */

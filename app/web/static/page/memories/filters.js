@@ -3,6 +3,7 @@
 import { ownUserId } from "../api.js";
 import { button, field, fill, form, h } from "../elements.js";
 import { texts } from "../texts.js";
+import { categoryName } from "./metadata.js";
 
 const words = texts.memories;
 
@@ -76,7 +77,7 @@ export class MemoryFilters {
   /** Categories of the memories that were shown, to choose from. @param {string[]} names */
   suggest(names) {
     const known = new Set([...this.categories.children].map((each) => each.getAttribute("value")));
-    this.categories.append(...[...new Set(names)].filter((each) => !known.has(each)).map((each) => h("option", { value: each })));
+    this.categories.append(...[...new Set(names)].filter((each) => !known.has(each)).map((each) => h("option", { value: each }, categoryName(each))));
   }
 
   /** For the API. */

@@ -5,7 +5,7 @@ import { announce, button, describe, field, fill, form, h, time } from "../eleme
 import { texts } from "../texts.js";
 import { deleteMemory } from "./deletion.js";
 import { showHistory } from "./history.js";
-import { metadataField, readMetadata, valueText } from "./metadata.js";
+import { categoryName, metadataField, readMetadata, valueText } from "./metadata.js";
 import { replacement } from "./replacements.js";
 import { scoreOf } from "./score.js";
 
@@ -64,7 +64,7 @@ function facts(memory) {
     state !== "active" && (words.stateTags[/** @type {"archived"} */ (state)] ?? state),
     memory.standing && words.standing,
     memory.source && words.sourceTags[/** @type {"import"} */ (memory.source)],
-    ...(memory.categories ?? []),
+    ...(memory.categories ?? []).map(categoryName),
     ...Object.entries(memory.metadata ?? {}).map(([name, value]) => `${name}: ${valueText(value)}`),
     memory.expiration_date && words.until_(memory.expiration_date),
   ];

@@ -12,6 +12,12 @@ export function metadataField(metadata) {
   return { row, input };
 }
 
+/** A category as a person reads it. @param {string} name */
+export function categoryName(name) {
+  const words = name.replaceAll("_", " ").trim();
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
 /** @param {string} text @returns {Record<string, unknown>} */
 export function readMetadata(text) {
   /** @type {Record<string, unknown>} */

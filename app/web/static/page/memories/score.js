@@ -5,7 +5,6 @@ import { texts } from "../texts.js";
 
 const words = texts.memories;
 const SMALLEST_SHOWN = 0.05;
-const SIGNED = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1, minimumFractionDigits: 1, signDisplay: "always" });
 
 /** @param {number} score @param {Record<string, number>} [parts] */
 export function scoreOf(score, parts = {}) {
@@ -24,7 +23,8 @@ function partList({ base: _, calibration: __, ...parts }) {
   const largest = Math.max(...shown.map(([, value]) => Math.abs(value)), 1);
   const items = shown.map(([name, value]) => {
     const label = words.parts[/** @type {"similarity"} */ (name)] ?? name.replaceAll("_", " ");
-    return h("li", { class: value < 0 ? "against" : "for" }, h("span", {}, label), h("meter", { min: 0, max: largest, value: Math.abs(value), "aria-label": label }), h("span", {}, SIGNED.format(value)));
+    const shownLabel = value < 0 ? words.lowers(label) : label;
+    return h("li", { class: value < 0 ? "against" : "for" }, h("span", {}, shownLabel), h("meter", { min: 0, max: largest, value: Math.abs(value), "aria-label": shownLabel }));
   });
   return items.length > 0 && h("ul", { class: "parts", "aria-label": words.partsLabel }, items);
 }

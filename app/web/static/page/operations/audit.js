@@ -21,6 +21,8 @@ export class AuditSection {
     this.latest = new Latest();
     /** The names of accounts and keys by their ids. @type {Map<string, string>} */
     this.names = new Map();
+    /** The names of what was changed. @type {Map<string, string>} */
+    this.targets = new Map();
     this.list = h("ul", { class: "cards audit" });
     this.status = h("div", { role: "status" }, h("p", {}, texts.loading));
     this.more = h("div", { class: "actions" });
@@ -59,7 +61,9 @@ export class AuditSection {
 
   /** Without the right to read them, entries show ids. */
   async loadNames() {
-    const [members, keys] = await Promise.allSettled([this.readMembers(), listAll("/v1/api-keys")]);
+    const [members, keys, projects, webhooks] = await Promise.allSettled([this.readMembers(), listAll("/v1/api-keys"), listAll("/v1/projects"), this.readWebhooks()]);
+    if (projects.status === "fulfilled") for (const each of projects.value) this.targets.set(each.id, each.name);
+    if (webhooks.status === "fulfilled") for (const each of webhooks.value) this.targets.set(each.webhook_id, each.name);
     if (members.status === "fulfilled") for (const each of members.value) this.names.set(each.account_id, each.email);
     if (keys.status === "fulfilled") for (const each of keys.value) this.names.set(each.id, each.name);
     fill(this.actor, h("option", { value: "" }, words.anyActor), ...[...this.names].map(([id, name]) => h("option", { value: id }, name)));
@@ -68,6 +72,12 @@ export class AuditSection {
   async readMembers() {
     const { project_id: project } = await call("GET", "/v1/ping/");
     return listAll(`/v1/projects/${project}/members`);
+  }
+
+  /** @returns {Promise<Array<{webhook_id: string, name: string}>>} */
+  async readWebhooks() {
+    const { project_id: project } = await call("GET", "/v1/ping/");
+    return call("GET", `/api/v1/webhooks/projects/${project}/`);
   }
 
   /** @param {string | null} [cursor] */
@@ -129,7 +139,7 @@ export class AuditSection {
 
   /** @param {string} id */
   nameOf(id) {
-    return this.names.get(id) ?? id.slice(0, SHORT_ID);
+    return this.names.get(id) ?? this.targets.get(id) ?? id.slice(0, SHORT_ID);
   }
 }
 
@@ -148,6 +158,6 @@ function actionText(action) {
 
 /** @param {unknown} value */
 function detailText(value) {
-  if (Array.isArray(value)) return value.join(", ") || "–";
+  if (Array.isArray(value)) return value.map((each) => String(each).replaceAll("_", " ")).join(", ") || "–";
   return value !== null && typeof value === "object" ? JSON.stringify(value) : String(value ?? "–");
 }

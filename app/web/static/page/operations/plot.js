@@ -25,7 +25,7 @@ export function plotFigure(plot) {
   const figure = h(
     "figure",
     { class: "plot" },
-    h("figcaption", {}, h("h3", {}, plot.title), plot.summary && h("p", { class: "hint" }, plot.summary)),
+    h("figcaption", {}, h("h3", {}, plot.unit ? `${plot.title} (${plot.unit})` : plot.title), plot.summary && h("p", { class: "hint" }, plot.summary)),
     isEmpty ? h("p", { class: "empty" }, words.nothingCounted) : drawing,
     !isEmpty && plot.series.length > 1 && legend(plot.series, plot.lines ?? false),
     !isEmpty && valueTable(plot),

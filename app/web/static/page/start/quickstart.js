@@ -9,15 +9,15 @@ export function secretBox(label, secret) {
   return h("div", { class: "box secret" }, h("p", {}, label), h("p", { class: "row" }, h("code", { tabindex: 0 }, secret), copyButton(secret, label)));
 }
 
-/** @param {string} text @param {string} name */
-export function copyButton(text, name) {
+/** @param {string} text @param {string} name @param {string} [label] */
+export function copyButton(text, name, label = texts.copy) {
   return button(
-    texts.copy,
+    label,
     async () => {
       await navigator.clipboard.writeText(text);
       announce(texts.copied);
     },
-    { class: "small", "aria-label": `${texts.copy}: ${name}` },
+    { class: "small", "aria-label": `${label}: ${name}` },
   );
 }
 

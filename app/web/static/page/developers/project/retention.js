@@ -78,6 +78,7 @@ class Policy {
 
   async store() {
     await call("PUT", "/v1/admin/retention", { rules: this.values() });
+    fill(this.preview);
     announce(words.saved);
   }
 }
@@ -89,7 +90,7 @@ function previewBox({ rules }) {
       "div",
       {},
       h("h4", {}, rule.name),
-      h("p", {}, words.would(rule.archive, rule.delete, rule.held)),
+      h("p", {}, rule.archive + rule.delete + rule.held ? words.would(rule.archive, rule.delete, rule.held) : words.nothingYet),
       rule.samples && rule.samples.length > 0 && [h("p", { class: "hint" }, words.samples), h("ul", { class: "results" }, rule.samples.map((each) => h("li", {}, each.memory)))],
     ),
   );

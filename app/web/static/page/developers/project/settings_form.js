@@ -23,18 +23,27 @@ export function settingsForm(path, settings, isOwner) {
   const multilingual = check(words.multilingual, settings.multilingual, words.multilingualHint, isOwner);
   const decay = check(words.decay, settings.decay, words.decayHint, isOwner);
   const rows = [instructions, agent, categories, multilingual, decay].map((each) => each.row);
+  const values = () => ({
+    custom_instructions: instructions.input.value.trim() || null,
+    agent_custom_instructions: agent.input.value.trim() || null,
+    custom_categories: readCategories(categories.input.value),
+    expiration_days: Number(days.input.value) || null,
+    expiration_date: date.input.value || null,
+    multilingual: multilingual.input.checked,
+    decay: decay.input.checked,
+  });
+  let saved = values();
   return form([...rows, h("div", { class: "row top" }, days.row, date.row), isOwner && h("button", { class: "primary" }, texts.save)], async () => {
-    await call("PATCH", path, {
-      custom_instructions: instructions.input.value.trim() || null,
-      agent_custom_instructions: agent.input.value.trim() || null,
-      custom_categories: readCategories(categories.input.value),
-      expiration_days: Number(days.input.value) || null,
-      expiration_date: date.input.value || null,
-      multilingual: multilingual.input.checked,
-      decay: decay.input.checked,
-    });
+    const changes = differences(saved, values());
+    if (Object.keys(changes).length) await call("PATCH", path, changes);
+    saved = values();
     announce(words.saved);
   });
+}
+
+/** Only what changed is sent, so that the audit log names nothing else. @param {Record<string, unknown>} before @param {Record<string, unknown>} after */
+function differences(before, after) {
+  return Object.fromEntries(Object.entries(after).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(before[name])));
 }
 
 /** @param {string} label @param {string | null} value @param {number} rows @param {string} hint @param {Record<string, unknown>} more */
