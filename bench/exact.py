@@ -31,6 +31,9 @@ class ExactNamespace:
         texts = [embedding_text(memory.content) for memory in memories]
         return cls(memories, np.array(await embedder.embed(texts)))
 
+    def part(self, places: Sequence[int]) -> "ExactNamespace":
+        return ExactNamespace([self.memories[place] for place in places], self._vectors[list(places)])
+
     async def candidates(self, embedder: Embedder, question: str, limit: int) -> list[RankingInput]:
         """The best candidates by meaning and by words, each with both scores, as the indexes return them."""
         vector = (await embedder.embed([query_text(question)], Purpose.QUERY))[0]

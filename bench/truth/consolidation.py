@@ -9,25 +9,29 @@ from bench.truth.service import Figures, Json, Service, Statement
 from bench.truth.sets import AT, Told, load_json, load_locomo, tell_episodes, tell_facts
 
 USER = "consolidation"
-LAST = "The lighthouse keeper of Skerryvore collects pewter spoons."
-MAX_SEARCHES = 300
 
 
 async def measure_consolidation(service: Service, data: Path) -> Figures:
     """Facts in the order in which they were told, word for word. Some were told again with another value."""
     content = load_json(data, "consolidation")
     ids = await service.add(USER, [Statement(each) for each in content["facts"]])
-    await _wait_for(service, USER, content["facts"][-1])
+    await service.wait_until_indexed(USER)
     found = await asyncio.gather(*(_ask(service, each["question"]) for each in content["questions"]))
-    asked = [each for each in zip(content["questions"], found, strict=True) if _is_found(ids, *each)]
+    asked = list(zip(content["questions"], found, strict=True))
     figures: Figures = {
-        "questions": len(content["questions"]),
-        "with one of both among ten": len(asked),
-        "newest above stale": round(statistics.mean(_is_above(ids, *each) for each in asked), 4),
-        "stale among ten": round(statistics.mean(_has_stale(ids, *each) for each in asked), 4),
+        "all questions": _shares(ids, asked),
+        "with one of both among ten": _shares(ids, [each for each in asked if _is_found(ids, *each)]),
         "replaced": len(ids) - await _count(service, USER),
     }
     return figures | await _false_replacements(service, data)
+
+
+def _shares(ids: Sequence[str | None], asked: Sequence[tuple[Json, Sequence[str]]]) -> Figures:
+    return {
+        "questions": len(asked),
+        "newest above stale": round(statistics.mean(_is_above(ids, *each) for each in asked), 4),
+        "stale among ten": round(statistics.mean(_has_stale(ids, *each) for each in asked), 4),
+    }
 
 
 async def _ask(service: Service, question: str) -> list[str]:
@@ -55,20 +59,11 @@ async def _false_replacements(service: Service, data: Path) -> Figures:
     figures: Figures = {}
     for name, tell in (("episodes", tell_episodes), ("facts", tell_facts)):
         told: list[Told] = [await tell(service, each) for each in load_locomo(data)]
-        await service.add(told[-1].user_id, [Statement(LAST)])
-        await _wait_for(service, told[-1].user_id, LAST)
+        for each in told:
+            await service.wait_until_indexed(each.user_id)
         left = [await _count(service, each.user_id) for each in told]
-        figures[f"locomo {name} replaced"] = sum(len(each.turns) for each in told) + 1 - sum(left)
+        figures[f"locomo {name} replaced"] = sum(len(each.turns) for each in told) - sum(left)
     return figures
-
-
-async def _wait_for(service: Service, user_id: str, text: str) -> None:
-    """Until what was told last is indexed: a search waits for two seconds only."""
-    for _ in range(MAX_SEARCHES):
-        found = await service.search(user_id, text, top_k=AT)
-        if any(each["memory"] == text for each in found.results):
-            return
-    raise RuntimeError("the statements were not indexed in time")
 
 
 async def _count(service: Service, user_id: str) -> int:

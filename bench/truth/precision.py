@@ -34,6 +34,7 @@ async def measure_precision(service: Service, data: Path) -> Figures:
         metadata = {"scope": belief["scope"][0]}
         (id_,) = await service.add(USER, [Statement(belief["text"])], metadata=metadata)
         names[str(id_)] = belief["id"]
+    await service.wait_until_indexed(USER)
     cases = [each for each in content["cases"] if each["query"].strip()]
     returned = await asyncio.gather(*(_ask(service, each, names) for each in cases))
     fitting = [each for each in returned if each.wanted]

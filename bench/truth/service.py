@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 IMPORT_LINES = 2000
 ADD_MESSAGES = 100
 AT_ONCE = 8
+MAX_WAITS = 300
+INCOMPLETE_SEARCHES = "keepsake_index_waits_ended_total "
 Json = dict[str, Any]
 Figures = dict[str, Any]
 
@@ -83,6 +85,20 @@ class Service:
             if report["errors"]:
                 raise RuntimeError(f"the import reported {report['errors'][:3]}")
         return ids
+
+    async def wait_until_indexed(self, user_id: str) -> None:
+        """A search waits two seconds for the index. `/metrics` counts those that then went on without it."""
+        for _ in range(MAX_WAITS):
+            before = await self._incomplete_searches()
+            await self.search(user_id, "anything")
+            if await self._incomplete_searches() == before:
+                return
+        raise RuntimeError("the memories were not indexed in time")
+
+    async def _incomplete_searches(self) -> float:
+        metrics = (await self.http.get("/metrics")).raise_for_status().text
+        (value,) = [line.split()[1] for line in metrics.splitlines() if line.startswith(INCOMPLETE_SEARCHES)]
+        return float(value)
 
     async def search(self, user_id: str, query: str, **options: Any) -> Answer:
         """With the default threshold, unless `options` has another one."""

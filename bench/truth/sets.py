@@ -13,6 +13,7 @@ from bench.conversations import Conversation, Evidence, load, memories
 from bench.truth.service import Json, Service, Statement
 
 AT = 10
+DEPTHS = (5, 10, 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Told:
 
     def recall(self, evidence: Sequence[object], ids: Sequence[str]) -> float:
         """The share of the evidence among the memories."""
-        found = frozenset[str]().union(*(self.turns.get(each, frozenset()) for each in ids[:AT]))
+        found = frozenset[str]().union(*(self.turns.get(each, frozenset()) for each in ids))
         wanted = {str(each) for each in evidence}
         return len(wanted & found) / len(wanted)
 
@@ -73,12 +74,14 @@ async def tell_beam(service: Service, conversation: Json) -> Told:
     return Told(user_id, turns)
 
 
-async def ask_all(service: Service, told: Told, questions: Sequence[Mapping[str, Any]], **options: Any) -> list[float]:
-    """The recall of each question."""
+async def ask_all(
+    service: Service, told: Told, questions: Sequence[Mapping[str, Any]], **options: Any
+) -> list[tuple[float, ...]]:
+    """The recall of each question among its first results, for each number of results in `DEPTHS`."""
 
-    async def ask(question: Mapping[str, Any]) -> float:
-        answer = await service.search(told.user_id, question["question"], top_k=AT, **options)
-        return told.recall(question["evidence"], answer.ids)
+    async def ask(question: Mapping[str, Any]) -> tuple[float, ...]:
+        answer = await service.search(told.user_id, question["question"], top_k=max(DEPTHS), **options)
+        return tuple(told.recall(question["evidence"], answer.ids[:depth]) for depth in DEPTHS)
 
     return await asyncio.gather(*(ask(each) for each in questions if each["evidence"]))
 

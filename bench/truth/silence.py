@@ -34,13 +34,15 @@ async def measure_silence(service: Service, data: Path) -> Figures:
     figures: Figures = {}
     for name, tell in (("episodes", tell_episodes), ("facts", tell_facts)):
         told = [await tell(service, each) for each in conversations]
+        for each in told:
+            await service.wait_until_indexed(each.user_id)
         kept, silent, generic = [], [], []
         for place, each in enumerate(told):
             own = _sample(conversations[place])
             others = [
                 question
                 for other in conversations
-                if _strangers(other, conversations[place])
+                if are_strangers(other, conversations[place])
                 for question in _sample(other)
             ]
             kept += await _answered(service, each, own)
@@ -54,11 +56,11 @@ async def measure_silence(service: Service, data: Path) -> Figures:
     return figures
 
 
-def _strangers(one: Conversation, other: Conversation) -> bool:
-    return not _speakers(one) & _speakers(other)
+def are_strangers(one: Conversation, other: Conversation) -> bool:
+    return not speakers(one) & speakers(other)
 
 
-def _speakers(conversation: Conversation) -> set[str]:
+def speakers(conversation: Conversation) -> set[str]:
     return {turn["speaker"] for turn in conversation["turns"]}
 
 

@@ -1,11 +1,13 @@
 """Turn the order of a search into probabilities, and decide whether anything fits the question at all.
 
-The weights are fitted by logistic regression on questions with and without an answer: docs/decisions/0039.
+The weights are fitted by logistic regression on questions with and without an answer: docs/decisions/0039 and
+bench/fit_calibration.py.
 """
 
 import math
 import re
 from collections.abc import Sequence, Set
+from operator import mul
 from typing import NamedTuple
 
 import numpy as np
@@ -45,31 +47,39 @@ GRAMMAR = frozenset(GRAMMAR_WORDS.split())
 ENGLISH = GRAMMAR - frozenset(WORDS_OF_OTHER_LANGUAGES.split())
 
 
-class ListWeights(NamedTuple):
-    """For the logit of the probability that any candidate fits."""
+class ListFeatures(NamedTuple):
+    """What tells whether any candidate fits, or the weight of each in the logit of that probability."""
 
-    base: float = -3.46
-    coverage: float = 1.527
+    base: float
+    coverage: float
     """The largest share of the question's words that one memory contains."""
-    coverage_with_context: float = 1.392
+    coverage_with_context: float
     """The same for the best memory, with the message before it."""
-    similarity: float = 2.27
-    words: float = 1.118
-    missing_person: float = -2.715
+    similarity: float
+    words: float
+    missing_person: float
     """The question names a person whom none of the best memories names."""
 
 
 class MemoryWeights(NamedTuple):
-    """For the logit of the probability that one memory fits."""
+    """For the logit of the probability that one memory fits, in the order of `memory_features`."""
 
-    base: float = 0.861
-    logit: float = 0.415
-    gap: float = -1.015
-    answerable: float = 0.559
-    candidates: float = -0.893
+    base: float
+    logit: float
+    gap: float
+    answerable: float
+    candidates: float
 
 
-LIST_WEIGHTS, MEMORY_WEIGHTS = ListWeights(), MemoryWeights()
+LIST_WEIGHTS = ListFeatures(
+    base=-3.46,
+    coverage=1.527,
+    coverage_with_context=1.392,
+    similarity=2.27,
+    words=1.118,
+    missing_person=-2.715,
+)
+MEMORY_WEIGHTS = MemoryWeights(base=0.861, logit=0.415, gap=-1.015, answerable=0.559, candidates=-0.893)
 
 
 class Calibrated(NamedTuple):
@@ -86,39 +96,50 @@ def calibrate(question: str, ranked: Sequence[RankingInput], logits: Floats, can
     if not english:
         # Neither words nor similarity tell enough across languages, so they cannot make a question unanswerable.
         list_logit = max(list_logit, 0.0)
-    weights, gaps = MEMORY_WEIGHTS, logits[0] - logits
-    memory_logits = weights.logit * logits + weights.gap * gaps
-    memory_logits += weights.base + weights.answerable * list_logit + weights.candidates * math.log(candidates)
-    return Calibrated(memory_logits, _fitting(logits, gaps, list_logit, english=english))
+    memory_logits = memory_features(logits, list_logit, candidates) @ np.array(MEMORY_WEIGHTS)
+    return Calibrated(memory_logits, _fitting(logits, list_logit, english=english))
 
 
-def _fitting(logits: Floats, gaps: Floats, list_logit: float, *, english: bool) -> list[np.bool_]:
+def memory_features(logits: Floats, list_logit: float, candidates: int) -> Floats:
+    """A row for each memory: 1, its logit, how much weaker than the best it is, and two numbers of the whole list."""
+    table = np.empty((len(logits), len(MemoryWeights._fields)))
+    table[:, 0] = 1.0
+    table[:, 1] = logits
+    table[:, 2] = logits[0] - logits
+    table[:, 3] = list_logit
+    table[:, 4] = math.log(candidates)
+    return table
+
+
+def _fitting(logits: Floats, list_logit: float, *, english: bool) -> list[np.bool_]:
     if not english:
         return list(logits >= WEAKEST)
     answerable = list_logit >= ANSWERABLE_LOGIT
-    near = (gaps <= MAX_GAP) | (logits >= CLEARLY_RELATED)
+    near = (logits[0] - logits <= MAX_GAP) | (logits >= CLEARLY_RELATED)
     return list(near & (logits >= WEAKEST_IN_ENGLISH) & answerable)
 
 
 def _list_logit(question: str, ranked: Sequence[RankingInput]) -> float:
-    weights, best = LIST_WEIGHTS, ranked[0]
-    similarity = best.similarity or 0.0
-    stems = _stems(question)
+    features = list_features(question, ranked)
+    if features.coverage == 0 and features.similarity < MIN_SIMILARITY:
+        return LIST_WEIGHTS.base
+    logit: float = sum(map(mul, LIST_WEIGHTS, features))
+    clear = features.similarity >= CLEARLY_SIMILAR and not features.missing_person
+    return max(logit, ANSWERABLE_LOGIT) if clear else logit
+
+
+def list_features(question: str, ranked: Sequence[RankingInput]) -> ListFeatures:
+    best, stems = ranked[0], _stems(question)
     texts = [_plain(each.content[:COMPARED_CHARACTERS]) for each in ranked[:COMPARED_MEMORIES]]
     with_context = _plain(f"{best.context or ''} {best.content}"[:CONTEXT_CHARACTERS])
-    coverage = max(_coverage(stems, text) for text in texts)
-    if coverage == 0 and similarity < MIN_SIMILARITY:
-        return weights.base
-    misses_person = _misses_person(question, ranked[:NAMING_MEMORIES])
-    logit = (
-        weights.base
-        + weights.coverage * coverage
-        + weights.coverage_with_context * _coverage(stems, with_context)
-        + weights.similarity * similarity
-        + weights.words * math.log1p(len(stems))
-        + weights.missing_person * misses_person
+    return ListFeatures(
+        base=1.0,
+        coverage=max(_coverage(stems, text) for text in texts),
+        coverage_with_context=_coverage(stems, with_context),
+        similarity=best.similarity or 0.0,
+        words=math.log1p(len(stems)),
+        missing_person=float(_misses_person(question, ranked[:NAMING_MEMORIES])),
     )
-    return max(logit, ANSWERABLE_LOGIT) if similarity >= CLEARLY_SIMILAR and not misses_person else logit
 
 
 def _stems(question: str) -> set[str]:

@@ -85,6 +85,8 @@ DEFAULT_WEIGHTS = RankingWeights()
 class Ranked:
     id: UUID
     score: float
+    relevance: float
+    """The logistic function of the parts without `calibration`: how well it matches, whatever else was found."""
     parts: dict[str, float] = field(default_factory=dict)
     """One value for each name in PARTS. Their sum is the logit of the score."""
     fits: bool = True
@@ -107,11 +109,11 @@ def rank(
     best = np.argsort(-logits, kind="stable")[: limit if limit is None else max(limit, COMPARED_MEMORIES)]
     calibrated = calibrate(question, [found[row] for row in best.tolist()], logits[best], len(found))
     parts = np.column_stack([parts[best], calibrated.logits - logits[best]])
-    scores = probabilities(calibrated.logits)
+    scores, relevance = probabilities(np.stack([calibrated.logits, logits[best]])).tolist()
     return [
-        Ranked(found[row].id, float(score), dict(zip(PARTS, values, strict=True)), bool(fits))
-        for row, score, values, fits in zip(
-            best.tolist(), scores.tolist(), parts.tolist(), calibrated.fits, strict=True
+        Ranked(found[row].id, score, relevant, dict(zip(PARTS, values, strict=True)), bool(fits))
+        for row, score, relevant, values, fits in zip(
+            best.tolist(), scores, relevance, parts.tolist(), calibrated.fits, strict=True
         )
     ][:limit]
 

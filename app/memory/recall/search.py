@@ -56,7 +56,7 @@ class Question:
     """None searches the whole project: for memories that belong to an agent, an app or a run only."""
     top_k: int = 10
     threshold: float | None = 0.0
-    """The minimum score; 0 accepts all. None accepts what fits the question."""
+    """The minimum of score or relevance; 0 accepts all. None accepts what fits the question."""
     filter: Filter | None = None
     show_expired: bool = False
     show_superseded: bool = False
@@ -76,6 +76,8 @@ class Recalled:
     parts: dict[str, float] = field(default_factory=dict)
     fits: bool = True
     """Whether it is returned when the client names no threshold."""
+    relevance: float = 0.0
+    """How well it matches, whatever else was found. Clients chose their thresholds on this scale."""
 
 
 async def load_visible(resources: Resources, namespace: Namespace, ids: Sequence[str]) -> list[Memory]:
@@ -135,7 +137,7 @@ async def recall(
 
 
 def _is_accepted(recalled: Recalled, threshold: float | None) -> bool:
-    return recalled.fits if threshold is None else recalled.score >= threshold
+    return recalled.fits if threshold is None else max(recalled.score, recalled.relevance) >= threshold
 
 
 async def _search_steps(
@@ -236,7 +238,7 @@ def _rank_rows(
     inputs = [_ranking_input(each, rows[each.id]) for each in candidates if each.id in rows]
     weights = RankingWeights(half_life_days=resources.config.recency_half_life_days)
     ranked = rank(question.text, inputs, question.at or dt.datetime.now(dt.UTC), weights, question.top_k)
-    return [Recalled(rows[each.id], each.score, each.parts, each.fits) for each in ranked]
+    return [Recalled(rows[each.id], each.score, each.parts, each.fits, each.relevance) for each in ranked]
 
 
 def _ranking_input(candidate: Candidate, row: SearchRow) -> RankingInput:

@@ -49,6 +49,16 @@ async def test_recall_omits_scores_below_the_threshold(resources: Resources, nam
     assert await search(resources, namespace, "green tea", threshold=1.0) == []
 
 
+async def test_threshold_keeps_a_relevant_memory_among_many_rivals(resources: Resources, namespace: Namespace) -> None:
+    """Rivals make each memory less likely to be the one that answers, and no less relevant."""
+    await add_memories(resources, namespace, *(f"I own book number {n}" for n in range(40)), "It rains")
+    *books, rain = await search(resources, namespace, "Which book do I own?", top_k=41)
+    between = (books[-1].relevance + rain.relevance) / 2
+    assert books[-1].score < between
+    found = await search(resources, namespace, "Which book do I own?", top_k=41, threshold=between)
+    assert contents(found) == contents(books)
+
+
 async def test_recall_returns_at_most_top_k(resources: Resources, namespace: Namespace) -> None:
     await add_memories(resources, namespace, *(f"I own book number {n}" for n in range(20)))
     assert [len(await search(resources, namespace, "book", top_k=k)) for k in (1, 7, 20, 100)] == [1, 7, 20, 20]

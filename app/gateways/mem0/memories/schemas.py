@@ -25,7 +25,10 @@ from app.memory.origin import Origin
 
 MAX_BATCH_SIZE = 1000
 MAX_PAGE_SIZE = 1000
-THRESHOLD_MEANING = "The minimum score; 0 accepts all. By default, only what fits the question is returned."
+THRESHOLD_MEANING = (
+    "The minimum of the score or of the relevance, which does not depend on other results; 0 accepts all."
+    " By default, only what fits the question is returned."
+)
 
 
 def _not_a_pattern(name: str) -> str:
