@@ -86,6 +86,11 @@ export function chosenProject() {
   return localStorage.getItem(PROJECT);
 }
 
+/** Whether a session may go on, as far as this browser knows. */
+export function isSignedIn() {
+  return storedToken() !== null;
+}
+
 function storedToken() {
   return localStorage.getItem(STORED) ?? sessionStorage.getItem(STORED);
 }

@@ -1,6 +1,6 @@
 /** The frame of the page: who is signed in, which view is shown, and how to get to the others. */
 
-import { adoptSession, call, chooseProject, chosenProject, forgetSession, listAll, rememberAccount, resume, whenSignedOut } from "./api.js";
+import { adoptSession, call, chooseProject, chosenProject, forgetSession, isSignedIn, listAll, rememberAccount, resume, whenSignedOut } from "./api.js";
 import { announce, button, describe, fill, h } from "./elements.js";
 import { keepFocus } from "./focus.js";
 import { receivedInvitations, takeInvitation } from "./invitations.js";
@@ -33,6 +33,8 @@ class KeepsakeApp extends HTMLElement {
     takeInvitation();
     const link = readLink();
     if (link) return this.followLink(link);
+    // The view is loaded while the session is renewed. A failure is reported when the view is shown.
+    if (isSignedIn()) void VIEWS[viewInAddress()]().catch(() => {});
     try {
       if (await resume()) return await this.enter();
     } catch (error) {
