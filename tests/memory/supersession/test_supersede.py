@@ -35,6 +35,17 @@ from tests.memory.namespaces import (
 from tests.rows import Corner, fill
 
 TRIP_A, TRIP_B, TRIP_C = "I visited Alder", "I visited Birch", "I visited Cedar"
+INSERT_CHAIN_SQL = text("""
+with links as (
+  select n, md5(:id || '-' || n)::uuid as id, md5(:id || '-' || (n + 1))::uuid as next from generate_series(1, :links) n
+)
+insert into memories (id, project_id, user_id, profile_id, namespace, kind, content, hash, replaced_by, valid_until)
+select l.id, m.project_id, m.user_id, m.profile_id, m.namespace, m.kind, 'link ' || l.n,
+  decode(md5('link ' || l.n), 'hex'),
+  case when l.n < :links then l.next end, case when l.n < :links then now() end
+from links l, memories m where m.id = cast(:id as uuid)
+returning id
+""")
 NOON = dt.datetime(2026, 5, 1, 12, tzinfo=dt.UTC)
 
 
@@ -220,3 +231,17 @@ async def test_statement_that_only_names_the_successor_dates_the_replacement(
     assert (memory.valid_until == NOON + dt.timedelta(days=3650)) is (user is not None)
     await execute_sql(resources, namespace, "update memories set replaced_by = null where id = :old", old=old)
     assert (await load(resources, namespace, old)).valid_until is None
+
+
+async def test_long_chain_is_deleted_within_the_time_of_a_statement(
+    resources: Resources, namespace: Namespace, admin_engine: AsyncEngine
+) -> None:
+    """The work grows with the length of the chain, and not with its square."""
+    (first,) = await add_memories(resources, namespace, TRIP_A)
+    async with admin_engine.begin() as connection:
+        rows = await connection.execute(INSERT_CHAIN_SQL, {"id": str(first), "links": 3000})
+        ids = [row.id for row in rows]
+    async with resources.database.transaction(namespace.project_id) as tx:
+        await tx.execute(text("set local statement_timeout = '10s'"))
+        await tx.execute(text("delete from memories where id = any(:ids)"), {"ids": ids})
+    assert (await load(resources, namespace, first)).replaced_by is None
