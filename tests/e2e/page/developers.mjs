@@ -101,6 +101,11 @@ async function useProject() {
   await page.getByLabel("Categories").fill("food: what somebody eats\nmusic");
   await page.locator("section", { hasText: "What it remembers" }).getByRole("button", { name: "Save" }).click();
   await page.getByText("Saved", { exact: true }).waitFor();
+  const [entry] = await page.evaluate(async () => {
+    const { call } = await import("./page/api.js");
+    return (await call("GET", "/v1/admin/audit?action=project.changed")).results;
+  });
+  if (String(entry.details.changed.toSorted()) !== "settings.custom_categories,settings.custom_instructions") problems.push(`the audit log names what did not change: ${entry.details.changed}`);
   await page.reload();
   await page.getByLabel("Instructions", { exact: true }).waitFor();
   if ((await page.getByLabel("Instructions", { exact: true }).inputValue()) !== `Remember ${HOSTILE}`) problems.push("the instructions were not stored");
@@ -140,12 +145,17 @@ async function useRetention() {
   await page.getByLabel("Name", { exact: true }).fill(HOSTILE);
   await page.getByLabel("Archive", { exact: true }).selectOption("what is more than a number");
   await page.getByLabel("Keep at most").fill("1");
+  await page.getByLabel("Keep at most").fill("1000");
+  await button("Preview").click();
+  await expect(page.getByText("Nothing yet: no memory meets this rule today."), "that a rule catches nothing yet");
+  await page.getByLabel("Keep at most").fill("1");
   await button("Preview").click();
   await expect(page.getByText(/^Archives [1-9]\d* and deletes 0 memories/), "the counts of the preview");
   await expect(page.locator(".results li", { hasText: "onerror" }), "a sample of the preview");
   await look("retention");
   await button("Save rules").click();
   await page.getByText("Rules saved").waitFor();
+  if (await page.getByText("Nothing was changed or saved.").count()) problems.push("the preview remains after saving");
   await button(/^Run now/).click();
   await inDialog("Run now").click();
   await expect(card("Finished"), "the end of the run");
@@ -233,6 +243,7 @@ async function useKeys() {
   await glance("rotate-key");
   await inDialog("Rotate").click();
   await page.waitForFunction((old) => document.querySelector(".secret code")?.textContent !== old, first);
+  await expect(page.getByText(/^The old secret of .* works until /), "until when the old secret works");
   await look("keys");
   for (const key of [first, await page.locator(".secret code").textContent()]) {
     const answer = await page.request.get(`${url}/v1/stats/`, { headers: { Authorization: `Token ${key}` } });
@@ -244,6 +255,7 @@ async function useKeys() {
   await button(/^Revoke/).press("Enter");
   await inDialog("Revoke").press("Enter");
   await expect(page.getByText("There is no key. Create one above."), "no key after the revocation");
+  if (!(await page.locator("pre").first().textContent()).includes("ks_…")) problems.push("the lines show a revoked key");
 }
 
 try {

@@ -61,8 +61,8 @@ export class AuditSection {
 
   /** Without the right to read them, entries show ids. */
   async loadNames() {
-    const [members, keys, projects, webhooks] = await Promise.allSettled([this.readMembers(), listAll("/v1/api-keys"), listAll("/v1/projects"), this.readWebhooks()]);
-    if (projects.status === "fulfilled") for (const each of projects.value) this.targets.set(each.id, each.name);
+    const [members, keys, webhooks, ...owners] = await Promise.allSettled([this.readMembers(), listAll("/v1/api-keys"), this.readWebhooks(), listAll("/v1/projects"), listAll("/v1/organizations")]);
+    for (const named of owners) if (named.status === "fulfilled") for (const each of named.value) this.targets.set(each.id, each.name);
     if (webhooks.status === "fulfilled") for (const each of webhooks.value) this.targets.set(each.webhook_id, each.name);
     if (members.status === "fulfilled") for (const each of members.value) this.names.set(each.account_id, each.email);
     if (keys.status === "fulfilled") for (const each of keys.value) this.names.set(each.id, each.name);
@@ -158,6 +158,6 @@ function actionText(action) {
 
 /** @param {unknown} value */
 function detailText(value) {
-  if (Array.isArray(value)) return value.map((each) => String(each).replaceAll("_", " ")).join(", ") || "–";
+  if (Array.isArray(value)) return value.map((each) => String(each).replace(/^settings\./, "").replaceAll("_", " ")).join(", ") || "–";
   return value !== null && typeof value === "object" ? JSON.stringify(value) : String(value ?? "–");
 }
