@@ -10,8 +10,8 @@ from app.core.resources import Resources, ResourcesDep
 from app.erasure.erase import erase, find_erasure
 from app.erasure.models import ErasureState
 from app.erasure.schemas import EraseRequest, ErasureAnswer, Receipt
-from app.identity.administration import require_administrator, require_second_factor
-from app.identity.caller import Caller, MemoryReader, MemoryWriter, check_scopes, read_credential
+from app.identity.administration import require_administrator, require_confirmed_caller
+from app.identity.caller import Caller, MemoryReader, MemoryWriter, check_scopes
 from app.identity.scopes import Scope
 
 router = own_router(prefix="/v1/erase", tags=["Erasure"])
@@ -27,6 +27,7 @@ async def erase_data(
     Responds with 202 if that takes longer than ten seconds; `GET /v1/erase/{id}` then returns the receipt."""
     if body.user_id is not None:
         caller.act_for(body.user_id)
+        await require_confirmed_caller(request, caller, resources)
     if body.account is not None:
         await _check_account(request, caller, resources, body.account)
     erasure = await erase(resources, caller, body.subject)
@@ -44,7 +45,6 @@ async def get_receipt(erasure_id: UUID, caller: MemoryReader, resources: Resourc
 async def _check_account(request: Request, caller: Caller, resources: Resources, account_id: UUID) -> None:
     """A person may end the own account, and an administrator may erase what the project holds of another one."""
     if account_id == caller.account_id:
-        await require_second_factor(resources, await resources.tokens.verify(read_credential(request)))
-        return
+        return await require_confirmed_caller(request, caller, resources)
     check_scopes(caller, SecurityScopes([Scope.ADMIN]))
     await require_administrator(request, caller, resources)

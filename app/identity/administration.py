@@ -33,6 +33,12 @@ async def require_administrator(request: Request, caller: CallerDep, resources: 
     await require_second_factor(resources, claims)
 
 
+async def require_confirmed_caller(request: Request, caller: CallerDep, resources: ResourcesDep) -> None:
+    """API keys pass: they have scopes instead."""
+    if caller.account_id is not None:
+        await require_second_factor(resources, await resources.tokens.verify(read_credential(request)))
+
+
 async def require_confirmed_person(claims: SignedInAccount, resources: ResourcesDep) -> None:
     await require_second_factor(resources, claims)
 
@@ -50,3 +56,5 @@ Administrative = Depends(require_administrator)
 """For routes that administer a project or an organization."""
 AdministersAccount = Depends(require_confirmed_person)
 """For routes that end an account. Anonymous people may end theirs."""
+ErasesUser = Depends(require_confirmed_caller)
+"""For routes that erase a user. Anonymous people may erase what is stored about them."""

@@ -93,6 +93,23 @@ async def test_password_alone_administers_nothing(app: FastAPI, careful: tuple[S
     assert (await person.client.delete("/v1/auth/me")).status_code == 200
 
 
+async def test_password_alone_erases_no_user(app: FastAPI, careful: tuple[SignedUp, Authenticator]) -> None:
+    person, authenticator = careful
+    subject = {"user_id": str(person.account_id)}
+    for refused in (
+        await person.client.post("/v1/erase", json=subject),
+        await person.client.delete(f"/v2/entities/user/{person.account_id}/"),
+        await person.client.delete("/v1/entities/user/1/"),
+    ):
+        assert (refused.status_code, refused.json()["code"]) == (403, "second_factor_required")
+    await confirm(person.client, authenticator)
+    assert (await person.client.post("/v1/erase", json=subject)).status_code == 200
+    key = (await person.client.post("/v1/api-keys", json={"name": "CI"})).json()["key"]
+    async with open_client(app, key) as client:
+        assert (await client.post("/v1/erase", json=subject)).status_code == 200
+        assert (await client.delete(f"/v2/entities/user/{person.account_id}/")).status_code == 200
+
+
 async def test_account_without_a_factor_administers_as_before(app: FastAPI, owner: SignedUp) -> None:
     await enroll(owner.client)  # not verified
     assert "403 second_factor_required" not in (await refusals(app, owner.client)).values()

@@ -26,6 +26,7 @@ from app.gateways.mem0.entities.schemas import (
 from app.gateways.mem0.errors import ERROR_RESPONSES, Mem0Route
 from app.gateways.mem0.memories.schemas import EventAccepted
 from app.gateways.mem0.responses import FastJson, page_of_results
+from app.identity.administration import ErasesUser
 from app.identity.caller import Caller, MemoryReader, MemoryWriter
 from app.identity.transaction import Transaction
 from app.memory.entities import ENTITY_COLUMNS, EntityRepository, EntityType
@@ -61,7 +62,7 @@ async def list_entity_names(caller: MemoryReader, tx: Transaction) -> FastJson:
     return FastJson({f"{kind}_id": [row.entity_id for row in rows if row.type == kind] for kind in ENTITY_COLUMNS})
 
 
-@router.delete("/v1/entities/{entity_type}/{entity_id}/")
+@router.delete("/v1/entities/{entity_type}/{entity_id}/", dependencies=[ErasesUser])
 async def delete_entity_by_number(
     entity_type: str, entity_id: int, caller: MemoryWriter, resources: ResourcesDep, tx: Transaction
 ) -> EventAccepted:
@@ -80,7 +81,7 @@ async def get_entity(entity_type: str, name: str, caller: MemoryReader, tx: Tran
     return FastJson(render_entity(row, caller))
 
 
-@router.delete("/v2/entities/{entity_type}/{name:path}/")
+@router.delete("/v2/entities/{entity_type}/{name:path}/", dependencies=[ErasesUser])
 async def delete_entity(entity_type: str, name: str, caller: MemoryWriter, resources: ResourcesDep) -> EventAccepted:
     """Erases an entity with everything that is stored about it, in all profiles: see `POST /v1/erase`."""
     event_id = await delete_entity_data(resources, caller, parse_entity_type(entity_type), check_entity_id(name))
