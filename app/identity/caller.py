@@ -22,6 +22,7 @@ from app.identity.scopes import EVERYTHING, SCOPES_OF_ROLE, Scope
 
 RESOLVE_ACCOUNT_SQL = "select * from private.resolve_account(:account, :session, :requested)"
 PERSON_REQUIRED = "This requires a person who is signed in. An API key belongs to a project, not to a person."
+NOT_A_MEMBER = "You are not a member of this project. Leave X-Project-Id out, or see GET /v1/projects."
 NO_PROJECT = (
     "Sign-up is closed on this server, and your account has no project. Accept an invitation to one:"
     " see GET /v1/invitations/received."
@@ -176,7 +177,7 @@ async def _resolve_account(resources: Resources, token: str, requested: UUID | N
     if found is None and requested is None:
         raise Forbidden(NO_PROJECT)
     if found is None:
-        raise Forbidden("You are not a member of this project. Leave X-Project-Id out, or see GET /v1/projects.")
+        raise Forbidden(NOT_A_MEMBER, code="not_a_member")
     project_id, organization_id, role = found
     return Caller(
         project_id=project_id,

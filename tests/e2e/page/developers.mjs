@@ -125,6 +125,7 @@ async function useProject() {
   await page.getByLabel(/^Type the name/).fill(HOSTILE);
   await inDialog("Delete project").click();
   await page.locator("header label.project select").waitFor({ state: "detached" });
+  await expect(page.getByText(`Deleted: ${HOSTILE}.`), "that the project was deleted");
 }
 
 async function moveData() {
@@ -209,10 +210,14 @@ async function useMembers() {
   await bob.page.evaluate((fragment) => (location.hash = fragment), new URL(link).hash);
   await bob.expect(bob.page.getByText(`not open for ${guest}`), "that a link was used already");
   if (bob.page.url().includes("token")) problems.push("the token of a used invitation remains in the address");
-  await bob.context.close();
+  bob.provoked.push(/Failed to load resource/);
   await button(`Remove: ${guest}`).click();
   await inDialog("Remove").click();
   await button(`Remove: ${guest}`).waitFor({ state: "detached" });
+  await bob.go("Memories");
+  await bob.expect(bob.page.getByText("This project was deleted, or you are no longer a member."), "why another project is shown");
+  await bob.expect(bob.page.getByText("Nothing is remembered in this profile yet."), "the person's own project");
+  await bob.context.close();
 }
 
 async function declineAnother(bob) {

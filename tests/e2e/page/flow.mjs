@@ -6,7 +6,7 @@ import { HOSTILE, newPerson, oneTimeCode, PASSWORD, problems, report, url } from
 process.env.MEM0_TELEMETRY = "false";
 const { MemoryClient } = createRequire(new URL("../mem0_js/package.json", import.meta.url))("mem0ai");
 const email = `anna-${Date.now()}@example.com`;
-const { page, look, stored, go, expect, openChatControls, stop } = await newPerson();
+const { page, provoked, look, stored, go, expect, openChatControls, stop } = await newPerson();
 
 const answered = () => page.locator("keepsake-chat .message.assistant:not([aria-busy])");
 async function say(text) {
@@ -102,6 +102,7 @@ try {
   if ((await page.locator("li.card").count()) !== count) problems.push("incognito changed the memories");
 
   await go("Chat");
+  await expect(page.getByText("Your incognito conversation has ended and is gone."), "that the incognito conversation has ended");
   await say("Forget that I play the accordion.");
   await expect(page.getByText("No memory matches, so there is nothing to delete."), "that nothing matches");
   await say("Forget that I play the cello.");
@@ -170,8 +171,8 @@ try {
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("heading", { name: "Two-step sign-in" }).waitFor();
   await look("sign-in-code");
-  await page.getByLabel("Six digits from your authenticator app").fill(oneTimeCode(secret, 1));
-  await page.getByRole("button", { name: "Continue", exact: true }).click();
+  await page.getByRole("button", { name: "Continue without it" }).click();
+  provoked.push(/403 \(Forbidden\)/);
   await go("Account");
   const downloading = page.waitForEvent("download");
   await page.getByRole("button", { name: "Export my data" }).click();
@@ -184,10 +185,18 @@ try {
   await look("export-and-import");
   await page.getByRole("button", { name: "Erase everything about me" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Erase", exact: true }).click();
+  await page.getByRole("heading", { name: "Enter your six digits" }).waitFor();
+  await look("confirm-factor");
+  await page.getByRole("dialog").getByLabel("Six digits").fill(oneTimeCode(secret, 1));
+  await page.getByRole("dialog").getByRole("button", { name: "Continue" }).click();
   await expect(page.getByText(/memor(y|ies), \d+ messages? and \d+ profiles? were erased. Nothing is left./), "the sentence of the receipt");
   await page.getByText("Counts of each store").click();
   await expect(page.getByRole("table", { name: "Receipt" }), "the receipt");
   const left = await page.locator("tbody tr td:last-child").allTextContents();
+  await page.getByLabel("Current password").fill(PASSWORD);
+  await page.getByLabel("New password").fill("a third horse battery");
+  await page.getByRole("button", { name: "Change password" }).click();
+  await expect(page.getByText("The current password is wrong."), "the refusal of another password");
   if (left.some((each) => each !== "0")) problems.push(`the receipt says that something is left: ${left}`);
   await look("receipt");
   if (/_/.test(await page.locator("table.receipt").textContent())) problems.push("the receipt shows names of tables");

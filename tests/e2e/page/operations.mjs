@@ -45,6 +45,10 @@ async function keepsTheSignIn() {
   await page.reload();
   await page.getByRole("navigation").waitFor();
   check((await cookieOfSignIn())?.value !== cookie?.value, "the refresh token was not replaced");
+  const second = await context.newPage();
+  await second.goto(url);
+  await second.getByRole("navigation").waitFor().catch(() => problems.push("a new tab needs another sign-in"));
+  await second.close();
 }
 
 async function signIn(of, as) {
@@ -77,6 +81,14 @@ async function signsInWithTwoTabs() {
     await page.locator(".who", { hasText: other }).waitFor({ state: "attached" }).catch(() => problems.push("missing: the account of the other tab"));
   });
   await second.close();
+}
+
+async function deletesTheOnlyProject() {
+  await page.evaluate((name) => (location.hash = name), "#developers/project");
+  await page.getByRole("button", { name: /^Delete project/ }).click();
+  await page.getByLabel(/^Type the name/).fill("My project");
+  await page.getByRole("dialog").getByRole("button", { name: "Delete project" }).click();
+  await expect(page.getByText("Deleted. You now have a new, empty project."), "what is there after the only project");
 }
 
 async function addMemory(text, metadata = "") {
@@ -416,6 +428,7 @@ try {
   await operates();
   await signOut();
   await signsInWithTwoTabs();
+  await deletesTheOnlyProject();
   await signOut();
   check(!(await cookieOfSignIn()), "signing out leaves the cookie");
   check(!(await stored()).includes("keepsake"), "signing out leaves something in storage");

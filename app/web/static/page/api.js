@@ -9,6 +9,13 @@ const STORED = "keepsake.refresh_token";
 const PROJECT = "keepsake.project";
 /** Stored instead of the token: the cookie holds it. */
 const IN_COOKIE = "cookie";
+/** The same, of a cookie that ends with the browser. Other tabs find here that there is one. */
+const IN_SESSION_COOKIE = "session-cookie";
+
+/** The code of the error. */
+export const NOT_A_MEMBER = "not_a_member";
+/** Codes of errors that the second factor mends. */
+const FACTOR_NEEDED = ["second_factor_required", "insufficient_aal"];
 
 /** @typedef {{id: string, email: string, created_at?: string, new_email?: string | null}} Account */
 /** @typedef {{access_token: string, refresh_token: string | null, user?: Account}} Session */
@@ -30,17 +37,34 @@ let accessToken = null;
 let refreshing = null;
 /** @type {() => void} */
 let onSignedOut = () => {};
+let onProjectLost = () => {};
+/** @type {() => Promise<boolean>} */
+let confirmSecondFactor = async () => false;
+/** @type {Promise<boolean> | null} */
+let confirming = null;
 
 /** @param {() => void} listener */
 export function whenSignedOut(listener) {
   onSignedOut = listener;
 }
 
+/** @param {() => void} listener called when the chosen project was deleted, or the person is no longer a member of it */
+export function whenProjectLost(listener) {
+  onProjectLost = listener;
+}
+
+/** @param {() => Promise<boolean>} ask asks for the six digits, and resolves with whether they were right */
+export function whenFactorNeeded(ask) {
+  confirmSecondFactor = ask;
+}
+
 /** @param {Session} session @param {boolean} [stay] whether this browser remembers the person after it is closed */
 export function keepSession(session, stay = isStaying()) {
   accessToken = session.access_token;
-  (stay ? sessionStorage : localStorage).removeItem(STORED);
-  (stay ? localStorage : sessionStorage).setItem(STORED, session.refresh_token ?? IN_COOKIE);
+  const token = session.refresh_token ?? (stay ? IN_COOKIE : IN_SESSION_COOKIE);
+  const isShared = stay || token === IN_SESSION_COOKIE;
+  (isShared ? sessionStorage : localStorage).removeItem(STORED);
+  (isShared ? localStorage : sessionStorage).setItem(STORED, token);
 }
 
 /** Takes over the session of a link, and moves its refresh token to where it belongs. @param {string} refreshToken */
@@ -55,7 +79,7 @@ export function hasCookie() {
 }
 
 export function isStaying() {
-  return localStorage.getItem(STORED) !== null;
+  return ![null, IN_SESSION_COOKIE].includes(localStorage.getItem(STORED));
 }
 
 export function forgetSession() {
@@ -112,7 +136,7 @@ async function refreshInTurn() {
 async function refresh() {
   const token = storedToken();
   if (!token) return false;
-  const response = await send("POST", "/v1/auth/refresh", token === IN_COOKIE ? {} : { refresh_token: token });
+  const response = await send("POST", "/v1/auth/refresh", [IN_COOKIE, IN_SESSION_COOKIE].includes(token) ? {} : { refresh_token: token });
   if (response.ok) {
     const session = await response.json();
     // Another account has signed in in another tab, and the cookie is shared: this tab begins anew with it.
@@ -150,20 +174,45 @@ async function send(method, path, body, { headers = {}, signal, stay = isStaying
 }
 
 /**
- * The same, signed in: an access token that has ended is replaced once.
+ * The same, signed in: an access token that has ended is replaced once, and what needs the second factor asks for it.
  * @param {string} method
  * @param {string} path
  * @param {unknown} [body]
  * @param {Options} [more]
  */
 async function sendSignedIn(method, path, body, more) {
+  try {
+    return await sendAccepted(method, path, body, more);
+  } catch (error) {
+    if (!(error instanceof ApiError) || !FACTOR_NEEDED.includes(error.code)) throw error;
+    // Several requests of one view share the question.
+    confirming ??= confirmSecondFactor().finally(() => (confirming = null));
+    if (!(await confirming)) throw new ApiError(texts.factor.needed, { status: error.status, code: error.code });
+    return await sendAccepted(method, path, body, more);
+  }
+}
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {unknown} [body]
+ * @param {Options} [more]
+ */
+async function sendAccepted(method, path, body, more) {
+  const project = chosenProject();
   let response = await send(method, path, body, more);
   if (response.status === 401 && accessToken) {
     if (await resume()) response = await send(method, path, body, more);
     else onSignedOut();
   }
-  if (!response.ok) throw await readError(response);
-  return response;
+  if (response.ok) return response;
+  const error = await readError(response);
+  // Answers to several requests arrive, and only the first finds the project still chosen.
+  if (error.code === NOT_A_MEMBER && project && project === chosenProject()) {
+    chooseProject(null);
+    onProjectLost();
+  }
+  throw error;
 }
 
 /** @param {Response} response */

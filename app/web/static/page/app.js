@@ -1,7 +1,7 @@
 /** The frame of the page: who is signed in, which view is shown, and how to get to the others. */
 
-import { adoptSession, call, chooseProject, chosenProject, forgetSession, isSignedIn, listAll, rememberAccount, resume, whenSignedOut } from "./api.js";
-import { announce, button, describe, fill, h } from "./elements.js";
+import { adoptSession, ApiError, call, chooseProject, chosenProject, forgetSession, isSignedIn, listAll, NOT_A_MEMBER, rememberAccount, resume, whenFactorNeeded, whenProjectLost, whenSignedOut } from "./api.js";
+import { announce, button, describe, fill, h, takeNotice } from "./elements.js";
 import { keepFocus } from "./focus.js";
 import { receivedInvitations, takeInvitation } from "./invitations.js";
 import { texts } from "./texts.js";
@@ -28,6 +28,8 @@ class KeepsakeApp extends HTMLElement {
   async connectedCallback() {
     keepFocus(this);
     whenSignedOut(() => this.signOut(texts.signedOut));
+    whenFactorNeeded(async () => (await import("./account/confirm_factor.js")).confirmFactor());
+    whenProjectLost(() => this.enter(texts.projectLost));
     window.addEventListener("hashchange", () => (takeInvitation() && this.querySelector("header.frame") ? this.enter() : this.show()));
     fill(this, h("p", { class: "loading", role: "status" }, texts.loading));
     takeInvitation();
@@ -76,22 +78,25 @@ class KeepsakeApp extends HTMLElement {
     fill(this, h("main", { class: "narrow" }, h("h1", {}, texts.name), h("p", { class: "problem", role: "alert" }, message), again));
   }
 
-  async enter() {
+  /** @param {string} [notice] what happened, if the person has to know why another project is shown */
+  async enter(notice = takeNotice()) {
     try {
       const [account, projects] = await Promise.all([call("GET", "/v1/auth/me"), listAll("/v1/projects")]);
       if (!projects.some((each) => each.id === chosenProject())) chooseProject(null);
       // The list has to show which of several projects is the one that calls act in.
       if (projects.length > 1 && !chosenProject()) chooseProject((await call("GET", "/v1/ping/")).project_id);
       rememberAccount(account);
-      this.frame(account, projects);
+      this.frame(account, projects, notice);
       await this.show();
     } catch (error) {
+      // The project was forgotten, and the page is entered again.
+      if (error instanceof ApiError && error.code === NOT_A_MEMBER && !chosenProject()) return;
       this.showProblem(error);
     }
   }
 
-  /** @param {Account} account @param {Project[]} projects */
-  frame(account, projects) {
+  /** @param {Account} account @param {Project[]} projects @param {string} notice */
+  frame(account, projects, notice) {
     const shown = NAVIGATION.filter((name) => !FOR_OWNERS.includes(name) || isOwner(projects));
     const links = shown.map((name) => h("li", {}, h("a", { href: `#${name}` }, texts.nav[name])));
     fill(
@@ -107,6 +112,7 @@ class KeepsakeApp extends HTMLElement {
         button(texts.account.signOut, () => this.leave(), { class: "small sign-out", "aria-label": `${texts.account.signOut}: ${account.email}` }),
       ),
       announcements(),
+      notice && h("section", { class: "invitations", "aria-label": texts.notice }, h("p", { class: "box invitation", role: "alert" }, notice)),
       receivedInvitations(account.email, () => this.enter()),
       h("main", { id: "content", tabindex: -1 }),
     );

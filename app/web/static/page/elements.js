@@ -111,6 +111,19 @@ export function announce(message, { isShown: visible = true } = {}) {
   setTimeout(() => note.remove(), 5000);
 }
 
+const NOTICE = "keepsake.notice";
+
+/** The page starts again, and then says this. @param {string} message */
+export function leaveNotice(message) {
+  sessionStorage.setItem(NOTICE, message);
+}
+
+export function takeNotice() {
+  const message = sessionStorage.getItem(NOTICE) ?? "";
+  sessionStorage.removeItem(NOTICE);
+  return message;
+}
+
 const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 /** @param {string | null} moment */

@@ -18,6 +18,8 @@ export const texts = {
   withRequestId: (message, id) => `${message} (request ${id})`,
   skip: "Skip to the content",
   signedOut: "Your session has ended. Sign in again.",
+  notice: "Notice",
+  projectLost: "This project was deleted, or you are no longer a member. You are in a project of your own now.",
   nav: { label: "Main", chat: "Chat", memories: "Memories", profiles: "Profiles", developers: "Developers", operations: "Operations", account: "Account" },
   project: "Project",
 
@@ -50,8 +52,14 @@ export const texts = {
     code: "Six digits from your authenticator app",
     codeSubmit: "Continue",
     codeLater: "Continue without it",
-    codeLaterHint: "You can use memories and chats, but not change keys, members or the account.",
+    codeLaterHint: "Without the digits, you can chat, and read, add, change and delete memories. For keys, members, the project, the account and erasing everything, you are asked for them.",
     linkFailed: "This link does not work any more. Ask for a new one.",
+  },
+
+  factor: {
+    title: "Enter your six digits",
+    body: "Two-step sign-in protects this. It goes on when the digits are right.",
+    needed: "This needs the six digits from your authenticator app. Nothing was done.",
   },
 
   start: {
@@ -93,7 +101,7 @@ export const texts = {
     means: {
       normal: "Memories are used, and what you say can be remembered.",
       pause_memories: "Memories are used, but nothing new is remembered. The conversation is kept.",
-      incognito: "Nothing is read and nothing is stored. This conversation is gone when you close this tab or leave incognito.",
+      incognito: "Nothing is read and nothing is stored. This conversation ends and is gone when you leave the chat, close this tab or choose another mode.",
     },
     untitled: "Untitled",
     rename: "Rename",
@@ -168,6 +176,7 @@ export const texts = {
     leaveIncognito: "Leave incognito?",
     leaveIncognitoBody: "The incognito conversation is deleted. It was never stored.",
     leave: "Leave and delete",
+    incognitoEnded: "Your incognito conversation has ended and is gone.",
   },
 
   memories: {
@@ -602,6 +611,9 @@ export const texts = {
       /** @param {string} name */
       confirmName: (name) => `Type the name of the project to confirm: ${name}`,
       otherName: "This is not the name of the project.",
+      deletedOnly: "Deleted. You now have a new, empty project.",
+      /** @param {string} name */
+      deleted: (name) => `Deleted: ${name}. You are in another of your projects now.`,
     },
   },
 
@@ -711,7 +723,7 @@ export const texts = {
     changePassword: "Change password",
     passwordChanged: "Your password was changed. All other sessions have ended.",
     factors: "Two-step sign-in",
-    noFactor: "With an authenticator app, your password alone cannot change keys, members or the account.",
+    noFactor: "With an authenticator app, your password alone cannot change keys, members or the account, or erase everything about you. It is enough to chat and to read, add, change and delete memories.",
     factorOn: "Authenticator app",
     addFactor: "Add an authenticator app",
     scan: "Scan this code with your authenticator app. If the app is on this device, open it or copy the secret into it. Then enter the six digits that it shows.",
@@ -722,7 +734,7 @@ export const texts = {
     factorAdded: "Two-step sign-in is on.",
     removeFactor: "Remove",
     removeFactorTitle: "Remove the authenticator app?",
-    removeFactorBody: "Your password alone is enough to sign in then.",
+    removeFactorBody: "So far, your password alone is enough for chats and memories only. Then it is enough for everything: keys, members, the account and erasing.",
     portability: "Export and import",
     portabilityBody: "An export contains your profiles, conversations and memories with their history, one per line.",
     export: "Export my data",

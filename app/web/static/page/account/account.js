@@ -34,12 +34,13 @@ class KeepsakeAccount extends HTMLElement {
   }
 
   passwordForm() {
+    const current = field(words.currentPassword, { type: "password", autocomplete: "current-password", required: true });
     const password = field(words.password, { type: "password", autocomplete: "new-password", required: true, minlength: 8 });
     return section(
       words.changePassword,
-      form([password.row, h("button", {}, words.changePassword)], async () => {
-        await call("PATCH", "/v1/auth/me", { password: password.input.value });
-        password.input.value = "";
+      form([current.row, password.row, h("button", {}, words.changePassword)], async () => {
+        await call("PATCH", "/v1/auth/me", { password: password.input.value, current_password: current.input.value });
+        current.input.value = password.input.value = "";
         announce(words.passwordChanged);
       }),
     );

@@ -1,6 +1,6 @@
 /** Conversations with memory: the list, the messages, the privacy mode, and what was used and learned. */
 
-import { call, listAll } from "../api.js";
+import { call, listAll, ownUserId } from "../api.js";
 import { announce, ask, button, describe, field, fill, form, h } from "../elements.js";
 import { answerElement, messageElement } from "./chat_message.js";
 import { ChatTurn } from "./chat_turn.js";
@@ -12,6 +12,8 @@ const words = texts.chat;
 /** @typedef {{id: string, title: string | null, privacy_mode: Mode, profile_id: string}} Session */
 /** What was written and not sent, while other views are shown. It is in the memory of this tab, and never from incognito. */
 let draft = "";
+/** Whose incognito conversation ended because another view was opened. */
+let endedFor = "";
 const NARROW = matchMedia("(max-width: 45rem)");
 /** @type {Mode[]} */
 const MODES = ["normal", "pause_memories", "incognito"];
@@ -32,6 +34,8 @@ class KeepsakeChat extends HTMLElement {
     try {
       this.build(await listAll("/v1/profiles"));
       await this.open(null);
+      if (endedFor && endedFor === ownUserId()) this.log?.prepend(h("p", { class: "box", role: "status" }, words.incognitoEnded));
+      endedFor = "";
     } catch (error) {
       fill(this, h("p", { class: "problem", role: "alert" }, describe(error)), button(texts.retry, () => this.connectedCallback()));
     }
@@ -42,6 +46,7 @@ class KeepsakeChat extends HTMLElement {
     if (this.fold) NARROW.removeEventListener("change", this.fold);
     draft = this.mode === "incognito" ? "" : (this.input?.value ?? "");
     this.turn?.stop();
+    endedFor = this.session?.privacy_mode === "incognito" ? ownUserId() : "";
     void this.endIncognito();
     delete document.documentElement.dataset.mode;
     document.title = texts.name;

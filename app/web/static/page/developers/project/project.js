@@ -2,7 +2,7 @@
 
 import { call, chooseProject, listAll } from "../../api.js";
 import { dataTransfer } from "../../account/data_transfer.js";
-import { announce, button, field, fill, form, h } from "../../elements.js";
+import { announce, field, form, h, leaveNotice } from "../../elements.js";
 import { texts } from "../../texts.js";
 import { askForm } from "../dialog.js";
 import { choice } from "../fields.js";
@@ -62,11 +62,14 @@ function openProject(id) {
 
 /** @param {import("../developers.js").Project} project */
 async function deleteProject(project) {
+  const isOnly = (await listAll("/v1/projects")).length === 1;
   const name = field(words.confirmName(project.name), { required: true, autocomplete: "off" });
   const body = [h("p", {}, words.deleteBody), name.row];
   const deleted = await askForm({ title: words.deleteTitle(project.name), body, agree: words.delete, danger: true }, async () => {
     if (name.input.value.trim() !== project.name.trim()) throw new Error(words.otherName);
     await call("DELETE", `/v1/projects/${project.id}`);
   });
-  if (deleted) openProject(null);
+  if (!deleted) return;
+  leaveNotice(isOnly ? words.deletedOnly : words.deleted(project.name));
+  openProject(null);
 }
