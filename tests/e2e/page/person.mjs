@@ -45,6 +45,8 @@ function actions(context, page) {
   return {
     /** Examines the page with axe, and takes a screenshot if a folder is given. */
     async look(name) {
+      // A view whose module is still being loaded has no heading yet.
+      await page.locator("h1").first().waitFor({ state: "attached" });
       // axe runs in a world of its own, where the policy of the page does not apply.
       const session = await context.newCDPSession(page);
       const { frameTree } = await session.send("Page.getFrameTree");
