@@ -13,7 +13,7 @@ from sqlalchemy import RowMapping
 from app.core.errors import BadRequest
 from app.core.ports import Role
 from app.core.storable_text import is_blank, storable
-from app.memory.ledger import WRITTEN_FIELDS, Door, Kind, NewMemory, Source
+from app.memory.ledger import WRITTEN_FIELDS, Door, Kind, NewMemory, Source, source_of
 from app.memory.origin import ENTITY_FIELDS, Origin
 
 FOREIGN_ID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "keepsake:foreign-memory")
@@ -47,6 +47,8 @@ def memory_line(row: RowMapping) -> dict[str, object]:
     return {
         "type": "memory",
         **{exported: row[name] for name, exported in EXPORTED_FIELDS.items()},
+        # Null in a memory that is older than the column. The API shows the same word, and an import stores it.
+        "source": row["source"] or source_of(row["role"]),
         "hash": hashlib.md5(row["content"].encode(), usedforsecurity=False).hexdigest(),
         "profile": row["profile"],
     }
@@ -123,7 +125,7 @@ def _other_fields(flat: Line, number: int) -> dict[str, Any]:
         for name, value in given.items()
         if value is not None and (value != "" or name == "context")
     }
-    # A null is a value: an export has one for a memory that is older than these fields.
+    # A null is a value: an export has one as the door of a memory that is older than these fields.
     imported = {name: each for name, each in (("source", Source.IMPORT), ("door", Door.IMPORT)) if name not in flat}
     return {"updated_at": values.get("created_at"), **imported, **values}
 
