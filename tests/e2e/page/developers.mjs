@@ -255,7 +255,9 @@ async function useKeys() {
     if (!answer.ok()) problems.push("a secret does not work during the overlap");
   }
   await button(/^Revoke/).press("Enter");
+  await page.getByRole("dialog").waitFor();
   await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
   if (!(await page.evaluate(() => document.activeElement?.textContent === "Revoke"))) problems.push("the focus does not return from a dialog");
   await button(/^Revoke/).press("Enter");
   await inDialog("Revoke").press("Enter");
