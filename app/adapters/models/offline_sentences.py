@@ -7,6 +7,8 @@ The rules prefer missing a statement to storing a question, a greeting, thanks o
 import re
 from collections.abc import Sequence
 
+from app.core.text.content_words import words
+
 SENTENCE_END = re.compile(r"[.!?…؟।۔]+[\"'”’»)\]]*(?=\s|$)|[。！？]+[」』”’）]*|\n+")
 ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:dr|mr|mrs|ms|st|prof|sr|sra|hr|fr|nr|no|vs|etc|e\.g|i\.e|z\.b|bzw|ca|approx|\d+|[^\W\d_])\.$", re.I
@@ -19,10 +21,6 @@ UNSPACED_SMALL_TALK = re.compile(
     r"안녕|감사합니다|고마워|네|สวัสดี|ขอบคุณ).{0,6}|.*(?:吗|嗎|呢|ですか|ますか|ください|教えて|까|해줘|ไหม)|(?:请|請|帮我|幫我|告诉我).*"
 )
 FORGET_REQUEST = re.compile(r"\b(?:to|please|just|can|must|should) (?:forget|delete|erase|stop remembering)\b", re.I)
-
-
-def words(*groups: str) -> frozenset[str]:
-    return frozenset(word for group in groups for word in group.split())
 
 
 SMALL_TALK = words(

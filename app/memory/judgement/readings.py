@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from app.core.text.content_words import words
 from app.memory.judgement.claim import SUBJECT, Claim, fold_subject
 from app.memory.judgement.claims import read_claims
 from app.memory.judgement.statements import Sentence, read_sentences
-from app.memory.judgement.vocabulary import STOP_WORDS, USES, words
+from app.memory.judgement.vocabulary import STOP_WORDS, USES
 
 MAX_CHARACTERS = 1000
 """A longer text tells a story. Nothing in it is compared."""

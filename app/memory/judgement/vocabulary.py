@@ -2,9 +2,7 @@
 
 import re
 
-
-def words(*groups: str) -> frozenset[str]:
-    return frozenset(word for group in groups for word in group.split())
+from app.core.text.content_words import words
 
 
 def either(*groups: str) -> str:

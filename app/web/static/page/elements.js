@@ -71,20 +71,31 @@ export function button(label, act, properties = {}) {
 export function form(children, submit, properties = {}) {
   const problem = h("p", { class: "problem", role: "alert" });
   const element = /** @type {HTMLFormElement} */ (h("form", properties, ...children, problem));
-  element.addEventListener("submit", async (event) => {
+  element.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (element.getAttribute("aria-busy")) return;
-    element.setAttribute("aria-busy", "true");
-    fill(problem);
-    try {
-      await submit();
-    } catch (error) {
-      fill(problem, describe(error));
-    } finally {
-      element.removeAttribute("aria-busy");
-    }
+    void whileBusy(element, problem, submit, describe);
   });
   return element;
+}
+
+/**
+ * Does something once at a time, and shows what went wrong.
+ * @param {HTMLElement} element is marked as busy meanwhile
+ * @param {HTMLElement} problem
+ * @param {() => unknown} act
+ * @param {(error: unknown) => Child} explain
+ */
+export async function whileBusy(element, problem, act, explain) {
+  if (element.getAttribute("aria-busy")) return;
+  element.setAttribute("aria-busy", "true");
+  fill(problem);
+  try {
+    await act();
+  } catch (error) {
+    fill(problem, explain(error));
+  } finally {
+    element.removeAttribute("aria-busy");
+  }
 }
 
 /** What went wrong, and a way to try again. @param {unknown} error @param {() => unknown} again */

@@ -46,7 +46,6 @@ export const texts = {
     recoverSent: "If this server sends e-mails and there is an account with this address, a link is on its way. If none arrives, ask the operator of this server.",
     newPasswordTitle: "Choose a new password",
     newPasswordSubmit: "Set password",
-    passwordSet: "Your password was changed.",
     confirmed: "Your e-mail address is confirmed.",
     codeTitle: "Two-step sign-in",
     code: "Six digits from your authenticator app",

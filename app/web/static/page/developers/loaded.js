@@ -1,7 +1,7 @@
 /** Parts of a view that come from the server, and actions that change something there. */
 
 import { ApiError } from "../api.js";
-import { button, describe, fill, h } from "../elements.js";
+import { button, describe, fill, h, whileBusy } from "../elements.js";
 import { texts } from "../texts.js";
 
 /** @typedef {import("../elements.js").Child} Child */
@@ -59,7 +59,7 @@ export class Loaded {
 }
 
 /** @param {unknown} error */
-export function failureText(error) {
+function failureText(error) {
   const id = error instanceof ApiError && error.status < 500 && error.requestId;
   return h("p", { class: "problem" }, id ? texts.withRequestId(describe(error), id) : describe(error));
 }
@@ -74,24 +74,10 @@ export function actionRow(name, actions, ...more) {
   if (!actions.some(Boolean) && !more.length) return null;
   const problem = h("div", { role: "alert" });
   const buttons = actions.filter((each) => each !== false && each !== null).map(([label, act]) => {
-    const element = button(label, () => attempt(element, problem, act), { class: "small", "aria-label": `${label}: ${name}` });
+    const element = button(label, () => whileBusy(element, problem, act, failureText), { class: "small", "aria-label": `${label}: ${name}` });
     return element;
   });
   return h("div", {}, h("div", { class: "actions" }, ...more, buttons), problem);
-}
-
-/** @param {HTMLElement} element @param {HTMLElement} problem @param {() => unknown} act */
-async function attempt(element, problem, act) {
-  if (element.getAttribute("aria-busy")) return;
-  element.setAttribute("aria-busy", "true");
-  fill(problem);
-  try {
-    await act();
-  } catch (error) {
-    fill(problem, failureText(error));
-  } finally {
-    element.removeAttribute("aria-busy");
-  }
 }
 
 /**

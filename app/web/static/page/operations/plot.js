@@ -176,7 +176,7 @@ function describePlot(plot, highest) {
 }
 
 /** @param {string} day */
-export function dayText(day) {
+function dayText(day) {
   return DAY.format(new Date(`${day}T00:00Z`));
 }
 
