@@ -6,6 +6,9 @@ JOBS ?= 2
 PIP_INSTALL = @quiet=; [ -t 1 ] || quiet=--quiet; $(BIN)/python -m pip install $$quiet --disable-pip-version-check --require-hashes
 # `make lock` keeps every pinned version; `make lock LOCK="--upgrade-package fastapi"` or `LOCK=--upgrade` moves them.
 LOCK ?=
+# `huggingface` brings PyTorch with 2 GB, which the tests do without.
+TESTED_EXTRAS := milvus chroma multilingual gemini ollama
+EXTRAS := $(TESTED_EXTRAS) huggingface
 UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(LOCK) pyproject.toml
 
 .PHONY: run setup lock wheel test test-long test-encrypted test-kills test-supabase check format bench clean
@@ -29,7 +32,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 
 lock: setup
 	$(UV_COMPILE) --output-file requirements.txt
-	$(UV_COMPILE) --extra dev --constraints requirements.txt --output-file requirements-dev.txt
+	$(UV_COMPILE) --extra dev $(TESTED_EXTRAS:%=--extra %) --constraints requirements.txt --output-file requirements-dev.txt
+	for extra in $(EXTRAS); do \
+	  $(UV_COMPILE) --extra $$extra --constraints requirements.txt --output-file deploy/requirements/$$extra.txt || exit 1; \
+	done
 
 wheel: setup
 	$(BIN)/python -m pip wheel . --no-deps --no-build-isolation --wheel-dir dist

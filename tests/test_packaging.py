@@ -26,8 +26,17 @@ from tests.e2e.server import KeepsakeServer, environment, processes_using
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 RUNTIME = [Requirement(line) for line in PROJECT["dependencies"]]
+EXTRAS = {
+    name: [*RUNTIME, *map(Requirement, lines)]
+    for name, lines in PROJECT["optional-dependencies"].items()
+    if name != "dev"
+}
 DEVELOPMENT = [*RUNTIME, *map(Requirement, PROJECT["optional-dependencies"]["dev"])]
-LOCKS = {"requirements.txt": RUNTIME, "requirements-dev.txt": DEVELOPMENT}
+LOCKS = {
+    "requirements.txt": RUNTIME,
+    "requirements-dev.txt": DEVELOPMENT,
+    **{f"deploy/requirements/{name}.txt": dependencies for name, dependencies in EXTRAS.items()},
+}
 
 each_lock = pytest.mark.parametrize("name", LOCKS)
 
@@ -88,8 +97,14 @@ def test_development_lock_extends_the_runtime_lock() -> None:
     assert {name: development.get(name) for name in runtime} == runtime
 
 
+@pytest.mark.parametrize("name", EXTRAS)
+def test_lock_of_an_extra_extends_the_runtime_lock(name: str) -> None:
+    runtime, extended = pinned_versions("requirements.txt"), pinned_versions(f"deploy/requirements/{name}.txt")
+    assert {package: extended.get(package) for package in runtime} == runtime
+
+
 def test_every_dependency_has_a_lower_and_an_upper_bound() -> None:
-    for dependency in DEVELOPMENT:
+    for dependency in {*DEVELOPMENT, *(each for extra in EXTRAS.values() for each in extra)}:
         assert sorted(bound.operator for bound in dependency.specifier) == ["<", ">="], str(dependency)
 
 
