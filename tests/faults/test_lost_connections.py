@@ -136,6 +136,7 @@ async def test_jobs_are_done_while_connections_of_the_queue_are_terminated(serve
         await server.wait_until_finished(events)
 
 
+@pytest.mark.long
 async def test_jobs_are_done_after_postgres_was_killed_under_running_workers(server: FaultyServer) -> None:
     async with run_jobs(server.resources, concurrency=2, poll_seconds=0.2):
         events = [await server.add(f"I own {number} marbles") for number in range(5)]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import psycopg
+import pytest
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from tests.e2e.server import ROOT, environment, processes_using, serving
@@ -54,6 +55,7 @@ async def test_server_whose_workers_failed_stops_with_code_0(tmp_path: Path) -> 
     assert processes_using(data_dir) == []
 
 
+@pytest.mark.long
 async def test_worker_process_that_fails_stops_with_code_0(tmp_path: Path) -> None:
     """The queue is still away when the process is stopped."""
     data_dir = tmp_path / "data"
