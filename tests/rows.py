@@ -82,6 +82,10 @@ class Corner:
                 **{"memory_id": self.memory_id, "generation": 1, "project_id": self.project_id, "namespace": "n"},
                 **{"embedding": "[1]", "words": "{1:1}/2"},
             },
+            "memory_words": {
+                **{"memory_id": self.memory_id, "collection_id": 1, "project_id": self.project_id, "namespace": "n"},
+                **{"words": "{1:1}/2"},
+            },
             "entities": {**mine, "id": uuid.uuid4(), "type": "user", "entity_id": self.user_id},
             "feedback": {**mine, "id": uuid.uuid4(), "memory_id": self.memory_id, "feedback": "POSITIVE"},
             "webhooks": {
@@ -166,7 +170,7 @@ async def make_room(tx: AsyncSession, table: str, corner: Corner) -> None:
 def renewed(table: str, corner: Corner) -> Row:
     """Another row with the same references and an identity of its own."""
     row = corner.rows()[table]
-    if table == "memory_vectors":
+    if table in ("memory_vectors", "memory_words"):
         return {**row, "memory_id": uuid.uuid4()}
     if table == "usage_by_day":
         return {**row, "day": corner.month.replace(day=2)}

@@ -37,7 +37,7 @@ THIRD_PARTY_FILES = {
         "adapters/vectors/qdrant_edge.py",
         "adapters/vectors/edge_shard.py",
         "adapters/vectors/bm25.py",
-        "adapters/vectors/pgvector.py",
+        "adapters/vectors/postgres_words.py",
     },
     "httpcore": {"adapters/webhook_client.py"},
     "fastapi_offline": {"web/api_docs.py"},

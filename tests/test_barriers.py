@@ -37,6 +37,7 @@ OF_NO_USER = (
     "api_keys",
     "token_usage",
     "memory_vectors",
+    "memory_words",
     "webhooks",
     "webhook_deliveries",
     "legal_holds",

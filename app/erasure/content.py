@@ -35,6 +35,7 @@ USER_CONTENT: Columns = {
 DERIVED_FROM_CONTENT: Columns = {
     # Numbers from which no text can be read, removed with their memory.
     "public.memory_vectors": ("embedding", "words"),
+    "public.memory_words": ("words",),
 }
 ACCOUNT_DATA: Columns = {
     # Of the person who signs in. Deleted with the account.
@@ -90,6 +91,8 @@ NO_CONTENT: Columns = {
     "public.content_keys": ("master_key", "wrapped"),
     "public.memory_vectors": ("namespace",),
     "public.memory_vector_generations": ("embedder", "following_embedder"),
+    "public.memory_words": ("namespace",),
+    "public.vector_collections": ("store", "collection", "state", "embedder"),
     "public.organization_members": ("role", "joined"),
     "public.project_members": ("role", "joined"),
     "auth.users": ("aud", "role"),

@@ -104,7 +104,7 @@ JOBS, VECTORS, SHORT_TERM, ACCOUNTS = "jobs", "vectors", "short_term_memory", "a
 OUTSIDE_POSTGRES = (VECTORS, SHORT_TERM, ACCOUNTS)
 """A crash can come between a removal here and the transaction that counts it."""
 COUNT_ALL_SQL = text("select " + ", ".join(f"({each.count_sql}) as {each.name}" for each in TABLES))
-VACUUMED_TABLES = (*(each.table for each in TABLES), "memory_vectors", "erasures")
+VACUUMED_TABLES = (*(each.table for each in TABLES), "memory_vectors", "memory_words", "erasures")
 
 
 def parameters(scope: ErasureScope, **more: object) -> dict[str, Any]:

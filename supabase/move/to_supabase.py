@@ -38,7 +38,8 @@ ENVIRONMENT |= {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "hostadd
 UNKNOWN_BEFORE_17 = b"SET transaction_timeout = 0;\n"
 NOT_AUDITED = b"set keepsake.copies_rows = on;\n"
 VERSIONS = "select version from supabase_migrations.schema_migrations order by version"
-LEFT_BEHIND = ("public.memory_vectors", "public.memory_vector_generations", "public.maintenance")
+LEFT_BEHIND = ("public.memory_vectors", "public.memory_vector_generations", "public.memory_words")
+LEFT_BEHIND += ("public.vector_collections", "public.maintenance")
 """What can be made again from the rows (`python -m app reindex`), and how far work on this machine had come."""
 TABLES = "select format('%I.%I', schemaname, tablename) from pg_tables where schemaname = 'public' order by 1"
 DONE_AGAIN_ANYWAY = "'memory.categorize', 'memory.sweep', 'memory.remove_orphans', 'memory.reindex', 'webhooks.tidy'"

@@ -1,33 +1,28 @@
-"""Vectors in Postgres with pgvector: a search reads the whole namespace and compares exactly.
-
-Words are a sparse vector of term weights. The rarity of each is counted over the rows of the scope alone.
-"""
+"""Vectors in Postgres with pgvector: a search reads the whole namespace and compares exactly."""
 
 import json
-import math
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from uuid import UUID
 
-from qdrant_edge import SparseVector
 from sqlalchemy import TextClause, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.adapters.vectors.bm25 import WordSharesMixin, document_terms, query_terms
-from app.adapters.vectors.candidates import OTHER_EMBEDDER, REBUILD_REPLACED, resolve_vector
+from app.adapters.vectors.bm25 import WordSharesMixin, query_terms
+from app.adapters.vectors.candidates import OTHER_EMBEDDER, REBUILD_REPLACED, merge_scores, resolve_vector
+from app.adapters.vectors.postgres_words import (
+    IN_PROJECT,
+    IN_SELECTION,
+    WordSearch,
+    entry_words,
+    in_project_steps,
+    scope_values,
+)
 from app.core.database.database import Database
 from app.core.errors import Conflict, Unavailable
-from app.core.ports import MESSAGES, Candidate, IndexedId, IndexEntry, SearchScope, Vector
+from app.core.ports import Candidate, IndexedId, IndexEntry, SearchScope, Vector
 
-# The highest dimension of a sparse vector in pgvector.
-SPARSE_DIMENSIONS = 1_000_000_000
-STEP_SIZE = 500
 IN_CURRENT_GENERATION = "generation = (select current from memory_vector_generations)"
-# SQLAlchemy reads a colon that is not escaped as the beginning of a parameter.
-IN_PROJECT = f""" and project_id = :project and (namespace = any(:namespaces)
-  or cast(:namespaces as text[]) is null and strpos(namespace, '{MESSAGES.replace(":", chr(92) + ":")}') = 0)"""
-CORPUS = IN_CURRENT_GENERATION + IN_PROJECT
-SCOPE = CORPUS + " and (cast(:only as uuid[]) is null or memory_id = any(:only))"
+SCOPE = IN_CURRENT_GENERATION + IN_PROJECT + IN_SELECTION
 FROM_ENTRIES = """
 from unnest(cast(:ids as uuid[]), cast(:namespaces as text[]), cast(:vectors as text[]), cast(:words as text[]))
   as entry (id, namespace, vector, words)
@@ -37,9 +32,7 @@ COLUMNS = "(memory_id, generation, project_id, namespace, embedding, words)"
 
 def build_statement(sql: str) -> TextClause:
     """Fills in the fragments that several statements share."""
-    return text(
-        sql.format(current=IN_CURRENT_GENERATION, corpus=CORPUS, scope=SCOPE, rows=FROM_ENTRIES, columns=COLUMNS)
-    )
+    return text(sql.format(current=IN_CURRENT_GENERATION, scope=SCOPE, rows=FROM_ENTRIES, columns=COLUMNS))
 
 
 UPSERT_VECTORS_SQL = build_statement("""
@@ -62,14 +55,6 @@ SELECT_SIMILAR_SQL = build_statement("""
 select memory_id, 1 - (embedding <=> cast(:vector as vector)) as similarity from memory_vectors
 where {scope} order by similarity desc, memory_id limit :limit
 """)
-COUNT_TERM_FREQUENCIES_SQL = build_statement("""
-with corpus as materialized (
-  select words, words <#> cast(:words as sparsevec) < 0 as hit from memory_vectors where {corpus})
-select (select count(*) from corpus) as total, array(
-  select (select count(*) from corpus where hit and corpus.words <#> term.unit < 0)
-  from unnest(cast(cast(:units as text[]) as sparsevec[])) with ordinality as term (unit, place)
-  order by place) as frequencies
-""")
 SELECT_CANDIDATES_SQL = build_statement("""
 with found as materialized (
   select memory_id, 1 - (embedding <=> cast(:vector as vector)) as similarity,
@@ -80,10 +65,6 @@ best as (
   union
   (select memory_id from found where bm25 is not null order by bm25 desc, memory_id limit :limit))
 select memory_id, similarity, bm25 from found join best using (memory_id) order by similarity desc
-""")
-SELECT_BY_WORDS_SQL = build_statement("""
-select memory_id, -(words <#> cast(:words as sparsevec)) as bm25 from memory_vectors
-where {scope} and words <#> cast(:words as sparsevec) < 0 order by bm25 desc, memory_id limit :limit
 """)
 DELETE_VECTORS_SQL = text("delete from memory_vectors where memory_id = any(:ids)")
 SELECT_EXISTING_IDS_SQL = build_statement(
@@ -134,6 +115,7 @@ class PgVectorIndex(WordSharesMixin):
     def __init__(self, database: Database, embedder: str, dimensions: int) -> None:
         self._database = database
         self._embedder = {"embedder": embedder, "dimensions": dimensions}
+        self._words = WordSearch(database, table="memory_vectors", current=IN_CURRENT_GENERATION)
         self._removed: set[UUID] | None = None
 
     @classmethod
@@ -163,9 +145,8 @@ class PgVectorIndex(WordSharesMixin):
         terms = query_terms(text)
         if not terms.indices:
             return await self.find_similar(scope, vector, limit)
-        where = scope_values(scope)
-        words = await self._weigh_terms(scope.project_id, terms, where)
-        values = {"vector": vector_literal(vector), "words": words, "limit": limit, **where}
+        words = await self._words.weigh_terms(scope, terms)
+        values = {"vector": vector_literal(vector), "words": words, "limit": limit, **scope_values(scope)}
         rows = await self._database.pipeline(scope.project_id, None, (SELECT_CANDIDATES_SQL, values))
         return [Candidate(row.memory_id, row.similarity, row.bm25) for row in rows]
 
@@ -178,11 +159,8 @@ class PgVectorIndex(WordSharesMixin):
         terms = query_terms(text)
         if not terms.indices:
             return []
-        where = scope_values(scope)
-        words = await self._weigh_terms(scope.project_id, terms, where)
-        values = {"words": words, "limit": limit, **where}
-        rows = await self._database.pipeline(scope.project_id, None, (SELECT_BY_WORDS_SQL, values))
-        return [Candidate(row.memory_id, None, row.bm25) for row in rows]
+        words = await self._words.weigh_terms(scope, terms)
+        return merge_scores({}, await self._words.find_best(scope, words, limit))
 
     async def load_vectors(self, project_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Vector]:
         async with self._database.transaction(project_id) as tx:
@@ -244,16 +222,6 @@ class PgVectorIndex(WordSharesMixin):
             async with self._database.system() as tx:
                 deleted = len((await tx.execute(DELETE_UNUSED_GENERATIONS_SQL)).all())
 
-    async def _weigh_terms(self, project_id: UUID, terms: SparseVector, where: Mapping[str, object]) -> str:
-        """The terms of the query, each weighted with its rarity among the rows of the scope."""
-        dimensions = sorted({dimension_of(term) for term in terms.indices})
-        units = [sparse_literal({each: 1.0}) for each in dimensions]
-        words = sparse_literal(dict.fromkeys(dimensions, 1.0))
-        values = {"units": units, "words": words, **where}
-        [row] = await self._database.pipeline(project_id, None, (COUNT_TERM_FREQUENCIES_SQL, values))
-        counts = zip(dimensions, row.frequencies, strict=True)
-        return sparse_literal({each: rarity(row.total, count) for each, count in counts})
-
     async def _page(self, after: UUID | None, batch: int) -> list[IndexedId]:
         async with self._database.system() as tx:
             rows = await tx.execute(SELECT_IDS_PAGE_SQL, {"after": after, "batch": batch})
@@ -283,49 +251,9 @@ class PgVectorRebuild:
         await self._index.delete_unused_generations()
 
 
-def rarity(total: int, containing: int) -> float:
-    return math.log(1 + (total - containing + 0.5) / (containing + 0.5))
-
-
-def in_project_steps(entries: Sequence[IndexEntry]) -> list[tuple[UUID, list[IndexEntry]]]:
-    """One statement writes rows of one project, and each row once: the last entry of an id counts."""
-    by_project: dict[UUID, list[IndexEntry]] = defaultdict(list)
-    for entry in {entry.id: entry for entry in entries}.values():
-        by_project[entry.project_id].append(entry)
-    return [(p, rows[at : at + STEP_SIZE]) for p, rows in by_project.items() for at in range(0, len(rows), STEP_SIZE)]
-
-
 def entry_columns(entries: Sequence[IndexEntry]) -> dict[str, object]:
-    return {
-        "ids": [entry.id for entry in entries],
-        "namespaces": [entry.namespace for entry in entries],
-        "vectors": [vector_literal(entry.vector) for entry in entries],
-        "words": [words_literal(document_terms(entry.text)) for entry in entries],
-    }
-
-
-def scope_values(scope: SearchScope) -> dict[str, object]:
-    return {
-        "project": scope.project_id,
-        "namespaces": None if scope.namespaces is None else list(scope.namespaces),
-        "only": None if scope.only is None else list(scope.only),
-    }
+    return {"vectors": [vector_literal(entry.vector) for entry in entries], **entry_words(entries)}
 
 
 def vector_literal(vector: Vector) -> str:
     return "[" + ",".join(str(float(part)) for part in vector) + "]"
-
-
-def words_literal(terms: SparseVector) -> str:
-    weights: dict[int, float] = defaultdict(float)
-    for term, weight in zip(terms.indices, terms.values, strict=True):
-        weights[dimension_of(term)] += weight
-    return sparse_literal(weights)
-
-
-def sparse_literal(weights: Mapping[int, float]) -> str:
-    return "{" + ",".join(f"{at}:{weight}" for at, weight in sorted(weights.items())) + f"}}/{SPARSE_DIMENSIONS}"
-
-
-def dimension_of(term: int) -> int:
-    return term % SPARSE_DIMENSIONS + 1
