@@ -6,6 +6,7 @@ the same without each group of features, and the weights fitted on all of them.
 
 import argparse
 import asyncio
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.adapters.models.onnx import OnnxEmbedder
+from app.core.text.times import read_times
 from app.memory.ledger import Kind
 from app.memory.recall import FEATURES, compute_features
 from bench.conversations import load, memories
@@ -28,7 +30,7 @@ GROUPS = {
     "bm25": FEATURES[5:6],
     "neighbours": (*FEATURES[1:5], *FEATURES[6:10]),
     "subject": ("subject",),
-    "month": ("month",),
+    "time": ("time",),
     "questions": ("asks", "answers"),
 }
 
@@ -60,7 +62,8 @@ async def gather(path: Path, kind: Kind, limit: int) -> list[Case]:
         for asked in conversation["questions"]:
             found = await namespace.candidates(embedder, asked["question"], limit)
             covers = [turns[each.id] for each in found]
-            table = compute_features(asked["question"], found)
+            times = read_times(asked["question"], dt.datetime.now(dt.UTC))
+            table = compute_features(asked["question"], found, times)
             cases.append(Case(conversation["id"], frozenset(asked["evidence"]), covers, table))
     await embedder.close()
     return cases

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.ports import Role
+from app.core.text.times import NamedTimes
 from app.memory.indexing import split_speaker
 from app.memory.ledger import Kind
 
@@ -21,19 +22,14 @@ FEATURES = (
     "bm25",
     *(f"bm25_{neighbour}" for neighbour in NEIGHBOURS),
     "subject",
-    "month",
+    "time",
     "asks",
     "answers",
 )
 UNRELATED = 0.0
 """The similarity of a turn that is no candidate."""
-MONTHS = (
-    "january february march april may june july august september october november december".split()  # noqa: SIM905
-)
 NAME = re.compile(r"\b[^\W\d_a-z]\w+")
 WORD = re.compile(r"\w+")
-# Capitalized, because `may` is more often a verb.
-MONTH = re.compile(rf"\b(?:{'|'.join(month.title() for month in MONTHS)})\b")
 OPENING_WORDS = (
     "What When Where Which Who Whom Whose Why How Did Does Do Is Are Was Were Has Have Had Can Could Would Will Should"
     " Might May The This That These Those In On At For From With And But If It Its They We You He She"
@@ -59,13 +55,13 @@ class RankingInput(NamedTuple):
     importance: float | None = None
 
 
-def compute_features(question: str, found: Sequence[RankingInput]) -> Floats:
+def compute_features(question: str, found: Sequence[RankingInput], times: NamedTimes) -> Floats:
     table = np.zeros((len(found), len(FEATURES)))
     if not found:
         return table
     table[:, 0] = _similarities(found)
     table[:, 5] = [each.bm25 or 0.0 for each in found]
-    table[:, 10:] = _wording(question, found)
+    table[:, 10:] = _wording(question, found, times)
     if any(each.context and each.kind == Kind.EPISODE for each in found):
         neighbours = _neighbour_rows(found)
         table[:, 1:5] = _values_of_neighbours(table[:, 0], neighbours, missing=UNRELATED)
@@ -100,13 +96,12 @@ def _values_of_neighbours(values: Floats, neighbours: NDArray[np.intp], *, missi
     return np.append(values, missing)[neighbours].T
 
 
-def _wording(question: str, found: Sequence[RankingInput]) -> list[tuple[bool, ...]]:
+def _wording(question: str, found: Sequence[RankingInput], times: NamedTimes) -> list[tuple[float, ...]]:
     subjects = _subjects(question)
-    months = {MONTHS.index(month.lower()) + 1 for month in MONTH.findall(question)}
     return [
         (
             bool(subjects) and _subject(each) in subjects,
-            each.created_at.month in months,
+            times.share(each.created_at) if times else 0.0,
             each.content.endswith("?"),
             each.context is not None and "?" in each.context,
         )

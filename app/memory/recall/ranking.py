@@ -11,8 +11,10 @@ from uuid import UUID
 
 import numpy as np
 
+from app.core.text.times import read_times
 from app.memory.importance import ROLE_IMPORTANCE
 from app.memory.ledger import Kind
+from app.memory.recall.anchors import period_of_event
 from app.memory.recall.calibration import COMPARED_MEMORIES, calibrate, probabilities
 from app.memory.recall.features import FEATURES, Floats, RankingInput, compute_features
 
@@ -56,7 +58,7 @@ EPISODE = KindWeights(
         0.032,
         0.080,
         1.903,  # subject
-        1.727,  # month
+        1.727,  # time
         -0.809,  # asks
         0.431,  # answers
     ),
@@ -103,11 +105,12 @@ def rank(
     """Best first. Candidates with equal scores keep their order."""
     if not found:
         return []
-    parts = _score_parts(compute_features(question, found), found, now, weights)
+    times = read_times(question, now).adding(period_of_event(question, found))
+    parts = _score_parts(compute_features(question, found, times), found, now, weights)
     logits = parts.sum(axis=1)
     # The scores do not depend on the limit, so the best few are always compared.
     best = np.argsort(-logits, kind="stable")[: limit if limit is None else max(limit, COMPARED_MEMORIES)]
-    calibrated = calibrate(question, [found[row] for row in best.tolist()], logits[best], len(found))
+    calibrated = calibrate(times.rest or question, [found[row] for row in best.tolist()], logits[best], len(found))
     parts = np.column_stack([parts[best], calibrated.logits - logits[best]])
     scores, relevance = probabilities(np.stack([calibrated.logits, logits[best]])).tolist()
     return [

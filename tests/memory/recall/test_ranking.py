@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  (letters and punctuation of other scripts are intended)
 import datetime as dt
 import math
 from uuid import UUID, uuid4
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.ports import Role
+from app.core.text.times import read_times
 from app.memory.indexing import embedding_text, keyword_text, query_text, split_speaker
 from app.memory.ledger import Kind
 from app.memory.recall import FEATURES, RankingInput, compute_features
@@ -36,7 +38,7 @@ def first(question: str, better: RankingInput, worse: RankingInput) -> bool:
 
 
 def column(name: str, question: str, *found: RankingInput) -> list[float]:
-    values: list[float] = compute_features(question, found)[:, FEATURES.index(name)].tolist()
+    values: list[float] = compute_features(question, found, read_times(question, NOW))[:, FEATURES.index(name)].tolist()
     return values
 
 
@@ -73,6 +75,37 @@ def test_memory_of_the_month_in_the_question_ranks_first() -> None:
     assert first("What was in May?", BASE._replace(created_at=NOW.replace(month=5, year=2023)), BASE)
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What did I do last week?",
+        "Was habe ich letzte Woche gemacht?",
+        "¿Qué hice la semana pasada?",
+        "Geçen hafta ne yaptım?",
+        "我上周做了什么？",
+        "मैंने पिछले हफ़्ते क्या किया?",
+        "Что я делал на прошлой неделе?",
+        "ماذا فعلت الأسبوع الماضي؟",
+    ],
+    ids=["en", "de", "es", "tr", "zh", "hi", "ru", "ar"],
+)
+def test_memory_of_the_time_in_the_question_ranks_first(question: str) -> None:
+    assert first(question, BASE._replace(created_at=NOW - dt.timedelta(days=8)), BASE)
+
+
+def test_memory_before_the_event_in_the_question_ranks_first() -> None:
+    old = BASE._replace(id=UUID(int=2), content="I worked in a bakery", created_at=NOW - dt.timedelta(days=400))
+    new = BASE._replace(id=UUID(int=3), content="I work for a bank", created_at=NOW - dt.timedelta(days=90))
+    moved = BASE._replace(content="I moved to Oslo", similarity=0.1, created_at=NOW - dt.timedelta(days=200))
+    for question, best in (("Where did I work before I moved to Oslo?", old), ("And after I moved to Oslo?", new)):
+        assert rank(question, [new, old, moved], NOW)[0].id == best.id
+
+
+def test_question_of_a_time_alone_fits_a_memory_of_that_time() -> None:
+    told = BASE._replace(content="I had sushi for lunch", created_at=NOW - dt.timedelta(days=1))
+    assert [each.fits for each in rank("What did I do yesterday?", [told], NOW)] == [True]
+
+
 def test_newer_of_two_equal_memories_ranks_first() -> None:
     assert first("Where?", BASE, BASE._replace(created_at=NOW - dt.timedelta(days=90)))
 
@@ -99,7 +132,7 @@ def test_words_only_candidate_is_as_similar_as_the_least_similar() -> None:
 
 
 def test_verb_may_is_not_a_month() -> None:
-    assert column("month", "What may I eat?", BASE._replace(created_at=NOW.replace(month=5))) == [0.0]
+    assert column("time", "What may I eat?", BASE._replace(created_at=NOW.replace(month=5))) == [0.0]
 
 
 def test_explicit_importance_overrides_the_role() -> None:
