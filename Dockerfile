@@ -2,9 +2,12 @@
 # Two stages: the first one installs the packages, the second one holds only what runs. Nothing is downloaded at run time.
 
 FROM python:3.12.11-slim-bookworm AS packages
+# `--build-arg REQUIREMENTS=deploy/requirements/chroma.txt` installs the packages of an optional part as well.
+ARG REQUIREMENTS=requirements.txt
 COPY requirements.txt /tmp/requirements.txt
+COPY deploy/requirements /tmp/deploy/requirements
 RUN python -m venv /opt/venv \
- && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r /tmp/requirements.txt
+ && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r /tmp/${REQUIREMENTS}
 
 FROM python:3.12.11-slim-bookworm
 LABEL org.opencontainers.image.title="Keepsake" \

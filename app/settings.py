@@ -24,7 +24,7 @@ NO_ISSUER = "none"
 OWN_PREFIXES = ("EMBEDDER_", "LLM_", "RATE_LIMIT_", "RECALL_", "SIGNUP_", "WEBHOOK_")
 """Variables of the environment with these prefixes are meant for this server. Others may belong to other programs."""
 COMPOSE_VARIABLES = {"BIND_ADDRESS", "GRAFANA_PASSWORD", "GRAFANA_PORT", "KEEPSAKE_APP_PASSWORD", "POSTGRES_PASSWORD"}
-COMPOSE_VARIABLES |= {"PUBLIC_PORT", "REDIS_PASSWORD"}
+COMPOSE_VARIABLES |= {"PUBLIC_PORT", "REDIS_PASSWORD", "REQUIREMENTS"}
 """Variables of docker-compose.yml, which reads the same `.env`."""
 
 
@@ -38,6 +38,7 @@ class VectorStore(StrEnum):
     EDGE = "edge"
     QDRANT = "qdrant"
     PGVECTOR = "pgvector"
+    CHROMA = "chroma"
 
 
 class LogFormat(StrEnum):
@@ -236,11 +237,20 @@ class Settings(BaseSettings):
 
     # Vectors
     vector_store: VectorStore | None = Field(
-        None, description="edge, qdrant or pgvector; qdrant if empty and QDRANT_URL is set, else edge"
+        None, description="edge, qdrant, pgvector or chroma; qdrant if empty and QDRANT_URL is set, else edge"
     )
     qdrant_url: Url = Field(None, description="URL of a Qdrant server or cluster")
     qdrant_api_key: SecretStr | None = Field(None, description="API key of the Qdrant server")
     qdrant_collection: str = Field("keepsake", description="Alias of the Qdrant collection")
+    chroma_url: Url = Field(None, description="URL of a Chroma server, 1.0 or newer")
+    chroma_token: SecretStr | None = Field(None, description="Token that Chroma, or a proxy before it, asks for")
+    chroma_tenant: str = Field("default_tenant", description="Tenant at Chroma; it must exist")
+    chroma_database: str = Field("default_database", description="Database of that tenant; it must exist")
+    chroma_collection: str = Field(
+        "keepsake",
+        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,200}$",
+        description="What the names of the collections in Chroma begin with",
+    )
 
     # Short-term memory and counters
     redis_url: RedisUrl = Field(None, description="Redis, shared by several servers; kept in the process if empty")

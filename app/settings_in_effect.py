@@ -18,6 +18,7 @@ COMPANIONS = {
     ("smtp_password",): "smtp_username",
     ("smtp_username",): "smtp_password",
     ("qdrant_api_key",): "qdrant_url",
+    ("chroma_token", "chroma_tenant", "chroma_database", "chroma_collection"): "chroma_url",
     ("encrypt_new_projects",): "content_keys",
 }
 BUILT_IN_ACCOUNTS_ONLY = {
@@ -46,12 +47,22 @@ def check_effects(settings: BaseSettings) -> None:
                     f"{name.upper()} has no effect with SUPABASE_URL. Set {equivalent} in the Supabase project,"
                     f" and remove {name.upper()}"
                 )
+    check_vector_store(settings)
     for names, needed in COMPANIONS.items():
         for name in names:
             if is_set(settings, name) and not getattr(settings, needed):
                 raise ConfigurationError(
                     f"{name.upper()} has no effect without {needed.upper()}. Set {needed.upper()} too, or remove it"
                 )
+
+
+def check_vector_store(settings: BaseSettings) -> None:
+    """An address alone chooses Qdrant only. With another VECTOR_STORE, addresses stay for the way back."""
+    for name, store in (("chroma_url", "chroma"),):
+        if is_set(settings, name) and not is_set(settings, "vector_store"):
+            raise ConfigurationError(
+                f"{name.upper()} has no effect without VECTOR_STORE={store}. Set VECTOR_STORE too, or remove it"
+            )
 
 
 def is_set(settings: BaseSettings, name: str) -> bool:

@@ -39,6 +39,7 @@ THIRD_PARTY_FILES = {
         "adapters/vectors/bm25.py",
         "adapters/vectors/postgres_words.py",
     },
+    "chromadb": {"adapters/vectors/chroma.py"},
     "httpcore": {"adapters/webhook_client.py"},
     "fastapi_offline": {"web/api_docs.py"},
     "fastembed": {"adapters/models/onnx.py"},

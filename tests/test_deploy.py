@@ -38,9 +38,15 @@ each_service = pytest.mark.parametrize("name", sorted(SERVICES))
 
 
 def test_compose_has_every_service() -> None:
-    assert {"api", "worker", "migrate", "postgres", "qdrant", "redis", "prometheus", "grafana", "proxy"} == set(
-        SERVICES
-    )
+    assert {"api", "worker", "migrate", "postgres", "qdrant", "redis", "prometheus", "grafana", "proxy"} == {
+        name for name, service in SERVICES.items() if not service.get("profiles")
+    }
+
+
+def test_other_vector_stores_have_a_profile() -> None:
+    assert {name: service["profiles"] for name, service in SERVICES.items() if service.get("profiles")} == {
+        "chroma": ["chroma"]
+    }
 
 
 @each_service

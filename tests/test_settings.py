@@ -13,7 +13,10 @@ from app.settings_in_effect import BUILT_IN_ACCOUNTS_ONLY, COMPANIONS
 
 ROOT = Path(__file__).parent.parent
 
-WEB = ("PUBLIC_URL", "SUPABASE_URL", "FORMER_ISSUER", "SITE_URL", "QDRANT_URL", "LLM_BASE_URL", "EMBEDDER_BASE_URL")
+WEB = (
+    *("PUBLIC_URL", "SUPABASE_URL", "FORMER_ISSUER", "SITE_URL", "QDRANT_URL", "CHROMA_URL", "LLM_BASE_URL"),
+    "EMBEDDER_BASE_URL",
+)
 NO_ADDRESS = ("nonsense", "localhost:8000", "https://", "ftp://host", "http://host:port", "http://ho st", "//host")
 
 
@@ -30,6 +33,8 @@ def test_invalid_url_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, valu
 def test_trailing_slash_of_a_url_is_removed(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     if name == "FORMER_ISSUER":
         monkeypatch.setenv("SUPABASE_URL", "https://project.supabase.co")
+    if name == "CHROMA_URL":
+        monkeypatch.setenv("VECTOR_STORE", "chroma")
     monkeypatch.setenv(name, value)
     assert getattr(load_settings(), name.lower()) == value.rstrip("/")
 
@@ -118,6 +123,7 @@ VALUES = {
     "smtp_port": "25",
     "smtp_security": "tls",
     "smtp_from": "a@b.example",
+    "chroma_collection": "memories",
 }
 IN_BOTH_MODES = {"supabase_url", "signup_mode", "trusted_proxies", "secret_key"} | {
     "second_factor",
@@ -132,6 +138,22 @@ def test_setting_without_effect_is_refused(monkeypatch: pytest.MonkeyPatch, name
     with pytest.raises(
         ConfigurationError, match=rf"^{name.upper()} has no effect without .*\. Set .* too, or remove it"
     ):
+        load_settings()
+
+
+@pytest.mark.parametrize("store", ["chroma"])
+def test_address_of_a_store_that_is_not_chosen_is_refused(monkeypatch: pytest.MonkeyPatch, store: str) -> None:
+    monkeypatch.setenv(f"{store.upper()}_URL", "http://127.0.0.1:8000")
+    with pytest.raises(ConfigurationError, match=f"^{store.upper()}_URL has no effect without VECTOR_STORE={store}"):
+        load_settings()
+    monkeypatch.setenv("VECTOR_STORE", "edge")
+    load_settings()
+
+
+@pytest.mark.parametrize("name", ["a/b", "-a", "a b"])
+def test_name_of_collections_is_one_that_chroma_accepts(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("CHROMA_COLLECTION", name)
+    with pytest.raises(ConfigurationError, match=r"^CHROMA_COLLECTION is invalid: "):
         load_settings()
 
 

@@ -62,9 +62,9 @@ async def choose_index(settings: Settings, database: Database, embedder: Embedde
         return await PgVectorIndex.open(database, embedder.name, embedder.dimensions)
     if chosen is VectorStore.EDGE:
         return await QdrantEdgeIndex.open(settings.data_dir / "index", embedder.name, embedder.dimensions)
-    from app.wiring import remote  # noqa: PLC0415
+    from app.wiring import vector_servers  # noqa: PLC0415
 
-    return await remote.connect_index(settings, embedder.name, embedder.dimensions)
+    return await vector_servers.connect_index(settings, chosen, database, embedder)
 
 
 def open_index_queue(stack: AsyncExitStack, database: Database, embedder: Embedder, index: VectorIndex) -> Indexer:

@@ -1,9 +1,8 @@
-"""Connects to remote servers: models behind OpenAI's API or mem0's providers, and Qdrant."""
+"""Connects to remote models: behind OpenAI's API or mem0's providers."""
 
 from app.adapters.models import openai, openai_embedder
 from app.adapters.models.mem0 import ExtractionModel, Mem0ExtractionModel, Mem0Extractor, OpenAIExtractionModel
 from app.adapters.models.mem0_embedder import open_mem0_embedder
-from app.adapters.vectors.qdrant import QdrantIndex, connect_qdrant
 from app.core.errors import ConfigurationError
 from app.core.ports import Embedder
 from app.settings import Settings
@@ -48,10 +47,3 @@ async def connect_embedder(settings: Settings) -> Embedder:
         raise ConfigurationError("EMBEDDER=openai needs EMBEDDER_MODEL. Name a model of that endpoint.")
     base_url = settings.embedder_base_url or settings.llm_base_url
     return await openai_embedder.open_embedder(openai.Connection(base_url, key), model=settings.embedder_model)
-
-
-async def connect_index(settings: Settings, embedder: str, dimensions: int) -> QdrantIndex:
-    if settings.qdrant_url is None:
-        raise ConfigurationError("VECTOR_STORE=qdrant needs QDRANT_URL. Set it to the address of your Qdrant server.")
-    client = connect_qdrant(settings.qdrant_url, secret_of(settings.qdrant_api_key))
-    return await QdrantIndex.open(client, embedder, dimensions, name=settings.qdrant_collection)

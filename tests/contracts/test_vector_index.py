@@ -2,14 +2,16 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from app.core.errors import Conflict, Unavailable
 from app.core.ports import MESSAGES, IndexEntry, SearchScope, VectorIndex
+from tests.contracts.chroma import ChromaProcess, chroma_process, chroma_store, embedded_engine, split_store
 from tests.contracts.vector_index import (
     DIMENSIONS,
     EMBEDDER,
@@ -25,14 +27,31 @@ from tests.contracts.vector_index import (
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
+NEEDED_FIXTURES = {
+    "pgvector": ["database"],
+    "chroma": ["database", "chroma_engine"],
+    "chroma-run": ["database", "chroma_server"],
+}
 
 
-@pytest.fixture(params=["edge", "qdrant", "pgvector"])
+@pytest.fixture(params=["edge", "qdrant", "pgvector", "chroma", pytest.param("chroma-run", marks=pytest.mark.long)])
 def store_name(request: pytest.FixtureRequest) -> str:
-    if request.param == "pgvector":
-        # Here and not below: an async fixture cannot wait for another that it asks for by name.
-        request.getfixturevalue("database")
+    # Here and not below: an async fixture cannot wait for another that it asks for by name.
+    for needed in NEEDED_FIXTURES.get(request.param, ()):
+        request.getfixturevalue(needed)
     return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def chroma_engine() -> Iterator[Any]:
+    with embedded_engine() as engine:
+        yield engine
+
+
+@pytest_asyncio.fixture(scope="module")
+async def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ChromaProcess]:
+    async with chroma_process(tmp_path_factory.mktemp("chroma")) as process:
+        yield process
 
 
 @pytest_asyncio.fixture
@@ -41,6 +60,11 @@ async def store(store_name: str, request: pytest.FixtureRequest, tmp_path: Path)
         database = request.getfixturevalue("database")
         await empty_pgvector(database)
         made = pgvector_store(database)
+    elif store_name == "chroma":
+        made = chroma_store(request.getfixturevalue("database"), request.getfixturevalue("chroma_engine"))
+    elif store_name == "chroma-run":
+        server: ChromaProcess = request.getfixturevalue("chroma_server")
+        made = split_store(request.getfixturevalue("database"), server.connect)
     else:
         made = edge_store(tmp_path / "index") if store_name == "edge" else qdrant_store()
     yield made

@@ -5,6 +5,7 @@ import random
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from qdrant_client import AsyncQdrantClient
@@ -65,11 +66,12 @@ def qdrant_store() -> Store:
 
 
 def pgvector_store(database: Database) -> Store:
-    async def new_project() -> uuid.UUID:
-        async with database.system() as tx:
-            return uuid.UUID(str((await tx.execute(text(NEW_PROJECT))).scalar_one()))
+    return Store(lambda embedder, size: PgVectorIndex.open(database, embedder, size), partial(new_project_of, database))
 
-    return Store(lambda embedder, size: PgVectorIndex.open(database, embedder, size), new_project)
+
+async def new_project_of(database: Database) -> uuid.UUID:
+    async with database.system() as tx:
+        return uuid.UUID(str((await tx.execute(text(NEW_PROJECT))).scalar_one()))
 
 
 async def empty_pgvector(database: Database) -> None:
