@@ -19,6 +19,7 @@ from app.core.http.status_reports import StatusReports
 from app.core.http.trailing_slash import TrailingSlash
 from app.core.resources import Resources
 from app.erasure.routes import router as erasure
+from app.gateways.mcp.routes import router as mcp
 from app.gateways.mem0.entities.routes import router as memory_entities
 from app.gateways.mem0.events.routes import router as memory_events
 from app.gateways.mem0.memories.archive_routes import router as memory_archive
@@ -70,6 +71,7 @@ ROUTERS = (
     data_imports,
     memory_batches,
     platform,
+    mcp,
     memory_entities,
     older_memories,
     api_docs,

@@ -31,6 +31,7 @@ LAYERS = [
 ]
 FOLDERS = {*LAYERS, "adapters", "models", "wiring"}
 THIRD_PARTY_FILES = {
+    "mcp": {"gateways/mcp/server.py"},
     "mem0": {"adapters/models/mem0.py", "adapters/models/mem0_embedder.py"},
     "qdrant_client": {"adapters/vectors/qdrant.py"},
     "qdrant_edge": {
@@ -190,10 +191,11 @@ def test_only_the_database_module_commits() -> None:
 
 
 def test_no_exception_is_swallowed() -> None:
-    """The middleware may catch any exception once, as the last resort around a request."""
+    """The middleware may catch any exception once, as the last resort around a request, and the MCP server
+    around a message."""
     bare = [relative(path) for path in FILES if "except:" in SOURCES[path]]
     broad = {relative(path): len(re.findall(r"except (?:Exception|BaseException)\b", SOURCES[path])) for path in FILES}
-    allowed = {"core/http/middleware.py": 1}
+    allowed = {"core/http/middleware.py": 1, "gateways/mcp/server.py": 1}
     assert bare == []
     assert {name: count for name, count in broad.items() if count > allowed.get(name, 0)} == {}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from app.chat.schemas import TurnOptions
@@ -64,6 +64,21 @@ class ConfirmedForgetting:
         if not options.confirm_forget and options.confirm_forget_all is None:
             return None
         return cls(tuple(options.confirm_forget or ()), options.confirm_forget_all, options.forget_messages)
+
+
+class Forgetting(Protocol):
+    """What a request to forget needs: a chat turn, or a call that came another way."""
+
+    @property
+    def account_id(self) -> UUID | None: ...
+    @property
+    def namespace(self) -> Namespace: ...
+    @property
+    def policy(self) -> PrivacyPolicy: ...
+    @property
+    def session_id(self) -> UUID | None: ...
+    @property
+    def confirmed(self) -> ConfirmedForgetting | None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from app.chat.forget.answers import (
 )
 from app.chat.forget.transcripts import count_messages, delete_messages
 from app.chat.schemas import ForgetGroup, ForgetQuestion, RecalledMemory
-from app.chat.types import Prepared
+from app.chat.types import Forgetting
 from app.core.resources import Resources
 from app.core.text.forget_requests import Extent, ForgetRequest
 from app.memory.edit import Owner
@@ -58,7 +58,7 @@ class ForgetReply:
     """Of messages of this session that were deleted, too."""
 
 
-async def ask_what_to_forget(resources: Resources, turn: Prepared, request: ForgetRequest) -> ForgetReply:
+async def ask_what_to_forget(resources: Resources, turn: Forgetting, request: ForgetRequest) -> ForgetReply:
     if not turn.policy.reads_memories:
         return ForgetReply(IN_INCOGNITO)
     if request.extent in (Extent.EVERYTHING, Extent.TODAY):
@@ -79,7 +79,7 @@ async def ask_what_to_forget(resources: Resources, turn: Prepared, request: Forg
     return ForgetReply(confirmation_question(listed, messages), question)
 
 
-async def _ask_about_all(resources: Resources, turn: Prepared, extent: Extent) -> ForgetReply:
+async def _ask_about_all(resources: Resources, turn: Forgetting, extent: Extent) -> ForgetReply:
     since = _since(extent)
     async with _transaction(resources, turn) as tx:
         repository = MemoryRepository(tx, turn.namespace.project_id, turn.namespace.user_id)
@@ -99,7 +99,7 @@ async def _ask_about_all(resources: Resources, turn: Prepared, extent: Extent) -
     return ForgetReply(confirmation_of_all(extent, count, messages), question)
 
 
-async def forget_confirmed(resources: Resources, turn: Prepared) -> ForgetReply:
+async def forget_confirmed(resources: Resources, turn: Forgetting) -> ForgetReply:
     """Deletes memories of this profile only. Memories that are already gone are not an error."""
     if not turn.policy.reads_memories:
         return ForgetReply(IN_INCOGNITO)
@@ -121,7 +121,7 @@ async def forget_confirmed(resources: Resources, turn: Prepared) -> ForgetReply:
 
 
 async def _delete_derived(
-    resources: Resources, turn: Prepared, ids: Sequence[UUID] | None, since: dt.datetime | None
+    resources: Resources, turn: Forgetting, ids: Sequence[UUID] | None, since: dt.datetime | None
 ) -> None:
     values = {"project_id": turn.namespace.project_id, "namespace": str(turn.namespace)}
     async with _transaction(resources, turn) as tx:
@@ -132,7 +132,7 @@ async def _delete_derived(
         await tx.execute(CLEAR_HISTORY_INPUT_SQL, {**values, "ids": list(ids)})
 
 
-def _conditions(turn: Prepared, since: dt.datetime | None) -> list[ColumnElement[bool]]:
+def _conditions(turn: Forgetting, since: dt.datetime | None) -> list[ColumnElement[bool]]:
     recent = [] if since is None else [Memory.created_at >= since]
     return [Memory.namespace == str(turn.namespace), *recent]
 
@@ -144,6 +144,6 @@ def _since(extent: Extent) -> dt.datetime | None:
     return dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _transaction(resources: Resources, turn: Prepared) -> AbstractAsyncContextManager[AsyncSession]:
+def _transaction(resources: Resources, turn: Forgetting) -> AbstractAsyncContextManager[AsyncSession]:
     namespace = turn.namespace
     return resources.database.transaction(namespace.project_id, namespace.user_id, turn.account_id)

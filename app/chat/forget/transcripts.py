@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.chat.types import Prepared
+from app.chat.types import Forgetting
 from app.core.database.content import is_sealing
 from app.core.resources import Resources
 from app.sessions.window import window_store
@@ -50,14 +50,14 @@ select id, content from memories where project_id = :project_id and namespace = 
 
 
 async def count_messages(
-    tx: AsyncSession, turn: Prepared, ids: Sequence[UUID] | None, since: dt.datetime | None = None
+    tx: AsyncSession, turn: Forgetting, ids: Sequence[UUID] | None, since: dt.datetime | None = None
 ) -> int:
     """`ids`: those of the memories that are to be forgotten; None counts all messages."""
     return int(await tx.scalar(COUNT_MESSAGES_SQL, await _values(tx, turn, ids, since)) or 0)
 
 
 async def delete_messages(
-    resources: Resources, turn: Prepared, ids: Sequence[UUID] | None, since: dt.datetime | None = None
+    resources: Resources, turn: Forgetting, ids: Sequence[UUID] | None, since: dt.datetime | None = None
 ) -> tuple[int, frozenset[int]]:
     """For use before the memories are deleted. Returns how many contained it, and the positions deleted here."""
     namespace = turn.namespace
@@ -71,7 +71,7 @@ async def delete_messages(
 
 
 async def _values(
-    tx: AsyncSession, turn: Prepared, ids: Sequence[UUID] | None, since: dt.datetime | None
+    tx: AsyncSession, turn: Forgetting, ids: Sequence[UUID] | None, since: dt.datetime | None
 ) -> dict[str, object]:
     namespace = turn.namespace
     values: dict[str, object] = {

@@ -106,7 +106,7 @@ class RequestScope:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self.status = int(message["status"])
             self._first_byte_at = time.perf_counter()
             self.on_start()
             self._add_headers(message)

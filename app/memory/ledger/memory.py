@@ -50,6 +50,10 @@ class Door(StrEnum):
     CHAT = "chat"
     MESSAGES = "messages"
     IMPORT = "import"
+    MCP = "mcp"
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+    GRAPHQL = "graphql"
 
 
 class Memory(ProjectModel):

@@ -71,7 +71,7 @@ async def recall_with_decay(
     """Recalls from a wider pool, applies decay, and counts the returned memories as accessed."""
     pool = await recall(resources, replace(question, top_k=candidate_pool_size(question.top_k)), vector)
     best = apply_decay(pool, question.top_k, question.at or dt.datetime.now(dt.UTC))
-    if best and not resources.disk_space.is_low():
+    if best and question.counts_access and not resources.disk_space.is_low():
         statements = access_count_statements(question.project_id, [each.memory.id for each in best])
         await resources.database.pipeline(question.project_id, question.user_id, *statements)
     return best

@@ -67,6 +67,8 @@ class Question:
     user_id: str | None = None
     in_conversation: bool = False
     """The caller has the latest messages at hand, so recall does not wait until they are indexed."""
+    counts_access: bool = True
+    """Whether a project with decay counts the returned memories as accessed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,15 @@ from fastapi import APIRouter, Query, Request
 from app.core.errors import Conflict
 from app.core.http.openapi_errors import Problem
 from app.gateways.mem0.errors import ERROR_RESPONSES, Mem0Route
-from app.gateways.mem0.events.render import created_between, load_contents, render_event
+from app.gateways.mem0.events.read import read_event, read_event_page
+from app.gateways.mem0.events.render import load_contents, render_event
 from app.gateways.mem0.memories.render import render_history
 from app.gateways.mem0.memories.schemas import EventPage, EventRead, HistoryPage
 from app.gateways.mem0.project_check import parse_uuid
 from app.gateways.mem0.responses import FastJson, page_of_results
 from app.identity.caller import MemoryReader, MemoryWriter
 from app.identity.transaction import Transaction
-from app.memory.ledger import EventRepository, HistoryRepository, MemoryEvent
+from app.memory.ledger import EventRepository, HistoryRepository
 from app.memory.retry_event import retry_event
 
 router = APIRouter(prefix="/v1", tags=["Events"], responses=ERROR_RESPONSES, route_class=Mem0Route)
@@ -30,8 +31,7 @@ async def get_event(event_id: str, caller: MemoryReader, tx: Transaction) -> Fas
 
     SUCCEEDED without results means that the messages contained nothing worth remembering.
     """
-    event = await EventRepository(tx, caller.project_id, caller.user_id).get(parse_uuid(event_id, "an event"))
-    return FastJson(render_event(event, await load_contents(tx, caller.project_id, [event])))
+    return FastJson(await read_event(tx, caller, event_id))
 
 
 @router.post("/event/{event_id}/retry", responses={200: {"model": EventRead}, 409: NOT_FAILED}, response_class=FastJson)
@@ -58,14 +58,17 @@ async def list_events(
     page_size: PageSize = 50,
 ) -> FastJson:
     """Lists the events of the project, newest first."""
-    where = created_between(start_date, end_date)
-    if event_type:
-        where.append(MemoryEvent.event_type == event_type.upper())
-    if status:
-        where.append(MemoryEvent.status == status.upper())
-    count, rows = await EventRepository(tx, caller.project_id, caller.user_id).numbered_page(where, page, page_size)
-    contents = await load_contents(tx, caller.project_id, rows)
-    return FastJson(page_of_results(request, page, page_size, count, [render_event(row, contents) for row in rows]))
+    count, events = await read_event_page(
+        tx,
+        caller,
+        event_type=event_type,
+        status=status,
+        start_date=start_date,
+        end_date=end_date,
+        page=page,
+        page_size=page_size,
+    )
+    return FastJson(page_of_results(request, page, page_size, count, events))
 
 
 @router.get("/memories/events/", responses={200: {"model": HistoryPage}}, response_class=FastJson)

@@ -1,6 +1,8 @@
 """Add memories: verbatim at once, or as facts that a durable job extracts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
 
 from app.core.errors import BadRequest
 from app.core.ports import Role
@@ -24,7 +26,20 @@ STORED_ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT}
 READ_ROLES = {"system": Role.SYSTEM, "developer": Role.SYSTEM, **STORED_ROLES}
 
 
-async def add_memories(resources: Resources, caller: Caller, request: AddMemories) -> JsonObject:
+@dataclass(frozen=True, slots=True)
+class AddedThrough:
+    """The API that a request came through, and the session whose deletion or pause cancels its extraction."""
+
+    door: Door = Door.MEM0
+    session_id: UUID | None = None
+
+
+THROUGH_MEM0 = AddedThrough()
+
+
+async def add_memories(
+    resources: Resources, caller: Caller, request: AddMemories, through: AddedThrough = THROUGH_MEM0
+) -> JsonObject:
     check_project_matches(caller, request)
     origin = read_origin(request.origin, request.filters)
     check_importance(request.metadata or {})
@@ -32,15 +47,20 @@ async def add_memories(resources: Resources, caller: Caller, request: AddMemorie
     if not messages:
         raise BadRequest("`messages` contains no text of a user or an assistant, so there is nothing to remember")
     add = _queue_extraction if request.infer else _store_verbatim
-    return await add(resources, caller, request, origin, messages)
+    return await add(resources, caller, request, origin, messages, through)
 
 
 async def _queue_extraction(
-    resources: Resources, caller: Caller, request: AddMemories, origin: Origin, messages: Sequence[IncomingMessage]
+    resources: Resources,
+    caller: Caller,
+    request: AddMemories,
+    origin: Origin,
+    messages: Sequence[IncomingMessage],
+    through: AddedThrough,
 ) -> JsonObject:
     async with caller_transaction(resources.database, caller) as tx:
         namespace, origin = await resolve_namespace(tx, caller, origin, request.profile_id)
-        event_id = await queue_extraction(tx, namespace, build_conversation(request, origin, messages))
+        event_id = await queue_extraction(tx, namespace, build_conversation(request, origin, messages, through))
     return {
         "message": "Memory processing has been queued for background execution",
         "status": "PENDING",
@@ -48,7 +68,9 @@ async def _queue_extraction(
     }
 
 
-def build_conversation(request: AddMemories, origin: Origin, messages: Sequence[IncomingMessage]) -> Conversation:
+def build_conversation(
+    request: AddMemories, origin: Origin, messages: Sequence[IncomingMessage], through: AddedThrough = THROUGH_MEM0
+) -> Conversation:
     return Conversation(
         messages=[{"role": READ_ROLES[message.role], "content": message.text} for message in messages],
         origin=origin,
@@ -63,14 +85,21 @@ def build_conversation(request: AddMemories, origin: Origin, messages: Sequence[
         expires_on=request.expiration_date,
         immutable=request.immutable,
         said_at=request.timestamp,
+        door=through.door,
+        session_id=through.session_id,
     )
 
 
 async def _store_verbatim(
-    resources: Resources, caller: Caller, request: AddMemories, origin: Origin, messages: Sequence[IncomingMessage]
+    resources: Resources,
+    caller: Caller,
+    request: AddMemories,
+    origin: Origin,
+    messages: Sequence[IncomingMessage],
+    through: AddedThrough,
 ) -> JsonObject:
     namespace, origin = await resolve_known_namespace(resources.database, caller, origin, request.profile_id)
-    new = build_episodes(request, origin, messages)
+    new = build_episodes(request, origin, messages, through.door)
     added = await remember(resources, namespace, new, categories=request.custom_categories)
     return {
         "message": "Memories stored successfully",
@@ -80,7 +109,9 @@ async def _store_verbatim(
     }
 
 
-def build_episodes(request: AddMemories, origin: Origin, messages: Sequence[IncomingMessage]) -> list[NewMemory]:
+def build_episodes(
+    request: AddMemories, origin: Origin, messages: Sequence[IncomingMessage], door: Door = Door.MEM0
+) -> list[NewMemory]:
     """One episode for each message of a user or an assistant, each with the message before it as context.
 
     A request to forget is none of them, and no context."""
@@ -97,7 +128,7 @@ def build_episodes(request: AddMemories, origin: Origin, messages: Sequence[Inco
             metadata=request.metadata or {},
             importance=importance_in(request.metadata or {}),
             standing=request.standing,
-            door=Door.MEM0,
+            door=door,
             immutable=request.immutable,
             expires_on=request.expiration_date,
             created_at=request.timestamp,

@@ -1,7 +1,7 @@
 """Delete memories: one, or all in a scope. A parameter that cannot be read never widens the scope."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -49,10 +49,14 @@ class DeletionScope:
 def read_deletion_scope(request: Request, profile: ProfileChoice) -> DeletionScope:
     """All conditions of the query string together. An unknown one might narrow the scope, so it is refused."""
     parameters = {name: value for name, value in request.query_params.multi_items() if name not in IGNORED}
-    if unknown := parameters.keys() - set(ACCEPTED):
-        raise BadRequest(f"delete_all does not accept `{min(unknown)[:40]}`. It accepts {', '.join(ACCEPTED)}")
     if len(request.query_params.multi_items()) != len(request.query_params):
         raise BadRequest("Send each parameter of delete_all only once")
+    return choose_deletion_scope(parameters, profile)
+
+
+def choose_deletion_scope(parameters: Mapping[str, str], profile: ProfileChoice) -> DeletionScope:
+    if unknown := parameters.keys() - set(ACCEPTED):
+        raise BadRequest(f"delete_all does not accept `{min(unknown)[:40]}`. It accepts {', '.join(ACCEPTED)}")
     if not all(value.strip() for value in parameters.values()):
         raise BadRequest("A parameter of delete_all is empty. Omit it if it is not meant")
     if parameters == dict.fromkeys(ENTITY_FIELDS, "*"):

@@ -37,7 +37,7 @@ def _not_a_pattern(name: str) -> str:
     return name
 
 
-def _as_text(value: object) -> object:
+def number_as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -53,7 +53,7 @@ def _read_timestamp(value: object, *, time: dt.time = dt.time.min) -> object:
 
 EntityId = Annotated[
     str,
-    BeforeValidator(_as_text),
+    BeforeValidator(number_as_text),
     StringConstraints(min_length=1, max_length=500),
     AfterValidator(no_nul),
     AfterValidator(_not_a_pattern),

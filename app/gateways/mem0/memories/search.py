@@ -20,7 +20,9 @@ class SearchResult(NamedTuple):
     """Whether any of the results fits the question, whatever the threshold is."""
 
 
-async def search_memories(resources: Resources, caller: Caller, request: SearchMemories) -> SearchResult:
+async def search_memories(
+    resources: Resources, caller: Caller, request: SearchMemories, *, counts_access: bool = True
+) -> SearchResult:
     """Without a threshold, only what fits the question is returned."""
     check_project_matches(caller, request)
     refuse_ids_outside_filters(request)
@@ -42,6 +44,7 @@ async def search_memories(resources: Resources, caller: Caller, request: SearchM
             as_of=past_moment(moment),
             at=moment,
             user_id=caller.user_id,
+            counts_access=counts_access,
         )
         search = recall_with_decay if await decay_enabled(resources, caller.project_id) else recall
         found = await search(resources, question, vector)

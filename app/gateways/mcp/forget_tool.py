@@ -1,0 +1,91 @@
+"""The tool `forget`: it finds what is meant, has a person confirm it, and deletes it then."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from app.chat.forget import ForgetReply, ask_what_to_forget, forget_confirmed
+from app.chat.types import ConfirmedForgetting
+from app.core.errors import BadRequest
+from app.core.text.forget_requests import ForgetRequest, read_forget_request
+from app.gateways.mcp.arguments import ForgetArguments
+from app.gateways.mcp.call import ToolCall
+from app.gateways.mcp.confirmation import Confirmations, DeletionStatement
+from app.gateways.mcp.tool import AnyTool, NeedsConfirmation, Tool, ToolResult
+from app.gateways.mem0.responses import JsonObject
+from app.identity.scopes import Scope
+from app.identity.transaction import caller_transaction
+from app.memory.namespace import Namespace
+from app.profiles.repository import ProfileRepository
+from app.sessions.privacy import PrivacyPolicy
+
+NOT_UNDERSTOOD = (
+    "`what` does not say what to forget. Send a thing or a statement, such as `that I like tea`, `everything about my"
+    " job` or `everything`; exceptions are not understood."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetCall:
+    account_id: UUID | None
+    namespace: Namespace
+    policy: PrivacyPolicy
+    confirmed: ConfirmedForgetting | None = None
+    session_id: UUID | None = None
+
+
+async def forget(call: ToolCall, given: ForgetArguments) -> ToolResult:
+    _, policy = await call.privacy(given)
+    namespace = await _namespace(call, given)
+    confirmations = Confirmations(call.resources.key_pepper)
+    if given.confirmation_token is None:
+        request = _read_request(given.what)
+        asked = await ask_what_to_forget(call.resources, ForgetCall(call.caller.account_id, namespace, policy), request)
+        return _ask(call, namespace, asked, confirmations)
+    statement = confirmations.verify(given.confirmation_token, caller=call.caller.name, namespace=str(namespace))
+    confirmed = ConfirmedForgetting(statement.ids, statement.all, given.delete_messages)
+    reply = await forget_confirmed(call.resources, ForgetCall(call.caller.account_id, namespace, policy, confirmed))
+    return {"status": "DELETED", "message": reply.answer, "deleted_ids": reply.forgotten}
+
+
+async def _namespace(call: ToolCall, given: ForgetArguments) -> Namespace:
+    user_id = call.user(given.user_id)
+    async with caller_transaction(call.resources.database, call.caller) as tx:
+        profiles = ProfileRepository(tx, call.caller.project_id)
+        profile = await profiles.of_user(user_id, given.profile_id or call.defaults.profile_id)
+    return Namespace(call.caller.project_id, user_id, profile.id)
+
+
+def _read_request(what: str) -> ForgetRequest:
+    request = read_forget_request(what) or read_forget_request(f"forget {what}")
+    if request is None:
+        raise BadRequest(NOT_UNDERSTOOD)
+    return request
+
+
+def _ask(call: ToolCall, namespace: Namespace, asked: ForgetReply, confirmations: Confirmations) -> ToolResult:
+    question = asked.question
+    if question is None:
+        return {"status": "NOTHING_TO_DELETE", "message": asked.answer, "memories": []}
+    ids = () if question.all else tuple(memory.id for memory in question.memories)
+    statement = DeletionStatement(caller=call.caller.name, namespace=str(namespace), ids=ids, all=question.all)
+    details: JsonObject = {
+        "count": question.count,
+        "messages": question.messages,
+        "memories": [{"id": memory.id, "memory": memory.memory} for memory in question.memories],
+    }
+    return NeedsConfirmation(asked.answer, confirmations.sign(statement), details)
+
+
+FORGET_TOOLS: tuple[AnyTool, ...] = (
+    Tool(
+        "forget",
+        "Forget something",
+        "Finds the memories that a person wants to be forgotten, in their words, and deletes them permanently once the"
+        " person has confirmed. The first answer lists them; nothing is deleted before the confirmation.",
+        ForgetArguments,
+        Scope.MEMORIES_WRITE,
+        forget,
+        destructive=True,
+        idempotent=True,
+    ),
+)

@@ -1,0 +1,82 @@
+"""/mcp: the Model Context Protocol over streamable HTTP, without sessions."""
+
+import asyncio
+import importlib
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Depends, Request, Response, Security
+from starlette.types import Message, Receive, Scope, Send
+
+from app.core.errors import Forbidden
+from app.core.observability.logging import request_id
+from app.core.resources import Resources, ResourcesDep
+from app.gateways.mcp.errors import McpRoute
+from app.identity.caller import RequireCaller
+
+
+class Serve(Protocol):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, *, max_bytes: int) -> None: ...
+
+
+router = APIRouter(route_class=McpRoute, include_in_schema=False)
+AnyCaller = Security(RequireCaller())
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def refuse_foreign_page(request: Request, resources: ResourcesDep) -> None:
+    """A page that a browser shows names its origin in every POST. Another one may have made its name point here."""
+    origin = request.headers.get("Origin")
+    if origin and not is_own_origin(origin, resources):
+        raise Forbidden("Pages of this origin may not call /mcp. The operator can add it to CORS_ORIGINS.")
+
+
+def is_own_origin(origin: str, resources: Resources) -> bool:
+    config = resources.config
+    base = urlsplit(config.base_url)
+    allowed = {f"{base.scheme}://{base.netloc}".lower(), *config.cors_origins}
+    return origin.lower() in allowed or "*" in allowed or urlsplit(origin).hostname in LOOPBACK
+
+
+class LazyServer:
+    """Importing the MCP package takes a second of the processor, which only those who use it pay. It happens in a
+    thread, so that other requests are answered meanwhile."""
+
+    def __init__(self) -> None:
+        self._serve: Serve | None = None
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send, *, max_bytes: int) -> None:
+        if self._serve is None:
+            module = await asyncio.to_thread(importlib.import_module, "app.gateways.mcp.server")
+            self._serve = module.serve_message
+        await self._serve(scope, receive, send, max_bytes=max_bytes)
+
+
+SERVER = LazyServer()
+
+
+class McpResponse(Response):
+    """Answered by the MCP server, which writes its response itself."""
+
+    def __init__(self, body: bytes, max_bytes: int) -> None:
+        super().__init__()
+        self._received = body
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await SERVER.serve(scope, self._replay(receive), send, max_bytes=self._max_bytes)
+
+    def _replay(self, receive: Receive) -> Receive:
+        """The body was received already, so that its limits are refused in the form of JSON-RPC."""
+        pending: list[Message] = [{"type": "http.request", "body": self._received, "more_body": False}]
+
+        async def receive_again() -> Message:
+            return pending.pop() if pending else await receive()
+
+        return receive_again
+
+
+@router.post("/mcp", dependencies=[Depends(refuse_foreign_page), AnyCaller])
+async def serve_mcp(request: Request, resources: ResourcesDep) -> Response:
+    request.state.request_id = request_id.get()
+    return McpResponse(await request.body(), resources.config.max_body_bytes)
