@@ -13,6 +13,7 @@ from app.chat.routes import router as chat
 from app.chat.usage.routes import router as usage
 from app.core.http import error_responses as rendering
 from app.core.http.body_budget import BodyBudget
+from app.core.http.error_responses import ErrorShape
 from app.core.http.health_routes import router as core
 from app.core.http.middleware import RequestMiddleware
 from app.core.http.status_reports import StatusReports
@@ -28,6 +29,9 @@ from app.gateways.mem0.memories.routes import router as memories
 from app.gateways.mem0.older_versions.routes import router as older_memories
 from app.gateways.mem0.platform import router as platform
 from app.gateways.messages.routes import router as messages
+from app.gateways.openai.completion_routes import router as openai_completions
+from app.gateways.openai.errors import OPENAI_PATHS, openai_error
+from app.gateways.openai.model_routes import router as openai_models
 from app.identity.body_gate import BodyGate
 from app.identity.factor_routes import router as second_factors
 from app.identity.routes import router as identity
@@ -74,9 +78,12 @@ ROUTERS = (
     mcp,
     memory_entities,
     older_memories,
+    openai_completions,
+    openai_models,
     api_docs,
     page,
 )
+ERROR_SHAPES: dict[str, ErrorShape] = dict.fromkeys(OPENAI_PATHS, openai_error)
 DESCRIPTION = "Memory as a service: profiles, sessions, privacy modes, and mem0's Platform API on a server of your own."
 EXPOSED = [
     *("X-Request-ID", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
@@ -100,7 +107,7 @@ def create_app(resources: Resources) -> FastAPI:
     app.state.resources = resources
     app.state.status_reports = StatusReports(resources)
     app.state.auth_limit = resources.config.auth_limit
-    rendering.install(app)
+    rendering.install(app, ERROR_SHAPES)
     for router in ROUTERS:
         app.include_router(router)
     document_reference(app)

@@ -181,6 +181,15 @@ CHAT = {
     ("POST", "/v1/sessions/{session_id}/messages"): scoped(Scope.SESSIONS_WRITE, body={"content": "Hello"}),
     ("POST", "/v1/chat"): scoped(Scope.SESSIONS_WRITE, body={"message": "Hello", "session_id": "{session_id}"}),
 }
+ASKED = {"messages": [{"role": "user", "content": "Hello"}], "user": "{user_id}"}
+OPENAI = {
+    ("POST", "/v1/chat/completions"): scoped(
+        Scope.SESSIONS_WRITE, body={**ASKED, "metadata": {"session_id": "{session_id}"}}
+    ),
+    ("GET", "/v1/models"): anyone(),
+    ("GET", "/v1/models/{model}"): anyone(fills=(("model", "offline"),)),
+    ("POST", "/v1/embeddings"): scoped(Scope.MEMORIES_READ, body={"input": "Hello"}),
+}
 HIS = {"filters": {"user_id": "{user_id}"}}
 ASKS = {**HIS, "query": "tea"}
 SAID = {"messages": "I like tea", "user_id": "{user_id}"}
@@ -349,6 +358,7 @@ TABLE: Mapping[tuple[str, str], Rule] = {
     **PROFILES,
     **SESSIONS,
     **CHAT,
+    **OPENAI,
     **MEMORIES,
     **STORED_MESSAGES,
     **PLATFORM,

@@ -105,18 +105,23 @@ def build_prompt(material: Material, budget: int) -> list[ChatMessage]:
 
 
 def _system(material: Material, budget: int) -> str:
-    """What is the same in every turn comes first, so that a provider can cache it."""
+    return system_text(material, budget, material.persona or INSTRUCTIONS)
+
+
+def system_text(material: Material, budget: int, instructions: str) -> str:
+    """What is the same in every turn comes first, so that a provider can cache it. Empty if there is nothing."""
     if material.memories or material.summary or material.standing or material.user_profile:
         budget -= FENCES_TOKENS
-    persona = cut(material.persona or INSTRUCTIONS, budget // 2)
+    persona = cut(instructions, budget // 2)
     parts = _data_parts(material, budget)
     closing = [NOTHING_KNOWN] if material.nothing_known and budget // 2 > estimate_tokens(NOTHING_KNOWN) else []
+    opening = [persona] if persona else []
     if not parts:
-        return "\n\n".join([persona, *closing])
-    instructions = [MEMORY_INSTRUCTIONS, *([STANDING_INSTRUCTIONS] if STANDING in parts else [])]
+        return "\n\n".join([*opening, *closing])
+    rules = [MEMORY_INSTRUCTIONS, *([STANDING_INSTRUCTIONS] if STANDING in parts else [])]
     fence = Fence()
     return "\n\n".join(
-        [persona, *instructions, *(fence.enclose(name, parts[name]) for name in FENCES if name in parts), *closing]
+        [*opening, *rules, *(fence.enclose(name, parts[name]) for name in FENCES if name in parts), *closing]
     )
 
 

@@ -7,7 +7,9 @@ from uuid import UUID
 
 from app.chat.schemas import TurnOptions
 from app.core.ports import ModelOptions, Usage
+from app.memory.ledger import Door
 from app.memory.namespace import Namespace
+from app.memory.origin import Origin
 from app.memory.standing import StandingMemory
 from app.sessions.privacy import PrivacyMode, PrivacyPolicy
 from app.sessions.window import WindowMessage
@@ -102,3 +104,10 @@ class Prepared:
     confirmed: ConfirmedForgetting | None
     idempotency_key: str | None
     fingerprint: bytes
+    door: Door = Door.CHAT
+    in_session: bool = True
+    """False for a turn whose client keeps the conversation: `session_id` then names nothing that is stored."""
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(run_id=str(self.session_id)) if self.in_session else Origin()

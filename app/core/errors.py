@@ -20,12 +20,24 @@ class AppError(Exception):
         self.detail = detail
         self.reason = code or type(self).code
         self.headers = headers or {}
+        self.fields: dict[str, object] = {}
+        """What else a program needs, beside the sentence and the code."""
         self.is_outage = False
         """Whether the system that failed is away: its circuit breaker is open. Else it failed for this request."""
 
 
 class BadRequest(AppError):
     status, code = 400, "bad_request"
+
+
+class RequestRefused(BadRequest):
+    """The language model does not accept a parameter of a request that was passed on to it."""
+
+    code = "refused_by_model"
+
+    def __init__(self, detail: str, *, parameter: str | None = None) -> None:
+        super().__init__(detail)
+        self.fields = {"param": parameter}
 
 
 class TooCostly(BadRequest):

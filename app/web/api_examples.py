@@ -217,6 +217,11 @@ REQUESTS: dict[str, object] = {
     "OldSearch": SEARCH,
     "OrganizationPatch": {"name": "Travel team"},
     "ProfileJobCreate": {"operation": "trigger", "entity_id": "alice"},
+    "ChatCompletionRequest": {
+        **{"model": "gpt-5-mini", "messages": [{"role": "user", "content": "What should I cook tonight?"}]},
+        "user": "alice",
+    },
+    "EmbeddingRequest": {"model": "all-MiniLM-L6-v2", "input": "I am vegetarian."},
     "ProfilePatch": {"persona": "You are a concise assistant."},
     "ProfileSettingsUpdate": {"enabled": True, "entities": {"user": {"custom_instructions": "Use short phrases."}}},
     "ProjectPatch": {"name": "Travel assistant"},
@@ -261,6 +266,19 @@ RESPONSES: dict[str, object] = {
         "version": "0.3.0",
     },
     "list_mem0_projects": [MEM0_PROJECT],
+    "create_chat_completion": {
+        **{"id": "chatcmpl-1", "object": "chat.completion", "created": 1769851800, "model": "gpt-5-mini"},
+        "choices": [
+            {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "A mushroom risotto."}}
+        ],
+        "usage": {"prompt_tokens": 120, "completion_tokens": 6, "total_tokens": 126},
+        "keepsake": {"session_id": None, "privacy_mode": "normal", "will_remember": True, "event_id": EVENT_ID},
+    },
+    "create_embeddings": {
+        "object": "list",
+        "data": [{"object": "embedding", "index": 0, "embedding": [0.12, -0.03]}],
+        **{"model": "onnx:all-MiniLM-L6-v2-int8-static", "usage": {"prompt_tokens": 8, "total_tokens": 8}},
+    },
 }
 BY_TYPE: dict[str, object] = {"boolean": False, "integer": 0, "number": 0.0, "object": {}}
 

@@ -20,6 +20,7 @@ TAGS = [
     {"name": "Export and import", "description": "All data of a person or a project as a file, and the way back."},
     {"name": "Webhooks", "description": "Signed notifications about changes of memories."},
     {"name": "Chat", "description": "Chat turns with memory, whole or as server-sent events, and their usage."},
+    {"name": "OpenAI", "description": "OpenAI's API with memory, for its clients: change their base URL."},
     {"name": "Sessions", "description": "Conversations with a privacy mode, and their messages."},
     {"name": "Profiles", "description": "Named sets of memories of one user, with an optional persona."},
     {

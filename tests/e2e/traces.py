@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from tests.chat.conversation import AdminRows
+from tests.doors import DOORS, Place
 from tests.e2e.server import KeepsakeServer
 from tests.model_server import Facts, Fails, Hangs, ModelServer, Says
 
@@ -27,6 +28,7 @@ class Scene:
     plain: str = field(default_factory=lambda: f"NOR{uuid.uuid4().hex}")
     logs: list[list[str]] = field(default_factory=list)
     key: str = ""
+    address: str = ""
 
     @property
     def settings(self) -> dict[str, str]:
@@ -39,7 +41,7 @@ class Scene:
             body = {"email": "ann@example.com", "password": "correct horse battery"}
             answer = await anonymous.post(f"/v1/auth/{way}", json=body)
         assert answer.status_code == 200, answer.text
-        self.key = answer.json()["access_token"]
+        self.key, self.address = answer.json()["access_token"], keepsake.address
 
     def client(self, keepsake: KeepsakeServer) -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {self.key}"}
@@ -70,6 +72,8 @@ async def talk_in_incognito(scene: Scene, client: httpx.AsyncClient) -> None:
     for streamed in (False, True):
         failed = await client.post(f"{session}/messages", json={"content": words, "stream": streamed})
         assert "language model" in failed.text
+    for name, door in DOORS.items():
+        assert words in await door.say(Place(scene.address, scene.key), f"Now {words}", "incognito"), name
     scene.models.chat(Hangs(after=(words,)))
     await leave_in_the_middle(client, session, words)
     await free_again(client, session)

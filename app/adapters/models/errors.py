@@ -2,15 +2,20 @@
 
 import datetime as dt
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from app.core.circuit_breaker import unavailable
-from app.core.errors import AppError, TimedOut, TooLarge, Unavailable, Unprocessable, UpstreamFailed
+from app.core.errors import AppError, RequestRefused, TimedOut, TooLarge, Unavailable, Unprocessable, UpstreamFailed
+from app.core.ports import Json
+from app.core.text.fenced_text import plain_line
 
 DEFAULT_RETRY_SECONDS = 5.0
 """Used if the server does not send Retry-After."""
+MAX_QUOTED = 500
+"""Characters of a message of the model server."""
 
 
 class UnreadableResponse(Unavailable):
@@ -75,6 +80,21 @@ def _refusal(who: str, prefix: str, status: int, message: str) -> AppError:
     if "content_filter" in message or "content_policy" in message:
         return Unprocessable(f"{who}'s provider declined this content.")
     return UpstreamFailed(f"{who} refused the request with status {status}.")
+
+
+def raise_refused(message: str, parameter: str | None, body: object) -> None:
+    """What a model says against a parameter of the client's goes to this client, unless it is about the content."""
+    code = body.get("code") if isinstance(body, Mapping) else None
+    if not re.search("content_(filter|policy)|context.length", f"{code} {message}"):
+        said = body.get("message") if isinstance(body, Mapping) else None
+        detail = f"The language model refused the request: {plain_line(str(said or message))[:MAX_QUOTED]}"
+        raise RequestRefused(detail, parameter=parameter)
+
+
+def require_completion(answer: object) -> Json:
+    if not isinstance(answer, dict) or not answer.get("choices"):
+        raise NoCompletion("The language model's response is not a completion.")
+    return answer
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -2,14 +2,18 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
 
+from app.adapters.models.offline_completions import offline_chunk, offline_completion, read_texts
 from app.adapters.models.offline_sentences import is_statement, split_sentences
 from app.core.ports import (
     ChatMessage,
     ExtractedFact,
     Extraction,
     ExtractionRequest,
+    Json,
     ModelOptions,
     Role,
     Token,
@@ -65,6 +69,16 @@ class OfflineModel:
             yield Token(part)
             await asyncio.sleep(0)  # lets the caller send each word immediately
         yield Usage()
+
+    async def relay(self, body: Mapping[str, Any]) -> Json:
+        async with aclosing(self.stream(read_texts(body), ModelOptions())) as pieces:
+            answer = "".join([piece.text async for piece in pieces if isinstance(piece, Token)])
+        return offline_completion(answer)
+
+    async def relay_stream(self, body: Mapping[str, Any]) -> AsyncGenerator[Json, None]:
+        async with aclosing(self.stream(read_texts(body), ModelOptions())) as pieces:
+            async for piece in pieces:
+                yield offline_chunk(piece)
 
     async def healthy(self) -> bool:
         return True

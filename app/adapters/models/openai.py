@@ -9,7 +9,7 @@ import math
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -21,14 +21,17 @@ from app.adapters.models.errors import (
     ModelFailure,
     NoCompletion,
     connection_failure,
+    raise_refused,
+    require_completion,
     retry_delay,
     status_failure,
     unreadable_response,
 )
 from app.core.circuit_breaker import BreakerState, CircuitBreaker, ConcurrencyLimit
 from app.core.errors import AppError, Unavailable
-from app.core.ports import ChatMessage, ModelOptions, Token, Usage
+from app.core.ports import ChatMessage, Json, ModelOptions, Token, Usage
 from app.core.storable_text import TextCleaner, clean_text
+from app.core.text.completion_messages import chunk_text, has_content, is_finished, nested_object, usage_of
 
 OPENAI_URL = "https://api.openai.com/v1"
 MAX_WAIT_SECONDS = 10.0
@@ -199,24 +202,46 @@ class OpenAIModel:
     async def stream(
         self, messages: Sequence[ChatMessage], options: ModelOptions
     ) -> AsyncGenerator[Token | Usage, None]:
+        length, usage, finished, cleaner = 0, None, False, TextCleaner()
+        async with aclosing(self._chunks(self._build_body(messages, options))) as chunks:
+            async for chunk in chunks:
+                usage, finished = usage_of(chunk) or usage, finished or is_finished(chunk)
+                if text := cleaner.feed(chunk_text(chunk)):
+                    length += len(text)
+                    yield Token(text)
+        if not finished:
+            raise incomplete_answer()
+        if rest := cleaner.finish():
+            yield Token(rest)
+        yield usage or estimate_usage(messages, length)
+
+    async def relay(self, body: Mapping[str, Any]) -> Json:
         deadline = self._endpoint.deadline()
         async with self._endpoint.limit.enter():
-            stream = await self._endpoint.call(lambda: self._open(messages, options), deadline=deadline)
-            async with stream.resources:
-                length, usage, finished, cleaner = 0, None, False, TextCleaner()
+            sent = dict(body)
+            answer = await self._endpoint.call(lambda: self._create(sent, passed_on=True), deadline=deadline)
+        return require_completion(answer)
+
+    async def relay_stream(self, body: Mapping[str, Any]) -> AsyncGenerator[Json, None]:
+        finished = False
+        async with aclosing(self._chunks(body, passed_on=True)) as chunks:
+            async for chunk in chunks:
+                finished = finished or is_finished(chunk)
+                if isinstance(chunk, dict):
+                    yield chunk
+        if not finished:
+            raise incomplete_answer()
+
+    async def _chunks(self, body: Mapping[str, Any], *, passed_on: bool = False) -> AsyncGenerator[object, None]:
+        deadline = self._endpoint.deadline()
+        async with self._endpoint.limit.enter():
+            opened = await self._endpoint.call(lambda: self._open(body, passed_on=passed_on), deadline=deadline)
+            async with opened.resources:
                 try:
-                    async for chunk in stream.chunks():
-                        usage, finished = _usage_of(chunk) or usage, finished or _is_finished(chunk)
-                        if text := cleaner.feed(_chunk_text(chunk)):
-                            length += len(text)
-                            yield Token(text)
+                    async for chunk in opened.chunks():
+                        yield chunk
                 except RESPONSE_ERRORS as error:
                     raise self._endpoint.record_failure(error).error from None
-                if not finished:
-                    raise incomplete_answer()
-                if rest := cleaner.finish():
-                    yield Token(rest)
-                yield usage or estimate_usage(messages, length)
 
     async def complete(
         self,
@@ -254,14 +279,15 @@ class OpenAIModel:
             return False
         return True
 
-    async def _open(self, messages: Sequence[ChatMessage], options: ModelOptions) -> OpenStream:
-        body = {**self._build_body(messages, options), "stream": True, "stream_options": {"include_usage": True}}
+    async def _open(self, body: Mapping[str, Any], *, passed_on: bool) -> OpenStream:
+        options = {"include_usage": True, **nested_object(body, "stream_options")}
+        sent = {**body, "stream": True, "stream_options": {**options, "include_usage": True}}
         async with AsyncExitStack() as stack:
-            stream = await stack.enter_async_context(await self._create(body))
+            stream = await stack.enter_async_context(await self._create(sent, passed_on=passed_on))
             head: list[object] = []
             async for chunk in stream:
                 head.append(chunk)
-                if _chunk_text(chunk) or _is_finished(chunk):
+                if has_content(chunk) or is_finished(chunk):
                     return OpenStream(head, stream, stack.pop_all())
         raise EmptyStreamError
 
@@ -278,25 +304,27 @@ class OpenAIModel:
             body["store"] = False
         return body
 
-    async def _create(self, body: dict[str, Any]) -> Any:
+    async def _create(self, body: dict[str, Any], *, passed_on: bool = False) -> Any:
         """Compatible servers accept different parameters: one that the server refuses by name is not sent again."""
         while True:
             sent = self._without_refused(body)
             try:
-                return await self._post(sent)
+                return await self._post(sent, object if passed_on else ChatCompletion)
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 refused = _refused_parameter(error, sent)
+                if refused is None and passed_on:
+                    raise_refused(error.message, error.param, error.body)
                 if refused is None:
                     raise
                 self._refused_parameters.add(refused)
 
-    async def _post(self, sent: dict[str, Any]) -> Any:
+    async def _post(self, sent: dict[str, Any], cast_to: type[object]) -> Any:
         """Like `chat.completions.create`, which validates the type of every message: 20 ms for a long history. Chunks
         of a stream are plain JSON, because the package's objects take 0.2 ms each."""
         return await self._endpoint.client.post(
             "/chat/completions",
             body=sent,
-            cast_to=ChatCompletion,
+            cast_to=cast_to,
             stream=bool(sent.get("stream")),
             stream_cls=openai.AsyncStream[object],
         )
@@ -320,36 +348,9 @@ def _message_to_dict(message: ChatMessage) -> dict[str, str]:
     return {"role": message.role.value, "content": message.content.encode(errors="replace").decode()}
 
 
-def _chunk_text(chunk: object) -> str:
-    delta = _nested_object(_first_choice(chunk), "delta")
-    text = delta.get("content") or delta.get("refusal")
-    return text if isinstance(text, str) else ""
-
-
-def _is_finished(chunk: object) -> bool:
-    return bool(_first_choice(chunk).get("finish_reason"))
-
-
-def _usage_of(chunk: object) -> Usage | None:
-    usage = _nested_object(chunk, "usage")
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    return Usage(prompt, completion) if isinstance(prompt, int) and isinstance(completion, int) else None
-
-
 def estimate_usage(messages: Sequence[ChatMessage], length: int) -> Usage:
     """An estimate if the provider returns no usage: about four characters per token. `length` is that of the answer."""
     return Usage(sum(len(message.content) for message in messages) // 4, length // 4)
-
-
-def _first_choice(chunk: object) -> Mapping[str, object]:
-    choices = chunk.get("choices") if isinstance(chunk, dict) else None
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return first if isinstance(first, dict) else {}
-
-
-def _nested_object(whole: object, name: str) -> Mapping[str, object]:
-    part = whole.get(name) if isinstance(whole, dict) else None
-    return part if isinstance(part, dict) else {}
 
 
 def _usage_of_completion(usage: openai.types.CompletionUsage | None) -> Usage | None:

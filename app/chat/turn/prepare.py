@@ -29,9 +29,8 @@ LOADED_MESSAGES = 60
 
 async def prepare(resources: Resources, caller: Caller, request: TurnInput) -> Prepared | Answered:
     database = resources.database
-    _check_options(resources.config, request.options)
-    if estimate_tokens(request.content) > resources.config.context_tokens // 2:
-        raise BadRequest("The message is longer than the model can read. Send it in parts.", code="message_too_long")
+    check_options(resources.config, request.options)
+    check_length(resources.config, request.content)
     if request.session_id is not None:
         key = turn_key(caller.project_id, caller.user_id, request.session_id, request)
         run_pipeline = partial(database.pipeline, caller.project_id, caller.user_id)
@@ -45,7 +44,7 @@ async def prepare(resources: Resources, caller: Caller, request: TurnInput) -> P
     return await _load(resources, caller, request, entered)
 
 
-def _check_options(config: Config, options: TurnOptions) -> None:
+def check_options(config: Config, options: TurnOptions) -> None:
     """The operator pays for the model, and decides which ones a request may choose and how long an answer may be."""
     if options.model is not None and config.allowed_models is not None and options.model not in config.allowed_models:
         allowed = ", ".join(sorted(config.allowed_models))
@@ -55,6 +54,11 @@ def _check_options(config: Config, options: TurnOptions) -> None:
             f"`max_tokens` is larger than this server allows. Send at most {config.max_tokens}.",
             code="max_tokens_too_large",
         )
+
+
+def check_length(config: Config, message: str) -> None:
+    if estimate_tokens(message) > config.context_tokens // 2:
+        raise BadRequest("The message is longer than the model can read. Send it in parts.", code="message_too_long")
 
 
 async def _open_session(tx: AsyncSession, project_id: UUID, user_id: str, request: TurnInput) -> UUID:

@@ -20,8 +20,7 @@ from app.core.ports import IndexChange, Role
 from app.core.resources import Resources
 from app.core.storable_text import is_blank
 from app.memory.indexing import upsert_for_new
-from app.memory.ledger import Door, Kind, NewMemory, access_count_statements, add_statements
-from app.memory.origin import Origin
+from app.memory.ledger import Kind, NewMemory, access_count_statements, add_statements
 from app.memory.remember import Conversation, extraction_statements
 from app.projects.token_usage import usage_statement
 from app.sessions.privacy import PrivacyMode
@@ -125,11 +124,11 @@ def memorize(
     if include_answer and not is_blank(answer.content):
         episodes.append(_episode(turn, answer, question.content))
     conversation = Conversation(
-        [{"role": message.role, "content": message.content} for message in (question, answer)],
-        origin=Origin(run_id=str(turn.session_id)),
-        session_id=turn.session_id,
+        [{"role": each.role, "content": each.content} for each in (question, answer) if not is_blank(each.content)],
+        origin=turn.origin,
+        session_id=turn.session_id if turn.in_session else None,
         source_message_id=question.id,
-        door=Door.CHAT,
+        door=turn.door,
         said_at=question.created_at,
     )
     event_id, extraction = extraction_statements(turn.namespace, conversation)
@@ -152,8 +151,8 @@ def _episode(turn: Prepared, message: ExchangedMessage, context: str | None) -> 
         kind=Kind.EPISODE,
         role=message.role,
         context=context,
-        origin=Origin(run_id=str(turn.session_id)),
-        door=Door.CHAT,
+        origin=turn.origin,
+        door=turn.door,
         created_at=message.created_at,
         source_message_id=message.id,
     )

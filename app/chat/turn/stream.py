@@ -5,8 +5,9 @@ Either way, a client that disconnects closes the turn, which stops the model.
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
+from typing import TypeVar
 
 import structlog
 from fastapi import Request
@@ -24,6 +25,7 @@ from app.core.http.error_responses import translate_database_error
 from app.core.resources import Resources
 
 log = structlog.get_logger()
+T = TypeVar("T")
 KEEP_ALIVE_SECONDS = 15
 CLIENT_CLOSED_REQUEST = 499
 KEEP_ALIVE = TurnEvent("keep-alive", {})
@@ -58,24 +60,33 @@ async def respond(request: Request, resources: Resources, turn: Prepared | Answe
 async def _stream_events(
     background: Background, events: AsyncGenerator[TurnEvent, None], named: dict[str, str]
 ) -> AsyncGenerator[bytes, None]:
+    async with aclosing(run_events(background, events)) as running:
+        async for event in running:
+            if event is KEEP_ALIVE:
+                yield format_sse_event(comment=event.kind)
+                continue
+            shown = _error_event(event, named) if isinstance(event, AppError) else event
+            yield format_sse_event(event=shown.kind, data_str=json.dumps(shown.data, ensure_ascii=False))
+
+
+async def run_events(
+    background: Background, events: AsyncGenerator[TurnEvent, None]
+) -> AsyncGenerator[TurnEvent | AppError, None]:
     """The turn runs in a task of its own, which can end in its own time after the client has gone."""
-    queue: asyncio.Queue[TurnEvent | None] = asyncio.Queue()
+    queue: asyncio.Queue[TurnEvent | AppError | None] = asyncio.Queue()
     keeping_alive = background.start(_keep_alive(queue))
-    running = background.start(_queue_events(events, queue, named))
+    running = background.start(_queue_events(events, queue))
     running.add_done_callback(lambda _: queue.put_nowait(None))
     try:
         while (event := await queue.get()) is not None:
-            if event is KEEP_ALIVE:
-                yield format_sse_event(comment=event.kind)
-            else:
-                yield format_sse_event(event=event.kind, data_str=json.dumps(event.data, ensure_ascii=False))
+            yield event
         await running
     finally:
         keeping_alive.cancel()
         running.cancel()
 
 
-async def _keep_alive(queue: asyncio.Queue[TurnEvent | None]) -> None:
+async def _keep_alive(queue: asyncio.Queue[TurnEvent | AppError | None]) -> None:
     """One timer for each stream, not one for each token: a comment is sent whether or not the model is silent."""
     while True:
         await asyncio.sleep(KEEP_ALIVE_SECONDS)
@@ -83,18 +94,18 @@ async def _keep_alive(queue: asyncio.Queue[TurnEvent | None]) -> None:
 
 
 async def _queue_events(
-    events: AsyncGenerator[TurnEvent, None], queue: asyncio.Queue[TurnEvent | None], named: dict[str, str]
+    events: AsyncGenerator[TurnEvent, None], queue: asyncio.Queue[TurnEvent | AppError | None]
 ) -> None:
-    """The status has been sent already, so a failure becomes an event."""
+    """The status may have been sent already, so a failure becomes an event."""
     try:
         async with aclosing(events) as source:
             async for event in source:
                 queue.put_nowait(event)
     except AppError as error:
-        queue.put_nowait(_error_event(error, named))
+        queue.put_nowait(error)
     except SQLAlchemyError as error:
         log.error("database.failed", exc_info=error)
-        queue.put_nowait(_error_event(translate_database_error(error), named))
+        queue.put_nowait(translate_database_error(error))
 
 
 def _error_event(error: AppError, named: dict[str, str]) -> TurnEvent:
@@ -102,17 +113,22 @@ def _error_event(error: AppError, named: dict[str, str]) -> TurnEvent:
 
 
 async def _collect_answer(request: Request, events: AsyncGenerator[TurnEvent, None]) -> dict[str, object]:
+    return await while_connected(request, _last_message(events))
+
+
+async def while_connected(request: Request, work: Coroutine[object, object, T]) -> T:
+    """The result of the work, which ends early if the client disconnects."""
     disconnecting = asyncio.create_task(_wait_for_disconnect(request))
-    collecting = asyncio.create_task(_last_message(events))
+    working = asyncio.create_task(work)
     try:
-        await asyncio.wait({collecting, disconnecting}, return_when=asyncio.FIRST_COMPLETED)
-        if not collecting.done():
+        await asyncio.wait({working, disconnecting}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
             raise ClientGone("The client disconnected.")
-        return collecting.result()
+        return working.result()
     finally:
-        for task in (collecting, disconnecting):
+        for task in (working, disconnecting):
             task.cancel()
-        await asyncio.gather(collecting, disconnecting, return_exceptions=True)
+        await asyncio.gather(working, disconnecting, return_exceptions=True)
 
 
 async def _last_message(events: AsyncGenerator[TurnEvent, None]) -> dict[str, object]:

@@ -116,7 +116,7 @@ class ChatTurn:
             top_k=config.recalled_memories,
             threshold=config.recall_threshold,
             user_id=turn.namespace.user_id,
-            in_conversation=True,
+            in_conversation=turn.in_session,
         )
         try:
             async with asyncio.timeout(RECALL_SECONDS):

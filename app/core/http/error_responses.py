@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import psycopg
@@ -34,6 +35,8 @@ NO_OBJECT = "The request body must be a JSON object, sent with the header `Conte
 INTERNAL_ERROR = "The server failed unexpectedly. Give this request_id to the operator."
 PROJECT_BUSY = "This project uses its share of the database connections. Send fewer requests at once, then try again."
 ITEMS = re.compile(r" items?( after validation, not \d+)?$")
+ErrorShape = Callable[[int, dict[str, Any]], tuple[int, dict[str, Any]]]
+"""Turns the status and the body of an error into those of another product's API."""
 REQUEST_PARTS = ("body", "query", "path", "header")
 UNION_BRANCH = re.compile(r"[\[(]")
 """A part of an error's location that means nothing to the client."""
@@ -45,7 +48,15 @@ def error_response(
     """A route can set `request.state.error_fields`: what a client needs to go on after an error."""
     fields = scope.get("state", {}).get("error_fields", {}) if scope else {}
     body = {"detail": detail, "code": code, "request_id": request_id.get(), **fields}
+    if scope and (shape := _find_shape(scope)):
+        status, body = shape(status, body)
     return JSONResponse(body, status, headers)
+
+
+def _find_shape(scope: Scope) -> ErrorShape | None:
+    shapes: Mapping[str, ErrorShape] = getattr(scope["app"].state, "error_shapes", {}) if "app" in scope else {}
+    path = f"{scope['path']}/"
+    return next((shape for prefix, shape in shapes.items() if path.startswith(prefix)), None)
 
 
 async def render_app_error(request: Request, error: Exception) -> JSONResponse:
@@ -53,6 +64,8 @@ async def render_app_error(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, TooCostly):
         await asyncio.sleep(error.delay_seconds)
     challenge = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+    if error.fields:
+        request.state.error_fields = {**getattr(request.state, "error_fields", {}), **error.fields}
     return error_response(error.status, error.detail, error.reason, {**challenge, **error.headers}, request.scope)
 
 
@@ -68,12 +81,12 @@ async def render_http_error(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == 400 and isinstance(error.__cause__, ValueError | RecursionError):
         detail = UNREADABLE
     code = CODES.get(error.status_code, "error")
-    return error_response(error.status_code, detail, code, dict(error.headers or {}))
+    return error_response(error.status_code, detail, code, dict(error.headers or {}), request.scope)
 
 
 async def render_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return error_response(422, describe_validation_error(request, error), "invalid_request")
+    return error_response(422, describe_validation_error(request, error), "invalid_request", scope=request.scope)
 
 
 def describe_validation_error(request: Request, error: RequestValidationError) -> str:
@@ -142,7 +155,9 @@ async def render_unexpected(request: Request, error: Exception) -> JSONResponse:
     return error_response(500, INTERNAL_ERROR, "internal_error", scope=request.scope)
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, shapes: Mapping[str, ErrorShape] = MappingProxyType({})) -> None:
+    """`shapes`: by the beginning of a path, with a slash at its end."""
+    app.state.error_shapes = shapes
     app.state.limiter = limiter
     document_errors(app)
     app.add_exception_handler(AppError, render_app_error)

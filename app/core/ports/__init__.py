@@ -6,7 +6,7 @@ from app.core.ports.credentials import KeyFinder, KeyGrant, TokenClaims, TokenVe
 from app.core.ports.embeddings import MAX_PIECES, Embedder, Purpose, Vector
 from app.core.ports.extraction import ExtractedFact, Extraction, ExtractionRequest, Extractor, KnownMemory
 from app.core.ports.index_queue import IndexChange, IndexQueue, IndexRemoval, IndexUpsert
-from app.core.ports.language_model import ChatMessage, LanguageModel, ModelOptions, Role, Token, Usage
+from app.core.ports.language_model import ChatMessage, Json, LanguageModel, ModelOptions, Role, Token, Usage
 from app.core.ports.short_term import CountedWindow, Counters, ShortTerm
 from app.core.ports.vector_index import (
     MESSAGES,
@@ -41,6 +41,7 @@ __all__ = [
     "IndexRemoval",
     "IndexUpsert",
     "IndexedId",
+    "Json",
     "KeyFinder",
     "KeyGrant",
     "KnownMemory",

@@ -1,9 +1,12 @@
 """The language model that answers chats and generates summaries."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
+
+Json = dict[str, Any]
+"""A request for a completion, a completion, or a chunk of one, in the form of OpenAI's API."""
 
 
 class Role(StrEnum):
@@ -47,6 +50,15 @@ class LanguageModel(Protocol):
     name: str
 
     def stream(self, messages: Sequence[ChatMessage], options: ModelOptions) -> AsyncGenerator[Token | Usage, None]: ...
+
+    async def relay(self, body: Mapping[str, Any]) -> Json:
+        """Returns the whole completion for a request that a client wrote. Parameters go to the model unchanged, and
+        what the model says against them comes back as `RequestRefused`."""
+        ...
+
+    def relay_stream(self, body: Mapping[str, Any]) -> AsyncGenerator[Json, None]:
+        """The same as chunks. The last ones finish the answer and report the usage."""
+        ...
 
     async def healthy(self) -> bool: ...
 
