@@ -17,7 +17,7 @@ from app.core.ports import Embedder, Role
 from app.memory.ledger import Kind, NewMemory
 from app.memory.origin import Origin
 from app.memory.recall import rank
-from app.memory.recall.calibration import list_features
+from app.memory.recall.calibration import best_keyword_score, is_english, list_features
 from bench.conversations import Conversation, Evidence, memories
 from bench.exact import ExactNamespace
 from bench.truth.service import Json
@@ -59,6 +59,7 @@ class Case:
     hits: Floats
     candidates: int
     features: Floats
+    english: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,8 @@ class Sets:
             logits=np.array(logits),
             hits=np.array([float(bool(told.turns[each.id] & wanted)) for each in ranked]),
             candidates=len(found),
-            features=np.array(list_features(question, [inputs[each.id] for each in ranked])),
+            features=np.array(list_features(question, [inputs[each.id] for each in ranked], best_keyword_score(found))),
+            english=is_english(question),
         )
 
     async def _whole(

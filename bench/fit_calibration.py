@@ -88,8 +88,10 @@ def logistic_regression(table: Floats, hits: Floats, weights: Floats) -> Floats:
 
 
 def fit_lists(cases: Sequence[Case], weights: Floats) -> Floats:
-    table = np.stack([case.features for case in cases])
-    return logistic_regression(table, np.array([float(case.answerable) for case in cases]), weights)
+    """On English questions only, because others are never unanswerable: their words say little."""
+    used = [place for place, case in enumerate(cases) if case.english]
+    table = np.stack([cases[place].features for place in used])
+    return logistic_regression(table, np.array([float(cases[place].answerable) for place in used]), weights[used])
 
 
 def fit_memories(cases: Sequence[Case], logits: Floats, weights: Floats) -> Floats:
@@ -111,7 +113,8 @@ def judge_unseen(cases: Sequence[Case], weights: Floats) -> tuple[Floats, list[F
         others, own = _without(cases, name), _of(cases, name)
         line = fit_lists([cases[place] for place in others], weights[others])
         for place in own:
-            logits[place] = cases[place].features @ line
+            logit = float(cases[place].features @ line)
+            logits[place] = logit if cases[place].english else max(logit, 0.0)
     scores: list[Floats] = [np.zeros(0)] * len(cases)
     for name in seen:
         others = _without(cases, name)

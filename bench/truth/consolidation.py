@@ -18,9 +18,12 @@ async def measure_consolidation(service: Service, data: Path) -> Figures:
     await service.wait_until_indexed(USER)
     found = await asyncio.gather(*(_ask(service, each["question"]) for each in content["questions"]))
     asked = list(zip(content["questions"], found, strict=True))
+    texts = {id_: fact for id_, fact in zip(ids, content["facts"], strict=True) if id_}
+    values = [_value_is_above(content["facts"], question, [texts[each] for each in of]) for question, of in asked]
     figures: Figures = {
         "all questions": _shares(ids, asked),
         "with one of both among ten": _shares(ids, [each for each in asked if _is_found(ids, *each)]),
+        "newest value above stale": round(statistics.mean(values), 4),
         "replaced": len(ids) - await _count(service, USER),
     }
     return figures | await _false_replacements(service, data)
@@ -32,6 +35,22 @@ def _shares(ids: Sequence[str | None], asked: Sequence[tuple[Json, Sequence[str]
         "newest above stale": round(statistics.mean(_is_above(ids, *each) for each in asked), 4),
         "stale among ten": round(statistics.mean(_has_stale(ids, *each) for each in asked), 4),
     }
+
+
+def _value_is_above(facts: Sequence[str], question: Json, found: Sequence[str]) -> bool:
+    """By what is stated instead of by id. Some questions name a pair of facts about something else, which has the same
+    values; the fact about what they ask answers them as well."""
+    newest = facts[question["newest"]]
+    stale = [_value(facts[each], newest) for each in question["stale"]]
+    wanted = _value(newest, facts[question["stale"][0]])
+    return next((each.endswith(wanted) for each in found if each.endswith((wanted, *stale))), False)
+
+
+def _value(fact: str, other: str) -> str:
+    """The words after those that both begin with."""
+    words, others = fact.split(), other.split()
+    shared = next((n for n, pair in enumerate(zip(words, others, strict=False)) if pair[0] != pair[1]), len(words) - 1)
+    return " ".join(words[shared:])
 
 
 async def _ask(service: Service, question: str) -> list[str]:

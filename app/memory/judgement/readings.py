@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.core.text.content_words import words
 from app.memory.judgement.claim import SUBJECT, Claim, fold_subject
@@ -43,6 +43,8 @@ REPLACED = re.compile(rf"{SUBJECT} {HAVE}(?:replaced|swapped) (?P<rest>.+?) (?:w
 INSTEAD = re.compile(
     rf"{SUBJECT} (?P<verb>\w+) .+?,? (?:instead of|rather than|and not|not) (?P<rest>.+)", re.IGNORECASE
 )
+MORE = re.compile(r",? (?:but|because|which|where|and (?=(?:i|my|we|our|he|she|it|they)\b))\b|[;(—]", re.IGNORECASE)
+"""Where a sentence goes on to say something else."""
 
 MARKS = str.maketrans(dict.fromkeys(".,:;!?'\"()", " "))
 HINTS = words(
@@ -105,10 +107,20 @@ def read_statement(text: str) -> Reading:
     )
 
 
+def read_claims_of(text: str) -> dict[tuple[str, str], Claim]:
+    """What a text claims, without what it denies, and whatever else each sentence goes on to say."""
+    sentences = read_sentences(text) if _has_hint(text) else []
+    firsts = [replace(each, text=MORE.split(each.text, maxsplit=1)[0].strip(" ,")) for each in sentences]
+    return {key: claim for each in firsts for key, claim in _read_sentence(each)[0].items()}
+
+
 def may_replace(text: str) -> bool:
     """Whether a statement says anything that could replace another one: most do not, which this tells quickly."""
-    has_hint = not text.isascii() or not HINTS.isdisjoint(text.casefold().translate(MARKS).split())
-    return has_hint and read_statement(text).may_replace
+    return _has_hint(text) and read_statement(text).may_replace
+
+
+def _has_hint(text: str) -> bool:
+    return not text.isascii() or not HINTS.isdisjoint(text.casefold().translate(MARKS).split())
 
 
 def may_concern(new: Reading, old: str) -> bool:

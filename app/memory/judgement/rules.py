@@ -25,6 +25,13 @@ def judge(new: str, old: str) -> Verdict:
     return judge_readings(read_statement(new), read_statement(old))
 
 
+def differs(new: Claim, old: Claim) -> bool:
+    """Whether two claims with the same subject and relation state different things, whichever of them is true."""
+    if new.denied or old.denied:
+        return new.denied != old.denied
+    return set(WORD.findall(new.value)) != set(WORD.findall(old.value)) and not _is_wider(new, old)
+
+
 def judge_readings(new: Reading, old: Reading) -> Verdict:
     verdicts = {_compare(new.claims[key], old.claims[key]) for key in new.claims if key in old.claims}
     verdicts.discard(Verdict.UNRELATED)

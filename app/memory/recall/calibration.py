@@ -26,7 +26,7 @@ CLEARLY_SIMILAR = 0.32
 WEAKEST = -2.2
 WEAKEST_IN_ENGLISH = -2.0
 """In logits of the ranking: what ranks lower has next to nothing in common with the question."""
-MAX_GAP, CLEARLY_RELATED = 2.5, 0.5
+MAX_GAP, CLEARLY_RELATED = 2.75, 0.5
 """A memory this much weaker than the best one fits only if it is clearly related to the question by itself."""
 COMPARED_MEMORIES, COMPARED_CHARACTERS, CONTEXT_CHARACTERS = 5, 600, 1000
 NAMING_MEMORIES = 3
@@ -59,6 +59,8 @@ class ListFeatures(NamedTuple):
     words: float
     missing_person: float
     """The question names a person whom none of the best memories names."""
+    keywords: float
+    """The best keyword score of all candidates, for each word of the question: rare words count more."""
 
 
 class MemoryWeights(NamedTuple):
@@ -72,14 +74,15 @@ class MemoryWeights(NamedTuple):
 
 
 LIST_WEIGHTS = ListFeatures(
-    base=-3.46,
-    coverage=1.527,
-    coverage_with_context=1.392,
-    similarity=2.27,
-    words=1.118,
-    missing_person=-2.715,
+    base=-4.89,
+    coverage=2.403,
+    coverage_with_context=1.825,
+    similarity=4.724,
+    words=1.71,
+    missing_person=-4.858,
+    keywords=-0.823,
 )
-MEMORY_WEIGHTS = MemoryWeights(base=0.861, logit=0.415, gap=-1.015, answerable=0.559, candidates=-0.893)
+MEMORY_WEIGHTS = MemoryWeights(base=0.629, logit=0.479, gap=-0.935, answerable=0.308, candidates=-0.875)
 
 
 class Calibrated(NamedTuple):
@@ -89,14 +92,16 @@ class Calibrated(NamedTuple):
     """Whether each is returned when the client names no threshold."""
 
 
-def calibrate(question: str, ranked: Sequence[RankingInput], logits: Floats, candidates: int) -> Calibrated:
+def calibrate(
+    question: str, ranked: Sequence[RankingInput], logits: Floats, candidates: Sequence[RankingInput]
+) -> Calibrated:
     """`ranked` are the best of the candidates, best first, with the logits of the ranking."""
-    english = _is_english(question)
-    list_logit = _list_logit(question, ranked)
+    english = is_english(question)
+    list_logit = _list_logit(list_features(question, ranked, best_keyword_score(candidates)))
     if not english:
         # Neither words nor similarity tell enough across languages, so they cannot make a question unanswerable.
         list_logit = max(list_logit, 0.0)
-    memory_logits = memory_features(logits, list_logit, candidates) @ np.array(MEMORY_WEIGHTS)
+    memory_logits = memory_features(logits, list_logit, len(candidates)) @ np.array(MEMORY_WEIGHTS)
     return Calibrated(memory_logits, _fitting(logits, list_logit, english=english))
 
 
@@ -119,8 +124,7 @@ def _fitting(logits: Floats, list_logit: float, *, english: bool) -> list[np.boo
     return list(near & (logits >= WEAKEST_IN_ENGLISH) & answerable)
 
 
-def _list_logit(question: str, ranked: Sequence[RankingInput]) -> float:
-    features = list_features(question, ranked)
+def _list_logit(features: ListFeatures) -> float:
     if features.coverage == 0 and features.similarity < MIN_SIMILARITY:
         return LIST_WEIGHTS.base
     logit: float = sum(map(mul, LIST_WEIGHTS, features))
@@ -128,7 +132,11 @@ def _list_logit(question: str, ranked: Sequence[RankingInput]) -> float:
     return max(logit, ANSWERABLE_LOGIT) if clear else logit
 
 
-def list_features(question: str, ranked: Sequence[RankingInput]) -> ListFeatures:
+def best_keyword_score(candidates: Sequence[RankingInput]) -> float:
+    return max(each.bm25 or 0.0 for each in candidates)
+
+
+def list_features(question: str, ranked: Sequence[RankingInput], keyword_score: float) -> ListFeatures:
     best, stems = ranked[0], _stems(question)
     texts = [_plain(each.content[:COMPARED_CHARACTERS]) for each in ranked[:COMPARED_MEMORIES]]
     with_context = _plain(f"{best.context or ''} {best.content}"[:CONTEXT_CHARACTERS])
@@ -139,6 +147,7 @@ def list_features(question: str, ranked: Sequence[RankingInput]) -> ListFeatures
         similarity=best.similarity or 0.0,
         words=math.log1p(len(stems)),
         missing_person=float(_misses_person(question, ranked[:NAMING_MEMORIES])),
+        keywords=keyword_score / (1 + len(stems)),
     )
 
 
@@ -170,7 +179,7 @@ def _may_be_about(names: Set[str], content: str) -> bool:
     return speaks_for_itself or any(f" {name}" in text for name in names)
 
 
-def _is_english(question: str) -> bool:
+def is_english(question: str) -> bool:
     """Without other letters, and short or with a word that only English has. A few keywords count as English."""
     if not PUNCTUATION.sub("", question).isascii():
         return False

@@ -53,6 +53,9 @@ class RankingInput(NamedTuple):
     run_id: str | None
     created_at: dt.datetime
     importance: float | None = None
+    profile_id: UUID | None = None
+    agent_id: str | None = None
+    app_id: str | None = None
 
 
 def compute_features(question: str, found: Sequence[RankingInput], times: NamedTimes) -> Floats:

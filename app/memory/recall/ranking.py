@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.core.text.times import read_times
 from app.memory.importance import ROLE_IMPORTANCE
@@ -17,12 +18,14 @@ from app.memory.ledger import Kind
 from app.memory.recall.anchors import period_of_event
 from app.memory.recall.calibration import COMPARED_MEMORIES, calibrate, probabilities
 from app.memory.recall.features import FEATURES, Floats, RankingInput, compute_features
+from app.memory.recall.rivals import COMPARED_RIVALS, rival_shifts
 
 BASE_CORRECTION = 1.5
 """In logits, for every memory alike, so it changes no order. The weights were fitted on conversations of 600 turns, of
 which one or two answer a question; an ordinary namespace has fewer competing memories, so each is likelier to."""
-PARTS = ("base", "similarity", "words", "conversation", "wording", "importance", "recency", "calibration")
+PARTS = ("base", "similarity", "words", "conversation", "wording", "importance", "recency", "rivals", "calibration")
 WEIGHTED_PARTS = PARTS[:-1]
+RIVALS = PARTS.index("rivals")
 PART_OF = ("similarity", *["conversation"] * 4, "words", *["conversation"] * 4, *["wording"] * 4)
 PART_MATRIX = np.array([[float(part == name) for name in WEIGHTED_PARTS[1:5]] for part in PART_OF])
 """1 where a feature (row) belongs to a part of the score (column)."""
@@ -107,10 +110,10 @@ def rank(
         return []
     times = read_times(question, now).adding(period_of_event(question, found))
     parts = _score_parts(compute_features(question, found, times), found, now, weights)
-    logits = parts.sum(axis=1)
+    logits, best = _order(question, parts, found)
     # The scores do not depend on the limit, so the best few are always compared.
-    best = np.argsort(-logits, kind="stable")[: limit if limit is None else max(limit, COMPARED_MEMORIES)]
-    calibrated = calibrate(times.rest or question, [found[row] for row in best.tolist()], logits[best], len(found))
+    best = best[: limit if limit is None else max(limit, COMPARED_MEMORIES)]
+    calibrated = calibrate(times.rest or question, [found[row] for row in best.tolist()], logits[best], found)
     parts = np.column_stack([parts[best], calibrated.logits - logits[best]])
     scores, relevance = probabilities(np.stack([calibrated.logits, logits[best]])).tolist()
     return [
@@ -119,6 +122,19 @@ def rank(
             best.tolist(), scores, relevance, parts.tolist(), calibrated.fits, strict=True
         )
     ][:limit]
+
+
+def _order(question: str, parts: Floats, found: Sequence[RankingInput]) -> tuple[Floats, NDArray[np.intp]]:
+    """The logits, and the rows from the best to the worst, once rivals have been compared."""
+    logits: Floats = parts.sum(axis=1)
+    order = np.argsort(-logits, kind="stable")
+    best = order[:COMPARED_RIVALS].tolist()
+    shifts = rival_shifts(question, [found[row] for row in best], logits[best].tolist())
+    if not shifts:
+        return logits, order
+    for place, shift in shifts.items():
+        parts[best[place], RIVALS] = shift
+    return parts.sum(axis=1), np.argsort(-parts.sum(axis=1), kind="stable")
 
 
 def importance(each: RankingInput) -> float:
@@ -143,4 +159,5 @@ def _score_parts(table: Floats, found: Sequence[RankingInput], now: dt.datetime,
     parts[:, 1:5] = (table * weights_of_kind[kinds]) @ PART_MATRIX
     parts[:, 5] = [weights.importance * (importance(each) - NEUTRAL_IMPORTANCE) for each in found]
     parts[:, 6] = [weights.recency * recency(each.created_at, now, weights.half_life_days) for each in found]
+    parts[:, RIVALS] = 0.0
     return parts

@@ -255,4 +255,7 @@ def _ranking_input(candidate: Candidate, row: SearchRow) -> RankingInput:
         row.run_id,
         row.created_at,
         row.importance,
+        row.profile_id,
+        row.agent_id,
+        row.app_id,
     )

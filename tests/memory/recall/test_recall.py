@@ -208,3 +208,15 @@ async def test_recalled_memory_has_every_field(resources: Resources, namespace: 
     assert memory.created_at.tzinfo is not None
     assert (memory.immutable, memory.archived_at, memory.replaced_by, memory.accessed_at) == (False, None, None, [])
     assert isinstance(memory.id, uuid.UUID)
+
+
+async def test_newer_of_two_rivals_ranks_first_though_the_older_is_not_replaced(
+    resources: Resources, namespace: Namespace
+) -> None:
+    """The older one says more than one thing, so the judgement kept it."""
+    earlier = dt.datetime.now(dt.UTC) - dt.timedelta(days=100)
+    older = NewMemory("My favourite colour is green. I paint my house on Sundays.", created_at=earlier)
+    await remember(resources, namespace, [older, NewMemory("My favourite colour is blue")])
+    found = await search(resources, namespace, "What colour is my favourite for the house I paint?")
+    assert contents(found) == ["My favourite colour is blue", older.content]
+    assert found[0].parts["rivals"] > 0 > found[1].parts["rivals"]

@@ -195,7 +195,7 @@ export const texts = {
     partsLabel: "What moved the score up or down",
     /** @param {string} part */
     lowers: (part) => `${part} (lowers it)`,
-    parts: { similarity: "Meaning", words: "Words", conversation: "Conversation", wording: "Wording", importance: "Importance", recency: "Recency" },
+    parts: { similarity: "Meaning", words: "Words", conversation: "Conversation", wording: "Wording", importance: "Importance", recency: "Recency", rivals: "Newer statement" },
     filters: "Filters",
     /** @param {number} count */
     filtersChosen: (count) => `Filters (${count})`,
