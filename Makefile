@@ -11,7 +11,7 @@ TESTED_EXTRAS := milvus chroma multilingual gemini ollama
 EXTRAS := $(TESTED_EXTRAS) huggingface
 UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(LOCK) pyproject.toml
 
-.PHONY: run setup lock wheel test test-long test-encrypted test-kills test-supabase check format bench clean
+.PHONY: run setup lock wheel milvus-server test test-long test-encrypted test-kills test-supabase check format bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/python -m app serve
@@ -39,6 +39,12 @@ lock: setup
 
 wheel: setup
 	$(BIN)/python -m pip wheel . --no-deps --no-build-isolation --wheel-dir dist
+
+# The real server for `make test-long`, in a folder of its own because it is old.
+milvus-server: .milvus-server/milvus
+
+.milvus-server/milvus: $(VENV)/.installed
+	$(PIP_INSTALL) --no-deps --target .milvus-server -r tests/contracts/milvus-server.txt
 
 test: setup
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not long" --cov

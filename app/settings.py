@@ -38,6 +38,7 @@ class VectorStore(StrEnum):
     EDGE = "edge"
     QDRANT = "qdrant"
     PGVECTOR = "pgvector"
+    MILVUS = "milvus"
     CHROMA = "chroma"
 
 
@@ -237,11 +238,19 @@ class Settings(BaseSettings):
 
     # Vectors
     vector_store: VectorStore | None = Field(
-        None, description="edge, qdrant, pgvector or chroma; qdrant if empty and QDRANT_URL is set, else edge"
+        None, description="edge, qdrant, pgvector, milvus or chroma; qdrant if empty and QDRANT_URL is set, else edge"
     )
     qdrant_url: Url = Field(None, description="URL of a Qdrant server or cluster")
     qdrant_api_key: SecretStr | None = Field(None, description="API key of the Qdrant server")
     qdrant_collection: str = Field("keepsake", description="Alias of the Qdrant collection")
+    milvus_url: Url = Field(None, description="URL of a Milvus server, 2.3.5 or newer")
+    milvus_token: SecretStr | None = Field(None, description="Token of Milvus, or USER:PASSWORD")
+    milvus_database: str | None = Field(None, description="Database at Milvus; it must exist. The default one if empty")
+    milvus_collection: str = Field(
+        "keepsake",
+        pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,200}$",
+        description="What the names of the collections in Milvus begin with",
+    )
     chroma_url: Url = Field(None, description="URL of a Chroma server, 1.0 or newer")
     chroma_token: SecretStr | None = Field(None, description="Token that Chroma, or a proxy before it, asks for")
     chroma_tenant: str = Field("default_tenant", description="Tenant at Chroma; it must exist")

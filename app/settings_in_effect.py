@@ -18,6 +18,7 @@ COMPANIONS = {
     ("smtp_password",): "smtp_username",
     ("smtp_username",): "smtp_password",
     ("qdrant_api_key",): "qdrant_url",
+    ("milvus_token", "milvus_database", "milvus_collection"): "milvus_url",
     ("chroma_token", "chroma_tenant", "chroma_database", "chroma_collection"): "chroma_url",
     ("encrypt_new_projects",): "content_keys",
 }
@@ -58,7 +59,7 @@ def check_effects(settings: BaseSettings) -> None:
 
 def check_vector_store(settings: BaseSettings) -> None:
     """An address alone chooses Qdrant only. With another VECTOR_STORE, addresses stay for the way back."""
-    for name, store in (("chroma_url", "chroma"),):
+    for name, store in (("milvus_url", "milvus"), ("chroma_url", "chroma")):
         if is_set(settings, name) and not is_set(settings, "vector_store"):
             raise ConfigurationError(
                 f"{name.upper()} has no effect without VECTOR_STORE={store}. Set VECTOR_STORE too, or remove it"

@@ -29,6 +29,7 @@ from app.settings import Settings
 from app.wiring import open_resources
 from app.wiring.postgres import encrypt_content
 from app.worker import run_jobs
+from tests.contracts.milvus import MilvusServer, start_milvus_lite
 from tests.loopback import serve_on_loopback
 from tests.model_server import ModelServer
 from tests.webhooks.receiver import Receiver, open_receiver
@@ -239,6 +240,24 @@ def shared_model_server() -> Iterator[ModelServer]:
 def model_server(shared_model_server: ModelServer) -> ModelServer:
     shared_model_server.forget()
     return shared_model_server
+
+
+@pytest.fixture(scope="session")
+def milvus_lite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server that speaks Milvus' protocol, in a thread."""
+    server, database, url = start_milvus_lite(tmp_path_factory.mktemp("milvus") / "lite.db")
+    yield url
+    server.stop(grace=1)
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real Milvus server."""
+    server = MilvusServer(tmp_path_factory.mktemp("milvus_server"))
+    server.start()
+    yield server.url
+    server.kill()
 
 
 @pytest_asyncio.fixture

@@ -41,6 +41,8 @@ THIRD_PARTY_FILES = {
         "adapters/vectors/postgres_words.py",
     },
     "chromadb": {"adapters/vectors/chroma.py"},
+    "pymilvus": {"adapters/vectors/milvus.py"},
+    "grpc": {"adapters/vectors/milvus.py"},
     "httpcore": {"adapters/webhook_client.py"},
     "fastapi_offline": {"web/api_docs.py"},
     "fastembed": {"adapters/models/onnx.py"},

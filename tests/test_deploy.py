@@ -45,7 +45,8 @@ def test_compose_has_every_service() -> None:
 
 def test_other_vector_stores_have_a_profile() -> None:
     assert {name: service["profiles"] for name, service in SERVICES.items() if service.get("profiles")} == {
-        "chroma": ["chroma"]
+        "milvus": ["milvus"],
+        "chroma": ["chroma"],
     }
 
 

@@ -14,8 +14,8 @@ from app.settings_in_effect import BUILT_IN_ACCOUNTS_ONLY, COMPANIONS
 ROOT = Path(__file__).parent.parent
 
 WEB = (
-    *("PUBLIC_URL", "SUPABASE_URL", "FORMER_ISSUER", "SITE_URL", "QDRANT_URL", "CHROMA_URL", "LLM_BASE_URL"),
-    "EMBEDDER_BASE_URL",
+    *("PUBLIC_URL", "SUPABASE_URL", "FORMER_ISSUER", "SITE_URL", "QDRANT_URL", "CHROMA_URL", "MILVUS_URL"),
+    *("LLM_BASE_URL", "EMBEDDER_BASE_URL"),
 )
 NO_ADDRESS = ("nonsense", "localhost:8000", "https://", "ftp://host", "http://host:port", "http://ho st", "//host")
 
@@ -33,8 +33,8 @@ def test_invalid_url_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, valu
 def test_trailing_slash_of_a_url_is_removed(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     if name == "FORMER_ISSUER":
         monkeypatch.setenv("SUPABASE_URL", "https://project.supabase.co")
-    if name == "CHROMA_URL":
-        monkeypatch.setenv("VECTOR_STORE", "chroma")
+    if name in ("CHROMA_URL", "MILVUS_URL"):
+        monkeypatch.setenv("VECTOR_STORE", name.removesuffix("_URL").lower())
     monkeypatch.setenv(name, value)
     assert getattr(load_settings(), name.lower()) == value.rstrip("/")
 
@@ -124,6 +124,7 @@ VALUES = {
     "smtp_security": "tls",
     "smtp_from": "a@b.example",
     "chroma_collection": "memories",
+    "milvus_collection": "memories",
 }
 IN_BOTH_MODES = {"supabase_url", "signup_mode", "trusted_proxies", "secret_key"} | {
     "second_factor",
@@ -141,7 +142,7 @@ def test_setting_without_effect_is_refused(monkeypatch: pytest.MonkeyPatch, name
         load_settings()
 
 
-@pytest.mark.parametrize("store", ["chroma"])
+@pytest.mark.parametrize("store", ["milvus", "chroma"])
 def test_address_of_a_store_that_is_not_chosen_is_refused(monkeypatch: pytest.MonkeyPatch, store: str) -> None:
     monkeypatch.setenv(f"{store.upper()}_URL", "http://127.0.0.1:8000")
     with pytest.raises(ConfigurationError, match=f"^{store.upper()}_URL has no effect without VECTOR_STORE={store}"):
@@ -154,6 +155,13 @@ def test_address_of_a_store_that_is_not_chosen_is_refused(monkeypatch: pytest.Mo
 def test_name_of_collections_is_one_that_chroma_accepts(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("CHROMA_COLLECTION", name)
     with pytest.raises(ConfigurationError, match=r"^CHROMA_COLLECTION is invalid: "):
+        load_settings()
+
+
+@pytest.mark.parametrize("name", ["a-b", "1a", "a b"])
+def test_name_of_collections_is_one_that_milvus_accepts(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("MILVUS_COLLECTION", name)
+    with pytest.raises(ConfigurationError, match=r"^MILVUS_COLLECTION is invalid: "):
         load_settings()
 
 

@@ -14,6 +14,8 @@ from app.wiring.secrets import secret_of
 async def connect_index(settings: Settings, store: VectorStore, database: Database, embedder: Embedder) -> VectorIndex:
     if store is VectorStore.CHROMA:
         return await connect_chroma_index(settings, database, embedder)
+    if store is VectorStore.MILVUS:
+        return await connect_milvus_index(settings, database, embedder)
     return await connect_qdrant_index(settings, embedder)
 
 
@@ -38,6 +40,20 @@ async def connect_chroma_index(settings: Settings, database: Database, embedder:
         embedder.dimensions,
         store=VectorStore.CHROMA,
         name=settings.chroma_collection,
+    )
+
+
+async def connect_milvus_index(settings: Settings, database: Database, embedder: Embedder) -> VectorIndex:
+    url = require_address(settings.milvus_url, VectorStore.MILVUS)
+    milvus = import_adapter("app.adapters.vectors.milvus", VectorStore.MILVUS, package="pymilvus")
+    client = await milvus.connect_milvus(url, secret_of(settings.milvus_token), database=settings.milvus_database)
+    return await SplitIndex.open(
+        client,
+        database,
+        embedder.name,
+        embedder.dimensions,
+        store=VectorStore.MILVUS,
+        name=settings.milvus_collection,
     )
 
 

@@ -12,6 +12,7 @@ import pytest_asyncio
 from app.core.errors import Conflict, Unavailable
 from app.core.ports import MESSAGES, IndexEntry, SearchScope, VectorIndex
 from tests.contracts.chroma import ChromaProcess, chroma_process, chroma_store, embedded_engine, split_store
+from tests.contracts.milvus import milvus_store
 from tests.contracts.vector_index import (
     DIMENSIONS,
     EMBEDDER,
@@ -31,10 +32,15 @@ NEEDED_FIXTURES = {
     "pgvector": ["database"],
     "chroma": ["database", "chroma_engine"],
     "chroma-run": ["database", "chroma_server"],
+    "milvus": ["database", "milvus_lite"],
+    "milvus-server": ["database", "milvus_server"],
 }
 
 
-@pytest.fixture(params=["edge", "qdrant", "pgvector", "chroma", pytest.param("chroma-run", marks=pytest.mark.long)])
+LONG = [pytest.param("chroma-run", marks=pytest.mark.long), pytest.param("milvus-server", marks=pytest.mark.long)]
+
+
+@pytest.fixture(params=["edge", "qdrant", "pgvector", "chroma", "milvus", *LONG])
 def store_name(request: pytest.FixtureRequest) -> str:
     # Here and not below: an async fixture cannot wait for another that it asks for by name.
     for needed in NEEDED_FIXTURES.get(request.param, ()):
@@ -65,6 +71,9 @@ async def store(store_name: str, request: pytest.FixtureRequest, tmp_path: Path)
     elif store_name == "chroma-run":
         server: ChromaProcess = request.getfixturevalue("chroma_server")
         made = split_store(request.getfixturevalue("database"), server.connect)
+    elif store_name.startswith("milvus"):
+        _, address = NEEDED_FIXTURES[store_name]
+        made = milvus_store(request.getfixturevalue("database"), request.getfixturevalue(address))
     else:
         made = edge_store(tmp_path / "index") if store_name == "edge" else qdrant_store()
     yield made

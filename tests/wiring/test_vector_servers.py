@@ -10,13 +10,13 @@ from app.settings import Settings, VectorStore
 from app.wiring.vector_servers import connect_index
 
 
-@pytest.mark.parametrize("store", [VectorStore.QDRANT, VectorStore.CHROMA])
+@pytest.mark.parametrize("store", [VectorStore.QDRANT, VectorStore.MILVUS, VectorStore.CHROMA])
 async def test_store_without_an_address_is_refused(store: VectorStore, resources: Resources) -> None:
     with pytest.raises(ConfigurationError, match=f"^VECTOR_STORE={store} needs {store.upper()}_URL"):
         await connect_index(Settings(_env_file=None, vector_store=store), store, resources.database, resources.embedder)
 
 
-@pytest.mark.parametrize(("store", "package"), [(VectorStore.CHROMA, "chromadb")])
+@pytest.mark.parametrize(("store", "package"), [(VectorStore.MILVUS, "pymilvus"), (VectorStore.CHROMA, "chromadb")])
 async def test_missing_package_is_named_with_the_command_that_installs_it(
     monkeypatch: pytest.MonkeyPatch, resources: Resources, store: VectorStore, package: str
 ) -> None:

@@ -166,6 +166,9 @@ class ChromaStore:
         for step in in_steps(ids):
             await self._call(collection, partial(delete_ids, step))
 
+    async def settle(self, collection: str) -> None:
+        """A write is visible when it is acknowledged."""
+
     async def find_similar(self, collection: str, scope: SearchScope, vector: Vector, limit: int) -> Scores:
         if scope.namespaces == () or scope.only == ():
             return {}

@@ -37,8 +37,7 @@ class CollectionMissingError(Unavailable):
 
 
 class VectorStoreClient(Protocol):
-    """A store of vectors in named collections, which compares them by their cosine. Acknowledged writes are found by
-    every later search, also of other processes."""
+    """A store of vectors in named collections, which compares them by their cosine."""
 
     async def create_collection(self, name: str, dimensions: int) -> None: ...
 
@@ -53,6 +52,10 @@ class VectorStoreClient(Protocol):
         ...
 
     async def remove(self, collection: str, ids: Sequence[UUID]) -> None: ...
+
+    async def settle(self, collection: str) -> None:
+        """Waits until every later search, also of other processes, finds what this one wrote and removed."""
+        ...
 
     async def find_similar(self, collection: str, scope: SearchScope, vector: Vector, limit: int) -> Scores: ...
 
@@ -99,6 +102,7 @@ class SplitIndex(WordSharesMixin):
             raise Unavailable(OTHER_EMBEDDER)
         for target in targets:
             await self.write_vectors(target.name, entries)
+        await self._settle(targets)
         await self._words.upsert(entries, [each.id for each in targets])
 
     async def remove(self, ids: Sequence[UUID]) -> None:
@@ -106,8 +110,10 @@ class SplitIndex(WordSharesMixin):
             return
         if self._removed is not None:
             self._removed.update(ids)
-        for target in (await self._load()).values():
+        targets = list((await self._load()).values())
+        for target in targets:
             await self._client.remove(target.name, ids)
+        await self._settle(targets)
         await self._words.remove(ids)
 
     async def find_candidates(
@@ -178,6 +184,10 @@ class SplitIndex(WordSharesMixin):
         await self._client.write(collection, list({entry.id: entry for entry in entries}.values()))
 
     async def swap_in(self, following: VectorCollection) -> None:
+        try:
+            await self._settle([following])
+        except CollectionMissingError as error:
+            raise Conflict(REBUILD_REPLACED) from error
         await self._collections.swap(following.id)
         self._removed = None
         await self.delete_retired()
@@ -193,6 +203,9 @@ class SplitIndex(WordSharesMixin):
         for each in retired:
             await self._client.delete_collection(each.name)
         await self._collections.delete(retired)
+
+    async def _settle(self, collections: Sequence[VectorCollection]) -> None:
+        await asyncio.gather(*(self._client.settle(each.name) for each in collections))
 
     async def _add_collection(self, state: str, embedder: str, dimensions: int) -> None:
         name = f"{self._name}_{uuid4().hex[:12]}"
