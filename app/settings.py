@@ -273,7 +273,11 @@ class Settings(BaseSettings):
     )
     openai_api_key: SecretStr | None = Field(None, description="Used if LLM_API_KEY is empty")
     llm_model: str = Field("gpt-5-mini", description="Language model for chat and extraction")
-    llm_provider: str = Field("openai", description="openai (any compatible endpoint) or another of mem0's providers")
+    llm_provider: str = Field(
+        "openai",
+        description="openai (any compatible endpoint), azure_openai, gemini, ollama or huggingface;"
+        " mem0's other providers extract only",
+    )
     llm_timeout_seconds: float = Field(
         60, gt=0, description="Longest wait for a model's answer in all, or for each token of a stream, in seconds"
     )
@@ -299,9 +303,13 @@ class Settings(BaseSettings):
         [],
         description="Prices of a million tokens of prompt and answer: model=0.25/2, comma-separated",
     )
-    embedder: str = Field("onnx", description="onnx (included), openai, or another of mem0's embedder providers")
+    embedder: str = Field(
+        "onnx",
+        description="onnx (included), openai, azure_openai, gemini, ollama, huggingface,"
+        " or another of mem0's embedder providers",
+    )
     embedder_model: str | None = Field(None, description="Embedding model at that provider")
-    embedder_base_url: Url = Field(None, description="OpenAI-compatible endpoint for embeddings")
+    embedder_base_url: Url = Field(None, description="Address of that provider, if it is not the provider's own")
     embedder_api_key: SecretStr | None = Field(None, description="API key for embeddings; LLM_API_KEY if empty")
 
     # Recall

@@ -4,12 +4,15 @@
         server.chat(Says("Good", " morning"), Fails(500))      # the next two chat requests, then the default again
         server.extraction(Facts("User likes tea"))             # the next request for JSON, which the extractor makes
         server.always(Randomly(0.05, Fails(500), Says("Hi")))  # the default for chat from here on
+        server.embedding(Hangs())                              # the default for embeddings; None is vectors again
+        server.key, server.model = "sk-…", "large"             # what embeddings require, server.dimensions long
         OpenAIModel(Connection(base_url=server.url), model="any")
         server.requests[-1].body, .headers, .path              # everything it was sent
         server.abandoned                                       # how many answers a client left before their end
         server.sent_text(secret)                               # whether any request held this text
 
-Endpoints: /v1/chat/completions (streamed and not), /v1/embeddings, /v1/models. It runs in a thread of its own, so it
+Endpoints: /v1/chat/completions (streamed and not), /v1/embeddings, /v1/models, Gemini's :batchEmbedContents and
+Ollama's /api/embed. It runs in a thread of its own, so it
 goes on serving while a test's event loop is busy, and serves any number of clients at once.
 
 For load from a process of its own: `python -m tests.model_server` prints its address and says twenty words, 50 ms each,
@@ -34,6 +37,8 @@ from typing import Any
 
 import uvicorn
 from starlette.types import Message, Receive, Scope, Send
+
+from tests.embedding_formats import EmbeddingFormat, EmbeddingRequest, format_of
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -176,10 +181,15 @@ class ModelServer:
         self._verdicts: deque[Behaviour] = deque()
         self._default: dict[bool, Behaviour] = {False: Says("Hello", " there", "."), True: Facts()}
         self._random = random.Random(7)
+        self.dimensions = self.DIMENSIONS
+        self.key: str | None = None
+        self.model: str | None = None
+        self._embedding: Behaviour | None = None
         # Without an explicit TCP protocol asyncio leaves Nagle's algorithm on, and every response takes 40 ms.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.bind(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
+        self.host = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.url = f"{self.host}/v1"
         config = uvicorn.Config(
             self._serve,
             interface="asgi3",
@@ -206,14 +216,25 @@ class ModelServer:
     def always(self, behaviour: Behaviour, *, extraction: bool = False) -> None:
         self._default[extraction] = behaviour
 
+    def embedding(self, behaviour: Behaviour | None) -> None:
+        """The default for embeddings from here on. None answers with vectors."""
+        self._embedding = behaviour
+
     def forget(self) -> None:
         """Resets the server, for a fixture that keeps one server for many tests."""
+        self.dimensions, self.key, self.model, self._embedding = self.DIMENSIONS, None, None, None
         self.requests.clear()
         self.abandoned = 0
         for queue in (*self._next.values(), self._verdicts):
             queue.clear()
         self._default = {False: Says("Hello", " there", "."), True: Facts()}
         self._random = random.Random(7)
+
+    @property
+    def embedded(self) -> list[str]:
+        """Every text that was sent to be embedded."""
+        sent = [(format_of(each.path), each) for each in self.requests]
+        return [text for wire, each in sent if wire for text in wire.read(each.path, each.headers, each.body).texts]
 
     @property
     def conversations(self) -> list[dict[str, Any]]:
@@ -257,8 +278,8 @@ class ModelServer:
         self.requests.append(sent)
         if sent.path.endswith("/models"):
             await answer_json(send, {"object": "list", "data": [{"id": "any", "object": "model"}]})
-        elif sent.path.endswith("/embeddings"):
-            await self._embed(sent, send)
+        elif wire := format_of(sent.path):
+            await self._embed(wire, sent, receive, send)
         else:
             await self._complete(self._choose(sent), sent, receive, send)
 
@@ -273,18 +294,26 @@ class ModelServer:
                 chosen = chosen.sometimes if self._random.random() < chosen.share else chosen.otherwise
         return chosen
 
-    async def _embed(self, sent: Sent, send: Send) -> None:
-        chosen = self._next[False].popleft() if self._next[False] else None
-        if isinstance(chosen, Fails):
-            await answer_json(send, {"error": chosen.error}, chosen.status, chosen.retry_after)
-            return
-        texts = [sent.body["input"]] if isinstance(sent.body["input"], str) else sent.body["input"]
-        data = [
-            {"object": "embedding", "index": number, "embedding": vector(text, self.DIMENSIONS)}
-            for number, text in enumerate(texts)
-        ]
-        usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
-        await answer_json(send, {"object": "list", "model": "any", "data": data, "usage": usage})
+    async def _embed(self, wire: EmbeddingFormat, sent: Sent, receive: Receive, send: Send) -> None:
+        request = wire.read(sent.path, sent.headers, sent.body)
+        chosen = self._choose_for_texts(request, sent)
+        if isinstance(chosen, Hangs):
+            await until_gone(receive)
+        elif isinstance(chosen, Fails):
+            status, body = wire.error(chosen.status, chosen.error)
+            await answer_json(send, body, status, chosen.retry_after)
+        else:
+            await answer_json(send, wire.answer([vector(text, self.dimensions) for text in request.texts]))
+
+    def _choose_for_texts(self, request: EmbeddingRequest, sent: Sent) -> Behaviour | None:
+        chosen = self._next[False].popleft() if self._next[False] else self._embedding
+        if isinstance(chosen, Decides):
+            chosen = chosen.choose(sent)
+        if self.key is not None and request.key != self.key:
+            return Fails(401)
+        if self.model is not None and request.model != self.model:
+            return Fails(404, error={"message": f'model "{request.model}" not found', "type": "test", "code": None})
+        return chosen
 
     async def _complete(self, chosen: Behaviour, sent: Sent, receive: Receive, send: Send) -> None:
         streamed = bool(sent.body.get("stream"))

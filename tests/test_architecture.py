@@ -32,7 +32,7 @@ LAYERS = [
 FOLDERS = {*LAYERS, "adapters", "models", "wiring"}
 THIRD_PARTY_FILES = {
     "mcp": {"gateways/mcp/server.py"},
-    "mem0": {"adapters/models/mem0.py", "adapters/models/mem0_embedder.py"},
+    "mem0": {"adapters/models/mem0.py", "adapters/models/embedders/mem0.py"},
     "qdrant_client": {"adapters/vectors/qdrant.py"},
     "qdrant_edge": {
         "adapters/vectors/qdrant_edge.py",
@@ -47,6 +47,9 @@ THIRD_PARTY_FILES = {
     "fastapi_offline": {"web/api_docs.py"},
     "fastembed": {"adapters/models/onnx.py"},
     "openai": {"adapters/models/openai.py"},
+    "google": {"adapters/models/embedders/gemini.py"},
+    "ollama": {"adapters/models/embedders/ollama.py"},
+    "sentence_transformers": {"adapters/models/embedders/huggingface.py"},
     "redis": {"adapters/redis.py"},
     "supabase_auth": {"adapters/accounts/supabase.py", "adapters/accounts/factors.py"},
     "supabase": {"adapters/accounts/supabase.py"},

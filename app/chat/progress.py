@@ -14,6 +14,8 @@ class Progress:
     remembered: list[SearchRow] = field(default_factory=list)
     """The rows of the recalled memories."""
     recall_failed: bool = False
+    by_meaning: bool = True
+    """False if the message could not be embedded, so that memories were recalled by words alone."""
     answerable: bool = False
     nothing_known: bool = False
     """Memories were read and none fits the message."""

@@ -113,6 +113,9 @@ class TurnAnswer(BaseModel):
     recall_failed: bool = Field(
         False, description="Whether memories could not be read, so that the answer was made without them."
     )
+    by_meaning: bool = Field(
+        True, description="False if the message could not be embedded: then memories were recalled by words alone."
+    )
     standing: list[StandingRead] = Field(
         [], description="The standing memories of the profile, which are part of every prompt. Empty in incognito."
     )

@@ -59,7 +59,7 @@ async def open_resources(
         database = await open_database(settings, stack, alone=alone, supervised=supervised_tasks)
         counters, short_term = open_short_term(settings, stack)
         embedder = await open_embedder(settings, stack)
-        llm, extractor, model_checks, gauges = open_models(settings, stack)
+        llm, extractor, model_checks, gauges = open_models(settings, stack, embedder)
         index = await open_index(settings, stack, database, embedder, rebuilding=rebuilding)
         index_queue = open_index_queue(stack, database, embedder, index)
         secret = instance_secret(settings)

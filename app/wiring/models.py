@@ -7,6 +7,7 @@ importing everything else.
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
+from app.adapters.models.embedders.remote import RemoteEmbedder
 from app.adapters.models.offline import OfflineExtractor, OfflineModel
 from app.adapters.models.onnx import OnnxEmbedder
 from app.adapters.vectors.pgvector import PgVectorIndex
@@ -14,7 +15,7 @@ from app.adapters.vectors.qdrant_edge import QdrantEdgeIndex
 from app.core.background_tasks import Background
 from app.core.database.database import Database
 from app.core.errors import ConfigurationError
-from app.core.observability.metrics import MODEL_BREAKER
+from app.core.observability.metrics import EMBEDDING_BREAKER, MODEL_BREAKER
 from app.core.ports import Embedder, Extractor, LanguageModel, VectorIndex
 from app.core.resources import Check
 from app.memory.indexing import Indexer
@@ -33,9 +34,21 @@ async def open_embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:
 async def choose_embedder(settings: Settings) -> Embedder:
     if settings.embedder == "onnx":
         return OnnxEmbedder()
-    from app.wiring import remote  # noqa: PLC0415
+    from app.wiring import embedders  # noqa: PLC0415
 
-    return await remote.connect_embedder(settings)
+    return await embedders.connect_embedder(settings)
+
+
+def watch_embedder(embedder: Embedder, checks: dict[str, Check], gauges: list[GaugeUpdate]) -> None:
+    """Add the health check and the gauge of an embedder that may be away."""
+    if not isinstance(embedder, RemoteEmbedder):
+        return
+
+    async def update_gauge() -> None:
+        EMBEDDING_BREAKER.state(embedder.breaker_state)
+
+    checks["embedding_model"] = embedder.healthy
+    gauges.append(update_gauge)
 
 
 async def open_index(
@@ -44,9 +57,11 @@ async def open_index(
     index = await choose_index(settings, database, embedder)
     stack.push_async_callback(index.close)
     built_with = await index.built_with()
-    if built_with not in (None, (embedder.name, embedder.dimensions)) and not rebuilding:
+    current = (embedder.name, embedder.dimensions)
+    if built_with not in (None, current) and not rebuilding:
+        before, now = ("{} ({} dimensions)".format(*each) for each in (built_with or current, current))
         raise ConfigurationError(
-            f"The index was built with {built_with[0] if built_with else ''}, but EMBEDDER is now {embedder.name}."
+            f"The index was built with {before}, but EMBEDDER is now {now}."
             " Run `python -m app reindex` with the new settings, or restore EMBEDDER."
         )
     return index
@@ -74,10 +89,17 @@ def open_index_queue(stack: AsyncExitStack, database: Database, embedder: Embedd
     return queue
 
 
-def open_models(
-    settings: Settings, stack: AsyncExitStack
-) -> tuple[LanguageModel, Extractor, dict[str, Check], list[GaugeUpdate]]:
-    """The language model, the extractor, and the health checks and gauges of the language model."""
+Models = tuple[LanguageModel, Extractor, dict[str, Check], list[GaugeUpdate]]
+
+
+def open_models(settings: Settings, stack: AsyncExitStack, embedder: Embedder) -> Models:
+    """The language model, the extractor, and the health checks and gauges of both models."""
+    llm, extractor, checks, gauges = open_language_models(settings, stack)
+    watch_embedder(embedder, checks, gauges)
+    return llm, extractor, checks, gauges
+
+
+def open_language_models(settings: Settings, stack: AsyncExitStack) -> Models:
     if not has_model(settings):
         return OfflineModel(), OfflineExtractor(), {}, []
     from app.wiring import remote  # noqa: PLC0415

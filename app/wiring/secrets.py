@@ -3,6 +3,7 @@
 from pydantic import SecretStr
 
 from app.settings import Settings
+from app.wiring.providers import OPENAI_COMPATIBLE
 
 
 def has_model(settings: Settings) -> bool:
@@ -19,4 +20,4 @@ def secret_of(value: SecretStr | None) -> str | None:
 
 def speaks_openai(settings: Settings) -> bool:
     """Chat uses OpenAI's API. Providers that only mem0 supports are used for extraction alone."""
-    return settings.llm_provider == "openai" or settings.llm_base_url is not None
+    return settings.llm_provider in OPENAI_COMPATIBLE or settings.llm_base_url is not None

@@ -4,32 +4,39 @@ import asyncio
 import math
 import operator
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from app.adapters.models.mem0_embedder import open_mem0_embedder
+from app.adapters.models.embedders.remote import DOCUMENT_LIMITS, EmbedderLimits, RemoteEmbedder
 from app.adapters.models.onnx import OnnxEmbedder
-from app.adapters.models.openai import Connection
-from app.adapters.models.openai_embedder import open_embedder
 from app.core.errors import ConfigurationError, Unavailable
 from app.core.ports import Embedder, Purpose
+from app.settings import Settings
+from app.wiring.embedders import connect_embedder
 from tests.model_server import Fails, ModelServer
 
+PATIENT = EmbedderLimits(questions=replace(DOCUMENT_LIMITS, tries=1))
+"""These tests are not about time."""
+PROVIDERS = ["openai", "azure_openai", "huggingface", "gemini", "ollama", "lmstudio"]
 
-@pytest_asyncio.fixture(params=["onnx", "openai", "mem0"])
-async def embedder(request: pytest.FixtureRequest, model_server: ModelServer) -> AsyncIterator[Embedder]:
-    made = await make(request.param, model_server.url)
+
+@pytest_asyncio.fixture(params=["onnx", *PROVIDERS])
+async def embedder(
+    request: pytest.FixtureRequest, model_server: ModelServer, tmp_path: Path
+) -> AsyncIterator[Embedder]:
+    made = OnnxEmbedder() if request.param == "onnx" else await connect(request.param, model_server, tmp_path)
     yield made
     await made.close()
 
 
-async def make(kind: str, url: str) -> Embedder:
-    if kind == "onnx":
-        return OnnxEmbedder()
-    if kind == "openai":
-        return await open_embedder(Connection(url), model="any")
-    return await open_mem0_embedder("lmstudio", model="any", base_url=url)
+async def connect(provider: str, server: ModelServer, folder: Path, **changed: str) -> RemoteEmbedder:
+    """As an operator would: with settings."""
+    url = server.host if provider in ("azure_openai", "gemini", "ollama") else server.url
+    given = {"embedder_model": "any", "embedder_base_url": url, "embedder_api_key": "sk-KEY", **changed}
+    return await connect_embedder(Settings(_env_file=None, embedder=provider, data_dir=folder, **given), PATIENT)
 
 
 def length(vector: object) -> float:
@@ -84,19 +91,33 @@ async def test_embedder_names_its_model(embedder: Embedder) -> None:
     assert embedder.dimensions > 0
 
 
-@pytest.mark.parametrize("kind", ["openai", "mem0"])
-async def test_failure_is_an_app_error_without_content(kind: str, model_server: ModelServer) -> None:
-    embedder = await make(kind, model_server.url)
-    model_server.chat(*[Fails(500, error={"message": "SENTINEL"})] * 9)
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_failure_is_an_app_error_without_content(
+    provider: str, model_server: ModelServer, tmp_path: Path
+) -> None:
+    embedder = await connect(provider, model_server, tmp_path)
+    model_server.embedding(Fails(500, error={"message": "SENTINEL"}))
     with pytest.raises(Unavailable) as raised:
-        await embedder.embed(["SENTINEL"])
+        await embedder.embed(["SENTINEL"], Purpose.QUERY)
     assert "SENTINEL" not in raised.value.detail
     assert raised.value.headers["Retry-After"]
     await embedder.close()
 
 
-async def test_unknown_or_unreachable_embedder_stops_the_start() -> None:
-    with pytest.raises(ConfigurationError, match="EMBEDDER"):
-        await open_mem0_embedder("abacus")
-    with pytest.raises(ConfigurationError, match="EMBEDDER_BASE_URL"):
-        await open_embedder(Connection("http://127.0.0.1:9/v1", tries=1), model="any")
+@pytest.mark.parametrize("provider", PROVIDERS[:-1])
+async def test_wrong_key_or_model_stops_the_start_and_names_the_setting(
+    provider: str, model_server: ModelServer, tmp_path: Path
+) -> None:
+    model_server.key, model_server.model = "sk-KEY", "any"
+    with pytest.raises(ConfigurationError, match=r"refused this server's key\. Check EMBEDDER_API_KEY\.$"):
+        await connect(provider, model_server, tmp_path, embedder_api_key="sk-WRONG")
+    with pytest.raises(ConfigurationError, match=r"not found\. Check EMBEDDER_MODEL and EMBEDDER_BASE_URL\.$"):
+        await connect(provider, model_server, tmp_path, embedder_model="unknown")
+    await (await connect(provider, model_server, tmp_path)).close()
+
+
+async def test_unknown_or_unreachable_embedder_stops_the_first_start(model_server: ModelServer, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="EMBEDDER=abacus is unknown"):
+        await connect("abacus", model_server, tmp_path)
+    with pytest.raises(ConfigurationError, match=r"cannot be reached.* Check EMBEDDER_BASE_URL"):
+        await connect("openai", model_server, tmp_path, embedder_base_url="http://127.0.0.1:9/v1")

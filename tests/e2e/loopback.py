@@ -1,14 +1,13 @@
 """Serves the application on a loopback port, for clients that speak only HTTP."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable
 from dataclasses import replace
-from uuid import UUID
 
 from fastapi import FastAPI
 
 from app.adapters.in_process import InProcessCounters
 from app.core.errors import TimedOut, Unavailable, UpstreamFailed
-from app.core.ports import Embedder, Purpose, Vector
+from app.core.ports import Candidate, SearchScope, Vector, VectorIndex
 from app.core.rate_limit import RateLimit, RateLimits
 from app.core.resources import Resources
 from app.main import create_app
@@ -31,30 +30,29 @@ def with_request_limit(resources: Resources, *, requests: int) -> FastAPI:
 
 FAILURES: dict[str, Exception] = {
     "fail with 500": KeyError("a mistake of ours"),
-    "fail with 502": UpstreamFailed("The embedder refused this server's key"),
-    "fail with 503": Unavailable("The embedder is away", headers={"Retry-After": "7"}),
-    "fail with 504": TimedOut("The embedder took too long"),
+    "fail with 502": UpstreamFailed("The index refused this server's key"),
+    "fail with 503": Unavailable("The index is away", headers={"Retry-After": "7"}),
+    "fail with 504": TimedOut("The index took too long"),
 }
 
 
-class FailingEmbedder:
-    """An embedder that fails in the way the text asks for."""
+class FailingIndex:
+    """An index whose search fails in the way the question asks for."""
 
-    def __init__(self, embedder: Embedder) -> None:
-        self._embedder = embedder
-        self.name, self.dimensions = embedder.name, embedder.dimensions
+    def __init__(self, index: VectorIndex) -> None:
+        self._index = index
 
-    async def embed(
-        self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT, *, tenant: UUID | None = None
-    ) -> list[Vector]:
-        for text in texts:
-            if text in FAILURES:
-                raise FAILURES[text]
-        return await self._embedder.embed(texts, purpose, tenant=tenant)
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._index, name)
 
-    async def close(self) -> None:
-        """The wrapped embedder is closed by its owner."""
+    async def find_candidates(
+        self, scope: SearchScope, vector: Vector | Awaitable[Vector], text: str, limit: int
+    ) -> list[Candidate]:
+        if text in FAILURES:
+            raise FAILURES[text]
+        return await self._index.find_candidates(scope, vector, text, limit)
 
 
-def with_failing_embedder(resources: Resources) -> FastAPI:
-    return create_app(replace(resources, embedder=FailingEmbedder(resources.embedder)))
+def with_failing_index(resources: Resources) -> FastAPI:
+    index = FailingIndex(resources.index)
+    return create_app(replace(resources, index=index))  # type: ignore[arg-type]  # what is missing is delegated

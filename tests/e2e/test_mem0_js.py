@@ -12,7 +12,7 @@ from app.core.resources import Resources
 from app.worker import run_jobs
 from tests.conftest import MakeKey
 from tests.e2e.conftest import MEM0_JS, MEM0_READY
-from tests.e2e.loopback import with_failing_embedder, with_request_limit
+from tests.e2e.loopback import with_failing_index, with_request_limit
 from tests.loopback import serve_on_loopback
 
 
@@ -35,7 +35,7 @@ async def test_javascript_client_supports_every_call(
     async with (
         serve_on_loopback(app) as url,
         serve_on_loopback(with_request_limit(resources, requests=4)) as limited,
-        serve_on_loopback(with_failing_embedder(resources)) as failing,
+        serve_on_loopback(with_failing_index(resources)) as failing,
         run_jobs(resources, concurrency=1, poll_seconds=0.05),
     ):
         memories, methods = await run("memories.mjs", url, *keys, limited, folder=tmp_path)

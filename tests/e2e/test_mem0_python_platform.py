@@ -22,7 +22,7 @@ from mem0.exceptions import (
 
 from app.core.resources import Resources
 from tests.conftest import MakeKey, SignUp
-from tests.e2e.loopback import with_failing_embedder
+from tests.e2e.loopback import with_failing_index
 from tests.e2e.mem0_python import ALICE, Mem0, close, connect_client
 from tests.loopback import serve_on_loopback
 from tests.members import accept
@@ -186,7 +186,7 @@ async def test_user_profiles_can_be_enabled_sampled_generated_and_read(mem0: Mem
 async def test_server_errors_raise_matching_exceptions(
     status: int, expected: type[MemoryError], client_class: type[Any], resources: Resources, make_key: MakeKey
 ) -> None:
-    async with serve_on_loopback(with_failing_embedder(resources)) as url:
+    async with serve_on_loopback(with_failing_index(resources)) as url:
         mem0 = await connect_client(client_class, url, await make_key())
         await mem0.add_verbatim("I like tea")
         with pytest.raises(expected) as failed:

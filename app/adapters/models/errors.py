@@ -4,7 +4,7 @@ import datetime as dt
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 
 from app.core.circuit_breaker import unavailable
@@ -34,6 +34,13 @@ class ModelFailure:
     is_down: bool
     """Whether the server itself has a problem, as opposed to refusing this request."""
     retry_after: float | None = None
+    status: int | None = None
+    """None if the server did not respond."""
+
+
+def failure_of_text(who: str, failure: ModelFailure) -> ModelFailure:
+    """The same failure, after it turned out that the server answers other requests."""
+    return replace(failure, error=UpstreamFailed(f"{who} cannot process this text."), is_down=False)
 
 
 def connection_failure(who: str, *, timed_out: bool) -> ModelFailure:
@@ -62,19 +69,23 @@ def status_failure(who: str, prefix: str, status: int, message: str, headers: Ma
             f"{who}'s quota is used up." if quota_exceeded else f"{who}'s rate limit is exceeded. Try again shortly."
         )
         return ModelFailure(
-            unavailable(detail, wait or DEFAULT_RETRY_SECONDS), not quota_exceeded, is_down=False, retry_after=wait
+            unavailable(detail, wait or DEFAULT_RETRY_SECONDS),
+            not quota_exceeded,
+            is_down=False,
+            retry_after=wait,
+            status=status,
         )
     if status in (408, 409) or status >= 500:
         error = unavailable(f"{who} failed with status {status}. Try again shortly.", wait or DEFAULT_RETRY_SECONDS)
-        return ModelFailure(error, can_retry=True, is_down=status >= 500, retry_after=wait)
-    return ModelFailure(_refusal(who, prefix, status, message.lower()), can_retry=False, is_down=False)
+        return ModelFailure(error, can_retry=True, is_down=status >= 500, retry_after=wait, status=status)
+    return ModelFailure(_refusal(who, prefix, status, message.lower()), can_retry=False, is_down=False, status=status)
 
 
 def _refusal(who: str, prefix: str, status: int, message: str) -> AppError:
     if status in (401, 403):
         return UpstreamFailed(f"{who} refused this server's key. Check {prefix}_API_KEY.")
     if status == 404:
-        return UpstreamFailed(f"{who} was not found. Check the model's name and {prefix}_BASE_URL.")
+        return UpstreamFailed(f"{who} was not found. Check {prefix}_MODEL and {prefix}_BASE_URL.")
     if "context_length" in message or "context length" in message:
         return TooLarge(f"{who} cannot read that much at once. Send less.")
     if "content_filter" in message or "content_policy" in message:

@@ -3,15 +3,13 @@
 Answers are streamed. Closing the iterator ends the HTTP request. Errors and logs contain no content.
 """
 
-import asyncio
 import json
-import math
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
 import openai
@@ -23,19 +21,17 @@ from app.adapters.models.errors import (
     connection_failure,
     raise_refused,
     require_completion,
-    retry_delay,
     status_failure,
     unreadable_response,
 )
-from app.core.circuit_breaker import BreakerState, CircuitBreaker, ConcurrencyLimit
-from app.core.errors import AppError, Unavailable
+from app.adapters.models.guarded_calls import CallLimits, GuardedCalls
+from app.core.circuit_breaker import BreakerState
+from app.core.errors import Unavailable
 from app.core.ports import ChatMessage, Json, ModelOptions, Token, Usage
 from app.core.storable_text import TextCleaner, clean_text
 from app.core.text.completion_messages import chunk_text, has_content, is_finished, nested_object, usage_of
 
 OPENAI_URL = "https://api.openai.com/v1"
-MAX_WAIT_SECONDS = 10.0
-"""The longest wait before a retry. If the provider asks for more, the caller gets 503."""
 PROBE_SECONDS = 30.0
 UNSUPPORTED = re.compile(
     r"unsupported|unrecogni[sz]ed|unknown|unexpected|extra|not (?:supported|permitted|allowed)", re.I
@@ -49,7 +45,6 @@ OPTIONAL_PARAMETERS = (
     "store",
 )
 RESPONSE_ERRORS = (openai.OpenAIError, json.JSONDecodeError, UnicodeDecodeError)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,80 +78,34 @@ class EmptyStreamError(openai.OpenAIError):
     """A stream ended before its first token."""
 
 
-class Endpoint:
-    """One model server with its connections, concurrency limit, circuit breaker and retries."""
+class Endpoint(GuardedCalls):
+    """One model server with its connections."""
 
     def __init__(self, name: str, prefix: str, connection: Connection, http: httpx2.AsyncClient | None) -> None:
-        limits = httpx2.Limits(max_connections=connection.at_once + 2, max_keepalive_connections=connection.at_once)
-        self.client = openai.AsyncOpenAI(
-            api_key=connection.api_key or "none",
-            base_url=connection.base_url or OPENAI_URL,
-            timeout=httpx2.Timeout(connection.timeout_seconds, connect=min(5, connection.timeout_seconds)),
-            max_retries=0,  # retries are made below, so that they are counted by the circuit breaker
-            http_client=http or openai.DefaultAsyncHttpxClient(limits=limits),
+        self.client = open_client(connection, http)
+        limits = CallLimits(
+            timeout_seconds=connection.timeout_seconds,
+            at_once=connection.at_once,
+            waiting=connection.waiting,
+            tries=connection.tries,
+            rest_seconds=connection.rest_seconds,
         )
-        self.breaker = CircuitBreaker(name, rest_seconds=connection.rest_seconds)
-        self.limit = ConcurrencyLimit(
-            name, at_once=connection.at_once, waiting=connection.waiting, patience_seconds=connection.timeout_seconds
-        )
-        self._name, self._prefix, self._tries = name, prefix, connection.tries
-        self._timeout = connection.timeout_seconds
-
-    async def call(self, request: Callable[[], Awaitable[T]], *, deadline: float, tries: int | None = None) -> T:
-        """Send the request, with retries where they make sense, until the deadline."""
-        left = tries or self._tries
-        while True:
-            left -= 1
-            result = await self._try(request, deadline)
-            if not isinstance(result, ModelFailure):
-                return result
-            pause = retry_delay(self._tries - left, result)
-            if not left or not result.can_retry or (result.retry_after or 0) > MAX_WAIT_SECONDS:
-                raise result.error
-            if now() + pause >= deadline:
-                raise result.error
-            await asyncio.sleep(pause)
-
-    def deadline(self) -> float:
-        """When a call that begins now must have its answer."""
-        return now() + self._timeout
-
-    async def _try(self, request: Callable[[], Awaitable[T]], deadline: float) -> T | ModelFailure:
-        self.breaker.admit()
-        try:
-            async with asyncio.timeout_at(deadline):
-                result = await request()
-        except TimeoutError:
-            return self._count(connection_failure(self._name, timed_out=True))
-        except RESPONSE_ERRORS as error:
-            return self.record_failure(error)
-        except (asyncio.CancelledError, AppError):
-            self.breaker.cancelled()
-            raise
-        self.breaker.succeeded()
-        return result
-
-    def record_failure(self, error: Exception) -> ModelFailure:
-        return self._count(_classify_error(error, self._name, self._prefix))
-
-    def _count(self, failure: ModelFailure) -> ModelFailure:
-        if not failure.is_down:
-            self.breaker.cancelled()
-            return failure
-        self.breaker.failed()
-        # While the breaker is open, another request would be refused whatever the server does.
-        wait = max(failure.retry_after or 0, self.breaker.seconds_until_trial())
-        failure.error.is_outage = self.breaker.state is not BreakerState.CLOSED
-        if self.breaker.state is BreakerState.OPEN:
-            failure.error.headers["Retry-After"] = str(math.ceil(wait))
-        return failure
+        super().__init__(name, limits, RESPONSE_ERRORS, lambda error: classify_error(error, name, prefix))
 
 
-def now() -> float:
-    return asyncio.get_running_loop().time()
+def open_client(connection: Connection, http: httpx2.AsyncClient | None = None) -> openai.AsyncOpenAI:
+    """Without retries of its own, because `GuardedCalls` makes and counts them."""
+    limits = httpx2.Limits(max_connections=connection.at_once + 2, max_keepalive_connections=connection.at_once)
+    return openai.AsyncOpenAI(
+        api_key=connection.api_key or "none",
+        base_url=connection.base_url or OPENAI_URL,
+        timeout=httpx2.Timeout(connection.timeout_seconds, connect=min(5, connection.timeout_seconds)),
+        max_retries=0,
+        http_client=http or openai.DefaultAsyncHttpxClient(limits=limits),
+    )
 
 
-def _classify_error(error: Exception, name: str, prefix: str) -> ModelFailure:
+def classify_error(error: Exception, name: str, prefix: str) -> ModelFailure:
     if isinstance(error, openai.APIStatusError):
         return status_failure(name, prefix, error.status_code, f"{error.code} {error.message}", error.response.headers)
     if isinstance(error, openai.APIConnectionError):

@@ -234,6 +234,7 @@ def answer_data(turn: Prepared | Answered, progress: Progress, recorded: Recorde
         message=TurnMessage(id=recorded.message_id, role="assistant", content="".join(progress.tokens)),
         recalled=progress.recalled,
         recall_failed=progress.recall_failed,
+        by_meaning=progress.by_meaning,
         answerable=progress.answerable,
         standing=[StandingRead(id=each.id, memory=each.content) for each in turn.standing],
         event_id=recorded.event_id,

@@ -23,7 +23,7 @@ from app.core.resources import Resources
 from app.core.text.forget_requests import ForgetRequest, read_forget_request
 from app.core.text.standing_statements import standing_excerpt
 from app.memory.ledger import count_added
-from app.memory.recall import Question, load_visible, recall
+from app.memory.recall import Question, embed_query, is_embedded, load_visible, recall
 from app.projects.token_usage import usage_statement
 from app.sessions.models import Message, Session
 from app.sessions.privacy import PrivacyMode
@@ -119,15 +119,19 @@ class ChatTurn:
             in_conversation=turn.in_session,
         )
         try:
-            async with asyncio.timeout(RECALL_SECONDS):
-                found = await recall(self.resources, question)
+            async with (
+                asyncio.timeout(RECALL_SECONDS),
+                embed_query(self.resources.embedder, question.project_id, question.text) as vector,
+            ):
+                found = await recall(self.resources, question, vector)
         except (AppError, OSError, SQLAlchemyError) as error:
             log.warning("chat.recall_failed", session_id=str(turn.session_id), exc_info=error)
             RECALLS_FAILED.inc()
             self.progress.recall_failed = True
             return
         self.progress.answerable = any(each.fits for each in found)
-        self.progress.nothing_known = not found
+        self.progress.by_meaning = is_embedded(vector)
+        self.progress.nothing_known = not found and self.progress.by_meaning
         recent = {message.content for message in turn.recent}
         new = [each for each in found if each.memory.content not in recent]
         self.progress.recalled = [RecalledMemory.of(each.memory, each.score, each.parts) for each in new]
@@ -265,6 +269,5 @@ async def repeat_answer(resources: Resources, turn: Answered) -> AsyncGenerator[
 
 def _recalled_event(progress: Progress) -> TurnEvent:
     memories = [memory.model_dump(mode="json") for memory in progress.recalled]
-    return TurnEvent(
-        "recalled", {"memories": memories, "failed": progress.recall_failed, "answerable": progress.answerable}
-    )
+    state = {"failed": progress.recall_failed, "answerable": progress.answerable, "by_meaning": progress.by_meaning}
+    return TurnEvent("recalled", {"memories": memories, **state})

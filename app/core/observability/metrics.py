@@ -46,6 +46,17 @@ MODEL_BREAKER = Enum(
     states=["closed", "open", "half_open"],
     registry=REGISTRY,
 )
+EMBEDDING_BREAKER = Enum(
+    "keepsake_embedding_breaker",
+    "The same for the embedding model, if a provider embeds",
+    states=["closed", "open", "half_open"],
+    registry=REGISTRY,
+)
+SEARCHED_BY_WORDS = Counter(
+    "keepsake_searched_by_words",
+    "Questions answered by words alone because they could not be embedded",
+    registry=REGISTRY,
+)
 ACTIVE_USERS = Gauge("keepsake_active_users", "Callers seen in the last five minutes", registry=REGISTRY)
 DELETED_ACCOUNTS = Gauge(
     "keepsake_deleted_accounts",

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.background_tasks import SupervisedTask
 from app.core.database.database import Database
-from app.core.errors import AppError
+from app.core.errors import AppError, TooLarge, Unprocessable, UpstreamFailed
 from app.core.observability.metrics import INDEX_WAITS_ENDED
 from app.core.ports import Embedder, IndexChange, IndexEntry, IndexRemoval, IndexUpsert, VectorIndex
 from app.memory.indexing.batch import BatchLimit
@@ -145,14 +145,31 @@ class Indexer:
         """None: nothing arrived for a while."""
         try:
             async with asyncio.timeout(self._batch_seconds):
-                await (self._index.run_housekeeping() if batch is None else self._apply(batch))
+                await (self._index.run_housekeeping() if batch is None else self._apply_in_parts(batch))
         except (AppError, OSError, SQLAlchemyError) as error:
-            # The rows stay pending in the ledger, and the sweep indexes them later.
-            log.warning("memory.indexing_failed", count=len(batch or ()), exc_info=error)
-            if self._index.shared:
-                self._other_processes.give_up([change.id for change in batch or ()])
+            self._give_up(batch or (), error)
         finally:
             await self._queue.mark_done(batch or ())
+
+    def _give_up(self, batch: Sequence[IndexChange], error: Exception) -> None:
+        """The rows stay pending in the ledger, and the sweep indexes them later."""
+        log.warning("memory.indexing_failed", count=len(batch), exc_info=error)
+        if self._index.shared:
+            self._other_processes.give_up([change.id for change in batch])
+
+    async def _apply_in_parts(self, batch: Sequence[IndexChange]) -> None:
+        """A text that the embedding model refuses fails neither the other texts of its batch nor other projects."""
+        try:
+            await self._apply(batch)
+        except (Unprocessable, TooLarge, UpstreamFailed) as error:
+            if error.is_outage:
+                raise
+            if len(batch) == 1:
+                self._give_up(batch, error)
+                return
+            middle = len(batch) // 2
+            await self._apply_in_parts(batch[:middle])
+            await self._apply_in_parts(batch[middle:])
 
     async def _apply(self, batch: Sequence[IndexChange]) -> None:
         changes = latest_changes(batch)

@@ -38,7 +38,9 @@ MARK_PENDING_SQL = text("update memories set state = 'pending' where id = any(:i
 
 async def sweep(resources: Resources, *, older_than_seconds: float) -> int:
     """Finish what a crash interrupted between the commit and the index. Younger rows are still in the queue."""
-    count = await _index_pending(resources, older_than_seconds) + await _finish_removals(resources, older_than_seconds)
+    count = await _finish_removals(resources, older_than_seconds)
+    if await _can_embed(resources):
+        count += await _index_pending(resources, older_than_seconds)
     if count:
         log.info("memory.swept", count=count)
     return count
@@ -69,6 +71,12 @@ async def mark_missing_pending(resources: Resources) -> int:
         count += len(missing)
         async with resources.database.system() as tx:
             await tx.execute(MARK_PENDING_SQL, {"ids": list(missing)})
+
+
+async def _can_embed(resources: Resources) -> bool:
+    """While the provider is away, every batch would fail."""
+    is_healthy = resources.checks.get("embedding_model")
+    return is_healthy is None or await is_healthy()
 
 
 async def _index_pending(resources: Resources, age: float) -> int:

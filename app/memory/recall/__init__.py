@@ -4,6 +4,7 @@ from app.memory.recall.decay import decay_enabled, recall_with_decay
 from app.memory.recall.features import FEATURES, RankingInput, compute_features
 from app.memory.recall.ranking import rank
 from app.memory.recall.search import Question, Recalled, embed_query, load_visible, recall
+from app.memory.recall.words_only import is_embedded
 
 __all__ = [
     "FEATURES",
@@ -13,6 +14,7 @@ __all__ = [
     "compute_features",
     "decay_enabled",
     "embed_query",
+    "is_embedded",
     "load_visible",
     "rank",
     "recall",

@@ -40,6 +40,7 @@ from app.memory.ledger import Memory, MemoryRepository, SearchRow, visible
 from app.memory.namespace import Namespace
 from app.memory.recall.features import RankingInput
 from app.memory.recall.ranking import RankingWeights, rank
+from app.memory.recall.words_only import find_candidates, is_embedded, report_embedding, with_word_similarity
 
 PREFILTER_LIMIT = 2000
 """A filter that leaves at most this many rows is applied before the search, so that the search misses none of them."""
@@ -97,7 +98,7 @@ async def load_visible(resources: Resources, namespace: Namespace, ids: Sequence
 async def embed_query(embedder: Embedder, project_id: UUID, question: str) -> AsyncIterator[Awaitable[Vector]]:
     """Embeds the question in a task, while the caller does other work."""
     task = asyncio.create_task(_embed(embedder, project_id, question))
-    task.add_done_callback(_consume_exception)
+    task.add_done_callback(report_embedding)
     try:
         yield task
     finally:
@@ -107,12 +108,6 @@ async def embed_query(embedder: Embedder, project_id: UUID, question: str) -> As
 async def _embed(embedder: Embedder, project_id: UUID, question: str) -> Vector:
     text = query_text(cut_question(question))
     return (await embedder.embed([text], Purpose.QUERY, tenant=project_id))[0]
-
-
-def _consume_exception(task: asyncio.Task[Vector]) -> None:
-    """So that asyncio does not report it as never retrieved when the caller left before awaiting the vector."""
-    if not task.cancelled():
-        task.exception()
 
 
 async def recall(
@@ -130,9 +125,10 @@ async def recall(
     )
     best: list[Recalled] = []
     async for scope, limit in _search_steps(resources, question, names):
-        candidates = await resources.index.find_candidates(scope, vector, text, limit)
+        candidates = await find_candidates(resources, scope, vector, text, limit)
         rows = await _load_rows(resources, question, candidates, prefiltered=scope.only is not None)
-        best = _rank_rows(resources, replace(question, text=text), candidates, rows)
+        by_words = not is_embedded(vector)
+        best = _rank_rows(resources, replace(question, text=text), candidates, rows, by_words=by_words)
         if len(best) >= question.top_k or len(candidates) < limit:
             break
     return [each for each in best if _is_accepted(each, question.threshold)]
@@ -235,9 +231,16 @@ def search_rows_statement(*, show_expired: bool, show_superseded: bool, in_the_p
 
 
 def _rank_rows(
-    resources: Resources, question: Question, candidates: Sequence[Candidate], rows: Mapping[UUID, SearchRow]
+    resources: Resources,
+    question: Question,
+    candidates: Sequence[Candidate],
+    rows: Mapping[UUID, SearchRow],
+    *,
+    by_words: bool,
 ) -> list[Recalled]:
     inputs = [_ranking_input(each, rows[each.id]) for each in candidates if each.id in rows]
+    if by_words:
+        inputs = with_word_similarity(resources.index, question.text, inputs)
     weights = RankingWeights(half_life_days=resources.config.recency_half_life_days)
     ranked = rank(question.text, inputs, question.at or dt.datetime.now(dt.UTC), weights, question.top_k)
     return [Recalled(rows[each.id], each.score, each.parts, each.fits, each.relevance) for each in ranked]

@@ -11,9 +11,8 @@ import pytest_asyncio
 
 from app.adapters.models.errors import retry_delay, status_failure
 from app.adapters.models.openai import Connection, OpenAIModel
-from app.adapters.models.openai_embedder import open_embedder
 from app.core.circuit_breaker import BreakerState
-from app.core.errors import AppError, ConfigurationError, TimedOut, TooLarge, Unavailable, UpstreamFailed
+from app.core.errors import AppError, TimedOut, TooLarge, Unavailable, UpstreamFailed
 from app.core.ports import ChatMessage, ModelOptions, Role, Token, Usage
 from tests.model_server import Drops, Fails, Hangs, ModelServer, Raw, Refuses, Says
 
@@ -414,21 +413,6 @@ async def test_content_is_not_logged_even_in_debug(make_model: MakeModel, caplog
 
 
 # ---------------------------------------------------------------- embeddings
-
-
-async def test_unreachable_embedder_stops_the_start(model_server: ModelServer) -> None:
-    model_server.chat(Fails(401))
-    with pytest.raises(ConfigurationError, match="EMBEDDER_API_KEY"):
-        await open_embedder(Connection(model_server.url), model="any")
-
-
-async def test_embedding_is_retried_and_batched(model_server: ModelServer) -> None:
-    embedder = await open_embedder(Connection(model_server.url), model="any")
-    model_server.chat(Fails(503))
-    vectors = await embedder.embed([f"text {number}" for number in range(130)])
-    assert len({tuple(vector) for vector in vectors}) == 130
-    assert sorted(len(sent.body["input"]) for sent in model_server.requests) == [1, 2, 64, 64, 64]
-    await embedder.close()
 
 
 async def test_completion_contains_the_whole_answer(make_model: MakeModel, model_server: ModelServer) -> None:

@@ -238,7 +238,7 @@ async def test_turn_continues_without_recall_and_reports_it(
     before = REGISTRY.get_sample_value("keepsake_recalls_failed_total") or 0
     events = await session.stream("Where do I live?")
     assert REGISTRY.get_sample_value("keepsake_recalls_failed_total") == before + 1
-    assert events[0].content == {"memories": [], "failed": True, "answerable": False}
+    assert events[0].content == {"memories": [], "failed": True, "answerable": False, "by_meaning": True}
     assert events[-2].content["recall_failed"] is True
     assert events[-2].content["message"]["content"] == "Hello there."
 

@@ -43,7 +43,10 @@ async def test_message_is_found_by_its_words_while_embedding_fails(
         stored = await client.post(f"{URL}?wait=true", json=message("I love Python programming"))
         await client.post(URL, json=message("The weather is nice"))
         found = (await client.get("/v1/memory/search", params={"query": "python programs"})).json()
+        ready = await client.get("/v1/ready")
     model_server.forget()
+    assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+    assert ready.json()["checks"]["embedding_model"] == "unavailable"
     assert (stored.status_code, stored.json()["state"]) == (201, "pending")
     assert [each["content"] for each in found["results"]] == ["I love Python programming"]
     assert (found["by_meaning"], found["results"][0]["similarity"]) == (False, 0.5)
@@ -51,5 +54,6 @@ async def test_message_is_found_by_its_words_while_embedding_fails(
         await sweep(resources, older_than_seconds=0)
         await resources.index_queue.wait_until_indexed(project_id, [f"{project_id}:messages:"])
         found = (await client.get("/v1/memory/search", params={"query": "python programs"})).json()
+        assert await resources.checks["embedding_model"]()
     assert found["by_meaning"]
     assert [each["state"] for each in found["results"]] == ["indexed", "indexed"]

@@ -229,6 +229,7 @@ class MemoryPage(BaseModel):
 class SearchResults(BaseModel):
     results: list[MemorySearchResult]
     answerable: bool = Field(description="Whether any of the results fits the question.")
+    by_meaning: bool = Field(description="False if the query could not be embedded: then only words were compared.")
     standing: list[MemoryRead] | None = Field(None, description="Present with `include_standing`, newest first.")
 
 

@@ -10,7 +10,7 @@ from app.gateways.mem0.memories.schemas import SearchMemories
 from app.gateways.mem0.project_check import check_project_matches
 from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
-from app.memory.recall import Question, Recalled, decay_enabled, embed_query, recall, recall_with_decay
+from app.memory.recall import Question, Recalled, decay_enabled, embed_query, is_embedded, recall, recall_with_decay
 from app.memory.standing import load_standing
 
 
@@ -18,6 +18,8 @@ class SearchResult(NamedTuple):
     results: list[JsonObject]
     answerable: bool
     """Whether any of the results fits the question, whatever the threshold is."""
+    by_meaning: bool = True
+    """False if the question could not be embedded, so that only words were compared."""
 
 
 async def search_memories(
@@ -49,7 +51,7 @@ async def search_memories(
         search = recall_with_decay if await decay_enabled(resources, caller.project_id) else recall
         found = await search(resources, question, vector)
     results = [render_result(recalled, request) for recalled in found]
-    return SearchResult(results, answerable=any(recalled.fits for recalled in found))
+    return SearchResult(results, any(recalled.fits for recalled in found), by_meaning=is_embedded(vector))
 
 
 async def find_standing(resources: Resources, caller: Caller, request: SearchMemories) -> JsonObject:

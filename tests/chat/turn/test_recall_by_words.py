@@ -1,0 +1,42 @@
+"""A turn whose message cannot be embedded recalls by words, and says so."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from app.core.resources import Resources
+from app.memory.ledger import NewMemory
+from app.memory.namespace import Namespace
+from app.memory.remember import remember
+from app.settings import Settings
+from app.wiring.embedders import connect_embedder
+from tests.chat.conftest import StartConversation
+from tests.model_server import Fails, ModelServer
+
+
+async def test_turn_recalls_by_words_while_the_provider_is_away(
+    conversation: StartConversation,
+    chat_resources: Resources,
+    another_app: Callable[..., httpx.AsyncClient],
+    model_server: ModelServer,
+    tmp_path: Path,
+) -> None:
+    session = await conversation()
+    namespace = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
+    await remember(chat_resources, namespace, [NewMemory("My sister Ines lives in Lisbon")])
+    remote: dict[str, Any] = {"embedder": "openai", "embedder_model": "any", "embedder_base_url": model_server.url}
+    embedder = await connect_embedder(Settings(_env_file=None, data_dir=tmp_path, **remote))
+    model_server.embedding(Fails(503))
+    async with another_app(embedder=embedder) as client:
+        degraded = replace(session, client=client)
+        answer = await degraded.send("Where does my sister Ines live?")
+        events = await degraded.stream("Which submarine is yellow?")
+    await embedder.close()
+    assert [each["memory"] for each in answer["recalled"]] == ["My sister Ines lives in Lisbon"]
+    assert (answer["by_meaning"], answer["recall_failed"]) == (False, False)
+    assert events[0].content == {"memories": [], "failed": False, "answerable": False, "by_meaning": False}
+    assert "You remember nothing" not in str(model_server.conversations[-1])
