@@ -22,7 +22,9 @@ from app.version import VERSION
 if TYPE_CHECKING:
     from app import commands
     from app import serve as server
+    from app.gateways.mcp import stdio
 else:
+    stdio = lazy_import("app.gateways.mcp.stdio")
     commands = lazy_import("app.commands")
     server = lazy_import("app.serve")
 
@@ -117,6 +119,22 @@ def serve(
         raise stop(error) from None
     with listener:
         run(server.serve(settings, listener))
+
+
+@cli.command()
+def mcp(
+    url: Annotated[str, typer.Option(envvar="KEEPSAKE_URL", help="The running server")] = "http://127.0.0.1:8000",
+    key: Annotated[str, typer.Option(envvar="KEEPSAKE_API_KEY", help="API key that calls act with")] = "",
+    user_id: Annotated[str, typer.Option(envvar="KEEPSAKE_USER_ID", help="User of calls that name none")] = "",
+    profile_id: Annotated[str, typer.Option(envvar="KEEPSAKE_PROFILE_ID", help="Profile of calls that name none")] = "",
+    privacy_mode: Annotated[str, typer.Option(envvar="KEEPSAKE_PRIVACY_MODE", help="The most that calls may do")] = "",
+) -> None:
+    """Speak MCP over standard input and output, for clients that start a program. A server must be running."""
+    if not key:
+        raise stop(ConfigurationError("Set KEEPSAKE_API_KEY. `python -m app keys create mcp` makes a key"))
+    headers = {"User-Id": user_id, "Profile-Id": profile_id, "Privacy-Mode": privacy_mode}
+    named = {f"X-Keepsake-{name}": value for name, value in headers.items() if value}
+    run(stdio.serve_stdio(url, key, named))
 
 
 @cli.command()

@@ -53,6 +53,7 @@ ROUTERS = (
     # /v1/memories/{id}/, and /v1/memories/{id}/history/ must precede the routes of entities.
     memory_events,
     memories,
+    mcp,
     chat,
     messages,
     sessions,
@@ -75,7 +76,6 @@ ROUTERS = (
     data_imports,
     memory_batches,
     platform,
-    mcp,
     memory_entities,
     older_memories,
     openai_completions,

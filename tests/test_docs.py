@@ -38,7 +38,14 @@ CODE = re.compile(r"^\| `(\w+)` \| (?:\d{3}|any)", re.MULTILINE)
 SETTING = re.compile(r"^\| `([A-Z_]+)` \| (?:`([^`]*)` )?\|", re.MULTILINE)
 EXAMPLE = re.compile(r"^# ([A-Z_]+)=(.*)$", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-FOREIGN_VARIABLES = {"PYTHONPATH", "MEM0_TELEMETRY", "ON_ERROR_STOP", "SUPABASE_LIVE", "WRITE_TABLE"}
+FOREIGN_VARIABLES = {
+    "KEEPSAKE_URL",
+    "KEEPSAKE_API_KEY",
+    "KEEPSAKE_USER_ID",
+    "KEEPSAKE_PROFILE_ID",
+    "KEEPSAKE_PRIVACY_MODE",
+}
+FOREIGN_VARIABLES |= {"PYTHONPATH", "MEM0_TELEMETRY", "ON_ERROR_STOP", "SUPABASE_LIVE", "WRITE_TABLE"}
 COMMAND = re.compile(r"python -m app ((?:keys )?\w+)([^`\n]*)")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

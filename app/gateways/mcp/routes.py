@@ -5,14 +5,14 @@ import importlib
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, Request, Response, Security
+from fastapi import APIRouter, Request, Response, Security
 from starlette.types import Message, Receive, Scope, Send
 
 from app.core.errors import Forbidden
 from app.core.observability.logging import request_id
-from app.core.resources import Resources, ResourcesDep
+from app.core.resources import Resources
 from app.gateways.mcp.errors import McpRoute
-from app.identity.caller import RequireCaller
+from app.identity.caller import Caller, RequireCaller, identify
 
 
 class Serve(Protocol):
@@ -20,14 +20,21 @@ class Serve(Protocol):
 
 
 router = APIRouter(route_class=McpRoute, include_in_schema=False)
-AnyCaller = Security(RequireCaller())
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def refuse_foreign_page(request: Request, resources: ResourcesDep) -> None:
+class RequireCallerOfOwnPage(RequireCaller):
+    """One dependency for both checks: each further one costs a tenth of a millisecond."""
+
+    async def __call__(self, request: Request) -> Caller:
+        refuse_foreign_page(request)
+        return await identify(request)
+
+
+def refuse_foreign_page(request: Request) -> None:
     """A page that a browser shows names its origin in every POST. Another one may have made its name point here."""
     origin = request.headers.get("Origin")
-    if origin and not is_own_origin(origin, resources):
+    if origin and not is_own_origin(origin, request.app.state.resources):
         raise Forbidden("Pages of this origin may not call /mcp. The operator can add it to CORS_ORIGINS.")
 
 
@@ -76,7 +83,8 @@ class McpResponse(Response):
         return receive_again
 
 
-@router.post("/mcp", dependencies=[Depends(refuse_foreign_page), AnyCaller])
-async def serve_mcp(request: Request, resources: ResourcesDep) -> Response:
+@router.post("/mcp", dependencies=[Security(RequireCallerOfOwnPage())])
+async def serve_mcp(request: Request) -> Response:
     request.state.request_id = request_id.get()
+    resources: Resources = request.app.state.resources
     return McpResponse(await request.body(), resources.config.max_body_bytes)

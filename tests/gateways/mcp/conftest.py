@@ -1,5 +1,6 @@
 """The client of the `mcp` package, over HTTP on loopback."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
@@ -9,7 +10,7 @@ import pytest
 from mcp.client.client import Client
 from mcp.client.session import ElicitationFnT
 from mcp.client.streamable_http import streamable_http_client
-from mcp.types import CallToolResult
+from mcp.types import CallToolResult, TextContent
 
 MODERN = "2026-07-28"
 ERAS = (MODERN, "legacy")
@@ -57,17 +58,19 @@ def connect_mcp(app_url: str) -> ConnectMcp:
 
 async def use(client: Client, tool: str, **arguments: object) -> Json:
     """Calls a tool that must succeed."""
-    result = await client.call_tool(tool, arguments)
-    assert isinstance(result, CallToolResult)
-    assert not result.is_error, result.content
-    assert isinstance(result.structured_content, dict)
-    return result.structured_content
+    return await call(client, tool, arguments, is_error=False)
 
 
 async def refusal(client: Client, tool: str, **arguments: object) -> Json:
     """Calls a tool that must be refused."""
+    return await call(client, tool, arguments, is_error=True)
+
+
+async def call(client: Client, tool: str, arguments: Json, *, is_error: bool) -> Json:
     result = await client.call_tool(tool, arguments)
     assert isinstance(result, CallToolResult)
-    assert result.is_error, result.content
-    assert isinstance(result.structured_content, dict)
-    return result.structured_content
+    assert result.is_error is is_error, result.content
+    (content,) = result.content
+    assert isinstance(content, TextContent)
+    answer: Json = json.loads(content.text)
+    return answer

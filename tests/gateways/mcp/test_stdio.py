@@ -1,0 +1,76 @@
+"""The command `python -m app mcp`, started by the client of the `mcp` package."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from mcp.client.client import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.types import ElicitResult
+
+from app.gateways.mcp.stdio import Bridge
+from tests.conftest import KeyHolder
+from tests.e2e.server import ROOT
+from tests.gateways.mcp.conftest import Json, use
+from tests.gateways.mcp.test_forget_tool import TEA, Person
+from tests.loopback import free_port
+
+
+@asynccontextmanager
+async def start_command(url: str, key: str, mode: str) -> AsyncIterator[Client]:
+    environment = {"KEEPSAKE_URL": url, "KEEPSAKE_API_KEY": key, "KEEPSAKE_USER_ID": "änn"}
+    command = StdioServerParameters(command=sys.executable, args=["-m", "app", "mcp"], env=environment, cwd=ROOT)
+    person = Person(ElicitResult(action="accept", content={"confirm": True}))
+    async with Client(stdio_client(command), mode=mode, elicitation_callback=person) as client:
+        yield client
+
+
+@pytest.mark.parametrize("era", ["auto", "legacy"])
+async def test_client_uses_the_server_through_the_command(app_url: str, key_holder: KeyHolder, era: str) -> None:
+    async with start_command(app_url, key_holder.key, era) as client:
+        assert len((await client.list_tools()).tools) == 19
+        added = await use(client, "add_memory", text="I like green tea", infer=False)
+        (found,) = (await use(client, "search_memories", query="green tea"))["results"]
+        assert found["user_id"] == "änn"
+        await client.read_resource(f"keepsake://memories/{added['results'][0]['id']}")
+        answer = await use(client, "forget", what=TEA)
+        assert answer["status"] == ("CONFIRMATION_REQUIRED" if era == "legacy" else "DELETED")
+
+
+async def exchange(url: str, key: str, *lines: str) -> list[Json]:
+    """What the bridge writes in answer to these lines."""
+    reader, written = asyncio.StreamReader(), list[bytes]()
+    reader.feed_data("".join(f"{line}\n" for line in lines).encode())
+    reader.feed_eof()
+    headers = {"Authorization": f"Bearer {key}", "Accept": "application/json", "Content-Type": "application/json"}
+    async with httpx.AsyncClient(headers=headers) as http:
+        await Bridge(http, f"{url}/mcp", written.append).serve(reader)
+    return [json.loads(line) for line in written]
+
+
+LIST = '{"jsonrpc":"2.0","id":"seven","method":"tools/list"}'
+
+
+async def test_a_refusal_keeps_the_id_of_its_request(app_url: str) -> None:
+    (answer,) = await exchange(app_url, "ks_wrong", LIST)
+    assert answer["id"] == "seven"
+    assert answer["error"]["data"]["code"] == "unauthorized"
+
+
+async def test_an_error_says_that_no_server_answers() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    (answer,) = await exchange(url, "ks_any", LIST)
+    assert (answer["id"], url in answer["error"]["message"]) == ("seven", True)
+
+
+async def test_a_line_that_is_not_json_is_refused_and_the_next_is_served(app_url: str, key_holder: KeyHolder) -> None:
+    notification = '{"jsonrpc":"2.0","method":"notifications/initialized"}'
+    cancelled = '{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"no"}}'
+    answers = await exchange(app_url, key_holder.key, "no json", notification, cancelled, "", "[]", LIST)
+    assert [answer.get("id") for answer in answers] == [None, "seven"]
+    assert answers[0]["error"]["code"] == -32700
+    assert answers[1]["result"]["tools"]
