@@ -24,7 +24,7 @@ from app.gateways.mcp.routes import router as mcp
 from app.gateways.mem0.entities.routes import router as memory_entities
 from app.gateways.mem0.events.routes import router as memory_events
 from app.gateways.mem0.memories.archive_routes import router as memory_archive
-from app.gateways.mem0.memories.batch_routes import router as memory_batches
+from app.gateways.mem0.memories.batch import router as memory_batches
 from app.gateways.mem0.memories.routes import router as memories
 from app.gateways.mem0.older_versions.routes import router as older_memories
 from app.gateways.mem0.platform import router as platform

@@ -22,7 +22,7 @@ router = own_router(prefix="/v1/admin/usage", tags=["Administration"], dependenc
 DEFAULT_DAYS = 30
 MAX_DAYS = 366
 SELECT_USAGE_SQL = text("""
-select u.day, u.key_id, k.name as key_name, u.requests, u.throttled, u.memories, u.jobs, u.jobs_failed,
+select u.day, u.key_id, k.name as key_name, u.requests, u.throttled, u.memories, u.searches, u.jobs, u.jobs_failed,
   u.prompt_tokens, u.completion_tokens, u.cost::float8 as cost, u.latency as histogram
 from usage_by_day u left join api_keys k on k.id = u.key_id and k.project_id = u.project_id
 where u.project_id = :project_id and u.day between :since and :until
@@ -43,6 +43,7 @@ class UsageCounted(BaseModel):
     requests: int = Field(description="Admitted requests.")
     throttled: int = Field(description="Requests refused by a rate limit.")
     memories: int = Field(description="Memories added.")
+    searches: int = Field(description="Searches of memories, by chat turns too.")
     jobs: int = Field(description="Runs of background jobs of the project.")
     jobs_failed: int = Field(description="Runs that failed, also if they were repeated.")
     prompt_tokens: int

@@ -1,4 +1,4 @@
-"""Write the counted requests, memories and jobs to `usage_by_day`. A crash loses the counts of the last seconds."""
+"""Write the counts of requests, searches, memories and jobs to `usage_by_day`. A crash loses the last seconds."""
 
 import asyncio
 
@@ -16,17 +16,19 @@ SILENT_AFTER_SECONDS = 6 * WRITE_EVERY_SECONDS
 # A project or key that was deleted meanwhile is left out.
 # Several processes add to the same row, so the histograms are added, too.
 ADD_USAGE_SQL = text("""
-insert into usage_by_day (project_id, day, key_id, requests, throttled, memories, jobs, jobs_failed, latency)
+insert into usage_by_day (project_id, day, key_id, requests, throttled, memories, searches, jobs, jobs_failed, latency)
 select used.project_id, (now() at time zone 'UTC')::date, used.key_id, used.requests, used.throttled, used.memories,
-  used.jobs, used.jobs_failed, cast(used.latency as bigint[])
+  used.searches, used.jobs, used.jobs_failed, cast(used.latency as bigint[])
 from unnest(cast(:projects as uuid[]), cast(:keys as uuid[]), cast(:requests as bigint[]), cast(:throttled as bigint[]),
-  cast(:memories as bigint[]), cast(:jobs as bigint[]), cast(:jobs_failed as bigint[]), cast(:latency as text[]))
-  as used (project_id, key_id, requests, throttled, memories, jobs, jobs_failed, latency)
+  cast(:memories as bigint[]), cast(:searches as bigint[]), cast(:jobs as bigint[]), cast(:jobs_failed as bigint[]),
+  cast(:latency as text[]))
+  as used (project_id, key_id, requests, throttled, memories, searches, jobs, jobs_failed, latency)
 join projects p on p.id = used.project_id
 where used.key_id is null or exists (select from api_keys k where k.id = used.key_id and k.project_id = used.project_id)
 order by used.project_id, used.key_id
 on conflict (project_id, day, key_id) do update set requests = usage_by_day.requests + excluded.requests,
   throttled = usage_by_day.throttled + excluded.throttled, memories = usage_by_day.memories + excluded.memories,
+  searches = usage_by_day.searches + excluded.searches,
   jobs = usage_by_day.jobs + excluded.jobs, jobs_failed = usage_by_day.jobs_failed + excluded.jobs_failed,
   latency = array(
     select coalesce(old.count, 0) + coalesce(new.count, 0)
@@ -77,6 +79,7 @@ def _columns(counts: UsageCounts) -> dict[str, list[object]]:
         "requests": counts.requests,
         "throttled": counts.throttled,
         "memories": counts.memories,
+        "searches": counts.searches,
         "jobs": counts.jobs,
         "jobs_failed": counts.jobs_failed,
     }

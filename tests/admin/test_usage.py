@@ -61,7 +61,7 @@ async def test_requests_and_memories_are_counted_by_key(make_key: MakeKey, write
     only = await report(first, key_id=days[1]["key_id"])
     assert only["total"].pop("latency").keys() == {"p50", "p95", "p99"}
     assert only["total"] == {
-        **{"requests": 1, "throttled": 0, "memories": 0, "jobs": 0, "jobs_failed": 0},
+        **{"requests": 1, "throttled": 0, "memories": 0, "searches": 0, "jobs": 0, "jobs_failed": 0},
         **{"prompt_tokens": 0, "completion_tokens": 0, "cost": 0.0},
     }
 

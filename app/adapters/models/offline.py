@@ -19,6 +19,7 @@ from app.core.ports import (
     Token,
     Usage,
 )
+from app.core.text.excluded_words import contains_term, read_terms
 from app.core.text.fenced_text import read_memories
 from app.core.text.standing_statements import is_standing
 
@@ -27,6 +28,9 @@ NO_MODEL = "No language model is configured, so I cannot answer freely."
 RELATED_MEMORIES = f"{NO_MODEL} Related memories:"
 NO_RELATED_MEMORIES = f"{NO_MODEL} I have no related memories."
 MAX_SHOWN = 5
+UNREAD_INSTRUCTIONS = "Instructions on what to remember had no effect: they need a language model."
+LITERAL_EXCLUDES = "Sentences with the words of `excludes` were left out."
+UNREAD_EXCLUDES = "`excludes` had no effect: without a language model, it takes words separated by commas."
 
 
 class OfflineExtractor:
@@ -37,15 +41,26 @@ class OfflineExtractor:
     async def extract(self, request: ExtractionRequest) -> Extraction:
         sources: Sequence[int | None] = request.sources or [None] * len(request.messages)
         statements: dict[str, int | None] = {}
+        excluded = read_terms(request.excludes) or []
         for message, source in zip(request.messages, sources, strict=True):
             if message.role is Role.USER:
                 for sentence in filter(_is_worth_storing, split_sentences(message.content)):
-                    statements.setdefault(sentence, source)
+                    if not contains_term(sentence, excluded):
+                        statements.setdefault(sentence, source)
         facts = [ExtractedFact(sentence, source=source) for sentence, source in statements.items()]
-        return Extraction(facts, note=OFFLINE_NOTE)
+        return Extraction(facts, note=_note(request))
 
     async def close(self) -> None:
         """There is nothing to close."""
+
+
+def _note(request: ExtractionRequest) -> str:
+    notes = [OFFLINE_NOTE]
+    if request.has_wishes:
+        notes.append(UNREAD_INSTRUCTIONS)
+    if request.excludes:
+        notes.append(UNREAD_EXCLUDES if read_terms(request.excludes) is None else LITERAL_EXCLUDES)
+    return " ".join(notes)
 
 
 def _is_worth_storing(sentence: str) -> bool:

@@ -1,4 +1,4 @@
-"""Counts the requests, new memories and jobs of each project and key between two writes to `usage_by_day`."""
+"""Counts the requests, searches, new memories and jobs of each project and key between two writes to `usage_by_day`."""
 
 from collections import Counter
 from typing import NamedTuple
@@ -18,6 +18,7 @@ class UsageCounts:
         self.requests: Counter[UsageOf] = Counter()
         self.throttled: Counter[UsageOf] = Counter()
         self.memories: Counter[UsageOf] = Counter()
+        self.searches: Counter[UsageOf] = Counter()
         self.jobs: Counter[UsageOf] = Counter()
         self.jobs_failed: Counter[UsageOf] = Counter()
         self.latency: Counter[tuple[UsageOf, int]] = Counter()
@@ -46,9 +47,14 @@ class UsageCounts:
         self.requests += more.requests
         self.throttled += more.throttled
         self.memories += more.memories
+        self.searches += more.searches
         self.jobs += more.jobs
         self.jobs_failed += more.jobs_failed
         self.latency += more.latency
+
+    def searches_of(self, project_id: UUID) -> int:
+        """Those that are not written yet."""
+        return sum(count for used, count in self.searches.items() if used.project_id == project_id)
 
     def take(self) -> "UsageCounts":
         """What was counted since the last call."""
@@ -59,4 +65,4 @@ class UsageCounts:
         return taken
 
     def _counters(self) -> tuple[Counter[UsageOf] | Counter[tuple[UsageOf, int]], ...]:
-        return self.requests, self.throttled, self.memories, self.jobs, self.jobs_failed, self.latency
+        return self.requests, self.throttled, self.memories, self.searches, self.jobs, self.jobs_failed, self.latency

@@ -32,6 +32,10 @@ class ExtractionRequest:
     agent_id: str | None = None
     instructions: str | None = None
     """Instructions of the project or the request on what to remember."""
+    has_wishes: bool = False
+    """Whether the instructions say more than what to leave out and in which language to write."""
+    excludes: str | None = None
+    """What to leave out, which is part of the instructions, too."""
     said_at: dt.datetime | None = None
     keep: bool = True
 

@@ -21,7 +21,7 @@ from app.core.ports import (
 )
 from app.core.resources import Resources
 from app.core.storable_text import is_blank
-from app.memory.extraction.instructions import resolve_instructions
+from app.memory.extraction.instructions import has_wishes, resolve_instructions
 from app.memory.extraction.interim import read_messages, replace_interim, store_waiting_words
 from app.memory.extraction.judge_facts import count_compared, judge_facts
 from app.memory.extraction.known import KnownMemories
@@ -115,7 +115,7 @@ def build_extraction_request(
     resources: Resources, *events: RunningEvent, known: KnownMemories | None = None
 ) -> ExtractionRequest:
     first = events[0]
-    origin = first.request.origin(first.namespace.user_id)
+    origin, instructions = first.request.origin(first.namespace.user_id), first.request.instructions
     messages = [
         (number, message)
         for number, event in enumerate(events)
@@ -128,7 +128,9 @@ def build_extraction_request(
         search_known=(known or KnownMemories(resources, first.namespace)).search,
         user_id=origin.user_id,
         agent_id=origin.agent_id,
-        instructions=resolve_instructions(first.request.instructions, first.settings, origin),
+        instructions=resolve_instructions(instructions, first.settings, origin),
+        has_wishes=has_wishes(instructions, first.settings, origin),
+        excludes=instructions.excludes,
         said_at=first.request.said_at,
     )
 

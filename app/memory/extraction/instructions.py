@@ -24,5 +24,13 @@ def resolve_instructions(call: CallInstructions, settings: Mapping[str, object],
     return "\n".join(part for part in parts if part) or None
 
 
+def has_wishes(call: CallInstructions, settings: Mapping[str, object], origin: Origin) -> bool:
+    """Whether the call or the project says what to remember, besides `excludes` and the language."""
+    resolved = resolve_instructions(
+        call.model_copy(update={"excludes": None}), {**settings, "multilingual": False}, origin
+    )
+    return resolved is not None
+
+
 def _first(call: str | None, project: object) -> str:
     return call if call is not None else str(project or "")

@@ -241,6 +241,8 @@ def _parse_entity(field: str, op: str, operand: object) -> Filter:
     if operand is None:
         return Not(Present(field))
     values = _texts(field, op, operand)
+    if "" in values:
+        raise BadRequest(f"{field} is empty. Omit it if it is not meant.")
     return Present(field) if "*" in values else OneOf(field, values)
 
 

@@ -3,7 +3,8 @@
 from app.memory.recall.decay import decay_enabled, recall_with_decay
 from app.memory.recall.features import FEATURES, RankingInput, compute_features
 from app.memory.recall.ranking import rank
-from app.memory.recall.search import Question, Recalled, embed_query, load_visible, recall
+from app.memory.recall.rerank import pool_size, rerank
+from app.memory.recall.search import Question, Recalled, count_search, embed_query, load_visible, recall
 from app.memory.recall.words_only import is_embedded
 
 __all__ = [
@@ -12,11 +13,14 @@ __all__ = [
     "RankingInput",
     "Recalled",
     "compute_features",
+    "count_search",
     "decay_enabled",
     "embed_query",
     "is_embedded",
     "load_visible",
+    "pool_size",
     "rank",
     "recall",
     "recall_with_decay",
+    "rerank",
 ]

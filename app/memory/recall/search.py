@@ -32,6 +32,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database.actor import acting_key
+from app.core.observability.usage_counts import UsageOf
 from app.core.ports import Candidate, Embedder, Purpose, SearchScope, Vector
 from app.core.resources import Resources
 from app.memory.filters import Filter, filter_transaction, to_sql
@@ -117,6 +119,7 @@ async def recall(
     if vector is None:
         async with embed_query(resources.embedder, question.project_id, question.text) as embedding:
             return await recall(resources, question, embedding)
+    count_search(resources, question.project_id)
     text = cut_question(question.text)
     names = tuple(str(namespace) for namespace in question.namespaces) if question.namespaces is not None else None
     include_chat = not question.in_conversation
@@ -132,6 +135,10 @@ async def recall(
         if len(best) >= question.top_k or len(candidates) < limit:
             break
     return [each for each in best if _is_accepted(each, question.threshold)]
+
+
+def count_search(resources: Resources, project_id: UUID) -> None:
+    resources.usage.searches[UsageOf(project_id, acting_key())] += 1
 
 
 def _is_accepted(recalled: Recalled, threshold: float | None) -> bool:

@@ -1,16 +1,20 @@
 """Add memories: verbatim at once, or as facts that a durable job extracts."""
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from app.core.errors import BadRequest
 from app.core.ports import Role
 from app.core.resources import Resources
 from app.core.storable_text import is_blank
+from app.gateways.mem0.events.wait import wait_for_event
 from app.gateways.mem0.memories.addressing import read_origin, resolve_known_namespace, resolve_namespace
 from app.gateways.mem0.memories.message_schemas import IncomingMessage
 from app.gateways.mem0.memories.schemas import AddMemories
+from app.gateways.mem0.memories.warnings import add_warnings
 from app.gateways.mem0.project_check import check_project_matches
 from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
@@ -40,14 +44,35 @@ THROUGH_MEM0 = AddedThrough()
 async def add_memories(
     resources: Resources, caller: Caller, request: AddMemories, through: AddedThrough = THROUGH_MEM0
 ) -> JsonObject:
+    """`async_mode: false` waits until the extraction is finished."""
     check_project_matches(caller, request)
     origin = read_origin(request.origin, request.filters)
     check_importance(request.metadata or {})
+    request = request.model_copy(update={"timestamp": read_said_at(request)})
     messages = [message for message in request.messages if not is_blank(message.text) and message.role in READ_ROLES]
     if not messages:
         raise BadRequest("`messages` contains no text of a user or an assistant, so there is nothing to remember")
     add = _queue_extraction if request.infer else _store_verbatim
-    return await add(resources, caller, request, origin, messages, through)
+    added = await add(resources, caller, request, origin, messages, through)
+    if request.infer and not request.async_mode:
+        added |= await wait_for_event(resources, caller, added["event_id"])
+    return {**added, **add_warnings(request, has_model=resources.config.has_model)}
+
+
+def read_said_at(request: AddMemories) -> dt.datetime | None:
+    """`timestamp`, or what mem0's older clients send: a date or time, in a time zone of its own."""
+    given = request.observation_datetime or request.observation_date
+    if request.timestamp is not None or not given:
+        return request.timestamp
+    try:
+        zone = ZoneInfo(request.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise BadRequest("`timezone` takes the name of a time zone, such as Europe/Berlin") from None
+    try:
+        moment = dt.datetime.fromisoformat(given)
+    except ValueError:
+        raise BadRequest("`observation_date` takes a date or a time, such as 2026-01-31T09:30:00") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
 
 
 async def _queue_extraction(

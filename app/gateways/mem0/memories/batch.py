@@ -1,21 +1,48 @@
-"""Up to a thousand changes in one transaction: either all of them apply, or none."""
+"""/v1/batch/: up to a thousand changes in one transaction. Either all of them apply, or none."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
+from fastapi import APIRouter
 from sqlalchemy import select
 
 from app.core.errors import BadRequest
-from app.core.resources import Resources
+from app.core.http.schemas import Done
+from app.core.resources import Resources, ResourcesDep
+from app.gateways.mem0.errors import ERROR_RESPONSES, Mem0Route
 from app.gateways.mem0.memories.delete import lock_existing, record_memory_events
-from app.gateways.mem0.memories.schemas import MAX_BATCH_SIZE, BatchDeleteItem, BatchUpdateItem
-from app.gateways.mem0.project_check import parse_memory_id
-from app.identity.caller import Caller
+from app.gateways.mem0.memories.schemas import (
+    MAX_BATCH_SIZE,
+    BatchDelete,
+    BatchDeleteItem,
+    BatchUpdate,
+    BatchUpdateItem,
+)
+from app.gateways.mem0.project_check import check_project_matches, parse_memory_id
+from app.identity.caller import Caller, MemoryWriter
 from app.identity.transaction import caller_transaction
 from app.memory.edit import Owner, apply_change
 from app.memory.forget import remove_from_index
 from app.memory.indexing import upsert_for_row
 from app.memory.ledger import Memory, MemoryRepository
+
+router = APIRouter(prefix="/v1/batch", tags=["Memories"], responses=ERROR_RESPONSES, route_class=Mem0Route)
+
+
+@router.put("/")
+async def update_memory_batch(body: BatchUpdate, caller: MemoryWriter, resources: ResourcesDep) -> Done:
+    """Updates up to 1000 memories: either all of them, or none. Fields that are not sent keep their value."""
+    check_project_matches(caller, body)
+    count = await update_batch(resources, caller, body.memories)
+    return Done(message=f"Successfully updated {count} memories")
+
+
+@router.delete("/")
+async def delete_memory_batch(body: BatchDelete, caller: MemoryWriter, resources: ResourcesDep) -> Done:
+    """Deletes up to 1000 memories, named in the body: either all of them, or none."""
+    check_project_matches(caller, body)
+    count = await delete_batch(resources, caller, body.memories)
+    return Done(message=f"Successfully deleted {count} memories")
 
 
 def read_ids(memories: Sequence[BatchUpdateItem | BatchDeleteItem]) -> list[UUID]:

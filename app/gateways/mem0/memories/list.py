@@ -98,14 +98,14 @@ def request_filter(request: FilteredRequest) -> Filter:
         conditions.append(parse_filters({"metadata": request.metadata}))
     if request.categories:
         conditions.append(parse_filters({"categories": request.categories}))
+    bounds = {"gte": request.start_date, "lte": request.end_date}
+    if days := {operator: day for operator, day in bounds.items() if day}:
+        conditions.append(parse_filters({"created_at": days}))
     return join_conditions(conditions)
 
 
 def list_filter(request: ListMemories) -> Filter:
     conditions = [request_filter(request)]
-    bounds = {"gte": request.start_date, "lte": request.end_date}
-    if days := {operator: day for operator, day in bounds.items() if day}:
-        conditions.append(parse_filters({"created_at": days}))
     if request.standing is not None:
         conditions.append(parse_filters({"standing": request.standing}))
     if request.keywords:

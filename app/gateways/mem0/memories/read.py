@@ -18,7 +18,9 @@ from app.memory.ledger import HistoryRepository, MemoryRepository
 MAX_SUMMARIZED = 50
 ANY_ENTITY = {"OR": [{"user_id": "*"}, {"agent_id": "*"}, {"app_id": "*"}, {"run_id": "*"}]}
 PROJECT_STATS_SQL = text("""
-select count(*) as total_memories, coalesce(sum(access_count), 0) as total_retrieval_events,
+select count(*) as total_memories,
+  coalesce(sum(access_count), 0) as read_in_chats,
+  (select coalesce(sum(searches), 0) from usage_by_day where project_id = :project_id) as searches,
   count(distinct user_id) as total_users, count(distinct agent_id) as total_agents,
   count(distinct app_id) as total_apps, count(distinct run_id) as total_runs,
   (select count(*) from events where project_id = :project_id and event_type = 'ADD') as total_add_events
@@ -49,6 +51,9 @@ async def summarize(resources: Resources, caller: Caller, request: SummaryReques
     return SummaryRead(summary=lines, count=listed.count, categories=dict(categories))
 
 
-async def read_stats(tx: AsyncSession, caller: Caller) -> ProjectStats:
+async def read_stats(tx: AsyncSession, resources: Resources, caller: Caller) -> ProjectStats:
+    """Searches are counted for the project, so a caller who sees one user gets the reads of that user's memories."""
     row = (await tx.execute(PROJECT_STATS_SQL, {"project_id": caller.project_id})).one()
-    return ProjectStats.model_validate(dict(row._mapping))
+    searches = int(row.searches) + resources.usage.searches_of(caller.project_id)
+    retrievals = searches if caller.user_id is None else int(row.read_in_chats)
+    return ProjectStats.model_validate({**row._mapping, "total_retrieval_events": retrievals})

@@ -181,6 +181,6 @@ async def get_memory_summary(
 
 
 @router.get("/v1/stats/")
-async def get_project_stats(caller: MemoryReader, tx: Transaction) -> ProjectStats:
-    """Counts the memories, entities and requests of the project."""
-    return await read_stats(tx, caller)
+async def get_project_stats(caller: MemoryReader, tx: Transaction, resources: ResourcesDep) -> ProjectStats:
+    """Counts the memories, entities and requests of the project. A chat turn that reads memories counts as a search."""
+    return await read_stats(tx, resources, caller)

@@ -89,6 +89,9 @@ class AddMemories(ProjectReference):
     profile_id: UUID | None = Field(
         None, description="The profile to write to. Defaults to the user's default profile."
     )
+    async_mode: bool = Field(
+        True, description="false waits for the extraction, a third of REQUEST_TIMEOUT_SECONDS at most."
+    )
     infer: bool = Field(
         True, description="true extracts facts in the background; false stores every message verbatim, at once."
     )
@@ -101,11 +104,23 @@ class AddMemories(ProjectReference):
         " the rules for instructions and preferences say.",
     )
     timestamp: Timestamp | None = Field(None, description="When the messages were sent. Defaults to now.")
+    observation_date: str | None = Field(None, max_length=40, description="Another name of `timestamp`, as a date.")
+    observation_datetime: str | None = Field(None, max_length=40, description="The same, as a time.")
+    timezone: str | None = Field(
+        None, max_length=60, description="Of the two above, such as Europe/Berlin. Defaults to UTC."
+    )
     custom_instructions: Instructions | None = None
     agent_custom_instructions: Instructions | None = None
     custom_categories: list[dict[str, str]] | None = Field(None, max_length=200)
     includes: Instructions | None = Field(None, description="What to remember, and nothing else.")
-    excludes: Instructions | None = Field(None, description="What not to remember.")
+    excludes: Instructions | None = Field(
+        None,
+        description="What not to remember. Without a language model: words, separated by commas. Sentences that contain"
+        " them are left out.",
+    )
+    structured_data_schema: Any = Field(None, description="Accepted without effect.", exclude=True)
+    prompt_profile_id: Any = Field(None, description="Accepted without effect.", exclude=True)
+    enable_graph: Any = Field(None, description="Accepted without effect, as mem0 does.", exclude=True)
 
     @property
     def origin(self) -> Origin:
@@ -120,6 +135,8 @@ class FilteredRequest(ProjectReference):
     metadata: Metadata | None = None
     categories: list[str] | None = Field(None, max_length=200)
     fields: Fields | None = None
+    start_date: str | None = Field(None, description="Created on this day or later.")
+    end_date: str | None = Field(None, description="Created on this day or earlier.")
     show_expired: bool = False
     show_superseded: bool = Field(False, description="Return memories that a newer one has replaced, too.")
     latest_only: bool | None = Field(None, description="false is the same as `show_superseded: true`.")
@@ -137,8 +154,6 @@ class FilteredRequest(ProjectReference):
 
 
 class ListMemories(FilteredRequest):
-    start_date: str | None = Field(None, description="Created on this day or later.")
-    end_date: str | None = Field(None, description="Created on this day or earlier.")
     keywords: str | None = Field(None, max_length=1000)
     show_archived: bool = Field(False, description="Return archived memories too.")
     standing: bool | None = Field(None, description="Only standing memories, or only others.")
@@ -150,7 +165,9 @@ class SearchMemories(FilteredRequest):
     query: Annotated[MessageText, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
     top_k: int = Field(10, ge=1, le=1000, validation_alias=AliasChoices("top_k", "limit"))
     threshold: float | None = Field(None, ge=0, le=1, description=THRESHOLD_MEANING)
-    rerank: bool = Field(False, description="Accepted without effect: results are always ranked fully.")
+    rerank: bool = Field(
+        False, description="Order the best 20 again by a finer score, sentence by sentence. Takes longer."
+    )
     keyword_search: bool = Field(False, description="Accepted without effect: keywords are always searched.")
     reference_date: PastMoment | None = Field(
         None, description="The time that the query refers to, mem0's name of `as_of`. Defaults to now."
@@ -231,6 +248,7 @@ class SearchResults(BaseModel):
     answerable: bool = Field(description="Whether any of the results fits the question.")
     by_meaning: bool = Field(description="False if the query could not be embedded: then only words were compared.")
     standing: list[MemoryRead] | None = Field(None, description="Present with `include_standing`, newest first.")
+    warnings: list[str] | None = Field(None, description="What of the request has no effect. Absent if all has.")
 
 
 class EventResultData(BaseModel):
@@ -248,8 +266,11 @@ class AddResponse(BaseModel):
 
     message: str
     event_id: UUID
-    status: Literal["PENDING", "SUCCEEDED"]
+    status: Literal["PENDING", "RUNNING", "FAILED", "SUCCEEDED"]
     results: list[EventResult] | None = None
+    warnings: list[str] | None = Field(
+        None, description="What of the request has no effect, and why. Absent if all has."
+    )
 
 
 class DeleteResponse(BaseModel):
@@ -338,7 +359,9 @@ class PingResponse(BaseModel):
 
 class ProjectStats(BaseModel):
     total_memories: int
-    total_retrieval_events: int
+    total_retrieval_events: int = Field(
+        description="Searches, by chat turns too. For a caller who sees one user: how often chats read its memories."
+    )
     total_add_events: int
     total_users: int
     total_agents: int

@@ -10,7 +10,18 @@ from app.gateways.mem0.memories.schemas import SearchMemories
 from app.gateways.mem0.project_check import check_project_matches
 from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
-from app.memory.recall import Question, Recalled, decay_enabled, embed_query, is_embedded, recall, recall_with_decay
+from app.memory.recall import (
+    Question,
+    Recalled,
+    count_search,
+    decay_enabled,
+    embed_query,
+    is_embedded,
+    pool_size,
+    recall,
+    recall_with_decay,
+    rerank,
+)
 from app.memory.standing import load_standing
 
 
@@ -33,12 +44,13 @@ async def search_memories(
     async with embed_query(resources.embedder, caller.project_id, request.query) as vector:
         scope = await resolve_scope(resources.database, caller, requested, request.profile_id)
         if scope.namespaces == ():
+            count_search(resources, caller.project_id)
             return SearchResult([], answerable=False)
         question = Question(
             project_id=caller.project_id,
             text=request.query,
             namespaces=scope.namespaces,
-            top_k=request.top_k,
+            top_k=pool_size(request.top_k) if request.rerank else request.top_k,
             threshold=request.threshold,
             filter=scope.filter,
             show_expired=request.show_expired,
@@ -50,6 +62,8 @@ async def search_memories(
         )
         search = recall_with_decay if await decay_enabled(resources, caller.project_id) else recall
         found = await search(resources, question, vector)
+        if request.rerank and is_embedded(vector):
+            found = (await rerank(resources, question, vector, found))[: request.top_k]
     results = [render_result(recalled, request) for recalled in found]
     return SearchResult(results, any(recalled.fits for recalled in found), by_meaning=is_embedded(vector))
 

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from app.gateways.mem0.memories.render import MemoryRead
 from app.gateways.mem0.memories.schemas import (
@@ -19,9 +19,6 @@ from app.gateways.mem0.memories.schemas import (
 class AddV1(AddMemories):
     output_format: str | None = None
     version: str | None = None
-    async_mode: bool = Field(
-        True, description="Accepted without effect: only `infer` decides whether memories are stored at once."
-    )
 
 
 class QueuedEvent(BaseModel):
