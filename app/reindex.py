@@ -1,4 +1,7 @@
-"""The command `reindex`. If a server holds the embedded index, the server rebuilds it; otherwise this process does."""
+"""The command `reindex`. It fills the vector store of the settings, which need not be the one that a server uses.
+
+An embedded index that a server holds is rebuilt by that server, every other one by this process.
+"""
 
 import asyncio
 import fcntl
@@ -13,8 +16,10 @@ from app.core.errors import ConfigurationError
 from app.core.jobs import defer
 from app.memory.indexing import REBUILD_NAME, SELECT_REBUILD_PROGRESS_SQL, rebuild_index
 from app.memory.indexing.jobs import reindex
-from app.settings import Settings
+from app.memory.indexing.moved_index import read_clock, record_move
+from app.settings import Settings, VectorStore
 from app.wiring import open_resources, open_store
+from app.wiring.models import choose_vector_store
 
 DELETE_REBUILD_PROGRESS_SQL = text("delete from maintenance where name = :name")
 POLL_SECONDS = 0.2
@@ -22,18 +27,20 @@ START_SECONDS = 60
 
 
 async def reindex_everything(settings: Settings) -> None:
-    if is_served(settings.data_dir) and settings.database_url is None:
+    if choose_vector_store(settings) is VectorStore.EDGE and is_index_held(settings.data_dir):
         await _rebuild_in_server(settings)
         return
     async with open_resources(settings, rebuilding=True) as resources:
+        started = await read_clock(resources.database)
         work = asyncio.create_task(rebuild_index(resources))
         await _show_progress(resources.database, work)
         await work
+        await record_move(resources.database, resources.config.vector_store, started)
 
 
-def is_served(data_dir: Path) -> bool:
-    """Whether a server holds the lock on this folder."""
-    path = data_dir / "serve.lock"
+def is_index_held(data_dir: Path) -> bool:
+    """Whether a server holds the lock on the embedded index of this folder."""
+    path = data_dir / "index" / "lock"
     if not path.exists():
         return False
     with path.open("ab") as lock:
@@ -58,7 +65,7 @@ async def _wait_until_finished(settings: Settings, database: Database) -> None:
     """Fails if the server stops or runs no jobs, because the rebuild would then never finish."""
     waited = 0.0
     while (progress := await _select_progress(database)) is None or progress.state != "finished":
-        if not is_served(settings.data_dir):
+        if not is_index_held(settings.data_dir):
             raise ConfigurationError("The server stopped while it rebuilt the index. Try again.")
         if progress is not None and progress.state == "failed":
             raise ConfigurationError("The index could not be rebuilt. See the server's log, then try again.")

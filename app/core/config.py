@@ -15,6 +15,7 @@ BODY_BYTES = 128 << 20
 class Config:
     base_url: str
     auth_limit: str = "30/minute"
+    vector_store: str = "edge"
     recall_candidates: int = 50
     recency_half_life_days: float = 30
     cors_origins: tuple[str, ...] = ()

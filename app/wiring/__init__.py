@@ -182,6 +182,7 @@ def build_config(settings: Settings) -> Config:
         anonymous_administration=settings.anonymous_administration,
         base_url=settings.base_url,
         auth_limit=settings.rate_limit_auth,
+        vector_store=choose_vector_store(settings),
         recall_candidates=settings.recall_candidates,
         recency_half_life_days=settings.recency_half_life_days,
         context_tokens=settings.llm_context_tokens,

@@ -98,6 +98,11 @@ class ChromaProcess:
         command = [str(COMMAND), "run", "--path", str(self._folder), "--host", "127.0.0.1", "--port", str(self._port)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()

@@ -13,6 +13,7 @@ from app.core.errors import Unavailable
 from app.core.observability.metrics import INDEX_REPAIRING
 from app.core.resources import Resources
 from app.memory.indexing.inspect import IndexCondition, inspect_index
+from app.memory.indexing.moved_index import complete_move
 from app.memory.indexing.rebuild import REBUILD_NAME, SELECT_NOW_SQL, rebuild_index
 from app.memory.indexing.repair import mark_missing_pending, sweep
 
@@ -63,6 +64,7 @@ class IndexWatch:
 
     async def _repair(self) -> None:
         """The index serves meanwhile. What this does can be interrupted: the next inspection begins where it ended."""
+        await complete_move(self._resources)
         for _ in range(MAX_REPAIRS):
             condition = await inspect_index(self._resources)
             if condition is IndexCondition.COMPLETE:

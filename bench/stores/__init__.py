@@ -1,0 +1,1 @@
+"""The vector stores side by side."""
