@@ -159,10 +159,13 @@ def reindex(data_dir: DataDir = None) -> None:
 def consolidate(
     project: Annotated[UUID | None, typer.Option(help="Only this project")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be replaced")] = False,
+    duplicates: Annotated[bool, typer.Option("--duplicates", help="Also supersede what newer memories repeat")] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Supersede memories that newer ones contradict, as new statements do. The server may be running."""
-    run(commands.consolidate_memories(prepare(data_dir=data_dir), project, dry_run=dry_run))
+    run(
+        commands.consolidate_memories(prepare(data_dir=data_dir), project, dry_run=dry_run, merge_duplicates=duplicates)
+    )
 
 
 @cli.command()

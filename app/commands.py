@@ -191,11 +191,13 @@ async def retry_events(settings: Settings, event: UUID | None, *, every: bool, p
     typer.echo(f"Retrying {count} events" if count else "No event has failed")
 
 
-async def consolidate_memories(settings: Settings, project: UUID | None, *, dry_run: bool) -> None:
+async def consolidate_memories(
+    settings: Settings, project: UUID | None, *, dry_run: bool, merge_duplicates: bool
+) -> None:
     current_actor.set(OPERATOR)
     async with open_store(settings) as database:
         with progress_bar("Consolidating") as report:
-            counts = await consolidate(database, project, report, dry_run=dry_run)
+            counts = await consolidate(database, project, report, dry_run=dry_run, merge_duplicates=merge_duplicates)
     for project_id, count in counts.items():
         if count.replaced:
             typer.echo(f"project {project_id}: {count.replaced} of {count.statements} statements")

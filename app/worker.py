@@ -16,6 +16,7 @@ import app.gateways.mem0.jobs
 import app.memory.categories.jobs
 import app.memory.extraction.jobs
 import app.memory.indexing.jobs
+import app.memory.judgement.jobs
 import app.memory.ledger.jobs
 import app.memory.user_profiles.jobs
 import app.portability.exports.jobs
@@ -38,6 +39,7 @@ JOB_MODULES = (
     app.memory.categories.jobs,
     app.memory.extraction.jobs,
     app.memory.indexing.jobs,
+    app.memory.judgement.jobs,
     app.memory.ledger.jobs,
     app.memory.user_profiles.jobs,
     app.portability.exports.jobs,

@@ -15,6 +15,8 @@ from app.projects.models import Organization, OrganizationMember, Project
 
 OWNER, USER = "OWNER", "USER"
 ProjectRow = Row[Any]
+OWN_SETTINGS = ("list_episodes", "consolidate")
+"""The settings that the routes of this API change. Those of mem0's API have routes of their own."""
 
 
 async def read_page(tx: AsyncSession, query: Select[Any], limit: int, cursor: str | None) -> PageRows[ProjectRow]:
@@ -122,6 +124,8 @@ class ProjectRepository:
             Project.name,
             Project.created_at,
             Project.updated_at,
+            (func.coalesce(Project.settings["list_episodes"].astext, "true") == "true").label("list_episodes"),
+            (func.coalesce(Project.settings["consolidate"].astext, "false") == "true").label("consolidate"),
             role,
             case((is_end_user, null()), else_=Project.organization_id).label("organization_id"),
             case((is_end_user, null()), else_=Project.description).label("description"),
@@ -149,6 +153,8 @@ class ProjectRepository:
 
     async def update(self, project_id: UUID, **values: object) -> ProjectRow:
         await self.get(project_id, owner=True)
+        if settings := {name: values.pop(name) for name in OWN_SETTINGS if name in values}:
+            values["settings"] = Project.settings.op("||")(literal(settings, JSONB))
         if values:
             await self.tx.execute(update(Project).where(Project.id == project_id).values(**values))
         return await self.get(project_id)

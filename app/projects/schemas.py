@@ -32,6 +32,12 @@ class ProjectCreate(RequestBody):
 class ProjectPatch(RequestBody):
     name: Name | None = None
     description: Description | None = None
+    list_episodes: bool | None = Field(
+        None, description="Whether lists of memories contain what was said word for word. The default is true."
+    )
+    consolidate: bool | None = Field(
+        None, description="Whether memories that newer ones contradict or repeat are superseded daily. Off by default."
+    )
 
 
 class ProjectRead(BaseModel):
@@ -42,6 +48,10 @@ class ProjectRead(BaseModel):
     name: str
     description: str | None
     role: ProjectRole | None = Field(description="Your role. Null for an API key, which has scopes instead.")
+    list_episodes: bool = Field(
+        description="Whether lists of memories contain episodes. If not, a filter by `kind` still finds them."
+    )
+    consolidate: bool = Field(description="Whether memories that newer ones contradict or repeat are superseded daily.")
     created_at: dt.datetime
     updated_at: dt.datetime
 
@@ -65,9 +75,9 @@ class OrganizationPatch(RequestBody):
 
 
 def changes_in(patch: ProjectPatch | OrganizationPatch) -> dict[str, object]:
-    """The fields of the request. A name cannot be removed, so null leaves it unchanged."""
+    """The fields of the request. Only a description can be removed; null leaves the others unchanged."""
     sent = patch.model_dump(exclude_unset=True)
-    return {field: value for field, value in sent.items() if field != "name" or value is not None}
+    return {field: value for field, value in sent.items() if field == "description" or value is not None}
 
 
 class MemberRead(BaseModel):

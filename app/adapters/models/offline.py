@@ -7,7 +7,6 @@ from contextlib import aclosing
 from typing import Any
 
 from app.adapters.models.offline_completions import offline_chunk, offline_completion, read_texts
-from app.adapters.models.offline_sentences import is_statement, split_sentences
 from app.core.ports import (
     ChatMessage,
     ExtractedFact,
@@ -22,6 +21,7 @@ from app.core.ports import (
 from app.core.text.excluded_words import contains_term, read_terms
 from app.core.text.fenced_text import read_memories
 from app.core.text.standing_statements import is_standing
+from app.core.text.statements import is_statement, split_sentences
 
 OFFLINE_NOTE = "No language model is configured. Statements were stored word for word."
 NO_MODEL = "No language model is configured, so I cannot answer freely."

@@ -19,6 +19,7 @@ from app.core.jobs import defer_statement
 from app.core.ports import IndexChange, Role
 from app.core.resources import Resources
 from app.core.storable_text import is_blank
+from app.core.text.statements import echoes, states_nothing
 from app.memory.indexing import upsert_for_new
 from app.memory.ledger import Kind, NewMemory, access_count_statements, add_statements
 from app.memory.remember import Conversation, extraction_statements
@@ -113,16 +114,20 @@ def build_exchange(resources: Resources, turn: Prepared, progress: Progress, *, 
     answer = ExchangedMessage(uuid4(), Role.ASSISTANT, "".join(progress.tokens), dt.datetime.now(dt.UTC))
     memorized = None
     if turn.policy.extracts and not paused and not progress.about_forgetting:
-        memorized = memorize(turn, question, answer, include_answer=resources.config.has_model)
+        include_answer = resources.config.has_model and not _repeats(turn, progress, answer.content)
+        memorized = memorize(turn, question, answer, include_answer=include_answer)
     return Exchange(turn, progress, question, answer, memorized, paused)
 
 
 def memorize(
     turn: Prepared, question: ExchangedMessage, answer: ExchangedMessage, *, include_answer: bool
 ) -> Memorized:
-    episodes = [_episode(turn, question, _memorable_context(turn))]
-    if include_answer and not is_blank(answer.content):
-        episodes.append(_episode(turn, answer, question.content))
+    said: list[tuple[ExchangedMessage, str | None]] = [(question, _memorable_context(turn))]
+    if include_answer:
+        said.append((answer, question.content))
+    # Questions, greetings and commands are messages of the conversation, and no memories.
+    stored = [(message, context) for message, context in said if not states_nothing(message.content)]
+    episodes = [_episode(turn, message, context) for message, context in stored]
     conversation = Conversation(
         [{"role": each.role, "content": each.content} for each in (question, answer) if not is_blank(each.content)],
         origin=turn.origin,
@@ -132,11 +137,20 @@ def memorize(
         said_at=question.created_at,
     )
     event_id, extraction = extraction_statements(turn.namespace, conversation)
-    statements = [*add_statements(turn.namespace, episodes, uuid4(), deduplicate=False), *extraction]
+    added = add_statements(turn.namespace, episodes, uuid4(), deduplicate=False) if episodes else []
+    statements = [*added, *extraction]
     # A memory added with a time of its own has this time as its version.
-    versions = (question.created_at, answer.created_at)
-    changes = [upsert_for_new(turn.namespace, each, at) for each, at in zip(episodes, versions, strict=False)]
+    changes = [
+        upsert_for_new(turn.namespace, each, message.created_at)
+        for each, (message, _) in zip(episodes, stored, strict=True)
+    ]
     return Memorized(event_id, statements, changes)
+
+
+def _repeats(turn: Prepared, progress: Progress, answer: str) -> bool:
+    """An answer from memory, stored as an episode, would stand beside the memory and outlive it."""
+    given = [*(memory.memory for memory in progress.recalled), *(each.content for each in turn.standing)]
+    return bool(given) and echoes(answer, [*given, turn.content])
 
 
 def _memorable_context(turn: Prepared) -> str | None:

@@ -83,7 +83,7 @@ class ExportQuery(ProjectReference):
 async def create_memory_export(body: ExportCreate, caller: MemoryReader, resources: ResourcesDep) -> ExportCreated:
     """Requests an export in the structure of a JSON schema. It can be fetched for a week."""
     check_project_matches(caller, body)
-    await list_memories(resources, caller, ListMemories(filters=body.filters), PageRequest(1, 1))
+    await list_memories(resources, caller, ListMemories(filters=body.filters), PageRequest(1, 1, is_complete=True))
     request = {
         "schema": body.shape,
         "filters": normalize_filters(body.filters),
@@ -105,7 +105,7 @@ async def get_memory_export(body: ExportQuery, caller: MemoryReader, resources: 
     check_project_matches(caller, body)
     request = await _find_request(resources, caller, body)
     listed = await list_memories(
-        resources, caller, ListMemories(filters=request["filters"]), PageRequest(1, MAX_MEMORIES)
+        resources, caller, ListMemories(filters=request["filters"]), PageRequest(1, MAX_MEMORIES, is_complete=True)
     )
     memories = listed.memories()
     if resources.llm.name == "offline":

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from app.core.database.database import Database
 from app.memory.judgement.judgement import record_replacements
 from app.memory.judgement.neighbours import Pair, Statement, load_statements_page
-from app.memory.judgement.readings import Reading, read_statement
+from app.memory.judgement.readings import WORD, Reading, read_statement
 from app.memory.judgement.rules import Verdict, judge_readings
 
 PAGE_SIZE = 1000
@@ -38,54 +38,79 @@ class Consolidated:
 class Known:
     """The statements of a namespace that are true so far, and where to look for those that a new one may contradict."""
 
+    merge_duplicates: bool = False
     by_key: dict[object, dict[UUID, Statement]] = field(default_factory=lambda: defaultdict(dict))
     readings: dict[UUID, Reading] = field(default_factory=dict)
 
     def replace(self, new: Statement, reading: Reading) -> list[Pair]:
         """The older statements that a new one replaces. It is known itself from now on."""
-        near = {each.id: each for key in _questions(new, reading) for each in self.by_key[key].values()}
+        near = {each.id: each for key in self._questions(new, reading) for each in self.by_key[key].values()}
         pairs = [
             Pair(new, old)
             for old in near.values()
-            if old.told < new.told and judge_readings(reading, self.readings[old.id]) is Verdict.REPLACES
+            if old.told < new.told and self._replaces(new, reading, old, self.readings[old.id])
         ]
         for pair in pairs:
-            for key in _keys(pair.old, self.readings.pop(pair.old.id)):
+            for key in self._keys(pair.old, self.readings.pop(pair.old.id)):
                 del self.by_key[key][pair.old.id]
         self.readings[new.id] = reading
-        for key in _keys(new, reading):
+        for key in self._keys(new, reading):
             self.by_key[key][new.id] = new
         return pairs
 
+    def _replaces(self, new: Statement, reading: Reading, old: Statement, reading_of_old: Reading) -> bool:
+        verdict = judge_readings(reading, reading_of_old)
+        if verdict is Verdict.REPLACES or not self.merge_duplicates:
+            return verdict is Verdict.REPLACES
+        says_the_same = verdict is Verdict.SAME and reading.is_single and reading_of_old.is_single
+        return says_the_same or _words(new) == _words(old)
 
-def _questions(statement: Statement, reading: Reading) -> list[object]:
-    """Where the statements are that it may contradict."""
-    claimed = [(statement.scope, key) for key in reading.claims]
-    return [*claimed, *((statement.scope, denial.subject) for denial in reading.denials)]
+    def _questions(self, statement: Statement, reading: Reading) -> list[object]:
+        """Where the statements are that it may contradict or repeat."""
+        claimed = [(statement.scope, key) for key in reading.claims]
+        return [
+            *claimed,
+            *((statement.scope, denial.subject) for denial in reading.denials),
+            *self._wording(statement),
+        ]
+
+    def _keys(self, statement: Statement, reading: Reading) -> list[object]:
+        single = [(statement.scope, reading.subject)] if reading.is_single else []
+        return [*((statement.scope, key) for key in reading.claims), *single, *self._wording(statement)]
+
+    def _wording(self, statement: Statement) -> list[object]:
+        return [(statement.scope, "words", _words(statement))] if self.merge_duplicates else []
 
 
-def _keys(statement: Statement, reading: Reading) -> list[object]:
-    single = [(statement.scope, reading.subject)] if reading.is_single else []
-    return [*((statement.scope, key) for key in reading.claims), *single]
+def _words(statement: Statement) -> tuple[str, ...]:
+    """Without case, punctuation and signs; a text of signs only is compared as it is."""
+    return tuple(WORD.findall(statement.content.casefold())) or (statement.content,)
 
 
-def find_replacements(statements: Iterable[Statement]) -> list[Pair]:
-    known = Known()
+def find_replacements(statements: Iterable[Statement], *, merge_duplicates: bool = False) -> list[Pair]:
+    known = Known(merge_duplicates)
     told = sorted(statements, key=lambda each: each.told)
     return [pair for each in told for pair in known.replace(each, read_statement(each.content))]
 
 
 async def consolidate(
-    database: Database, project_id: UUID | None, report: Report, *, dry_run: bool
+    database: Database,
+    project_id: UUID | None,
+    report: Report,
+    *,
+    dry_run: bool,
+    merge_duplicates: bool = False,
 ) -> dict[UUID, Consolidated]:
-    """Of one project or of all. The report counts namespaces."""
+    """Of one project or of all. The report counts namespaces.
+
+    `merge_duplicates` also supersedes what a newer statement says again, in the same words or as the same claim."""
     async with database.system() as tx:
         projects = list(await tx.scalars(SELECT_PROJECT_IDS_SQL, {"project_id": project_id}))
     namespaces = [(each, name) for each in projects for name in await _namespaces(database, each)]
     counts: dict[UUID, Consolidated] = defaultdict(Consolidated)
     for number, (of_project, name) in enumerate(namespaces, 1):
         statements = await _load_all(database, of_project, name)
-        pairs = find_replacements(statements)
+        pairs = find_replacements(statements, merge_duplicates=merge_duplicates)
         counts[of_project].statements += len(statements)
         counts[of_project].replaced += len(pairs) if dry_run else await _record(database, of_project, pairs)
         report(number, len(namespaces))

@@ -64,14 +64,23 @@ async def test_request_to_forget_and_its_confirmation_are_not_memorized(
     before = await admin_rows.count_jobs(session.project_id, "memory.extract")
     reply = await session.send("Forget that I live in Paris")
     await session.send("Yes", confirm_forget=[memory["id"] for memory in reply["forget"]["memories"]])
-    await session.send("Thanks")
+    await session.send("I like tea")
     assert await admin_rows.count_jobs(session.project_id, "memory.extract") == before + 1
     episodes = await admin_rows.memory_contents(session.project_id, "episode")
-    assert episodes == ["Thanks", "Hello there."]
+    assert episodes == ["I like tea"]
     sql = (
         "select count(*) from memories where project_id = :id and (context like '%Deleted%' or context like '%delete%')"
     )
     assert await admin_rows.select_value(sql, id=session.project_id) == 0
+
+
+async def test_questions_and_greetings_are_messages_and_no_memories(
+    conversation: StartConversation, admin_rows: AdminRows
+) -> None:
+    session = await conversation()
+    for message in ("Hello!", "Where do I live?", "I live in Paris", "Wo wohne ich?", "Thanks a lot"):
+        await session.send(message)
+    assert await admin_rows.memory_contents(session.project_id, "episode") == ["I live in Paris"]
 
 
 async def test_confirmation_can_be_requested_in_a_stream(

@@ -19,6 +19,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     case,
+    exists,
     func,
     literal_column,
     or_,
@@ -34,9 +35,10 @@ from app.gateways.mem0.project_check import check_project_matches
 from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
 from app.memory.filters import And, Filter, filter_transaction, parse_filters
-from app.memory.ledger import Memory, visible
+from app.memory.ledger import Kind, Memory, visible
 from app.memory.namespace import Namespace
 from app.memory.origin import ENTITY_FIELDS
+from app.projects.models import Project
 
 MAX_PAGE = 10_000_000
 
@@ -45,6 +47,8 @@ MAX_PAGE = 10_000_000
 class PageRequest:
     page: int = 1
     size: int = 100
+    is_complete: bool = False
+    """Whether episodes are included where the project leaves them out of its lists."""
 
     @property
     def offset(self) -> int:
@@ -60,12 +64,23 @@ class Shown:
     superseded: bool = False
     in_the_past: bool = False
     """The list is as of the parameter `as_of` of its statement."""
+    every_kind: bool = False
+    """Otherwise the project decides whether episodes are listed."""
 
     def conditions(self) -> list[ColumnElement[bool]]:
         as_of = bindparam("as_of", type_=DateTime(timezone=True)) if self.in_the_past else None
-        return visible(
+        shown = visible(
             show_expired=self.expired, show_archived=self.archived, show_superseded=self.superseded, as_of=as_of
         )
+        return shown if self.every_kind else [*shown, _is_listed()]
+
+
+def _is_listed() -> ColumnElement[bool]:
+    """Postgres reads the setting once for each statement, so that a list needs no further round trip."""
+    without_episodes = exists().where(
+        Project.id == bindparam("project_id"), Project.settings["list_episodes"].astext == "false"
+    )
+    return or_(Memory.kind != Kind.EPISODE, ~without_episodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +132,13 @@ def join_conditions(conditions: Sequence[Filter]) -> Filter:
     return And(tuple(conditions)) if len(conditions) > 1 else conditions[0]
 
 
+def filtered_fields(filters: object) -> set[str]:
+    """The names of all fields in the filters as a client sent them."""
+    if isinstance(filters, Mapping):
+        return set(filters).union(*map(filtered_fields, filters.values()))
+    return set[str]().union(*map(filtered_fields, filters)) if isinstance(filters, list) else set()
+
+
 def refuse_ids_outside_filters(request: FilteredRequest) -> None:
     for field in ENTITY_FIELDS:
         if getattr(request, field) is not None:
@@ -132,7 +154,13 @@ async def list_memories(resources: Resources, caller: Caller, request: ListMemor
     if scope.namespaces == ():
         return MemoryList(0)
     as_of = past_moment(request.as_of)
-    shown = Shown(request.show_expired, request.show_archived, request.shows_superseded, as_of is not None)
+    shown = Shown(
+        expired=request.show_expired,
+        archived=request.show_archived,
+        superseded=request.shows_superseded,
+        in_the_past=as_of is not None,
+        every_kind=page.is_complete or "kind" in filtered_fields(request.filters),
+    )
     values = {"project_id": caller.project_id, "size": page.size, "skipped": page.offset, "as_of": as_of}
     if scope.namespaces is not None and scope.filter is None:
         return await _list_namespaces(resources, caller, scope.namespaces, shown, values)

@@ -44,7 +44,7 @@ async def summarize(resources: Resources, caller: Caller, request: SummaryReques
     """A list of the newest memories in their own words. No language model is involved."""
     everything = {} if caller.account_id or request.filters else {"filters": ANY_ENTITY}
     list_request = ListMemories(**{**dict(request), **everything})
-    listed = await list_memories(resources, caller, list_request, PageRequest(1, MAX_SUMMARIZED))
+    listed = await list_memories(resources, caller, list_request, PageRequest(1, MAX_SUMMARIZED, is_complete=True))
     memories = listed.memories()
     categories = Counter(str(name) for memory in memories for name in memory["categories"] or ())
     lines = "\n".join(f"- {memory['memory']}" for memory in memories)

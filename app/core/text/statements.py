@@ -7,7 +7,9 @@ The rules prefer missing a statement to storing a question, a greeting, thanks o
 import re
 from collections.abc import Sequence
 
-from app.core.text.content_words import words
+from app.core.text.content_words import STOP_WORDS, words
+from app.core.text.content_words import WORD as CONTENT_WORD
+from app.core.text.standing_statements import is_standing
 
 SENTENCE_END = re.compile(r"[.!?…؟।۔]+[\"'”’»)\]]*(?=\s|$)|[。！？]+[」』”’）]*|\n+")
 ABBREVIATION = re.compile(
@@ -104,3 +106,48 @@ def _is_command(spoken: Sequence[str]) -> bool:
 def _is_question(sentence: str, spoken: Sequence[str]) -> bool:
     """A question without a question mark. `When I was six, …` and `Will is my brother.` are statements."""
     return spoken[0] in QUESTION_WORDS and "," not in sentence and not sentence.rstrip().endswith((".", "!"))
+
+
+ECHOED = 0.9
+"""An answer with this share of its words in what it was given says nothing of its own."""
+CLAUSE = re.compile("[,;:，；、،]")
+SPEAKER_WORDS = words("i i'm i've ich je j'ai yo я मैं أنا ben")
+
+
+def states_nothing(text: str) -> bool:
+    """Whether every sentence is a question, a greeting, thanks or a command, so that nothing in it is a memory.
+
+    In doubt it states something: "Berlin" may be an answer, and "I have a cat, what does it eat?" tells of a cat."""
+    return not is_standing(text) and all(map(_states_nothing, split_sentences(text)))
+
+
+def _states_nothing(sentence: str) -> bool:
+    if UNSPACED.search(sentence):
+        bare = sentence.strip(" 。！.!、，,…")
+        return UNSPACED_SMALL_TALK.fullmatch(bare) is not None or _only_asks(sentence, [])
+    spoken = [word.lower().replace("’", "'") for word in WORD.findall(sentence)]
+    while spoken and spoken[0] in OPENERS:
+        spoken.pop(0)
+    if not spoken or all(word in SMALL_TALK for word in spoken):
+        return not re.search(r"\d", sentence)
+    if spoken[0] in COMMANDS and len(spoken) > 1:
+        return FIRST_PERSON.isdisjoint(spoken) and ":" not in sentence
+    return _only_asks(sentence, spoken)
+
+
+def _only_asks(sentence: str, spoken: Sequence[str]) -> bool:
+    if not QUESTION.search(sentence):
+        return len(spoken) > 1 and _is_question(sentence, spoken)
+    starts_with_question = bool(spoken) and spoken[0] in QUESTION_WORDS
+    return starts_with_question or (not CLAUSE.search(sentence) and SPEAKER_WORDS.isdisjoint(spoken[:1]))
+
+
+def echoes(answer: str, given: Sequence[str]) -> bool:
+    """Whether an answer only repeats the memories that it was given: then it is no memory of its own."""
+    known = {word for text in given for word in _content(text)}
+    content = _content(answer)
+    return bool(content) and sum(word in known for word in content) >= ECHOED * len(content)
+
+
+def _content(text: str) -> list[str]:
+    return [word for word in CONTENT_WORD.findall(text.lower()) if word not in STOP_WORDS]

@@ -1,0 +1,38 @@
+"""The daily consolidation of the projects that want it."""
+
+from uuid import UUID
+
+from sqlalchemy import text
+
+from app.core.jobs import JobContext, defer, resources_of, tasks
+from app.core.resources import Resources
+from app.memory.judgement.consolidate import Consolidated, consolidate
+
+SELECT_CONSOLIDATED_PROJECTS_SQL = text("select id from projects where settings ->> 'consolidate' = 'true'")
+SELECT_IS_CONSOLIDATED_SQL = text("select settings ->> 'consolidate' = 'true' from projects where id = :project_id")
+
+
+async def consolidate_project(resources: Resources, project_id: UUID) -> Consolidated:
+    """Nothing is deleted: what is superseded can be restored, and stays beside its successor then."""
+    async with resources.database.transaction(project_id) as tx:
+        if not await tx.scalar(SELECT_IS_CONSOLIDATED_SQL, {"project_id": project_id}):
+            return Consolidated()
+    counts = await consolidate(
+        resources.database, project_id, lambda _done, _total: None, dry_run=False, merge_duplicates=True
+    )
+    return counts.get(project_id, Consolidated())
+
+
+@tasks.task(name="memory.consolidate", pass_context=True)
+async def consolidate_one(context: JobContext, project_id: str) -> None:
+    await consolidate_project(resources_of(context), UUID(project_id))
+
+
+@tasks.periodic(cron="41 2 * * *")
+@tasks.task(name="memory.consolidate_all", pass_context=True, queueing_lock="consolidate_all", lock="consolidate_all")
+async def consolidate_all(context: JobContext, timestamp: int) -> None:
+    """A job for each project, so that one with many memories does not hold up the others."""
+    del timestamp
+    async with resources_of(context).database.system() as tx:
+        for project_id in list(await tx.scalars(SELECT_CONSOLIDATED_PROJECTS_SQL)):
+            await defer(tx, consolidate_one, lock=f"consolidate:{project_id}", project_id=str(project_id))
