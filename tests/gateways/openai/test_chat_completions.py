@@ -77,19 +77,20 @@ async def test_completion_knows_what_is_remembered_and_remembers_what_is_said(
     ai: openai.AsyncOpenAI, served: ServedModel, model_server: ModelServer, key_holder: KeyHolder, admin_rows: AdminRows
 ) -> None:
     await add_memory(served, key_holder.project_id, "ann", "My sister Ines lives in Lisbon")
-    model_server.chat(Says("In", " Lisbon"))
-    answer = await ask(ai, {"role": "system", "content": "Be brief."}, user("Where does my sister Ines live?"))
-    assert answer.choices[0].message.content == "In Lisbon"
+    model_server.chat(Says("Downtown", " there"))
+    asked = "I fly on Friday. Where does my sister Ines live?"
+    answer = await ask(ai, {"role": "system", "content": "Be brief."}, user(asked))
+    assert answer.choices[0].message.content == "Downtown there"
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (11, 2)
     [sent] = model_server.conversations
     assert sent["messages"][0]["content"].startswith("Be brief.\n\n")
     assert "Lisbon" in sent["messages"][0]["content"]
-    assert sent["messages"][1:] == [user("Where does my sister Ines live?")]
+    assert sent["messages"][1:] == [user(asked)]
     assert answer.keepsake["recalled"][0]["memory"] == "My sister Ines lives in Lisbon"
     assert answer.keepsake["will_remember"] is True
     assert answer.keepsake["session_id"] is None
     episodes = await admin_rows.memory_contents(key_holder.project_id, "episode")
-    assert episodes == ["Where does my sister Ines live?", "In Lisbon"]
+    assert episodes == [asked, "Downtown there"]
     doors = "select string_agg(distinct door, ',') from memories where project_id = :id and kind = 'episode'"
     assert await admin_rows.select_value(doors, id=key_holder.project_id) == "openai"
     assert (
@@ -120,10 +121,10 @@ async def test_parameters_go_to_the_model_untouched_and_names_of_users_do_not(
 async def test_stream_has_the_chunks_of_the_model(
     include_usage: bool, ai: openai.AsyncOpenAI, model_server: ModelServer, key_holder: KeyHolder, admin_rows: AdminRows
 ) -> None:
-    model_server.chat(Says("Good", " morning"))
+    model_server.chat(Says("Sunny", " morning"))
     options = {"stream_options": {"include_usage": True}} if include_usage else {}
     chunks = await stream(ai, user("Say good morning, I live in Porto."), **options)
-    assert text_of(chunks) == "Good morning"
+    assert text_of(chunks) == "Sunny morning"
     finishing = [chunk for chunk in chunks if chunk.choices and chunk.choices[0].finish_reason]
     assert [chunk.choices[0].finish_reason for chunk in finishing] == ["stop"]
     assert finishing[0].keepsake["will_remember"] is True
@@ -131,7 +132,7 @@ async def test_stream_has_the_chunks_of_the_model(
     assert all(chunk.choices for chunk in chunks[:-1])
     assert bool(chunks[-1].choices) is not include_usage
     episodes = await admin_rows.memory_contents(key_holder.project_id, "episode")
-    assert episodes == ["Say good morning, I live in Porto.", "Good morning"]
+    assert episodes == ["Say good morning, I live in Porto.", "Sunny morning"]
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
@@ -234,7 +235,7 @@ async def test_persons_token_needs_no_user(
     )
     assert answer.choices[0].message.content == "Hello there."
     stored = "select count(*) from memories where user_id = :id and kind = 'episode'"
-    assert await admin_rows.select_value(stored, id=account["user"]["id"]) == 2
+    assert await admin_rows.select_value(stored, id=account["user"]["id"]) == 1
 
 
 # ---------------------------------------------------------------- errors
