@@ -33,6 +33,7 @@ MAX_ROWS = 16_384
 """The most that Milvus returns for one request."""
 SLICE_SIZE = 2000
 TIMEOUT_SECONDS = 10.0
+SEARCH_SECONDS = 5.0
 HEALTH_SECONDS = 2.0
 ALL_WRITES, ALL_OLDER_WRITES = "Strong", "Bounded"
 NO_ANSWER = "The vector index does not answer. Check MILVUS_URL and that the server is running."
@@ -110,7 +111,7 @@ class MilvusStore:
                 limit=min(limit, MAX_ROWS),
                 search_params={"metric_type": "COSINE", "params": {"ef": max(SEARCH_EF, limit)}},
                 consistency_level=ALL_OLDER_WRITES,
-                timeout=TIMEOUT_SECONDS,
+                timeout=SEARCH_SECONDS,
             )
         )
         return {UUID(hit["id"]): hit["distance"] for hit in hits}
@@ -184,6 +185,8 @@ async def call(request: Awaitable[T]) -> T:
 
 
 def error_of(error: MilvusException) -> Exception:
+    if isinstance(error.__cause__, grpc.RpcError):  # what failed while the connection was opened
+        return error_of_connection(error.__cause__)
     message = str(error.message)
     if DATABASE_MISSING.search(message):
         return ConfigurationError("MILVUS_DATABASE names a database that the server does not have. Create it first.")
