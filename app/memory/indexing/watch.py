@@ -16,6 +16,7 @@ from app.memory.indexing.inspect import IndexCondition, inspect_index
 from app.memory.indexing.moved_index import complete_move
 from app.memory.indexing.rebuild import REBUILD_NAME, SELECT_NOW_SQL, rebuild_index
 from app.memory.indexing.repair import mark_missing_pending, sweep
+from app.memory.indexing.words_refresh import refresh_words
 
 log = structlog.get_logger()
 POLL_SECONDS = 1.0
@@ -40,6 +41,7 @@ class IndexWatch:
         self.supervised = SupervisedTask("index_watch", self._work, silent_after_seconds=SILENT_AFTER_SECONDS)
         self._resources = resources
         self._must_inspect = inspects
+        self._must_refresh_words = True
         self._was_low = False
 
     async def _work(self) -> None:
@@ -49,6 +51,9 @@ class IndexWatch:
                 await self._repair()
                 self._must_inspect = False
                 self._resources.index_repair.is_inspected = True
+            if self._must_refresh_words and not self._was_low:
+                await refresh_words(self._resources, after_each_step=self.supervised.beat)
+                self._must_refresh_words = False
             self.supervised.beat()
             await asyncio.sleep(POLL_SECONDS)
 
