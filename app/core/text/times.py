@@ -197,15 +197,15 @@ def _recently(found: Found) -> Meaning:
 
 class Rule(NamedTuple):
     words: TimeWords
-    pattern: re.Pattern[str]
+    pattern: str
     read: Reading
 
 
 class Grammar(NamedTuple):
-    """The rules of languages that share a script."""
+    """The rules of languages that share a script. Patterns are compiled when they are needed first."""
 
-    script: re.Pattern[str]
-    any_rule: re.Pattern[str]
+    script: str
+    any_rule: str
     """Matches wherever a rule does: most questions name no time."""
     rules: tuple[Rule, ...]
 
@@ -218,7 +218,7 @@ def read_times(question: str, now: dt.datetime) -> NamedTimes:
     periods: list[Period] = []
     months: set[int] = set()
     for grammar in _grammars():
-        if grammar.script.search(text) and grammar.any_rule.search(text):
+        if _compiled(grammar.script).search(text) and _compiled(grammar.any_rule).search(text):
             text = _apply(grammar.rules, text, now, periods, months)
     for match in CAPITALIZED_MONTH.finditer(question) if question.isascii() else ():
         if MASK not in text[match.start() : match.end()]:
@@ -241,7 +241,7 @@ def _apply(rules: tuple[Rule, ...], text: str, now: dt.datetime, periods: list[P
 
 
 def _meanings(rule: Rule, text: str, now: dt.datetime) -> Iterator[tuple[re.Match[str], Meaning]]:
-    for match in rule.pattern.finditer(text):
+    for match in _compiled(rule.pattern).finditer(text):
         values = {name.rsplit("_", 1)[0]: value for name, value in match.groupdict().items() if value is not None}
         yield match, rule.read(Found(rule.words, values, now))
 
@@ -277,10 +277,10 @@ def _grammars() -> tuple[Grammar, ...]:
 def _grammar(script: str, languages: list[TimeWords]) -> Grammar:
     sources = [(words, _fill(template, words), read) for words in languages for template, read in _templates(words)]
     any_rule = "|".join(re.sub(r"\?P<\w+>", "?:", source) for _, source, _ in sources)
-    rules = tuple(Rule(words, _compiled(source), read) for words, source, read in sources)
+    rules = tuple(Rule(words, source, read) for words, source, read in sources)
     # Every pattern begins at a word, except in Chinese, which does not separate words.
     start = "" if CHINESE in languages else r"(?<!\w)"
-    return Grammar(_compiled(script), _compiled(f"{start}(?:{any_rule})"), rules)
+    return Grammar(script, f"{start}(?:{any_rule})", rules)
 
 
 def _templates(words: TimeWords) -> Iterator[tuple[str, Reading]]:

@@ -12,8 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from app.core.text.languages import Language
+from app.core.text.persons import FIRST_PERSON
 from app.memory.indexing import split_speaker
-from app.memory.recall.features import FIRST_PERSON, NOT_NAMES, Floats, RankingInput
+from app.memory.recall.features import NOT_NAMES, Floats, RankingInput
 from app.memory.recall.features import WORD as WORD_PATTERN
 
 ANSWERABLE_PROBABILITY = 0.15
@@ -175,7 +177,9 @@ def _misses_person(question: str, best: Sequence[RankingInput]) -> bool:
 
 def _may_be_about(names: Set[str], content: str) -> bool:
     text = _plain(content)
-    speaks_for_itself = split_speaker(content)[0] is None and not FIRST_PERSON.isdisjoint(text.split())
+    speaks_for_itself = split_speaker(content)[0] is None and not FIRST_PERSON[Language.ENGLISH].isdisjoint(
+        text.split()
+    )
     return speaks_for_itself or any(f" {name}" in text for name in names)
 
 

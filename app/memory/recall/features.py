@@ -1,8 +1,9 @@
+# ruff: noqa: RUF001  (question marks of other scripts are intended)
 """The features of candidates that ranking weighs: one row for each candidate, one column for each name in FEATURES."""
 
 import datetime as dt
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import NamedTuple
 from uuid import UUID
 
@@ -10,6 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.ports import Role
+from app.core.text.languages import Language
+from app.core.text.persons import (
+    is_about_user,
+    is_named,
+    question_languages,
+    speaks_of_user,
+    speaks_to_assistant,
+)
 from app.core.text.times import NamedTimes
 from app.memory.indexing import split_speaker
 from app.memory.ledger import Kind
@@ -28,6 +37,7 @@ FEATURES = (
 )
 UNRELATED = 0.0
 """The similarity of a turn that is no candidate."""
+QUESTION_MARKS = ("?", "？", "؟")
 NAME = re.compile(r"\b[^\W\d_a-z]\w+")
 WORD = re.compile(r"\w+")
 OPENING_WORDS = (
@@ -36,8 +46,6 @@ OPENING_WORDS = (
 )
 NOT_NAMES = frozenset(OPENING_WORDS.split())
 """Words that are capitalized because they begin a question."""
-FIRST_PERSON = frozenset("i me my mine myself we us our".split())  # noqa: SIM905
-SECOND_PERSON = frozenset("you your yours yourself".split())  # noqa: SIM905
 
 
 class RankingInput(NamedTuple):
@@ -100,27 +108,35 @@ def _values_of_neighbours(values: Floats, neighbours: NDArray[np.intp], *, missi
 
 
 def _wording(question: str, found: Sequence[RankingInput], times: NamedTimes) -> list[tuple[float, ...]]:
-    subjects = _subjects(question)
     return [
         (
-            bool(subjects) and _subject(each) in subjects,
+            is_subject,
             times.share(each.created_at) if times else 0.0,
-            each.content.endswith("?"),
-            each.context is not None and "?" in each.context,
+            each.content.endswith(QUESTION_MARKS),
+            each.context is not None and any(mark in each.context for mark in QUESTION_MARKS),
         )
-        for each in found
+        for each, is_subject in zip(found, _subjects_of_memories(question, found), strict=True)
     ]
 
 
-def _subjects(question: str) -> set[str]:
+def _subjects(question: str, languages: Set[Language]) -> set[str]:
     """Who a question is about: the names in it, the user for `I` and the assistant for `you`."""
     subjects = {name.lower() for name in NAME.findall(question) if name not in NOT_NAMES}
-    words = set(WORD.findall(question.lower()))
-    if words & FIRST_PERSON:
+    if speaks_of_user(question, languages):
         subjects.add(Role.USER)
-    if words & SECOND_PERSON:
+    if speaks_to_assistant(question, languages):
         subjects.add(Role.ASSISTANT)
     return subjects
+
+
+def _subjects_of_memories(question: str, found: Sequence[RankingInput]) -> list[bool]:
+    """Whether each candidate is about whom the question is about."""
+    languages = question_languages(question)
+    subjects = _subjects(question, languages)
+    own = [_subject(each) for each in found]
+    if len(languages) > 1:
+        subjects |= {each for each in set(own) if is_named(each, question, languages)}
+    return [each in subjects for each in own]
 
 
 def _subject(each: RankingInput) -> str:
@@ -129,4 +145,5 @@ def _subject(each: RankingInput) -> str:
     if speaker is None and each.kind == Kind.EPISODE:
         return each.role
     words = (speaker or each.content).split(maxsplit=1)
-    return words[0].removesuffix("'s").lower() if words else each.role
+    first = words[0].removesuffix("'s").lower() if words else each.role
+    return Role.USER if speaker is None and is_about_user(each.content, first) else first

@@ -4,7 +4,7 @@ import datetime as dt
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.text.times import read_times
@@ -82,6 +82,7 @@ def test_date_that_does_not_exist_is_no_time(date: str) -> None:
     assert not read_times(f"What was on {date}?", NOW).periods
 
 
+@settings(deadline=None)  # the first text of a script compiles its patterns
 @given(st.text(max_size=80), st.datetimes(timezones=st.just(dt.UTC)))
 def test_any_text_at_any_time_can_be_read(text: str, now: dt.datetime) -> None:
     read_times(text, now)

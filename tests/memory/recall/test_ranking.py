@@ -4,7 +4,7 @@ import math
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.ports import Role
@@ -42,6 +42,7 @@ def column(name: str, question: str, *found: RankingInput) -> list[float]:
     return values
 
 
+@settings(deadline=None)  # the first text of a script compiles its patterns
 @given(st.text(max_size=60), st.lists(founds, max_size=12))
 def test_scores_are_sorted_probabilities_and_their_parts_add_up(question: str, found: list[RankingInput]) -> None:
     ranked = rank(question, found, NOW)
@@ -52,6 +53,7 @@ def test_scores_are_sorted_probabilities_and_their_parts_add_up(question: str, f
         assert each.score == pytest.approx(1 / (1 + math.exp(-sum(each.parts.values()))))
 
 
+@settings(deadline=None)  # the first text of a script compiles its patterns
 @given(st.text(max_size=60), st.lists(founds, max_size=12), st.integers(1, 12))
 def test_limit_returns_the_first_of_the_same_order(question: str, found: list[RankingInput], limit: int) -> None:
     assert rank(question, found, NOW, limit=limit) == rank(question, found, NOW)[:limit]
@@ -91,6 +93,30 @@ def test_memory_of_the_month_in_the_question_ranks_first() -> None:
 )
 def test_memory_of_the_time_in_the_question_ranks_first(question: str) -> None:
     assert first(question, BASE._replace(created_at=NOW - dt.timedelta(days=8)), BASE)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Wie heißt mein Hund?",
+        "¿Dónde vivo?",
+        "Köpeğimin adı ne?",
+        "我住在哪里？",
+        "मैं कहाँ रहता हूँ?",
+        "Где я живу?",
+        "ما اسم كلبي؟",
+    ],
+    ids=["de", "es", "tr", "zh", "hi", "ru", "ar"],
+)
+def test_memory_of_the_user_ranks_first_in_every_language(question: str) -> None:
+    assert first(question, BASE, BASE._replace(role=Role.ASSISTANT))
+    fact = BASE._replace(kind=Kind.FACT, role=Role.ASSISTANT)
+    assert first(question, fact._replace(content="Ich wohne in Rom"), fact._replace(content="Anna wohnt in Rom"))
+
+
+def test_memory_of_a_person_ranks_first_in_another_form_of_the_name() -> None:
+    ours, other = [BASE._replace(content=f"{name}: Я дома") for name in ("Анна", "Пётр")]
+    assert first("Как зовут собаку Анны?", ours, other)
 
 
 def test_memory_before_the_event_in_the_question_ranks_first() -> None:
