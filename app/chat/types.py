@@ -107,6 +107,8 @@ class Prepared:
     door: Door = Door.CHAT
     in_session: bool = True
     """False for a turn whose client keeps the conversation: `session_id` then names nothing that is stored."""
+    off_the_record: bool = False
+    """The message wishes not to be stored, so this turn is in incognito."""
 
     @property
     def origin(self) -> Origin:

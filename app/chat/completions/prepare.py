@@ -9,7 +9,7 @@ from app.chat.completions.messages import ReadMessages, message_tokens
 from app.chat.completions.turn import CompletionRequest, CompletionTurn, SessionlessTurn
 from app.chat.prompt import estimate_tokens
 from app.chat.schemas import TurnOptions
-from app.chat.turn.prepare import check_length, check_options, prepare
+from app.chat.turn.prepare import check_length, check_options, is_off_the_record, prepare
 from app.chat.turn.session_lock import SessionState
 from app.chat.types import Answered, ConfirmedForgetting, Prepared, TurnInput
 from app.core.config import Config
@@ -112,6 +112,7 @@ async def _prepare_without_session(
     check_options(config, request.options)
     check_length(config, question)
     user_id, mode = caller.act_for(request.user_id), request.privacy_mode or PrivacyMode.NORMAL
+    mode = PrivacyMode.INCOGNITO if is_off_the_record(question) else mode
     await resources.limits.admit_chat(f"{caller.project_id}:{user_id}")
     state = await _read_profile(resources, caller, user_id, request.profile_id, mode)
     state.check_budget(config)

@@ -16,6 +16,8 @@ from app.core.config import Config
 from app.core.errors import BadRequest
 from app.core.ports import ModelOptions
 from app.core.resources import Resources
+from app.core.text.forget_requests import read_forget_request
+from app.core.text.privacy_wishes import asks_not_to_store
 from app.identity.caller import Caller
 from app.identity.transaction import caller_transaction
 from app.memory.namespace import Namespace
@@ -78,7 +80,8 @@ async def _load(
     resources: Resources, caller: Caller, request: TurnInput, entered: EnteredSession
 ) -> Prepared | Answered:
     """Load the window, and release the session if that fails or finds that the turn was answered before."""
-    mode = request.privacy_mode or entered.state.mode
+    off_the_record = is_off_the_record(request.content)
+    mode = PrivacyMode.INCOGNITO if off_the_record else request.privacy_mode or entered.state.mode
     if entered.state.previous is not None:
         return _repeat(request, entered, mode, entered.state.previous)
     async with AsyncExitStack() as stack:
@@ -110,7 +113,13 @@ async def _load(
         confirmed=ConfirmedForgetting.of(options),
         idempotency_key=request.idempotency_key,
         fingerprint=key.fingerprint,
+        off_the_record=off_the_record,
     )
+
+
+def is_off_the_record(content: str) -> bool:
+    """Such a message is answered in incognito. A request to forget has an answer of its own, and is not stored."""
+    return asks_not_to_store(content) and read_forget_request(content) is None
 
 
 def _repeat(request: TurnInput, entered: EnteredSession, mode: PrivacyMode, previous: PreviousAnswer) -> Answered:

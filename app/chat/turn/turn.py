@@ -32,6 +32,7 @@ from app.sessions.window import WindowMessage, window_store
 
 log = structlog.get_logger()
 RECALL_SECONDS = 5
+NOT_STORED = "\n\n(As you wish, this message and the answer are not stored.)"
 
 
 @dataclass(slots=True)
@@ -90,6 +91,9 @@ class ChatTurn:
         async with aclosing(self.stream()) as tokens:
             async for token in tokens:
                 yield token
+        if self.prepared.off_the_record:
+            self.progress.tokens.append(NOT_STORED)
+            yield TurnEvent("token", {"text": NOT_STORED})
 
     async def _answer_about_forgetting(self, request: ForgetRequest | None) -> None:
         self.progress.about_forgetting = True

@@ -3,6 +3,6 @@
 from app.memory.extraction.extract import run_extraction
 from app.memory.extraction.interim import is_interim
 from app.memory.extraction.jobs import extract
-from app.memory.extraction.requests import asks_to_forget
+from app.memory.extraction.requests import is_never_stored
 
-__all__ = ["asks_to_forget", "extract", "is_interim", "run_extraction"]
+__all__ = ["extract", "is_interim", "is_never_stored", "run_extraction"]

@@ -25,7 +25,7 @@ from app.memory.extraction.instructions import has_wishes, resolve_instructions
 from app.memory.extraction.interim import read_messages, replace_interim, store_waiting_words
 from app.memory.extraction.judge_facts import count_compared, judge_facts
 from app.memory.extraction.known import KnownMemories
-from app.memory.extraction.requests import asks_to_forget
+from app.memory.extraction.requests import is_never_stored
 from app.memory.importance import with_importance
 from app.memory.indexing import upserts_for_added
 from app.memory.judgement import ModelVerdicts, Pair, record_replacements, replaced_result
@@ -120,7 +120,7 @@ def build_extraction_request(
         (number, message)
         for number, event in enumerate(events)
         for message in event.messages
-        if not asks_to_forget(message)
+        if not is_never_stored(message)
     ]
     return ExtractionRequest(
         messages=[ChatMessage(Role(message["role"]), message["content"]) for _, message in messages],

@@ -19,7 +19,7 @@ from app.core.errors import Conflict
 from app.core.ports import IndexChange, IndexRemoval, Role
 from app.core.resources import Resources
 from app.core.storable_text import is_blank
-from app.memory.extraction.requests import asks_to_forget
+from app.memory.extraction.requests import is_never_stored
 from app.memory.importance import importance_in
 from app.memory.indexing import upserts_for_added
 from app.memory.ledger.events import EventRequest
@@ -113,7 +113,7 @@ def _episodes(event: Row[Any]) -> list[NewMemory | None]:
             created_at=request.said_at,
             input=(message,),
         )
-        if message["role"] != Role.SYSTEM and not is_blank(message["content"]) and not asks_to_forget(message)
+        if message["role"] != Role.SYSTEM and not is_blank(message["content"]) and not is_never_stored(message)
         else None
         for message in event.messages
     ]

@@ -19,7 +19,7 @@ from app.gateways.mem0.project_check import check_project_matches
 from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
 from app.identity.transaction import caller_transaction
-from app.memory.extraction import asks_to_forget
+from app.memory.extraction import is_never_stored
 from app.memory.importance import check_importance, importance_in
 from app.memory.ledger import CallInstructions, Door, Kind, NewMemory, Outcome, Remembered
 from app.memory.origin import Origin
@@ -141,7 +141,7 @@ def build_episodes(
 
     A request to forget is none of them, and no context."""
     turns = [(STORED_ROLES[message.role], message.text) for message in messages if message.role in STORED_ROLES]
-    turns = [(role, text) for role, text in turns if not asks_to_forget({"role": role, "content": text})]
+    turns = [(role, text) for role, text in turns if not is_never_stored({"role": role, "content": text})]
     contexts = [None, *(text for _, text in turns)]
     return [
         NewMemory(
