@@ -20,6 +20,10 @@ from app.core.http.status_reports import StatusReports
 from app.core.http.trailing_slash import TrailingSlash
 from app.core.resources import Resources
 from app.erasure.routes import router as erasure
+from app.gateways.anthropic.errors import ANTHROPIC_PATHS, anthropic_error
+from app.gateways.anthropic.memory_routes import router as store_memories
+from app.gateways.anthropic.store_routes import router as memory_stores
+from app.gateways.anthropic.version_routes import router as memory_versions
 from app.gateways.mcp.routes import router as mcp
 from app.gateways.mem0.entities.routes import router as memory_entities
 from app.gateways.mem0.events.routes import router as memory_events
@@ -80,10 +84,16 @@ ROUTERS = (
     older_memories,
     openai_completions,
     openai_models,
+    memory_stores,
+    store_memories,
+    memory_versions,
     api_docs,
     page,
 )
-ERROR_SHAPES: dict[str, ErrorShape] = dict.fromkeys(OPENAI_PATHS, openai_error)
+ERROR_SHAPES: dict[str, ErrorShape] = {
+    **dict.fromkeys(OPENAI_PATHS, openai_error),
+    **dict.fromkeys(ANTHROPIC_PATHS, anthropic_error),
+}
 DESCRIPTION = "Memory as a service: profiles, sessions, privacy modes, and mem0's Platform API on a server of your own."
 EXPOSED = [
     *("X-Request-ID", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),

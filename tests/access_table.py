@@ -190,6 +190,38 @@ OPENAI = {
     ("GET", "/v1/models/{model}"): anyone(fills=(("model", "offline"),)),
     ("POST", "/v1/embeddings"): scoped(Scope.MEMORIES_READ, body={"input": "Hello"}),
 }
+STORES = "/v1/memory_stores"
+STORE = (("memory_store_id", "{profile_id}"),)
+# The world has no memory at a path, and no version of one.
+NO_DOCUMENT: dict[str, Any] = {"owner": 404, "user": 404, "stranger": 404, "also": frozenset({404})}
+NO_VERSION: dict[str, Any] = {**NO_DOCUMENT, "fills": (*STORE, ("memory_version_id", NO_FACTOR))}
+NOT_STORED = {**NO_DOCUMENT, "fills": (*STORE, ("memory_id", NO_FACTOR))}
+ANTHROPIC = {
+    ("GET", STORES): scoped(Scope.PROFILES_READ),
+    ("POST", STORES): scoped(Scope.PROFILES_WRITE, body={**NAMED, "metadata": {"user_id": "{user_id}"}}),
+    ("GET", f"{STORES}/{{memory_store_id}}"): scoped(Scope.PROFILES_READ, stranger=404, fills=STORE),
+    ("POST", f"{STORES}/{{memory_store_id}}"): scoped(Scope.PROFILES_WRITE, stranger=404, fills=STORE, body=NAMED),
+    ("POST", f"{STORES}/{{memory_store_id}}/archive"): scoped(Scope.PROFILES_WRITE, stranger=404, fills=STORE),
+    ("DELETE", f"{STORES}/{{memory_store_id}}"): scoped(
+        Scope.PROFILES_WRITE, stranger=404, fills=STORE, also=frozenset({409}), spends=True
+    ),
+    ("GET", f"{STORES}/{{memory_store_id}}/memories"): scoped(Scope.MEMORIES_READ, stranger=404, fills=STORE),
+    ("POST", f"{STORES}/{{memory_store_id}}/memories"): scoped(
+        Scope.MEMORIES_WRITE, stranger=404, fills=STORE, body={"path": "/{fresh}", "content": "Likes tea"}
+    ),
+    ("GET", f"{STORES}/{{memory_store_id}}/memories/{{memory_id}}"): scoped(Scope.MEMORIES_READ, **NOT_STORED),
+    ("POST", f"{STORES}/{{memory_store_id}}/memories/{{memory_id}}"): scoped(
+        Scope.MEMORIES_WRITE, **NOT_STORED, body={"content": "Likes coffee"}
+    ),
+    ("DELETE", f"{STORES}/{{memory_store_id}}/memories/{{memory_id}}"): scoped(Scope.MEMORIES_WRITE, **NOT_STORED),
+    ("GET", f"{STORES}/{{memory_store_id}}/memory_versions"): scoped(Scope.MEMORIES_READ, stranger=404, fills=STORE),
+    ("GET", f"{STORES}/{{memory_store_id}}/memory_versions/{{memory_version_id}}"): scoped(
+        Scope.MEMORIES_READ, **NO_VERSION
+    ),
+    ("POST", f"{STORES}/{{memory_store_id}}/memory_versions/{{memory_version_id}}/redact"): scoped(
+        Scope.MEMORIES_WRITE, **NO_VERSION
+    ),
+}
 HIS = {"filters": {"user_id": "{user_id}"}}
 ASKS = {**HIS, "query": "tea"}
 SAID = {"messages": "I like tea", "user_id": "{user_id}"}
@@ -359,6 +391,7 @@ TABLE: Mapping[tuple[str, str], Rule] = {
     **SESSIONS,
     **CHAT,
     **OPENAI,
+    **ANTHROPIC,
     **MEMORIES,
     **STORED_MESSAGES,
     **PLATFORM,

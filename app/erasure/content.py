@@ -24,7 +24,7 @@ USER_CONTENT: Columns = {
     "public.data_export_chunks": ("user_id", "content"),
     "public.portraits": ("user_id", "content", "note"),
     "public.portrait_jobs": ("user_id", "idempotency_key"),
-    "public.profiles": ("user_id", "name", "description", "persona"),
+    "public.profiles": ("user_id", "name", "description", "persona", "metadata"),
     "public.sessions": ("user_id", "title", "summary"),
     "public.messages": ("user_id", "content", "metadata"),
     "public.turns": ("user_id", "idempotency_key", "fingerprint", "recalled"),

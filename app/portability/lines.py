@@ -33,6 +33,8 @@ class ProfileLine(BaseModel):
     description: str | None = None
     persona: str | None = None
     is_default: bool = False
+    metadata: dict[str, str] = Field(default_factory=dict)
+    archived_at: Moment | None = None
     created_at: Moment
     updated_at: Moment
 

@@ -2,8 +2,6 @@
 
 from uuid import UUID
 
-from sqlalchemy import select, text
-
 from app.core.errors import BadRequest
 from app.core.http.schemas import Done
 from app.core.http.strict_requests import own_router
@@ -12,13 +10,11 @@ from app.identity.caller import Caller, ProfileWriter
 from app.identity.transaction import caller_transaction
 from app.memory.copy_profile import copy_memories
 from app.memory.namespace import Namespace
+from app.portability.delete_profile import delete_profile_data
 from app.profiles.repository import ProfileRepository
 from app.profiles.schemas import CopiedMemories, ProfileCopy
-from app.sessions.models import Session
-from app.sessions.window import window_store
 
 router = own_router(prefix="/v1/profiles", tags=["Profiles"])
-DELETE_EVENTS_OF_NAMESPACE_SQL = text("delete from events where project_id = :project_id and namespace = :namespace")
 
 
 @router.post("/{profile_id}/copy")
@@ -41,15 +37,7 @@ async def copy_profile(
 @router.delete("/{profile_id}")
 async def delete_profile(profile_id: UUID, caller: ProfileWriter, resources: ResourcesDep) -> Done:
     """Deletes a profile with its memories and sessions. The last profile of a user cannot be deleted."""
-    async with caller_transaction(resources.database, caller) as tx:
-        profiles = ProfileRepository(tx, caller.project_id, caller.user_id)
-        profile = await profiles.get(profile_id)
-        sessions = select(Session.id).where(Session.project_id == caller.project_id, Session.profile_id == profile_id)
-        session_ids = list(await tx.scalars(sessions))
-        namespace = _namespace(caller, profile.user_id, profile_id)
-        await profiles.remove(profile_id)
-        await tx.execute(DELETE_EVENTS_OF_NAMESPACE_SQL, {"project_id": caller.project_id, "namespace": str(namespace)})
-    await window_store(resources, caller.project_id).delete(*session_ids)
+    await delete_profile_data(resources, caller, profile_id)
     return Done(message="Profile deleted, with its memories and sessions")
 
 

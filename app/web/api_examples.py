@@ -17,6 +17,11 @@ MEMORY_ID = "9c4b2d1e-7f3a-4e8b-8a5d-6c1f0e2b3d4a"
 EVENT_ID = "1a6f0c8d-3b5e-4d7a-9f2c-8e4b6a0d1c3f"
 
 VALUES: dict[str, object] = {
+    "content_sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+    "description": "What to know on journeys.",
+    "memory_store_id": "memstore_5b1e7c3a8d244a6f9b0c1d2e3f4a5b6c",
+    "memory_version_id": "memver_1a6f0c8d3b5e4d7a9f2c8e4b6a0d1c3f",
+    "path": "/people/ines.md",
     "access_token": "eyJhbGciOiJFUzI1NiIs…",
     "account_id": ACCOUNT_ID,
     "action": "api_key.created",
@@ -222,6 +227,10 @@ REQUESTS: dict[str, object] = {
         "user": "alice",
     },
     "EmbeddingRequest": {"model": "all-MiniLM-L6-v2", "input": "I am vegetarian."},
+    "MemoryStoreCreate": {"name": "Notes", "metadata": {"user_id": "alice"}},
+    "MemoryStorePatch": {"description": "Notes about journeys."},
+    "StoreMemoryCreate": {"path": "/people/ines.md", "content": "Ines lives in Lisbon."},
+    "StoreMemoryPatch": {"content": "Ines lives in Porto."},
     "ProfilePatch": {"persona": "You are a concise assistant."},
     "ProfileSettingsUpdate": {"enabled": True, "entities": {"user": {"custom_instructions": "Use short phrases."}}},
     "ProjectPatch": {"name": "Travel assistant"},

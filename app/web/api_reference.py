@@ -21,6 +21,7 @@ TAGS = [
     {"name": "Webhooks", "description": "Signed notifications about changes of memories."},
     {"name": "Chat", "description": "Chat turns with memory, whole or as server-sent events, and their usage."},
     {"name": "OpenAI", "description": "OpenAI's API with memory, for its clients: change their base URL."},
+    {"name": "Anthropic", "description": "Anthropic's memory stores over profiles, for its clients."},
     {"name": "Sessions", "description": "Conversations with a privacy mode, and their messages."},
     {"name": "Profiles", "description": "Named sets of memories of one user, with an optional persona."},
     {

@@ -14,12 +14,14 @@ INSERT_PROFILES_SQL = text("""
 with given as (
   select g.*, row_number() over (partition by g.user_id order by g.is_default desc, g.place) = 1 as is_first
   from jsonb_to_recordset(cast(:rows as jsonb)) as g (place integer, id uuid, user_id text, name text, description text,
-    persona text, is_default boolean, created_at timestamptz, updated_at timestamptz)
+    persona text, is_default boolean, metadata jsonb, archived_at timestamptz, created_at timestamptz,
+    updated_at timestamptz)
 )
-insert into profiles (id, project_id, user_id, name, description, persona, is_default, created_at, updated_at)
+insert into profiles (id, project_id, user_id, name, description, persona, is_default, metadata, archived_at,
+  created_at, updated_at)
 select id, :project_id, user_id, name, description, persona,
   is_first and not exists (select from profiles p where p.project_id = :project_id and p.user_id = given.user_id
-    and p.is_default), created_at, updated_at
+    and p.is_default), coalesce(metadata, '{}'), archived_at, created_at, updated_at
 from given order by place on conflict do nothing returning id
 """)
 INSERT_SESSIONS_SQL = text("""

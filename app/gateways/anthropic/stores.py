@@ -1,0 +1,47 @@
+"""A memory store is a profile. One that is created without a user has a user of its own."""
+
+import uuid
+from uuid import UUID
+
+from fastapi import Request
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.errors import BadRequest
+from app.core.resources import Resources
+from app.identity.caller import Caller
+from app.identity.transaction import caller_transaction
+from app.memory.namespace import Namespace
+from app.profiles.models import Profile
+from app.profiles.repository import ProfileRepository
+
+OWN_USER = "memory_store:"
+"""The beginning of the `user_id` of a store that belongs to no user."""
+USER_HEADER = "X-User-Id"
+
+
+def choose_user(request: Request, caller: Caller, metadata: dict[str, str]) -> str:
+    named = metadata.get("user_id") or request.headers.get(USER_HEADER)
+    if named is None and caller.account_id is None:
+        return f"{OWN_USER}{uuid.uuid4().hex}"
+    return caller.act_for(named)
+
+
+def profiles_of(tx: AsyncSession, caller: Caller) -> ProfileRepository:
+    return ProfileRepository(tx, caller.project_id, caller.user_id)
+
+
+async def find_store(resources: Resources, caller: Caller, store_id: UUID, *, to_write: bool = False) -> Namespace:
+    async with caller_transaction(resources.database, caller) as tx:
+        return await store_namespace(tx, caller, store_id, to_write=to_write)
+
+
+async def store_namespace(tx: AsyncSession, caller: Caller, store_id: UUID, *, to_write: bool = False) -> Namespace:
+    profile = await profiles_of(tx, caller).get(store_id)
+    if to_write:
+        require_open(profile)
+    return Namespace(caller.project_id, profile.user_id, profile.id)
+
+
+def require_open(profile: Profile) -> None:
+    if profile.archived_at is not None:
+        raise BadRequest("This memory store is archived. Its memories can be read and deleted.", code="store_archived")

@@ -1,0 +1,86 @@
+"""Create, change and delete documents. A path is unique in its store: changes of one store run one after another."""
+
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.errors import Conflict
+from app.core.ports import Role
+from app.core.resources import Resources
+from app.memory.documents.read import PATH_FIELD, Document, get_document, load_documents
+from app.memory.edit import Owner, apply_change
+from app.memory.forget import remove_from_index
+from app.memory.indexing import upsert_for_row, upserts_for_added
+from app.memory.ledger import Door, MemoryRepository, NewMemory, count_added
+from app.memory.namespace import Namespace
+
+LOCK_STORE_SQL = text("select pg_advisory_xact_lock(hashtextextended(:namespace, 2))")
+
+
+async def create_document(resources: Resources, namespace: Namespace, path: str, content: str, door: Door) -> Document:
+    """An agent writes documents, so they are no words of the user."""
+    new = NewMemory(content, role=Role.ASSISTANT, metadata={PATH_FIELD: path}, door=door)
+    async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:
+        await _reserve(tx, namespace, path)
+        repository = MemoryRepository(tx, namespace.project_id, namespace.user_id)
+        outcomes = await repository.add_all(namespace, [new], deduplicate=False)
+        document = await get_document(tx, namespace, new.id)
+    await resources.index_queue.put(upserts_for_added(namespace, [new], outcomes))
+    count_added(resources, namespace.project_id, 1)
+    return document
+
+
+async def change_document(
+    resources: Resources,
+    namespace: Namespace,
+    document_id: UUID,
+    *,
+    content: str | None,
+    path: str | None,
+    expected: str | None,
+) -> Document:
+    """`expected` is the digest that the content must have now. A change that changes nothing adds no version."""
+    async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:
+        document = await _lock(tx, namespace, document_id, expected)
+        if path is not None and path != document.path:
+            await _reserve(tx, namespace, path)
+        repository = MemoryRepository(tx, namespace.project_id, namespace.user_id)
+        row = await repository.lock(document_id)
+        values = {
+            "content": document.content if content is None else content,
+            "metadata": {**row.metadata_, PATH_FIELD: path or document.path},
+        }
+        if values == {"content": row.content, "metadata": row.metadata_}:
+            return document
+        row = await apply_change(tx, Owner(namespace.project_id, namespace.user_id), document_id, values)
+        document = await get_document(tx, namespace, document_id)
+    await resources.index_queue.put([upsert_for_row(row)])
+    return document
+
+
+async def delete_document(
+    resources: Resources, namespace: Namespace, document_id: UUID, *, expected: str | None
+) -> None:
+    async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:
+        await _lock(tx, namespace, document_id, expected)
+        repository = MemoryRepository(tx, namespace.project_id, namespace.user_id)
+        deleted = await repository.delete_all([document_id])
+    await remove_from_index(resources, namespace.project_id, {document_id: str(namespace)}, deleted)
+
+
+async def _lock(tx: AsyncSession, namespace: Namespace, document_id: UUID, expected: str | None) -> Document:
+    await tx.execute(LOCK_STORE_SQL, {"namespace": str(namespace)})
+    document = await get_document(tx, namespace, document_id)
+    if expected is not None and document.sha256 != expected:
+        raise Conflict(
+            "The memory has changed: its content has another `content_sha256`. Read it again, then repeat the request.",
+            code="precondition_failed",
+        )
+    return document
+
+
+async def _reserve(tx: AsyncSession, namespace: Namespace, path: str) -> None:
+    await tx.execute(LOCK_STORE_SQL, {"namespace": str(namespace)})
+    if await load_documents(tx, namespace, [path]):
+        raise Conflict("This store has a memory at this path. Choose another `path`, or update it.", code="path_taken")

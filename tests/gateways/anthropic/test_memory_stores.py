@@ -1,0 +1,253 @@
+"""Anthropic's client keeps memory stores in profiles by changing its base URL."""
+
+import hashlib
+import uuid
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import anthropic
+import httpx
+import pytest
+import pytest_asyncio
+
+from app.core.resources import Resources
+from tests.conftest import KeyHolder, MakeKey, SignedUp
+from tests.e2e.loopback import with_request_limit
+from tests.loopback import serve_on_loopback
+
+ConnectAnthropic = Callable[..., anthropic.AsyncAnthropic]
+
+
+@pytest_asyncio.fixture
+async def connect_anthropic(app_url: str, key_holder: KeyHolder) -> AsyncIterator[ConnectAnthropic]:
+    opened: list[anthropic.AsyncAnthropic] = []
+
+    def connect(key: str | None = None, url: str | None = None, **headers: str) -> anthropic.AsyncAnthropic:
+        api_key = key or key_holder.key
+        client = anthropic.AsyncAnthropic(
+            base_url=url or app_url, api_key=api_key, max_retries=0, timeout=20, default_headers=headers
+        )
+        opened.append(client)
+        return client
+
+    yield connect
+    for client in opened:
+        await client.close()
+
+
+@pytest.fixture
+def claude(connect_anthropic: ConnectAnthropic) -> anthropic.AsyncAnthropic:
+    return connect_anthropic()
+
+
+async def paths(claude: anthropic.AsyncAnthropic, store: str, **more: Any) -> list[str]:
+    return [item.path async for item in claude.beta.memory_stores.memories.list(store, **more)]
+
+
+async def test_store_is_a_profile(claude: anthropic.AsyncAnthropic, client: httpx.AsyncClient) -> None:
+    stores = claude.beta.memory_stores
+    store = await stores.create(name="Notes", description="Travel", metadata={"user_id": "ann", "team": "a"})
+    assert store.id.startswith("memstore_")
+    assert (store.type, store.name, store.description, store.archived_at) == ("memory_store", "Notes", "Travel", None)
+    profile = (await client.get(f"/v1/profiles/{uuid.UUID(store.id.removeprefix('memstore_'))}")).json()
+    assert (profile["name"], profile["user_id"]) == ("Notes", "ann")
+    changed = await stores.update(store.id, name="Trips", description="", metadata={"team": None, "kind": "x"})
+    assert (changed.name, changed.description) == ("Trips", "")
+    assert changed.metadata == {"user_id": "ann", "kind": "x"}
+    assert await stores.retrieve(store.id) == changed
+    with pytest.raises(anthropic.BadRequestError):
+        await stores.update(store.id, metadata={f"k{number}": "v" for number in range(17)})
+
+
+async def test_stores_are_listed_in_pages_and_without_archived_ones(claude: anthropic.AsyncAnthropic) -> None:
+    stores = claude.beta.memory_stores
+    made = [await stores.create(name="Same name") for _ in range(3)]
+    listed = [store.id async for store in stores.list(limit=2)]
+    assert listed == [store.id for store in made[::-1]]
+    assert (await stores.archive(made[0].id)).archived_at is not None
+    assert [store.id async for store in stores.list(limit=1)] == listed[:2]
+    assert [store.id async for store in stores.list(include_archived=True)] == listed
+    since = [store.id async for store in stores.list(created_at_gte=made[1].created_at)]
+    assert since == [made[2].id, made[1].id]
+    deleted = await stores.delete(made[2].id)
+    assert (deleted.id, deleted.type) == (made[2].id, "memory_store_deleted")
+    with pytest.raises(anthropic.NotFoundError) as error:
+        await stores.retrieve(made[2].id)
+    assert error.value.type == "not_found_error"
+
+
+async def test_memory_has_a_path_a_digest_and_versions(claude: anthropic.AsyncAnthropic) -> None:
+    store = (await claude.beta.memory_stores.create(name="Notes")).id
+    memories = claude.beta.memory_stores.memories
+    created = await memories.create(store, path="/people/ines.md", content="Ines lives in Lisbon")
+    assert created.content is None
+    assert created.content_size_bytes == 20
+    assert created.content_sha256 == hashlib.sha256(b"Ines lives in Lisbon").hexdigest()
+    read = await memories.retrieve(created.id, memory_store_id=store)
+    assert (read.content, read.path) == ("Ines lives in Lisbon", "/people/ines.md")
+    changed = await memories.update(created.id, memory_store_id=store, content="Ines lives in Porto", view="full")
+    assert (changed.content, changed.path) == ("Ines lives in Porto", "/people/ines.md")
+    moved = await memories.update(created.id, memory_store_id=store, path="/family/ines.md")
+    assert (moved.id, moved.path) == (created.id, "/family/ines.md")
+    versions = claude.beta.memory_stores.memory_versions
+    listed = [each async for each in versions.list(store, view="full", limit=2)]
+    assert [(each.operation, each.path, each.content) for each in listed] == [
+        ("modified", "/family/ines.md", "Ines lives in Porto"),
+        ("modified", "/people/ines.md", "Ines lives in Porto"),
+        ("created", "/people/ines.md", "Ines lives in Lisbon"),
+    ]
+    assert listed[0].id == moved.memory_version_id
+    assert listed[2].id == created.memory_version_id
+    only = [each.id async for each in versions.list(store, memory_id=created.id, operation="created")]
+    assert only == [created.memory_version_id]
+
+
+async def test_memories_are_listed_by_prefix_and_depth(claude: anthropic.AsyncAnthropic) -> None:
+    store = (await claude.beta.memory_stores.create(name="Notes")).id
+    memories = claude.beta.memory_stores.memories
+    for path in ("/b.md", "/a/one.md", "/a/two/deep.md", "/a-b/x.md", "/Z.md"):
+        await memories.create(store, path=path, content=f"At {path}")
+    everything = ["/Z.md", "/a-b/x.md", "/a/one.md", "/a/two/deep.md", "/b.md"]
+    assert await paths(claude, store) == everything
+    assert await paths(claude, store, limit=2) == everything
+    assert await paths(claude, store, path_prefix="/a/") == ["/a/one.md", "/a/two/deep.md"]
+    assert await paths(claude, store, depth=1, limit=1) == ["/Z.md", "/a-b/", "/a/", "/b.md"]
+    assert await paths(claude, store, depth=1, path_prefix="/a/") == ["/a/one.md", "/a/two/"]
+    page = await memories.list(store, view="full", limit=1)
+    assert page.data[0].type == "memory"
+    assert page.data[0].content == "At /Z.md"
+
+
+async def test_path_is_unique_and_preconditions_hold(claude: anthropic.AsyncAnthropic) -> None:
+    store = (await claude.beta.memory_stores.create(name="Notes")).id
+    memories = claude.beta.memory_stores.memories
+    first = await memories.create(store, path="/a.md", content="One")
+    second = await memories.create(store, path="/b.md", content="One")
+    with pytest.raises(anthropic.ConflictError) as taken:
+        await memories.create(store, path="/a.md", content="Two")
+    assert taken.value.type == "memory_path_conflict_error"
+    with pytest.raises(anthropic.ConflictError):
+        await memories.update(second.id, memory_store_id=store, path="/a.md")
+    wrong: Any = {"type": "content_sha256", "content_sha256": "0" * 64}
+    with pytest.raises(anthropic.ConflictError) as changed:
+        await memories.update(first.id, memory_store_id=store, content="Two", precondition=wrong)
+    assert changed.value.type == "memory_precondition_failed_error"
+    with pytest.raises(anthropic.ConflictError):
+        await memories.delete(first.id, memory_store_id=store, expected_content_sha256="0" * 64)
+    right: Any = {"type": "content_sha256", "content_sha256": first.content_sha256}
+    after = await memories.update(first.id, memory_store_id=store, content="Two", precondition=right)
+    deleted = await memories.delete(first.id, memory_store_id=store, expected_content_sha256=after.content_sha256)
+    assert (deleted.id, deleted.type) == (first.id, "memory_deleted")
+    assert await paths(claude, store) == ["/b.md"]
+
+
+async def test_redacting_a_version_and_deleting_a_memory_remove_content(
+    claude: anthropic.AsyncAnthropic, client: httpx.AsyncClient
+) -> None:
+    store = (await claude.beta.memory_stores.create(name="Notes")).id
+    memories, versions = claude.beta.memory_stores.memories, claude.beta.memory_stores.memory_versions
+    memory = await memories.create(store, path="/a.md", content="The code is Puffin")
+    with pytest.raises(anthropic.BadRequestError, match="current version"):
+        await versions.redact(memory.memory_version_id, memory_store_id=store)
+    await memories.update(memory.id, memory_store_id=store, content="The code is gone")
+    redacted = await versions.redact(memory.memory_version_id, memory_store_id=store)
+    assert (redacted.content, redacted.path, redacted.content_sha256) == (None, None, None)
+    assert redacted.redacted_at is not None
+    assert redacted.redacted_by is not None
+    assert redacted.redacted_by.type == "api_actor"
+    history = await client.get(f"/v1/memories/{uuid.UUID(memory.id.removeprefix('mem_'))}/history/")
+    assert "gone" in history.text
+    assert "Puffin" not in history.text
+    await memories.delete(memory.id, memory_store_id=store)
+    kept = [each async for each in versions.list(store, memory_id=memory.id, view="full")]
+    assert [each.operation for each in kept] == ["deleted", "modified", "created"]
+    assert all(each.content is None and each.path is None and each.redacted_at for each in kept)
+
+
+async def test_archived_store_can_be_read_but_not_written(claude: anthropic.AsyncAnthropic) -> None:
+    store = (await claude.beta.memory_stores.create(name="Notes")).id
+    memories = claude.beta.memory_stores.memories
+    memory = await memories.create(store, path="/a.md", content="One")
+    archived = await claude.beta.memory_stores.archive(store)
+    assert await claude.beta.memory_stores.archive(store) == archived
+    with pytest.raises(anthropic.BadRequestError, match="archived"):
+        await memories.create(store, path="/b.md", content="Two")
+    with pytest.raises(anthropic.BadRequestError, match="archived"):
+        await memories.update(memory.id, memory_store_id=store, content="Two")
+    with pytest.raises(anthropic.BadRequestError, match="archived"):
+        await claude.beta.memory_stores.update(store, name="Other")
+    assert (await memories.retrieve(memory.id, memory_store_id=store)).content == "One"
+    await memories.delete(memory.id, memory_store_id=store)
+
+
+async def test_documents_are_memories_of_their_user(
+    claude: anthropic.AsyncAnthropic, client: httpx.AsyncClient
+) -> None:
+    store = await claude.beta.memory_stores.create(name="Notes", metadata={"user_id": "ann"})
+    await claude.beta.memory_stores.memories.create(store.id, path="/pet.md", content="The cat is called Biscuit")
+    query = {"query": "What is the cat called?", "filters": {"user_id": "ann"}}
+    [found] = (await client.post("/v3/memories/search/", json=query)).json()["results"]
+    assert found["memory"] == "The cat is called Biscuit"
+    listed = (await client.post("/v3/memories/", json={"filters": {"door": "anthropic", "user_id": "ann"}})).json()
+    assert [each["source"] for each in listed["results"]] == ["assistant"]
+    receipt = (await client.post("/v1/erase", json={"user_id": "ann"})).json()["receipt"]
+    assert not any(receipt["left"].values())
+    with pytest.raises(anthropic.NotFoundError):
+        await paths(claude, store.id)
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("a.md", "x"),
+        ("/", "x"),
+        ("/a//b", "x"),
+        ("/a/../b", "x"),
+        ("/a\u200eb", "x"),
+        ("/e\u0301", "x"),
+        ("/" + "a/" * 20 + "b", "x"),
+        ("/" + "a" * 1024, "x"),
+        ("/a", "x" * 102_401),
+        ("/a", " "),
+    ],
+    ids=["relative", "empty", "empty-segment", "dots", "format", "form", "deep", "long", "large", "blank"],
+)
+async def test_invalid_memory_is_refused(path: str, content: str, claude: anthropic.AsyncAnthropic) -> None:
+    store = (await claude.beta.memory_stores.create(name="Notes")).id
+    with pytest.raises(anthropic.BadRequestError) as error:
+        await claude.beta.memory_stores.memories.create(store, path=path, content=content)
+    assert error.value.type == "invalid_request_error"
+
+
+async def test_wrong_key_scope_project_and_id_are_refused(
+    claude: anthropic.AsyncAnthropic, connect_anthropic: ConnectAnthropic, make_key: MakeKey, owner: SignedUp
+) -> None:
+    with pytest.raises(anthropic.AuthenticationError) as wrong:
+        await connect_anthropic("ks_wrong").beta.memory_stores.create(name="Notes")
+    assert wrong.value.type == "authentication_error"
+    with pytest.raises(anthropic.PermissionDeniedError):
+        await connect_anthropic((await make_key("profiles:read")).key).beta.memory_stores.create(name="Notes")
+    store = (await claude.beta.memory_stores.create(name="Notes")).id
+    memory = await claude.beta.memory_stores.memories.create(store, path="/a.md", content="One")
+    other = connect_anthropic((await make_key(project=owner.project_id)).key)
+    for refused in (
+        other.beta.memory_stores.retrieve(store),
+        other.beta.memory_stores.memories.retrieve(memory.id, memory_store_id=store),
+        other.beta.memory_stores.memory_versions.redact(memory.memory_version_id, memory_store_id=store),
+        claude.beta.memory_stores.retrieve("memstore_wrong"),
+    ):
+        with pytest.raises(anthropic.NotFoundError):
+            await refused
+    another = (await claude.beta.memory_stores.create(name="Another")).id
+    with pytest.raises(anthropic.NotFoundError):
+        await claude.beta.memory_stores.memories.retrieve(memory.id, memory_store_id=another)
+
+
+async def test_rate_limit_is_a_rate_limit_error(connect_anthropic: ConnectAnthropic, resources: Resources) -> None:
+    async with serve_on_loopback(with_request_limit(resources, requests=1)) as url:
+        claude = connect_anthropic(url=url)
+        await claude.beta.memory_stores.create(name="Notes")
+        with pytest.raises(anthropic.RateLimitError) as error:
+            await claude.beta.memory_stores.create(name="Notes")
+        await claude.close()
+    assert error.value.type == "rate_limit_error"
