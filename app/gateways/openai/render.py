@@ -18,7 +18,16 @@ from app.gateways.openai.errors import openai_error
 OWN_MODEL = "keepsake"
 """What answers requests to forget, and asks no language model."""
 DONE = b"data: [DONE]\n\n"
-SHOWN = ("privacy_mode", "recalled", "recall_failed", "answerable", "standing", "event_id", "will_remember")
+SHOWN = (
+    "privacy_mode",
+    "recalled",
+    "recall_failed",
+    "by_meaning",
+    "answerable",
+    "standing",
+    "event_id",
+    "will_remember",
+)
 NO_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 
 

@@ -31,10 +31,10 @@ def report_embedding(task: asyncio.Task[Vector]) -> None:
 
 
 def is_embedded(vector: Vector | Awaitable[Vector]) -> bool:
-    """False once it is known that the question has no vector."""
+    """False once it is known that the question has no vector. A mistake of ours is no reason to go on without one."""
     if not isinstance(vector, asyncio.Task) or not vector.done() or vector.cancelled():
         return True
-    return vector.exception() is None
+    return not isinstance(vector.exception(), AppError | OSError)
 
 
 async def find_candidates(

@@ -122,6 +122,7 @@ export const texts = {
     incognitoPlaceholder: "Incognito: nothing is stored",
     emptyIncognito: "You are incognito. Your memories are not used, and nothing that you say is stored.",
     recallFailed: "Memories could not be read, so this answer was made without them.",
+    recalledByWords: "The embedding model is away, so memories were found by their words alone. Some may be missing.",
     /** @param {number} count */
     learned: (count) => (count === 1 ? "1 thing was learned" : `${count} things were learned`),
     learnedNothing: "Nothing new was learned.",

@@ -54,6 +54,7 @@ export function answerElement(confirmForget) {
       end();
       fill(text, markdown(answer.message.content));
       if (answer.standing?.length) below.append(memoryDetails(words.standing(answer.standing.length), answer.standing));
+      if (!answer.by_meaning) below.append(h("p", { class: "hint" }, words.recalledByWords));
       if (isUnknown(answer)) below.append(h("p", { class: "hint" }, answer.standing?.length ? words.nothingElseFits : words.nothingFits));
       if (answer.forget) below.append(forgetQuestion(answer.forget, confirmForget));
       if (answer.event_id) below.append(learned(answer.event_id));
@@ -66,10 +67,10 @@ export function answerElement(confirmForget) {
   };
 }
 
-/** Requests to forget and incognito read no memories for an answer. @param {any} answer */
-function isUnknown({ answerable, recalled, recall_failed: failed, forget, forgotten, privacy_mode: mode, will_remember: isRemembered }) {
+/** Requests to forget and incognito read no memories for an answer, and words alone may miss some. @param {any} answer */
+function isUnknown({ answerable, recalled, recall_failed: failed, by_meaning: isByMeaning, forget, forgotten, privacy_mode: mode, will_remember: isRemembered }) {
   const isAboutForgetting = forget || forgotten.length || (mode === "normal" && !isRemembered);
-  return !answerable && !recalled.length && !failed && !isAboutForgetting && mode !== "incognito";
+  return !answerable && !recalled.length && !failed && isByMeaning && !isAboutForgetting && mode !== "incognito";
 }
 
 /** @param {string} title @param {Remembered[]} memories @param {string} [hint] */
