@@ -49,7 +49,7 @@ milvus-server: .milvus-server/milvus
 test: setup
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not long" --cov
 
-test-long: setup
+test-long: setup milvus-server
 	$(BIN)/python -m pytest -q -m long
 
 # The suites of memories and chats with every project encrypted. Tests that look for plain text in tables are left out.

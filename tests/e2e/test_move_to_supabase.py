@@ -48,7 +48,8 @@ DOCUMENT = (ROOT / "docs" / "move-to-supabase.md").read_text()
 SUPABASE = "https://ref.supabase.co/auth/v1"
 TABLES = (
     "select tablename from pg_tables where schemaname = 'public'"
-    " and tablename not like 'memory\\_vector%' and tablename <> 'maintenance' order by 1"
+    " and tablename not like 'memory\\_vector%'"
+    " and tablename not in ('memory_words', 'vector_collections', 'maintenance') order by 1"
 )
 
 
