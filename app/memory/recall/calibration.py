@@ -28,7 +28,7 @@ CLEARLY_SIMILAR = 0.32
 WEAKEST = -2.2
 WEAKEST_IN_ENGLISH = -2.0
 """In logits of the ranking: what ranks lower has next to nothing in common with the question."""
-MAX_GAP, CLEARLY_RELATED = 2.75, 0.5
+MAX_GAP, CLEARLY_RELATED = 3.0, 0.5
 """A memory this much weaker than the best one fits only if it is clearly related to the question by itself."""
 COMPARED_MEMORIES, COMPARED_CHARACTERS, CONTEXT_CHARACTERS = 5, 600, 1000
 NAMING_MEMORIES = 3
