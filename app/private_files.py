@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-OWN_NAMES = ("identity", "index", "serve.lock", "postgres.lock", "postgres.users", "postgres.log")
+OWN_NAMES = ("identity", "index", "index_multilingual", "serve.lock", "postgres.lock", "postgres.users", "postgres.log")
 """What the server creates in DATA_DIR, which may contain other files too. Postgres checks its own folders itself."""
 
 

@@ -17,7 +17,8 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
-from app.adapters.models.onnx import FOLDER, MAX_BATCH_TEXTS, LoadedModel
+from app.adapters.models.local_embedder import MAX_BATCH_TEXTS
+from app.adapters.models.onnx import FOLDER, LoadedModel
 from bench.corpus import sentences
 
 TEXTS, ROUNDS, THREADS = 192, 15, 2

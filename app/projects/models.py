@@ -42,6 +42,17 @@ class Project(Model):
     updated_at: Mapped[dt.datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
 
+class ProjectEmbedder(Model):
+    __tablename__ = "project_embedders"
+
+    project_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    chosen: Mapped[str]
+    serving: Mapped[str]
+    phase: Mapped[str]
+    done: Mapped[int]
+    total: Mapped[int]
+
+
 class ProjectMember(Model):
     __tablename__ = "project_members"
 

@@ -3,15 +3,17 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import FromClause, Row, Select, case, delete, func, literal, null, select, tuple_, update
+from sqlalchemy import FromClause, Row, Select, case, delete, false, func, literal, null, select, tuple_, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database.pagination import PageRows, read_cursor
 from app.core.database.repository import cut_page
 from app.core.errors import Forbidden, NotFound
+from app.core.ports import EmbedderChoice
 from app.identity.caller import Caller
-from app.projects.models import Organization, OrganizationMember, Project
+from app.projects.embedder import choose_embedder
+from app.projects.models import Organization, OrganizationMember, Project, ProjectEmbedder
 
 OWNER, USER = "OWNER", "USER"
 ProjectRow = Row[Any]
@@ -119,17 +121,25 @@ class ProjectRepository:
         """End users of a project do not see its organization or its description."""
         role = (accessible := self.accessible).c.role
         is_end_user = role == USER
-        return select(
-            Project.id,
-            Project.name,
-            Project.created_at,
-            Project.updated_at,
-            (func.coalesce(Project.settings["list_episodes"].astext, "true") == "true").label("list_episodes"),
-            (func.coalesce(Project.settings["consolidate"].astext, "false") == "true").label("consolidate"),
-            role,
-            case((is_end_user, null()), else_=Project.organization_id).label("organization_id"),
-            case((is_end_user, null()), else_=Project.description).label("description"),
-        ).join(accessible, accessible.c.project_id == Project.id)
+        return (
+            select(
+                Project.id,
+                Project.name,
+                Project.created_at,
+                Project.updated_at,
+                (func.coalesce(Project.settings["list_episodes"].astext, "true") == "true").label("list_episodes"),
+                (func.coalesce(Project.settings["consolidate"].astext, "false") == "true").label("consolidate"),
+                role,
+                case((is_end_user, null()), else_=Project.organization_id).label("organization_id"),
+                case((is_end_user, null()), else_=Project.description).label("description"),
+                func.coalesce(ProjectEmbedder.chosen, EmbedderChoice.ENGLISH.value).label("embedder"),
+                case((ProjectEmbedder.phase == "filling", ProjectEmbedder.done)).label("embedded_memories"),
+                case((ProjectEmbedder.phase == "filling", ProjectEmbedder.total)).label("memories_to_embed"),
+                func.coalesce(ProjectEmbedder.serving != ProjectEmbedder.chosen, false()).label("is_changing_embedder"),
+            )
+            .join(accessible, accessible.c.project_id == Project.id)
+            .outerjoin(ProjectEmbedder, ProjectEmbedder.project_id == Project.id)
+        )
 
     async def page(self, limit: int, cursor: str | None) -> PageRows[ProjectRow]:
         return await read_page(self.tx, self.rows, limit, cursor)
@@ -151,10 +161,12 @@ class ProjectRepository:
         await self.tx.flush()
         return await self.get(project.id)
 
-    async def update(self, project_id: UUID, **values: object) -> ProjectRow:
+    async def update(self, project_id: UUID, *, embedder: EmbedderChoice | None = None, **values: object) -> ProjectRow:
         await self.get(project_id, owner=True)
         if settings := {name: values.pop(name) for name in OWN_SETTINGS if name in values}:
             values["settings"] = Project.settings.op("||")(literal(settings, JSONB))
+        if embedder is not None:
+            await choose_embedder(self.tx, project_id, embedder)
         if values:
             await self.tx.execute(update(Project).where(Project.id == project_id).values(**values))
         return await self.get(project_id)

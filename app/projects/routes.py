@@ -52,8 +52,8 @@ async def get_project(project_id: UUID, caller: Reader, tx: SystemTransaction) -
 
 @projects.patch("/{project_id}", response_model=ProjectRead, dependencies=[Administrative])
 async def change_project(project_id: UUID, body: ProjectPatch, caller: Writer, tx: SystemTransaction) -> ProjectRow:
-    """Changes the name or the description of a project, or whether its lists contain episodes."""
-    return await ProjectRepository(tx, caller).update(project_id, **changes_in(body))
+    """Changes the name, the description, the embedder or other settings of a project."""
+    return await ProjectRepository(tx, caller).update(project_id, embedder=body.embedder, **changes_in(body))
 
 
 @projects.delete("/{project_id}", dependencies=[Administrative])

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, StringConstraints
 
 from app.core.http.strict_requests import RequestBody
+from app.core.ports import EmbedderChoice
 from app.core.storable_text import no_nul
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(no_nul)]
@@ -38,6 +39,11 @@ class ProjectPatch(RequestBody):
     consolidate: bool | None = Field(
         None, description="Whether memories that newer ones contradict or repeat are superseded daily. Off by default."
     )
+    embedder: EmbedderChoice | None = Field(
+        None,
+        description="`multilingual` finds a memory in another language than the question. Vectors are rebuilt in the"
+        " background; until then, searches use the old ones.",
+    )
 
 
 class ProjectRead(BaseModel):
@@ -52,6 +58,10 @@ class ProjectRead(BaseModel):
         description="Whether lists of memories contain episodes. If not, a filter by `kind` still finds them."
     )
     consolidate: bool = Field(description="Whether memories that newer ones contradict or repeat are superseded daily.")
+    embedder: EmbedderChoice = Field(description="The embedder that the project has chosen.")
+    is_changing_embedder: bool = Field(description="Searches still use the previous embedder.")
+    embedded_memories: int | None = Field(description="While the vectors are rebuilt: memories that are done.")
+    memories_to_embed: int | None = Field(description="While the vectors are rebuilt: memories in all.")
     created_at: dt.datetime
     updated_at: dt.datetime
 
@@ -76,7 +86,7 @@ class OrganizationPatch(RequestBody):
 
 def changes_in(patch: ProjectPatch | OrganizationPatch) -> dict[str, object]:
     """The fields of the request. Only a description can be removed; null leaves the others unchanged."""
-    sent = patch.model_dump(exclude_unset=True)
+    sent = patch.model_dump(exclude_unset=True, exclude={"embedder"})
     return {field: value for field, value in sent.items() if field == "description" or value is not None}
 
 

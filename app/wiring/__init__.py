@@ -38,8 +38,7 @@ from app.wiring.models import (
     choose_vector_store,
     open_background,
     open_embedder,
-    open_index,
-    open_index_queue,
+    open_indexes,
     open_models,
 )
 from app.wiring.postgres import open_database
@@ -58,17 +57,16 @@ async def open_resources(
         supervised_tasks: list[SupervisedTask] = []
         database = await open_database(settings, stack, alone=alone, supervised=supervised_tasks)
         counters, short_term = open_short_term(settings, stack)
-        embedder = await open_embedder(settings, stack)
-        llm, extractor, model_checks, gauges = open_models(settings, stack, embedder)
-        index = await open_index(settings, stack, database, embedder, rebuilding=rebuilding)
-        index_queue = open_index_queue(stack, database, embedder, index)
+        default = await open_embedder(settings, stack)
+        llm, extractor, model_checks, gauges = open_models(settings, stack, default)
+        indexes = await open_indexes(settings, stack, database, default, rebuilding=rebuilding)
         secret = instance_secret(settings)
         disk_space, index_repair = watch_disk(settings), IndexRepair()
         local = open_local_identity(settings, stack, database, short_term, secret)
         identity_app = create_identity_app(local) if local else None
         http = await stack.enter_async_context(identity_http(identity_app))
         keys, usage = start_keys(stack, database, secret), UsageCounts()
-        supervised_tasks += [index_queue.worker, keys.writer, start_usage_writer(stack, database, usage)]
+        supervised_tasks += [*indexes.tasks, keys.writer, start_usage_writer(stack, database, usage)]
         yield Resources(
             config=build_config(settings),
             database=database,
@@ -84,9 +82,9 @@ async def open_resources(
             short_term=short_term,
             webhook_client=open_webhook_client(settings, stack),
             metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
-            embedder=embedder,
-            index=index,
-            index_queue=index_queue,
+            embedder=indexes.embedder,
+            index=indexes.index,
+            index_queue=indexes.queue,
             index_repair=index_repair,
             extractor=extractor,
             llm=llm,
@@ -96,7 +94,7 @@ async def open_resources(
             supervised_tasks=supervised_tasks,
             checks={
                 "database": database.healthy,
-                "index": index.healthy,
+                "index": indexes.index.healthy,
                 "identity": open_identity_health(settings, local, http, secret).check,
                 "short_term": short_term.healthy,
                 "disk_space": disk_space.is_sufficient,

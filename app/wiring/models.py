@@ -6,22 +6,36 @@ importing everything else.
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
 
 from app.adapters.models.embedders.remote import RemoteEmbedder
+from app.adapters.models.multilingual.use import open_multilingual_embedder
 from app.adapters.models.offline import OfflineExtractor, OfflineModel
 from app.adapters.models.onnx import OnnxEmbedder
 from app.adapters.vectors.pgvector import PgVectorIndex
 from app.adapters.vectors.qdrant_edge import QdrantEdgeIndex
-from app.core.background_tasks import Background
+from app.core.background_tasks import Background, SupervisedTask
 from app.core.database.database import Database
 from app.core.errors import ConfigurationError
 from app.core.observability.metrics import EMBEDDING_BREAKER, MODEL_BREAKER
-from app.core.ports import Embedder, Extractor, LanguageModel, VectorIndex
+from app.core.ports import (
+    MULTILINGUAL,
+    Embedder,
+    EmbedderChoice,
+    EmbedderModel,
+    Extractor,
+    LanguageModel,
+    VectorIndex,
+)
 from app.core.resources import Check
+from app.memory.embedders import EmbedderChoices, EmbedderRouter, IndexRouter
 from app.memory.indexing import Indexer
 from app.settings import Settings, VectorStore
 from app.wiring.secrets import has_model, speaks_openai
 
+MULTILINGUAL_SUFFIX = "_multilingual"
+"""Of the folder, collection or name of the second index."""
 GaugeUpdate = Callable[[], Awaitable[None]]
 
 
@@ -71,22 +85,55 @@ def choose_vector_store(settings: Settings) -> VectorStore:
     return settings.vector_store or (VectorStore.QDRANT if settings.qdrant_url else VectorStore.EDGE)
 
 
-async def choose_index(settings: Settings, database: Database, embedder: Embedder) -> VectorIndex:
+async def choose_index(
+    settings: Settings, database: Database, embedder: EmbedderModel, *, suffix: str = ""
+) -> VectorIndex:
+    """With a suffix, an index beside the default one."""
     chosen = choose_vector_store(settings)
     if chosen is VectorStore.PGVECTOR:
-        return await PgVectorIndex.open(database, embedder.name, embedder.dimensions)
+        return await PgVectorIndex.open(database, embedder.name, embedder.dimensions, name=f"default{suffix}")
     if chosen is VectorStore.EDGE:
-        return await QdrantEdgeIndex.open(settings.data_dir / "index", embedder.name, embedder.dimensions)
+        return await QdrantEdgeIndex.open(settings.data_dir / f"index{suffix}", embedder.name, embedder.dimensions)
     from app.wiring import vector_servers  # noqa: PLC0415
 
-    return await vector_servers.connect_index(settings, chosen, database, embedder)
+    return await vector_servers.connect_index(with_suffix(settings, suffix), chosen, database, embedder)
 
 
-def open_index_queue(stack: AsyncExitStack, database: Database, embedder: Embedder, index: VectorIndex) -> Indexer:
-    queue = Indexer(database, embedder, index)
+def with_suffix(settings: Settings, suffix: str) -> Settings:
+    """Every store names its collection in a setting."""
+    names = [each for each in Settings.model_fields if each.endswith("_collection")]
+    return settings.model_copy(update={each: getattr(settings, each) + suffix for each in names})
+
+
+async def open_indexes(
+    settings: Settings, stack: AsyncExitStack, database: Database, embedder: Embedder, *, rebuilding: bool
+) -> "Indexes":
+    """The multilingual embedder and its index are opened only if a project uses them."""
+    index = await open_index(settings, stack, database, embedder, rebuilding=rebuilding)
+    choices = EmbedderChoices(database)
+    open_second = partial(choose_index, settings, database, MULTILINGUAL, suffix=MULTILINGUAL_SUFFIX)
+    embedders = EmbedderRouter(embedder, choices, open_multilingual_embedder)
+    indexes = IndexRouter(index, embedders, choices, open_second)
+    stack.push_async_callback(embedders.close_multilingual)
+    stack.push_async_callback(indexes.close_multilingual)
+    await choices.refresh()
+    await indexes.indexes()
+    if choices.has_multilingual_projects:
+        await embedders.open(EmbedderChoice.MULTILINGUAL)
+    choices.task.start()
+    stack.push_async_callback(choices.task.stop)
+    queue = Indexer(database, embedders, indexes, choices=choices)
     queue.start()
     stack.push_async_callback(queue.close)
-    return queue
+    return Indexes(embedders, indexes, queue, [queue.worker, choices.task])
+
+
+@dataclass(frozen=True, slots=True)
+class Indexes:
+    embedder: EmbedderRouter
+    index: IndexRouter
+    queue: Indexer
+    tasks: list[SupervisedTask]
 
 
 Models = tuple[LanguageModel, Extractor, dict[str, Check], list[GaugeUpdate]]

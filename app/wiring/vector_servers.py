@@ -6,12 +6,14 @@ from types import ModuleType
 from app.adapters.vectors.split_index import SplitIndex
 from app.core.database.database import Database
 from app.core.errors import ConfigurationError
-from app.core.ports import Embedder, VectorIndex
+from app.core.ports import EmbedderModel, VectorIndex
 from app.settings import Settings, VectorStore
 from app.wiring.secrets import secret_of
 
 
-async def connect_index(settings: Settings, store: VectorStore, database: Database, embedder: Embedder) -> VectorIndex:
+async def connect_index(
+    settings: Settings, store: VectorStore, database: Database, embedder: EmbedderModel
+) -> VectorIndex:
     if store is VectorStore.CHROMA:
         return await connect_chroma_index(settings, database, embedder)
     if store is VectorStore.MILVUS:
@@ -19,7 +21,7 @@ async def connect_index(settings: Settings, store: VectorStore, database: Databa
     return await connect_qdrant_index(settings, embedder)
 
 
-async def connect_qdrant_index(settings: Settings, embedder: Embedder) -> VectorIndex:
+async def connect_qdrant_index(settings: Settings, embedder: EmbedderModel) -> VectorIndex:
     from app.adapters.vectors.qdrant import QdrantIndex, connect_qdrant  # noqa: PLC0415
 
     url = require_address(settings.qdrant_url, VectorStore.QDRANT)
@@ -27,7 +29,7 @@ async def connect_qdrant_index(settings: Settings, embedder: Embedder) -> Vector
     return await QdrantIndex.open(client, embedder.name, embedder.dimensions, name=settings.qdrant_collection)
 
 
-async def connect_chroma_index(settings: Settings, database: Database, embedder: Embedder) -> VectorIndex:
+async def connect_chroma_index(settings: Settings, database: Database, embedder: EmbedderModel) -> VectorIndex:
     url = require_address(settings.chroma_url, VectorStore.CHROMA)
     chroma = import_adapter("app.adapters.vectors.chroma", VectorStore.CHROMA, package="chromadb")
     client = await chroma.connect_chroma(
@@ -43,7 +45,7 @@ async def connect_chroma_index(settings: Settings, database: Database, embedder:
     )
 
 
-async def connect_milvus_index(settings: Settings, database: Database, embedder: Embedder) -> VectorIndex:
+async def connect_milvus_index(settings: Settings, database: Database, embedder: EmbedderModel) -> VectorIndex:
     url = require_address(settings.milvus_url, VectorStore.MILVUS)
     milvus = import_adapter("app.adapters.vectors.milvus", VectorStore.MILVUS, package="pymilvus")
     client = await milvus.connect_milvus(url, secret_of(settings.milvus_token), database=settings.milvus_database)

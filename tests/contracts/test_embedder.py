@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from app.adapters.models.embedders.remote import DOCUMENT_LIMITS, EmbedderLimits, RemoteEmbedder
+from app.adapters.models.multilingual.use import open_multilingual_embedder
 from app.adapters.models.onnx import OnnxEmbedder
 from app.core.errors import ConfigurationError, Unavailable
 from app.core.ports import Embedder, Purpose
@@ -23,13 +24,21 @@ PATIENT = EmbedderLimits(questions=replace(DOCUMENT_LIMITS, tries=1))
 PROVIDERS = ["openai", "azure_openai", "huggingface", "gemini", "ollama", "lmstudio"]
 
 
-@pytest_asyncio.fixture(params=["onnx", *PROVIDERS])
+@pytest_asyncio.fixture(params=["onnx", "multilingual", *PROVIDERS])
 async def embedder(
     request: pytest.FixtureRequest, model_server: ModelServer, tmp_path: Path
 ) -> AsyncIterator[Embedder]:
-    made = OnnxEmbedder() if request.param == "onnx" else await connect(request.param, model_server, tmp_path)
+    made = await make(request.param, model_server, tmp_path)
     yield made
     await made.close()
+
+
+async def make(kind: str, server: ModelServer, folder: Path) -> Embedder:
+    if kind == "onnx":
+        return OnnxEmbedder()
+    if kind == "multilingual":
+        return await open_multilingual_embedder()
+    return await connect(kind, server, folder)
 
 
 async def connect(provider: str, server: ModelServer, folder: Path, **changed: str) -> RemoteEmbedder:

@@ -21,7 +21,7 @@ from app.core.database.database import Database
 from app.core.errors import Conflict, Unavailable
 from app.core.ports import Candidate, IndexedId, IndexEntry, SearchScope, Vector
 
-IN_CURRENT_GENERATION = "generation = (select current from memory_vector_generations)"
+IN_CURRENT_GENERATION = "generation = (select current from memory_vector_generations where name = :index)"
 SCOPE = IN_CURRENT_GENERATION + IN_PROJECT + IN_SELECTION
 FROM_ENTRIES = """
 from unnest(cast(:ids as uuid[]), cast(:namespaces as text[]), cast(:vectors as text[]), cast(:words as text[]))
@@ -39,9 +39,10 @@ UPSERT_VECTORS_SQL = build_statement("""
 insert into memory_vectors {columns}
 select id, target, :project, namespace, cast(vector as vector), cast(words as sparsevec) {rows}
 cross join (
-  select current from memory_vector_generations where embedder = :embedder and dimensions = :dimensions
+  select current from memory_vector_generations
+  where name = :index and embedder = :embedder and dimensions = :dimensions
   union all select following from memory_vector_generations
-  where following_embedder = :embedder and following_dimensions = :dimensions) as targets (target)
+  where name = :index and following_embedder = :embedder and following_dimensions = :dimensions) as targets (target)
 on conflict (memory_id, generation) do update
 set namespace = excluded.namespace, embedding = excluded.embedding, words = excluded.words
 returning memory_id
@@ -66,7 +67,14 @@ best as (
   (select memory_id from found where bm25 is not null order by bm25 desc, memory_id limit :limit))
 select memory_id, similarity, bm25 from found join best using (memory_id) order by similarity desc
 """)
-DELETE_VECTORS_SQL = text("delete from memory_vectors where memory_id = any(:ids)")
+DELETE_VECTORS_SQL = text("""
+delete from memory_vectors where memory_id = any(:ids) and generation in (
+  select unnest(array[current, following]) from memory_vector_generations where name = :index)
+""")
+INSERT_INDEX_SQL = text("""
+insert into memory_vector_generations (name, current, last)
+select :index, max(last) + 1, max(last) + 1 from memory_vector_generations on conflict do nothing
+""")
 SELECT_EXISTING_IDS_SQL = build_statement(
     "select memory_id from memory_vectors where {current} and memory_id = any(:ids)"
 )
@@ -80,13 +88,16 @@ where {current} and (cast(:after as uuid) is null or memory_id > :after) order b
 """)
 COUNT_VECTORS_SQL = build_statement("select count(*) from memory_vectors where {current}")
 SET_EMBEDDER_SQL = text("""
-update memory_vector_generations set embedder = :embedder, dimensions = :dimensions where embedder is null
+update memory_vector_generations set embedder = :embedder, dimensions = :dimensions
+where name = :index and embedder is null
 """)
-SELECT_EMBEDDER_SQL = text("select embedder, dimensions from memory_vector_generations")
+SELECT_EMBEDDER_SQL = text("select embedder, dimensions from memory_vector_generations where name = :index")
 BEGIN_REBUILD_SQL = text("""
 update memory_vector_generations
-set following = last + 1, last = last + 1, following_embedder = :embedder, following_dimensions = :dimensions
-returning following
+set following = newest.number + 1, last = newest.number + 1,
+  following_embedder = :embedder, following_dimensions = :dimensions
+from (select max(last) as number from memory_vector_generations) as newest
+where name = :index returning following
 """)
 SWAP_GENERATIONS_SQL = text("""
 update memory_vector_generations
@@ -112,16 +123,20 @@ class PgVectorIndex(WordSharesMixin):
     shared = True
     needs_rebuild = False
 
-    def __init__(self, database: Database, embedder: str, dimensions: int) -> None:
+    def __init__(self, database: Database, embedder: str, dimensions: int, name: str) -> None:
         self._database = database
-        self._embedder = {"embedder": embedder, "dimensions": dimensions}
-        self._words = WordSearch(database, table="memory_vectors", current=IN_CURRENT_GENERATION)
+        self._index = {"index": name}
+        self._embedder = {"embedder": embedder, "dimensions": dimensions, **self._index}
+        self._words = WordSearch(database, table="memory_vectors", current=IN_CURRENT_GENERATION, values=self._index)
         self._removed: set[UUID] | None = None
 
     @classmethod
-    async def open(cls, database: Database, embedder: str, dimensions: int) -> "PgVectorIndex":
-        index = cls(database, embedder, dimensions)
+    async def open(
+        cls, database: Database, embedder: str, dimensions: int, *, name: str = "default"
+    ) -> "PgVectorIndex":
+        index = cls(database, embedder, dimensions, name)
         async with database.system() as tx:
+            await tx.execute(INSERT_INDEX_SQL, index._index)
             await tx.execute(SET_EMBEDDER_SQL, index._embedder)
         return index
 
@@ -136,7 +151,7 @@ class PgVectorIndex(WordSharesMixin):
         if self._removed is not None:
             self._removed.update(ids)
         async with self._database.system() as tx:
-            await tx.execute(DELETE_VECTORS_SQL, {"ids": list(ids)})
+            await tx.execute(DELETE_VECTORS_SQL, {"ids": list(ids), **self._index})
 
     async def find_candidates(
         self, scope: SearchScope, vector: Vector | Awaitable[Vector], text: str, limit: int
@@ -146,12 +161,12 @@ class PgVectorIndex(WordSharesMixin):
         if not terms.indices:
             return await self.find_similar(scope, vector, limit)
         words = await self._words.weigh_terms(scope, terms)
-        values = {"vector": vector_literal(vector), "words": words, "limit": limit, **scope_values(scope)}
+        values = {"vector": vector_literal(vector), "words": words, "limit": limit, **self._in(scope)}
         rows = await self._database.pipeline(scope.project_id, None, (SELECT_CANDIDATES_SQL, values))
         return [Candidate(row.memory_id, row.similarity, row.bm25) for row in rows]
 
     async def find_similar(self, scope: SearchScope, vector: Vector, limit: int) -> list[Candidate]:
-        values = {"vector": vector_literal(vector), "limit": limit, **scope_values(scope)}
+        values = {"vector": vector_literal(vector), "limit": limit, **self._in(scope)}
         rows = await self._database.pipeline(scope.project_id, None, (SELECT_SIMILAR_SQL, values))
         return [Candidate(row.memory_id, row.similarity, None) for row in rows]
 
@@ -164,12 +179,12 @@ class PgVectorIndex(WordSharesMixin):
 
     async def load_vectors(self, project_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Vector]:
         async with self._database.transaction(project_id) as tx:
-            rows = await tx.execute(SELECT_VECTORS_SQL, {"project": project_id, "ids": list(ids)})
+            rows = await tx.execute(SELECT_VECTORS_SQL, {"project": project_id, "ids": list(ids), **self._index})
             return {row.memory_id: json.loads(row.vector) for row in rows}
 
     async def find_existing(self, ids: Sequence[UUID]) -> set[UUID]:
         async with self._database.system() as tx:
-            return set((await tx.execute(SELECT_EXISTING_IDS_SQL, {"ids": list(ids)})).scalars())
+            return set((await tx.execute(SELECT_EXISTING_IDS_SQL, {"ids": list(ids), **self._index})).scalars())
 
     async def iterate_entries(self, batch: int = 1000) -> AsyncIterator[list[IndexedId]]:
         after: UUID | None = None
@@ -179,17 +194,17 @@ class PgVectorIndex(WordSharesMixin):
 
     async def count(self) -> int:
         async with self._database.system() as tx:
-            return int((await tx.execute(COUNT_VECTORS_SQL)).scalar_one())
+            return int((await tx.execute(COUNT_VECTORS_SQL, self._index)).scalar_one())
 
     async def built_with(self) -> tuple[str, int] | None:
         async with self._database.system() as tx:
-            row = (await tx.execute(SELECT_EMBEDDER_SQL)).one()
+            row = (await tx.execute(SELECT_EMBEDDER_SQL, self._index)).one()
         return None if row.embedder is None else (row.embedder, row.dimensions)
 
     async def start_rebuild(self, embedder: str, dimensions: int) -> "PgVectorRebuild":
         """Replaces an unfinished rebuild, because nothing tells whether its process is still alive."""
         async with self._database.system() as tx:
-            values = {"embedder": embedder, "dimensions": dimensions}
+            values = {"embedder": embedder, "dimensions": dimensions, **self._index}
             generation = int((await tx.execute(BEGIN_REBUILD_SQL, values)).scalar_one())
         await self.delete_unused_generations()
         self._removed = set()
@@ -222,9 +237,12 @@ class PgVectorIndex(WordSharesMixin):
             async with self._database.system() as tx:
                 deleted = len((await tx.execute(DELETE_UNUSED_GENERATIONS_SQL)).all())
 
+    def _in(self, scope: SearchScope) -> dict[str, object]:
+        return {**scope_values(scope), **self._index}
+
     async def _page(self, after: UUID | None, batch: int) -> list[IndexedId]:
         async with self._database.system() as tx:
-            rows = await tx.execute(SELECT_IDS_PAGE_SQL, {"after": after, "batch": batch})
+            rows = await tx.execute(SELECT_IDS_PAGE_SQL, {"after": after, "batch": batch, **self._index})
             return [IndexedId(row.memory_id, row.project_id) for row in rows]
 
 

@@ -3,7 +3,17 @@
 from app.core.ports.accounts import Identity
 from app.core.ports.content import ContentCipher, ContentKeys
 from app.core.ports.credentials import KeyFinder, KeyGrant, TokenClaims, TokenVerifier
-from app.core.ports.embeddings import MAX_PIECES, Embedder, Purpose, Vector
+from app.core.ports.embeddings import (
+    INSTALL_MULTILINGUAL,
+    MAX_PIECES,
+    MULTILINGUAL,
+    MULTILINGUAL_PACKAGE,
+    Embedder,
+    EmbedderChoice,
+    EmbedderModel,
+    Purpose,
+    Vector,
+)
 from app.core.ports.extraction import ExtractedFact, Extraction, ExtractionRequest, Extractor, KnownMemory
 from app.core.ports.index_queue import IndexChange, IndexQueue, IndexRemoval, IndexUpsert
 from app.core.ports.language_model import ChatMessage, Json, LanguageModel, ModelOptions, Role, Token, Usage
@@ -20,8 +30,11 @@ from app.core.ports.vector_index import (
 from app.core.ports.webhooks import WebhookClient
 
 __all__ = [
+    "INSTALL_MULTILINGUAL",
     "MAX_PIECES",
     "MESSAGES",
+    "MULTILINGUAL",
+    "MULTILINGUAL_PACKAGE",
     "Candidate",
     "ChatMessage",
     "ContentCipher",
@@ -29,6 +42,8 @@ __all__ = [
     "CountedWindow",
     "Counters",
     "Embedder",
+    "EmbedderChoice",
+    "EmbedderModel",
     "ExtractedFact",
     "Extraction",
     "ExtractionRequest",

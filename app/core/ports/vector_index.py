@@ -21,6 +21,8 @@ class IndexEntry:
     vector: Vector
     text: str
     """For BM25 only. An index does not have to return it."""
+    meaning: str = ""
+    """The text that the vector stands for, so that another embedder can embed it, too. No index stores it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,13 @@ class IndexedId:
 class VectorIndex(Protocol):
     """Dense and BM25 search within a scope. Every acknowledged write survives a crash."""
 
-    shared: bool
-    """Whether other processes may write to it, too."""
-    needs_rebuild: bool
-    """Whether its content cannot be trusted, because its files were changed while it was closed."""
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may write to it, too."""
+
+    @property
+    def needs_rebuild(self) -> bool:
+        """Whether its content cannot be trusted, because its files were changed while it was closed."""
 
     async def upsert(self, entries: Sequence[IndexEntry]) -> None: ...
 

@@ -7,7 +7,8 @@ it finds what was added, while many small additions share the cost of embedding.
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -19,7 +20,8 @@ from app.core.background_tasks import SupervisedTask
 from app.core.database.database import Database
 from app.core.errors import AppError, TooLarge, Unprocessable, UpstreamFailed
 from app.core.observability.metrics import INDEX_WAITS_ENDED
-from app.core.ports import Embedder, IndexChange, IndexEntry, IndexRemoval, IndexUpsert, VectorIndex
+from app.core.ports import Embedder, EmbedderChoice, IndexChange, IndexEntry, IndexRemoval, IndexUpsert, VectorIndex
+from app.memory.embedders import EmbedderChoices, embed_with, serving_choice
 from app.memory.indexing.batch import BatchLimit
 from app.memory.indexing.changes import upsert_for_row
 from app.memory.indexing.indexed_text import embedding_text, keyword_text
@@ -37,10 +39,14 @@ MAX_BATCH_SECONDS = 100.0
 """A batch that takes longer is given up, so that the next one is tried."""
 IDLE_SECONDS = 5.0
 SILENT_AFTER_SECONDS = 120.0
+# A process that did not know yet that the project changes its embedder has written to too few indexes.
 MARK_INDEXED_SQL = text("""
 update memories set state = 'indexed'
-from unnest(cast(:ids as uuid[]), cast(:versions as timestamptz[])) as done (id, version)
+from unnest(cast(:ids as uuid[]), cast(:versions as timestamptz[]), cast(:embedders as uuid[]))
+  as done (id, version, embedder)
 where memories.id = done.id and memories.updated_at = done.version and archived_at is null
+  and done.embedder is not distinct from (
+    select choice.version from project_embedders choice where choice.project_id = memories.project_id)
 returning memories.id
 """)
 DELETE_VECTOR_REMOVALS_SQL = text("delete from vector_removals where memory_id = any(:ids)")
@@ -65,12 +71,14 @@ class Indexer:
         embedder: Embedder,
         index: VectorIndex,
         *,
+        choices: EmbedderChoices | None = None,
         idle_seconds: float = IDLE_SECONDS,
         batch_seconds: float = MAX_BATCH_SECONDS,
     ) -> None:
         self._database = database
         self._embedder = embedder
         self._index = index
+        self._choices = choices
         self._judgement = Judgement(database, index)
         self._idle_seconds = idle_seconds
         self._batch_seconds = batch_seconds
@@ -175,16 +183,29 @@ class Indexer:
         changes = latest_changes(batch)
         upserts = [change for change in changes if isinstance(change, IndexUpsert)]
         removed = [change for change in changes if isinstance(change, IndexRemoval)]
+        embedders = self._embedder_versions(upserts)
         if upserts:
             entries = await build_entries(self._embedder, upserts)
             await self._index.upsert(entries)
             await self._judgement.judge_indexed(upserts, [each.vector for each in entries])
         await self._index.remove([change.id for change in removed])
-        outdated = await self._record(upserts, removed)
+        outdated = await self._record(upserts, removed, embedders)
         if outdated:
+            if self._choices is not None:
+                await self._choices.refresh()
             await self._apply(await self._load_current(outdated))
 
-    async def _record(self, upserts: Sequence[IndexUpsert], removed: Sequence[IndexRemoval]) -> list[IndexChange]:
+    def _embedder_versions(self, upserts: Sequence[IndexUpsert]) -> dict[UUID, UUID | None]:
+        """What this process knows of the embedders of these projects before it writes."""
+        projects = {each.project_id for each in upserts}
+        return {each: self._choices.known(each).version if self._choices else None for each in projects}
+
+    async def _record(
+        self,
+        upserts: Sequence[IndexUpsert],
+        removed: Sequence[IndexRemoval],
+        embedders: Mapping[UUID, UUID | None],
+    ) -> list[IndexChange]:
         """Record in the ledger what was indexed, and return the changes whose memory has changed since."""
         # No statement has to survive a power cut: the sweep would repeat the work.
         outdated: list[IndexChange] = []
@@ -197,7 +218,11 @@ class Indexer:
             return outdated
         # In the order in which a replacement locks rows.
         ordered = sorted(upserts, key=lambda change: change.id)
-        done = {"ids": [change.id for change in ordered], "versions": [change.version for change in ordered]}
+        done: dict[str, object] = {
+            "ids": [change.id for change in ordered],
+            "versions": [change.version for change in ordered],
+        }
+        done["embedders"] = [embedders[change.project_id] for change in ordered]
         marked = {row.id for row in await self._database.system_pipeline_unsynced((MARK_INDEXED_SQL, done))}
         return [*outdated, *(change for change in upserts if change.id not in marked)]
 
@@ -231,11 +256,21 @@ async def load_upserts(database: Database, project_id: UUID, ids: Sequence[UUID]
 
 
 async def build_entries(embedder: Embedder, upserts: Sequence[IndexUpsert]) -> list[IndexEntry]:
+    """Embeds together what the same model embeds."""
+    groups: dict[EmbedderChoice, list[IndexUpsert]] = defaultdict(list)
+    for each in upserts:
+        groups[await serving_choice(embedder, each.project_id)].append(each)
+    entries = {each.id: each for choice, group in groups.items() for each in await _build(embedder, choice, group)}
+    return [entries[each.id] for each in upserts]
+
+
+async def _build(embedder: Embedder, choice: EmbedderChoice, upserts: Sequence[IndexUpsert]) -> list[IndexEntry]:
     projects = {each.project_id for each in upserts}
     tenant = projects.pop() if len(projects) == 1 else None
-    vectors = await embedder.embed([embedding_text(each.content) for each in upserts], tenant=tenant)
+    texts = [embedding_text(each.content) for each in upserts]
+    vectors = await embed_with(embedder, choice, texts, tenant)
     keywords = [keyword_text(each.content, each.context, each.created_at) for each in upserts]
     return [
-        IndexEntry(each.id, each.project_id, each.namespace, vector, words)
-        for each, vector, words in zip(upserts, vectors, keywords, strict=True)
+        IndexEntry(each.id, each.project_id, each.namespace, vector, words, meaning)
+        for each, vector, words, meaning in zip(upserts, vectors, keywords, texts, strict=True)
     ]

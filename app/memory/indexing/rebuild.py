@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from itertools import groupby
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from sqlalchemy import text
 
 from app.core.ports import IndexUpsert
 from app.core.resources import Resources
+from app.memory.embedders import IndexPart, index_parts
 from app.memory.indexing.indexer import build_entries, load_upserts
 from app.memory.indexing.repair import by_project, mark_missing_pending, remove_orphans, sweep
 
@@ -37,26 +39,43 @@ async def rebuild_index(resources: Resources) -> int:
     Live writes reach both indexes. Where another embedder makes the new one they cannot, so whatever changed
     meanwhile is indexed again after the swap.
     """
-    embedder = resources.embedder
+    parts = await index_parts(resources.embedder, resources.index)
     async with resources.database.system() as tx:
         started, total = await tx.scalar(SELECT_NOW_SQL), await tx.scalar(COUNT_MEMORIES_SQL) or 0
-    await record_progress(resources, 0, total, "running")
-    rebuild = await resources.index.start_rebuild(embedder.name, embedder.dimensions)
-    done, swapped = 0, False
+    progress = RebuildProgress(resources, total)
+    await progress.record("running")
+    for part in parts:
+        await _rebuild_part(resources, part, progress)
+    await _repair(resources, started)
+    progress.total = progress.done
+    await progress.record("finished")
+    return progress.done
+
+
+@dataclass
+class RebuildProgress:
+    resources: Resources
+    total: int
+    done: int = 0
+
+    async def record(self, state: str) -> None:
+        await record_progress(self.resources, self.done, max(self.done, self.total), state)
+
+
+async def _rebuild_part(resources: Resources, part: IndexPart, progress: RebuildProgress) -> None:
+    rebuild = await part.index.start_rebuild(part.embedder.name, part.embedder.dimensions)
+    swapped = False
     try:
-        async for batch in _all_memories(resources):
-            await rebuild.upsert(await build_entries(embedder, batch))
-            done += len(batch)
-            await record_progress(resources, done, max(done, total), "running")
+        async for batch in _all_memories(resources, part):
+            await rebuild.upsert(await build_entries(part.embedder, batch))
+            progress.done += len(batch)
+            await progress.record("running")
         await rebuild.swap()
         swapped = True
     finally:
         if not swapped:
             await rebuild.abandon()
-            await record_progress(resources, done, total, "failed")
-    await _repair(resources, started)
-    await record_progress(resources, done, done, "finished")
-    return done
+            await progress.record("failed")
 
 
 async def _repair(resources: Resources, started: dt.datetime | None) -> None:
@@ -74,7 +93,7 @@ async def record_progress(resources: Resources, done: int, total: int, state: st
         await tx.execute(UPSERT_REBUILD_PROGRESS_SQL, values)
 
 
-async def _all_memories(resources: Resources) -> AsyncIterator[list[IndexUpsert]]:
+async def _all_memories(resources: Resources, part: IndexPart) -> AsyncIterator[list[IndexUpsert]]:
     after = UUID(int=0)
     while True:
         async with resources.database.system() as tx:
@@ -83,6 +102,7 @@ async def _all_memories(resources: Resources) -> AsyncIterator[list[IndexUpsert]
             return
         after = rows[-1].id
         batch: list[IndexUpsert] = []
-        for project_id, group in groupby(sorted(rows, key=by_project), by_project):
+        mine = [row for row in rows if part.holds(row.project_id)]
+        for project_id, group in groupby(sorted(mine, key=by_project), by_project):
             batch += await load_upserts(resources.database, project_id, [row.id for row in group])
         yield batch

@@ -15,6 +15,7 @@ from sqlalchemy import Row, TextClause, text
 
 from app.core.ports import IndexedId
 from app.core.resources import Resources
+from app.memory.embedders import index_parts
 from app.memory.indexing.indexer import DELETE_VECTOR_REMOVALS_SQL, MARK_RESTORED_SQL, load_upserts
 
 log = structlog.get_logger()
@@ -30,7 +31,7 @@ select memory_id from vector_removals
 where created_at < now() - make_interval(secs => :age) and memory_id > :after order by memory_id limit :batch
 """)
 SELECT_IDS_PAGE_SQL = text("""
-select id from memories where id > :after and archived_at is null order by id limit :batch
+select id, project_id from memories where id > :after and archived_at is null order by id limit :batch
 """)
 SELECT_EXISTING_IDS_SQL = text("select id from memories where id = any(:ids) and archived_at is null")
 MARK_PENDING_SQL = text("update memories set state = 'pending' where id = any(:ids) and state = 'indexed'")
@@ -47,27 +48,34 @@ async def sweep(resources: Resources, *, older_than_seconds: float) -> int:
 
 
 async def remove_orphans(resources: Resources) -> int:
-    """Remove vectors without rows or of archived memories. No search returns them, but they take up space."""
+    """Remove vectors without rows, of archived memories, and of projects that use another index. No search returns
+    them, but they take up space."""
     removed = 0
-    async for entries in resources.index.iterate_entries(BATCH_SIZE):
-        orphans = await _without_rows(resources, entries)
-        await resources.index.remove(orphans)
-        async with resources.database.system() as tx:
-            await tx.execute(MARK_RESTORED_SQL, {"ids": orphans})
-        removed += len(orphans)
+    for part in await index_parts(resources.embedder, resources.index):
+        async for entries in part.index.iterate_entries(BATCH_SIZE):
+            orphans = await _without_rows(resources, [each for each in entries if part.holds(each.project_id)])
+            foreign = [each.id for each in entries if not part.holds(each.project_id)]
+            await part.index.remove([*orphans, *foreign])
+            async with resources.database.system() as tx:
+                await tx.execute(MARK_RESTORED_SQL, {"ids": orphans})
+            removed += len(orphans) + len(foreign)
     return removed
 
 
 async def mark_missing_pending(resources: Resources) -> int:
     """Mark rows as pending that the index should have but has not: it was lost or replaced."""
+    parts = await index_parts(resources.embedder, resources.index)
     count, after = 0, UUID(int=0)
     while True:
         async with resources.database.system() as tx:
-            ids = list(await tx.scalars(SELECT_IDS_PAGE_SQL, {"after": after, "batch": BATCH_SIZE}))
-        if not ids:
+            rows = (await tx.execute(SELECT_IDS_PAGE_SQL, {"after": after, "batch": BATCH_SIZE})).all()
+        if not rows:
             return count
-        after = ids[-1]
-        missing = set(ids) - await resources.index.find_existing(ids)
+        after = rows[-1].id
+        missing: set[UUID] = set()
+        for part in parts:
+            ids = [row.id for row in rows if part.serves(row.project_id)]
+            missing |= set(ids) - await part.index.find_existing(ids)
         count += len(missing)
         async with resources.database.system() as tx:
             await tx.execute(MARK_PENDING_SQL, {"ids": list(missing)})

@@ -6,12 +6,13 @@ The parts add up to the logit of the score, so `explain` shows exactly what move
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.core.ports import MULTILINGUAL
 from app.core.text.times import read_times
 from app.memory.importance import ROLE_IMPORTANCE
 from app.memory.ledger import Kind
@@ -84,6 +85,27 @@ class RankingWeights:
 
 
 DEFAULT_WEIGHTS = RankingWeights()
+WEIGHTS_OF_MODEL = {
+    MULTILINGUAL.name: RankingWeights(
+        episode=KindWeights(
+            base=-4.58,
+            features=(
+                *(4.564, -0.104, 0.424, 0.866, 0.157),  # similarity, and of its neighbours
+                *(0.327, 0.130, 0.031, 0.038, 0.096),  # bm25, and of its neighbours
+                *(2.024, 1.807, -1.094, 0.421),
+            ),
+        ),
+        fact=KindWeights(
+            base=-3.59,
+            features=(4.892, 0.0, 0.0, 0.0, 0.0, 0.438, 0.0, 0.0, 0.0, 0.0, 1.484, 2.350, 0.0, 0.180),
+        ),
+    )
+}
+"""Fitted for the similarities of another model than the default one."""
+
+
+def weights_of(model: str, half_life_days: float) -> RankingWeights:
+    return replace(WEIGHTS_OF_MODEL.get(model, DEFAULT_WEIGHTS), half_life_days=half_life_days)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,12 +36,13 @@ from app.core.database.actor import acting_key
 from app.core.observability.usage_counts import UsageOf
 from app.core.ports import Candidate, Embedder, Purpose, SearchScope, Vector
 from app.core.resources import Resources
+from app.memory.embedders import ranking_model
 from app.memory.filters import Filter, filter_transaction, to_sql
 from app.memory.indexing import cut_question, query_text
 from app.memory.ledger import Memory, MemoryRepository, SearchRow, visible
 from app.memory.namespace import Namespace
 from app.memory.recall.features import RankingInput
-from app.memory.recall.ranking import RankingWeights, rank
+from app.memory.recall.ranking import rank, weights_of
 from app.memory.recall.words_only import find_candidates, is_embedded, report_embedding, with_word_similarity
 
 PREFILTER_LIMIT = 2000
@@ -248,7 +249,8 @@ def _rank_rows(
     inputs = [_ranking_input(each, rows[each.id]) for each in candidates if each.id in rows]
     if by_words:
         inputs = with_word_similarity(resources.index, question.text, inputs)
-    weights = RankingWeights(half_life_days=resources.config.recency_half_life_days)
+    model = ranking_model(resources.embedder, question.project_id)
+    weights = weights_of(model, resources.config.recency_half_life_days)
     ranked = rank(question.text, inputs, question.at or dt.datetime.now(dt.UTC), weights, question.top_k)
     return [Recalled(rows[each.id], each.score, each.parts, each.fits, each.relevance) for each in ranked]
 

@@ -16,6 +16,7 @@ from app.core.database.database import Database
 from app.core.errors import BadRequest, NotFound
 from app.portability.exports.read_rows import DataScope, RowReader
 from app.portability.lines import FORMAT_VERSION
+from app.projects.embedder import load_embedder
 from app.projects.models import Project
 
 COUNTED_TYPES = ("profile", "session", "message", "memory")
@@ -53,7 +54,8 @@ async def export_parts(database: Database, scope: DataScope) -> AsyncIterator[Ex
     reader = RowReader(database, scope)
     total, counts = await reader.count(), Counter[str]()
     header = {"keepsake": "export", "version": FORMAT_VERSION, "created_at": dt.datetime.now(dt.UTC)}
-    yield ExportPart(_encode({**header, "user_id": scope.user_id}), 0, total, {})
+    whole_project = {} if scope.user_id else {"embedder": await load_embedder(database, scope.project_id)}
+    yield ExportPart(_encode({**header, "user_id": scope.user_id, **whole_project}), 0, total, {})
     async for lines in reader.read():
         counts.update(str(line["type"]) for line in lines)
         done = sum(counts[name] for name in COUNTED_TYPES)

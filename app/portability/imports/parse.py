@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from app.core.errors import BadRequest
+from app.core.ports import EmbedderChoice
 from app.core.storable_text import storable
 from app.portability.imports.chats import is_chat, read_chat
 from app.portability.line_format import CHOOSE_USER, ImportedMemory, NoValidField, read_line
@@ -34,6 +35,8 @@ class ValueParser:
     """The only user that the importer may act for."""
     file_user: str | None = None
     """The user whose data the export holds, if it is not a project's."""
+    embedder: EmbedderChoice | None = None
+    """The embedder of the project that the export holds, if it is not the default."""
     has_header: bool = False
     has_end: bool = False
     skipped: dict[str, int] = field(default_factory=dict)
@@ -69,6 +72,8 @@ class ValueParser:
         if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
             raise UnsupportedVersion(version)
         self.has_header, self.file_user = True, header.get("user_id")
+        if header.get("embedder") == EmbedderChoice.MULTILINGUAL:
+            self.embedder = EmbedderChoice.MULTILINGUAL
         return []
 
     def _pass_over(self, kind: str) -> None:

@@ -65,6 +65,7 @@ async def import_data(
         ValueParser(default_user=default_user, only_user=caller.user_id),
         on_added=IndexNotifier(resources).put,
         max_document_bytes=MAX_LINE_BYTES,
+        chooses_embedder=caller.user_id is None and Scope.PROJECTS_WRITE in caller.scopes,
         may_continue=lambda: time.monotonic() < ends_at and not resources.disk_space.is_low(),
     ).run(request.stream())
     return _report(done)

@@ -17,6 +17,7 @@ from app.portability.exports.read_rows import STATEMENT_TIMEOUT, DataScope
 from app.portability.imports.parse import ImportRow, UnsupportedVersion, ValueParser
 from app.portability.imports.read_source import SourceValue, split_values
 from app.portability.imports.write_rows import Added, BatchWriter, WrittenBatch
+from app.projects.embedder import choose_embedder
 
 BATCH_SIZE = 200
 MAX_PROBLEMS = 1000
@@ -60,6 +61,8 @@ class Import:
     """Is told of new memories once they are committed."""
     may_continue: Callable[[], bool] = lambda: True
     max_document_bytes: int | None = None
+    chooses_embedder: bool = False
+    """Whether the importer may change the embedder of the project to that of the export."""
     result: ImportResult = field(default_factory=ImportResult)
 
     async def run(self, parts: AsyncIterator[bytes]) -> ImportResult:
@@ -75,9 +78,20 @@ class Import:
                     self.result.next_line = value.number
                     batch = []
         await self._write(batch)
+        await self._choose_embedder()
         self.result.skipped.update(self.parser.skipped)
         self.result.was_cut_off = self.parser.was_cut_off and self.result.next_line is None
         return self.result
+
+    async def _choose_embedder(self) -> None:
+        chosen = self.parser.embedder
+        if chosen is None or not self.chooses_embedder or self.result.next_line is not None:
+            return
+        try:
+            async with self.database.system() as tx:
+                await choose_embedder(tx, self.scope.project_id, chosen)
+        except BadRequest as error:
+            self.result.report(1, error.detail)
 
     def _parse(self, value: SourceValue) -> list[ImportRow]:
         if value.problem:
@@ -135,7 +149,8 @@ async def import_file(
     try:
         size = (await asyncio.to_thread(source.stat)).st_size
         parser = ValueParser(default_user=default_user, only_user=scope.user_id)
-        return await Import(database, scope, parser).run(_read_parts(source, size, report))
+        whole = scope.user_id is None
+        return await Import(database, scope, parser, chooses_embedder=whole).run(_read_parts(source, size, report))
     except OSError as error:
         raise BadRequest(f"{source} cannot be read ({error.strerror}).") from None
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from app.adapters.models.onnx import FOLDER, LoadedModel, OnnxEmbedder, Piece, TextEmbeddingState, batch_pieces
+from app.adapters.models.local_embedder import TextEmbeddingState
+from app.adapters.models.onnx import FOLDER, LoadedModel, OnnxEmbedder, Piece, batch_pieces
 from app.core.ports import Purpose, Vector
 
 LIKES = "She drinks her coffee black, always before seven in the morning."

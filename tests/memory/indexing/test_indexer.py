@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
 
-from app.adapters.models.onnx import OnnxEmbedder
 from app.core.observability.metrics import REGISTRY
 from app.core.ports import Embedder, IndexRemoval, IndexUpsert, Purpose, SearchScope, Vector
 from app.core.resources import Resources
@@ -109,7 +108,6 @@ async def test_projects_take_turns_at_the_embedding_model(resources: Resources) 
 async def test_search_answers_with_what_is_there_if_the_index_is_slow(
     resources: Resources, namespace: Namespace
 ) -> None:
-    assert isinstance(resources.embedder, OnnxEmbedder)
     await add_memories(resources, namespace, "I like green tea")
     assert contents(await search(resources, namespace, "tea")) == ["I like green tea"]
     embedder = SlowEmbedder(resources.embedder, 3)

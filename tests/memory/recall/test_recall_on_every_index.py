@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 
-from app.adapters.models.onnx import OnnxEmbedder
 from app.core.resources import Resources
 from app.memory.filters import parse_filters
 from app.memory.indexing import Indexer
@@ -49,7 +48,6 @@ async def index_resources(
     resources: Resources, tmp_path: Path, request: pytest.FixtureRequest
 ) -> AsyncIterator[Resources]:
     database, embedder = resources.database, resources.embedder
-    assert isinstance(embedder, OnnxEmbedder)
     if request.param == "pgvector":
         await empty_pgvector(database)
     stores = {"edge": edge_store(tmp_path), "qdrant": qdrant_store(), "pgvector": pgvector_store(database)}

@@ -593,6 +593,11 @@ export const texts = {
       expiryDate: "New memories expire on",
       multilingual: "Keep the language",
       multilingualHint: "Memories are stored in the language of the conversation.",
+      embedder: "Languages of the search",
+      embedders: /** @type {Array<[string, string]>} */ ([["english", "English"], ["multilingual", "Several languages"]]),
+      embedderHint: "“Several languages” finds a memory in another language than the question. “English” is a little better if everything is in English.",
+      /** @param {number} done @param {number} total */
+      rebuilding: (done, total) => `Searches use the previous choice until all memories are prepared: ${done} of ${total}.`,
       decay: "Recent first",
       decayHint: "Memories that were used lately are ranked higher, others lower.",
       data: "Export and import",

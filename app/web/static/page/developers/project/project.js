@@ -7,6 +7,7 @@ import { texts } from "../../texts.js";
 import { askForm } from "../dialog.js";
 import { choice } from "../fields.js";
 import { actionRow, Loaded } from "../loaded.js";
+import { embedderForm } from "./embedder_form.js";
 import { settingsForm } from "./settings_form.js";
 
 const words = texts.developers.project;
@@ -17,10 +18,12 @@ export async function show(project) {
   const path = `/api/v1/orgs/organizations/${project.organization_id}/projects/${project.id}/`;
   const settings = new Loaded(async () => settingsForm(path, await call("GET", path), isOwner));
   const creation = new Loaded(createForm);
-  await Promise.all([settings.reload(), creation.reload()]);
+  const embedder = embedderForm(project.id, isOwner);
+  await Promise.all([settings.reload(), creation.reload(), embedder.reload()]);
   return [
     section(words.title, nameForm(project, isOwner)),
     section(words.remembering, settings.element),
+    section(words.embedder, embedder.element),
     isOwner && section(words.data, h("p", {}, words.dataBody), ...dataTransfer(null)),
     section(words.create, creation.element),
     isOwner && section(words.end, h("p", {}, words.endBody), actionRow(project.name, [[words.delete, () => deleteProject(project)]])),
