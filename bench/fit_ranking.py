@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from app.adapters.models.multilingual.use import open_multilingual_embedder
 from app.adapters.models.onnx import OnnxEmbedder
 from app.core.ports import Embedder, EmbedderChoice
-from app.core.text.times import read_times
+from app.core.text.times.read_times import read_times
 from app.memory.ledger import Kind
 from app.memory.recall import FEATURES, compute_features
 from bench.conversations import load, memories

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from app.core.text.content_words import content_words, coverage
-from app.core.text.times import Period
+from app.core.text.times.read_times import Period
 
 MIN_COVERAGE = 0.6
 """The share of the words of the event that the memory must state."""

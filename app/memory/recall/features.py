@@ -19,7 +19,7 @@ from app.core.text.persons import (
     speaks_of_user,
     speaks_to_assistant,
 )
-from app.core.text.times import NamedTimes
+from app.core.text.times.read_times import NamedTimes
 from app.memory.indexing import split_speaker
 from app.memory.ledger import Kind
 

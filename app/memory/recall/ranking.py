@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.ports import MULTILINGUAL
-from app.core.text.times import read_times
+from app.core.text.times.read_times import read_times
 from app.memory.importance import ROLE_IMPORTANCE
 from app.memory.ledger import Kind
 from app.memory.recall.anchors import period_of_event

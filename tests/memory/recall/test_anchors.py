@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from app.core.text.times import Period
+from app.core.text.times.read_times import Period
 from app.memory.ledger import Kind
 from app.memory.recall import RankingInput
 from app.memory.recall.anchors import period_of_event

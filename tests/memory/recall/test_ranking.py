@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.ports import Role
-from app.core.text.times import read_times
+from app.core.text.times.read_times import read_times
 from app.memory.indexing import embedding_text, keyword_text, query_text, split_speaker
 from app.memory.ledger import Kind
 from app.memory.recall import FEATURES, RankingInput, compute_features

@@ -11,7 +11,7 @@ from functools import cache
 from typing import NamedTuple
 
 from app.core.text.folding import fold
-from app.core.text.time_words import CHINESE, ENGLISH, TIME_WORDS, UNITS, TimeWords
+from app.core.text.times.time_words import CHINESE, ENGLISH, TIME_WORDS, UNITS, TimeWords
 
 DAY = dt.timedelta(days=1)
 UNIT_DAYS = {"day": 1.0, "week": 7.0, "month": 30.44, "year": 365.25, "weekend": 7.0}

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.text.times import read_times
-from tests.core.text.time_questions import QUESTIONS
+from app.core.text.times.read_times import read_times
+from tests.core.text.times.time_questions import QUESTIONS
 
 NOW = dt.datetime(2026, 11, 18, 15, tzinfo=dt.UTC)
 """A Wednesday."""
