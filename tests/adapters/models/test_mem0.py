@@ -23,6 +23,16 @@ SAID = [
 ]
 REQUEST = ExtractionRequest(messages=SAID, user_id="ana")
 MakeExtractor = Callable[..., Mem0Extractor]
+SAID_IN_EIGHT_LANGUAGES = [
+    pytest.param("I am allergic to nuts.", "User is allergic to nuts", id="en"),
+    pytest.param("Ich bin allergisch gegen Nüsse.", "Der Nutzer ist allergisch gegen Nüsse", id="de"),
+    pytest.param("Soy alérgica a las nueces.", "La usuaria es alérgica a las nueces", id="es"),
+    pytest.param("Fındığa alerjim var.", "Kullanıcının fındığa alerjisi var", id="tr"),
+    pytest.param("我对坚果过敏。", "用户对坚果过敏", id="zh"),
+    pytest.param("मुझे मेवों से एलर्जी है।", "उपयोगकर्ता को मेवों से एलर्जी है", id="hi"),
+    pytest.param("У меня аллергия на орехи.", "У пользователя аллергия на орехи", id="ru"),
+    pytest.param("عندي حساسية من المكسرات.", "لدى المستخدم حساسية من المكسرات", id="ar"),
+]
 
 
 @pytest_asyncio.fixture
@@ -50,6 +60,17 @@ async def fail(extractor: Mem0Extractor, request: ExtractionRequest = REQUEST) -
 
 
 # ---------------------------------------------------------------- extracted facts
+
+
+@pytest.mark.parametrize(("said", "fact"), SAID_IN_EIGHT_LANGUAGES)
+async def test_facts_stay_in_the_language_of_the_speaker(
+    make_extractor: MakeExtractor, model_server: ModelServer, said: str, fact: str
+) -> None:
+    model_server.extraction(Facts(fact))
+    request = ExtractionRequest(messages=[ChatMessage(Role.USER, said)], user_id="ana")
+    assert [each.text for each in (await make_extractor().extract(request)).facts] == [fact]
+    assert said in prompt(model_server)
+    assert "Respond in the SAME LANGUAGE and SCRIPT as the input messages." in prompt(model_server)
 
 
 async def test_facts_keep_their_text_and_speaker(make_extractor: MakeExtractor, model_server: ModelServer) -> None:

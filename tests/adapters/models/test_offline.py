@@ -63,6 +63,18 @@ NO_STATEMENTS = [
 ]
 
 
+IN_EIGHT_LANGUAGES = [
+    pytest.param("I am allergic to nuts.", id="en"),
+    pytest.param("Ich bin allergisch gegen Nüsse.", id="de"),
+    pytest.param("Soy alérgica a las nueces.", id="es"),
+    pytest.param("Fındığa alerjim var.", id="tr"),
+    pytest.param("我对坚果过敏。", id="zh"),
+    pytest.param("मुझे मेवों से एलर्जी है।", id="hi"),
+    pytest.param("У меня аллергия на орехи.", id="ru"),
+    pytest.param("عندي حساسية من المكسرات.", id="ar"),
+]
+
+
 @pytest.mark.parametrize("sentence", STATEMENTS)
 def test_statement_is_kept(sentence: str) -> None:
     assert is_statement(sentence)
@@ -100,6 +112,12 @@ async def test_statements_of_the_user_are_kept_word_for_word() -> None:
     extraction = await OfflineExtractor().extract(said)
     assert [fact.text for fact in extraction.facts] == ["I moved to Lisbon last week."]
     assert extraction.note == OFFLINE_NOTE
+
+
+@pytest.mark.parametrize("said", IN_EIGHT_LANGUAGES)
+async def test_statements_stay_in_the_language_of_the_speaker(said: str) -> None:
+    extraction = await OfflineExtractor().extract(ExtractionRequest(messages=[ChatMessage(Role.USER, said)]))
+    assert [fact.text for fact in extraction.facts] == [said]
 
 
 async def answer(system: str, options: ModelOptions | None = None) -> list[str]:
