@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  (letters and punctuation of other scripts are intended)
 import asyncio
 import datetime as dt
 import subprocess
