@@ -8,6 +8,8 @@ from fastapi.middleware.cors import CORSMiddleware
 from app.admin.audit_routes import router as audit_log
 from app.admin.health_routes import router as admin_health
 from app.admin.usage_routes import router as daily_usage
+from app.api_keys.oauth.routes import consent_router as oauth_consent
+from app.api_keys.oauth.routes import router as oauth
 from app.api_keys.routes import router as api_keys
 from app.chat.routes import router as chat
 from app.chat.usage.routes import router as usage
@@ -87,6 +89,8 @@ ROUTERS = (
     memory_stores,
     store_memories,
     memory_versions,
+    oauth,
+    oauth_consent,
     api_docs,
     page,
 )

@@ -208,6 +208,7 @@ class Settings(BaseSettings):
         "required", description="Whether accounts with a second factor need it to administer: required or optional"
     )
     anonymous_administration: bool = Field(False, description="Let anonymous accounts create keys and administer")
+    oauth_registration: bool = Field(False, description="Let clients register themselves to use OAuth at /mcp")
     anonymous_sign_in: bool = Field(False, description="Let people sign in without an e-mail address")
     sign_ups_per_address: int = Field(
         30, ge=1, description="Sign-ups and requested e-mails per IP address in 5 minutes"
@@ -388,8 +389,7 @@ def _check_combinations(settings: Settings) -> None:
 
 
 def describe_unknown_variables() -> Iterator[str]:
-    """A sentence per variable that was probably meant for this server and has no effect. These are warnings, because
-    other programs may share `.env`."""
+    """A warning per variable without effect that was probably meant for this server: others may share `.env`."""
     known = {name.upper() for name in Settings.model_fields}
     in_file = {name.upper() for name in DotEnvSettingsSource(Settings).env_vars} - COMPOSE_VARIABLES
     in_environment = {name for name in os.environ if name.startswith(OWN_PREFIXES)}

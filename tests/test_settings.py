@@ -126,7 +126,7 @@ VALUES = {
     "chroma_collection": "memories",
     "milvus_collection": "memories",
 }
-IN_BOTH_MODES = {"supabase_url", "signup_mode", "trusted_proxies", "secret_key"} | {
+IN_BOTH_MODES = {"supabase_url", "signup_mode", "trusted_proxies", "secret_key", "oauth_registration"} | {
     "second_factor",
     "anonymous_administration",
 }

@@ -7,7 +7,7 @@ the name again. Redirects are not followed, and the body of a response is not re
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 
 import httpcore
 
@@ -76,10 +76,27 @@ class HttpWebhookClient:
             network_backend=CheckedNetwork(resolve, allow_private=allow_private),
         )
 
+    async def get(self, url: str, max_bytes: int) -> bytes:
+        body = bytearray()
+
+        async def read() -> int:
+            async with self._pool.stream("GET", url, headers=[(b"accept", b"application/json")]) as response:
+                async for part in response.aiter_stream():
+                    body.extend(part)
+                    if len(body) > max_bytes:
+                        raise NotDelivered("The document is too large.")
+                return int(response.status)
+
+        await self._succeed(read())
+        return bytes(body)
+
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        return await self._succeed(self._send(url, headers, body))
+
+    async def _succeed(self, exchange: Coroutine[object, object, int]) -> int:
         try:
             async with asyncio.timeout(self._seconds):
-                status = await self._send(url, headers, body)
+                status = await exchange
         except TimeoutError:
             raise NotDelivered("The receiver did not respond in time.") from None
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:

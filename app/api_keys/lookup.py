@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import hmac
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -10,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.api_keys.key import hash_key, parse_key
+from app.api_keys.oauth.tokens import ACCESS, read_access_token
 from app.core.background_tasks import SupervisedTask
 from app.core.database.database import Database
 from app.core.ports import KeyGrant
@@ -35,9 +37,11 @@ class StoredKeys:
         self.writer = SupervisedTask("key_usage", self._write_often, silent_after_seconds=SILENT_AFTER_SECONDS)
 
     def recognises(self, credential: str) -> bool:
-        return credential.startswith("ks_")
+        return credential.startswith(("ks_", f"{ACCESS}_"))
 
     async def find(self, credential: str) -> KeyGrant | None:
+        if credential.startswith(ACCESS):
+            return await self._find_grant(credential)
         key = parse_key(credential)
         row = await self._database.call_private(RESOLVE_KEY_SQL, {"prefix": key.prefix}) if key else None
         if key is None or row is None:
@@ -45,6 +49,15 @@ class StoredKeys:
         given = hash_key(key.whole, self._pepper)
         if not any(hmac.compare_digest(given, known) for known in (row.secret_hash, row.previous_hash) if known):
             return None
+        return self._use(row)
+
+    async def _find_grant(self, credential: str) -> KeyGrant | None:
+        """An access token of OAuth carries its own proof, but not whether its grant still stands."""
+        prefix = read_access_token(credential, self._pepper)
+        row = await self._database.call_private(RESOLVE_KEY_SQL, {"prefix": prefix}) if prefix else None
+        return self._use(row, is_delegated=True) if row is not None else None
+
+    def _use(self, row: Any, *, is_delegated: bool = False) -> KeyGrant:
         self._used[row.id] = dt.datetime.now(dt.UTC)
         return KeyGrant(
             key_id=row.id,
@@ -54,6 +67,7 @@ class StoredKeys:
             expires_at=row.expires_at,
             created_by=row.created_by,
             creator_role=row.creator_role,
+            is_delegated=is_delegated,
         )
 
     def start(self) -> None:

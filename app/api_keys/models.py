@@ -21,3 +21,9 @@ class ApiKey(ProjectModel):
     expires_at: Mapped[dt.datetime | None]
     last_used_at: Mapped[dt.datetime | None]
     revoked_at: Mapped[dt.datetime | None]
+    client_id: Mapped[str | None]
+    """Of a grant to a client of OAuth. None for a key."""
+    redirect_uri: Mapped[str | None]
+    code_hash: Mapped[bytes | None]
+    code_challenge: Mapped[str | None]
+    code_until: Mapped[dt.datetime | None]

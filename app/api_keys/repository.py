@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, text
 from app.api_keys.key import hash_key, make_key
 from app.api_keys.models import ApiKey
 from app.core.database.repository import Repository
-from app.core.errors import NotFound
+from app.core.errors import Conflict, NotFound
 
 SELECT_CREATORS_SQL = text("select account_id, email from private.creators_of_keys()")
 
@@ -51,6 +51,10 @@ class ApiKeyRepository(Repository[ApiKey]):
         `creator` sees the secret, so the key becomes theirs and ends with their membership.
         """
         row = await self.get(key_id)
+        if row.client_id:
+            raise Conflict(
+                "This is a grant to a client of OAuth, whose tokens are replaced by themselves. Revoke it instead."
+            )
         now = dt.datetime.now(dt.UTC)
         if row.expires_at and row.expires_at <= now:
             raise NotFound(f"API key {key_id} has expired. Create a new one.")

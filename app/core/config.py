@@ -50,6 +50,7 @@ class Config:
     second_factor_required: bool = True
     """For administration by accounts that have one."""
     anonymous_administration: bool = False
+    oauth_registration: bool = False
     """Whether people may create accounts. With SIGNUP_MODE=closed, the operator adds them."""
     metrics_apart: bool = False
     """Whether METRICS_ADDRESS serves the metrics, and this server does not."""

@@ -78,7 +78,10 @@ NO_CONTENT: Columns = {
     "public.portrait_jobs": ("operation",),
     "public.sessions": ("privacy_mode",),
     "public.messages": ("role", "privacy_mode"),
-    "public.api_keys": ("prefix", "secret_hash", "previous_hash", "scopes"),
+    "public.api_keys": (
+        *("prefix", "secret_hash", "previous_hash", "scopes", "client_id", "redirect_uri"),
+        *("code_hash", "code_challenge", "refresh_hash", "previous_refresh_hash"),
+    ),
     "public.webhooks": ("event_types",),
     "public.webhook_deliveries": ("event_type", "status", "error", "details"),
     "public.retention_runs": ("cause", "state", "policy", "counts", "error"),

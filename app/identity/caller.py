@@ -30,6 +30,8 @@ NO_PROJECT = (
 NO_CREDENTIAL = (
     "Credentials are missing. Send `Authorization: Bearer <token>`, `Authorization: Token <key>` or `X-API-Key: <key>`."
 )
+FOR_MCP_ONLY = "This access token was granted for /mcp, and is accepted there only. Use an API key, or sign in."
+ACCEPTS_DELEGATED = "accepts_delegated"
 CREATOR_LEFT = (
     "The account that created this API key was removed from the project, banned or deleted, and its keys ended with it."
     " Ask an owner of the project for a new key."
@@ -119,7 +121,7 @@ async def identify(request: Request) -> Caller:
         credential, project = read_credential(request), read_project(request)
         fingerprint = hash((credential, project))
         await resources.limits.check_refused(fingerprint)
-        caller = await _resolve(resources, credential, project)
+        caller = await _resolve(resources, credential, project, accepts_delegated=is_for_mcp(request))
         request.state.allowance = await resources.limits.admit_request(caller.source, fingerprint)
     except Unauthorized:
         await resources.limits.admit_unauthenticated(client_address(request))
@@ -136,16 +138,27 @@ async def identify(request: Request) -> Caller:
     return caller
 
 
-async def _resolve(resources: Resources, credential: str, project: UUID | None) -> Caller:
+def is_for_mcp(request: Request) -> bool:
+    """Set by the route, because an access token of OAuth is for /mcp only."""
+    return getattr(request.state, ACCEPTS_DELEGATED, False) is True
+
+
+async def _resolve(
+    resources: Resources, credential: str, project: UUID | None, *, accepts_delegated: bool = False
+) -> Caller:
     if resources.keys.recognises(credential):
-        return await _resolve_key(resources, credential)
+        return await _resolve_key(resources, credential, accepts_delegated=accepts_delegated)
     return await _resolve_account(resources, credential, project)
 
 
-async def _resolve_key(resources: Resources, value: str) -> Caller:
+async def _resolve_key(resources: Resources, value: str, *, accepts_delegated: bool) -> Caller:
     grant = await resources.keys.find(value)
     if grant is None:
         raise Unauthorized("This API key is not valid. It was revoked, has expired, or belongs to another server.")
+    if grant.is_delegated and not accepts_delegated:
+        raise Unauthorized(FOR_MCP_ONLY)
+    if grant.is_delegated:
+        return _act_as_creator(grant)
     return Caller(
         project_id=grant.project_id,
         organization_id=grant.organization_id,
@@ -153,6 +166,24 @@ async def _resolve_key(resources: Resources, value: str) -> Caller:
         key_id=grant.key_id,
         key_expires_at=grant.expires_at,
         key_created_by=grant.created_by,
+    )
+
+
+def _act_as_creator(grant: KeyGrant) -> Caller:
+    """A client of OAuth acts as the person who agreed, within the scopes that the person agreed to and has now."""
+    if grant.created_by is None or grant.creator_role is None:
+        raise Unauthorized(CREATOR_LEFT)
+    return Caller(
+        project_id=grant.project_id,
+        organization_id=grant.organization_id,
+        scopes=frozenset(Scope(scope) for scope in grant.scopes if scope in EVERYTHING)
+        & SCOPES_OF_ROLE[grant.creator_role],
+        user_id=str(grant.created_by) if grant.creator_role == "USER" else None,
+        account_id=grant.created_by,
+        key_id=grant.key_id,
+        key_expires_at=grant.expires_at,
+        key_created_by=grant.created_by,
+        role=grant.creator_role,
     )
 
 

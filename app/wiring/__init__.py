@@ -178,6 +178,7 @@ def build_config(settings: Settings) -> Config:
         sign_up_is_open=settings.signup_mode is not SignupMode.CLOSED,
         second_factor_required=settings.second_factor == "required",
         anonymous_administration=settings.anonymous_administration,
+        oauth_registration=settings.oauth_registration,
         base_url=settings.base_url,
         auth_limit=settings.rate_limit_auth,
         vector_store=choose_vector_store(settings),

@@ -19,6 +19,8 @@ class KeyGrant:
     """The account whose rights limit those of the key. None for a key of the operator."""
     creator_role: str | None
     """The role of that account in the project now. None if it was removed, banned or deleted."""
+    is_delegated: bool = False
+    """Whether it is an access token of OAuth: it acts as that account, and for /mcp only."""
 
 
 class KeyFinder(Protocol):

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.core.errors import AppError
 from app.core.http.error_responses import report_database_error
 from app.core.observability.logging import request_id
+from app.core.resources import Resources
 
 SERVER_ERROR, INTERNAL_ERROR = -32000, -32603
 
@@ -23,16 +24,22 @@ class McpRoute(APIRoute):
             try:
                 return await handle(request)
             except AppError as error:
-                return render_error(error)
+                return render_error(error, resource_of(request))
             except SQLAlchemyError as error:
-                return render_error(report_database_error(error))
+                return render_error(report_database_error(error), resource_of(request))
 
         return handle_in_json_rpc
 
 
-def render_error(error: AppError) -> JSONResponse:
+def resource_of(request: Request) -> str:
+    resources: Resources = request.app.state.resources
+    return f"{resources.config.base_url.rstrip('/')}/.well-known/oauth-protected-resource/mcp"
+
+
+def render_error(error: AppError, metadata: str) -> JSONResponse:
+    """A client without a credential finds in the challenge how to get one (RFC 9728)."""
     code = INTERNAL_ERROR if error.status >= 500 else SERVER_ERROR
     data = {"code": error.reason, "request_id": request_id.get(), "status": error.status}
     body = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": error.detail, "data": data}}
-    challenge = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+    challenge = {"WWW-Authenticate": f'Bearer resource_metadata="{metadata}"'} if error.status == 401 else {}
     return JSONResponse(body, error.status, {**challenge, **error.headers})

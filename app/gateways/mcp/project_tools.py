@@ -28,7 +28,8 @@ async def delete_entities(call: ToolCall, given: DeleteEntitiesArguments) -> Too
     named = given.named()
     if not named:
         raise BadRequest("delete_entities requires at least one of user_id, agent_id, app_id and run_id.")
-    await require_confirmed_caller(call.request, call.caller, call.resources)
+    if call.caller.key_id is None:  # a grant of OAuth was given with the second factor
+        await require_confirmed_caller(call.request, call.caller, call.resources)
     events = [
         await delete_entity_data(call.resources, call.caller, parse_entity_type(field), check_entity_id(name))
         for field, name in named.items()

@@ -12,7 +12,7 @@ from app.core.errors import Forbidden
 from app.core.observability.logging import request_id
 from app.core.resources import Resources
 from app.gateways.mcp.errors import McpRoute
-from app.identity.caller import Caller, RequireCaller, identify
+from app.identity.caller import ACCEPTS_DELEGATED, Caller, RequireCaller, identify
 
 
 class Serve(Protocol):
@@ -28,6 +28,7 @@ class RequireCallerOfOwnPage(RequireCaller):
 
     async def __call__(self, request: Request) -> Caller:
         refuse_foreign_page(request)
+        setattr(request.state, ACCEPTS_DELEGATED, True)
         return await identify(request)
 
 

@@ -31,8 +31,13 @@ async def count_rows(resources: Resources, project_id: uuid.UUID) -> Mapping[str
     return dict(row._mapping)
 
 
-@pytest.mark.parametrize("way", ["session", "call", "connection"])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("mode", "way"),
+    [
+        *(("normal", "session"), ("pause_memories", "session"), ("incognito", "session")),
+        *(("incognito", "call"), ("pause_memories", "connection"), ("incognito", "connection")),
+    ],
+)
 async def test_privacy_table_holds(
     connect_mcp: ConnectMcp,
     key_holder: KeyHolder,

@@ -18,6 +18,7 @@ const VIEWS = {
   operations: () => import("./operations/operations.js"),
   account: () => import("./account/account.js"),
   start: () => import("./start/start.js"),
+  authorize: () => import("./account/authorize.js"),
 };
 /** @type {Array<"chat" | "memories" | "profiles" | "developers" | "operations" | "account">} */
 const NAVIGATION = ["chat", "memories", "profiles", "developers", "operations", "account"];
@@ -65,7 +66,8 @@ class KeepsakeApp extends HTMLElement {
     const view = h("keepsake-sign-in", { step, message });
     view.addEventListener("signed-in", (event) => {
       const isNew = /** @type {CustomEvent} */ (event).detail.isNew;
-      if (isNew) location.hash = "#start";
+      // A person who came to authorize an application goes on with that.
+      if (isNew && viewInAddress() !== "authorize") location.hash = "#start";
       void this.enter();
     });
     fill(this, announcements(), h("main", { id: "content", tabindex: -1, class: "narrow" }, view));
