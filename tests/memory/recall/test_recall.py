@@ -106,6 +106,7 @@ async def test_recall_for_a_pinned_user_returns_only_that_users_memories(
 async def test_narrow_filter_finds_memories_far_from_the_question(resources: Resources, namespace: Namespace) -> None:
     await add_memories(resources, namespace, *(f"I like tea of kind {n}" for n in range(300)))
     await add_memories(resources, namespace, "The roof leaks", origin=Origin(run_id="repairs"))
+    await wait_until_indexed(resources, namespace)
     found = await search(resources, namespace, "I like tea", filter=parse_filters({"run_id": "repairs"}), top_k=5)
     assert contents(found) == ["The roof leaks"]
 
