@@ -38,6 +38,8 @@ from app.gateways.messages.routes import router as messages
 from app.gateways.openai.completion_routes import router as openai_completions
 from app.gateways.openai.errors import OPENAI_PATHS, openai_error
 from app.gateways.openai.model_routes import router as openai_models
+from app.gateways.openai.responses.conversation_routes import router as openai_conversations
+from app.gateways.openai.responses.routes import router as openai_responses
 from app.identity.body_gate import BodyGate
 from app.identity.factor_routes import router as second_factors
 from app.identity.routes import router as identity
@@ -86,6 +88,8 @@ ROUTERS = (
     older_memories,
     openai_completions,
     openai_models,
+    openai_responses,
+    openai_conversations,
     memory_stores,
     store_memories,
     memory_versions,

@@ -55,7 +55,13 @@ SEARCH = BenchRequest("/v3/memories/search/", {"query": QUERY, "filters": FILTER
 LIST = BenchRequest("/v3/memories/?page_size=10", {"filters": FILTERS})
 SEARCH_ARGUMENTS = {"query": QUERY, "filters": FILTERS}
 LIST_ARGUMENTS = {"filters": FILTERS, "page_size": 10}
+CHAT = BenchRequest("/v1/chat", {"message": QUERY, "user_id": "ann", "privacy_mode": "pause_memories"})
+PAUSED = {"user": "ann", "metadata": {"privacy_mode": "pause_memories"}}
+COMPLETION = BenchRequest("/v1/chat/completions", {"messages": [{"role": "user", "content": QUERY}], **PAUSED})
+RESPONSE = BenchRequest("/v1/responses", {"input": QUERY, **PAUSED})
 DOORS = (
+    DoorBench("openai completion", CHAT, COMPLETION),
+    DoorBench("openai response", CHAT, RESPONSE),
     DoorBench("mcp 2026-07-28 search", SEARCH, mcp_call("2026-07-28", "search_memories", SEARCH_ARGUMENTS)),
     DoorBench("mcp 2026-07-28 list", LIST, mcp_call("2026-07-28", "get_memories", LIST_ARGUMENTS)),
     DoorBench("mcp 2025-06-18 search", SEARCH, mcp_call("2025-06-18", "search_memories", SEARCH_ARGUMENTS)),

@@ -182,6 +182,11 @@ CHAT = {
     ("POST", "/v1/chat"): scoped(Scope.SESSIONS_WRITE, body={"message": "Hello", "session_id": "{session_id}"}),
 }
 ASKED = {"messages": [{"role": "user", "content": "Hello"}], "user": "{user_id}"}
+NOT_THERE: dict[str, Any] = {"owner": 404, "user": 404, "stranger": 404, "also": frozenset({404})}
+NO_RESPONSE = {**NOT_THERE, "fills": (("response_id", NO_FACTOR),)}
+CONVERSATIONS, TALK = "/v1/conversations", "/v1/conversations/{conversation_id}"
+IN_SESSION: dict[str, Any] = {"stranger": 404, "fills": (("conversation_id", "{session_id}"),)}
+NO_ITEM = {**NOT_THERE, "fills": (*IN_SESSION["fills"], ("item_id", NO_FACTOR))}
 OPENAI = {
     ("POST", "/v1/chat/completions"): scoped(
         Scope.SESSIONS_WRITE, body={**ASKED, "metadata": {"session_id": "{session_id}"}}
@@ -189,6 +194,22 @@ OPENAI = {
     ("GET", "/v1/models"): anyone(),
     ("GET", "/v1/models/{model}"): anyone(fills=(("model", "offline"),)),
     ("POST", "/v1/embeddings"): scoped(Scope.MEMORIES_READ, body={"input": "Hello"}),
+    ("POST", "/v1/responses"): scoped(
+        Scope.SESSIONS_WRITE, body={"input": "Hello", "user": "{user_id}", "conversation": "{session_id}"}
+    ),
+    ("GET", "/v1/responses/{response_id}"): scoped(Scope.SESSIONS_READ, **NO_RESPONSE),
+    ("GET", "/v1/responses/{response_id}/input_items"): scoped(Scope.SESSIONS_READ, **NO_RESPONSE),
+    ("DELETE", "/v1/responses/{response_id}"): scoped(Scope.SESSIONS_WRITE, **NO_RESPONSE),
+    ("POST", CONVERSATIONS): scoped(Scope.SESSIONS_WRITE, body={"metadata": {"user_id": "{user_id}"}}),
+    ("GET", TALK): scoped(Scope.SESSIONS_READ, **IN_SESSION),
+    ("POST", TALK): scoped(Scope.SESSIONS_WRITE, **IN_SESSION, body={"metadata": {"title": "{fresh}"}}),
+    ("DELETE", TALK): scoped(Scope.SESSIONS_WRITE, **IN_SESSION, spends=True),
+    ("GET", f"{TALK}/items"): scoped(Scope.SESSIONS_READ, **IN_SESSION),
+    ("POST", f"{TALK}/items"): scoped(
+        Scope.SESSIONS_WRITE, **IN_SESSION, body={"items": [{"role": "user", "content": "Hello"}]}
+    ),
+    ("GET", f"{TALK}/items/{{item_id}}"): scoped(Scope.SESSIONS_READ, **NO_ITEM),
+    ("DELETE", f"{TALK}/items/{{item_id}}"): scoped(Scope.SESSIONS_WRITE, **NO_ITEM),
 }
 STORES = "/v1/memory_stores"
 STORE = (("memory_store_id", "{profile_id}"),)

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import openai
+import openai.types.responses
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,16 @@ async def _streamed_completion(place: Place, content: str, mode: str) -> str:
         return "".join([chunk.choices[0].delta.content or "" async for chunk in chunks])
 
 
+async def _response(place: Place, content: str, mode: str) -> str:
+    async with openai.AsyncOpenAI(**_options(place)) as client:
+        request = {"model": "any", "input": content, "user": place.user_id or openai.omit, **_mode(mode)}
+        response: openai.types.responses.Response = await client.responses.create(**request)
+        return response.output_text
+
+
 DOORS = {
     "chat": Door(_chat, keeps_transcript=True),
     "openai": Door(_completion, keeps_transcript=False),
+    "openai-responses": Door(_response, keeps_transcript=True),
     "openai-streamed": Door(_streamed_completion, keeps_transcript=False, streamed=True),
 }

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from app.chat.schemas import TurnOptions
 from app.core.ports import ModelOptions, Usage
@@ -105,6 +105,8 @@ class Prepared:
     idempotency_key: str | None
     fingerprint: bytes
     door: Door = Door.CHAT
+    answer_id: UUID = field(default_factory=uuid4)
+    """Of the answer, where it is stored."""
     in_session: bool = True
     """False for a turn whose client keeps the conversation: `session_id` then names nothing that is stored."""
     off_the_record: bool = False

@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -86,8 +87,16 @@ class WindowStore:
     async def delete_incognito(self, session_id: UUID) -> None:
         await self._delete(_incognito_name(session_id))
 
+    async def save_calls(self, session_id: UUID, calls: Sequence[object]) -> None:
+        """The calls of tools in the latest answer, which a client that keeps no conversation does not send again."""
+        await self._set(_calls_name(session_id), json.dumps(calls).encode(), ACTIVE_SECONDS)
+
+    async def load_calls(self, session_id: UUID) -> list[Any]:
+        found = await self._get(_calls_name(session_id))
+        return list(json.loads(found)) if found is not None else []
+
     async def delete(self, *session_ids: UUID) -> int:
-        """Delete both windows of sessions that were reset or deleted."""
+        """Delete the windows of sessions that were reset or deleted."""
         return await self._delete(*_names(session_ids))
 
     async def erase(self, *session_ids: UUID) -> int:
@@ -131,7 +140,7 @@ def window_store(resources: Resources, project_id: UUID) -> WindowStore:
 
 
 def _names(session_ids: Sequence[UUID]) -> list[str]:
-    return [name(session_id) for session_id in session_ids for name in (_window_name, _incognito_name)]
+    return [name(session_id) for session_id in session_ids for name in (_window_name, _incognito_name, _calls_name)]
 
 
 def _window_name(session_id: UUID) -> str:
@@ -140,6 +149,10 @@ def _window_name(session_id: UUID) -> str:
 
 def _incognito_name(session_id: UUID) -> str:
     return f"incognito:{session_id}"
+
+
+def _calls_name(session_id: UUID) -> str:
+    return f"calls:{session_id}"
 
 
 def _write(messages: Sequence[WindowMessage]) -> bytes:

@@ -226,6 +226,10 @@ REQUESTS: dict[str, object] = {
         **{"model": "gpt-5-mini", "messages": [{"role": "user", "content": "What should I cook tonight?"}]},
         "user": "alice",
     },
+    "ResponseRequest": {"model": "gpt-5-mini", "input": "What should I cook tonight?", "user": "alice"},
+    "ConversationCreate": {"metadata": {"user_id": "alice", "title": "Dinner"}},
+    "ConversationPatch": {"metadata": {"title": "Dinner"}},
+    "ItemsCreate": {"items": [{"role": "user", "content": "I am vegetarian."}]},
     "EmbeddingRequest": {"model": "all-MiniLM-L6-v2", "input": "I am vegetarian."},
     "MemoryStoreCreate": {"name": "Notes", "metadata": {"user_id": "alice"}},
     "MemoryStorePatch": {"description": "Notes about journeys."},
@@ -282,6 +286,10 @@ RESPONSES: dict[str, object] = {
         ],
         "usage": {"prompt_tokens": 120, "completion_tokens": 6, "total_tokens": 126},
         "keepsake": {"session_id": None, "privacy_mode": "normal", "will_remember": True, "event_id": EVENT_ID},
+    },
+    "create_response": {
+        **{"id": "resp_1a6f0c8d3b5e4d7a9f2c8e4b6a0d1c3f", "object": "response", "status": "completed"},
+        "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Risotto."}]}],
     },
     "create_embeddings": {
         "object": "list",

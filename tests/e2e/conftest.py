@@ -17,12 +17,15 @@ READY = shutil.which("node") is not None and (JS / "node_modules" / "@supabase" 
 MEM0_JS = Path(__file__).parent / "mem0_js"
 MEM0_READY = shutil.which("node") is not None and (MEM0_JS / "node_modules" / "mem0ai").is_dir()
 
+OPENAI_JS = Path(__file__).parent / "openai_js"
+OPENAI_READY = shutil.which("node") is not None and (OPENAI_JS / "node_modules" / "openai").is_dir()
 REDIS = shutil.which("redis-server") is not None
 
 # In CI every test is collected, so that a missing dependency fails instead of being passed over.
 NEEDED = (
     ("test_supabase_js.py", READY),
     ("test_mem0_js.py", MEM0_READY),
+    ("test_openai_js.py", OPENAI_READY),
     ("test_redis.py", REDIS),
     ("test_incognito_redis.py", REDIS),
 )
@@ -33,6 +36,7 @@ collect_ignore = [] if os.environ.get("CI") else ABSENT
 def pytest_report_header() -> list[str]:
     without_node = [] if READY else ["supabase-js: not tested, needs node and `npm ci` in tests/e2e/js"]
     without_node += [] if MEM0_READY else ["mem0ai: not tested, needs node and `npm ci` in tests/e2e/mem0_js"]
+    without_node += [] if OPENAI_READY else ["openai: not tested, needs node and `npm ci` in tests/e2e/openai_js"]
     return without_node if REDIS else [*without_node, "Redis: not tested, needs redis-server"]
 
 

@@ -4,8 +4,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from app.core.completion_messages import message_text
 from app.core.ports import ChatMessage, Json, Role, Token, Usage
-from app.core.text.completion_messages import message_text
 
 FINGERPRINT = "keepsake_offline"
 NO_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}

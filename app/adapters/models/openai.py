@@ -26,10 +26,10 @@ from app.adapters.models.errors import (
 )
 from app.adapters.models.guarded_calls import CallLimits, GuardedCalls
 from app.core.circuit_breaker import BreakerState
+from app.core.completion_messages import chunk_text, has_content, is_finished, nested_object, usage_of
 from app.core.errors import Unavailable
 from app.core.ports import ChatMessage, Json, ModelOptions, Token, Usage
 from app.core.storable_text import TextCleaner, clean_text
-from app.core.text.completion_messages import chunk_text, has_content, is_finished, nested_object, usage_of
 
 OPENAI_URL = "https://api.openai.com/v1"
 PROBE_SECONDS = 30.0

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.chat.prompt import estimate_tokens
+from app.core.completion_messages import message_text
 from app.core.ports import Json
-from app.core.text.completion_messages import message_text
 
 INSTRUCTING_ROLES = ("system", "developer")
 PART_TOKENS = 800

@@ -56,13 +56,15 @@ class CompletionInput:
     profile_id: UUID | None = None
     session_id: UUID | None = None
     privacy_mode: PrivacyMode | None = None
+    opens_session: bool = False
+    """Whether a session is created if none is named."""
 
 
 async def prepare_completion(resources: Resources, caller: Caller, request: CompletionInput) -> CompletionTurn:
     """The history of the client replaces the window of a session, unless the client sent none."""
     messages = ReadMessages.of(request.body["messages"])
     _check_size(resources.config, request, messages)
-    if request.session_id is None:
+    if request.session_id is None and not request.opens_session:
         turn = await _prepare_without_session(resources, caller, request, messages.question)
         return SessionlessTurn(resources, turn, request=CompletionRequest(request.body, messages))
     message = TurnInput(

@@ -13,11 +13,11 @@ from app.chat.progress import TurnEvent
 from app.chat.prompt import Material, RememberedLine, estimate_tokens, system_text
 from app.chat.turn.record import Exchange, Recorded, build_exchange, extended_window
 from app.chat.turn.turn import ChatTurn
+from app.core.completion_messages import chunk_text, completion_text, first_choice, usage_of
 from app.core.database.database import Statement
 from app.core.errors import AppError
 from app.core.ports import Json, Usage
 from app.core.storable_text import TextCleaner, clean_text, is_blank
-from app.core.text.completion_messages import chunk_text, completion_text, first_choice, usage_of
 from app.core.text.standing_statements import standing_excerpt
 from app.memory.ledger import access_count_statements, count_added
 from app.projects.token_usage import usage_statement
@@ -132,16 +132,14 @@ class CompletionTurn(ChatTurn):
         """The answer after the result of a tool, or to something without text: the message of the user is stored
         already, or holds nothing to store."""
         turn, answer = self.prepared, "".join(self.progress.tokens)
-        messages = []
         async with self._transaction() as tx:
             session = await self._lock_session(tx)
-            if answer:
-                repository = MessageRepository(tx, turn.namespace.project_id)
-                messages.append(await repository.append(session, "assistant", answer, mode=turn.mode))
+            repository = MessageRepository(tx, turn.namespace.project_id)
+            stored = await repository.append(session, "assistant", answer, mode=turn.mode, id=turn.answer_id)
             await self._end(tx)
-        window = extended_window(turn, [WindowMessage.of(message) for message in messages])
+        window = extended_window(turn, [WindowMessage.of(stored)])
         await window_store(self.resources, turn.namespace.project_id).save(turn.session_id, window, active=True)
-        return Recorded(message_id=messages[0].id if messages else None)
+        return Recorded(message_id=stored.id)
 
 
 @dataclass(slots=True, kw_only=True)

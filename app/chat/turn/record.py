@@ -111,7 +111,7 @@ class Recorded:
 
 def build_exchange(resources: Resources, turn: Prepared, progress: Progress, *, paused: bool) -> Exchange:
     question = ExchangedMessage(uuid4(), Role.USER, turn.content, dt.datetime.now(dt.UTC))
-    answer = ExchangedMessage(uuid4(), Role.ASSISTANT, "".join(progress.tokens), dt.datetime.now(dt.UTC))
+    answer = ExchangedMessage(turn.answer_id, Role.ASSISTANT, "".join(progress.tokens), dt.datetime.now(dt.UTC))
     memorized = None
     if turn.policy.extracts and not paused and not progress.about_forgetting:
         include_answer = resources.config.has_model and not _repeats(turn, progress, answer.content)

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-OPENAI_PATHS = ("/v1/chat/completions/", "/v1/models/", "/v1/embeddings/")
+OPENAI_PATHS = ("/v1/chat/completions/", "/v1/models/", "/v1/embeddings/", "/v1/responses/", "/v1/conversations/")
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 STATUS_OF_CODE = {"model_not_allowed": 404}
 NAMED = re.compile(r"`([\w.\[\]-]+)`")

@@ -9,10 +9,10 @@ from typing import Any
 
 from app.chat.completions import KEEP_ALIVE, CompletionTurn, Events
 from app.chat.progress import TurnEvent
+from app.core.completion_messages import is_finished, usage_of
 from app.core.errors import AppError
 from app.core.observability.logging import request_id
 from app.core.ports import Json
-from app.core.text.completion_messages import is_finished, usage_of
 from app.gateways.openai.errors import openai_error
 
 OWN_MODEL = "keepsake"
@@ -73,7 +73,7 @@ class ChunkStream:
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, AppError):
-                    yield _data(_describe(event))
+                    yield _data({"error": describe_app_error(event)})
                     return
                 for part in [b": keep-alive\n\n"] if event is KEEP_ALIVE else map(_data, self._chunks_of(event)):
                     yield part
@@ -107,9 +107,10 @@ class ChunkStream:
         return rest
 
 
-def _describe(error: AppError) -> Json:
+def describe_app_error(error: AppError) -> Json:
     body = {"detail": error.detail, "code": error.reason, "request_id": request_id.get(), **error.fields}
-    return openai_error(error.status, body)[1]
+    described: Json = openai_error(error.status, body)[1]["error"]
+    return described
 
 
 def _data(value: Json) -> bytes:

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.chat.schemas import ModelName
+from app.core.completion_messages import message_text
 from app.core.storable_text import no_nul
-from app.core.text.completion_messages import message_text
 from app.sessions.schemas import UserId
 
 MAX_INPUTS = 2048
