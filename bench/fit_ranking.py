@@ -18,6 +18,7 @@ from app.adapters.models.multilingual.use import open_multilingual_embedder
 from app.adapters.models.onnx import OnnxEmbedder
 from app.core.ports import Embedder, EmbedderChoice
 from app.core.text.times.read_times import read_times
+from app.memory.embedders import on_default_scale
 from app.memory.ledger import Kind
 from app.memory.recall import FEATURES, compute_features
 from bench.conversations import load, memories
@@ -66,7 +67,10 @@ async def gather(path: Path, kind: Kind, limit: int, chosen: EmbedderChoice) -> 
         turns = {each.memory.id: each.turns for each in known}
         namespace = await ExactNamespace.remember(embedder, [each.memory for each in known])
         for asked in conversation["questions"]:
-            found = await namespace.candidates(embedder, asked["question"], limit)
+            found = [
+                each._replace(similarity=on_default_scale(chosen, each.similarity or 0.0))
+                for each in await namespace.candidates(embedder, asked["question"], limit)
+            ]
             covers = [turns[each.id] for each in found]
             times = read_times(asked["question"], dt.datetime.now(dt.UTC))
             table = compute_features(asked["question"], found, times)

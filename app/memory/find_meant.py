@@ -27,7 +27,8 @@ async def find_meant(resources: Resources, namespace: Namespace, request: Forget
     rows = await _load(resources, namespace, [each.id for each in candidates])
     if not rows:
         return []
-    vectors = await resources.embedder.embed([embedding_text(row.content) for row in rows], tenant=project_id)
+    texts = [request.what, *(embedding_text(row.content) for row in rows)]
+    wish, *vectors = await resources.embedder.embed(texts, tenant=project_id)
     similarities = (np.array(vectors) @ np.array(wish)).tolist()
     statements = [
         CandidateStatement(row.content, similarity, vector)

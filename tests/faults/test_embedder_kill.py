@@ -78,6 +78,7 @@ async def test_killed_change_of_the_embedder_goes_on_by_itself(tmp_path: Path, s
             lines = [{"memory": f"Visited city {number}", "user_id": "ann"} for number in range(MEMORIES)]
             assert (await client.post("/v1/import", json=lines)).json()["complete"]
             await load.add(ENGLISH)
+            await until_found(client, ENGLISH)
             async with running(load):
                 changed = await client.patch(load.project, json={"embedder": "multilingual"})
                 assert changed.status_code == 200, changed.text
@@ -90,6 +91,13 @@ async def test_killed_change_of_the_embedder_goes_on_by_itself(tmp_path: Path, s
             for text in [*load.added[-20:], *random.Random(1).sample(load.added, 20), "Visited city 1499"]:
                 assert text in await search(client, text), text
     assert installation.failed_starts == []
+
+
+async def until_found(client: httpx.AsyncClient, text: str) -> None:
+    """An import is answered before everything is indexed."""
+    async with asyncio.timeout(CHANGE_SECONDS):
+        while text not in await search(client, text):  # noqa: ASYNC110  # another process changes it
+            await asyncio.sleep(0.2)
 
 
 async def kill_in_the_middle(installation: Installation, load: Load, victim: Victim) -> int:

@@ -19,9 +19,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import AppError
-from app.core.ports import ChatMessage, ModelOptions, Role, Vector
+from app.core.ports import MULTILINGUAL, ChatMessage, EmbedderChoice, ModelOptions, Role, Vector
 from app.core.resources import Resources
 from app.memory.categories.taxonomy import Category, build_prompt, choose_by_similarity, parse_answer, parse_categories
+from app.memory.embedders import choice_of, embed_with, on_default_scale
 from app.projects.repository import SettingsRepository
 from app.projects.token_usage import ask_model
 
@@ -167,12 +168,16 @@ async def _assign_by_similarity(
 ) -> Assignments:
     """Compares the vectors in the index with those of the descriptions. A memory without a vector gets the fallback."""
     categories = memories[0].categories
-    descriptions = await embed_cached(
-        resources, project_id, [words for each in categories for words in each.descriptions]
-    )
     vectors = await resources.index.load_vectors(project_id, [each.id for each in memories])
+    if not vectors:
+        return {each.id: choose_by_similarity({}, categories) for each in memories}
+    choice = choice_of(next(iter(vectors.values())))
+    descriptions = await embed_cached(
+        resources, project_id, [words for each in categories for words in each.descriptions], choice
+    )
     assigned: Assignments = {each.id: choose_by_similarity({}, categories) for each in memories}
-    for memory_id, similarities in zip(vectors, cosines(vectors.values(), descriptions), strict=True):
+    for memory_id, found in zip(vectors, cosines(vectors.values(), descriptions), strict=True):
+        similarities = [on_default_scale(choice, each) for each in found]
         assigned[memory_id] = choose_by_similarity(_best_by_category(categories, similarities), categories)
     return assigned
 
@@ -189,13 +194,16 @@ def _best_by_category(categories: Sequence[Category], similarities: Sequence[flo
     return {each.name: max(islice(remaining, len(each.descriptions)), default=0.0) for each in categories}
 
 
-async def embed_cached(resources: Resources, project_id: UUID, texts: Sequence[str]) -> UnitVectors:
+async def embed_cached(
+    resources: Resources, project_id: UUID, texts: Sequence[str], choice: EmbedderChoice = EmbedderChoice.ENGLISH
+) -> UnitVectors:
     """One row of length 1 for each text, cached for an hour because descriptions seldom change."""
     digest = hashlib.sha256("\x1f".join(texts).encode()).hexdigest()
-    key = f"categories:{resources.embedder.name}:{digest}"
+    name = resources.embedder.name if choice is EmbedderChoice.ENGLISH else MULTILINGUAL.name
+    key = f"categories:{name}:{digest}"
     cached = await resources.short_term.get(key)
     if cached is None:
-        rows = np.array(await resources.embedder.embed(texts, tenant=project_id), np.float32)
+        rows = np.array(await embed_with(resources.embedder, choice, texts, project_id), np.float32)
         cached = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).tobytes()
         await resources.short_term.set(key, cached, CACHE_SECONDS, tenant=str(project_id))
     return np.frombuffer(cached, np.float32).reshape(len(texts), -1)

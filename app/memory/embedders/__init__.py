@@ -4,7 +4,9 @@ from app.memory.embedders.choices import DEFAULT_STATE, GRACE_SECONDS, ChangePha
 from app.memory.embedders.embedder_router import (
     EmbedderRouter,
     MultilingualVector,
+    choice_of,
     embed_with,
+    on_default_scale,
     ranking_model,
     serving_choice,
 )
@@ -20,8 +22,10 @@ __all__ = [
     "IndexPart",
     "IndexRouter",
     "MultilingualVector",
+    "choice_of",
     "embed_with",
     "index_parts",
+    "on_default_scale",
     "ranking_model",
     "serving_choice",
 ]

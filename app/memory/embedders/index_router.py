@@ -21,7 +21,7 @@ from app.core.ports import (
     VectorIndex,
 )
 from app.memory.embedders.choices import DEFAULT_STATE, EmbedderChoices
-from app.memory.embedders.embedder_router import EmbedderRouter, MultilingualVector, choice_of
+from app.memory.embedders.embedder_router import EmbedderRouter, MultilingualVector, choice_of, on_default_scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +115,13 @@ class IndexRouter:
         if not self.choices.in_use or await self.choices.current(scope.project_id) is DEFAULT_STATE:
             return await self._default.find_candidates(scope, vector, text, limit)
         ready = await vector if isinstance(vector, Awaitable) else vector
-        return await (await self.index_of(choice_of(ready))).find_candidates(scope, ready, text, limit)
+        choice = choice_of(ready)
+        found = await (await self.index_of(choice)).find_candidates(scope, ready, text, limit)
+        return scaled(choice, found)
 
     async def find_similar(self, scope: SearchScope, vector: Vector, limit: int) -> list[Candidate]:
-        return await (await self.index_of(choice_of(vector))).find_similar(scope, vector, limit)
+        choice = choice_of(vector)
+        return scaled(choice, await (await self.index_of(choice)).find_similar(scope, vector, limit))
 
     async def find_by_words(self, scope: SearchScope, text: str, limit: int) -> list[Candidate]:
         return await (await self._serving(scope.project_id)).find_by_words(scope, text, limit)
@@ -174,6 +177,15 @@ class IndexRouter:
         """The caller that opened the default index closes it."""
         if self._multilingual is not None:
             await self._multilingual.close()
+
+
+def scaled(choice: EmbedderChoice, found: list[Candidate]) -> list[Candidate]:
+    if choice is EmbedderChoice.ENGLISH:
+        return found
+    return [
+        each if each.similarity is None else each._replace(similarity=on_default_scale(choice, each.similarity))
+        for each in found
+    ]
 
 
 async def index_parts(embedder: Embedder, index: VectorIndex) -> list[IndexPart]:
