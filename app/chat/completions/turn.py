@@ -94,6 +94,7 @@ class CompletionTurn(ChatTurn):
         body["model"] = options.model or self.resources.llm.name
         if not options.keep:
             body["store"] = False
+            body.pop("metadata", None)  # It is kept with what is stored.
         return body
 
     def _messages(self) -> list[Json]:

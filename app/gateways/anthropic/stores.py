@@ -7,6 +7,7 @@ from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import BadRequest
+from app.core.http.header_text import header_text
 from app.core.resources import Resources
 from app.identity.caller import Caller
 from app.identity.transaction import caller_transaction
@@ -17,12 +18,15 @@ from app.profiles.repository import ProfileRepository
 OWN_USER = "memory_store:"
 """The beginning of the `user_id` of a store that belongs to no user."""
 USER_HEADER = "X-User-Id"
+MAX_USER_ID = 500
 
 
 def choose_user(request: Request, caller: Caller, metadata: dict[str, str]) -> str:
-    named = metadata.get("user_id") or request.headers.get(USER_HEADER)
+    named = metadata.get("user_id") or header_text(request.headers, USER_HEADER)
     if named is None and caller.account_id is None:
         return f"{OWN_USER}{uuid.uuid4().hex}"
+    if named is not None and len(named) > MAX_USER_ID:
+        raise BadRequest(f"The `user_id` of a store has at most {MAX_USER_ID} characters.")
     return caller.act_for(named)
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import Request
 
 from app.core.errors import BadRequest, Forbidden
+from app.core.http.header_text import header_text
 from app.core.resources import Resources
 from app.gateways.mcp.arguments import PrivateArguments
 from app.identity.caller import Caller
@@ -34,21 +35,11 @@ class ConnectionDefaults:
     @classmethod
     def read(cls, headers: Mapping[str, str]) -> "ConnectionDefaults":
         return cls(
-            user_id=_read_text(headers.get(USER_HEADER)),
+            user_id=header_text(headers, USER_HEADER),
             profile_id=_read_id(headers, PROFILE_HEADER),
             session_id=_read_id(headers, SESSION_HEADER),
             privacy_mode=_read_mode(headers.get(MODE_HEADER)),
         )
-
-
-def _read_text(value: str | None) -> str | None:
-    """Headers are read as Latin-1, and clients send UTF-8."""
-    if not value:
-        return None
-    try:
-        return value.encode("latin-1").decode()
-    except UnicodeError:
-        return value
 
 
 def _read_id(headers: Mapping[str, str], name: str) -> UUID | None:

@@ -43,7 +43,14 @@ def is_own_origin(origin: str, resources: Resources) -> bool:
     config = resources.config
     base = urlsplit(config.base_url)
     allowed = {f"{base.scheme}://{base.netloc}".lower(), *config.cors_origins}
-    return origin.lower() in allowed or "*" in allowed or urlsplit(origin).hostname in LOOPBACK
+    return origin.lower() in allowed or "*" in allowed or _host_of(origin) in LOOPBACK
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).hostname
+    except ValueError:
+        return None
 
 
 class LazyServer:

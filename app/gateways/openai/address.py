@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from app.chat.schemas import TurnOptions
 from app.core.errors import BadRequest
 from app.core.http.error_responses import describe_invalid_value
+from app.core.http.header_text import header_text
 from app.sessions.privacy import PrivacyMode
 from app.sessions.schemas import UserId
 
@@ -37,8 +38,9 @@ def read_address(
     """`store: false` is incognito: it asks for more privacy than any mode that is named beside it."""
     values: dict[str, Any] = {}
     for name, header in HEADERS.items():
-        value = (metadata or {}).get(name) or request.headers.get(header)
-        if value:
+        value = (metadata or {}).get(name)
+        value = header_text(request.headers, header) if value is None else value
+        if value is not None:
             values[name] = value
     if user:
         values["user_id"] = user

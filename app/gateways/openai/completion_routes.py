@@ -14,7 +14,6 @@ from app.gateways.openai.render import ChunkStream, render_completion
 from app.gateways.openai.schemas import ChatCompletion, ChatCompletionRequest
 from app.identity.caller import SessionWriter
 from app.memory.ledger import Door
-from app.sessions.privacy import PrivacyMode
 
 router = APIRouter(tags=["OpenAI"])
 OURS = {"user", "metadata", "max_tokens", "max_completion_tokens", "model"}
@@ -47,8 +46,7 @@ def read_request(request: Request, resources: Resources, body: ChatCompletionReq
         update={"model": chosen_model(resources, body.model), "max_tokens": limit, **read_confirmation(body.metadata)}
     )
     sent: Json = body.model_dump(exclude_unset=True, exclude=OURS)
-    incognito = address.privacy_mode is PrivacyMode.INCOGNITO
-    if (metadata := foreign_metadata(body.metadata)) and not incognito:
+    if metadata := foreign_metadata(body.metadata):
         sent["metadata"] = metadata
     return CompletionInput(sent, options, Door.OPENAI, **dict(address))
 

@@ -2,11 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.chat.schemas import ModelName
-from app.core.completion_messages import message_text
-from app.core.storable_text import no_nul
+from app.core.storable_text import storable
 from app.sessions.schemas import UserId
 
 MAX_INPUTS = 2048
@@ -16,7 +15,9 @@ LARGEST_LIMIT = 1_000_000
 def _has_role(message: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(message.get("role"), str):
         raise ValueError("must have a `role`, such as `user`")
-    no_nul(message_text(message))
+    parts = message.get("content")
+    if isinstance(parts, list) and not all(isinstance(part, dict) for part in parts):
+        raise ValueError("must have a `content` of text or of objects")
     return message
 
 
@@ -29,11 +30,17 @@ class LenientRequest(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
+class RelayedRequest(LenientRequest):
+    """What goes to the model must be JSON that can be sent."""
+
+    _is_plain = model_validator(mode="before")(storable)
+
+
 class StreamOptions(LenientRequest):
     include_usage: bool | None = None
 
 
-class ChatCompletionRequest(LenientRequest):
+class ChatCompletionRequest(RelayedRequest):
     messages: list[Message] = Field(min_length=1)
     model: ModelName | None = Field(None, description="The model of this server if left out.")
     stream: bool | None = None
@@ -61,7 +68,7 @@ class ChatCompletion(LenientRequest):
 
 
 class EmbeddingRequest(LenientRequest):
-    input: str | list[Any] = Field(description="One text, or several.")
+    input: Annotated[str | list[Any], AfterValidator(storable)] = Field(description="One text, or several.")
     model: ModelName | None = Field(None, description="Any name. The response says which model was used.")
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = Field(None, ge=1)

@@ -48,6 +48,10 @@ where project_id = :project_id and memory_id = :memory_id and position = (select
 """)
 
 
+# They have the history. Exports of the whole project stay, as when a memory is deleted.
+DELETE_EXPORTS_SQL = text("delete from data_exports where project_id = :project_id and user_id = :user_id")
+
+
 @dataclass(frozen=True, slots=True)
 class VersionQuery:
     limit: int = 1
@@ -126,4 +130,5 @@ async def redact_version(
     noted = {"redacted_at": dt.datetime.now(dt.UTC).isoformat(), "redacted_by": redacted_by}
     await tx.execute(REDACT_VERSION_SQL, {**values, "metadata": json.dumps(noted)})
     await tx.execute(CLEAR_OLD_CONTENT_SQL, {**values, "position": version.position})
+    await tx.execute(DELETE_EXPORTS_SQL, {"project_id": namespace.project_id, "user_id": namespace.user_id})
     return await get_version(tx, namespace, version_id)

@@ -164,6 +164,35 @@ async def test_redacting_a_version_and_deleting_a_memory_remove_content(
     assert all(each.content is None and each.path is None and each.redacted_at for each in kept)
 
 
+async def test_redacting_a_version_deletes_the_exports_that_hold_it(
+    claude: anthropic.AsyncAnthropic, client: httpx.AsyncClient
+) -> None:
+    store = (await claude.beta.memory_stores.create(name="Notes", metadata={"user_id": "ann"})).id
+    memory = await claude.beta.memory_stores.memories.create(store, path="/a.md", content="The code is Puffin")
+    await claude.beta.memory_stores.memories.update(memory.id, memory_store_id=store, content="The code is gone")
+    exports = [(await client.post("/v1/export", json={"user_id": name})).json()["id"] for name in ("ann", "bob")]
+    versions = claude.beta.memory_stores.memory_versions
+    await versions.redact(memory.memory_version_id, memory_store_id=store)
+    state = {"Accept": "application/json"}
+    found = [(await client.get(f"/v1/export/{each}", headers=state)).status_code for each in exports]
+    assert (found[0], found[1] < 300) == (404, True)
+
+
+async def test_user_of_a_store_is_named_in_any_letters_and_checked(
+    app_url: str, key_holder: KeyHolder, connect_anthropic: ConnectAnthropic, claude: anthropic.AsyncAnthropic
+) -> None:
+    headers = {b"x-api-key": key_holder.key.encode(), b"X-User-Id": "Zoë".encode()}
+    async with httpx.AsyncClient(headers=headers) as http:
+        created = await http.post(f"{app_url}/v1/memory_stores", json={"name": "Notes"})
+    profiles = await key_holder.client.get("/v1/profiles", params={"user_id": "Zoë"})
+    assert [each["name"] for each in profiles.json()["results"]] == ["Notes"], created.text
+    too_long = "a" * 501
+    with pytest.raises(anthropic.BadRequestError, match="user_id"):
+        await claude.beta.memory_stores.create(name="Notes", metadata={"user_id": too_long})
+    with pytest.raises(anthropic.BadRequestError, match="user_id"):
+        await connect_anthropic(**{"X-User-Id": too_long}).beta.memory_stores.create(name="Notes")
+
+
 async def test_archived_store_can_be_read_but_not_written(claude: anthropic.AsyncAnthropic) -> None:
     store = (await claude.beta.memory_stores.create(name="Notes")).id
     memories = claude.beta.memory_stores.memories

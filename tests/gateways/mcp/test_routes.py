@@ -84,6 +84,7 @@ async def test_calls_count_against_the_rate_limits(resources: Resources, key_hol
         ("https://attacker.example", 403),
         ("http://127.0.0.1.attacker.example", 403),
         ("null", 403),
+        ("http://[", 403),
     ],
 )
 async def test_a_page_of_another_origin_is_refused(key_holder: KeyHolder, origin: str, status: int) -> None:

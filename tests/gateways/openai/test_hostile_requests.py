@@ -1,0 +1,75 @@
+"""Requests that no client of OpenAI's writes: values that cannot be sent on, and names in headers."""
+
+import json
+
+import httpx
+import pytest
+
+from tests.conftest import KeyHolder
+from tests.gateways.openai.conftest import ServedModel
+from tests.model_server import ModelServer
+
+HI = {"role": "user", "content": "Hi"}
+LIKES_TEA = {"role": "user", "content": "I like tea"}
+
+
+async def send(
+    served: ServedModel, key_holder: KeyHolder, body: str, path: str = "chat/completions", **headers: str
+) -> httpx.Response:
+    sent = {"Authorization": f"Bearer {key_holder.key}", "Content-Type": "application/json"}
+    encoded = {name.encode(): value.encode() for name, value in (sent | headers).items()}
+    async with httpx.AsyncClient(timeout=20) as http:
+        return await http.post(f"{served.url}/v1/{path}", content=body, headers=encoded)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"temperature": float("nan")},
+        {"temperature": float("inf")},
+        {"tools": [{"type": "function", "function": {"name": "\ud800"}}]},
+        {"metadata": {"\udfff": "x"}},
+        {"messages": [{**HI, "name": "\ud800"}]},
+        {"messages": [{**HI, "name": "\x00"}]},
+        {"messages": [{**HI, "content": ["Hi"]}]},
+        {"messages": [{"role": "system", "content": [None]}, HI]},
+        {"metadata": {"privacy_mode": ""}},
+        {"metadata": {"privacy_mode": False}},
+    ],
+    ids=["nan", "infinite", "tool", "key", "name", "nul", "part", "instructions", "empty-mode", "false-mode"],
+)
+async def test_request_that_cannot_be_sent_on_is_refused(
+    change: dict[str, object], served: ServedModel, model_server: ModelServer, key_holder: KeyHolder
+) -> None:
+    body = json.dumps({"model": "test-model", "user": "ann", "messages": [HI], **change})
+    answer = await send(served, key_holder, body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+    assert model_server.conversations == []
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\x00"], ids=["surrogate", "nul"])
+async def test_text_that_cannot_be_embedded_is_refused(text: str, served: ServedModel, key_holder: KeyHolder) -> None:
+    answer = await send(served, key_holder, json.dumps({"model": "any", "input": ["Hi", text]}), "embeddings")
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "input")
+
+
+async def test_user_in_a_header_has_any_letters(served: ServedModel, key_holder: KeyHolder) -> None:
+    body = json.dumps({"model": "test-model", "messages": [LIKES_TEA]})
+    answer = await send(served, key_holder, body, **{"X-User-Id": "Zoë"})
+    assert answer.status_code == 200, answer.text
+    memories = await key_holder.client.post("/v3/memories/", json={"filters": {"user_id": "Zoë"}})
+    assert "tea" in memories.text
+
+
+async def test_metadata_stays_here_in_an_incognito_session(
+    served: ServedModel, model_server: ModelServer, key_holder: KeyHolder
+) -> None:
+    """Models keep metadata with what they store, so those that store nothing refuse it."""
+    private = {"user_id": "ann", "privacy_mode": "incognito"}
+    session = (await key_holder.client.post("/v1/sessions", json=private)).json()["id"]
+    secret = {"role": "user", "content": "Off the record: I like tea"}
+    for message, metadata in ((HI, {"session_id": session, "note": "n"}), (secret, {"note": "n"})):
+        body = json.dumps({"model": "test-model", "user": "ann", "messages": [message], "metadata": metadata})
+        assert (await send(served, key_holder, body)).status_code == 200
+    for sent in model_server.conversations:
+        assert (sent["store"], sent.get("metadata")) == (False, None)
