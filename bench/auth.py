@@ -33,7 +33,7 @@ from app.wiring import open_resources
 
 TARGETS = {"jwt": 1.5, "key": 2.0}
 CONNECTIONS = 8
-PLENTY = {f"RATE_LIMIT_{who}": "100000000/minute" for who in ("AUTH", "USER", "PROJECT", "GLOBAL")}
+PLENTY = {f"RATE_LIMIT_{who}": "100000000/minute" for who in ("AUTH", "USER", "PROJECT", "GLOBAL", "CHAT")}
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,25 @@ async def test_curl_example_remembers_and_runs_again(server_url: str) -> None:
         assert any("I moved to Lisbon in May." in line for line in answer)
 
 
+async def test_anthropic_memory_tool_keeps_its_files(server_url: str, make_key: MakeKey) -> None:
+    key = (await make_key()).key
+    command = (sys.executable, "anthropic_memory_tool.py")
+    assert await run_example(".", *command, KEEPSAKE_URL=server_url, KEEPSAKE_API_KEY=key) == [
+        "File created successfully at: /memories/notes.md",
+        "The memory file has been edited.",
+        "The file /memories/notes.md has been edited.",
+        "Successfully renamed /memories/notes.md to /memories/travel/notes.md",
+        "Here're the files in /memories:",
+        "57\t/memories/travel/notes.md",
+        "Here's the content of /memories/travel/notes.md with line numbers:",
+        "     1\tAnna lives in Porto.",
+        "     2\tShe works as a pilot.",
+        "     3\tShe likes tea.",
+        "Successfully deleted /memories/travel",
+        "Here're the files in /memories:",
+    ]
+
+
 @pytest.fixture
 def assistant(server_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """The module can be imported as it is when `uvicorn --app-dir` runs it."""
