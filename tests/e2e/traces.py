@@ -66,6 +66,7 @@ async def talk_in_incognito(scene: Scene, client: httpx.AsyncClient) -> None:
             assert words in answer.text
     again = await client.post(f"{session}/messages", json={"content": f"Forget that I said {words}"})
     assert "incognito" in again.json()["message"]["content"]
+    await use_mcp(client, words, mode="incognito")
     chat = {"message": f"Also {words}", "user_id": "ann", "privacy_mode": "incognito"}
     assert words in (await client.post("/v1/chat", json=chat)).text
     scene.models.chat(*[Fails(400, error={"message": f"cannot read {words}", "type": "t", "code": None})] * 2)
@@ -77,6 +78,23 @@ async def talk_in_incognito(scene: Scene, client: httpx.AsyncClient) -> None:
     scene.models.chat(Hangs(after=(words,)))
     await leave_in_the_middle(client, session, words)
     await free_again(client, session)
+
+
+async def use_mcp(client: httpx.AsyncClient, words: str, *, mode: str) -> None:
+    """Every tool that takes words, refused calls included."""
+    calls: list[tuple[str, dict[str, object]]] = [
+        *(("add_memory", {"text": f"My secret is {words}", "infer": infer}) for infer in (True, False)),
+        ("search_memories", {"query": words}),
+        ("get_memories", {"filters": {"metadata": {"word": words}}}),
+        ("forget", {"what": f"that my secret is {words}"}),
+        ("update_memory", {"memory_id": words, "text": words}),
+        ("add_memory", {"text": words, words: words}),
+    ]
+    for tool, arguments in calls:
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
+        headers = {"Accept": "application/json", "X-Keepsake-User-Id": "ann", "X-Keepsake-Privacy-Mode": mode}
+        answer = await client.post("/mcp", json=message, headers=headers)
+        assert "result" in answer.json(), answer.text
 
 
 async def leave_in_the_middle(client: httpx.AsyncClient, session: str, words: str) -> None:
