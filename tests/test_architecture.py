@@ -133,6 +133,11 @@ def test_third_party_packages_are_imported_in_one_place() -> None:
     assert offenders == []
 
 
+def test_the_mcp_package_is_imported_by_the_first_request_only() -> None:
+    """It takes a second, so `app/gateways/mcp/routes.py` imports the one module that needs it by its name."""
+    assert [relative(path) for path in FILES if "gateways.mcp.server" in our_imports(path)] == []
+
+
 def test_memory_engine_does_not_import_fastapi() -> None:
     engine = [path for path in FILES if folder_of(path) == "memory"]
     assert [

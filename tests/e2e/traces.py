@@ -83,7 +83,8 @@ async def talk_in_incognito(scene: Scene, client: httpx.AsyncClient) -> None:
 async def use_mcp(client: httpx.AsyncClient, words: str, *, mode: str) -> None:
     """Every tool that takes words, refused calls included."""
     calls: list[tuple[str, dict[str, object]]] = [
-        *(("add_memory", {"text": f"My secret is {words}", "infer": infer}) for infer in (True, False)),
+        ("add_memory", {"text": f"My secret is {words}", "infer": True}),
+        ("add_memory", {"text": f"My secret is {words}", "infer": False}),
         ("search_memories", {"query": words}),
         ("get_memories", {"filters": {"metadata": {"word": words}}}),
         ("forget", {"what": f"that my secret is {words}"}),

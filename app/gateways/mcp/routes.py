@@ -16,7 +16,7 @@ from app.identity.caller import ACCEPTS_DELEGATED, Caller, RequireCaller, identi
 
 
 class Serve(Protocol):
-    async def __call__(self, scope: Scope, receive: Receive, send: Send, *, max_bytes: int) -> None: ...
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
 
 router = APIRouter(route_class=McpRoute, include_in_schema=False)
@@ -60,11 +60,11 @@ class LazyServer:
     def __init__(self) -> None:
         self._serve: Serve | None = None
 
-    async def serve(self, scope: Scope, receive: Receive, send: Send, *, max_bytes: int) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._serve is None:
             module = await asyncio.to_thread(importlib.import_module, "app.gateways.mcp.server")
             self._serve = module.serve_message
-        await self._serve(scope, receive, send, max_bytes=max_bytes)
+        await self._serve(scope, receive, send)
 
 
 SERVER = LazyServer()
@@ -73,13 +73,12 @@ SERVER = LazyServer()
 class McpResponse(Response):
     """Answered by the MCP server, which writes its response itself."""
 
-    def __init__(self, body: bytes, max_bytes: int) -> None:
+    def __init__(self, body: bytes) -> None:
         super().__init__()
         self._received = body
-        self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await SERVER.serve(scope, self._replay(receive), send, max_bytes=self._max_bytes)
+        await SERVER.serve(scope, self._replay(receive), send)
 
     def _replay(self, receive: Receive) -> Receive:
         """The body was received already, so that its limits are refused in the form of JSON-RPC."""
@@ -94,5 +93,4 @@ class McpResponse(Response):
 @router.post("/mcp", dependencies=[Security(RequireCallerOfOwnPage())])
 async def serve_mcp(request: Request) -> Response:
     request.state.request_id = request_id.get()
-    resources: Resources = request.app.state.resources
-    return McpResponse(await request.body(), resources.config.max_body_bytes)
+    return McpResponse(await request.body())

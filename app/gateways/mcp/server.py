@@ -4,8 +4,11 @@ Importing the package takes a second, so the first request imports this module, 
 """
 
 import asyncio
+import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import structlog
 from fastapi import Request
@@ -46,13 +49,43 @@ HOW_TO_CONFIRM = (
 )
 
 
-async def serve_message(scope: Scope, receive: Receive, send: Send, *, max_bytes: int) -> None:
-    """Answers one HTTP request. Nothing outlives it, so there is no session that another caller could use."""
+async def serve_message(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers one HTTP request. There are no sessions, so none can be taken over by another caller."""
+    manager = await manager_of_loop()
+    await manager.handle_request(scope, receive, send)
+
+
+async def manager_of_loop() -> StreamableHTTPSessionManager:
+    """Opening one takes 0.15 ms of the processor, so the requests of a process share it until its loop ends."""
+    loop = asyncio.get_running_loop()
+    if loop not in MANAGERS:
+        MANAGERS[loop] = loop.create_future()
+        holding = loop.create_task(hold_manager(MANAGERS[loop]))
+        HOLDING.add(holding)
+        holding.add_done_callback(partial(release_manager, loop))
+    return await asyncio.shield(MANAGERS[loop])
+
+
+async def hold_manager(ready: "asyncio.Future[StreamableHTTPSessionManager]") -> None:
+    # The size of a body was limited when it was received.
     manager = StreamableHTTPSessionManager(
-        app=SERVER, json_response=True, stateless=True, max_request_body_size=max_bytes
+        app=SERVER, json_response=True, stateless=True, max_request_body_size=sys.maxsize
     )
     async with manager.run():
-        await manager.handle_request(scope, receive, send)
+        ready.set_result(manager)
+        await asyncio.Event().wait()
+
+
+def release_manager(loop: asyncio.AbstractEventLoop, holding: "asyncio.Task[None]") -> None:
+    """The next request opens another one."""
+    HOLDING.discard(holding)
+    MANAGERS.pop(loop, None)
+
+
+MANAGERS: WeakKeyDictionary[asyncio.AbstractEventLoop, "asyncio.Future[StreamableHTTPSessionManager]"] = (
+    WeakKeyDictionary()
+)
+HOLDING: set["asyncio.Task[None]"] = set()
 
 
 def read_call(ctx: Context) -> ToolCall:
