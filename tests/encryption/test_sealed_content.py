@@ -17,6 +17,7 @@ from app.core.errors import ConfigurationError, Unavailable
 from app.core.resources import Resources
 from app.memory.namespace import Namespace
 from app.memory.user_profiles.repository import UserProfileRepository
+from app.worker import run_jobs
 from tests.chat.conversation import SELECT_TABLES_SQL
 from tests.encryption.conftest import encrypting_database
 
@@ -70,6 +71,21 @@ async def test_scan_finds_what_users_said_in_a_project_that_is_not_encrypted(
     await fill_project(client)
     names = ("memories", "memory_history", "messages", "sessions", "profiles", "feedback", "events")
     assert {f"public.{name}" for name in names} <= await tables_with_secret(admin_engine, project_id)
+
+
+async def test_results_of_a_search_have_their_input(
+    sealed_client: httpx.AsyncClient, sealing_resources: Resources
+) -> None:
+    said = [{"role": "user", "content": f"My {SECRET} is blue"}]
+    async with run_jobs(sealing_resources, concurrency=1, poll_seconds=0.2):
+        extracted = {"messages": said, "async_mode": False, **ANN}
+        added = await sealed_client.post("/v3/memories/add/", json=extracted)
+    assert added.json()["status"] == "SUCCEEDED"
+    await sealed_client.post("/v3/memories/add/", json={"messages": said, "infer": False, "run_id": "r", **ANN})
+    search = {"query": SECRET, "filters": ANN, "threshold": 0, "fields": ["kind", "input"]}
+    found = (await sealed_client.post("/v3/memories/search/", json=search)).json()["results"]
+    assert {row["kind"] for row in found} == {"fact", "episode"}
+    assert [row["input"] for row in found] == [said, said]
 
 
 async def test_lists_filters_and_searches_work(sealed_client: httpx.AsyncClient) -> None:

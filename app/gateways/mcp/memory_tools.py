@@ -21,7 +21,7 @@ from app.gateways.mem0.memories.add import AddedThrough, add_memories
 from app.gateways.mem0.memories.delete import choose_deletion_scope, delete_one, delete_scope
 from app.gateways.mem0.memories.list import PageRequest, list_memories
 from app.gateways.mem0.memories.read import read_memory
-from app.gateways.mem0.memories.render import render_memory
+from app.gateways.mem0.memories.render import MemoryRead, render_memory
 from app.gateways.mem0.memories.schemas import AddMemories, ListMemories, MemoryUpdate, SearchMemories
 from app.gateways.mem0.memories.search import find_standing, search_memories
 from app.gateways.mem0.memories.update import update_one
@@ -30,6 +30,9 @@ from app.gateways.mem0.responses import JsonObject
 from app.identity.scopes import Scope
 from app.identity.transaction import caller_transaction
 from app.memory.ledger import Door
+
+# Without `input`, which would repeat the text of an episode to a model that reads it.
+RESULT_FIELDS = (*MemoryRead.model_fields, "score")
 
 
 async def add_memory(call: ToolCall, given: AddMemoryArguments) -> ToolResult:
@@ -64,6 +67,7 @@ async def search(call: ToolCall, given: SearchMemoriesArguments) -> ToolResult:
             "threshold": given.threshold,
             "profile_id": given.profile_id or call.defaults.profile_id,
             "include_standing": given.include_standing,
+            "fields": RESULT_FIELDS,
         }
     )
     found = await search_memories(call.resources, call.caller, request, counts_access=policy.counts_access)

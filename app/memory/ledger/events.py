@@ -155,6 +155,12 @@ class HistoryRepository(Repository[MemoryHistory]):
         query = self.rows.where(MemoryHistory.memory_id == memory_id).order_by(MemoryHistory.position)
         return list(await self.tx.scalars(query))
 
+    async def inputs_of(self, memory_ids: Sequence[UUID]) -> dict[UUID, list[dict[str, Any]] | None]:
+        """The messages that each of the memories was made from. None where one of them was deleted since."""
+        added = [*self.mine(), MemoryHistory.event == "ADD", MemoryHistory.memory_id.in_(memory_ids)]
+        rows = await self.tx.execute(select(MemoryHistory.memory_id, MemoryHistory.input).where(*added))
+        return {row.memory_id: row.input for row in rows}
+
     async def numbered_page(self, page: int, size: int) -> tuple[int, list[MemoryHistory]]:
         query = self.rows.order_by(MemoryHistory.position.desc()).limit(size).offset((page - 1) * size)
         count = await self.tx.scalar(select(func.count()).select_from(MemoryHistory).where(*self.mine()))

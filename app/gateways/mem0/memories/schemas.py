@@ -234,6 +234,9 @@ class DeleteAllQuery(ProjectReference):
 class MemorySearchResult(MemoryRead):
     score: float
     score_breakdown: dict[str, float] | None = None
+    input: list[dict[str, str]] | None = Field(
+        None, description="The messages that it was made from. A fact has them only if `fields` names them."
+    )
 
 
 class MemoryPage(BaseModel):

@@ -1,6 +1,8 @@
 """Search the memories that match a filter, by meaning and by keywords."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 from app.core.resources import Resources
 from app.gateways.mem0.memories.addressing import resolve_scope, restrict_to_caller
@@ -10,6 +12,8 @@ from app.gateways.mem0.memories.schemas import SearchMemories
 from app.gateways.mem0.project_check import check_project_matches
 from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
+from app.identity.transaction import caller_transaction
+from app.memory.ledger import HistoryRepository, Kind
 from app.memory.recall import (
     Question,
     Recalled,
@@ -64,7 +68,8 @@ async def search_memories(
         found = await search(resources, question, vector)
         if request.rerank and is_embedded(vector):
             found = (await rerank(resources, question, vector, found))[: request.top_k]
-    results = [render_result(recalled, request) for recalled in found]
+    inputs = await _load_inputs_of_facts(resources, caller, request, found)
+    results = [render_result(recalled, request, inputs) for recalled in found]
     return SearchResult(results, any(recalled.fits for recalled in found), by_meaning=is_embedded(vector))
 
 
@@ -79,8 +84,23 @@ async def find_standing(resources: Resources, caller: Caller, request: SearchMem
     return {"standing": [pick_fields(render_memory(each), request.fields) for each in found]}
 
 
-def render_result(recalled: Recalled, request: SearchMemories) -> JsonObject:
+async def _load_inputs_of_facts(
+    resources: Resources, caller: Caller, request: SearchMemories, found: Sequence[Recalled]
+) -> Mapping[UUID, object]:
+    """The conversation of a fact is stored in its history only, so it is read where the client asks for it."""
+    facts = [recalled.memory.id for recalled in found if recalled.memory.kind == Kind.FACT]
+    if not facts or "input" not in (request.fields or ()):
+        return {}
+    async with caller_transaction(resources.database, caller) as tx:
+        return await HistoryRepository(tx, caller.project_id, caller.user_id).inputs_of(facts)
+
+
+def render_result(recalled: Recalled, request: SearchMemories, inputs: Mapping[UUID, object]) -> JsonObject:
     memory = render_memory(recalled.memory)
+    if recalled.memory.kind == Kind.EPISODE:
+        memory["input"] = [{"role": recalled.memory.role, "content": recalled.memory.content}]
+    elif recalled.memory.id in inputs:
+        memory["input"] = inputs[recalled.memory.id]
     memory["score"] = min(1.0, max(0.0, recalled.score))
     if request.explain:
         memory["score_breakdown"] = recalled.parts

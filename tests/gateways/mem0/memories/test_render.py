@@ -35,6 +35,7 @@ async def test_memory_is_rendered_equally_by_every_route(client: httpx.AsyncClie
     question = {"query": "tea", "filters": ALICE, "threshold": 0}
     (found,) = (await client.post("/v3/memories/search/", json=question)).json()["results"]
     assert found.pop("score") >= 0
+    assert [message["role"] for message in found.pop("input")] == ["user"]
     assert found == alone
     assert alone["metadata"] == odd
 
