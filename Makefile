@@ -11,7 +11,7 @@ TESTED_EXTRAS := milvus chroma multilingual gemini ollama
 EXTRAS := $(TESTED_EXTRAS) huggingface
 UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(LOCK) pyproject.toml
 
-.PHONY: run setup lock wheel milvus-server test test-long test-encrypted test-kills test-supabase check format bench clean
+.PHONY: run setup lock lock-integrations integrations wheel milvus-server test test-long test-encrypted test-kills test-supabase check format bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/python -m app serve
@@ -45,6 +45,20 @@ milvus-server: .milvus-server/milvus
 
 .milvus-server/milvus: $(VENV)/.installed
 	$(PIP_INSTALL) --no-deps --target .milvus-server -r tests/contracts/milvus-server.txt
+
+# mem0's integrations for Python, of which some need mem0ai 1 and others mem0ai 2: an environment for each.
+integrations: .integrations/mem0_1/.installed .integrations/mem0_2/.installed
+
+.integrations/%/.installed: tests/e2e/%/requirements.txt $(VENV)/.installed-dev
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .integrations/$*
+	$(BIN)/uv pip install --quiet --python .integrations/$*/bin/python --require-hashes -r $<
+	touch $@
+
+lock-integrations: setup
+	for name in mem0_1 mem0_2; do \
+	  UV_CUSTOM_COMPILE_COMMAND="make lock-integrations" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	    --generate-hashes $(LOCK) tests/e2e/$$name/requirements.in --output-file tests/e2e/$$name/requirements.txt || exit 1; \
+	done
 
 test: setup
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not long" --cov
@@ -82,4 +96,4 @@ bench: setup
 	$(BIN)/python -m bench
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .integrations dist .mypy_cache .ruff_cache .pytest_cache

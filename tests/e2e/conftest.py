@@ -16,7 +16,16 @@ JS = Path(__file__).parent / "js"
 READY = shutil.which("node") is not None and (JS / "node_modules" / "@supabase" / "supabase-js").is_dir()
 MEM0_JS = Path(__file__).parent / "mem0_js"
 MEM0_READY = shutil.which("node") is not None and (MEM0_JS / "node_modules" / "mem0ai").is_dir()
-
+# Integrations of mem0, with mem0ai 1.0, with mem0ai 2 and from npm.
+MEM0_1 = Path(__file__).parent / "mem0_1"
+MEM0_2 = Path(__file__).parent / "mem0_2"
+MEM0_NODES = Path(__file__).parent / "mem0_nodes"
+ENVIRONMENTS = Path(__file__).parent.parent.parent / ".integrations"
+INTEGRATIONS_READY = (
+    shutil.which("node") is not None
+    and (MEM0_NODES / "node_modules" / "@mem0").is_dir()
+    and all((ENVIRONMENTS / name / ".installed").exists() for name in (MEM0_1.name, MEM0_2.name))
+)
 OPENAI_JS = Path(__file__).parent / "openai_js"
 OPENAI_READY = shutil.which("node") is not None and (OPENAI_JS / "node_modules" / "openai").is_dir()
 REDIS = shutil.which("redis-server") is not None
@@ -26,6 +35,7 @@ NEEDED = (
     ("test_supabase_js.py", READY),
     ("test_mem0_js.py", MEM0_READY),
     ("test_openai_js.py", OPENAI_READY),
+    ("test_mem0_integrations.py", INTEGRATIONS_READY),
     ("test_redis.py", REDIS),
     ("test_incognito_redis.py", REDIS),
 )
