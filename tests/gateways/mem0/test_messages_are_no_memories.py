@@ -40,7 +40,6 @@ READS: dict[str, tuple[str, str, dict[str, Any] | None]] = {
         {"query": TEXT, "filters": {**MINE, "metadata": {"topic": "tea"}}, **NOW},
     ),
     "entities": ("GET", "/v1/entities/", None),
-    "statistics": ("GET", "/v1/stats/", None),
     "summary": ("POST", "/v1/summary/", {}),
     "changes": ("GET", "/v1/memories/events/", None),
     "events": ("GET", "/v1/events/", None),
@@ -86,7 +85,9 @@ async def read_all(client: httpx.AsyncClient) -> dict[str, object]:
         response = await client.request(method, path, json=body)
         assert response.status_code == 200, (name, response.text)
         answers[name] = response.json()
-    return answers
+    # The searches above count, too.
+    statistics: dict[str, object] = (await client.get("/v1/stats/")).json()
+    return {**answers, "statistics": {**statistics, "total_retrieval_events": "not compared"}}
 
 
 async def test_mem0_answers_the_same_with_and_without_messages(
@@ -97,7 +98,7 @@ async def test_mem0_answers_the_same_with_and_without_messages(
     before = await read_all(world)
     await store(resources, project_id)
     after = await read_all(world)
-    assert {name: after[name] for name in READS if after[name] != before[name]} == {}
+    assert {name: after[name] for name in before if after[name] != before[name]} == {}
 
 
 async def test_mem0_finds_no_message_by_its_id(
