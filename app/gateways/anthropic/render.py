@@ -47,5 +47,5 @@ def render_version(store_id: UUID, version: DocumentVersion, *, full: bool) -> M
         content_size_bytes=None if version.content is None else len(version.content.encode()),
         created_at=version.created_at,
         redacted_at=version.redacted_at,
-        redacted_by=version.metadata.get("redacted_by"),
+        redacted_by=version.redacted_by,
     )

@@ -31,7 +31,7 @@ class LenientRequest(BaseModel):
 
 
 class RelayedRequest(LenientRequest):
-    """What goes to the model must be JSON that can be sent."""
+    """What goes to the model or is kept must be JSON that can be sent and stored."""
 
     _is_plain = model_validator(mode="before")(storable)
 

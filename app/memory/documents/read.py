@@ -15,7 +15,8 @@ from app.memory.namespace import Namespace
 PATH_FIELD = "memory_store_path"
 """In the metadata of a memory. The history has the metadata of each version, and an index the current paths."""
 MINE = (
-    f"m.project_id = :project_id and m.namespace = :namespace and m.metadata ? '{PATH_FIELD}' and m.kind <> 'message'"
+    f"m.project_id = :project_id and m.namespace = :namespace and m.metadata ? '{PATH_FIELD}'"
+    f" and jsonb_typeof(m.metadata -> '{PATH_FIELD}') = 'string' and m.kind <> 'message'"
 )
 _DOCUMENT = f"""
 select m.id, m.content, m.metadata ->> '{PATH_FIELD}' as path, m.created_at, m.updated_at,

@@ -78,12 +78,20 @@ class DocumentVersion:
 
     @property
     def path(self) -> str | None:
-        return self.metadata.get(PATH_FIELD)
+        path = self.metadata.get(PATH_FIELD)
+        return path if isinstance(path, str) else None
 
     @property
     def redacted_at(self) -> dt.datetime | None:
+        """What clients write into the metadata of a memory redacts nothing."""
+        if self.content is not None:
+            return None
         at = self.metadata.get("redacted_at")
         return dt.datetime.fromisoformat(at) if at else self.deleted_at
+
+    @property
+    def redacted_by(self) -> dict[str, str] | None:
+        return self.metadata.get("redacted_by") if self.redacted_at is not None else None
 
     @property
     def sha256(self) -> str | None:

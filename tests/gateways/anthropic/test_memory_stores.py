@@ -178,6 +178,26 @@ async def test_redacting_a_version_deletes_the_exports_that_hold_it(
     assert (found[0], found[1] < 300) == (404, True)
 
 
+async def test_metadata_that_clients_write_neither_redacts_nor_breaks_a_store(
+    claude: anthropic.AsyncAnthropic, client: httpx.AsyncClient
+) -> None:
+    store = (await claude.beta.memory_stores.create(name="Notes", metadata={"user_id": "ann"})).id
+    memories, versions = claude.beta.memory_stores.memories, claude.beta.memory_stores.memory_versions
+    memory = await memories.create(store, path="/a.md", content="The code is Puffin")
+    address = f"/v1/memories/{uuid.UUID(memory.id.removeprefix('mem_'))}/"
+    planted = {"redacted_at": "yesterday", "redacted_by": 5, "memory_store_path": "/a.md"}
+    for metadata in (planted, {**planted, "memory_store_path": 5}, {**planted, "memory_store_path": None}):
+        assert (await client.put(address, json={"metadata": metadata})).status_code == 200
+        kept = [each async for each in versions.list(store, memory_id=memory.id, view="full")]
+        assert [each.redacted_at for each in kept] == [None] * len(kept)
+        assert len(await paths(claude, store)) == (1 if metadata is planted else 0)
+    with pytest.raises(anthropic.NotFoundError):
+        await memories.retrieve(memory.id, memory_store_id=store)
+    assert (await client.put(address, json={"metadata": planted})).status_code == 200
+    first = await versions.redact(kept[1].id, memory_store_id=store)
+    assert (first.content, first.path) == (None, None)
+
+
 async def test_user_of_a_store_is_named_in_any_letters_and_checked(
     app_url: str, key_holder: KeyHolder, connect_anthropic: ConnectAnthropic, claude: anthropic.AsyncAnthropic
 ) -> None:

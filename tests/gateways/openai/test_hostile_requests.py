@@ -73,3 +73,33 @@ async def test_metadata_stays_here_in_an_incognito_session(
         assert (await send(served, key_holder, body)).status_code == 200
     for sent in model_server.conversations:
         assert (sent["store"], sent.get("metadata")) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "change"),
+    [
+        ("responses", {"input": "Hi", "temperature": float("nan")}),
+        ("responses", {"input": "Hi", "instructions": "\ud800"}),
+        ("conversations", {"metadata": {"user_id": "ann", "\ud800": "x"}}),
+        ("conversations", {"items": [{"role": "user", "content": ""}], "metadata": {"user_id": "ann"}}),
+        ("conversations", {"items": [{"type": "function_call", "name": "f"}], "metadata": {"user_id": "ann"}}),
+    ],
+    ids=["nan", "instructions", "key", "no-text", "call"],
+)
+async def test_response_and_conversation_that_cannot_be_kept_are_refused(
+    path: str, change: dict[str, object], served: ServedModel, model_server: ModelServer, key_holder: KeyHolder
+) -> None:
+    answer = await send(served, key_holder, json.dumps({"user": "ann", **change}), path)
+    assert answer.status_code == 400, answer.text
+    assert model_server.conversations == []
+
+
+async def test_response_is_no_longer_than_the_server_allows(
+    served: ServedModel, model_server: ModelServer, key_holder: KeyHolder
+) -> None:
+    more = {"max_completion_tokens": 1_000_000, "max_tokens": 1_000_000, "n": "128"}
+    body = json.dumps({"user": "ann", "input": "Hi", "max_output_tokens": 50, **more})
+    assert (await send(served, key_holder, body, "responses")).status_code == 200
+    [sent] = model_server.conversations
+    assert sent.get("max_tokens", sent.get("max_completion_tokens")) == 50
+    assert {*more} & {*sent} <= {"max_tokens"}

@@ -70,9 +70,10 @@ async def append_items(
     repository, mode = MessageRepository(tx, caller.project_id), PrivacyMode(session.privacy_mode)
     stored = []
     for message in read_input(items):
-        if message["role"] not in STORED_ROLES:
-            raise BadRequest("`items` can only be messages of `user`, `assistant` or `system`.")
-        stored.append(await repository.append(session, message["role"], message_text(message), mode=mode))
+        content = message_text(message)
+        if message["role"] not in STORED_ROLES or not content:
+            raise BadRequest("`items` can only be messages of `user`, `assistant` or `system` with text.")
+        stored.append(await repository.append(session, message["role"], content, mode=mode))
     return stored
 
 

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from app.chat.schemas import ModelName
-from app.gateways.openai.schemas import LenientRequest, Metadata, TokenLimit
+from app.gateways.openai.schemas import Metadata, RelayedRequest, TokenLimit
 from app.sessions.schemas import UserId
 
 MAX_ITEMS = 20
 
 
-class ResponseRequest(LenientRequest):
+class ResponseRequest(RelayedRequest):
     input: str | list[dict[str, Any]] = Field(
         description="The new message, or items: messages, calls and their outputs."
     )
@@ -31,14 +31,14 @@ class ResponseRequest(LenientRequest):
     background: bool | None = None
 
 
-class ConversationCreate(LenientRequest):
+class ConversationCreate(RelayedRequest):
     items: Annotated[list[dict[str, Any]], Field(max_length=MAX_ITEMS)] | None = None
     metadata: Metadata | None = Field(None, description="May name `user_id`, `profile_id`, `privacy_mode` and `title`.")
 
 
-class ConversationPatch(LenientRequest):
+class ConversationPatch(RelayedRequest):
     metadata: Metadata
 
 
-class ItemsCreate(LenientRequest):
+class ItemsCreate(RelayedRequest):
     items: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_ITEMS)

@@ -14,7 +14,7 @@ ROLES = ("user", "assistant", "system", "developer")
 READ_HERE = {
     *("input", "model", "instructions", "previous_response_id", "conversation", "stream", "store", "metadata", "user"),
     *("max_output_tokens", "tools", "tool_choice", "text", "reasoning", "background", "include", "truncation"),
-    *("stream_options",),
+    *("stream_options", "max_tokens", "max_completion_tokens", "n"),
 }
 
 
