@@ -26,6 +26,8 @@ from app.gateways.anthropic.errors import ANTHROPIC_PATHS, anthropic_error
 from app.gateways.anthropic.memory_routes import router as store_memories
 from app.gateways.anthropic.store_routes import router as memory_stores
 from app.gateways.anthropic.version_routes import router as memory_versions
+from app.gateways.graphql.errors import GRAPHQL_PATHS, graphql_error
+from app.gateways.graphql.routes import router as graphql
 from app.gateways.mcp.routes import router as mcp
 from app.gateways.mem0.entities.routes import router as memory_entities
 from app.gateways.mem0.events.routes import router as memory_events
@@ -90,6 +92,7 @@ ROUTERS = (
     openai_models,
     openai_responses,
     openai_conversations,
+    graphql,
     memory_stores,
     store_memories,
     memory_versions,
@@ -101,6 +104,7 @@ ROUTERS = (
 ERROR_SHAPES: dict[str, ErrorShape] = {
     **dict.fromkeys(OPENAI_PATHS, openai_error),
     **dict.fromkeys(ANTHROPIC_PATHS, anthropic_error),
+    **dict.fromkeys(GRAPHQL_PATHS, graphql_error),
 }
 DESCRIPTION = "Memory as a service: profiles, sessions, privacy modes, and mem0's Platform API on a server of your own."
 EXPOSED = [

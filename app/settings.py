@@ -168,6 +168,7 @@ class Settings(BaseSettings):
     )
     metrics_token: SecretStr | None = Field(None, description="Token that /metrics requires; none if empty")
     development: bool = Field(True, description="Without a mail server, write the links of e-mails to the log")
+    graphql_introspection: bool = Field(False, description="Show the schema of /graphql to its callers")
 
     # Postgres
     database_url: SecretStr | None = Field(None, description="Your own Postgres; the embedded one is used if empty")
@@ -176,7 +177,6 @@ class Settings(BaseSettings):
     )
     database_pool_size: int = Field(10, ge=1, le=200, description="Postgres connections per process")
     auto_migrate: bool = Field(True, description="Apply missing migrations at every start")
-
     content_keys: Secrets = Field(
         [], description="Master keys of encrypted content, comma-separated; the first wraps new keys, the others unwrap"
     )

@@ -50,7 +50,19 @@ def mcp_call(version: str, tool: str, arguments: Mapping[str, Any]) -> BenchRequ
     return BenchRequest("/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": parameters}, headers)
 
 
+def graphql_query(query: str, variables: Mapping[str, Any]) -> BenchRequest:
+    return BenchRequest("/graphql", {"query": query, "variables": variables})
+
+
 FILTERS = {"user_id": "ann"}
+MEMORY_FIELDS = "id memory user_id metadata categories created_at updated_at"
+GRAPHQL_SEARCH = f"""query Search($query: String!, $where: SearchFilter) {{
+  search(query: $query, where: $where) {{ answerable results {{ {MEMORY_FIELDS} score }} }}
+}}"""
+GRAPHQL_LIST = f"""query List($where: MemoryFilter) {{
+  memories(where: $where, page_size: 10) {{ count next_page results {{ {MEMORY_FIELDS} }} }}
+}}"""
+WHERE = {"filters": FILTERS}
 SEARCH = BenchRequest("/v3/memories/search/", {"query": QUERY, "filters": FILTERS})
 LIST = BenchRequest("/v3/memories/?page_size=10", {"filters": FILTERS})
 SEARCH_ARGUMENTS = {"query": QUERY, "filters": FILTERS}
@@ -66,6 +78,8 @@ DOORS = (
     DoorBench("mcp 2026-07-28 list", LIST, mcp_call("2026-07-28", "get_memories", LIST_ARGUMENTS)),
     DoorBench("mcp 2025-06-18 search", SEARCH, mcp_call("2025-06-18", "search_memories", SEARCH_ARGUMENTS)),
     DoorBench("mcp 2025-06-18 list", LIST, mcp_call("2025-06-18", "get_memories", LIST_ARGUMENTS)),
+    DoorBench("graphql search", SEARCH, graphql_query(GRAPHQL_SEARCH, {"query": QUERY, "where": WHERE})),
+    DoorBench("graphql list", LIST, graphql_query(GRAPHQL_LIST, {"where": WHERE})),
 )
 
 
@@ -87,6 +101,7 @@ async def send(server: Server, client: httpx.AsyncClient, request: BenchRequest,
             response = await client.post(request.path, content=content, headers=headers)
             assert response.status_code == httpx.codes.OK, response.text
             assert b'"isError":true' not in response.content, response.text
+            assert b'"errors":' not in response.content, response.text
 
     before = server.cpu()
     await asyncio.gather(*(repeat(times // CONNECTIONS) for _ in range(CONNECTIONS)))

@@ -211,6 +211,8 @@ OPENAI = {
     ("GET", f"{TALK}/items/{{item_id}}"): scoped(Scope.SESSIONS_READ, **NO_ITEM),
     ("DELETE", f"{TALK}/items/{{item_id}}"): scoped(Scope.SESSIONS_WRITE, **NO_ITEM),
 }
+# Each field of a query needs a scope of its own: tests/gateways/graphql/test_routes.py.
+GRAPHQL = {("POST", "/graphql"): anyone(body={"query": "{ __typename }"})}
 STORES = "/v1/memory_stores"
 STORE = (("memory_store_id", "{profile_id}"),)
 # The world has no memory at a path, and no version of one.
@@ -412,6 +414,7 @@ TABLE: Mapping[tuple[str, str], Rule] = {
     **SESSIONS,
     **CHAT,
     **OPENAI,
+    **GRAPHQL,
     **ANTHROPIC,
     **MEMORIES,
     **STORED_MESSAGES,

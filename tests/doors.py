@@ -79,8 +79,19 @@ async def _response(place: Place, content: str, mode: str) -> str:
         return response.output_text
 
 
+async def _graphql(place: Place, content: str, mode: str) -> str:
+    query = "mutation Say($input: SendMessageInput!) { send_message(input: $input) { message { content } } }"
+    values = {"message": content, "privacy_mode": mode, "user_id": place.user_id}
+    headers = {"Authorization": f"Bearer {place.credential}"}
+    async with httpx.AsyncClient(base_url=place.url, headers=headers, timeout=30) as client:
+        response = await client.post("/graphql", json={"query": query, "variables": {"input": values}})
+        assert response.status_code == 200, response.text
+        return str(response.json()["data"]["send_message"]["message"]["content"])
+
+
 DOORS = {
     "chat": Door(_chat, keeps_transcript=True),
+    "graphql": Door(_graphql, keeps_transcript=True),
     "openai": Door(_completion, keeps_transcript=False),
     "openai-responses": Door(_response, keeps_transcript=True),
     "openai-streamed": Door(_streamed_completion, keeps_transcript=False, streamed=True),

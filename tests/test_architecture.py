@@ -31,6 +31,11 @@ LAYERS = [
 ]
 FOLDERS = {*LAYERS, "adapters", "models", "wiring"}
 THIRD_PARTY_FILES = {
+    "strawberry": {
+        f"gateways/graphql/{name}.py"
+        for name in ("server", "types", "memory_fields", "message_fields", "profile_fields", "session_fields")
+    },
+    "graphql": {"gateways/graphql/server.py", "gateways/graphql/limits.py"},
     "mcp": {"gateways/mcp/server.py"},
     "mem0": {"adapters/models/mem0.py", "adapters/models/embedders/mem0.py"},
     "qdrant_client": {"adapters/vectors/qdrant.py"},

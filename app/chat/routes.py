@@ -8,11 +8,12 @@ from fastapi.responses import Response
 
 from app.chat.schemas import ChatRequest, TurnAnswer, TurnProblem, TurnRequest
 from app.chat.turn.prepare import prepare
-from app.chat.turn.stream import respond
+from app.chat.turn.stream import collect_answer, respond
 from app.chat.types import TurnInput
+from app.core.errors import AppError
 from app.core.http.strict_requests import own_router
-from app.core.resources import ResourcesDep
-from app.identity.caller import SessionWriter
+from app.core.resources import Resources, ResourcesDep
+from app.identity.caller import Caller, SessionWriter
 
 router = own_router(tags=["Chat"])
 IdempotencyKey = Annotated[
@@ -55,7 +56,12 @@ async def chat(
     """Sends a message without creating a session first. If `session_id` is left out, a new session is created.
 
     The response names the session, and can be streamed as in `POST /v1/sessions/{session_id}/messages`."""
-    message = TurnInput(
+    turn = await prepare(resources, caller, read_turn(body, idempotency_key))
+    return await respond(request, resources, turn, stream=body.stream)
+
+
+def read_turn(body: ChatRequest, idempotency_key: str | None) -> TurnInput:
+    return TurnInput(
         body.message,
         body,
         session_id=body.session_id,
@@ -64,5 +70,15 @@ async def chat(
         user_id=body.user_id,
         idempotency_key=idempotency_key,
     )
-    turn = await prepare(resources, caller, message)
-    return await respond(request, resources, turn, stream=body.stream)
+
+
+async def answer_whole(
+    request: Request, resources: Resources, caller: Caller, body: ChatRequest, idempotency_key: str | None
+) -> dict[str, object]:
+    """The answer as a value, for APIs with a response of their own. An error names the session."""
+    turn = await prepare(resources, caller, read_turn(body, idempotency_key))
+    try:
+        return await collect_answer(request, resources, turn)
+    except AppError as error:
+        error.fields = {"session_id": str(turn.session_id), **error.fields}
+        raise

@@ -24,6 +24,7 @@ class Config:
     """Of all bodies together. A source that is alone may use half of it."""
     request_timeout_seconds: float = 60
     development: bool = False
+    graphql_introspection: bool = False
     context_tokens: int = 8000
     """The longest prompt, without the answer."""
     answer_tokens: int = 1024

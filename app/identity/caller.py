@@ -143,6 +143,19 @@ def is_for_mcp(request: Request) -> bool:
     return getattr(request.state, ACCEPTS_DELEGATED, False) is True
 
 
+async def admit_further(request: Request, caller: Caller, count: int) -> None:
+    """A request that does the work of several counts as several."""
+    resources: Resources = request.app.state.resources
+    fingerprint = hash((read_credential(request), read_project(request)))
+    try:
+        for _ in range(count):
+            request.state.allowance = await resources.limits.admit_request(caller.source, fingerprint)
+            resources.usage.requests[caller.usage] += 1
+    except LimitExceeded:
+        resources.usage.throttled[caller.usage] += 1
+        raise
+
+
 async def _resolve(
     resources: Resources, credential: str, project: UUID | None, *, accepts_delegated: bool = False
 ) -> Caller:

@@ -22,6 +22,7 @@ TAGS = [
     {"name": "Chat", "description": "Chat turns with memory, whole or as server-sent events, and their usage."},
     {"name": "OpenAI", "description": "OpenAI's API with memory, for its clients: change their base URL."},
     {"name": "Anthropic", "description": "Anthropic's memory stores over profiles, for its clients."},
+    {"name": "GraphQL", "description": "Memories, messages, profiles and sessions as one GraphQL schema."},
     {"name": "Sessions", "description": "Conversations with a privacy mode, and their messages."},
     {"name": "Profiles", "description": "Named sets of memories of one user, with an optional persona."},
     {

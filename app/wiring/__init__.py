@@ -203,4 +203,5 @@ def build_config(settings: Settings) -> Config:
         events_kept_days=settings.events_kept_days,
         metrics_apart=settings.metrics_address is not None,
         webhook_allow_private=settings.webhook_allow_private,
+        graphql_introspection=settings.graphql_introspection,
     )

@@ -51,10 +51,14 @@ class EventStream(StreamingResponse):
 
 async def respond(request: Request, resources: Resources, turn: Prepared | Answered, *, stream: bool) -> Response:
     request.state.error_fields = named = {"session_id": str(turn.session_id)}
-    events = repeat_answer(resources, turn) if isinstance(turn, Answered) else ChatTurn(resources, turn).run()
     if stream or "text/event-stream" in request.headers.get("accept", ""):
-        return EventStream(_stream_events(resources.background, events, named), headers={"X-Accel-Buffering": "no"})
-    return JSONResponse(await _collect_answer(request, events))
+        events = _stream_events(resources.background, _events_of(resources, turn), named)
+        return EventStream(events, headers={"X-Accel-Buffering": "no"})
+    return JSONResponse(await collect_answer(request, resources, turn))
+
+
+def _events_of(resources: Resources, turn: Prepared | Answered) -> AsyncGenerator[TurnEvent, None]:
+    return repeat_answer(resources, turn) if isinstance(turn, Answered) else ChatTurn(resources, turn).run()
 
 
 async def _stream_events(
@@ -112,8 +116,8 @@ def _error_event(error: AppError, named: dict[str, str]) -> TurnEvent:
     return TurnEvent("error", {"detail": error.detail, "code": error.reason, "status": error.status, **named})
 
 
-async def _collect_answer(request: Request, events: AsyncGenerator[TurnEvent, None]) -> dict[str, object]:
-    return await while_connected(request, _last_message(events))
+async def collect_answer(request: Request, resources: Resources, turn: Prepared | Answered) -> dict[str, object]:
+    return await while_connected(request, _last_message(_events_of(resources, turn)))
 
 
 async def while_connected(request: Request, work: Coroutine[object, object, T]) -> T:
