@@ -93,7 +93,8 @@ NO_CONTENT: Columns = {
     # Encrypted keys, and a hash that names the key of the operator.
     "public.content_keys": ("master_key", "wrapped"),
     "public.memory_vectors": ("namespace",),
-    "public.memory_vector_generations": ("embedder", "following_embedder"),
+    "public.memory_vector_generations": ("name", "embedder", "following_embedder"),
+    "public.project_embedders": ("chosen", "serving", "phase"),
     "public.memory_words": ("namespace",),
     "public.vector_collections": ("store", "collection", "state", "embedder"),
     "public.organization_members": ("role", "joined"),

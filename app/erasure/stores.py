@@ -91,7 +91,9 @@ AFTER_MEMORIES = (
         "memory_history",
         # The id of a deleted memory may belong to another user now, whose history stays.
         "(x.memory_id = any(:memory_ids) and (cast(:owner_id as text) is null or x.user_id = :owner_id))"
-        f" or x.user_id = :user_id or {_ENTITY}",
+        f" or x.user_id = :user_id or {_ENTITY}"
+        # A session that repeated a memory of another session is a source of that memory.
+        " or (x.event = 'REPEAT' and x.run_id = any(cast(cast(:session_ids as uuid[]) as text[])))",
     ),
     ErasedTable("turns", "turns", _OF_SESSIONS),
     ErasedTable("messages", "messages", _OF_SESSIONS),

@@ -74,7 +74,7 @@ class HistoryLine(BaseModel):
     agent_id: str | None = None
     app_id: str | None = None
     run_id: str | None = None
-    event: Literal["ADD", "UPDATE", "DELETE", "ARCHIVE", "RESTORE", "SUPERSEDE", "REPLACE", "MOVE"]
+    event: Literal["ADD", "UPDATE", "DELETE", "ARCHIVE", "RESTORE", "SUPERSEDE", "REPLACE", "MOVE", "REPEAT"]
     old_memory: str | None = None
     new_memory: str | None = None
     input: list[dict[str, Any]] | None = None

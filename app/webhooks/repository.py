@@ -19,8 +19,8 @@ from webhook_deliveries d
 join webhooks w on w.project_id = d.project_id and w.id = d.webhook_id
 left join memories m on m.project_id = d.project_id and m.id = d.memory_id
 left join lateral (
-  select * from memory_history where project_id = d.project_id and memory_id = d.memory_id order by position desc
-  limit 1
+  select * from memory_history where project_id = d.project_id and memory_id = d.memory_id and event <> 'REPEAT'
+  order by position desc limit 1
 ) h on true
 where d.project_id = :project_id and d.id = :delivery_id and d.status = 'PENDING' and w.is_active
   and (w.rests_until is null or w.rests_until <= now())

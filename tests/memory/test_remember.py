@@ -103,7 +103,7 @@ async def test_repeated_content_is_reported_as_duplicate_of_the_first(
     assert [(each.id, each.outcome, each.content) for each in again.results] == [
         (first, Outcome.DUPLICATE, "I like tea")
     ]
-    assert len(await load_history(resources, namespace, first)) == 1
+    assert [each.event for each in await load_history(resources, namespace, first)] == ["ADD", "REPEAT"]
 
 
 @pytest.mark.parametrize("other", [{"agent_id": "a"}, {"app_id": "a"}, {"run_id": "a"}])

@@ -31,6 +31,7 @@ from app.memory.indexing import upserts_for_added
 from app.memory.judgement import ModelVerdicts, Pair, record_replacements, replaced_result
 from app.memory.ledger.add import Outcome, Remembered, count_added, event_result
 from app.memory.ledger.memory import Kind, NewMemory
+from app.memory.ledger.repeats import Repeat, repeats_statement
 from app.memory.ledger.repository import MemoryRepository
 from app.memory.ledger.run_event import (
     MAX_ATTEMPTS,
@@ -62,7 +63,8 @@ class Findings:
 
     event: RunningEvent
     new: list[NewMemory]
-    known: list[UUID]
+    repeats: dict[UUID, Repeat]
+    """What was known before, by the id of the memory."""
     near: dict[UUID, Sequence[KnownMemory]] = field(default_factory=dict)
     """The nearest older memories of each new one."""
 
@@ -139,17 +141,17 @@ async def _sort_facts(
     events: Sequence[RunningEvent], known: KnownMemories, facts: Sequence[ExtractedFact], *, compared: int
 ) -> list[Findings]:
     """The facts of each event: new ones, and the memories that the others repeat in nearly the same words."""
-    findings = [Findings(event, [], []) for event in events]
+    findings = [Findings(event, [], {}) for event in events]
     facts = [fact for fact in facts if not is_blank(fact.text)]
     if not facts:
         return findings
     nearest = await known.search([fact.text for fact in facts], compared)
     for fact, found in zip(facts, nearest, strict=True):
         of_event = findings[await _find_source(events, known, fact)]
+        memory = _as_memory(of_event.event, fact)
         if found and found[0].score >= NEARLY_IDENTICAL:
-            of_event.known.append(found[0].id)
+            of_event.repeats[found[0].id] = Repeat(found[0].id, memory)
         else:
-            memory = _as_memory(of_event.event, fact)
             of_event.new.append(memory)
             of_event.near[memory.id] = found
     return findings
@@ -184,6 +186,8 @@ async def _finish(
         results = {each.event.id: _results(each, outcomes, replaced) for each in findings}
         note = " ".join(filter(None, (extraction.note, verdicts.note))) or None
         statements: list[Statement] = [*finish_statements(namespace, results, note)]
+        if repeats := [repeat for each in findings for repeat in each.repeats.values()]:
+            statements.append(repeats_statement(namespace.project_id, repeats))
         if extraction.usage != Usage():
             statements.append(usage_statement(resources.config, namespace.project_id, extraction.usage))
         await resources.database.pipeline_in(tx, *statements)
@@ -208,7 +212,7 @@ def _results(
 ) -> list[dict[str, object]]:
     ids = {memory.id for memory in findings.new}
     results = [event_result(outcomes[memory.id]) for memory in findings.new]
-    results += [{"id": str(memory_id), "event": "NONE"} for memory_id in findings.known]
+    results += [{"id": str(memory_id), "event": "NONE"} for memory_id in findings.repeats]
     return results + [replaced_result(pair) for pair in replaced if pair.new.id in ids]
 
 

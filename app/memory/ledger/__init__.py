@@ -36,6 +36,7 @@ from app.memory.ledger.memory import (
     visible,
 )
 from app.memory.ledger.models import MemoryEvent, MemoryHistory
+from app.memory.ledger.repeats import Repeat, repeats_statement
 from app.memory.ledger.repository import DeletedMemories, LedgerRepository, MemoryRepository, access_count_statements
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "Outcome",
     "RememberResult",
     "Remembered",
+    "Repeat",
     "SearchRow",
     "Source",
     "access_count_statements",
@@ -72,6 +74,7 @@ __all__ = [
     "is_memory",
     "read_outcome",
     "record_event",
+    "repeats_statement",
     "source_of",
     "visible",
 ]

@@ -21,6 +21,7 @@ from app.core.storable_text import is_blank
 from app.core.text.standing_statements import is_standing
 from app.memory.ledger.events import EventRequest
 from app.memory.ledger.memory import FIELDS, WRITTEN_FIELDS, Kind, NewMemory, Source, content_hash, source_of
+from app.memory.ledger.repeats import RECORD_REPEATS
 from app.memory.namespace import Namespace
 from app.memory.origin import ENTITY_FIELDS
 
@@ -28,9 +29,6 @@ PROVIDED_FIELDS = ("namespace", "profile_id", "event_id", *ENTITY_FIELDS, *WRITT
 _RECORD = ", ".join(f"{name} {FIELDS[name]}" for name in PROVIDED_FIELDS)
 _COLUMNS = ", ".join(name for name in PROVIDED_FIELDS if name not in ("created_at", "updated_at"))
 _ORIGIN = ", ".join(ENTITY_FIELDS)
-_SOURCE_OF_ROLE = "case m.role when 'assistant' then 'assistant' else 'user' end"
-# The less trusted source of a repeated memory is its source from then on.
-_TRUST = "array_position(array['import', 'tool', 'assistant', 'user'], {})"
 # Each row looks for its duplicate with an index lookup of its own: as a join, Postgres read a table that was not
 # analyzed yet from end to end for every row.
 _ADD = f"""
@@ -45,12 +43,11 @@ with given as (
       and (m.expires_on is null or m.expires_on >= current_date) and m.archived_at is null
       and m.replaced_by is null
     limit 1) found
-), less_trusted as (
-  update memories m set source = given.source
-  from existing join given on given.place = existing.place
-  where m.project_id = :project_id and m.id = existing.id
-    and {_TRUST.format("given.source")} < {_TRUST.format(f"coalesce(m.source, {_SOURCE_OF_ROLE})")}
-), added as (
+), repeated as (
+  select existing.id as memory_id, given.created_at, given.source, given.door, given.source_message_id,
+    {", ".join(f"given.{name}" for name in ENTITY_FIELDS)}
+  from existing join given on given.place = existing.place where given.twin_of is null
+), {RECORD_REPEATS}, added as (
   insert into memories ({_COLUMNS}, project_id, hash, created_at, updated_at)
   select {_COLUMNS}, :project_id, hash, coalesce(created_at, now()), coalesce(updated_at, created_at, now())
   from given where twin_of is null and not exists (select from existing where existing.place = given.place)

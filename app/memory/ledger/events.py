@@ -161,6 +161,12 @@ class HistoryRepository(Repository[MemoryHistory]):
         rows = await self.tx.execute(select(MemoryHistory.memory_id, MemoryHistory.input).where(*added))
         return {row.memory_id: row.input for row in rows}
 
+    async def repeats_of(self, memory_id: UUID) -> list[MemoryHistory]:
+        """Of a current memory: each further time it was said."""
+        of_memory = MemoryHistory.memory_id == memory_id
+        query = self.rows.where(of_memory, MemoryHistory.event == "REPEAT").order_by(MemoryHistory.position)
+        return list(await self.tx.scalars(query))
+
     async def numbered_page(self, page: int, size: int) -> tuple[int, list[MemoryHistory]]:
         query = self.rows.order_by(MemoryHistory.position.desc()).limit(size).offset((page - 1) * size)
         count = await self.tx.scalar(select(func.count()).select_from(MemoryHistory).where(*self.mine()))

@@ -33,6 +33,7 @@ from app.portability.imports.write_sql import (
     SELECT_SESSIONS_OF_MESSAGES_SQL,
 )
 from app.portability.line_format import ImportedMemory
+from app.portability.lines import HistoryLine
 from app.profiles.repository import ProfileRepository
 
 Added = tuple[Namespace, NewMemory, dt.datetime]
@@ -132,6 +133,12 @@ class BatchWriter:
             )
         return row.number, values
 
+    def _about_memory(self, row: ImportRow) -> tuple[int, dict[str, Any]]:
+        number, values = self._plain(row)
+        if message := _repeating_message(row):
+            values["metadata"] = {**values["metadata"], "message_id": str(self._id("message", message))}
+        return number, values
+
     async def _in_profile(self, row: ImportRow) -> tuple[int, dict[str, Any]]:
         number, values = self._plain(row)
         return number, {**values, "profile_id": await self._profile(values["user_id"], values["profile"])}
@@ -180,7 +187,7 @@ class BatchWriter:
         found = await self._select(SELECT_MEMORIES_OF_LINES_SQL, rows, "memory_id")
         for kind, statement in (("history", INSERT_HISTORY_SQL), ("feedback", INSERT_FEEDBACK_SQL)):
             kept = []
-            for number, values in map(self._plain, by_type[kind]):
+            for number, values in map(self._about_memory, by_type[kind]):
                 if memory := found.get(values["memory_id"]):
                     kept.append((number, {**values, "user_id": memory["user_id"], "kind": memory["kind"]}))
                 else:
@@ -261,10 +268,23 @@ def _ids_of(row: ImportRow) -> Iterable[tuple[str, UUID]]:
         yield from [("memory", each) for each in (new.id, new.replaced_by, *(new.coexists_with or ())) if each]
         yield from [("message", new.source_message_id)] if new.source_message_id else []
         return
+    if message := _repeating_message(row):
+        yield "message", message
     yield row.type, getattr(row.line, "id")  # noqa: B009  # of several models
     for name, kind in REFERENCES.get(row.type, {}).items():
         given = getattr(row.line, name)
         yield from ((kind, each) for each in (given if isinstance(given, list) else [given]))
+
+
+def _repeating_message(row: ImportRow) -> UUID | None:
+    """The message of a session that says a memory again."""
+    line = row.line
+    if not isinstance(line, HistoryLine) or line.event != "REPEAT":
+        return None
+    try:
+        return UUID(str((line.metadata or {}).get("message_id")))
+    except ValueError:
+        return None
 
 
 def _user_of(row: ImportRow) -> str | None:

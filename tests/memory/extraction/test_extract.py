@@ -287,6 +287,7 @@ async def test_known_fact_is_reported_as_none(
     assert {outcome[str(same)], outcome[str(alike)]} == {"NONE"}
     assert sorted(outcome.values()) == ["ADD", "NONE", "NONE"]
     assert len(await search(extraction_resources, ann, "User")) == 3
+    assert [each.event for each in await load_history(extraction_resources, ann, same)] == ["ADD", "REPEAT"]
 
 
 async def test_fact_repeated_in_one_answer_is_stored_once(

@@ -23,7 +23,7 @@ from app.identity.transaction import caller_transaction
 from app.memory.edit import Owner
 from app.memory.filters import And, EntityScope, Filter, Or, Present, entity_scope, has_positive_entity, parse_filters
 from app.memory.forget import forget_where
-from app.memory.ledger import EventRequest, Memory, MemoryEvent, MemoryRepository, record_event
+from app.memory.ledger import EventRequest, Memory, MemoryEvent, MemoryHistory, MemoryRepository, record_event
 from app.memory.namespace import Namespace
 from app.memory.origin import ENTITY_FIELDS
 from app.memory.supersession import find_replaced
@@ -83,6 +83,7 @@ async def delete_scope(
     if scope.everything or has_only_entity_ids(requested):
         async with caller_transaction(resources.database, caller) as tx:
             await cancel_extractions(tx, caller, resolved, entity_scope(requested))
+            await remove_repeats(tx, caller, resolved, entity_scope(requested))
     owner = Owner(caller.project_id, caller.user_id)
     if resolved.namespaces == ():
         deleted = []
@@ -105,6 +106,22 @@ async def cancel_extractions(tx: AsyncSession, caller: Caller, resolved: Resolve
     repeating = MemoryEvent.request.has_any(cast(list(REPEATING_FIELDS), ARRAY(Text)))
     cleared = update(MemoryEvent).where(*where, repeating).values(request=without_words)
     await tx.execute(cleared, execution_options={"synchronize_session": False})
+
+
+async def remove_repeats(tx: AsyncSession, caller: Caller, resolved: ResolvedScope, entities: EntityScope) -> None:
+    """What agents, apps and runs of the scope said is no source any more of memories that are not in the scope."""
+    given = {field: ids for field, ids in entities.items() if ids is not None}
+    if not given.keys() - {"user_id"}:
+        return
+    where: list[ColumnElement[bool]] = [MemoryHistory.project_id == caller.project_id, MemoryHistory.event == "REPEAT"]
+    where += [getattr(MemoryHistory, field).in_(ids) for field, ids in given.items()]
+    if resolved.namespaces is not None:
+        of_scope = select(Memory.id).where(
+            Memory.project_id == caller.project_id,
+            Memory.namespace.in_([str(namespace) for namespace in resolved.namespaces]),
+        )
+        where.append(MemoryHistory.memory_id.in_(of_scope))
+    await tx.execute(delete(MemoryHistory).where(*where), execution_options={"synchronize_session": False})
 
 
 async def record_deletion(resources: Resources, caller: Caller, event_type: str, request: EventRequest) -> UUID:

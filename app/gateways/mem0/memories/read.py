@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.errors import NotFound
 from app.core.resources import Resources
 from app.gateways.mem0.memories.list import PageRequest, list_memories
-from app.gateways.mem0.memories.render import render_history, render_memory
+from app.gateways.mem0.memories.render import render_history, render_memory, render_sources
 from app.gateways.mem0.memories.schemas import ListMemories, ProjectStats, SummaryRead, SummaryRequest
 from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
@@ -29,7 +29,9 @@ from memories where project_id = :project_id and kind <> 'message'
 
 
 async def read_memory(tx: AsyncSession, caller: Caller, memory_id: UUID) -> JsonObject:
-    return render_memory(await MemoryRepository(tx, caller.project_id, caller.user_id).get(memory_id))
+    memory = await MemoryRepository(tx, caller.project_id, caller.user_id).get(memory_id)
+    repeats = await HistoryRepository(tx, caller.project_id, caller.user_id).repeats_of(memory_id)
+    return {**render_memory(memory), "sources": render_sources(memory, repeats)}
 
 
 async def read_history(tx: AsyncSession, caller: Caller, memory_id: UUID) -> list[JsonObject]:

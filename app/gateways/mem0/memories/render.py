@@ -127,6 +127,21 @@ class MemoryRead(BaseModel):
     lifecycle_state: Annotated[str, Rendering(lifecycle_state, LIFECYCLE_SQL, quote='"')]
 
 
+class MemorySource(BaseModel):
+    """Where a memory was said: in which run or session, by whom, through which API."""
+
+    source: Literal["user", "assistant", "tool", "import"]
+    door: str | None
+    run_id: str | None
+    session_id: str | None = Field(description="The same as `run_id`.")
+    message_id: UUID | None = Field(description="The message of the session.")
+    created_at: dt.datetime
+
+
+class OneMemory(MemoryRead):
+    sources: list[MemorySource] = Field(description="Where it was said, the first time and up to 50 times more.")
+
+
 RENDERINGS = {
     name: next(each for each in field.metadata if isinstance(each, Rendering))
     for name, field in MemoryRead.model_fields.items()
@@ -183,4 +198,29 @@ def render_history(row: MemoryHistory, categories: Sequence[str] | None) -> Json
         "metadata": row.metadata_,
         "created_at": row.created_at,
         "updated_at": row.created_at,
+    }
+
+
+def render_sources(memory: Memory, repeats: Sequence[MemoryHistory]) -> list[JsonObject]:
+    """A repetition by a less trusted source has changed the source of the memory, and says what it was before."""
+    first = (repeats[0].metadata_ or {}).get("source_before") if repeats else None
+    return [
+        _render_source(
+            memory,
+            source=first or memory.source or source_of(memory.role),
+            door=memory.door,
+            message_id=memory.source_message_id,
+        ),
+        *(_render_source(each, **(each.metadata_ or {})) for each in repeats),
+    ]
+
+
+def _render_source(said: Memory | MemoryHistory, **values: object) -> JsonObject:
+    return {
+        "source": values.get("source", "user"),
+        "door": values.get("door"),
+        "run_id": said.run_id,
+        "session_id": said.run_id,
+        "message_id": values.get("message_id"),
+        "created_at": format_timestamp(said.created_at),
     }

@@ -11,7 +11,7 @@ from app.gateways.mem0.memories.add import add_memories
 from app.gateways.mem0.memories.delete import delete_one, delete_scope, read_deletion_scope
 from app.gateways.mem0.memories.list import choose_page, list_memories, select_fields
 from app.gateways.mem0.memories.read import read_history, read_memory, read_stats, summarize
-from app.gateways.mem0.memories.render import MemoryRead, render_memory
+from app.gateways.mem0.memories.render import MemoryRead, OneMemory, render_memory
 from app.gateways.mem0.memories.schemas import (
     AddMemories,
     AddResponse,
@@ -122,9 +122,9 @@ async def get_memory_history(memory_id: str, caller: MemoryReader, tx: Transacti
     return FastJson(await read_history(tx, caller, parse_memory_id(memory_id)))
 
 
-@router.get("/v1/memories/{memory_id}/", responses={200: {"model": MemoryRead}}, response_class=FastJson)
+@router.get("/v1/memories/{memory_id}/", responses={200: {"model": OneMemory}}, response_class=FastJson)
 async def get_memory(memory_id: str, caller: MemoryReader, tx: Transaction) -> FastJson:
-    """Returns one memory, also if it has expired."""
+    """Returns one memory, also if it has expired, and its sources."""
     return FastJson(await read_memory(tx, caller, parse_memory_id(memory_id)))
 
 

@@ -299,7 +299,7 @@ class HistoryEntry(BaseModel):
     run_id: str | None
     session_id: str | None
     categories: list[str] | None
-    event: Literal["ADD", "UPDATE", "DELETE", "ARCHIVE", "RESTORE", "SUPERSEDE", "REPLACE", "MOVE"]
+    event: Literal["ADD", "UPDATE", "DELETE", "ARCHIVE", "RESTORE", "SUPERSEDE", "REPLACE", "MOVE", "REPEAT"]
     metadata: dict[str, Any] | None
     created_at: dt.datetime
     updated_at: dt.datetime

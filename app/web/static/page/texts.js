@@ -254,7 +254,7 @@ export const texts = {
     linkedRestore: "Restore: used in answers again",
     linkedDelete: "Delete, too, with everything that was replaced before",
     history: "History",
-    events: { ADD: "Added", UPDATE: "Changed", DELETE: "Deleted", ARCHIVE: "Archived", RESTORE: "Restored", MOVE: "Moved", SUPERSEDE: "Replaced by a newer memory", REPLACE: "Replaced an older memory" },
+    events: { ADD: "Added", UPDATE: "Changed", DELETE: "Deleted", ARCHIVE: "Archived", RESTORE: "Restored", MOVE: "Moved", SUPERSEDE: "Replaced by a newer memory", REPLACE: "Replaced an older memory", REPEAT: "Said again" },
     more: "Show more",
     /** @param {number} count */
     count: (count) => (count === 1 ? "1 memory" : `${count} memories`),

