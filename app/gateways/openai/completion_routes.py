@@ -3,14 +3,14 @@
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from app.chat.completions import CompletionInput, EventStream, begin_stream, collect_events, prepare_completion
 from app.chat.schemas import TurnOptions
 from app.core.ports import Json
 from app.core.resources import Resources, ResourcesDep
 from app.gateways.openai.address import foreign_metadata, read_address, read_confirmation
-from app.gateways.openai.render import ChunkStream, render_completion
+from app.gateways.openai.render import ChunkStream, json_response, render_completion
 from app.gateways.openai.schemas import ChatCompletion, ChatCompletionRequest
 from app.identity.caller import SessionWriter
 from app.memory.ledger import Door
@@ -32,7 +32,7 @@ async def create_chat_completion(
     turn = await prepare_completion(resources, caller, read_request(request, resources, body))
     headers = {"X-Session-Id": str(turn.prepared.session_id)} if turn.prepared.in_session else {}
     if not body.stream:
-        return JSONResponse(render_completion(turn, await collect_events(request, turn)), headers=headers)
+        return json_response(render_completion(turn, await collect_events(request, turn)), headers)
     events = await begin_stream(request, turn)
     usage = bool(body.stream_options and body.stream_options.include_usage)
     headers["X-Accel-Buffering"] = "no"

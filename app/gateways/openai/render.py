@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
+from fastapi.responses import Response
+
 from app.chat.completions import KEEP_ALIVE, CompletionTurn, Events
 from app.chat.progress import TurnEvent
 from app.core.completion_messages import is_finished, usage_of
@@ -35,6 +37,11 @@ def own_fields(turn: CompletionTurn, answer: Mapping[str, Any]) -> Json:
     shown = {name: answer[name] for name in (*SHOWN, "forget", "forgotten")}
     session_id = answer["session_id"] if turn.prepared.in_session else None
     return {"session_id": session_id, **shown, "omitted_messages": turn.omitted_messages}
+
+
+def json_response(value: Json, headers: Mapping[str, str] | None = None) -> Response:
+    """In ASCII, because the text of a model can have half of a surrogate pair."""
+    return Response(json.dumps(value), headers=dict(headers or {}), media_type="application/json")
 
 
 def render_completion(turn: CompletionTurn, events: Mapping[str, Mapping[str, Any]]) -> Json:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import KeyHolder
 from tests.gateways.openai.conftest import ServedModel
-from tests.model_server import ModelServer
+from tests.model_server import ModelServer, Sends
 
 HI = {"role": "user", "content": "Hi"}
 LIKES_TEA = {"role": "user", "content": "I like tea"}
@@ -103,3 +103,29 @@ async def test_response_is_no_longer_than_the_server_allows(
     [sent] = model_server.conversations
     assert sent.get("max_tokens", sent.get("max_completion_tokens")) == 50
     assert {*more} & {*sent} <= {"max_tokens"}
+
+
+CALLS = [{"id": "a", "type": "function"}, "x", {"id": "b", "function": {"name": 5, "arguments": None}}]
+ANSWERS: dict[str, dict[str, object]] = {
+    "surrogate": {"role": "assistant", "content": "Hi \ud800"},
+    "calls": {"role": "assistant", "content": "Hi", "tool_calls": CALLS},
+}
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "responses"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("said", ANSWERS)
+async def test_strange_answer_of_a_model_is_passed_on(
+    said: str, streamed: bool, path: str, served: ServedModel, model_server: ModelServer, key_holder: KeyHolder
+) -> None:
+    """Without the name of the model, and with usage that is no count."""
+    choice = {"index": 0, "delta" if streamed else "message": ANSWERS[said], "finish_reason": "stop"}
+    answer = json.dumps({"id": "c1", "choices": [choice], "usage": "none"})
+    lines = f"data: {answer}\n\ndata: [DONE]\n\n"
+    sends = Sends(lines.encode(), kind="text/event-stream") if streamed else Sends(answer.encode())
+    model_server.always(sends)
+    body = {"model": "test-model", "user": "ann", "messages": [HI], "input": "Hi", "stream": streamed}
+    got = await send(served, key_holder, json.dumps(body), path)
+    assert got.status_code == 200, got.text
+    assert "Hi" in got.text
+    assert "keepsake" in got.text

@@ -169,11 +169,11 @@ def _last_named(found: Found) -> Meaning:
 
 def _date(found: Found) -> Meaning:
     month = int(found.values["digits"]) if "digits" in found.values else found.month()
-    year, day = int(found.values.get("year") or 0), int(found.values.get("day") or 0)
-    if not day:
-        return _months_from(found.today, year, month, 1)
+    year, day = int(found.values.get("year") or 0), found.values.get("day")
     try:
-        start = found.today.replace(year=year or found.today.year, month=month, day=day)
+        start = found.today.replace(year=year or found.today.year, month=month, day=int(day or 1))
+        if day is None:
+            return _months_from(found.today, start.year, month, 1)
         if not year and start > found.now:
             start = start.replace(year=start.year - 1)
     except ValueError:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from app.core.completion_messages import nested_object
 from app.core.errors import NotFound
 from app.core.ports import Json
 from app.gateways.openai.responses.schemas import ResponseRequest
@@ -88,6 +89,17 @@ def answer_item(message_id: UUID, text: str | None, *, status: str = "completed"
     content = [] if text is None else [text_part(text)]
     fields = {"id": write_id(MESSAGE, message_id), "type": "message", "role": "assistant"}
     return {**fields, "status": status, "content": content}
+
+
+def read_calls(given: object) -> list[Json]:
+    """The calls of an answer that are whole: models can send anything."""
+    calls = given if isinstance(given, list) else []
+    return [each for each in calls if isinstance(each, dict) and _is_whole(each)]
+
+
+def _is_whole(call: Mapping[str, Any]) -> bool:
+    function = nested_object(call, "function")
+    return all(isinstance(text, str) for text in (call.get("id"), function.get("name"), function.get("arguments")))
 
 
 def call_item(call: Mapping[str, Any], *, status: str = "completed") -> Json:

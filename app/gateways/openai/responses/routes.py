@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.chat.completions import (
@@ -24,13 +24,14 @@ from app.core.ports import Json
 from app.core.resources import Resources, ResourcesDep
 from app.gateways.openai.address import foreign_metadata, read_address, read_confirmation
 from app.gateways.openai.completion_routes import chosen_model
-from app.gateways.openai.render import own_fields
+from app.gateways.openai.render import json_response, own_fields
 from app.gateways.openai.responses.render import (
     CONVERSATION,
     RESPONSE,
     finish_response,
     item_list,
     output_items,
+    read_calls,
     read_id,
     response_head,
     stored_item,
@@ -63,7 +64,7 @@ async def create_response(
     head = response_head(body, turn.prepared.answer_id, session_id, time.time())
     save_calls = partial(keep_calls, resources, turn)
     if not body.stream:
-        return JSONResponse(await whole_response(request, turn, head))
+        return json_response(await whole_response(request, turn, head))
     events = await begin_stream(request, turn)
     return EventStream(ResponseStream(turn, head, save_calls).render(events), headers={"X-Accel-Buffering": "no"})
 
@@ -73,11 +74,12 @@ async def whole_response(request: Request, turn: CompletionTurn, head: Json) -> 
     answer: dict[str, Any] = dict(events.get("completion") or {"model": "keepsake"})
     text = completion_text(answer) if "completion" in events else str(events["token"]["text"])
     given = nested_object(first_choice(answer), "message").get("tool_calls")
-    calls: list[Json] = given if isinstance(given, list) else []
+    calls = read_calls(given)
     await keep_calls(turn.resources, turn, calls)
     output = output_items(turn.prepared.answer_id, text, calls)
     reason = first_choice(answer).get("finish_reason")
-    finished = finish_response(head, output, answer.get("usage") or {}, answer["model"], reason)
+    model = str(answer.get("model") or "")
+    finished = finish_response(head, output, nested_object(answer, "usage"), model, reason)
     return {**finished, "keepsake": own_fields(turn, events["message"])}
 
 

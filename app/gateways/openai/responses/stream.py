@@ -11,7 +11,14 @@ from app.core.completion_messages import chunk_text, first_choice, nested_object
 from app.core.errors import AppError
 from app.core.ports import Json
 from app.gateways.openai.render import describe_app_error, own_fields
-from app.gateways.openai.responses.render import answer_item, call_item, finish_response, output_items, text_part
+from app.gateways.openai.responses.render import (
+    answer_item,
+    call_item,
+    finish_response,
+    output_items,
+    read_calls,
+    text_part,
+)
 
 SaveCalls = Callable[[list[Json]], Awaitable[None]]
 
@@ -21,7 +28,7 @@ class ResponseStream:
         self._turn, self._head, self._save_calls = turn, head, save_calls
         self._sequence = 0
         self._text = ""
-        self._calls: dict[int, Json] = {}
+        self._calls: dict[str, Json] = {}
         self._usage: Mapping[str, Any] = {}
         self._model, self._reason = "keepsake", ""
 
@@ -39,7 +46,7 @@ class ResponseStream:
                     yield b": keep-alive\n\n"
                     continue
                 if event.kind == "message":
-                    await self._save_calls(list(self._calls.values()))
+                    await self._save_calls(read_calls(list(self._calls.values())))
                 for part in self._parts_of(event):
                     yield part
 
@@ -59,12 +66,16 @@ class ResponseStream:
         self._reason = str(choice.get("finish_reason") or self._reason)
         given = nested_object(choice, "delta").get("tool_calls")
         for piece in given if isinstance(given, list) else ():
-            call = self._calls.setdefault(
-                piece.get("index", 0), {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
-            )
-            call["id"] = piece.get("id") or call["id"]
-            for name, value in (piece.get("function") or {}).items():
-                call["function"][name] = call["function"].get(name, "") + (value or "")
+            if isinstance(piece, dict):
+                self._note_call(piece)
+
+    def _note_call(self, piece: Json) -> None:
+        empty: Json = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
+        call = self._calls.setdefault(str(piece.get("index", 0)), empty)
+        call["id"] = piece.get("id") or call["id"]
+        for name, value in nested_object(piece, "function").items():
+            if isinstance(value, str):
+                call["function"][name] = call["function"].get(name, "") + value
 
     def _text_parts(self, text: str) -> Iterator[bytes]:
         if not text:
@@ -81,7 +92,7 @@ class ResponseStream:
         return {"item_id": item["id"], "output_index": 0, "content_index": 0}
 
     def _ending(self, answer: Mapping[str, Any]) -> Iterator[bytes]:
-        calls = list(self._calls.values())
+        calls = read_calls(list(self._calls.values()))
         output = output_items(self._turn.prepared.answer_id, self._text, calls)
         if self._text:
             yield self._event("response.output_text.done", **self._place(), text=self._text, logprobs=[])

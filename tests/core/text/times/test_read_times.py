@@ -77,7 +77,9 @@ def test_question_is_left_without_its_words_for_time() -> None:
     assert read_times("What did I eat last week?", NOW).rest == "What did I eat ?"
 
 
-@pytest.mark.parametrize("date", ["31 February 2025", "2025-02-30"])
+@pytest.mark.parametrize(
+    "date", ["31 February 2025", "2025-02-30", "December 0", "0 December", "12/0/2025", "December 00"]
+)
 def test_date_that_does_not_exist_is_no_time(date: str) -> None:
     assert not read_times(f"What was on {date}?", NOW).periods
 
