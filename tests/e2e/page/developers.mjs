@@ -110,6 +110,7 @@ async function useProject() {
   await page.getByLabel("Instructions", { exact: true }).waitFor();
   if ((await page.getByLabel("Instructions", { exact: true }).inputValue()) !== `Remember ${HOSTILE}`) problems.push("the instructions were not stored");
   if (!(await page.getByLabel("Categories").inputValue()).includes("food: what somebody eats")) problems.push("the categories were not stored");
+  await useSwitches();
   await look("project");
   if (thorough) await moveData();
 
@@ -126,6 +127,21 @@ async function useProject() {
   await inDialog("Delete project").click();
   await page.locator("header label.project select").waitFor({ state: "detached" });
   await expect(page.getByText(`Deleted: ${HOSTILE}.`), "that the project was deleted");
+}
+
+async function useSwitches() {
+  const section = page.locator("section", { hasText: "Lists and repetitions" });
+  const lists = page.getByLabel("List what was said word for word");
+  const merges = page.getByLabel("Merge repetitions daily");
+  if (!(await lists.isChecked()) || (await merges.isChecked())) problems.push("the switches of a new project are not as documented");
+  await lists.uncheck();
+  await merges.check();
+  const saved = page.waitForResponse((response) => response.request().method() === "PATCH" && response.ok());
+  await section.getByRole("button", { name: "Save" }).click();
+  await saved;
+  await page.reload();
+  await merges.waitFor();
+  if ((await lists.isChecked()) || !(await merges.isChecked())) problems.push("the switches were not stored");
 }
 
 async function moveData() {

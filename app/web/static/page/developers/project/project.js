@@ -9,6 +9,7 @@ import { choice } from "../fields.js";
 import { actionRow, Loaded } from "../loaded.js";
 import { embedderForm } from "./embedder_form.js";
 import { settingsForm } from "./settings_form.js";
+import { upkeepForm } from "./upkeep_form.js";
 
 const words = texts.developers.project;
 
@@ -19,10 +20,12 @@ export async function show(project) {
   const settings = new Loaded(async () => settingsForm(path, await call("GET", path), isOwner));
   const creation = new Loaded(createForm);
   const embedder = embedderForm(project.id, isOwner);
-  await Promise.all([settings.reload(), creation.reload(), embedder.reload()]);
+  const upkeep = upkeepForm(project.id, isOwner);
+  await Promise.all([settings.reload(), creation.reload(), embedder.reload(), upkeep.reload()]);
   return [
     section(words.title, nameForm(project, isOwner)),
     section(words.remembering, settings.element),
+    section(words.upkeep, upkeep.element),
     section(words.embedder, embedder.element),
     isOwner && section(words.data, h("p", {}, words.dataBody), ...dataTransfer(null)),
     section(words.create, creation.element),

@@ -52,7 +52,7 @@ function text(label, value, rows, hint, more) {
 }
 
 /** @param {string} label @param {boolean} checked @param {string} hint @param {boolean} isOwner */
-function check(label, checked, hint, isOwner) {
+export function check(label, checked, hint, isOwner) {
   const made = field(label, { type: "checkbox", checked, disabled: !isOwner }, { hint });
   made.row.classList.add("check");
   return made;
