@@ -34,6 +34,7 @@ REDIS = shutil.which("redis-server") is not None
 NEEDED = (
     ("test_supabase_js.py", READY),
     ("test_mem0_js.py", MEM0_READY),
+    ("compatibility/test_page.py", MEM0_READY),
     ("test_openai_js.py", OPENAI_READY),
     ("test_mem0_integrations.py", INTEGRATIONS_READY),
     ("test_redis.py", REDIS),
