@@ -6,13 +6,16 @@ Each line is one message. The package `mcp` is not needed here, so a client that
 import asyncio
 import base64
 import json
+import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import httpx
 
+from app.core.errors import ConfigurationError
 from app.gateways.mem0.responses import JsonObject
 
 MAX_LINE_BYTES = 16 << 20
@@ -110,8 +113,17 @@ def _header_value(text: str) -> str:
     return text if PLAIN.fullmatch(text) else f"=?base64?{base64.b64encode(text.encode()).decode()}?="
 
 
+def _can_be_watched(mode: int, *, is_terminal: bool) -> bool:
+    """uvloop aborts the process for a file, and for a device such as /dev/null."""
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or is_terminal
+
+
 async def serve_stdio(url: str, key: str, headers: Mapping[str, str]) -> None:
     """Ends with the standard input."""
+    if not _can_be_watched(os.fstat(sys.stdin.fileno()).st_mode, is_terminal=sys.stdin.isatty()):
+        raise ConfigurationError(
+            "The standard input must be a pipe, a socket or a terminal: let an MCP client start this"
+        )
     loop = asyncio.get_running_loop()
     lines = asyncio.StreamReader(limit=MAX_LINE_BYTES)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin.buffer)

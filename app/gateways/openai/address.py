@@ -11,6 +11,7 @@ from app.chat.schemas import TurnOptions
 from app.core.errors import BadRequest
 from app.core.http.error_responses import describe_invalid_value
 from app.core.http.header_text import header_text
+from app.identity.caller import Caller
 from app.sessions.privacy import PrivacyMode
 from app.sessions.schemas import UserId
 
@@ -50,6 +51,12 @@ def read_address(
         return Address.model_validate(values)
     except ValidationError as error:
         raise BadRequest(describe_invalid_value(error.errors()[0]), code="invalid_request") from None
+
+
+def require_user(caller: Caller, address: Address) -> None:
+    """Names the parameter as OpenAI's clients know it."""
+    if caller.account_id is None and address.user_id is None and address.session_id is None:
+        raise BadRequest("An API key can act for any user of its project. Send `user` to name one.")
 
 
 def read_confirmation(metadata: Mapping[str, Any] | None) -> dict[str, Any]:

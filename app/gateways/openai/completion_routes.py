@@ -9,10 +9,10 @@ from app.chat.completions import CompletionInput, EventStream, begin_stream, col
 from app.chat.schemas import TurnOptions
 from app.core.ports import Json
 from app.core.resources import Resources, ResourcesDep
-from app.gateways.openai.address import foreign_metadata, read_address, read_confirmation
+from app.gateways.openai.address import foreign_metadata, read_address, read_confirmation, require_user
 from app.gateways.openai.render import ChunkStream, json_response, render_completion
 from app.gateways.openai.schemas import ChatCompletion, ChatCompletionRequest
-from app.identity.caller import SessionWriter
+from app.identity.caller import Caller, SessionWriter
 from app.memory.ledger import Door
 
 router = APIRouter(tags=["OpenAI"])
@@ -29,7 +29,7 @@ async def create_chat_completion(
 
     Memories that fit the last message are added to the instructions, and the message is remembered as in a chat.
     Nothing is stored as a conversation unless a session is named. `store: false` is incognito."""
-    turn = await prepare_completion(resources, caller, read_request(request, resources, body))
+    turn = await prepare_completion(resources, caller, read_request(request, caller, resources, body))
     headers = {"X-Session-Id": str(turn.prepared.session_id)} if turn.prepared.in_session else {}
     if not body.stream:
         return json_response(render_completion(turn, await collect_events(request, turn)), headers)
@@ -39,8 +39,11 @@ async def create_chat_completion(
     return EventStream(ChunkStream(turn, include_usage=usage).render(events), headers=headers)
 
 
-def read_request(request: Request, resources: Resources, body: ChatCompletionRequest) -> CompletionInput:
+def read_request(
+    request: Request, caller: Caller, resources: Resources, body: ChatCompletionRequest
+) -> CompletionInput:
     address = read_address(request, body.user, body.metadata, store=body.store)
+    require_user(caller, address)
     limit = body.max_completion_tokens or body.max_tokens
     options = TurnOptions().model_copy(
         update={"model": chosen_model(resources, body.model), "max_tokens": limit, **read_confirmation(body.metadata)}

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,6 +40,12 @@ async def test_client_uses_the_server_through_the_command(app_url: str, key_hold
         await client.read_resource(f"keepsake://memories/{added['results'][0]['id']}")
         answer = await use(client, "forget", what=TEA)
         assert answer["status"] == ("CONFIRMATION_REQUIRED" if era == "legacy" else "DELETED")
+
+
+def test_the_command_says_what_its_input_must_be() -> None:
+    command = [sys.executable, "-m", "app", "mcp", "--key", "ks_any"]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (ended.returncode, "standard input must be a pipe" in ended.stderr) == (2, True)
 
 
 async def exchange(url: str, key: str, *lines: str) -> list[Json]:

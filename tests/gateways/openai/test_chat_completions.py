@@ -254,7 +254,7 @@ async def test_key_without_the_scope_is_denied(connect_openai: ConnectOpenAI, ma
 
 
 async def test_key_must_name_a_user(ai: openai.AsyncOpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match="`user_id`"):
+    with pytest.raises(openai.BadRequestError, match="`user` to name one"):
         await ai.chat.completions.create(model="test-model", messages=[{"role": "user", "content": "Hi"}])
 
 

@@ -12,7 +12,7 @@ from app.core.completion_messages import message_text
 from app.core.errors import BadRequest, NotFound
 from app.core.http.error_responses import describe_invalid_value
 from app.core.resources import Resources, ResourcesDep
-from app.gateways.openai.address import HEADERS, read_address
+from app.gateways.openai.address import read_address
 from app.gateways.openai.responses.render import (
     CONVERSATION,
     MESSAGE,
@@ -36,14 +36,16 @@ from app.sessions.window import window_store
 router = APIRouter(prefix="/v1/conversations", tags=["OpenAI"])
 PATCH: TypeAdapter[SessionPatch] = TypeAdapter(SessionPatch)
 CHANGEABLE = ("title", "privacy_mode")
+FIXED = ("user_id", "profile_id")
 STORED_ROLES = ("user", "assistant", "system")
 
 
-def read_patch(metadata: Mapping[str, Any], *, known: frozenset[str] = frozenset()) -> dict[str, Any]:
+def read_patch(metadata: Mapping[str, Any], *, fixed: tuple[str, ...] = ()) -> dict[str, Any]:
     """A session has no other metadata: what would not be stored is refused."""
-    if unknown := metadata.keys() - {*CHANGEABLE, *known}:
+    known = (*fixed, *CHANGEABLE)
+    if unknown := metadata.keys() - set(known):
         raise BadRequest(
-            f"`metadata` of a conversation cannot have `{min(unknown)[:60]}`. It can have {', '.join(CHANGEABLE)}.",
+            f"`metadata` of a conversation cannot have `{min(unknown)[:60]}`. It can have {', '.join(known)}.",
             code="invalid_request",
         )
     try:
@@ -88,7 +90,7 @@ async def create_conversation(
 ) -> dict[str, Any]:
     """Creates a session, in the default profile of the user unless another one is named."""
     metadata = body.metadata or {}
-    changes = read_patch(metadata, known=frozenset(HEADERS))
+    changes = read_patch(metadata, fixed=FIXED)
     address = read_address(request, None, metadata, store=None)
     user_id = caller.act_for(address.user_id)
     profile = await ProfileRepository(tx, caller.project_id).of_user(user_id, address.profile_id)

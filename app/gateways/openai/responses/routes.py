@@ -22,7 +22,7 @@ from app.core.completion_messages import completion_text, first_choice, nested_o
 from app.core.errors import BadRequest, NotFound
 from app.core.ports import Json
 from app.core.resources import Resources, ResourcesDep
-from app.gateways.openai.address import foreign_metadata, read_address, read_confirmation
+from app.gateways.openai.address import foreign_metadata, read_address, read_confirmation, require_user
 from app.gateways.openai.completion_routes import chosen_model
 from app.gateways.openai.render import json_response, own_fields
 from app.gateways.openai.responses.render import (
@@ -98,6 +98,7 @@ async def read_request(
     address = read_address(request, body.user, body.metadata, store=body.store)
     if (named := await named_session(caller, resources, body)) is not None:
         address = address.model_copy(update={"session_id": named})
+    require_user(caller, address)
     incognito = address.privacy_mode is PrivacyMode.INCOGNITO
     messages = read_input(body.input)
     if address.session_id is not None and messages[0]["role"] == "tool":

@@ -149,6 +149,8 @@ async def test_conversation_is_a_session(
     assert (await ai.conversations.retrieve(conversation.id)).metadata == changed.metadata
     with pytest.raises(openai.BadRequestError, match="colour"):
         await ai.conversations.update(conversation.id, metadata={"colour": "teal"})
+    with pytest.raises(openai.BadRequestError, match="can have user_id, profile_id, title, privacy_mode"):
+        await ai.conversations.create(metadata={"user_id": "bo", "session_id": "teal"})
     assert (await ai.conversations.delete(conversation.id)).deleted
     with pytest.raises(openai.NotFoundError):
         await ai.conversations.retrieve(conversation.id)
