@@ -89,6 +89,16 @@ async def execute(call: GraphqlCall, request: GraphqlRequest) -> JsonObject:
     return answer
 
 
+class SchemaIsHidden(NoSchemaIntrospectionCustomRule):
+    def report_error(self, error: GraphQLError) -> None:
+        super().report_error(
+            GraphQLError(
+                "This server does not show its schema. Read docs/schema.graphql, or set GRAPHQL_INTROSPECTION=true.",
+                error.nodes,
+            )
+        )
+
+
 def read_query(query: str, *, introspection: bool) -> DocumentNode:
     """Texts are content, so only queries without any are kept. Clients send texts as variables."""
     return _read_query(query, introspection) if '"' in query else _read_known_query(query, introspection)
@@ -98,7 +108,7 @@ def _read_query(query: str, introspection: bool) -> DocumentNode:
     try:
         document = parse(query, max_tokens=MAX_TOKENS)
         check_shape(document)
-        rules = specified_rules if introspection else (*specified_rules, NoSchemaIntrospectionCustomRule)
+        rules = specified_rules if introspection else (*specified_rules, SchemaIsHidden)
         errors = validate(CORE, document, rules, max_errors=MAX_ERRORS)
     except RecursionError:
         raise QueryTooCostly("The query is nested too deep. Nest it less.") from None
@@ -115,7 +125,7 @@ _read_known_query = lru_cache(maxsize=QUERIES_KEPT)(_read_query)
 
 
 def invalid_query(errors: list[GraphQLError]) -> InvalidQuery:
-    return InvalidQuery(" ".join(each.message for each in errors[:MAX_ERRORS]))
+    return InvalidQuery(" ".join(dict.fromkeys(each.message for each in errors[:MAX_ERRORS])))
 
 
 async def render_error(error: GraphQLError) -> JsonObject:
