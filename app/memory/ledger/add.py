@@ -21,7 +21,7 @@ from app.core.storable_text import is_blank
 from app.core.text.standing_statements import is_standing
 from app.memory.ledger.events import EventRequest
 from app.memory.ledger.memory import FIELDS, WRITTEN_FIELDS, Kind, NewMemory, Source, content_hash, source_of
-from app.memory.ledger.repeats import RECORD_REPEATS
+from app.memory.ledger.repeats import RECORD_REPEATS, REPEATED_FIELDS
 from app.memory.namespace import Namespace
 from app.memory.origin import ENTITY_FIELDS
 
@@ -37,14 +37,14 @@ with given as (
   from jsonb_to_recordset(cast(:rows as jsonb)) as record
     ({_RECORD}, digest text, input jsonb, deduplicate boolean, place integer, twin_of uuid)
 ), existing as (
-  select given.place, found.id, found.content from given cross join lateral (
-    select m.id, m.content from memories m
+  select given.place, found.memory_id as id, found.* from given cross join lateral (
+    select m.content, {REPEATED_FIELDS} from memories m
     where given.deduplicate and m.namespace = given.namespace and m.hash = given.hash and m.project_id = :project_id
       and (m.expires_on is null or m.expires_on >= current_date) and m.archived_at is null
       and m.replaced_by is null
     limit 1) found
 ), repeated as (
-  select existing.id as memory_id, given.created_at, given.source, given.door, given.source_message_id,
+  select existing.*, given.created_at, given.source, given.door, given.source_message_id,
     {", ".join(f"given.{name}" for name in ENTITY_FIELDS)}
   from existing join given on given.place = existing.place where given.twin_of is null
 ), {RECORD_REPEATS}, added as (
