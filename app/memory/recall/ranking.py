@@ -82,6 +82,8 @@ class RankingWeights:
     importance: float = 0.5
     recency: float = 0.3
     half_life_days: float = 30.0
+    candidates: int = 1
+    """How many times RECALL_CANDIDATES are compared. A model that finds less by meaning alone needs more of them."""
 
 
 DEFAULT_WEIGHTS = RankingWeights()
@@ -99,6 +101,7 @@ WEIGHTS_OF_MODEL = {
             base=-3.59,
             features=(3.597, 0.0, 0.0, 0.0, 0.0, 0.438, 0.0, 0.0, 0.0, 0.0, 1.484, 2.350, 0.0, 0.180),
         ),
+        candidates=2,
     )
 }
 """Fitted for another model than the default one, whose similarities are on the scale of the default one."""

@@ -42,7 +42,7 @@ from app.memory.indexing import cut_question, query_text
 from app.memory.ledger import Memory, MemoryRepository, SearchRow, visible
 from app.memory.namespace import Namespace
 from app.memory.recall.features import RankingInput
-from app.memory.recall.ranking import rank, weights_of
+from app.memory.recall.ranking import RankingWeights, rank, weights_of
 from app.memory.recall.words_only import find_candidates, is_embedded, report_embedding, with_word_similarity
 
 PREFILTER_LIMIT = 2000
@@ -150,7 +150,7 @@ async def _search_steps(
     resources: Resources, question: Question, names: tuple[str, ...] | None
 ) -> AsyncIterator[tuple[SearchScope, int]]:
     """One search among the rows of a narrow filter; for a wide one, searches for more and more candidates."""
-    limit = max(resources.config.recall_candidates, question.top_k)
+    limit = max(resources.config.recall_candidates * _choose_weights(resources, question).candidates, question.top_k)
     only = await _prefilter_ids(resources, question, names) if question.filter or names is None else None
     if only is not None:
         yield SearchScope(question.project_id, names, only), max(limit, len(only))
@@ -249,10 +249,14 @@ def _rank_rows(
     inputs = [_ranking_input(each, rows[each.id]) for each in candidates if each.id in rows]
     if by_words:
         inputs = with_word_similarity(resources.index, question.text, inputs)
-    model = ranking_model(resources.embedder, question.project_id)
-    weights = weights_of(model, resources.config.recency_half_life_days)
+    weights = _choose_weights(resources, question)
     ranked = rank(question.text, inputs, question.at or dt.datetime.now(dt.UTC), weights, question.top_k)
     return [Recalled(rows[each.id], each.score, each.parts, each.fits, each.relevance) for each in ranked]
+
+
+def _choose_weights(resources: Resources, question: Question) -> RankingWeights:
+    model = ranking_model(resources.embedder, question.project_id)
+    return weights_of(model, resources.config.recency_half_life_days)
 
 
 def _ranking_input(candidate: Candidate, row: SearchRow) -> RankingInput:
