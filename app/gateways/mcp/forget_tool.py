@@ -1,5 +1,6 @@
 """The tool `forget`: it finds what is meant, has a person confirm it, and deletes it then."""
 
+import hashlib
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from app.core.errors import BadRequest
 from app.core.text.forget_requests import ForgetRequest, read_forget_request
 from app.gateways.mcp.arguments import ForgetArguments
 from app.gateways.mcp.call import ToolCall
-from app.gateways.mcp.confirmation import Confirmations, DeletionStatement
+from app.gateways.mcp.confirmation import VALID_SECONDS, Confirmations, DeletionStatement
 from app.gateways.mcp.tool import AnyTool, NeedsConfirmation, Tool, ToolResult
 from app.gateways.mem0.responses import JsonObject
 from app.identity.scopes import Scope
@@ -22,6 +23,7 @@ NOT_UNDERSTOOD = (
     "`what` does not say what to forget. Send a thing or a statement, such as `that I like tea`, `everything about my"
     " job` or `everything`; exceptions are not understood."
 )
+USED = "This confirmation was used already. Call the tool again without it, and confirm its new answer."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,19 @@ async def forget(call: ToolCall, given: ForgetArguments) -> ToolResult:
         asked = await ask_what_to_forget(call.resources, ForgetCall(call.caller.account_id, namespace, policy), request)
         return _ask(call, namespace, asked, confirmations)
     statement = confirmations.verify(given.confirmation_token, caller=call.caller.name, namespace=str(namespace))
+    if statement.all is not None:
+        await _use_once(call, given.confirmation_token)
     confirmed = ConfirmedForgetting(statement.ids, statement.all, given.delete_messages)
     reply = await forget_confirmed(call.resources, ForgetCall(call.caller.account_id, namespace, policy, confirmed))
     return {"status": "DELETED", "message": reply.answer, "deleted_ids": reply.forgotten}
+
+
+async def _use_once(call: ToolCall, token: str) -> None:
+    """A second use would delete what was remembered since the person agreed."""
+    short_term, key = call.resources.short_term, f"mcp:confirmed:{hashlib.sha256(token.encode()).hexdigest()}"
+    if await short_term.get(key) is not None:
+        raise BadRequest(USED, code="confirmation_invalid")
+    await short_term.set(key, b"1", VALID_SECONDS, tenant=str(call.caller.project_id))
 
 
 async def _namespace(call: ToolCall, given: ForgetArguments) -> Namespace:

@@ -64,6 +64,10 @@ async def test_forgetting_is_confirmed_with_a_token_by_clients_without_forms(
         deleted = await use(client, "forget", what="everything", confirmation_token=token)
         assert deleted["status"] == "DELETED"
         assert (await use(client, "get_memories"))["count"] == 0
+        await use(client, "add_memory", text="I like coffee", infer=False)
+        refused = await refusal(client, "forget", what="everything", confirmation_token=token)
+        assert refused["code"] == "confirmation_invalid", "a second use would delete what was added since"
+        assert (await use(client, "get_memories"))["count"] == 1
 
 
 async def test_an_exception_is_not_understood(connect_mcp: ConnectMcp, key_holder: KeyHolder) -> None:
