@@ -1,7 +1,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-JOBS ?= 2
+# Two cores are enough for three: the tests wait for servers, timeouts and other processes 40 % of their time.
+JOBS ?= 3
 # Progress on a terminal, silence in a log. Every package must have a hash that the file lists.
 PIP_INSTALL = @quiet=; [ -t 1 ] || quiet=--quiet; $(BIN)/python -m pip install $$quiet --disable-pip-version-check --require-hashes
 # `make lock` keeps every pinned version; `make lock LOCK="--upgrade-package fastapi"` or `LOCK=--upgrade` moves them.

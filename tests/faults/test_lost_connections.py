@@ -113,6 +113,7 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Faul
             yield FaultyServer(resources, client, admin_url, folder)
 
 
+@pytest.mark.long
 async def test_jobs_are_done_after_workers_lost_their_connections(server: FaultyServer) -> None:
     async with run_jobs(server.resources, concurrency=2, poll_seconds=0.2):
         await server.wait_until_finished([await server.add("I live in Lisbon")])

@@ -46,6 +46,7 @@ async def test_server_whose_workers_failed_stops_with_code_0(tmp_path: Path) -> 
                 "index_watch",
                 "waiting_words",
                 "indexer",
+                "embedder_choices",
                 "key_usage",
                 "usage",
                 "postgres",

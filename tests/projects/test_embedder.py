@@ -56,6 +56,8 @@ async def test_embedder_travels_with_an_export_of_the_project(
     assert (await owner.client.get(project)).json()["embedder"] == "multilingual"
     parts = [part async for part in export_parts(resources.database, DataScope(owner.project_id))]
     assert json.loads(parts[0].content)["embedder"] == "multilingual"
+    # A change takes seconds, which the next test that runs jobs would wait for.
+    await owner.client.patch(project, json={"embedder": "english"})
 
 
 async def test_import_names_the_package_that_is_missing(

@@ -72,7 +72,7 @@ def test_page_has_a_block_for_each_provider_and_the_line_that_installs_each_pack
     assert len(BLOCKS) == len(EMBEDDERS)
     for extra in EXTRAS:
         assert (
-            f"`pip install -r deploy/requirements/{extra}.txt`, or `pip install 'keepsake[{extra}]'`"
+            f"`.venv/bin/pip install -r deploy/requirements/{extra}.txt`, or `pip install 'keepsake[{extra}]'`"
             in PAGE.read_text()
         )
         assert (PAGE.parents[2] / f"deploy/requirements/{extra}.txt").exists()
