@@ -115,7 +115,7 @@ async def run_milvus_lite(folder: Path, stack: AsyncExitStack) -> RunningStore:
 async def run_milvus(folder: Path, stack: AsyncExitStack) -> RunningStore:
     from tests.contracts.milvus import PACKAGE, MilvusServer  # noqa: PLC0415
 
-    if not (PACKAGE / "unpacked").is_dir():
+    if not (PACKAGE / "milvus").is_dir():
         raise LeftOutError("its server is not installed. Run `make milvus-server` to measure it")
     database, postgres = await run_postgres(folder, stack)
     server = MilvusServer(folder)
