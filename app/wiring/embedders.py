@@ -14,6 +14,7 @@ from app.adapters.models.embedders.remote import (
 from app.adapters.models.openai import Connection
 from app.core.errors import ConfigurationError
 from app.settings import Settings
+from app.wiring.extras import missing_package
 from app.wiring.providers import compatible_url
 from app.wiring.secrets import model_key, secret_of
 
@@ -85,8 +86,4 @@ def import_package(extra: str, settings: Settings, key: str | None) -> Embedding
     try:
         return open_with_package(settings, key)
     except ImportError:
-        raise ConfigurationError(
-            f"EMBEDDER={extra} needs the package {package}, which is not installed."
-            f" Run `pip install -r deploy/requirements/{extra}.txt`, or `pip install 'keepsake[{extra}]'` if you"
-            " installed the wheel."
-        ) from None
+        raise missing_package("EMBEDDER", extra, package) from None

@@ -8,6 +8,7 @@ from app.core.database.database import Database
 from app.core.errors import ConfigurationError
 from app.core.ports import EmbedderModel, VectorIndex
 from app.settings import Settings, VectorStore
+from app.wiring.extras import missing_package
 from app.wiring.secrets import secret_of
 
 
@@ -73,8 +74,4 @@ def import_adapter(module: str, store: VectorStore, *, package: str) -> ModuleTy
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != package:
             raise
-        raise ConfigurationError(
-            f"VECTOR_STORE={store} needs the package {package}, which is not installed."
-            f" Run `pip install -r deploy/requirements/{store}.txt`, or `pip install 'keepsake[{store}]'` if you"
-            " installed the wheel."
-        ) from None
+        raise missing_package("VECTOR_STORE", store, package) from None
