@@ -14,7 +14,7 @@ const LOOK_EVERY_MS = 700;
 /**
  * @typedef {{
  *   element: HTMLElement, addText: (text: string) => void, showRecalled: (memories: Remembered[], failed: boolean) => void,
- *   finish: (answer: any) => void, interrupt: () => void,
+ *   finish: (answer: any) => void, interrupt: () => void, end: () => void,
  * }} Answer
  */
 
@@ -39,9 +39,9 @@ export function answerElement(confirmForget) {
   const text = h("div", { class: "text" }, h("span", { class: "typing", "aria-hidden": "true" }, h("i"), h("i"), h("i")));
   const below = h("div", { class: "below" });
   const element = h("article", { class: "message assistant", "aria-busy": "true" }, h("h2", {}, words.assistant), text, below);
-  const end = () => element.removeAttribute("aria-busy");
   return {
     element,
+    end: () => element.removeAttribute("aria-busy"),
     addText(piece) {
       written += piece;
       fill(text, markdown(written));
@@ -51,7 +51,6 @@ export function answerElement(confirmForget) {
       if (memories.length) below.append(memoryDetails(words.recalled(memories.length), memories, words.recalledHint));
     },
     finish(answer) {
-      end();
       fill(text, markdown(answer.message.content));
       if (answer.standing?.length) below.append(memoryDetails(words.standing(answer.standing.length), answer.standing));
       if (!answer.by_meaning) below.append(h("p", { class: "hint" }, words.recalledByWords));
@@ -60,7 +59,6 @@ export function answerElement(confirmForget) {
       if (answer.event_id) below.append(learned(answer.event_id));
     },
     interrupt() {
-      end();
       if (!written) fill(text);
       below.append(h("p", { class: "hint" }, words.interrupted));
     },

@@ -35,6 +35,9 @@ export class ChatTurn {
       }
     } catch (error) {
       if (!(error instanceof DOMException && error.name === "AbortError")) throw error;
+    } finally {
+      // The answer is whole before its connection ends, and the next message can only be sent after both.
+      answer.end();
     }
     if (!finished) answer.interrupt();
   }
