@@ -19,7 +19,7 @@ from app.memory.indexing.jobs import reindex
 from app.memory.indexing.moved_index import read_clock, record_move
 from app.settings import Settings, VectorStore
 from app.wiring import open_resources, open_store
-from app.wiring.models import choose_vector_store
+from app.wiring.models import EDGE_FOLDER, choose_vector_store, require_embedder_of_server
 
 DELETE_REBUILD_PROGRESS_SQL = text("delete from maintenance where name = :name")
 POLL_SECONDS = 0.2
@@ -28,6 +28,7 @@ START_SECONDS = 60
 
 async def reindex_everything(settings: Settings) -> None:
     if choose_vector_store(settings) is VectorStore.EDGE and is_index_held(settings.data_dir):
+        await require_embedder_of_server(settings)
         await _rebuild_in_server(settings)
         return
     async with open_resources(settings, rebuilding=True) as resources:
@@ -40,7 +41,7 @@ async def reindex_everything(settings: Settings) -> None:
 
 def is_index_held(data_dir: Path) -> bool:
     """Whether a server holds the lock on the embedded index of this folder."""
-    path = data_dir / "index" / "lock"
+    path = data_dir / EDGE_FOLDER / "lock"
     if not path.exists():
         return False
     with path.open("ab") as lock:

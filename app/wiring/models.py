@@ -13,6 +13,7 @@ from app.adapters.models.embedders.remote import RemoteEmbedder
 from app.adapters.models.multilingual.use import open_multilingual_embedder
 from app.adapters.models.offline import OfflineExtractor, OfflineModel
 from app.adapters.models.onnx import OnnxEmbedder
+from app.adapters.vectors.edge_folder import read_embedder
 from app.adapters.vectors.pgvector import PgVectorIndex
 from app.adapters.vectors.qdrant_edge import QdrantEdgeIndex
 from app.core.background_tasks import Background, SupervisedTask
@@ -36,6 +37,8 @@ from app.wiring.secrets import has_model, speaks_openai
 
 MULTILINGUAL_SUFFIX = "_multilingual"
 """Of the folder, collection or name of the second index."""
+EDGE_FOLDER = "index"
+"""In DATA_DIR."""
 GaugeUpdate = Callable[[], Awaitable[None]]
 
 
@@ -70,15 +73,32 @@ async def open_index(
 ) -> VectorIndex:
     index = await choose_index(settings, database, embedder)
     stack.push_async_callback(index.close)
-    built_with = await index.built_with()
-    current = (embedder.name, embedder.dimensions)
-    if built_with not in (None, current) and not rebuilding:
-        before, now = ("{} ({} dimensions)".format(*each) for each in (built_with or current, current))
+    built_with, current = await index.built_with(), (embedder.name, embedder.dimensions)
+    if built_with is not None and built_with != current and not rebuilding:
         raise ConfigurationError(
-            f"The index was built with {before}, but EMBEDDER is now {now}."
+            f"The index was built with {describe_embedder(*built_with)}, but EMBEDDER is now"
+            f" {describe_embedder(*current)}."
             " Run `python -m app reindex` with the new settings, or restore EMBEDDER."
         )
     return index
+
+
+async def require_embedder_of_server(settings: Settings) -> None:
+    """A server that holds the embedded index rebuilds it with the embedder that the server was started with."""
+    used = read_embedder(settings.data_dir / EDGE_FOLDER)
+    async with AsyncExitStack() as stack:
+        embedder = await open_embedder(settings, stack)
+    current = (embedder.name, embedder.dimensions)
+    if used is not None and used != current:
+        raise ConfigurationError(
+            f"The running server embeds with {describe_embedder(*used)}, but EMBEDDER is now"
+            f" {describe_embedder(*current)}. Stop the server, run `python -m app reindex` again, and start the"
+            " server with the new settings."
+        )
+
+
+def describe_embedder(name: str, dimensions: int) -> str:
+    return f"{name} ({dimensions} dimensions)"
 
 
 def choose_vector_store(settings: Settings) -> VectorStore:
@@ -93,7 +113,9 @@ async def choose_index(
     if chosen is VectorStore.PGVECTOR:
         return await PgVectorIndex.open(database, embedder.name, embedder.dimensions, name=f"default{suffix}")
     if chosen is VectorStore.EDGE:
-        return await QdrantEdgeIndex.open(settings.data_dir / f"index{suffix}", embedder.name, embedder.dimensions)
+        return await QdrantEdgeIndex.open(
+            settings.data_dir / f"{EDGE_FOLDER}{suffix}", embedder.name, embedder.dimensions
+        )
     from app.wiring import vector_servers  # noqa: PLC0415
 
     return await vector_servers.connect_index(with_suffix(settings, suffix), chosen, database, embedder)

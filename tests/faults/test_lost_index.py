@@ -20,6 +20,7 @@ from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.adapters.vectors.qdrant import QdrantIndex
 from app.core.background_tasks import run_supervised
 from app.core.database.migrations import migrate
+from app.core.errors import ConfigurationError
 from app.core.http.status_reports import run_checks
 from app.core.resources import IndexRepair, Resources
 from app.identity.local import GRANTS, SHIM
@@ -35,6 +36,7 @@ from tests.contracts.vector_index import LastingClient
 from tests.e2e.server import ROOT, environment, serving
 from tests.faults.test_full_disk import USERS, check_that_all_is_there, load_on
 from tests.memory.namespaces import add_memories, create_namespace, execute_sql, new_project, search, wait_until_indexed
+from tests.model_server import ModelServer
 
 Damage = Callable[[Path], None]
 THINGS = ("marbles", "boats", "kites", "drums", "lamps", "clocks")
@@ -210,6 +212,19 @@ async def test_reindex_mends_a_damaged_index(ledger: LedgerWithIndex, damage: Da
     damage(ledger.index)
     await reindex_everything(ledger.settings)
     async with open_resources(ledger.settings) as resources:
+        assert await ledger.missing(resources) == []
+
+
+async def test_reindex_refuses_another_embedder_than_the_one_of_the_server(
+    ledger: LedgerWithIndex, model_server: ModelServer
+) -> None:
+    other = {"embedder": "openai", "embedder_model": "other", "embedder_base_url": model_server.url}
+    async with open_resources(ledger.settings) as resources, run_jobs(resources, concurrency=1):
+        with pytest.raises(
+            ConfigurationError, match=r"embeds with onnx:\S+ \(384 dimensions\).*Stop the server.*reindex"
+        ):
+            await reindex_everything(ledger.settings.model_copy(update=other))
+        await reindex_everything(ledger.settings)
         assert await ledger.missing(resources) == []
 
 

@@ -12,7 +12,7 @@ from typing import IO
 
 import structlog
 
-from app.adapters.vectors.edge_shard import DamagedIndexError, Generation, write_durably
+from app.adapters.vectors.edge_shard import DamagedIndexError, Generation, read_marker, write_durably
 from app.core.database.disk_space import DiskSpace
 from app.core.errors import ConfigurationError
 
@@ -57,6 +57,14 @@ def open_current(path: Path, embedder: str, dimensions: int) -> Generation:
     first = Generation.create(path / next_name(path), embedder, dimensions)
     point_to(path, first.folder)
     return first
+
+
+def read_embedder(path: Path) -> tuple[str, int] | None:
+    """The name and dimensions of the embedder of an index that another process may hold. None if it is unreadable."""
+    try:
+        return read_marker(path / (path / POINTER_FILE).read_text(errors="replace").strip())
+    except (OSError, DamagedIndexError):
+        return None
 
 
 def find_current(path: Path) -> Path | None:
