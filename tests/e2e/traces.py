@@ -75,9 +75,32 @@ async def talk_in_incognito(scene: Scene, client: httpx.AsyncClient) -> None:
         assert "language model" in failed.text
     for name, door in DOORS.items():
         assert words in await door.say(Place(scene.address, scene.key), f"Now {words}", "incognito"), name
+    await speak_off_the_record(scene, client)
     scene.models.chat(Hangs(after=(words,)))
     await leave_in_the_middle(client, session, words)
     await free_again(client, session)
+
+
+async def speak_off_the_record(scene: Scene, client: httpx.AsyncClient) -> None:
+    """A wish that a message is not stored, in normal mode, through every API that takes what a user says."""
+    words = scene.secret
+    wish, answer = f"Off the record: I work at {words}", f"I will not tell that you work at {words}"
+    for name, door in DOORS.items():
+        assert words in await door.say(Place(scene.address, scene.key), wish, "normal"), name
+    messages = [{"role": "user", "content": wish}, {"role": "assistant", "content": answer}]
+    for infer in (True, False):
+        add = {"messages": [{"role": "user", "content": "I like tea"}, *messages], "user_id": "ann", "infer": infer}
+        for path in ("/v3/memories/add/", "/v1/memories/"):
+            assert (await client.post(path, json=add)).status_code == 200
+            assert (await client.post(path, json={**add, "messages": messages})).status_code == 200
+        query = "mutation Add($input: AddMemoriesInput!) { add_memories(input: $input) { status } }"
+        added = await client.post("/graphql", json={"query": query, "variables": {"input": add}})
+        assert "errors" not in added.json(), added.text
+        await call_mcp(client, "add_memory", {"text": wish, "infer": infer}, mode="normal")
+    created = await client.post("/v1/conversations", json={"metadata": {"user_id": "ann"}, "items": messages})
+    assert created.status_code == 200, created.text
+    stored = await client.post(f"/v1/conversations/{created.json()['id']}/items", json={"items": messages})
+    assert stored.json()["data"] == []
 
 
 async def use_mcp(client: httpx.AsyncClient, words: str, *, mode: str) -> None:
@@ -92,10 +115,14 @@ async def use_mcp(client: httpx.AsyncClient, words: str, *, mode: str) -> None:
         ("add_memory", {"text": words, words: words}),
     ]
     for tool, arguments in calls:
-        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
-        headers = {"Accept": "application/json", "X-Keepsake-User-Id": "ann", "X-Keepsake-Privacy-Mode": mode}
-        answer = await client.post("/mcp", json=message, headers=headers)
-        assert "result" in answer.json(), answer.text
+        await call_mcp(client, tool, arguments, mode=mode)
+
+
+async def call_mcp(client: httpx.AsyncClient, tool: str, arguments: dict[str, object], *, mode: str) -> None:
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
+    headers = {"Accept": "application/json", "X-Keepsake-User-Id": "ann", "X-Keepsake-Privacy-Mode": mode}
+    answer = await client.post("/mcp", json=message, headers=headers)
+    assert "result" in answer.json(), answer.text
 
 
 async def leave_in_the_middle(client: httpx.AsyncClient, session: str, words: str) -> None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import pytest
 import pytest_asyncio
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.adapters.models.offline import OfflineExtractor
 from app.adapters.models.openai import Connection, OpenAIModel
@@ -44,11 +43,6 @@ async def doors_server(resources: Resources, shared_model_server: ModelServer) -
     async with serve_on_loopback(create_app(parts)) as url:
         yield DoorsServer(parts, url)
     await model.close()
-
-
-@pytest_asyncio.fixture(scope="session")
-async def admin_rows(admin_engine: AsyncEngine) -> AdminRows:
-    return AdminRows(admin_engine)
 
 
 async def add_memory(resources: Resources, project_id: uuid.UUID, user_id: str, text: str) -> None:

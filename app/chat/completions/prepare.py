@@ -9,13 +9,14 @@ from app.chat.completions.messages import ReadMessages, message_tokens
 from app.chat.completions.turn import CompletionRequest, CompletionTurn, SessionlessTurn
 from app.chat.prompt import estimate_tokens
 from app.chat.schemas import TurnOptions
-from app.chat.turn.prepare import check_length, check_options, is_off_the_record, prepare
+from app.chat.turn.prepare import check_length, check_options, prepare
 from app.chat.turn.session_lock import SessionState
 from app.chat.types import Answered, ConfirmedForgetting, Prepared, TurnInput
 from app.core.config import Config
 from app.core.errors import BadRequest, NotFound
 from app.core.ports import Json, ModelOptions
 from app.core.resources import Resources
+from app.core.text.privacy_wishes import is_off_the_record
 from app.identity.caller import Caller
 from app.identity.transaction import caller_transaction
 from app.memory.ledger import Door

@@ -16,8 +16,7 @@ from app.core.config import Config
 from app.core.errors import BadRequest
 from app.core.ports import ModelOptions
 from app.core.resources import Resources
-from app.core.text.forget_requests import read_forget_request
-from app.core.text.privacy_wishes import asks_not_to_store
+from app.core.text.privacy_wishes import is_off_the_record
 from app.identity.caller import Caller
 from app.identity.transaction import caller_transaction
 from app.memory.namespace import Namespace
@@ -115,11 +114,6 @@ async def _load(
         fingerprint=key.fingerprint,
         off_the_record=off_the_record,
     )
-
-
-def is_off_the_record(content: str) -> bool:
-    """Such a message is answered in incognito. A request to forget has an answer of its own, and is not stored."""
-    return asks_not_to_store(content) and read_forget_request(content) is None
 
 
 def _repeat(request: TurnInput, entered: EnteredSession, mode: PrivacyMode, previous: PreviousAnswer) -> Answered:

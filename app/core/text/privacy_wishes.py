@@ -7,7 +7,7 @@ or the end of a sentence; who speaks about secrets, or asks about one, does not 
 
 import re
 
-from app.core.text.forget_requests import MAX_REQUEST
+from app.core.text.forget_requests import MAX_REQUEST, read_forget_request
 
 _START = r"(?:^|[.!?;,:—–\n-])\s*"
 _END = r"(?=\s*(?:[.!;,:—–\n-]|$))"
@@ -72,3 +72,8 @@ WISH = re.compile("|".join(f"(?:{each})" for each in _PATTERNS), re.IGNORECASE)
 
 def asks_not_to_store(content: str) -> bool:
     return WISH.search(content[:MAX_REQUEST].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")) is not None
+
+
+def is_off_the_record(content: str) -> bool:
+    """Such a message is answered in incognito. A request to forget has an answer of its own, and is not stored."""
+    return asks_not_to_store(content) and read_forget_request(content) is None

@@ -6,13 +6,11 @@ from dataclasses import dataclass, replace
 import openai
 import pytest
 import pytest_asyncio
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.adapters.models.offline import OfflineExtractor
 from app.adapters.models.openai import Connection, OpenAIModel
 from app.core.resources import Resources
 from app.main import create_app
-from tests.chat.conversation import AdminRows
 from tests.conftest import KeyHolder
 from tests.loopback import serve_on_loopback
 from tests.model_server import ModelServer
@@ -34,11 +32,6 @@ async def served(resources: Resources, shared_model_server: ModelServer) -> Asyn
     async with serve_on_loopback(create_app(parts)) as url:
         yield ServedModel(parts, url)
     await model.close()
-
-
-@pytest_asyncio.fixture(scope="session")
-async def admin_rows(admin_engine: AsyncEngine) -> AdminRows:
-    return AdminRows(admin_engine)
 
 
 ConnectOpenAI = Callable[..., openai.AsyncOpenAI]

@@ -12,22 +12,25 @@ from app.core.resources import Resources
 from app.core.storable_text import is_blank
 from app.gateways.mem0.events.wait import wait_for_event
 from app.gateways.mem0.memories.addressing import read_origin, resolve_known_namespace, resolve_namespace
-from app.gateways.mem0.memories.message_schemas import IncomingMessage
 from app.gateways.mem0.memories.schemas import AddMemories
 from app.gateways.mem0.memories.warnings import add_warnings
 from app.gateways.mem0.project_check import check_project_matches
 from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
 from app.identity.transaction import caller_transaction
-from app.memory.extraction import is_never_stored
+from app.memory.extraction import is_never_stored, leave_out_exchanges
 from app.memory.importance import check_importance, importance_in
 from app.memory.ledger import CallInstructions, Door, Kind, NewMemory, Outcome, Remembered
 from app.memory.origin import Origin
-from app.memory.remember import Conversation, queue_extraction, remember
+from app.memory.remember import Conversation, Message, queue_extraction, remember
 
-STORED_ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT}
 # System messages inform the extraction but are not stored. The output of tools is ignored.
-READ_ROLES = {"system": Role.SYSTEM, "developer": Role.SYSTEM, **STORED_ROLES}
+READ_ROLES = {"system": Role.SYSTEM, "developer": Role.SYSTEM, "user": Role.USER, "assistant": Role.ASSISTANT}
+STORED = "Memories stored successfully"
+LEFT_OUT = (
+    "Nothing was stored: messages of users and assistants become memories, except those that ask not to be stored,"
+    " or to forget, and the answers to them"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +52,24 @@ async def add_memories(
     origin = read_origin(request.origin, request.filters)
     check_importance(request.metadata or {})
     request = request.model_copy(update={"timestamp": read_said_at(request)})
-    messages = [message for message in request.messages if not is_blank(message.text) and message.role in READ_ROLES]
-    if not messages:
-        raise BadRequest("`messages` contains no text of a user or an assistant, so there is nothing to remember")
-    add = _queue_extraction if request.infer else _store_verbatim
+    messages = leave_out_exchanges(_read_messages(request), is_never_stored)
+    extracts = request.infer and messages
+    add = _queue_extraction if extracts else _store_verbatim
     added = await add(resources, caller, request, origin, messages, through)
-    if request.infer and not request.async_mode:
+    if extracts and not request.async_mode:
         added |= await wait_for_event(resources, caller, added["event_id"])
     return {**added, **add_warnings(request, has_model=resources.config.has_model)}
+
+
+def _read_messages(request: AddMemories) -> list[Message]:
+    messages: list[Message] = [
+        {"role": READ_ROLES[message.role], "content": message.text}
+        for message in request.messages
+        if not is_blank(message.text) and message.role in READ_ROLES
+    ]
+    if not messages:
+        raise BadRequest("`messages` contains no text of a user or an assistant, so there is nothing to remember")
+    return messages
 
 
 def read_said_at(request: AddMemories) -> dt.datetime | None:
@@ -80,7 +93,7 @@ async def _queue_extraction(
     caller: Caller,
     request: AddMemories,
     origin: Origin,
-    messages: Sequence[IncomingMessage],
+    messages: Sequence[Message],
     through: AddedThrough,
 ) -> JsonObject:
     async with caller_transaction(resources.database, caller) as tx:
@@ -94,10 +107,10 @@ async def _queue_extraction(
 
 
 def build_conversation(
-    request: AddMemories, origin: Origin, messages: Sequence[IncomingMessage], through: AddedThrough = THROUGH_MEM0
+    request: AddMemories, origin: Origin, messages: Sequence[Message], through: AddedThrough = THROUGH_MEM0
 ) -> Conversation:
     return Conversation(
-        messages=[{"role": READ_ROLES[message.role], "content": message.text} for message in messages],
+        messages=messages,
         origin=origin,
         metadata=request.metadata or {},
         instructions=CallInstructions(
@@ -120,14 +133,14 @@ async def _store_verbatim(
     caller: Caller,
     request: AddMemories,
     origin: Origin,
-    messages: Sequence[IncomingMessage],
+    messages: Sequence[Message],
     through: AddedThrough,
 ) -> JsonObject:
     namespace, origin = await resolve_known_namespace(resources.database, caller, origin, request.profile_id)
     new = build_episodes(request, origin, messages, through.door)
     added = await remember(resources, namespace, new, categories=request.custom_categories)
     return {
-        "message": "Memories stored successfully",
+        "message": STORED if new else LEFT_OUT,
         "status": "SUCCEEDED",
         "event_id": added.event_id,
         "results": [render_added(result) for result in added.results],
@@ -135,13 +148,10 @@ async def _store_verbatim(
 
 
 def build_episodes(
-    request: AddMemories, origin: Origin, messages: Sequence[IncomingMessage], door: Door = Door.MEM0
+    request: AddMemories, origin: Origin, messages: Sequence[Message], door: Door = Door.MEM0
 ) -> list[NewMemory]:
-    """One episode for each message of a user or an assistant, each with the message before it as context.
-
-    A request to forget is none of them, and no context."""
-    turns = [(STORED_ROLES[message.role], message.text) for message in messages if message.role in STORED_ROLES]
-    turns = [(role, text) for role, text in turns if not is_never_stored({"role": role, "content": text})]
+    """One episode for each message of a user or an assistant, each with the message before it as context."""
+    turns = [(Role(each["role"]), each["content"]) for each in messages if each["role"] != Role.SYSTEM]
     contexts = [None, *(text for _, text in turns)]
     return [
         NewMemory(

@@ -12,6 +12,7 @@ from app.core.completion_messages import message_text
 from app.core.errors import BadRequest, NotFound
 from app.core.http.error_responses import describe_invalid_value
 from app.core.resources import Resources, ResourcesDep
+from app.core.text.privacy_wishes import is_off_the_record
 from app.gateways.openai.address import read_address
 from app.gateways.openai.responses.render import (
     CONVERSATION,
@@ -26,6 +27,7 @@ from app.gateways.openai.responses.schemas import ConversationCreate, Conversati
 from app.gateways.openai.responses.translate import read_input
 from app.identity.caller import Caller, SessionReader, SessionWriter
 from app.identity.transaction import Transaction, caller_transaction
+from app.memory.extraction import leave_out_exchanges
 from app.profiles.repository import ProfileRepository
 from app.sessions.models import Message, Session
 from app.sessions.privacy import PrivacyMode
@@ -66,17 +68,17 @@ async def find_conversation(tx: AsyncSession, caller: Caller, conversation_id: s
 async def append_items(
     tx: AsyncSession, caller: Caller, session: Session, items: list[dict[str, Any]]
 ) -> list[Message]:
-    """Items that are added are part of the transcript. Nothing is remembered from them."""
+    """Items that are added are part of the transcript. Nothing is remembered from them.
+
+    Those off the record, and the answers to them, are not stored, as in a chat."""
     if session.privacy_mode == PrivacyMode.INCOGNITO:
         raise BadRequest("This conversation is in incognito, so no items are stored in it.")
     repository, mode = MessageRepository(tx, caller.project_id), PrivacyMode(session.privacy_mode)
-    stored = []
-    for message in read_input(items):
-        content = message_text(message)
-        if message["role"] not in STORED_ROLES or not content:
-            raise BadRequest("`items` can only be messages of `user`, `assistant` or `system` with text.")
-        stored.append(await repository.append(session, message["role"], content, mode=mode))
-    return stored
+    messages = [{"role": each["role"], "content": message_text(each)} for each in read_input(items)]
+    if any(each["role"] not in STORED_ROLES or not each["content"] for each in messages):
+        raise BadRequest("`items` can only be messages of `user`, `assistant` or `system` with text.")
+    stored = leave_out_exchanges(messages, lambda each: is_off_the_record(each["content"]))
+    return [await repository.append(session, each["role"], each["content"], mode=mode) for each in stored]
 
 
 async def drop_window(resources: Resources, caller: Caller, session_id: UUID) -> None:
