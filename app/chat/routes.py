@@ -14,6 +14,7 @@ from app.core.errors import AppError
 from app.core.http.strict_requests import own_router
 from app.core.resources import Resources, ResourcesDep
 from app.identity.caller import Caller, SessionWriter
+from app.memory.ledger import Door
 
 router = own_router(tags=["Chat"])
 IdempotencyKey = Annotated[
@@ -60,7 +61,7 @@ async def chat(
     return await respond(request, resources, turn, stream=body.stream)
 
 
-def read_turn(body: ChatRequest, idempotency_key: str | None) -> TurnInput:
+def read_turn(body: ChatRequest, idempotency_key: str | None, door: Door = Door.CHAT) -> TurnInput:
     return TurnInput(
         body.message,
         body,
@@ -69,14 +70,15 @@ def read_turn(body: ChatRequest, idempotency_key: str | None) -> TurnInput:
         privacy_mode=body.privacy_mode,
         user_id=body.user_id,
         idempotency_key=idempotency_key,
+        door=door,
     )
 
 
 async def answer_whole(
-    request: Request, resources: Resources, caller: Caller, body: ChatRequest, idempotency_key: str | None
+    request: Request, resources: Resources, caller: Caller, body: ChatRequest, idempotency_key: str | None, door: Door
 ) -> dict[str, object]:
     """The answer as a value, for APIs with a response of their own. An error names the session."""
-    turn = await prepare(resources, caller, read_turn(body, idempotency_key))
+    turn = await prepare(resources, caller, read_turn(body, idempotency_key, door))
     try:
         return await collect_answer(request, resources, turn)
     except AppError as error:

@@ -26,6 +26,7 @@ class TurnInput:
     privacy_mode: PrivacyMode | None = None
     user_id: str | None = None
     idempotency_key: str | None = None
+    door: Door = Door.CHAT
 
 
 @dataclass(frozen=True, slots=True)

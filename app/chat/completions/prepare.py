@@ -75,16 +75,16 @@ async def prepare_completion(resources: Resources, caller: Caller, request: Comp
         profile_id=request.profile_id,
         privacy_mode=request.privacy_mode,
         user_id=request.user_id,
+        door=request.door,
     )
     prepared = await prepare(resources, caller, message)
     assert not isinstance(prepared, Answered), "only a turn with an Idempotency-Key can have been answered before"
-    turn = replace(prepared, door=request.door)
     if messages.history:
-        turn = replace(turn, summary=None)
+        prepared = replace(prepared, summary=None)
     else:
-        window = [{"role": each.role, "content": each.content} for each in turn.recent if each.content]
+        window = [{"role": each.role, "content": each.content} for each in prepared.recent if each.content]
         messages = replace(messages, history=window)
-    return CompletionTurn(resources, turn, request=CompletionRequest(request.body, messages))
+    return CompletionTurn(resources, prepared, request=CompletionRequest(request.body, messages))
 
 
 def _check_size(config: Config, request: CompletionInput, messages: ReadMessages) -> None:

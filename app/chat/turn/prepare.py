@@ -112,6 +112,7 @@ async def _load(
         confirmed=ConfirmedForgetting.of(options),
         idempotency_key=request.idempotency_key,
         fingerprint=key.fingerprint,
+        door=request.door,
         off_the_record=off_the_record,
     )
 

@@ -14,7 +14,7 @@ from app.gateways.mem0.memories.list import choose_page, list_memories
 from app.gateways.mem0.memories.message_schemas import MessageText
 from app.gateways.mem0.memories.message_schemas import Role as MessageRole
 from app.gateways.mem0.memories.read import read_history, read_memory
-from app.gateways.mem0.memories.render import MemoryRead, render_memory
+from app.gateways.mem0.memories.render import MemoryRead, MemorySource, render_memory
 from app.gateways.mem0.memories.schemas import (
     AddMemories,
     AddResponse,
@@ -74,7 +74,18 @@ async def history(root: strawberry.Parent[Any], info: Info) -> list[JsonObject]:
         return await read_history(tx, info.context.caller, UUID(str(root["id"])))
 
 
-Memory = output_type(MemoryRead, "Memory", history=history)
+@field_of(
+    list_of(output_type(MemorySource)),
+    "Where the memory was said, the first time and up to 50 times more.",
+)
+async def sources(root: strawberry.Parent[Any], info: Info) -> list[JsonObject]:
+    if "sources" in root:
+        return list(root["sources"])
+    async with info.context.transaction(Scope.MEMORIES_READ) as tx:
+        return list((await read_memory(tx, info.context.caller, UUID(str(root["id"]))))["sources"])
+
+
+Memory = output_type(MemoryRead, "Memory", history=history, sources=sources)
 MemoryPage = object_type("MemoryPage", {"count": int, "next_page": int | None, "results": list_of(Memory)})
 FoundMemories = object_type(
     "FoundMemories",

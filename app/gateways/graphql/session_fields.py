@@ -14,6 +14,7 @@ from app.gateways.graphql.profile_fields import Done, OwnedPage
 from app.gateways.graphql.types import field_of, input_type, output_type, page_type, read_input
 from app.gateways.mem0.responses import JsonObject
 from app.identity.scopes import Scope
+from app.memory.ledger import Door
 from app.sessions import routes
 from app.sessions.schemas import MessageRead, SessionCreate, SessionPatch, SessionRead
 
@@ -97,7 +98,9 @@ async def send_message(info: Info, input: TurnArgument, idempotency_key: str | N
     options = read_input(StoreOptions, None, idempotency_key=idempotency_key)
     call = info.context
     async with call.allowed(Scope.SESSIONS_WRITE):
-        return await answer_whole(call.request, call.resources, call.caller, body, options.idempotency_key)
+        return await answer_whole(
+            call.request, call.resources, call.caller, body, options.idempotency_key, Door.GRAPHQL
+        )
 
 
 SESSION_QUERIES = (sessions, session)

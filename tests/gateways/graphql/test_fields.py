@@ -7,7 +7,7 @@ from pathlib import Path
 from graphql import GraphQLObjectType
 
 from app.gateways.graphql.server import CORE, SCHEMA
-from app.gateways.mem0.memories.render import MemoryRead
+from app.gateways.mem0.memories.render import MemoryRead, MemorySource
 from tests.gateways.graphql.conftest import GraphqlClient
 
 ADD = "mutation Add($input: AddMemoriesInput!) { add_memories(input: $input) { status event_id results { id event } } }"
@@ -33,11 +33,16 @@ async def test_memories_are_the_same_as_through_the_plain_routes(graphql: Graphq
     assert (listed["count"], listed["next_page"]) == (2, 2)
     assert listed["results"] == plain["results"]
     assert listed["results"][0]["door"] == "graphql"
-    query = f"query One($id: UUID!) {{ memory(id: $id) {{ {MEMORY} history {{ event new_memory }} }} }}"
+    sources = f"sources {{ {' '.join(MemorySource.model_fields)} }}"
+    query = f"query One($id: UUID!) {{ memory(id: $id) {{ {MEMORY} {sources} history {{ event new_memory }} }} }}"
     one = (await graphql.use(query, id=ids[0]))["memory"]
     assert one.pop("history") == [{"event": "ADD", "new_memory": "I like green tea"}]
     plain = (await graphql.http.get(f"/v1/memories/{ids[0]}/")).json()
-    assert one == {name: value for name, value in plain.items() if name != "sources"}
+    assert one == plain
+    query = (
+        f"query Listed($where: MemoryFilter) {{ memories(where: $where, page_size: 2) {{ results {{ {sources} }} }} }}"
+    )
+    assert (await graphql.use(query, where=ANN))["memories"]["results"][1]["sources"] == plain["sources"]
 
 
 async def test_search_is_the_same_as_through_the_plain_route(graphql: GraphqlClient) -> None:
@@ -146,6 +151,10 @@ async def test_a_person_talks_in_a_session(graphql: GraphqlClient) -> None:
     again = (await graphql.use(send, input=turn, key="k"))["send_message"]
     assert again["message"] == said["message"]
     assert (said["session_id"], said["user_message"]["content"]) == (session["id"], "I like green tea")
+    [episode] = (await graphql.http.post("/v3/memories/", json={"filters": {"run_id": session["id"]}})).json()[
+        "results"
+    ]
+    assert episode["door"] == "graphql"
     read = """query Read($id: UUID!) {
       sessions(user_id: "ann") { results { id title } }
       session(id: $id) { privacy_mode messages(limit: 1) { next results { role content privacy_mode } } }
