@@ -34,7 +34,7 @@ from app.erasure.stores import (
     parameters,
 )
 from app.memory.forget import remove_from_index
-from app.memory.ledger import DeletedMemories, MemoryRepository
+from app.memory.ledger import DeletedMemories, MemoryRepository, lock_chains, lock_linked
 from app.memory.ledger.repository import DELETE_MEMORIES_SQL
 from app.profiles.repository import LOCK_PROFILES_OF_USER_SQL
 from app.sessions.window import WindowStore, window_store
@@ -191,6 +191,8 @@ class ErasureRun:
         """If whole namespaces are erased, no memory is left that could repeat another one in its context."""
         if SubjectKind(self.erasure.kind) not in WHOLE_NAMESPACES:
             return await MemoryRepository(tx, self._project_id).delete_all(ids)
+        await lock_chains(tx, self._project_id, ids)
+        await lock_linked(tx, self._project_id, ids)
         values = {"project_id": self._project_id, "ids": list(ids)}
         return DeletedMemories(list(await tx.scalars(DELETE_MEMORIES_SQL, values)), [])
 

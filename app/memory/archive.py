@@ -10,7 +10,7 @@ from app.core.ports import IndexRemoval
 from app.core.resources import Resources
 from app.memory.edit import Owner
 from app.memory.indexing import upsert_for_row
-from app.memory.ledger import Memory, MemoryRepository, record_event
+from app.memory.ledger import Memory, MemoryRepository, lock_linked, record_event
 from app.memory.namespace import Namespace
 from app.memory.supersession import find_replaced
 from app.webhooks.announce import announce_memories
@@ -46,6 +46,7 @@ async def restore_replaced(resources: Resources, owner: Owner, memory_id: UUID) 
     """Undo each replacement by this memory, except of archived memories: they stay out of recall."""
     async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
         repository = MemoryRepository(tx, owner.project_id, owner.user_id)
+        await lock_linked(tx, owner.project_id, [memory_id])
         memory = await repository.lock(memory_id)
         replaced = await find_replaced(tx, owner.project_id, memory_id, directly=True)
         current = await repository.find_all(replaced, Memory.archived_at.is_(None))

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from app.core.resources import Resources
 from app.memory.edit import Owner
 from app.memory.extraction import is_interim
 from app.memory.indexing import upsert_for_row
-from app.memory.ledger import Memory, MemoryRepository, record_event
+from app.memory.ledger import Memory, MemoryRepository, lock_chains, record_event
 from app.memory.namespace import Namespace
 from app.profiles.repository import ProfileRepository
 
@@ -24,10 +25,10 @@ STILL_READ = "This memory is still being read for facts. Try again in a moment."
 ALREADY_THERE = "The profile already contains this memory. Delete one of the two."
 SELECT_WITH_REPLACED_SQL = text("""
 with recursive moved as (
-  select id from memories where project_id = :project_id and id = :id
+  select id, namespace from memories where project_id = :project_id and id = :id
   union
-  select m.id from memories m join moved on m.replaced_by = moved.id
-  where m.project_id = :project_id and m.namespace = :namespace
+  select m.id, m.namespace from memories m join moved on m.replaced_by = moved.id
+  where m.project_id = :project_id and m.namespace = moved.namespace
 )
 select id from moved order by id
 """)
@@ -52,6 +53,9 @@ async def move_memory(resources: Resources, owner: Owner, memory_id: UUID, to_pr
     """Does nothing if the memory is in that profile already."""
     async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
         repository = MemoryRepository(tx, owner.project_id, owner.user_id)
+        await lock_chains(tx, owner.project_id, [memory_id])
+        ids = list(await tx.scalars(SELECT_WITH_REPLACED_SQL, {"project_id": owner.project_id, "id": memory_id}))
+        carriers = await repository.lock_with_carriers(ids)
         memory = await repository.lock(memory_id)
         if memory.user_id is None:
             raise BadRequest(NO_USER)
@@ -60,11 +64,12 @@ async def move_memory(resources: Resources, owner: Owner, memory_id: UUID, to_pr
             return memory
         source = Namespace(memory.project_id, memory.user_id, memory.profile_id)
         await _check_movable(tx, memory, str(replace(source, profile_id=to_profile_id)))
-        moved, without_context = await _move(tx, repository, memory, source, to_profile_id)
-        changed = await repository.find_all([*moved, *without_context])
+        without_context = await repository.clear_contexts(carriers)
+        await _move(tx, ids, source, to_profile_id)
+        changed = await repository.find_all([*ids, *without_context])
         await tx.refresh(memory)
     # A search of the old profile waits for the removal, and one of the new profile for the upsert.
-    removals = [IndexRemoval(each, source.project_id, str(source)) for each in moved]
+    removals = [IndexRemoval(each, source.project_id, str(source)) for each in ids]
     current = [each for each in changed if each.archived_at is None]
     await resources.index_queue.put([*map(upsert_for_row, current), *removals])
     return memory
@@ -80,17 +85,10 @@ async def _check_movable(tx: AsyncSession, memory: Memory, target: str) -> None:
         raise Conflict(ALREADY_THERE)
 
 
-async def _move(
-    tx: AsyncSession, repository: MemoryRepository, memory: Memory, source: Namespace, to_profile_id: UUID
-) -> tuple[list[UUID], list[UUID]]:
-    """Return what moved, and what stays and lost the moved words from its context."""
+async def _move(tx: AsyncSession, ids: Sequence[UUID], source: Namespace, to_profile_id: UUID) -> None:
     target = replace(source, profile_id=to_profile_id)
-    values = {"project_id": source.project_id, "id": memory.id, "namespace": str(source)}
-    ids = list(await tx.scalars(SELECT_WITH_REPLACED_SQL, values))
-    without_context = await repository.clear_context(ids)
     metadata = {"from_profile_id": str(source.profile_id), "to_profile_id": str(to_profile_id)}
     values = {"project_id": source.project_id, "ids": ids, "profile_id": to_profile_id, "target": str(target)}
     await tx.execute(MOVE_MEMORIES_SQL, {**values, "metadata": json.dumps(metadata)})
     results = [{"id": str(each), "event": "MOVE"} for each in ids]
     await record_event(tx, target, uuid.uuid4(), "MOVE", done=True, results=results)
-    return ids, without_context

@@ -5,8 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ColumnElement, Select, select
 
 from app.core.ports import IndexRemoval
 from app.core.resources import Resources
@@ -69,7 +68,10 @@ class PolicyRun:
 
     async def _archive_batch(self, rule: RetentionRule) -> int:
         async with self._resources.database.transaction(self._project_id, statement_timeout=STATEMENT_TIMEOUT) as tx:
-            namespaces = await self._lock(tx, to_archive(rule, self._project_id))
+            query = self._select(to_archive(rule, self._project_id))
+            # A row that another transaction has locked is left for later.
+            rows = await tx.execute(query.with_for_update(of=Memory, skip_locked=True))
+            namespaces = {row.id: row.namespace for row in rows}
             archived = await LedgerRepository(tx, self._project_id).archive_all(list(namespaces), rule=rule.name)
             runs = RetentionRunRepository(tx, self._project_id)
             await runs.count_batch(self._run_id, rule.name, "archived", len(archived))
@@ -79,15 +81,16 @@ class PolicyRun:
 
     async def _delete_batch(self, rule: RetentionRule) -> int:
         async with self._resources.database.transaction(self._project_id, statement_timeout=STATEMENT_TIMEOUT) as tx:
-            namespaces = await self._lock(tx, to_delete(rule, self._project_id))
-            deleted = await LedgerRepository(tx, self._project_id).delete_all(list(namespaces))
+            query = self._select(to_delete(rule, self._project_id))
+            namespaces = {row.id: row.namespace for row in await tx.execute(query)}
+            # A memory may be restored, or its user held, while this waits for its row.
+            still = (*to_delete(rule, self._project_id), ~is_held())
+            deleted = await LedgerRepository(tx, self._project_id).delete_all(list(namespaces), *still)
             runs = RetentionRunRepository(tx, self._project_id)
             await runs.count_batch(self._run_id, rule.name, "deleted", len(deleted.ids))
         await remove_from_index(self._resources, self._project_id, namespaces, deleted)
         return len(deleted.ids)
 
-    async def _lock(self, tx: AsyncSession, where: Sequence[ColumnElement[bool]]) -> dict[UUID, str]:
-        """The namespaces of the next memories by id. Those that another transaction has locked are left for later."""
-        query = select(Memory.id, Memory.namespace).where(*where, ~is_held()).limit(self._batch_size)
-        locked = query.with_for_update(of=Memory, skip_locked=True)
-        return {row.id: row.namespace for row in await tx.execute(locked)}
+    def _select(self, where: Sequence[ColumnElement[bool]]) -> Select[UUID, str]:
+        """The id and the namespace of the next memories."""
+        return select(Memory.id, Memory.namespace).where(*where, ~is_held()).limit(self._batch_size)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, LiteralString, NamedTuple
 from weakref import WeakKeyDictionary
 
 import psycopg
+from psycopg.errors import DeadlockDetected
 from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import ClauseElement, MetaData, TextClause, event, make_url, text
@@ -203,8 +204,13 @@ class Database:
         return rows[0] if rows else None
 
     async def _pipeline(self, scope: TransactionScope, *statements: Statement) -> Sequence[Any]:
+        bound = [_bind(*each) for each in (_scope_statement(scope), *statements)]
         async with self._checkout(scope.project_id) as connection:
-            return await connection.execute(*(_bind(*each) for each in (_scope_statement(scope), *statements)))
+            try:
+                return await connection.execute(*bound)
+            except DeadlockDetected:
+                # Postgres has undone all of it, and the other transaction goes on.
+                return await connection.execute(*bound)
 
     def costly_turn(self, project_id: uuid.UUID) -> AbstractAsyncContextManager[None]:
         """Waits until the project may run another statement that occupies a processor of Postgres for long."""

@@ -26,7 +26,13 @@ from app.core.rate_limit import LimitExceeded, RateLimit, limiter
 log = structlog.get_logger()
 CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
 CODES |= {409: "conflict", 413: "too_large", 422: "invalid_request"}
-OUT_OF_SPACE, CANCELED = "53100", "57014"
+OUT_OF_SPACE, CANCELED, DEADLOCK = "53100", "57014", "40P01"
+CHANGED_AT_ONCE = "Another request changed the same rows at the same time. Nothing was changed. Send the request again."
+ERRORS_BY_STATE: Mapping[str | None, Callable[[], AppError]] = {
+    OUT_OF_SPACE: DiskFull,
+    CANCELED: lambda: TimedOut("The database query took too long. Request less at once."),
+    DEADLOCK: lambda: Unavailable(CHANGED_AT_ONCE, headers={"Retry-After": "1"}),
+}
 FOREIGN_KEY_VIOLATION, UNIQUE_VIOLATION = "23503", "23505"
 # NUL in a text (psycopg refuses it before Postgres does, without a state), NUL in JSON, and lone surrogates.
 UNSTORABLE = {None, "22P05", "22021"}
@@ -133,10 +139,8 @@ def report_database_error(error: Exception) -> AppError:
 
 def translate_database_error(error: Exception) -> AppError:
     state = error.orig.sqlstate if isinstance(error, exc.DBAPIError) and isinstance(error.orig, psycopg.Error) else None
-    if state == OUT_OF_SPACE:
-        return DiskFull()
-    if state == CANCELED:
-        return TimedOut("The database query took too long. Request less at once.")
+    if state in ERRORS_BY_STATE:
+        return ERRORS_BY_STATE[state]()
     if state in (FOREIGN_KEY_VIOLATION, UNIQUE_VIOLATION):  # rows changed after this request read them
         return Conflict("Another request changed or deleted this object at the same time. Read it again, then retry.")
     if isinstance(error, exc.DataError) and state in UNSTORABLE:

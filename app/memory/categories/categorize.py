@@ -48,15 +48,21 @@ where project_id = :project_id and categories is null and categorized_at is null
 having count(*) > 0
 """)
 SET_CATEGORIES_SQL = text("""
-update memories m set categories = g.categories, categorized_at = now()
-from jsonb_to_recordset(cast(:assigned as jsonb)) as g (id uuid, categories text[])
-where m.project_id = :project_id and m.id = g.id and m.categories is null
+with given as (select * from jsonb_to_recordset(cast(:assigned as jsonb)) as g (id uuid, categories text[])),
+locked as (
+  select id from memories where project_id = :project_id and id = any(array(select id from given))
+  order by id for update
+)
+update memories m set categories = given.categories, categorized_at = now() from given
+where m.project_id = :project_id and m.id = given.id and m.id = any(array(select id from locked))
+  and m.categories is null
 """)
 POSTPONE_CATEGORIZATION_SQL = text("""
+with locked as (select id from memories where project_id = :project_id and id = any(:ids) order by id for update)
 update memories set categorize_tries = categorize_tries + 1,
   categorize_after = now() + make_interval(secs => least(21600, 30 * power(3, categorize_tries))),
   categorized_at = case when categorize_tries + 1 >= :max_tries then now() end
-where project_id = :project_id and id = any(:ids)
+where project_id = :project_id and id = any(array(select id from locked))
 """)
 DEFER_CATEGORIZATION_SQL = text("select private.wake_categorizer(:project_id, :seconds)")
 

@@ -33,6 +33,7 @@ from app.memory.ledger.add import Outcome, Remembered, count_added, event_result
 from app.memory.ledger.memory import Kind, NewMemory
 from app.memory.ledger.repeats import Repeat, repeats_statement
 from app.memory.ledger.repository import MemoryRepository
+from app.memory.ledger.row_locks import lock_chains_of_namespace
 from app.memory.ledger.run_event import (
     MAX_ATTEMPTS,
     UNREACHABLE,
@@ -173,6 +174,7 @@ async def _finish(
     new = [memory for each in findings for memory in each.new]
     event_ids = {memory.id: each.event.id for each in findings for memory in each.new}
     async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:
+        await lock_chains_of_namespace(tx, str(namespace))
         running = await lock_running(tx, [each.event for each in findings])
         if not running:
             return []

@@ -26,6 +26,7 @@ from app.memory.ledger.events import EventRequest
 from app.memory.ledger.memory import Kind, Memory, NewMemory
 from app.memory.ledger.models import MemoryEvent
 from app.memory.ledger.repository import MemoryRepository
+from app.memory.ledger.row_locks import lock_linked
 from app.memory.ledger.run_event import RunningEvent
 from app.memory.namespace import Namespace
 
@@ -163,6 +164,7 @@ async def replace_interim(
     ids = [each for of_event in held for each in of_event if each]
     if not ids:
         return []
+    await lock_linked(tx, namespace.project_id, ids)
     locked = list(await tx.scalars(LOCK_UNCHANGED_SQL, _given(namespace.project_id, ids)))
     if len(locked) < len(ids):
         raise Conflict("Words were deleted or changed while the language model read them")

@@ -41,10 +41,12 @@ IDLE_SECONDS = 5.0
 SILENT_AFTER_SECONDS = 120.0
 # A process that did not know yet that the project changes its embedder has written to too few indexes.
 MARK_INDEXED_SQL = text("""
+with locked as (select id from memories where id = any(cast(:ids as uuid[])) order by id for update)
 update memories set state = 'indexed'
 from unnest(cast(:ids as uuid[]), cast(:versions as timestamptz[]), cast(:embedders as uuid[]))
   as done (id, version, embedder)
-where memories.id = done.id and memories.updated_at = done.version and archived_at is null
+where memories.id = done.id and memories.id = any(array(select id from locked))
+  and memories.updated_at = done.version and archived_at is null
   and done.embedder is not distinct from (
     select choice.version from project_embedders choice where choice.project_id = memories.project_id)
 returning memories.id
@@ -53,7 +55,9 @@ DELETE_VECTOR_REMOVALS_SQL = text("delete from vector_removals where memory_id =
 # An archived memory that was restored while its removal was on the way has to be indexed again, and so has one that got
 # the id of a deleted memory by an import, which may have been made into another project.
 MARK_RESTORED_SQL = text("""
-update memories set state = 'pending' where id = any(:ids) and archived_at is null returning id, project_id
+with locked as (select id from memories where id = any(:ids) and archived_at is null order by id for update)
+update memories set state = 'pending' where id = any(array(select id from locked)) and archived_at is null
+returning id, project_id
 """)
 
 
@@ -216,13 +220,11 @@ class Indexer:
             outdated += [replace(change, project_id=restored[change.id]) for change in removed if change.id in restored]
         if not upserts:
             return outdated
-        # In the order in which a replacement locks rows.
-        ordered = sorted(upserts, key=lambda change: change.id)
         done: dict[str, object] = {
-            "ids": [change.id for change in ordered],
-            "versions": [change.version for change in ordered],
+            "ids": [change.id for change in upserts],
+            "versions": [change.version for change in upserts],
+            "embedders": [embedders[change.project_id] for change in upserts],
         }
-        done["embedders"] = [embedders[change.project_id] for change in ordered]
         marked = {row.id for row in await self._database.system_pipeline_unsynced((MARK_INDEXED_SQL, done))}
         return [*outdated, *(change for change in upserts if change.id not in marked)]
 

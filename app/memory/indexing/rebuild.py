@@ -28,9 +28,12 @@ on conflict (name) do update
   set done = excluded.done, total = excluded.total, state = excluded.state, updated_at = now()
 """)
 # Live writes do not reach a new index of another embedder.
-MARK_CHANGED_PENDING_SQL = text(
-    "update memories set state = 'pending' where updated_at >= :started and state = 'indexed'"
+MARK_CHANGED_PENDING_SQL = text("""
+with locked as (
+  select id from memories where updated_at >= :started and state = 'indexed' order by id for update
 )
+update memories set state = 'pending' where id = any(array(select id from locked)) and state = 'indexed'
+""")
 
 
 async def rebuild_index(resources: Resources) -> int:

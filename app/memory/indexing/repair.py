@@ -34,7 +34,10 @@ SELECT_IDS_PAGE_SQL = text("""
 select id, project_id from memories where id > :after and archived_at is null order by id limit :batch
 """)
 SELECT_EXISTING_IDS_SQL = text("select id from memories where id = any(:ids) and archived_at is null")
-MARK_PENDING_SQL = text("update memories set state = 'pending' where id = any(:ids) and state = 'indexed'")
+MARK_PENDING_SQL = text("""
+with locked as (select id from memories where id = any(:ids) and state = 'indexed' order by id for update)
+update memories set state = 'pending' where id = any(array(select id from locked)) and state = 'indexed'
+""")
 
 
 async def sweep(resources: Resources, *, older_than_seconds: float) -> int:

@@ -38,6 +38,7 @@ from app.memory.ledger.memory import (
 from app.memory.ledger.models import MemoryEvent, MemoryHistory
 from app.memory.ledger.repeats import Repeat, repeats_statement
 from app.memory.ledger.repository import DeletedMemories, LedgerRepository, MemoryRepository, access_count_statements
+from app.memory.ledger.row_locks import lock_chains, lock_chains_of_namespace, lock_linked
 
 __all__ = [
     "ATTRIBUTES",
@@ -72,6 +73,9 @@ __all__ = [
     "delete_old_events",
     "event_statement",
     "is_memory",
+    "lock_chains",
+    "lock_chains_of_namespace",
+    "lock_linked",
     "read_outcome",
     "record_event",
     "repeats_statement",

@@ -22,11 +22,13 @@ REPEATED_FIELDS = f"""m.id as memory_id, m.kind as memory_kind, m.user_id as mem
   m.source_message_id as memory_message, {_SOURCE} as memory_source"""
 # The less trusted source of the two is the memory's from then on. The same message is no further source: an event that
 # failed is read again.
-RECORD_REPEATS = f"""less_trusted as (
+RECORD_REPEATS = f"""trusted_more as (
+  select m.id from memories m where m.project_id = :project_id and m.id = any(array(select memory_id from repeated r
+    where {_TRUST.format("r.source")} < {_TRUST.format("r.memory_source")})) order by m.id for update
+), less_trusted as (
   update memories m set source = (select r.source from repeated r where r.memory_id = m.id
     order by {_TRUST.format("r.source")} limit 1)
-  where m.project_id = :project_id and m.id = any(array(select memory_id from repeated r
-    where {_TRUST.format("r.source")} < {_TRUST.format("r.memory_source")}))
+  where m.project_id = :project_id and m.id = any(array(select id from trusted_more))
 ), repeats as (
   insert into memory_history (project_id, memory_id, {_ORIGIN}, kind, event, metadata, created_at)
   select :project_id, memory_id, memory_user, {", ".join(ENTITY_FIELDS[1:])}, memory_kind, 'REPEAT',

@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, text
+from sqlalchemy import ColumnElement, select, text
 
 from app.core.database.content import Content, is_sealing
 from app.core.database.database import Statement
 from app.core.database.repository import Repository
 from app.core.errors import NotFound
 from app.memory.ledger.add import ADD_MEMORIES_SQL, Remembered, build_rows, lock_statements, read_outcome, rows_as_json
-from app.memory.ledger.chain_lock import lock_chains
 from app.memory.ledger.memory import Memory, NewMemory, is_memory
-from app.memory.ledger.sealed_words import clear_sealed_contexts, clear_sealed_inputs
+from app.memory.ledger.row_locks import lock_chains, lock_linked
+from app.memory.ledger.sealed_words import clear_sealed_inputs, find_sealed_contexts
 from app.memory.namespace import Namespace
 from app.memory.origin import ENTITY_FIELDS
 
@@ -23,13 +23,23 @@ insert into memory_history (project_id, memory_id, {_ORIGIN}, kind, event)
 select project_id, id, {_ORIGIN}, kind, 'DELETE' from memories
 where project_id = :project_id and id = any(:ids)
 """)  # noqa: S608  # only our own column names are put together
-# The episode after a deleted one, and a fact extracted from it, carry its words in their context.
-CLEAR_CONTEXT_SQL = text("""
-update memories m set context = null, state = 'pending', updated_at = clock_timestamp()
-from memories f
-where f.project_id = :project_id and f.id = any(:ids) and m.project_id = :project_id and m.namespace = f.namespace
-  and m.id <> all(:ids) and strpos(E'\\n' || m.context || E'\\n', E'\\n' || f.content || E'\\n') > 0
-returning m.id
+# The episode after a deleted one, and a fact extracted from it, carry its words in their context, as whole lines.
+# `is true` lets Postgres look up each line in a hash table. Otherwise it would compare every pair.
+SELECT_WITH_WORDS_IN_CONTEXT_SQL = text("""
+with words as materialized (
+  select namespace, content from memories where project_id = :project_id and id = any(:ids)
+)
+select m.id from memories m
+where m.project_id = :project_id and m.namespace = any(array(select distinct namespace from words))
+  and m.context is not null and m.id not in (select unnest(cast(:ids as uuid[])))
+  and (exists (select from unnest(string_to_array(m.context, E'\\n')) as line
+      where ((m.namespace, line) in (select namespace, content from words)) is true)
+    or exists (select from words w where strpos(w.content, E'\\n') > 0 and w.namespace = m.namespace
+      and strpos(E'\\n' || m.context || E'\\n', E'\\n' || w.content || E'\\n') > 0))
+""")
+CLEAR_CONTEXTS_SQL = text("""
+update memories set context = null, state = 'pending', updated_at = clock_timestamp()
+where project_id = :project_id and id = any(:ids) returning id
 """)
 # The history of a fact holds the messages that it was read from. A deleted episode is one of them.
 CLEAR_INPUT_SQL = text("""
@@ -53,14 +63,10 @@ from memories m
 where m.project_id = :project_id and m.id = any(:ids) and e.project_id = :project_id and e.id = m.event_id
   and e.messages is not null and m.id = any(e.interim_ids)
 """)
-# What a deletion links anew is locked in the order in which a replacement locks it.
-LOCK_DELETED_MEMORIES_SQL = text("""
-select id from memories where project_id = :project_id and id in (
-  select unnest(cast(:ids as uuid[]))
-  union select id from memories where project_id = :project_id and replaced_by is not null and replaced_by = any(:ids))
-order by id for update
+DELETE_MEMORIES_SQL = text("""
+with locked as (select id from memories where project_id = :project_id and id = any(:ids) order by id for update)
+delete from memories where project_id = :project_id and id = any(array(select id from locked)) returning id
 """)
-DELETE_MEMORIES_SQL = text("delete from memories where project_id = :project_id and id = any(:ids) returning id")
 INSERT_UPDATE_HISTORY_SQL = text(f"""
 insert into memory_history (project_id, memory_id, {_ORIGIN}, event, old_memory, new_memory, metadata)
 values (:project_id, :memory_id, {", ".join(f":{name}" for name in ENTITY_FIELDS)}, 'UPDATE', :old_memory, :new_memory,
@@ -147,23 +153,42 @@ class LedgerRepository(Repository[Memory]):
     async def find_all(self, ids: Sequence[UUID], *where: ColumnElement[bool]) -> list[Memory]:
         return list(await self.tx.scalars(self.rows.where(Memory.id.in_(ids), *where)))
 
-    async def delete_all(self, ids: Sequence[UUID]) -> DeletedMemories:
-        """A trigger blanks the words in the history: what stays is that something was deleted, and when."""
+    async def delete_all(self, ids: Sequence[UUID], *still: ColumnElement[bool]) -> DeletedMemories:
+        """A trigger blanks the words in the history: what stays is that something was deleted, and when.
+
+        `still`: conditions that a memory must meet once it is locked."""
+        carriers = await self.lock_with_carriers(ids)
+        matching = await self._matching(ids, still) if still else ids
+        if len(matching) < len(ids):
+            ids, carriers = matching, await self._find_carriers(matching)
         values = {"project_id": self.project_id, "ids": list(ids)}
-        await lock_chains(self.tx, self.project_id, ids)
-        await self.tx.execute(LOCK_DELETED_MEMORIES_SQL, values)
         await self.tx.execute(INSERT_DELETE_HISTORY_SQL, values)
         await self._clear_input(ids)
         await self.tx.execute(REMOVE_INTERIM_WORDS_SQL, values)
-        without_context = await self.clear_context(ids)
+        without_context = await self.clear_contexts(carriers)
         return DeletedMemories(list(await self.tx.scalars(DELETE_MEMORIES_SQL, values)), without_context)
 
-    async def clear_context(self, ids: Sequence[UUID]) -> list[UUID]:
-        """Take the words of these memories out of the context of others, and return those, to be indexed again."""
+    async def lock_with_carriers(self, ids: Sequence[UUID]) -> list[UUID]:
+        """Lock these memories and all that their deletion changes. Return those that carry their words as context."""
+        await lock_chains(self.tx, self.project_id, ids)
+        carriers = await self._find_carriers(ids)
+        await lock_linked(self.tx, self.project_id, ids, carriers)
+        return carriers
+
+    async def _find_carriers(self, ids: Sequence[UUID]) -> list[UUID]:
         if is_sealing(self.tx, self.project_id):
-            return await clear_sealed_contexts(self.tx, self.project_id, ids)
+            return await find_sealed_contexts(self.tx, self.project_id, ids)
         values = {"project_id": self.project_id, "ids": list(ids)}
-        return list(await self.tx.scalars(CLEAR_CONTEXT_SQL, values))
+        return list(await self.tx.scalars(SELECT_WITH_WORDS_IN_CONTEXT_SQL, values))
+
+    async def _matching(self, ids: Sequence[UUID], where: Sequence[ColumnElement[bool]]) -> list[UUID]:
+        return list(await self.tx.scalars(select(Memory.id).where(Memory.id.in_(ids), *where)))
+
+    async def clear_contexts(self, ids: Sequence[UUID]) -> list[UUID]:
+        """Return those that still exist, to be indexed again. For use with memories that the transaction has locked."""
+        if not ids:
+            return []
+        return list(await self.tx.scalars(CLEAR_CONTEXTS_SQL, {"project_id": self.project_id, "ids": list(ids)}))
 
     async def _clear_input(self, ids: Sequence[UUID]) -> None:
         if is_sealing(self.tx, self.project_id):

@@ -13,10 +13,6 @@ SELECT_CONTEXTS_SQL = text("""
 select id, namespace, context from memories
 where project_id = :project_id and namespace = any(:namespaces) and id <> all(:ids) and context is not null
 """)
-CLEAR_CONTEXTS_SQL = text("""
-update memories set context = null, state = 'pending', updated_at = clock_timestamp()
-where project_id = :project_id and id = any(:ids)
-""")
 SELECT_INPUTS_SQL = text("""
 select h.id, h.memory_id, h.input, m.namespace, m.run_id from memories m
 join memory_history h on h.project_id = m.project_id and h.memory_id = m.id
@@ -28,17 +24,20 @@ update memory_history set input = null where project_id = :project_id and id = a
 """)
 
 
-async def clear_sealed_contexts(tx: AsyncSession, project_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
-    """Returns the memories that lost the words from their context."""
+async def find_sealed_contexts(tx: AsyncSession, project_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
+    """The memories that carry the words of these in their context."""
     words = (await tx.execute(SELECT_WORDS_SQL, {"project_id": project_id, "ids": list(ids)})).all()
     namespaces = sorted({row.namespace for row in words})
     values = {"project_id": project_id, "ids": list(ids), "namespaces": namespaces}
-    contents = {name: [row.content for row in words if row.namespace == name] for name in namespaces}
+    contents = {name: {row.content for row in words if row.namespace == name} for name in namespaces}
+    of_lines = {name: [each for each in contents[name] if "\n" in each] for name in namespaces}
     rows = await tx.execute(SELECT_CONTEXTS_SQL, values)
-    found = [row.id for row in rows if _contains(row.context, contents[row.namespace])]
-    if found:
-        await tx.execute(CLEAR_CONTEXTS_SQL, {"project_id": project_id, "ids": found})
-    return found
+    return [
+        row.id
+        for row in rows
+        if not contents[row.namespace].isdisjoint(row.context.split("\n"))
+        or _contains(row.context, of_lines[row.namespace])
+    ]
 
 
 async def clear_sealed_inputs(tx: AsyncSession, project_id: UUID, ids: Sequence[UUID]) -> None:

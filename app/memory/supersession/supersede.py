@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.memory.ledger.chain_lock import lock_chains
+from app.memory.ledger.row_locks import lock_chains
 from app.memory.origin import ENTITY_FIELDS
 from app.memory.supersession.decide import ReplaceableRow, Replacement, ReplacementOutcome, decide_replacement
 

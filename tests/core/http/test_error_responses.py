@@ -165,6 +165,7 @@ def database_error(kind: type[psycopg.Error]) -> exc.DBAPIError:
         (database_error(psycopg.errors.DiskFull), 503, "disk is full"),
         (database_error(psycopg.errors.QueryCanceled), 504, "took too long"),
         (database_error(psycopg.OperationalError), 503, "does not respond"),
+        (database_error(psycopg.errors.DeadlockDetected), 503, "Nothing was changed"),
         (exc.TimeoutError("QueuePool limit"), 503, "busy"),
         (exc.DataError("insert", {}, psycopg.errors.UntranslatableCharacter(SECRET)), 422, "cannot be stored"),
         (exc.DataError("insert", {}, psycopg.DataError(SECRET)), 422, "cannot be stored"),

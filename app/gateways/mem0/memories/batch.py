@@ -10,7 +10,7 @@ from app.core.errors import BadRequest
 from app.core.http.schemas import Done
 from app.core.resources import Resources, ResourcesDep
 from app.gateways.mem0.errors import ERROR_RESPONSES, Mem0Route
-from app.gateways.mem0.memories.delete import lock_existing, record_memory_events
+from app.gateways.mem0.memories.delete import check_all_exist, lock_existing, record_memory_events
 from app.gateways.mem0.memories.schemas import (
     MAX_BATCH_SIZE,
     BatchDelete,
@@ -76,10 +76,12 @@ async def update_batch(resources: Resources, caller: Caller, items: Sequence[Bat
 async def delete_batch(resources: Resources, caller: Caller, memories: Sequence[BatchDeleteItem]) -> int:
     ids = read_ids(memories)
     async with caller_transaction(resources.database, caller) as tx:
-        await lock_existing(tx, caller, ids)
         repository = MemoryRepository(tx, caller.project_id, caller.user_id)
-        rows = (await tx.execute(select(Memory.id, Memory.namespace).where(Memory.id.in_(ids)))).all()
+        query = select(Memory.id, Memory.namespace).where(*repository.mine(), Memory.id.in_(ids))
+        namespaces = {row.id: row.namespace for row in await tx.execute(query)}
+        check_all_exist(ids, namespaces)
         deleted = await repository.delete_all(ids)
-    await remove_from_index(resources, caller.project_id, {row.id: row.namespace for row in rows}, deleted)
+        check_all_exist(ids, deleted.ids)  # another request may have deleted one meanwhile
+    await remove_from_index(resources, caller.project_id, namespaces, deleted)
     await record_memory_events(resources, caller, "DELETE", deleted.ids)
     return len(deleted.ids)

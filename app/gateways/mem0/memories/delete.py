@@ -1,7 +1,7 @@
 """Delete memories: one, or all in a scope. A parameter that cannot be read never widens the scope."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -153,6 +153,10 @@ async def record_memory_events(resources: Resources, caller: Caller, event_type:
 async def lock_existing(tx: AsyncSession, caller: Caller, ids: Sequence[UUID]) -> None:
     repository = MemoryRepository(tx, caller.project_id, caller.user_id)
     query = select(Memory.id).where(*repository.mine(), Memory.id.in_(ids)).order_by(Memory.id).with_for_update()
-    existing = set(await tx.scalars(query))
+    check_all_exist(ids, await tx.scalars(query))
+
+
+def check_all_exist(ids: Sequence[UUID], found: Iterable[UUID]) -> None:
+    existing = set(found)
     if missing := [memory_id for memory_id in ids if memory_id not in existing]:
         raise NotFound(f"There is no memory {missing[0]}: nothing was changed")
