@@ -107,8 +107,16 @@ def check_same_origin(request: Request) -> None:
     origin = request.headers.get("Origin")
     # A proxy may send another Host than the one that the browser used.
     own = {request.headers.get("Host", ""), urlsplit(base_url(request)).netloc}
-    if site != "same-origin" or (origin is not None and urlsplit(origin).netloc not in own):
+    if site != "same-origin" or (origin is not None and _host_of(origin) not in own):
         raise Forbidden(CROSS_SITE, code="cross_site")
+
+
+def _host_of(origin: str) -> str | None:
+    """With the port. None if a URL cannot be read, such as one with a broken IPv6 address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def base_url(request: Request) -> str:

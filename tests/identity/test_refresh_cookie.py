@@ -123,8 +123,9 @@ async def test_token_of_a_link_moves_into_the_cookie(app: FastAPI, sign_up: Sign
         {"Origin": "null", "Sec-Fetch-Site": "same-origin"},
         {"Origin": "http://127.0.0.1:3000", "Sec-Fetch-Site": "same-origin"},
         {"Sec-Fetch-Site": "none"},
+        {"Origin": "http://[test", "Sec-Fetch-Site": "same-origin"},
     ],
-    ids=["other-site", "other-port", "opaque", "origin-alone", "address-bar"],
+    ids=["other-site", "other-port", "opaque", "origin-alone", "address-bar", "malformed"],
 )
 async def test_requests_of_other_origins_are_refused(app: FastAPI, sign_up: SignUp, headers: dict[str, str]) -> None:
     ana = await sign_up()
