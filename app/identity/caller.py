@@ -304,9 +304,13 @@ class RequireScopes(CredentialSecurity):
 
 def check_scopes(caller: Caller, required: SecurityScopes) -> Caller:
     if missing := [scope for scope in required.scopes if scope not in caller.scopes]:
-        subject = "This API key" if caller.key_id else "Your role in this project"
-        raise Forbidden(f"{subject} lacks the scope {', '.join(sorted(missing))}.")
+        raise lacks_scopes(caller, *missing)
     return caller
+
+
+def lacks_scopes(caller: Caller, *missing: str) -> Forbidden:
+    subject = "This API key" if caller.key_id else "Your role in this project"
+    return Forbidden(f"{subject} lacks the scope {', '.join(sorted(missing))}.")
 
 
 CredentialDep = Annotated[str, Security(RequireCredential())]

@@ -21,6 +21,10 @@ class EventType(StrEnum):
     RETENTION_RUN = "retention_run"
 
 
+MEMORY_EVENTS = frozenset(each for each in EventType if each.startswith("memory_"))
+"""Their deliveries contain what the memory says or how it was categorized."""
+
+
 class DeliveryStatus(StrEnum):
     PENDING = "PENDING"
     DELIVERED = "DELIVERED"

@@ -2,13 +2,14 @@
 
 import hashlib
 import hmac
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from app.core.database.database import Database
-from tests.conftest import SignUp
+from tests.conftest import MakeKey, SignUp
 from tests.webhooks.conftest import WebhookProject, until, until_async
 from tests.webhooks.receiver import ENDLESS, HANGS, REDIRECTS, Receiver, open_receiver
 
@@ -268,3 +269,33 @@ async def test_webhook_receives_one_event_for_a_retention_run(hooks: WebhookProj
     [event] = receiver.accepted
     details = {"event": "RETENTION_RUN", "id": run["id"], "cause": "request", "rules": {}}
     assert (event["event_type"], event["event_details"]) == ("retention_run", details)
+
+
+async def test_key_that_may_not_read_memories_cannot_have_them_sent(
+    hooks: WebhookProject, receiver: Receiver, make_key: MakeKey
+) -> None:
+    """What another caller has set up goes on, and can be renamed, paused and deleted."""
+    key = await make_key("projects:read", "projects:write", project=hooks.project_uuid)
+    send = partial(hooks.client.request, headers={"Authorization": f"Bearer {key.key}"})
+    of_project = f"/api/v1/webhooks/projects/{hooks.project_id}/"
+    wanted = {"name": "H", "url": receiver.url}
+    refused = await send("POST", of_project, json={**wanted, "event_types": ["memory_delete", "retention_run"]})
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert "memories:read" in refused.json()["detail"]
+    own = await send("POST", of_project, json={**wanted, "event_types": ["retention_run"]})
+    assert own.status_code == 201, own.text
+    existing = (await hooks.hook(receiver.url, "memory_add"))["webhook_id"]
+    changes: list[tuple[str, dict[str, Any], int]] = [
+        (own.json()["webhook_id"], {"event_types": ["memory_add"]}, 403),
+        (own.json()["webhook_id"], {"url": f"{receiver.url}/other"}, 200),
+        (existing, {"url": f"{receiver.url}/other"}, 403),
+        (existing, {"name": "Renamed"}, 200),
+        (existing, {"is_active": False}, 200),
+        (existing, {"is_active": True}, 403),
+    ]
+    for webhook, change, status in changes:
+        response = await send("PUT", f"/api/v1/webhooks/{webhook}/", json=change)
+        assert response.status_code == status, (change, response.text)
+    row = (await hooks.client.get(f"/api/v1/webhooks/{existing}/")).json()
+    assert (row["url"], row["name"], row["is_active"]) == (receiver.url, "Renamed", False)
+    assert (await send("DELETE", f"/api/v1/webhooks/{existing}/")).status_code == 200

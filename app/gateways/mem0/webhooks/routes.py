@@ -1,5 +1,6 @@
 """/api/v1/webhooks/…: signed notifications about changes of memories, with a log of deliveries."""
 
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -24,10 +25,11 @@ from app.gateways.mem0.webhooks.schemas import (
     render_webhook,
 )
 from app.identity.administration import Administrative
-from app.identity.caller import Caller, ProjectReader, ProjectWriter
+from app.identity.caller import Caller, ProjectReader, ProjectWriter, lacks_scopes
+from app.identity.scopes import Scope
 from app.identity.transaction import Transaction
 from app.webhooks.jobs import wake_webhooks
-from app.webhooks.models import Webhook, WebhookDelivery
+from app.webhooks.models import MEMORY_EVENTS, Webhook, WebhookDelivery
 from app.webhooks.repository import DeliveryRepository, WebhookRepository
 from app.webhooks.sign import derive_secret
 
@@ -57,6 +59,12 @@ def check_receiver_url(resources: Resources, url: str) -> None:
         raise BadRequest("Webhooks cannot be sent to the server's own network. Use a public address")
 
 
+def check_may_receive(caller: Caller, event_types: Sequence[str]) -> None:
+    """Without the scope to read memories, a caller must not have them sent to a receiver of its choice."""
+    if Scope.MEMORIES_READ not in caller.scopes and not MEMORY_EVENTS.isdisjoint(event_types):
+        raise lacks_scopes(caller, Scope.MEMORIES_READ)
+
+
 def render_with_secret(resources: Resources, row: Webhook) -> WebhookCreated:
     secret = derive_secret(resources.key_pepper, row.id, row.secret_version)
     return WebhookCreated(**render_webhook(row).model_dump(), secret=secret)
@@ -73,8 +81,10 @@ async def list_webhooks(project_id: UUID, caller: ProjectReader, tx: Transaction
 async def create_webhook(
     project_id: UUID, body: WebhookCreate, caller: ProjectWriter, tx: Transaction, resources: ResourcesDep
 ) -> WebhookCreated:
-    """Creates a webhook. The response contains `secret`. It is shown only once."""
+    """Creates a webhook. The response contains `secret`. It is shown only once. Events of memories also require the
+    scope `memories:read`."""
     check_project(caller, project_id)
+    check_may_receive(caller, body.event_types)
     check_receiver_url(resources, body.url)
     row = await webhook_repository(tx, caller).create(**body.model_dump())
     return render_with_secret(resources, row)
@@ -90,13 +100,19 @@ async def get_webhook(webhook_id: UUID, caller: ProjectReader, tx: Transaction) 
 async def update_webhook(
     webhook_id: UUID, body: WebhookPatch, caller: ProjectWriter, tx: Transaction, resources: ResourcesDep
 ) -> Done:
-    """Updates the fields that are sent. A resumed webhook receives the deliveries that were waiting."""
+    """Updates the fields that are sent. A resumed webhook receives the deliveries that were waiting.
+
+    A new URL, other event types and resuming require the scope `memories:read` if the webhook has events of memories.
+    """
     sent = body.model_dump(exclude_none=True)
     active = sent.pop("is_active", None)
     if body.url:
         check_receiver_url(resources, body.url)
     webhooks = webhook_repository(tx, caller)
-    before = (await webhooks.update(webhook_id, **sent, updated_at=func.now())).is_active
+    row = await webhooks.update(webhook_id, **sent, updated_at=func.now())
+    if body.url or body.event_types or active:
+        check_may_receive(caller, row.event_types)
+    before = row.is_active
     if active is False:
         await webhooks.pause(webhook_id)
     if active and not before:

@@ -347,7 +347,7 @@ export const texts = {
       "sessions:read": "Read conversations",
       "sessions:write": "Chat, and delete conversations",
       "projects:read": "See settings, webhooks and members",
-      "projects:write": "Change settings, webhooks and retention",
+      "projects:write": "Change settings, webhooks and retention. Webhooks that receive memories also require memories:read",
       "keys:read": "See the keys of the project",
       "keys:write": "Create, rotate and revoke keys",
       admin: "Invite and remove members, see usage and the audit log",
