@@ -160,12 +160,14 @@ def consolidate(
     project: Annotated[UUID | None, typer.Option(help="Only this project")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be replaced")] = False,
     duplicates: Annotated[bool, typer.Option("--duplicates", help="Also supersede what newer memories repeat")] = False,
+    summaries: Annotated[bool, typer.Option("--summaries", help="Also fold long-unused episodes")] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Supersede memories that newer ones contradict, as new statements do. The server may be running."""
-    run(
-        commands.consolidate_memories(prepare(data_dir=data_dir), project, dry_run=dry_run, merge_duplicates=duplicates)
-    )
+    settings = prepare(data_dir=data_dir)
+    run(commands.consolidate_memories(settings, project, dry_run=dry_run, merge_duplicates=duplicates))
+    if summaries:
+        run(commands.fold_memories(settings, project, dry_run=dry_run))
 
 
 @cli.command()

@@ -25,6 +25,7 @@ from app.identity.local.storage.sessions import RefreshSecret
 from app.identity.local.storage.sign_in_history import unlock_account as unlock
 from app.memory.judgement import consolidate
 from app.memory.retry_event import retry_failed_events
+from app.memory.summaries.jobs import request_folding
 from app.portability.exports.read_rows import DataScope
 from app.portability.exports.write_file import choose_project, export_to_file
 from app.portability.imports.run import import_file as import_data
@@ -34,6 +35,7 @@ from app.settings import Settings
 from app.wiring import open_store
 from app.wiring.accounts import instance_secret, pepper_of
 from app.wiring.postgres import migrate_database
+from app.wiring.secrets import speaks_openai
 
 REMAINS_IN_FILES = "Run `compact` to overwrite what was stored before; older backups still contain it."
 
@@ -203,6 +205,20 @@ async def consolidate_memories(
             typer.echo(f"project {project_id}: {count.replaced} of {count.statements} statements")
     replaced = sum(each.replaced for each in counts.values())
     typer.echo(f"{'Would replace' if dry_run else 'Replaced'} {replaced} memories by newer ones")
+
+
+async def fold_memories(settings: Settings, project: UUID | None, *, dry_run: bool) -> None:
+    if not speaks_openai(settings):
+        typer.echo("Summaries need a language model, and none is set. See LLM_API_KEY and LLM_BASE_URL.")
+        return
+    async with open_store(settings) as database:
+        counts = await request_folding(database, project, dry_run=dry_run)
+    for project_id, count in counts.items():
+        if count.groups:
+            typer.echo(f"project {project_id}: {count.episodes} episodes into {count.groups} summaries")
+    groups, episodes = (sum(each) for each in zip(*counts.values(), strict=True)) if counts else (0, 0)
+    done = "Would fold" if dry_run else "Asked the server to fold"
+    typer.echo(f"{done} {episodes} episodes into {groups} summaries")
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import app.memory.extraction.jobs
 import app.memory.indexing.jobs
 import app.memory.judgement.jobs
 import app.memory.ledger.jobs
+import app.memory.summaries.jobs
 import app.memory.user_profiles.jobs
 import app.portability.exports.jobs
 import app.projects.jobs
@@ -41,6 +42,7 @@ JOB_MODULES = (
     app.memory.indexing.jobs,
     app.memory.judgement.jobs,
     app.memory.ledger.jobs,
+    app.memory.summaries.jobs,
     app.memory.user_profiles.jobs,
     app.portability.exports.jobs,
     app.projects.jobs,

@@ -30,7 +30,7 @@ import random
 import socket
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -71,6 +71,12 @@ def Verdicts(*verdicts: tuple[int, int, str]) -> Says:
     """What new facts mean for older memories: the numbers of both, and a word."""
     entries = [{"new": new, "old": old, "verdict": word} for new, old, word in verdicts]
     return Says(json.dumps({"verdicts": entries}))
+
+
+def Summary(*sentences: tuple[str, list[int]], nothing: Sequence[int] = ()) -> Says:
+    """A summary of episodes: sentences, and the numbers of the episodes that each was made from."""
+    entries = [{"text": text, "from": numbers} for text, numbers in sentences]
+    return Says(json.dumps({"sentences": entries, "nothing": list(nothing)}, ensure_ascii=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +169,13 @@ class Sent:
         return self._begins("Compare new statements with older ones.")
 
     @property
+    def is_summary(self) -> bool:
+        """Asks for a summary of long-unused episodes."""
+        return self._begins("Summarize old messages of")
+
+    @property
     def is_of_a_job(self) -> bool:
-        return self.is_sorting or self.is_user_profile or self.is_comparison
+        return self.is_sorting or self.is_user_profile or self.is_comparison or self.is_summary
 
     def _begins(self, words: str) -> bool:
         messages = self.body.get("messages", [])
@@ -179,6 +190,7 @@ class ModelServer:
         self.abandoned = 0
         self._next: dict[bool, deque[Behaviour]] = {False: deque(), True: deque()}
         self._verdicts: deque[Behaviour] = deque()
+        self._summaries: deque[Behaviour] = deque()
         self._default: dict[bool, Behaviour] = {False: Says("Hello", " there", "."), True: Facts()}
         self._random = random.Random(7)
         self.dimensions = self.DIMENSIONS
@@ -213,6 +225,9 @@ class ModelServer:
     def verdicts(self, *behaviours: Behaviour) -> None:
         self._verdicts.extend(behaviours)
 
+    def summaries(self, *behaviours: Behaviour) -> None:
+        self._summaries.extend(behaviours)
+
     def always(self, behaviour: Behaviour, *, extraction: bool = False) -> None:
         self._default[extraction] = behaviour
 
@@ -225,7 +240,7 @@ class ModelServer:
         self.dimensions, self.key, self.model, self._embedding = self.DIMENSIONS, None, None, None
         self.requests.clear()
         self.abandoned = 0
-        for queue in (*self._next.values(), self._verdicts):
+        for queue in (*self._next.values(), self._verdicts, self._summaries):
             queue.clear()
         self._default = {False: Says("Hello", " there", "."), True: Facts()}
         self._random = random.Random(7)
@@ -245,6 +260,10 @@ class ModelServer:
     @property
     def comparisons(self) -> list[dict[str, Any]]:
         return [sent.body for sent in self.requests if sent.is_comparison]
+
+    @property
+    def summarized(self) -> list[dict[str, Any]]:
+        return [sent.body for sent in self.requests if sent.is_summary]
 
     @property
     def user_profiles(self) -> list[dict[str, Any]]:
@@ -285,6 +304,7 @@ class ModelServer:
 
     def _choose(self, sent: Sent) -> Behaviour:
         queue = self._verdicts if sent.is_comparison else self._next[sent.is_extraction]
+        queue = self._summaries if sent.is_summary else queue
         default = Verdicts() if sent.is_comparison else self._default[sent.is_extraction]
         chosen = queue.popleft() if queue else default
         while isinstance(chosen, Randomly | Decides):

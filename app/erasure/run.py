@@ -47,10 +47,18 @@ ERASE_JOBS_SQL = text("""
 select private.erase_jobs(:namespaces, cast(cast(:session_ids as uuid[]) as text[]),
   cast(cast(:event_ids as uuid[]) as text[]), :remove)
 """)
-SELECT_DOOMED_MEMORIES_SQL = text(
-    f"select x.id, x.namespace from memories x where x.project_id = :project_id and ({MEMORIES.where})"  # noqa: S608
-    f" order by x.created_at desc, x.id desc limit {MEMORIES_AT_ONCE}"
+# A summary goes with the first of its episodes, so that those that are not erased are current again.
+SELECT_DOOMED_MEMORIES_SQL = text(f"""
+with doomed as (
+  select x.id, x.namespace, x.user_id, x.replaced_by, x.coexists_with from memories x
+  where x.project_id = :project_id and ({MEMORIES.where})
+  order by x.kind = 'summary', x.created_at desc, x.id desc limit {MEMORIES_AT_ONCE}
 )
+select id, namespace from doomed
+union
+select s.id, s.namespace from doomed d join memories s on s.project_id = :project_id and s.kind = 'summary'
+  and (s.id = d.replaced_by or s.id = any(d.coexists_with)) and s.user_id is not distinct from d.user_id
+""")  # noqa: S608  # only our own conditions are put together
 # What exists again after everything was erased was imported or written by later requests.
 SELECT_RETURNED_SQL = text("""
 select array(select m.id from memories m where m.project_id = :project_id and m.id = any(:memory_ids)) as memory_ids,

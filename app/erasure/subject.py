@@ -35,6 +35,13 @@ select id, user_id from memories where project_id = :project_id
   and (agent_id = :agent_id or app_id = :app_id or run_id = :run_id)
   and (cast(:own as text) is null or user_id = :own)
 """)
+# A summary contains words of each of its episodes, also of one that was restored.
+SELECT_SUMMARIES_OF_MEMORIES_SQL = text("""
+select distinct s.id from memories m join memories s on s.project_id = m.project_id
+  and (s.id = m.replaced_by or s.id = any(m.coexists_with)) and s.user_id is not distinct from m.user_id
+where m.project_id = :project_id and m.id = any(:ids) and m.kind = 'episode' and s.kind = 'summary'
+  and s.id <> all(:ids)
+""")
 SELECT_EVENTS_OF_ENTITY_SQL = text("""
 select id from events where project_id = :project_id
   and (request ->> 'agent_id' = :agent_id or request ->> 'app_id' = :app_id or request ->> 'run_id' = :run_id)
@@ -62,7 +69,10 @@ class ResolvedSubject:
 
 
 async def resolve_subject(tx: AsyncSession, caller: Caller, subject: Subject) -> ResolvedSubject:
-    return await RESOLVERS[subject.kind](tx, caller, subject)
+    resolved = await RESOLVERS[subject.kind](tx, caller, subject)
+    values = {"project_id": caller.project_id, "ids": resolved.scope.memory_ids}
+    resolved.scope.memory_ids += await tx.scalars(SELECT_SUMMARIES_OF_MEMORIES_SQL, values)
+    return resolved
 
 
 async def _resolve_memory(tx: AsyncSession, caller: Caller, subject: Subject) -> ResolvedSubject:

@@ -2,10 +2,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.orm import aliased
+
 from app.core.resources import Resources
 from app.core.storable_text import is_blank
 from app.memory.extraction import is_interim
-from app.memory.ledger import Memory, MemoryRepository, NewMemory, Outcome, visible
+from app.memory.ledger import Kind, Memory, MemoryRepository, NewMemory, Outcome, visible
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
 
@@ -36,5 +39,14 @@ async def _load_batch(
 ) -> tuple[Sequence[Memory], str | None]:
     async with resources.database.transaction(source.project_id, source.user_id) as tx:
         memories = MemoryRepository(tx, source.project_id, source.user_id)
-        page = await memories.page(BATCH_SIZE, cursor, Memory.namespace == str(source), ~is_interim(), *visible())
+        where = [Memory.namespace == str(source), ~is_interim(), *visible(show_superseded=True)]
+        page = await memories.page(BATCH_SIZE, cursor, *where, Memory.kind != Kind.SUMMARY, _is_current(source))
     return page.results, page.next
+
+
+def _is_current(source: Namespace) -> ColumnElement[bool]:
+    """Not superseded, or folded into a summary: a copy of the summary would outlive an episode that is erased."""
+    summary = aliased(Memory)
+    current = [summary.kind == Kind.SUMMARY, summary.replaced_by.is_(None), summary.archived_at.is_(None)]
+    mine = [summary.project_id == source.project_id, summary.namespace == str(source)]
+    return or_(Memory.replaced_by.is_(None), Memory.replaced_by.in_(select(summary.id).where(*mine, *current)))

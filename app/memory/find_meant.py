@@ -12,6 +12,7 @@ from app.memory.indexing import embedding_text
 from app.memory.ledger import Memory, MemoryRepository, visible
 from app.memory.meant import CandidateStatement, choose_meant
 from app.memory.namespace import Namespace
+from app.memory.summaries.sources import join_summaries
 
 MAX_CANDIDATES = 100
 MAX_NOT_INDEXED = 100
@@ -34,7 +35,9 @@ async def find_meant(resources: Resources, namespace: Namespace, request: Forget
         CandidateStatement(row.content, similarity, vector)
         for row, similarity, vector in zip(rows, similarities, vectors, strict=True)
     ]
-    return [[rows[place] for place in group] for group in choose_meant(request, statements)]
+    groups = [[rows[place] for place in group] for group in choose_meant(request, statements)]
+    async with resources.database.transaction(project_id, namespace.user_id) as tx:
+        return await join_summaries(tx, namespace, groups)
 
 
 async def _load(resources: Resources, namespace: Namespace, candidates: list[UUID]) -> list[Memory]:

@@ -37,7 +37,9 @@ class ProjectPatch(RequestBody):
         None, description="Whether lists of memories contain what was said word for word. The default is true."
     )
     consolidate: bool | None = Field(
-        None, description="Whether memories that newer ones contradict or repeat are superseded daily. Off by default."
+        None,
+        description="Whether memories are consolidated daily: those that newer ones contradict or repeat are"
+        " superseded, and summaries replace long-unused episodes. Off by default.",
     )
     embedder: EmbedderChoice | None = Field(
         None,
@@ -57,7 +59,9 @@ class ProjectRead(BaseModel):
     list_episodes: bool = Field(
         description="Whether lists of memories contain episodes. If not, a filter by `kind` still finds them."
     )
-    consolidate: bool = Field(description="Whether memories that newer ones contradict or repeat are superseded daily.")
+    consolidate: bool = Field(
+        description="Whether memories are consolidated daily: newer ones and summaries replace older ones."
+    )
     embedder: EmbedderChoice = Field(description="The embedder that the project has chosen.")
     is_changing_embedder: bool = Field(description="Searches still use the previous embedder.")
     embedded_memories: int | None = Field(description="While the vectors are rebuilt: memories that are done.")

@@ -57,6 +57,12 @@ SEARCHED_BY_WORDS = Counter(
     "Questions answered by words alone because they could not be embedded",
     registry=REGISTRY,
 )
+EPISODE_FOLDS = Counter(
+    "keepsake_episode_folds",
+    "Groups of long-unused episodes that were folded into a summary, or why they were not",
+    ["outcome"],
+    registry=REGISTRY,
+)
 ACTIVE_USERS = Gauge("keepsake_active_users", "Callers seen in the last five minutes", registry=REGISTRY)
 DELETED_ACCOUNTS = Gauge(
     "keepsake_deleted_accounts",

@@ -7,12 +7,14 @@ import numpy as np
 
 from app.core.ports import KnownMemory, SearchScope, Vector
 from app.core.resources import Resources
-from app.memory.ledger import MemoryRepository, visible
+from app.memory.ledger import Kind, Memory, MemoryRepository, visible
 from app.memory.namespace import Namespace
 
 
 class KnownMemories:
-    """`without`: memories that hold words whose facts are not extracted yet, so that they are no known facts."""
+    """`without`: memories that hold words whose facts are not extracted yet, so that they are no known facts.
+
+    Nor are summaries: a fact that one contains would be lost when it is undone."""
 
     def __init__(self, resources: Resources, namespace: Namespace, *, without: frozenset[UUID] = frozenset()) -> None:
         self._resources = resources
@@ -32,7 +34,7 @@ class KnownMemories:
             rows = {
                 row.id: row
                 for row in await MemoryRepository(tx, namespace.project_id).find_all(
-                    list(ids), *visible(show_expired=True)
+                    list(ids), *visible(show_expired=True), Memory.kind != Kind.SUMMARY
                 )
             }
         return [

@@ -334,7 +334,7 @@ COMPARISONS: dict[str, Comparison] = {"gt": "gt", "gte": "gte", "lt": "lt", "lte
 ENTITY = FieldType("eq", ("eq", "ne", "in", "nin"), _parse_entity)
 DATE = FieldType("eq", ("eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"), _parse_date)
 SOURCE = FieldType("eq", ("eq", "ne", "in", "nin"), _parse_source)
-CHOICES = {"kind": ("fact", "episode"), "lifecycle_state": ("active", "superseded", "archived")}
+CHOICES = {"kind": ("fact", "episode", "summary"), "lifecycle_state": ("active", "superseded", "archived")}
 CHOICE = FieldType("eq", ("eq", "ne", "in", "nin"), _parse_choice)
 FIELDS = {
     "user_id": ENTITY,

@@ -23,7 +23,7 @@ select m.id, m.namespace, m.content, m.event_id, m.created_at,
   concat_ws(E'\\x1f', coalesce(m.agent_id, ''), coalesce(m.app_id, ''),
     case when m.source_message_id is null then coalesce(m.run_id, '') else '' end) as scope
 from memories m
-where m.project_id = :project_id and m.role = :role and m.kind <> 'message'
+where m.project_id = :project_id and m.role = :role and m.kind not in ('message', 'summary')
   and m.replaced_by is null and m.archived_at is null and not m.immutable
   and m.hash <> sha256(convert_to('interim', 'UTF8') || uuid_send(m.id))
 """

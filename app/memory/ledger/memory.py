@@ -32,6 +32,8 @@ class Kind(StrEnum):
     EPISODE = "episode"
     MESSAGE = "message"
     """A message of the conversation store, which no memory API returns."""
+    SUMMARY = "summary"
+    """Stands for long-unused episodes, which it has replaced."""
 
 
 class Source(StrEnum):

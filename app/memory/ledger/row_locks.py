@@ -20,12 +20,20 @@ select pg_advisory_xact_lock(locked.key) from (
 LOCK_CHAINS_OF_NAMESPACE_SQL = text("""
 select pg_advisory_xact_lock(hashtextextended('supersession:' || cast(:namespace as text), 0))
 """)
-# What these memories replaced is linked anew when they are deleted.
+# What these memories replaced is linked anew when they are deleted. The summary of a deleted episode is deleted, too,
+# and its other episodes are current again.
 LOCK_LINKED_MEMORIES_SQL = text("""
+with summaries as (
+  select s.id from memories e join memories s on s.project_id = e.project_id and s.kind = 'summary'
+    and (s.id = e.replaced_by or s.id = any(e.coexists_with))
+  where e.project_id = :project_id and e.id = any(:ids) and e.kind = 'episode'
+)
 select id from memories where project_id = :project_id and id in (
   select unnest(cast(:ids as uuid[]))
   union select unnest(cast(:others as uuid[]))
-  union select id from memories where project_id = :project_id and replaced_by is not null and replaced_by = any(:ids))
+  union select id from summaries
+  union select id from memories where project_id = :project_id and replaced_by is not null
+    and (replaced_by = any(:ids) or replaced_by = any(array(select id from summaries))))
 order by id for update
 """)
 

@@ -32,6 +32,7 @@ PART_MATRIX = np.array([[float(part == name) for name in WEIGHTED_PARTS[1:5]] fo
 """1 where a feature (row) belongs to a part of the score (column)."""
 DAY_SECONDS = 86_400.0
 NEUTRAL_IMPORTANCE = 0.5
+EXTRACTED = (Kind.FACT, Kind.SUMMARY)
 FACT_BONUS = 0.1
 """A fact that a model chose to keep matters a little more than a verbatim turn."""
 
@@ -166,7 +167,7 @@ def importance(each: RankingInput) -> float:
     """The memory's own importance, or a default that depends on its role and kind."""
     if each.importance is not None:
         return min(max(each.importance, 0.0), 1.0)
-    return ROLE_IMPORTANCE[each.role] + (FACT_BONUS if each.kind == Kind.FACT else 0.0)
+    return ROLE_IMPORTANCE[each.role] + (FACT_BONUS if each.kind in EXTRACTED else 0.0)
 
 
 def recency(created_at: dt.datetime, now: dt.datetime, half_life_days: float) -> float:
@@ -178,7 +179,7 @@ def recency(created_at: dt.datetime, now: dt.datetime, half_life_days: float) ->
 def _score_parts(table: Floats, found: Sequence[RankingInput], now: dt.datetime, weights: RankingWeights) -> Floats:
     weights_of_kind = np.array([weights.episode.features, weights.fact.features])
     bases = np.array([weights.episode.base, weights.fact.base]) + BASE_CORRECTION
-    kinds = np.array([each.kind == Kind.FACT for each in found], dtype=np.intp)
+    kinds = np.array([each.kind in EXTRACTED for each in found], dtype=np.intp)
     parts = np.empty((len(found), len(WEIGHTED_PARTS)))
     parts[:, 0] = bases[kinds]
     parts[:, 1:5] = (table * weights_of_kind[kinds]) @ PART_MATRIX

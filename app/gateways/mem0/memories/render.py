@@ -19,7 +19,7 @@ from sqlalchemy import Row
 from app.core.database.content import MARK_BYTES
 from app.core.ports import ContentCipher
 from app.gateways.mem0.responses import JsonObject
-from app.memory.ledger import Memory, MemoryHistory, SearchRow, source_of
+from app.memory.ledger import Kind, Memory, MemoryHistory, SearchRow, source_of
 
 MemoryRow = Memory | SearchRow | Row[Any]
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -113,7 +113,7 @@ class MemoryRead(BaseModel):
     ]
     door: Annotated[str | None, Rendering(attrgetter("door"), """coalesce('"' || door || '"', 'null')""")]
     immutable: Annotated[bool, Rendering(attrgetter("immutable"), "immutable")]
-    kind: Annotated[Literal["fact", "episode"], Rendering(attrgetter("kind"), "kind", quote='"')]
+    kind: Annotated[Literal["fact", "episode", "summary"], Rendering(attrgetter("kind"), "kind", quote='"')]
     replaced_by: Annotated[UUID | None, id_column("replaced_by"), Field(description="The memory that superseded it.")]
     valid_from: Annotated[
         dt.datetime | None,
@@ -123,7 +123,11 @@ class MemoryRead(BaseModel):
     valid_until: Annotated[
         dt.datetime | None, optional_timestamp_column("valid_until"), Field(description="When it was replaced.")
     ]
-    synthesized: Annotated[bool, Rendering(lambda _: False, "'false'")]
+    synthesized: Annotated[
+        bool,
+        Rendering(lambda row: row.kind == Kind.SUMMARY, "(kind = 'summary')::text"),
+        Field(description="Whether it is a summary of older memories, which name it in `replaced_by`."),
+    ]
     lifecycle_state: Annotated[str, Rendering(lifecycle_state, LIFECYCLE_SQL, quote='"')]
 
 

@@ -220,8 +220,8 @@ export const texts = {
     /** @param {number} count */
     filtersChosen: (count) => `Filters (${count})`,
     kind: "Kind",
-    kinds: { fact: "Fact", episode: "Said" },
-    kindChoices: { "": "Any", fact: "Facts", episode: "Said" },
+    kinds: { fact: "Fact", episode: "Said", summary: "Summary" },
+    kindChoices: { "": "Any", fact: "Facts", episode: "Said", summary: "Summaries" },
     source: "Said by",
     sources: { "": "Anyone", user: "Me", assistant: "The assistant", tool: "A tool", import: "A file" },
     sourceTags: { assistant: "from the assistant", tool: "from a tool", import: "from a file" },
@@ -538,6 +538,7 @@ export const texts = {
         ["", "everything"],
         ["fact", "facts"],
         ["episode", "what was said word for word"],
+        ["summary", "summaries"],
         ["message", "stored messages"],
       ],
       way: "Archive",
@@ -616,7 +617,8 @@ export const texts = {
       listEpisodes: "List what was said word for word",
       listEpisodesHint: "Without it, lists of memories contain facts only. Searches still find everything.",
       consolidate: "Merge repetitions daily",
-      consolidateHint: "A memory that a newer one repeats or contradicts leaves the searches. It can be restored.",
+      consolidateHint:
+        "A memory that a newer one repeats or contradicts leaves the searches, and a summary replaces what was not used for 90 days. It can be restored.",
       embedder: "Languages of the search",
       embedders: /** @type {Array<[string, string]>} */ ([["english", "English"], ["multilingual", "Several languages"]]),
       embedderHint: "“Several languages” finds a memory in another language than the question. “English” is a little better if everything is in English.",

@@ -60,7 +60,7 @@ export function memoryCard(memory, context) {
 function facts(memory) {
   const state = memory.lifecycle_state ?? "active";
   const tags = [
-    memory.kind && (words.kinds[/** @type {"fact" | "episode"} */ (memory.kind)] ?? memory.kind),
+    memory.kind && (words.kinds[/** @type {"fact" | "episode" | "summary"} */ (memory.kind)] ?? memory.kind),
     state !== "active" && (words.stateTags[/** @type {"archived"} */ (state)] ?? state),
     memory.standing && words.standing,
     memory.source && words.sourceTags[/** @type {"import"} */ (memory.source)],
