@@ -2,13 +2,29 @@
 
 import json
 import sys
+from uuid import UUID
 
 import pytest
 
+from app.core.ports import EmbedderChoice
 from app.core.resources import Resources
+from app.memory.indexing import sweep
+from app.memory.indexing.change_embedder import change_embedder
 from app.portability.exports.read_rows import DataScope
 from app.portability.exports.write_file import export_parts
 from tests.conftest import MakeKey, SignedUp
+from tests.memory.indexing.test_change_embedder import held, refresh, set_phase
+
+
+async def add(owner: SignedUp, text: str, user_id: str = "ann") -> UUID:
+    body = {"messages": text, "user_id": user_id, "infer": False}
+    added = (await owner.client.post("/v3/memories/add/", json=body)).raise_for_status().json()
+    return UUID(added["results"][0]["id"])
+
+
+async def held_by_each(resources: Resources, owner: SignedUp, ids: list[UUID]) -> list[list[UUID]]:
+    await resources.index_queue.wait_until_indexed(owner.project_id, None)
+    return [await held(resources, each, ids) for each in EmbedderChoice]
 
 
 async def test_project_chooses_an_embedder_and_shows_the_change(owner: SignedUp, project: str) -> None:
@@ -22,6 +38,38 @@ async def test_project_chooses_an_embedder_and_shows_the_change(owner: SignedUp,
     assert (renamed["name"], renamed["embedder"]) == ("Shop", "multilingual")
     back = (await owner.client.patch(project, json={"embedder": "english"})).json()
     assert (back["embedder"], back["is_changing_embedder"]) == ("english", False)
+
+
+async def test_searches_find_what_the_chosen_embedder_understands(
+    owner: SignedUp, project: str, resources: Resources
+) -> None:
+    doctor = await add(owner, "My sister is a doctor in a hospital")
+    for text in ("I paint boats at the weekend", "The car is in the garage"):
+        await add(owner, text)
+    await owner.client.patch(project, json={"embedder": "multilingual"})
+    await change_embedder(resources, owner.project_id, grace_seconds=0)
+    settled = (await owner.client.get(project)).json()
+    assert (settled["embedder"], settled["is_changing_embedder"]) == ("multilingual", False)
+    asked = {"query": "¿Qué profesión tiene mi hermana?", "filters": {"user_id": "ann"}, "top_k": 1}
+    found = (await owner.client.post("/v3/memories/search/", json=asked)).json()["results"]
+    assert [each["id"] for each in found] == [str(doctor)]
+
+
+async def test_erasure_and_deletion_of_the_account_leave_both_indexes(
+    owner: SignedUp, project: str, resources: Resources
+) -> None:
+    """While the embedder changes, both have each memory."""
+    await owner.client.patch(project, json={"embedder": "multilingual"})
+    await set_phase(resources, owner.project_id, "filling")
+    await refresh(resources)
+    ids = [await add(owner, "I own a boat", user) for user in ("ann", "ben")]
+    assert await held_by_each(resources, owner, ids) == [ids, ids]
+    erased = (await owner.client.post("/v1/erase", json={"user_id": "ann"})).json()["receipt"]
+    assert set(erased["left"].values()) == {0}
+    assert await held_by_each(resources, owner, ids) == [ids[1:], ids[1:]]
+    assert (await owner.client.delete("/v1/auth/me")).status_code == 200
+    await sweep(resources, older_than_seconds=0)
+    assert await held_by_each(resources, owner, ids) == [[], []]
 
 
 async def test_unknown_embedder_is_refused(owner: SignedUp, project: str) -> None:
