@@ -18,7 +18,7 @@ from app.memory.indexing import split_speaker
 from app.memory.recall.features import NOT_NAMES, Floats, RankingInput
 from app.memory.recall.features import WORD as WORD_PATTERN
 
-ANSWERABLE_PROBABILITY = 0.15
+ANSWERABLE_PROBABILITY = 0.2
 """Below this probability that any candidate fits, the question is not answerable from the memories."""
 ANSWERABLE_LOGIT = math.log(ANSWERABLE_PROBABILITY / (1 - ANSWERABLE_PROBABILITY))
 MIN_SIMILARITY = 0.2
