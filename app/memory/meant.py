@@ -65,11 +65,22 @@ def choose_meant(request: ForgetRequest, statements: Sequence[CandidateStatement
     """The places of the statements that are meant, best first; those that say the same are one group."""
     if not statements:
         return []
-    scores = _scores(request.what, statements)
+    return _choose(request, _scores(request.what, statements), _say_the_same(statements))
+
+
+def choose_meant_by_words(request: ForgetRequest, texts: Sequence[str]) -> list[list[int]]:
+    """The same without vectors: only memories in the same words are copies."""
+    if not texts:
+        return []
+    words = [frozenset(content_words(text)) for text in texts]
+    same = np.array([[one == other for other in words] for one in words])
+    return _choose(request, _shares(request.what, texts), same)
+
+
+def _choose(request: ForgetRequest, scores: Floats, same: NDArray[Any]) -> list[list[int]]:
     is_topic = request.extent is Extent.TOPIC
     accepted, near = (ACCEPTED_OF_TOPIC, NEAR_BEST_OF_TOPIC) if is_topic else (ACCEPTED, NEAR_BEST)
     meant = scores >= max(accepted, near * float(scores.max()))
-    same = _say_the_same(statements)
     meant |= same[:, meant].any(axis=1)
     groups: list[list[int]] = []
     for place in sorted(np.flatnonzero(meant).tolist(), key=lambda place: -scores[place]):
@@ -86,12 +97,16 @@ def _scores(what: str, statements: Sequence[CandidateStatement]) -> Floats:
     typical = _typical(similarity)
     is_blind = typical >= BLIND_SIMILARITY
     lift = np.zeros(len(statements)) if is_blind else (similarity - typical) / (1 - typical)
-    wanted = _wanted_words(what)
-    shares = np.array([_best_share(wanted, each.text) for each in statements])
+    shares = _shares(what, [each.text for each in statements])
     if is_blind:
         return shares
     scores: Floats = lift + WORDS * shares + ALL_WORDS * (shares >= 1) - _penalties(what, statements, lift, shares)
     return scores
+
+
+def _shares(what: str, texts: Sequence[str]) -> Floats:
+    wanted = _wanted_words(what)
+    return np.array([_best_share(wanted, text) for text in texts])
 
 
 def _best_share(wanted: list[str], text: str) -> float:

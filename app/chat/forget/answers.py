@@ -5,6 +5,10 @@ from collections.abc import Sequence
 from app.core.text.forget_requests import Extent
 
 NOTHING_FOUND = "No memory matches, so there is nothing to delete."
+BY_WORDS = (
+    "The embedding model is away, so memories were found by their words alone. Those that say it in other words are"
+    " missing; ask again later to find them, too."
+)
 IN_INCOGNITO = (
     "Memories are neither read nor stored in incognito. Ask again in another privacy mode to see the memories that"
     " match."

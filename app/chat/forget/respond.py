@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.chat.forget.answers import (
+    BY_WORDS,
     IN_INCOGNITO,
     NOTHING_FOUND,
     confirmation_of_all,
@@ -22,7 +23,7 @@ from app.chat.types import Forgetting
 from app.core.resources import Resources
 from app.core.text.forget_requests import Extent, ForgetRequest
 from app.memory.edit import Owner
-from app.memory.find_meant import find_meant
+from app.memory.find_meant import MeantMemories, find_meant
 from app.memory.forget import forget, forget_where
 from app.memory.ledger import Memory, MemoryRepository
 
@@ -56,6 +57,8 @@ class ForgetReply:
     forgotten: list[UUID] = field(default_factory=list)
     deleted_positions: frozenset[int] = frozenset()
     """Of messages of this session that were deleted, too."""
+    by_meaning: bool = True
+    """False if the request could not be embedded, so that memories were found by its words alone."""
 
 
 async def ask_what_to_forget(resources: Resources, turn: Forgetting, request: ForgetRequest) -> ForgetReply:
@@ -63,10 +66,11 @@ async def ask_what_to_forget(resources: Resources, turn: Forgetting, request: Fo
         return ForgetReply(IN_INCOGNITO)
     if request.extent in (Extent.EVERYTHING, Extent.TODAY):
         return await _ask_about_all(resources, turn, request.extent)
-    groups = await find_meant(resources, turn.namespace, request)
+    meant = await find_meant(resources, turn.namespace, request)
+    groups = meant.groups
     memories = [memory for group in groups for memory in group][:MAX_CONFIRMED]
     if not memories:
-        return ForgetReply(NOTHING_FOUND)
+        return ForgetReply(_with_limits(NOTHING_FOUND, meant), by_meaning=meant.by_meaning)
     async with _transaction(resources, turn) as tx:
         messages = await count_messages(tx, turn, [memory.id for memory in memories])
     question = ForgetQuestion(
@@ -76,7 +80,12 @@ async def ask_what_to_forget(resources: Resources, turn: Forgetting, request: Fo
         messages=messages,
     )
     listed = [[memory.content for memory in group] for group in groups]
-    return ForgetReply(confirmation_question(listed, messages), question)
+    answer = _with_limits(confirmation_question(listed, messages), meant)
+    return ForgetReply(answer, question, by_meaning=meant.by_meaning)
+
+
+def _with_limits(answer: str, meant: MeantMemories) -> str:
+    return answer if meant.by_meaning else f"{BY_WORDS}\n\n{answer}"
 
 
 async def _ask_about_all(resources: Resources, turn: Forgetting, extent: Extent) -> ForgetReply:

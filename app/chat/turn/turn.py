@@ -107,6 +107,7 @@ class ChatTurn:
             self.prepared = replace(turn, recent=recent)
         self.progress.tokens.append(reply.answer)
         self.progress.forget, self.progress.forgotten = reply.question, reply.forgotten
+        self.progress.by_meaning = reply.by_meaning
 
     async def recall(self) -> None:
         """A turn goes on without memories if they cannot be read, and its answer reports that."""

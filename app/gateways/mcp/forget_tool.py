@@ -77,12 +77,18 @@ def _read_request(what: str) -> ForgetRequest:
 def _ask(call: ToolCall, namespace: Namespace, asked: ForgetReply, confirmations: Confirmations) -> ToolResult:
     question = asked.question
     if question is None:
-        return {"status": "NOTHING_TO_DELETE", "message": asked.answer, "memories": []}
+        return {
+            "status": "NOTHING_TO_DELETE",
+            "message": asked.answer,
+            "memories": [],
+            "by_meaning": asked.by_meaning,
+        }
     ids = () if question.all else tuple(memory.id for memory in question.memories)
     statement = DeletionStatement(caller=call.caller.name, namespace=str(namespace), ids=ids, all=question.all)
     details: JsonObject = {
         "count": question.count,
         "messages": question.messages,
+        "by_meaning": asked.by_meaning,
         "memories": [{"id": memory.id, "memory": memory.memory} for memory in question.memories],
     }
     return NeedsConfirmation(asked.answer, confirmations.sign(statement), details)

@@ -5,7 +5,7 @@ from app.memory.recall.features import FEATURES, RankingInput, compute_features
 from app.memory.recall.ranking import rank
 from app.memory.recall.rerank import pool_size, rerank
 from app.memory.recall.search import Question, Recalled, count_search, embed_query, load_visible, recall
-from app.memory.recall.words_only import is_embedded
+from app.memory.recall.words_only import find_waiting, is_embedded
 
 __all__ = [
     "FEATURES",
@@ -16,6 +16,7 @@ __all__ = [
     "count_search",
     "decay_enabled",
     "embed_query",
+    "find_waiting",
     "is_embedded",
     "load_visible",
     "pool_size",

@@ -49,10 +49,10 @@ async def find_candidates(
                 raise
     found = await resources.index.find_by_words(scope, text, limit)
     known = {each.id for each in found}
-    return found + [Candidate(each, None, None) for each in await _pending(resources, scope) if each not in known]
+    return found + [Candidate(each, None, None) for each in await find_waiting(resources, scope) if each not in known]
 
 
-async def _pending(resources: Resources, scope: SearchScope) -> Sequence[UUID]:
+async def find_waiting(resources: Resources, scope: SearchScope) -> Sequence[UUID]:
     """The memories that were added while the provider was away. The caller reads their rows, and checks who may."""
     waiting = select(Memory.id).where(Memory.project_id == scope.project_id, is_memory(), Memory.state == "pending")
     if scope.namespaces is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from app.adapters.models.embedders.remote import RemoteEmbedder
 from app.core.resources import Resources
 from app.memory.ledger import NewMemory
 from app.memory.namespace import Namespace
@@ -16,6 +17,39 @@ from app.settings import Settings
 from app.wiring.embedders import connect_embedder
 from tests.chat.conftest import StartConversation
 from tests.model_server import Fails, ModelServer
+
+
+async def test_request_to_forget_finds_by_words_while_the_provider_is_away(
+    conversation: StartConversation,
+    chat_resources: Resources,
+    another_app: Callable[..., httpx.AsyncClient],
+    model_server: ModelServer,
+    tmp_path: Path,
+) -> None:
+    session = await conversation()
+    namespace = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
+    texts = ("My sister Ines lives in Lisbon", "My sister Ines lives in Lisbon!", "The car is in the garage")
+    memories = [NewMemory(text) for text in texts]
+    ids = [str(each.id) for each in memories]
+    await remember(chat_resources, namespace, memories)
+    embedder = await embedder_of(model_server, tmp_path)
+    model_server.embedding(Fails(503))
+    async with another_app(embedder=embedder) as client:
+        degraded = replace(session, client=client)
+        asked = await degraded.send("Please forget that my sister Ines lives in Lisbon")
+        nothing = await degraded.send("Please forget that I collect stamps")
+        done = await degraded.send("Yes", confirm_forget=[each["id"] for each in asked["forget"]["memories"]])
+    await embedder.close()
+    assert [sorted(each["ids"]) for each in asked["forget"]["groups"]] == [sorted(ids[:2])]
+    assert (asked["by_meaning"], "by their words alone" in asked["message"]["content"]) == (False, True)
+    assert (nothing["forget"], nothing["by_meaning"]) == (None, False)
+    assert "by their words alone" in nothing["message"]["content"]
+    assert set(done["forgotten"]) == set(ids[:2])
+
+
+async def embedder_of(model_server: ModelServer, folder: Path) -> RemoteEmbedder:
+    remote: dict[str, Any] = {"embedder": "openai", "embedder_model": "any", "embedder_base_url": model_server.url}
+    return await connect_embedder(Settings(_env_file=None, data_dir=folder, **remote))
 
 
 async def test_turn_recalls_by_words_while_the_provider_is_away(
@@ -28,8 +62,7 @@ async def test_turn_recalls_by_words_while_the_provider_is_away(
     session = await conversation()
     namespace = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
     await remember(chat_resources, namespace, [NewMemory("My sister Ines lives in Lisbon")])
-    remote: dict[str, Any] = {"embedder": "openai", "embedder_model": "any", "embedder_base_url": model_server.url}
-    embedder = await connect_embedder(Settings(_env_file=None, data_dir=tmp_path, **remote))
+    embedder = await embedder_of(model_server, tmp_path)
     model_server.embedding(Fails(503))
     async with another_app(embedder=embedder) as client:
         degraded = replace(session, client=client)
