@@ -20,6 +20,7 @@ from sqlalchemy import (
     Select,
     Text,
     Uuid,
+    and_,
     any_,
     bindparam,
     cast,
@@ -36,6 +37,8 @@ from app.core.database.actor import acting_key
 from app.core.observability.usage_counts import UsageOf
 from app.core.ports import Candidate, Embedder, Purpose, SearchScope, Vector
 from app.core.resources import Resources
+from app.core.text.times.read_times import NamedTimes
+from app.core.text.times.told_times import read_told_times
 from app.memory.embedders import ranking_model
 from app.memory.filters import Filter, filter_transaction, to_sql
 from app.memory.indexing import cut_question, query_text
@@ -121,6 +124,9 @@ async def recall(
         async with embed_query(resources.embedder, question.project_id, question.text) as embedding:
             return await recall(resources, question, embedding)
     count_search(resources, question.project_id)
+    told = read_told_times(question.text, _now(question), in_conversation=question.in_conversation)
+    if told is not None:
+        return await _list_told(resources, question, told)
     text = cut_question(question.text)
     names = tuple(str(namespace) for namespace in question.namespaces) if question.namespaces is not None else None
     include_chat = not question.in_conversation
@@ -140,6 +146,30 @@ async def recall(
 
 def count_search(resources: Resources, project_id: UUID) -> None:
     resources.usage.searches[UsageOf(project_id, acting_key())] += 1
+
+
+async def _list_told(resources: Resources, question: Question, told: NamedTimes) -> list[Recalled]:
+    """Newest first. Only the time is asked for, so every memory of it fits."""
+    newest = select(Memory.id).where(*_conditions(question), _is_told_in(told))
+    if question.namespaces is not None:
+        newest = newest.where(Memory.namespace.in_([str(each) for each in question.namespaces]))
+    newest = newest.order_by(Memory.created_at.desc(), Memory.id.desc()).limit(question.top_k)
+    async with _filter_transaction(resources, question) as tx:
+        found = [Candidate(each, None, None) for each in await tx.scalars(newest)]
+    rows = await _load_rows(resources, question, found, prefiltered=True)
+    return [Recalled(rows[each.id], 1.0, relevance=1.0) for each in found if each.id in rows]
+
+
+def _is_told_in(told: NamedTimes) -> ColumnElement[bool]:
+    conditions: list[ColumnElement[bool]] = [func.extract("month", Memory.created_at).in_(told.months)]
+    for period in told.periods:
+        after = Memory.created_at >= period.start if period.start is not None else true()
+        conditions.append(and_(after, Memory.created_at < period.end if period.end is not None else true()))
+    return or_(*conditions)
+
+
+def _now(question: Question) -> dt.datetime:
+    return question.at or dt.datetime.now(dt.UTC)
 
 
 def _is_accepted(recalled: Recalled, threshold: float | None) -> bool:
@@ -250,7 +280,7 @@ def _rank_rows(
     if by_words:
         inputs = with_word_similarity(resources.index, question.text, inputs)
     weights = _choose_weights(resources, question)
-    ranked = rank(question.text, inputs, question.at or dt.datetime.now(dt.UTC), weights, question.top_k)
+    ranked = rank(question.text, inputs, _now(question), weights, question.top_k)
     return [Recalled(rows[each.id], each.score, each.parts, each.fits, each.relevance) for each in ranked]
 
 

@@ -221,3 +221,22 @@ async def test_newer_of_two_rivals_ranks_first_though_the_older_is_not_replaced(
     found = await search(resources, namespace, "What colour is my favourite for the house I paint?")
     assert contents(found) == ["My favourite colour is blue", older.content]
     assert found[0].parts["rivals"] > 0 > found[1].parts["rivals"]
+
+
+async def test_question_for_a_time_alone_lists_what_was_said_then(resources: Resources, namespace: Namespace) -> None:
+    now = dt.datetime(2026, 5, 20, 12, tzinfo=dt.UTC)
+    for hours, text in (
+        (50, "My train leaves at six"),
+        (30, "I fly gliders"),
+        (3, "The soup was salty"),
+        (1, "Mia called"),
+    ):
+        await add_memories(resources, namespace, text, created_at=now - dt.timedelta(hours=hours))
+    elsewhere = await create_namespace(resources, namespace.project_id, "bob")
+    await add_memories(resources, elsewhere, "I am Bob", created_at=now)
+    found = await search(resources, namespace, "What did I say today?", at=now, threshold=None)
+    assert contents(found) == ["Mia called", "The soup was salty"]
+    assert contents(await search(resources, namespace, "¿Qué dije ayer?", at=now)) == ["I fly gliders"]
+    assert contents(await search(resources, namespace, "What did I say in May?", at=now, top_k=1)) == ["Mia called"]
+    only = parse_filters({"created_at": {"lt": (now - dt.timedelta(hours=2)).isoformat()}})
+    assert contents(await search(resources, namespace, "today", at=now, filter=only)) == ["The soup was salty"]

@@ -212,8 +212,13 @@ class Grammar(NamedTuple):
 
 def read_times(question: str, now: dt.datetime) -> NamedTimes:
     """What the question names, relative to `now`."""
+    return mask_times(question, now)[0]
+
+
+def mask_times(question: str, now: dt.datetime) -> tuple[NamedTimes, str]:
+    """With the folded question, in which the words for time are masked."""
     if len(question) > MAX_QUESTION or now.year not in YEARS:
-        return NO_TIMES
+        return NO_TIMES, question
     text = fold(question)
     periods: list[Period] = []
     months: set[int] = set()
@@ -224,8 +229,8 @@ def read_times(question: str, now: dt.datetime) -> NamedTimes:
         if MASK not in text[match.start() : match.end()]:
             months.add(ENGLISH_MONTHS.index(match.group().lower()) + 1)
     if not periods and not months:
-        return NO_TIMES
-    return NamedTimes(tuple(periods), frozenset(months), _without_masked(question, text))
+        return NO_TIMES, text
+    return NamedTimes(tuple(periods), frozenset(months), _without_masked(question, text)), text
 
 
 def _apply(rules: tuple[Rule, ...], text: str, now: dt.datetime, periods: list[Period], months: set[int]) -> str:
