@@ -22,6 +22,12 @@ from app.profiles.repository import ProfileRepository
 NO_USER = "This memory belongs to no user, and profiles belong to users. It cannot be moved."
 SUPERSEDED = "A newer memory replaced this one. Move the newer one: its older versions move with it."
 STILL_READ = "This memory is still being read for facts. Try again in a moment."
+MAX_MOVED = 1000
+"""Memories, with those that were replaced. Each is embedded again for its new profile."""
+TOO_LONG = (
+    f"This memory has replaced {MAX_MOVED} or more older ones, which would move with it. Delete older ones first, or"
+    " copy the profile."
+)
 ALREADY_THERE = "The profile already contains this memory. Delete one of the two."
 SELECT_WITH_REPLACED_SQL = text("""
 with recursive moved as (
@@ -30,7 +36,7 @@ with recursive moved as (
   select m.id, m.namespace from memories m join moved on m.replaced_by = moved.id
   where m.project_id = :project_id and m.namespace = moved.namespace
 )
-select id from moved order by id
+select id from moved limit :limit
 """)
 SELECT_TWIN_SQL = text("""
 select exists (select from memories where project_id = :project_id and namespace = :target and hash = :hash
@@ -54,7 +60,10 @@ async def move_memory(resources: Resources, owner: Owner, memory_id: UUID, to_pr
     async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
         repository = MemoryRepository(tx, owner.project_id, owner.user_id)
         await lock_chains(tx, owner.project_id, [memory_id])
-        ids = list(await tx.scalars(SELECT_WITH_REPLACED_SQL, {"project_id": owner.project_id, "id": memory_id}))
+        values = {"project_id": owner.project_id, "id": memory_id, "limit": MAX_MOVED + 1}
+        ids = list(await tx.scalars(SELECT_WITH_REPLACED_SQL, values))
+        if len(ids) > MAX_MOVED:
+            raise Conflict(TOO_LONG, code="too_many_versions")
         carriers = await repository.lock_with_carriers(ids)
         memory = await repository.lock(memory_id)
         if memory.user_id is None:

@@ -7,11 +7,11 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from app.core.errors import NotFound
+from app.core.errors import Conflict, NotFound
 from app.core.resources import Resources
 from app.memory.edit import Owner
 from app.memory.ledger import Kind
-from app.memory.move import move_memory
+from app.memory.move import MAX_MOVED, move_memory
 from app.memory.namespace import Namespace
 from app.profiles.repository import ProfileRepository
 from tests.memory.namespaces import (
@@ -23,6 +23,7 @@ from tests.memory.namespaces import (
     load_memory,
     search,
 )
+from tests.memory.supersession.test_supersede import INSERT_CHAIN_SQL
 
 PLANE = "I fly gliders near Ulm"
 ULM = {"user_id": "ana", "infer": False, "messages": [{"role": "user", "content": PLANE}]}
@@ -147,3 +148,19 @@ async def test_summary_of_the_old_profile_goes_with_the_memory(resources: Resour
 
 def vars_of(namespace: Namespace) -> dict[str, object]:
     return {"project_id": namespace.project_id, "user_id": namespace.user_id, "profile_id": namespace.profile_id}
+
+
+async def test_memory_with_too_many_older_versions_stays(resources: Resources, namespace: Namespace) -> None:
+    """Each of them would be embedded again, while the client waits."""
+    (first,) = await add_memories(resources, namespace, PLANE)
+    work = await other_profile(resources, namespace)
+    assert work.profile_id
+    async with resources.database.transaction(namespace.project_id) as tx:
+        values = {"id": str(first), "links": MAX_MOVED + 1}
+        (newest,) = (await tx.execute(text(f"{INSERT_CHAIN_SQL.text}, replaced_by"), values)).all()[-1:]
+    assert newest.replaced_by is None
+    with pytest.raises(Conflict) as refused:
+        await move_memory(resources, Owner(namespace.project_id), newest.id, work.profile_id)
+    assert (refused.value.reason, refused.value.status) == ("too_many_versions", 409)
+    moved = await move_memory(resources, Owner(namespace.project_id), first, work.profile_id)
+    assert moved.profile_id == work.profile_id
