@@ -1,25 +1,31 @@
 """Every environment variable, with its default and what it means. `.env.example` and docs/settings.md follow this."""
 
 import os
-import re
 from collections.abc import Iterator
-from email.utils import parseaddr
 from enum import StrEnum
-from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from app.core.errors import ConfigurationError
+from app.core.setting_types import (
+    CommaSeparated,
+    Issuers,
+    MailServer,
+    MetricsAddress,
+    ModelPrices,
+    Origins,
+    Proxies,
+    RedisUrl,
+    Secret,
+    Secrets,
+    Sender,
+    Url,
+)
 from app.core.text.nearest_name import nearest_name
 from app.settings_in_effect import check_effects
-
-SHORTEST_SECRET = 32
-NO_ISSUER = "none"
-"""What a setting calls tokens without the claim `iss`."""
 
 OWN_PREFIXES = ("EMBEDDER_", "LLM_", "RATE_LIMIT_", "RECALL_", "SIGNUP_", "WEBHOOK_")
 """Variables of the environment with these prefixes are meant for this server. Others may belong to other programs."""
@@ -45,112 +51,6 @@ class VectorStore(StrEnum):
 class LogFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
-
-
-def _web_address(value: str | None) -> str | None:
-    """Checks an http or https address and removes a trailing slash."""
-    if not value:
-        return None
-    if not _has_host(value, "http", "https"):
-        raise ValueError("write it as https://host or http://host:port")
-    return value.rstrip("/")
-
-
-_NUMBERED = re.compile(r"^[^/]+//[^/?]+(/\d*)?(\?|$)")
-"""Redis databases are numbered. The client would silently use database 0 for any other path."""
-
-
-def _redis_address(value: SecretStr | None) -> SecretStr | None:
-    given = value.get_secret_value() if value else None
-    if given and not (given.startswith("unix://") or (_has_host(given, "redis", "rediss") and _NUMBERED.match(given))):
-        raise ValueError("write it as redis://host:6379/0, rediss://user:password@host:6379/0 or unix:///path")
-    return value
-
-
-def _origins(values: list[str]) -> list[str]:
-    """Browsers send origins without a path, so an origin with a path would never match."""
-    if not all(
-        value == "*" or (_has_host(value, "http", "https") and urlsplit(value).path in ("", "/")) for value in values
-    ):
-        raise ValueError("write origins as https://host or http://host:port, separated by commas, or *")
-    return [value.rstrip("/") for value in values]
-
-
-def _issuers(values: list[str]) -> list[str]:
-    if not all(value == NO_ISSUER or _has_host(value, "http", "https") for value in values):
-        raise ValueError("write the exact `iss` of the tokens, such as https://host/auth/v1, or none")
-    return values
-
-
-def _mail_server(value: str | None) -> str | None:
-    if value and re.search(r"[\s/@]", value):
-        raise ValueError("write the host alone, such as smtp.example.com; its port is SMTP_PORT")
-    return value
-
-
-def _sender(value: str) -> str:
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+", parseaddr(value)[1]) or re.search(r"[\r\n]", value):
-        raise ValueError("write it as name@example.com or Name <name@example.com>")
-    return value
-
-
-def _proxies(values: list[str]) -> list[str]:
-    for value in values:
-        try:
-            _ = value == "*" or ip_network(value)
-        except ValueError:
-            raise ValueError("write addresses or networks such as 10.0.0.0/8, separated by commas, or *") from None
-    return values
-
-
-def _host_and_port(value: str | None) -> str | None:
-    host, separator, port = (value or "").rpartition(":")
-    if value and not (host and separator and port.isdecimal() and int(port) <= 65535):
-        raise ValueError("write it as HOST:PORT, such as 127.0.0.1:9100")
-    return value or None
-
-
-def _long_enough(value: SecretStr | None) -> SecretStr | None:
-    if value and len(value.get_secret_value()) < SHORTEST_SECRET:
-        raise ValueError(f"write {SHORTEST_SECRET} or more random characters")
-    return value
-
-
-def _each_long_enough(values: list[SecretStr]) -> list[SecretStr]:
-    if any(len(value.get_secret_value()) < SHORTEST_SECRET for value in values):
-        raise ValueError(f"write {SHORTEST_SECRET} or more random characters for each key, separated by commas")
-    return values
-
-
-def _model_prices(values: list[str]) -> list[str]:
-    if not all(re.fullmatch(r"[^=\s]+=\d+(\.\d+)?/\d+(\.\d+)?", value) for value in values):
-        raise ValueError("write model=prompt/answer for each model, such as gpt-5-mini=0.25/2, separated by commas")
-    return values
-
-
-def _has_host(address: str, *schemes: str) -> bool:
-    try:
-        parts = urlsplit(address)
-        _ = parts.port  # raises ValueError for a port that is not a number
-    except ValueError:
-        return False
-    return parts.scheme in schemes and bool(parts.hostname) and not re.search(r"\s", address)
-
-
-def _split(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-Url = Annotated[str | None, AfterValidator(_web_address)]
-RedisUrl = Annotated[SecretStr | None, AfterValidator(_redis_address)]
-CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
-Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split), AfterValidator(_each_long_enough)]
-Proxies = Annotated[CommaSeparated, AfterValidator(_proxies)]
-MailServer = Annotated[str | None, AfterValidator(_mail_server)]
-MetricsAddress = Annotated[str | None, AfterValidator(_host_and_port)]
-Issuers = Annotated[CommaSeparated, AfterValidator(_issuers)]
-ModelPrices = Annotated[CommaSeparated, AfterValidator(_model_prices)]
-Origins = Annotated[CommaSeparated, AfterValidator(_origins)]
 
 
 class Settings(BaseSettings):
@@ -227,13 +127,11 @@ class Settings(BaseSettings):
     smtp_username: str | None = Field(None, description="User name at the mail server")
     smtp_password: SecretStr | None = Field(None, description="Password at the mail server")
     smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="starttls, tls or none")
-    smtp_from: Annotated[str, AfterValidator(_sender)] = Field(
-        "keepsake@localhost", description="Sender address of e-mails"
-    )
+    smtp_from: Sender = Field("keepsake@localhost", description="Sender address of e-mails")
     trusted_proxies: Proxies = Field(
         ["127.0.0.1", "::1"], description="Proxies whose X-Forwarded-For header is trusted, comma-separated"
     )
-    secret_key: Annotated[SecretStr | None, AfterValidator(_long_enough)] = Field(
+    secret_key: Secret = Field(
         None, description="Secret for hashing API keys, the same on all servers; created in DATA_DIR if empty"
     )
 
@@ -263,7 +161,9 @@ class Settings(BaseSettings):
     )
 
     # Short-term memory and counters
-    redis_url: RedisUrl = Field(None, description="Redis, shared by several servers; kept in the process if empty")
+    redis_url: RedisUrl = Field(
+        None, description="Redis, alone or behind sentinels, shared by servers; kept in the process if empty"
+    )
 
     # Models
     llm_base_url: Url = Field(

@@ -39,7 +39,16 @@ def test_trailing_slash_of_a_url_is_removed(monkeypatch: pytest.MonkeyPatch, nam
     assert getattr(load_settings(), name.lower()) == value.rstrip("/")
 
 
-@pytest.mark.parametrize("value", ["redis://:secret@host:6379/0", "rediss://host", "unix:///run/redis.sock?db=1"])
+REDIS_URLS = [
+    "redis://:secret@host:6379/0",
+    "rediss://host",
+    "unix:///run/redis.sock?db=1",
+    "redis+sentinel://a/mymaster",
+    "rediss+sentinel://user:secret@a:26379,b.example:26380,[::1]:26381/mymaster/2?sentinel_password=other",
+]
+
+
+@pytest.mark.parametrize("value", REDIS_URLS)
 def test_redis_url_may_have_any_host(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("REDIS_URL", value)
     found = load_settings().redis_url
@@ -76,6 +85,7 @@ def test_origins_have_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TRUSTED_PROXIES", "10.0.0.1/8", "10.0.0.0/8"),
         ("TRUSTED_PROXIES", "127.0.0.1,1.2.3.4/99", "10.0.0.0/8"),
         ("REDIS_URL", "redis://host/first", "redis://host:6379/0"),
+        ("REDIS_URL", "redis+sentinel://host:26379", "redis+sentinel://host:26379,host:26379/service/0"),
         ("SECRET_KEY", "short", "32 or more random characters"),
         ("CONTENT_KEYS", f"{'x' * 32},short", "32 or more random characters for each key"),
         ("LOG_LEVEL", "LOUD", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),

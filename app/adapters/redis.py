@@ -1,10 +1,13 @@
 """Short-term memory and counters in Redis, for several instances. They raise OSError while Redis does not respond."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
@@ -14,6 +17,7 @@ from app.core.ports import CountedWindow
 
 TIMEOUT_SECONDS = 0.5
 PREFIX = "keepsake:"
+SENTINELS, SENTINEL_PORT = "+sentinel://", 26379
 COUNT_SCRIPT = """
 local counts = {}
 for i, key in ipairs(KEYS) do
@@ -53,20 +57,57 @@ return total
 count until they are the oldest."""
 
 
+class SentinelRedis(Redis):
+    """The master of a service. A new connection asks the sentinels which server that is now."""
+
+    directory: Sentinel | None = None
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        await super().aclose(close_connection_pool)
+        for each in self.directory.sentinels if self.directory else ():
+            await each.aclose()
+
+
 def connect_redis(url: str) -> Redis:
     """With short timeouts and without retries: callers can do without a response, but cannot wait for one."""
+    options: dict[str, Any] = {
+        "socket_timeout": TIMEOUT_SECONDS,
+        "socket_connect_timeout": TIMEOUT_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+        "health_check_interval": 15,
+    }
     try:
-        return Redis.from_url(
-            url,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=15,
-        )
+        return _connect_by_sentinels(url, options) if SENTINELS in url else Redis.from_url(url, **options)
     except ValueError:
         raise ConfigurationError(
-            "REDIS_URL is not a Redis address. Write redis://:password@host:6379/0, or rediss:// for TLS."
+            "REDIS_URL is not a Redis address. Write redis://:password@host:6379/0, rediss:// for TLS, or"
+            " redis+sentinel://host:26379,host:26379/service/0."
         ) from None
+
+
+def _connect_by_sentinels(url: str, options: Mapping[str, Any]) -> Redis:
+    """`redis+sentinel://user:password@host:26379,host:26379/service/0?sentinel_password=…`, or `rediss+…` for TLS."""
+    parts = urlsplit(url)
+    service, _, number = parts.path.strip("/").partition("/")
+    encrypted = {"ssl": True} if parts.scheme.startswith("rediss") else {}
+    password = parse_qs(parts.query).get("sentinel_password", [None])[0]
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        [_host_and_port(each) for each in parts.netloc.rpartition("@")[2].split(",")],
+        sentinel_kwargs={**options, **encrypted, "password": password},
+        **options,
+        **encrypted,
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+        db=int(number or 0),
+    )
+    client: SentinelRedis = sentinel.master_for(service, redis_class=SentinelRedis)
+    client.directory = sentinel
+    return client
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    parts = urlsplit(f"//{address}")
+    return parts.hostname or "", parts.port or SENTINEL_PORT
 
 
 class RedisShortTerm:

@@ -15,6 +15,7 @@ from app.adapters.accounts.supabase import GoTrueIdentity
 from app.core.database.database import Database
 from app.core.errors import ConfigurationError
 from app.core.ports import ShortTerm
+from app.core.setting_types import NO_ISSUER
 from app.identity.jwks import JwksCache
 from app.identity.local.mail.invitation import InvitationLinks
 from app.identity.local.mail.mailer import LogMailer, Mailer, SmtpMailer, SmtpSettings
@@ -25,7 +26,7 @@ from app.identity.local.security.passwords import PasswordRules
 from app.identity.local.settings import IdentitySettings
 from app.identity.tokens import Issuer, StaticKeys
 from app.projects.provisioning import provision_account
-from app.settings import NO_ISSUER, Settings, SignupMode
+from app.settings import Settings, SignupMode
 
 IN_PROCESS_URL = "http://identity.local"
 
