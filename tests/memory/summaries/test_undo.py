@@ -195,7 +195,7 @@ async def test_copied_profile_has_the_episodes_instead_of_the_summary(folded: Fo
 
 async def test_request_to_forget_offers_the_summary_with_its_episode(folded: Folded) -> None:
     wish = ForgetRequest("Ines lent me 40 euros", Extent.STATEMENT)
-    groups = await find_meant(folded.resources, folded.namespace, wish)
+    groups = (await find_meant(folded.resources, folded.namespace, wish)).groups
     group = next(group for group in groups if folded.ids[1] in {row.id for row in group})
     assert folded.summary_id in {row.id for row in group}
     assert sum(row.id == folded.summary_id for group in groups for row in group) == 1
