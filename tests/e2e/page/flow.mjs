@@ -1,7 +1,7 @@
 // Uses the page as a person would, in a real browser, and reports what went wrong as JSON on the last line.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { HOSTILE, newPerson, oneTimeCode, PASSWORD, problems, report, url } from "./person.mjs";
+import { arrival, gate, HOSTILE, LATE, newPerson, oneTimeCode, PASSWORD, problems, report, url } from "./person.mjs";
 
 process.env.MEM0_TELEMETRY = "false";
 const { MemoryClient } = createRequire(new URL("../mem0_js/package.json", import.meta.url))("mem0ai");
@@ -14,6 +14,15 @@ async function say(text) {
   await page.getByLabel("Message").fill(text);
   await page.keyboard.press("Enter");
   await page.waitForFunction((n) => document.querySelectorAll("keepsake-chat .message.assistant:not([aria-busy])").length > n, before);
+}
+/** Nothing that was said is still being read, so that no memory is added by itself. */
+async function remembered() {
+  const isDone = async () => {
+    const { call } = await import("./page/api.js");
+    const { results } = await call("GET", "/v1/events/?page_size=100");
+    return results.every((each) => !["PENDING", "RUNNING"].includes(each.status));
+  };
+  await page.waitForFunction(isDone, undefined, { polling: 200 });
 }
 
 try {
@@ -81,6 +90,7 @@ try {
   await look("profiles");
 
   await go("Memories");
+  await remembered();
   await page.getByLabel("Profile").selectOption({ index: 0 });
   const names = await page.getByLabel("Profile").locator("option").allTextContents();
   await page.getByLabel("Profile").selectOption({ label: names.find((each) => each.startsWith("Work")) });
@@ -144,21 +154,24 @@ try {
   await look("new-password");
   await page.getByLabel("Password (at least 8 characters)").fill("another horse battery");
   // The first view arrives late, when the person has already gone to another one, which must stay.
+  const chosen = gate();
   await page.route("**/page/chat/chat.js", async (route) => {
-    await page.waitForTimeout(1_000);
+    await chosen.opened;
     await route.continue();
   });
+  const late = page.waitForResponse("**/page/chat/chat.js", LATE);
   await page.getByRole("button", { name: "Set password" }).click();
 
   await go("Account");
   await page.getByRole("heading", { name: "Sessions" }).waitFor();
-  await page.waitForTimeout(1_000);
+  chosen.open();
+  await arrival(page, late);
   await expect(page.getByRole("heading", { name: "Sessions" }), "the view that was chosen last");
   await look("account");
   await page.getByRole("button", { name: "Add an authenticator app" }).click();
   const secret = await page.locator(".factor-secret").textContent();
   await page.getByRole("button", { name: /^Copy secret/ }).click();
-  if ((await page.evaluate(() => navigator.clipboard.readText())) !== secret) problems.push("the secret was not copied");
+  await page.waitForFunction(async (copied) => (await navigator.clipboard.readText()) === copied, secret).catch(() => problems.push("the secret was not copied"));
   if (!(await page.getByRole("link", { name: "Open in your app" }).getAttribute("href")).startsWith("otpauth://")) problems.push("the app cannot be opened");
   await page.getByLabel("Six digits from your authenticator app").fill(oneTimeCode(secret));
   await look("second-factor");

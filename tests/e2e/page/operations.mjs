@@ -1,5 +1,5 @@
 // The views of operators and of memories, the chat when something fails, and where the sign-in is kept.
-import { HOSTILE, newPerson, PASSWORD, problems, report, url } from "./person.mjs";
+import { arrival, gate, HOSTILE, LATE, newPerson, PASSWORD, problems, report, until, url } from "./person.mjs";
 
 const email = `olga-${Date.now()}@example.com`;
 const person = await newPerson();
@@ -13,6 +13,8 @@ const check = (isRight, what) => isRight || problems.push(what);
 async function expectingFailures(work) {
   const before = problems.length;
   await work();
+  // What the browser reports arrives with the next round trip.
+  await page.evaluate(() => new Promise((done) => setTimeout(done)));
   const reported = problems.splice(before);
   problems.push(...reported.filter((each) => !each.includes("Failed to load resource")));
 }
@@ -183,12 +185,14 @@ async function seesWhatWasReplaced() {
 
 /** It is decided in the background, once the new memory is found. */
 async function untilReplaced(text) {
-  for (let tries = 0; tries < 40 && (await card(text).count()); tries += 1) {
-    await page.waitForTimeout(100);
-    const answer = page.waitForResponse("**/v3/memories/");
-    await page.getByRole("button", { name: "Show all" }).click();
-    await answer;
-  }
+  await until(
+    async () => !(await card(text).count()),
+    async () => {
+      const answer = page.waitForResponse("**/v3/memories/");
+      await page.getByRole("button", { name: "Show all" }).click();
+      await arrival(page, answer);
+    },
+  );
   await card(text).waitFor({ state: "detached" });
 }
 
@@ -234,18 +238,24 @@ async function moves() {
 
 /** A slow answer to an older question arrives after the answer to a newer one. */
 async function ignoresLateAnswers() {
+  const newer = gate();
+  const isLate = (request) => request.postDataJSON().query === "slow";
   await page.route("**/v3/memories/search/", async (route) => {
     const response = await route.fetch();
-    if (route.request().postDataJSON().query === "slow") await page.waitForTimeout(300);
-    await route.fulfill({ response, json: { results: (await response.json()).results.slice(0, 1).map((each) => ({ ...each, memory: route.request().postDataJSON().query })) } });
+    const memory = route.request().postDataJSON().query;
+    if (isLate(route.request())) await newer.opened;
+    await route.fulfill({ response, json: { results: (await response.json()).results.slice(0, 1).map((each) => ({ ...each, memory })) } });
   });
-  await page.getByLabel("Search memories").fill("slow");
-  await page.keyboard.press("Enter");
-  await page.getByLabel("Search memories").fill("peanuts");
-  await page.getByRole("button", { name: "Show all" }).click();
-  await expect(card("allergic"), "the answer to the newer question");
-  await page.waitForTimeout(450);
-  check((await card("allergic").count()) === 1, "a late answer replaced a newer one");
+  const late = page.waitForResponse((response) => response.url().endsWith("/v3/memories/search/") && isLate(response.request()), LATE);
+  for (const query of ["slow", "peanuts"]) {
+    await page.getByLabel("Search memories").fill(query);
+    await page.keyboard.press("Enter");
+  }
+  const shown = page.locator("li.card .memory-text");
+  await expect(shown.filter({ hasText: /^peanuts$/ }), "the answer to the newer question");
+  newer.open();
+  await arrival(page, late);
+  check((await shown.allTextContents()).join() === "peanuts", "a late answer replaced a newer one");
   await page.unroute("**/v3/memories/search/");
 }
 
@@ -380,12 +390,17 @@ async function operates() {
 
 /** The counts are written every few seconds. */
 async function untilCounted(key) {
-  for (let tries = 0; tries < 60 && !(await page.getByRole("combobox", { name: "API key", exact: true }).locator("option", { hasText: key }).count()); tries += 1) {
-    await page.waitForTimeout(250);
-    const answer = page.waitForResponse("**/v1/admin/usage?*");
-    await choose("Period", tries % 2 ? "Last 30 days" : "Last 90 days");
-    await answer;
-  }
+  const option = page.getByRole("combobox", { name: "API key", exact: true }).locator("option", { hasText: key });
+  let period = 30;
+  await until(
+    async () => Boolean(await option.count()),
+    async () => {
+      period = 120 - period;
+      const answer = page.waitForResponse("**/v1/admin/usage?*");
+      await choose("Period", `Last ${period} days`);
+      await arrival(page, answer);
+    },
+  );
 }
 
 async function showsNoUsageYet() {

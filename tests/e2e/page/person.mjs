@@ -52,7 +52,7 @@ function actions(context, page) {
       const { frameTree } = await session.send("Page.getFrameTree");
       const { executionContextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id });
       await session.send("Runtime.evaluate", { expression: AXE, contextId: executionContextId });
-      const run = `axe.run(document, {runOnly: ${JSON.stringify(RULES)}}).then((r) => JSON.stringify(r.violations.map((v) => v.id + ": " + v.nodes.map((n) => n.html.slice(0, 120) + " " + (n.any[0]?.message ?? n.failureSummary)).join(" | "))))`;
+      const run = `axe.run(document, {runOnly: ${JSON.stringify(RULES)}, resultTypes: ["violations"]}).then((r) => JSON.stringify(r.violations.map((v) => v.id + ": " + v.nodes.map((n) => n.html.slice(0, 120) + " " + (n.any[0]?.message ?? n.failureSummary)).join(" | "))))`;
       const { result } = await session.send("Runtime.evaluate", { expression: run, contextId: executionContextId, awaitPromise: true });
       violations.push(...JSON.parse(result.value).map((each) => `${name}: ${each}`));
       await session.detach();
@@ -79,6 +79,27 @@ function actions(context, page) {
       if (folder) await page.screenshot({ path: `${folder}/stopped-${width}-${scheme}.png` });
     },
   };
+}
+
+/** For a response that the script holds back while it waits for something else, with its own time limit. */
+export const LATE = { timeout: 60_000 };
+
+/** Something that a route waits for until the script opens it. */
+export function gate() {
+  let open = () => {};
+  const opened = new Promise((resolve) => (open = () => resolve(undefined)));
+  return { open, opened };
+}
+
+/** Waits until a response has arrived in the page, and what it leads to is drawn. */
+export async function arrival(page, response) {
+  await (await response).finished();
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done))));
+}
+
+/** Does something again and again until it leads to what is waited for, because jobs run at some time. */
+export async function until(isMet, act) {
+  for (const end = Date.now() + 60_000; !(await isMet()) && Date.now() < end; ) await act();
 }
 
 /** Closes the browser and prints what went wrong. */

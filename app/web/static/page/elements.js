@@ -148,32 +148,36 @@ export function time(moment) {
 }
 
 /**
+ * Opens a dialog and resolves with its answer, as soon as it is closed. The event `close` comes with the next frame, and until then a press
+ * of a key on what opened the dialog would count as a repetition and be ignored.
+ * @param {string} title
+ * @param {(close: (agreed: boolean) => void) => Child[]} makeContent
+ * @returns {Promise<boolean>}
+ */
+export function openDialog(title, makeContent) {
+  return new Promise((resolve) => {
+    const id = `dialog-${(lastId += 1)}`;
+    const close = (/** @type {boolean} */ agreed) => {
+      dialog.close();
+      dialog.remove();
+      resolve(agreed);
+    };
+    const dialog = /** @type {HTMLDialogElement} */ (h("dialog", { "aria-labelledby": id }, h("h2", { id }, title), ...makeContent(close)));
+    // A browser may close it without asking, for example when Escape is pressed twice.
+    for (const name of ["cancel", "close"]) dialog.addEventListener(name, () => close(false));
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+/**
  * Asks in a dialog. Resolves with whether the person agreed.
  * @param {{title: string, body: Child | Child[], agree: string, cancel: string, danger?: boolean}} question
  * @returns {Promise<boolean>}
  */
 export function ask({ title, body, agree, cancel, danger = false }) {
-  return new Promise((resolve) => {
-    const id = `dialog-${(lastId += 1)}`;
-    const dialog = /** @type {HTMLDialogElement} */ (
-      h(
-        "dialog",
-        { "aria-labelledby": id },
-        h("h2", { id }, title),
-        h("div", {}, body),
-        h(
-          "div",
-          { class: "actions" },
-          button(cancel, () => dialog.close("no"), { autofocus: true }),
-          button(agree, () => dialog.close("yes"), { class: danger ? "danger" : "primary" }),
-        ),
-      )
-    );
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      resolve(dialog.returnValue === "yes");
-    });
-    document.body.append(dialog);
-    dialog.showModal();
-  });
+  return openDialog(title, (close) => [
+    h("div", {}, body),
+    h("div", { class: "actions" }, button(cancel, () => close(false), { autofocus: true }), button(agree, () => close(true), { class: danger ? "danger" : "primary" })),
+  ]);
 }

@@ -25,7 +25,9 @@ export class MemoryFilters {
     this.title = h("summary", {}, words.filters);
     const details = h("details", { class: "filters-box" }, this.title, h("div", { class: "row filters" }, this.choices()), h("p", { class: "hint" }, words.stateHint));
     const buttons = [h("button", { class: "primary" }, words.searchSubmit), button(words.all, () => this.clear())];
-    this.element = form([h("div", { class: "row" }, this.search.row, ...buttons), details], async () => this.set("query", this.search.input.value.trim()), { role: "search", class: "memory-search" });
+    // It is not waited for, so that a newer search can begin meanwhile.
+    const search = async () => void this.set("query", this.search.input.value.trim());
+    this.element = form([h("div", { class: "row" }, this.search.row, ...buttons), details], search, { role: "search", class: "memory-search" });
   }
 
   choices() {
