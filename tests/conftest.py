@@ -1,4 +1,5 @@
 import datetime as dt
+import gc
 import logging
 import os
 import sys
@@ -38,6 +39,17 @@ configure_logging("INFO", as_json=False)
 # Tests start dozens of processes, and each would compile the application again, which takes a second of the processor.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+SLOW = tuple(f"tests/{name}" for name in ("web/", "e2e/", "faults/", "test_docs.py", "test_openapi.py"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow tests come first, so that at the end no process works while the others have nothing left."""
+    items.sort(key=lambda item: not item.nodeid.startswith(SLOW))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -4,13 +4,13 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 APP = ROOT / "app"
 FILES = sorted(APP.rglob("*.py"))
 SOURCES = {path: path.read_text() for path in FILES}
-TREES = {path: ast.parse(source) for path, source in SOURCES.items()}
 LAYERS = [
     "core",
     "identity",
@@ -74,6 +74,11 @@ MAX_FUNCTION_LINES = 59
 MAX_FILES_PER_FOLDER = 14
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(SOURCES[path])
+
+
 def relative(path: Path) -> str:
     return path.relative_to(APP).as_posix()
 
@@ -83,7 +88,7 @@ def folder_of(path: Path) -> str:
 
 
 def imported_modules(path: Path) -> Iterator[str]:
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
         elif isinstance(node, ast.Import):
@@ -162,14 +167,15 @@ def test_gateways_import_only_the_top_level_of_a_feature() -> None:
 
 
 def test_class_names_are_unique() -> None:
-    names = Counter(node.name for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    nodes = (node for path in FILES for node in ast.walk(tree(path)))
+    names = Counter(node.name for node in nodes if isinstance(node, ast.ClassDef))
     assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_sql_constants_say_what_they_do_and_end_in_sql() -> None:
     offenders = []
     for path in FILES:
-        for node in TREES[path].body:
+        for node in tree(path).body:
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
                 name = ast.unparse(node.targets[0])
                 if ast.unparse(node.value.func) in ("text", "sqlalchemy.text") and not SQL_CONSTANT.fullmatch(name):
@@ -189,7 +195,7 @@ def test_files_have_at_most_400_lines() -> None:
 def test_functions_have_at_most_59_lines() -> None:
     offenders = []
     for path in FILES:
-        for node in ast.walk(TREES[path]):
+        for node in ast.walk(tree(path)):
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
             if (node.end_lineno or 0) - node.lineno >= MAX_FUNCTION_LINES:
@@ -225,7 +231,7 @@ def test_waits_for_the_index_are_bounded() -> None:
     calls = [
         (path, node)
         for path in FILES
-        for node in ast.walk(TREES[path])
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("index_queue.wait_until_indexed")
     ]
     assert calls

@@ -24,21 +24,25 @@ PATIENT = EmbedderLimits(questions=replace(DOCUMENT_LIMITS, tries=1))
 PROVIDERS = ["openai", "azure_openai", "huggingface", "gemini", "ollama", "lmstudio"]
 
 
+@pytest_asyncio.fixture(scope="module")
+async def local_embedders() -> AsyncIterator[dict[str, Embedder]]:
+    """Loading a model takes longer than any of these tests."""
+    opened: dict[str, Embedder] = {"onnx": OnnxEmbedder(), "multilingual": await open_multilingual_embedder()}
+    yield opened
+    for each in opened.values():
+        await each.close()
+
+
 @pytest_asyncio.fixture(params=["onnx", "multilingual", *PROVIDERS])
 async def embedder(
-    request: pytest.FixtureRequest, model_server: ModelServer, tmp_path: Path
+    request: pytest.FixtureRequest, model_server: ModelServer, tmp_path: Path, local_embedders: dict[str, Embedder]
 ) -> AsyncIterator[Embedder]:
-    made = await make(request.param, model_server, tmp_path)
+    if request.param in local_embedders:
+        yield local_embedders[request.param]
+        return
+    made = await connect(request.param, model_server, tmp_path)
     yield made
     await made.close()
-
-
-async def make(kind: str, server: ModelServer, folder: Path) -> Embedder:
-    if kind == "onnx":
-        return OnnxEmbedder()
-    if kind == "multilingual":
-        return await open_multilingual_embedder()
-    return await connect(kind, server, folder)
 
 
 async def connect(provider: str, server: ModelServer, folder: Path, **changed: str) -> RemoteEmbedder:

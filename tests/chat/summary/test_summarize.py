@@ -62,18 +62,20 @@ def tokens_of(request: dict[str, object]) -> int:
 async def test_turn_cost_does_not_grow_with_the_conversation(
     conversation: StartConversation, admin_rows: AdminRows, chat_resources: Resources, model_server: ModelServer
 ) -> None:
-    costs = []
+    costs: list[list[tuple[int, int]]] = []
     for count in (100, MESSAGES):
         session = await conversation()
         await fill(admin_rows, session, count)
         await session.send("The first turn rebuilds short-term memory")
-        for _ in range(2):
+        costs.append([])
+        for _ in range(4):
             with counting(chat_resources) as brought:
                 await session.send("What did we say?")
-        costs.append((len(brought), sum(brought)))
+            costs[-1].append((len(brought), sum(brought)))
         assert tokens_of(model_server.conversations[-1]) <= chat_resources.config.context_tokens
         assert max(brought) <= 100
-    assert costs[0] == costs[1]
+    # The statements of background tasks are counted as well, and can only add to a turn.
+    assert min(costs[0]) == min(costs[1])
 
 
 async def test_prompt_keeps_the_newest_messages_within_its_budget(

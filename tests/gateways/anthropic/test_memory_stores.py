@@ -3,9 +3,8 @@
 import hashlib
 import uuid
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anthropic
 import httpx
 import pytest
 import pytest_asyncio
@@ -13,16 +12,23 @@ import pytest_asyncio
 from app.core.resources import Resources
 from tests.conftest import KeyHolder, MakeKey, SignedUp
 from tests.e2e.loopback import with_request_limit
+from tests.lazy_package import LazyPackage
 from tests.loopback import serve_on_loopback
 
-ConnectAnthropic = Callable[..., anthropic.AsyncAnthropic]
+if TYPE_CHECKING:
+    import anthropic
+    from anthropic import AsyncAnthropic
+else:
+    anthropic = LazyPackage("anthropic")
+
+ConnectAnthropic = Callable[..., "AsyncAnthropic"]
 
 
 @pytest_asyncio.fixture
 async def connect_anthropic(app_url: str, key_holder: KeyHolder) -> AsyncIterator[ConnectAnthropic]:
-    opened: list[anthropic.AsyncAnthropic] = []
+    opened: list[AsyncAnthropic] = []
 
-    def connect(key: str | None = None, url: str | None = None, **headers: str) -> anthropic.AsyncAnthropic:
+    def connect(key: str | None = None, url: str | None = None, **headers: str) -> "AsyncAnthropic":
         api_key = key or key_holder.key
         client = anthropic.AsyncAnthropic(
             base_url=url or app_url, api_key=api_key, max_retries=0, timeout=20, default_headers=headers
@@ -36,15 +42,15 @@ async def connect_anthropic(app_url: str, key_holder: KeyHolder) -> AsyncIterato
 
 
 @pytest.fixture
-def claude(connect_anthropic: ConnectAnthropic) -> anthropic.AsyncAnthropic:
+def claude(connect_anthropic: ConnectAnthropic) -> "AsyncAnthropic":
     return connect_anthropic()
 
 
-async def paths(claude: anthropic.AsyncAnthropic, store: str, **more: Any) -> list[str]:
+async def paths(claude: "AsyncAnthropic", store: str, **more: Any) -> list[str]:
     return [item.path async for item in claude.beta.memory_stores.memories.list(store, **more)]
 
 
-async def test_store_is_a_profile(claude: anthropic.AsyncAnthropic, client: httpx.AsyncClient) -> None:
+async def test_store_is_a_profile(claude: "AsyncAnthropic", client: httpx.AsyncClient) -> None:
     stores = claude.beta.memory_stores
     store = await stores.create(name="Notes", description="Travel", metadata={"user_id": "ann", "team": "a"})
     assert store.id.startswith("memstore_")
@@ -59,7 +65,7 @@ async def test_store_is_a_profile(claude: anthropic.AsyncAnthropic, client: http
         await stores.update(store.id, metadata={f"k{number}": "v" for number in range(17)})
 
 
-async def test_stores_are_listed_in_pages_and_without_archived_ones(claude: anthropic.AsyncAnthropic) -> None:
+async def test_stores_are_listed_in_pages_and_without_archived_ones(claude: "AsyncAnthropic") -> None:
     stores = claude.beta.memory_stores
     made = [await stores.create(name="Same name") for _ in range(3)]
     listed = [store.id async for store in stores.list(limit=2)]
@@ -76,7 +82,7 @@ async def test_stores_are_listed_in_pages_and_without_archived_ones(claude: anth
     assert error.value.type == "not_found_error"
 
 
-async def test_memory_has_a_path_a_digest_and_versions(claude: anthropic.AsyncAnthropic) -> None:
+async def test_memory_has_a_path_a_digest_and_versions(claude: "AsyncAnthropic") -> None:
     store = (await claude.beta.memory_stores.create(name="Notes")).id
     memories = claude.beta.memory_stores.memories
     created = await memories.create(store, path="/people/ines.md", content="Ines lives in Lisbon")
@@ -102,7 +108,7 @@ async def test_memory_has_a_path_a_digest_and_versions(claude: anthropic.AsyncAn
     assert only == [created.memory_version_id]
 
 
-async def test_memories_are_listed_by_prefix_and_depth(claude: anthropic.AsyncAnthropic) -> None:
+async def test_memories_are_listed_by_prefix_and_depth(claude: "AsyncAnthropic") -> None:
     store = (await claude.beta.memory_stores.create(name="Notes")).id
     memories = claude.beta.memory_stores.memories
     for path in ("/b.md", "/a/one.md", "/a/two/deep.md", "/a-b/x.md", "/Z.md"):
@@ -118,7 +124,7 @@ async def test_memories_are_listed_by_prefix_and_depth(claude: anthropic.AsyncAn
     assert page.data[0].content == "At /Z.md"
 
 
-async def test_path_is_unique_and_preconditions_hold(claude: anthropic.AsyncAnthropic) -> None:
+async def test_path_is_unique_and_preconditions_hold(claude: "AsyncAnthropic") -> None:
     store = (await claude.beta.memory_stores.create(name="Notes")).id
     memories = claude.beta.memory_stores.memories
     first = await memories.create(store, path="/a.md", content="One")
@@ -142,7 +148,7 @@ async def test_path_is_unique_and_preconditions_hold(claude: anthropic.AsyncAnth
 
 
 async def test_redacting_a_version_and_deleting_a_memory_remove_content(
-    claude: anthropic.AsyncAnthropic, client: httpx.AsyncClient
+    claude: "AsyncAnthropic", client: httpx.AsyncClient
 ) -> None:
     store = (await claude.beta.memory_stores.create(name="Notes")).id
     memories, versions = claude.beta.memory_stores.memories, claude.beta.memory_stores.memory_versions
@@ -165,7 +171,7 @@ async def test_redacting_a_version_and_deleting_a_memory_remove_content(
 
 
 async def test_redacting_a_version_deletes_the_exports_that_hold_it(
-    claude: anthropic.AsyncAnthropic, client: httpx.AsyncClient
+    claude: "AsyncAnthropic", client: httpx.AsyncClient
 ) -> None:
     store = (await claude.beta.memory_stores.create(name="Notes", metadata={"user_id": "ann"})).id
     memory = await claude.beta.memory_stores.memories.create(store, path="/a.md", content="The code is Puffin")
@@ -179,7 +185,7 @@ async def test_redacting_a_version_deletes_the_exports_that_hold_it(
 
 
 async def test_metadata_that_clients_write_neither_redacts_nor_breaks_a_store(
-    claude: anthropic.AsyncAnthropic, client: httpx.AsyncClient
+    claude: "AsyncAnthropic", client: httpx.AsyncClient
 ) -> None:
     store = (await claude.beta.memory_stores.create(name="Notes", metadata={"user_id": "ann"})).id
     memories, versions = claude.beta.memory_stores.memories, claude.beta.memory_stores.memory_versions
@@ -199,7 +205,7 @@ async def test_metadata_that_clients_write_neither_redacts_nor_breaks_a_store(
 
 
 async def test_user_of_a_store_is_named_in_any_letters_and_checked(
-    app_url: str, key_holder: KeyHolder, connect_anthropic: ConnectAnthropic, claude: anthropic.AsyncAnthropic
+    app_url: str, key_holder: KeyHolder, connect_anthropic: ConnectAnthropic, claude: "AsyncAnthropic"
 ) -> None:
     headers = {b"x-api-key": key_holder.key.encode(), b"X-User-Id": "Zoë".encode()}
     async with httpx.AsyncClient(headers=headers) as http:
@@ -213,7 +219,7 @@ async def test_user_of_a_store_is_named_in_any_letters_and_checked(
         await connect_anthropic(**{"X-User-Id": too_long}).beta.memory_stores.create(name="Notes")
 
 
-async def test_archived_store_can_be_read_but_not_written(claude: anthropic.AsyncAnthropic) -> None:
+async def test_archived_store_can_be_read_but_not_written(claude: "AsyncAnthropic") -> None:
     store = (await claude.beta.memory_stores.create(name="Notes")).id
     memories = claude.beta.memory_stores.memories
     memory = await memories.create(store, path="/a.md", content="One")
@@ -229,9 +235,7 @@ async def test_archived_store_can_be_read_but_not_written(claude: anthropic.Asyn
     await memories.delete(memory.id, memory_store_id=store)
 
 
-async def test_documents_are_memories_of_their_user(
-    claude: anthropic.AsyncAnthropic, client: httpx.AsyncClient
-) -> None:
+async def test_documents_are_memories_of_their_user(claude: "AsyncAnthropic", client: httpx.AsyncClient) -> None:
     store = await claude.beta.memory_stores.create(name="Notes", metadata={"user_id": "ann"})
     await claude.beta.memory_stores.memories.create(store.id, path="/pet.md", content="The cat is called Biscuit")
     query = {"query": "What is the cat called?", "filters": {"user_id": "ann"}}
@@ -261,7 +265,7 @@ async def test_documents_are_memories_of_their_user(
     ],
     ids=["relative", "empty", "empty-segment", "dots", "format", "form", "deep", "long", "large", "blank"],
 )
-async def test_invalid_memory_is_refused(path: str, content: str, claude: anthropic.AsyncAnthropic) -> None:
+async def test_invalid_memory_is_refused(path: str, content: str, claude: "AsyncAnthropic") -> None:
     store = (await claude.beta.memory_stores.create(name="Notes")).id
     with pytest.raises(anthropic.BadRequestError) as error:
         await claude.beta.memory_stores.memories.create(store, path=path, content=content)
@@ -269,7 +273,7 @@ async def test_invalid_memory_is_refused(path: str, content: str, claude: anthro
 
 
 async def test_wrong_key_scope_project_and_id_are_refused(
-    claude: anthropic.AsyncAnthropic, connect_anthropic: ConnectAnthropic, make_key: MakeKey, owner: SignedUp
+    claude: "AsyncAnthropic", connect_anthropic: ConnectAnthropic, make_key: MakeKey, owner: SignedUp
 ) -> None:
     with pytest.raises(anthropic.AuthenticationError) as wrong:
         await connect_anthropic("ks_wrong").beta.memory_stores.create(name="Notes")
