@@ -1,5 +1,6 @@
 """What the command line prints, and what it imports before it has to."""
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -38,12 +39,14 @@ def test_lazy_import_returns_a_module_that_is_loaded_already() -> None:
 def test_lazy_import_executes_a_module_when_a_name_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "keepsake_lazy_example.py").write_text("print('executed')\nANSWER = 42\n")
+    source = "import gc\nprint('executed')\nANSWER = 42\nIS_COLLECTING = gc.isenabled()\n"
+    (tmp_path / "keepsake_lazy_example.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
     module = lazy_import("keepsake_lazy_example")
     assert capsys.readouterr().out == ""
     assert module.ANSWER == 42
     assert capsys.readouterr().out == "executed\n"
+    assert (module.IS_COLLECTING, gc.isenabled()) == (False, True)
     del sys.modules["keepsake_lazy_example"]
 
 
