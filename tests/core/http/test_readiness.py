@@ -1,7 +1,6 @@
 """The status of /v1/ready follows from checks and background tasks."""
 
 import asyncio
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -61,7 +60,7 @@ async def test_readiness_is_503_while_a_task_is_down(resources: Resources) -> No
 
 
 async def hang() -> bool:
-    await asyncio.sleep(5)
+    await asyncio.Event().wait()
     return True
 
 
@@ -73,9 +72,7 @@ async def fail() -> bool:
 async def test_readiness_reports_a_check_that_hangs_or_fails(resources: Resources, check: Check) -> None:
     checks = {"database": resources.checks["database"], "language_model": check}
     own = replace(resources, checks=checks, essential=frozenset({"database"}))
-    async with open_client(create_app(own)) as client:
-        started_at = time.monotonic()
+    async with open_client(create_app(own)) as client, asyncio.timeout(20):
         response = await client.get("/v1/ready")
-        assert time.monotonic() - started_at < 2
     assert (response.status_code, response.json()["status"]) == (200, "degraded")
     assert response.json()["checks"] == {"database": "ok", "language_model": "unavailable"}

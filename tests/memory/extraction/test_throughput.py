@@ -4,7 +4,6 @@ import asyncio
 import datetime as dt
 import json
 import threading
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -54,13 +53,11 @@ async def test_finished_extraction_wakes_the_next_one_of_its_namespace(
 ) -> None:
     """The worker polls once a minute here. The metadata differ, so that each event is read alone."""
     async with run_jobs(extraction_resources, concurrency=4, poll_seconds=60):
-        began = time.monotonic()
         events = [
             await queue_messages(extraction_resources, ann, f"Sentence {number}", metadata={"number": number})
             for number in range(12)
         ]
-        await asyncio.gather(*(wait_until_ended(extraction_resources, ann, each) for each in events))
-    assert time.monotonic() - began < 15
+        await asyncio.gather(*(wait_until_ended(extraction_resources, ann, each, seconds=50) for each in events))
 
 
 # ---------------------------------------------------------------- several events together
