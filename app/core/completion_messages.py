@@ -1,9 +1,14 @@
 """Reads messages, completions and their chunks in the form of OpenAI's API and its variants."""
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from app.core.ports import Usage
+
+
+def new_completion_id() -> str:
+    return f"chatcmpl-{uuid.uuid4().hex}"
 
 
 def message_text(message: Mapping[str, Any]) -> str:

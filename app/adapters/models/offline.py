@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 from app.adapters.models.offline_completions import offline_chunk, offline_completion, read_texts
+from app.core.completion_messages import new_completion_id
 from app.core.ports import (
     ChatMessage,
     ExtractedFact,
@@ -91,9 +92,10 @@ class OfflineModel:
         return offline_completion(answer)
 
     async def relay_stream(self, body: Mapping[str, Any]) -> AsyncGenerator[Json, None]:
+        completion_id = new_completion_id()
         async with aclosing(self.stream(read_texts(body), ModelOptions())) as pieces:
             async for piece in pieces:
-                yield offline_chunk(piece)
+                yield offline_chunk(piece, completion_id)
 
     async def healthy(self) -> bool:
         return True

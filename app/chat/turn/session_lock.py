@@ -244,8 +244,9 @@ async def acquire_session(
         raise Conflict(
             "This session is still answering another message. Wait for that answer, then send this message again.",
             code="turn_in_progress",
-            # A turn of another process may have died with it: the session is free once its lease has expired.
-            headers={"Retry-After": "1" if row.holder in running_turns else str(max(1, row.seconds_left))},
+            # A turn of another process may have died with it: the session is free once its lease has expired. It has
+            # none any more if the other turn ended just after this one was refused.
+            headers={"Retry-After": "1" if row.holder in running_turns else str(max(1, row.seconds_left or 1))},
         )
     return Acquired(row.last_position, row.answered)
 

@@ -2,7 +2,6 @@
 
 import json
 import time
-import uuid
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -11,7 +10,7 @@ from fastapi.responses import Response
 
 from app.chat.completions import KEEP_ALIVE, CompletionTurn, Events
 from app.chat.progress import TurnEvent
-from app.core.completion_messages import is_finished, usage_of
+from app.core.completion_messages import is_finished, new_completion_id, usage_of
 from app.core.errors import AppError
 from app.core.observability.logging import request_id
 from app.core.ports import Json
@@ -52,18 +51,18 @@ def render_completion(turn: CompletionTurn, events: Mapping[str, Mapping[str, An
 def own_completion(text: str) -> Json:
     message = {"role": "assistant", "content": text, "refusal": None}
     choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
-    return {**_head("chat.completion"), "choices": [choice], "usage": NO_USAGE}
+    return {**_head("chat.completion", new_completion_id()), "choices": [choice], "usage": NO_USAGE}
 
 
-def own_chunk(text: str | None) -> Json:
+def own_chunk(text: str | None, completion_id: str) -> Json:
     """None ends the answer."""
     delta = {} if text is None else {"role": "assistant", "content": text}
     choice = {"index": 0, "delta": delta, "finish_reason": "stop" if text is None else None}
-    return {**_head("chat.completion.chunk"), "choices": [choice]}
+    return {**_head("chat.completion.chunk", completion_id), "choices": [choice]}
 
 
-def _head(kind: str) -> Json:
-    return {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()), "model": OWN_MODEL}
+def _head(kind: str, completion_id: str) -> Json:
+    return {"id": completion_id, "object": kind, "created": int(time.time()), "model": OWN_MODEL}
 
 
 class ChunkStream:
@@ -73,6 +72,7 @@ class ChunkStream:
     def __init__(self, turn: CompletionTurn, *, include_usage: bool) -> None:
         self._turn = turn
         self._include_usage = include_usage
+        self._completion_id = new_completion_id()
         self._waiting: list[Json] = []
         self._usage: Json | None = None
 
@@ -90,13 +90,14 @@ class ChunkStream:
         if event.kind == "chunk":
             return self._take(event.data)
         if event.kind == "token":
-            self._waiting.append(own_chunk(None))
-            return [own_chunk(str(event.data["text"]))]
+            self._waiting.append(own_chunk(None, self._completion_id))
+            return [own_chunk(str(event.data["text"]), self._completion_id)]
         return self._rest(event.data) if event.kind == "message" else []
 
     def _take(self, chunk: Json) -> list[Json]:
         """The chunk, if it can be sent at once. Usage is reported once, at the end, to clients that ask for it."""
         self._usage = chunk["usage"] if usage_of(chunk) else self._usage
+        self._completion_id = chunk.get("id") or self._completion_id
         shown = {name: value for name, value in chunk.items() if name != "usage"}
         if "usage" in chunk and not chunk.get("choices"):
             return []
@@ -106,7 +107,7 @@ class ChunkStream:
         return [shown]
 
     def _rest(self, answer: Mapping[str, Any]) -> list[Json]:
-        waiting = self._waiting or [own_chunk(None)]
+        waiting = self._waiting or [own_chunk(None, self._completion_id)]
         rest = [{**waiting[0], "keepsake": own_fields(self._turn, answer)}, *waiting[1:]]
         if self._include_usage:
             head = {name: value for name, value in waiting[0].items() if name != "choices"}

@@ -220,6 +220,7 @@ async def test_request_to_forget_is_answered_and_confirmed(
     chunks = await stream(ai, user("Yes"), metadata={"confirm_forget": ",".join(ids)})
     assert "Deleted" in text_of(chunks) or "deleted" in text_of(chunks)
     assert chunks[-1].keepsake["forgotten"] == ids
+    assert len({chunk.id for chunk in chunks}) == 1
     assert await admin_rows.memory_contents(key_holder.project_id, "fact") == []
 
 
@@ -417,3 +418,4 @@ async def test_offline_responder_answers_and_says_so(app_url: str, connect_opena
     assert "I keep bees." in text_of(chunks)
     assert chunks[-1].usage.total_tokens == 0
     assert chunks[0].system_fingerprint == "keepsake_offline"
+    assert len({answer.id, *(chunk.id for chunk in chunks)}) == 2, "one id for each completion"

@@ -113,22 +113,28 @@ async def read_request(
 
 
 async def named_session(caller: Caller, resources: Resources, body: ResponseRequest) -> UUID | None:
-    conversation = body.conversation.get("id") if isinstance(body.conversation, dict) else body.conversation
-    if conversation and body.previous_response_id:
+    if body.conversation is not None and body.previous_response_id is not None:
         raise BadRequest("Send `conversation` or `previous_response_id`, not both.")
-    if conversation:
-        return read_id(CONVERSATION, str(conversation))
-    if not body.previous_response_id:
+    if body.conversation is not None:
+        return read_conversation(body.conversation)
+    if body.previous_response_id is None:
         return None
     async with caller_transaction(resources.database, caller) as tx:
         answer = await find_answer(tx, caller, body.previous_response_id)
         later = await MessageRepository(tx, caller.project_id).count_after(answer.session_id, answer.position)
     if later:
         raise BadRequest(
-            "`previous_response_id` is not the latest response of its conversation. Continue after that one, or start a"
-            " new conversation."
+            "`previous_response_id` is not the latest response of its conversation. Continue after that one. To branch"
+            " off earlier, send the messages up to there as `input`, without `previous_response_id`."
         )
     return answer.session_id
+
+
+def read_conversation(given: str | dict[str, Any]) -> UUID:
+    named = given.get("id") if isinstance(given, dict) else given
+    if not isinstance(named, str):
+        raise BadRequest("`conversation` must be an id, or an object with an `id`. Leave it out for a new one.")
+    return read_id(CONVERSATION, named)
 
 
 async def find_answer(tx: AsyncSession, caller: Caller, response_id: str) -> Message:

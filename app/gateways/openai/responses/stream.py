@@ -33,9 +33,9 @@ class ResponseStream:
         self._model, self._reason = "keepsake", ""
 
     async def render(self, events: Events) -> AsyncGenerator[bytes, None]:
-        yield self._event("response.created", response=self._head)
-        yield self._event("response.in_progress", response=self._head)
         async with aclosing(events):
+            yield self._event("response.created", response=self._head)
+            yield self._event("response.in_progress", response=self._head)
             async for event in events:
                 if isinstance(event, AppError):
                     error = describe_app_error(event)

@@ -8,9 +8,9 @@ import pytest
 
 from tests.chat.conversation import AdminRows
 from tests.conftest import KeyHolder, MakeKey, SignedUp
-from tests.gateways.openai.conftest import ConnectOpenAI
-from tests.gateways.openai.test_chat_completions import CALL, calling
-from tests.model_server import Fails, ModelServer, Says
+from tests.gateways.openai.conftest import ConnectOpenAI, ServedModel
+from tests.gateways.openai.test_chat_completions import CALL, calling, free_again, wait_for
+from tests.model_server import Fails, Hangs, ModelServer, Says
 
 TOOLS: list[Any] = [{"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": False}]
 
@@ -41,7 +41,7 @@ async def test_response_continues_the_one_before(
     assert spoken(model_server.conversations[1]) == ["My colour is teal.", "Noted", "Which colour?"]
     assert model_server.conversations[0]["messages"][0]["content"].startswith("Be brief.")
     assert (await admin_rows.memory_contents(key_holder.project_id, "episode"))[0] == "My colour is teal."
-    with pytest.raises(openai.BadRequestError, match="latest response"):
+    with pytest.raises(openai.BadRequestError, match=r"latest response .* as `input`"):
         await respond(ai, "And now?", previous_response_id=first.id)
 
 
@@ -92,6 +92,26 @@ async def test_stream_has_the_events_of_a_response(ai: openai.AsyncOpenAI, model
     assert finished.output_text == "Good morning"
     assert finished.id == events[0].response.id
     assert (await ai.responses.retrieve(finished.id)).output_text == "Good morning"
+
+
+async def test_client_that_closes_a_stream_leaves_an_interrupted_turn(
+    ai: openai.AsyncOpenAI, model_server: ModelServer, served: ServedModel, key_holder: KeyHolder, admin_rows: AdminRows
+) -> None:
+    model_server.always(Hangs(after=("Half",)))
+    events = await respond(ai, "I live in Faro.", stream=True)
+    async for event in events:
+        if event.type == "response.created":
+            conversation = event.response.conversation.id
+        if event.type == "response.output_text.delta":
+            break
+    await events.close()
+    await wait_for(lambda: model_server.abandoned)
+    await wait_for(lambda: not served.resources.running_turns)
+    model_server.always(Says("Hello"))
+    await free_again(ai, metadata={"session_id": conversation.removeprefix("conv_")})
+    items: list[Any] = [item async for item in ai.conversations.items.list(conversation, order="asc")]
+    assert [item.content[0].text for item in items] == ["I live in Faro.", "Half", "Still there?", "Hello"]
+    assert "I live in Faro." not in await admin_rows.memory_contents(key_holder.project_id, "episode")
 
 
 async def test_helper_of_the_client_reads_the_stream(ai: openai.AsyncOpenAI, model_server: ModelServer) -> None:
@@ -165,10 +185,11 @@ async def test_conversation_is_a_session(
         {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]},
         {"tools": [{"type": "web_search"}]},
         {"input": "nul \x00"},
+        {"conversation": {}},
         {"conversation": "conv_1", "previous_response_id": "resp_1"},
         {"metadata": {"privacy_mode": "incognitoo"}},
     ],
-    ids=["background", "empty", "item", "part", "tool", "nul", "both", "mode"],
+    ids=["background", "empty", "item", "part", "tool", "nul", "conversation", "both", "mode"],
 )
 async def test_invalid_response_is_refused(
     change: dict[str, Any], ai: openai.AsyncOpenAI, model_server: ModelServer
