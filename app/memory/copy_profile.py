@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -7,8 +7,9 @@ from sqlalchemy.orm import aliased
 
 from app.core.resources import Resources
 from app.core.storable_text import is_blank
+from app.memory.documents import load_documents
 from app.memory.extraction import is_interim
-from app.memory.ledger import Kind, Memory, MemoryRepository, NewMemory, Outcome, visible
+from app.memory.ledger import DOCUMENT_PATH, Kind, Memory, MemoryRepository, NewMemory, Outcome, document_path, visible
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
 
@@ -24,14 +25,32 @@ async def copy_memories(resources: Resources, source: Namespace, to_profile_id: 
     copied, existing, cursor = 0, 0, None
     while True:
         memories, cursor = await _load_batch(resources, source, cursor)
+        taken = await _taken_paths(resources, target, memories)
         # Earlier versions could store a blank memory. It is not copied.
-        new = [NewMemory.copied_from(memory) for memory in memories if not is_blank(memory.content)]
+        new = [_copy(memory, taken) for memory in memories if not is_blank(memory.content)]
         if new:
             result = await remember(resources, target, new)
             added = sum(each.outcome is Outcome.ADDED for each in result.results)
             copied, existing = copied + added, existing + len(new) - added
         if cursor is None:
             return copied, existing
+
+
+async def _taken_paths(resources: Resources, target: Namespace, memories: Sequence[Memory]) -> Collection[str]:
+    """The paths of documents that the target has, too."""
+    paths = [path for memory in memories if (path := document_path(memory.metadata_)) is not None]
+    if not paths:
+        return ()
+    async with resources.database.transaction(target.project_id, target.user_id) as tx:
+        return await load_documents(tx, target, paths)
+
+
+def _copy(memory: Memory, taken: Collection[str]) -> NewMemory:
+    """A document whose path is taken is copied as a memory without one."""
+    new = NewMemory.copied_from(memory)
+    if document_path(new.metadata) not in taken:
+        return new
+    return replace(new, metadata={name: value for name, value in new.metadata.items() if name != DOCUMENT_PATH})
 
 
 async def _load_batch(

@@ -12,7 +12,7 @@ from app.core.resources import Resources
 from app.core.storable_text import is_blank
 from app.memory.importance import check_importance, importance_in
 from app.memory.indexing import upsert_for_row
-from app.memory.ledger import Memory, MemoryRepository, content_hash
+from app.memory.ledger import DOCUMENT_PATH, Memory, MemoryRepository, content_hash, document_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,9 @@ async def change_memory(resources: Resources, owner: Owner, memory_id: UUID, val
     return memory
 
 
-async def apply_change(tx: AsyncSession, owner: Owner, memory_id: UUID, values: Mapping[str, Any]) -> Memory:
+async def apply_change(
+    tx: AsyncSession, owner: Owner, memory_id: UUID, values: Mapping[str, Any], *, moves_document: bool = False
+) -> Memory:
     """`values` may hold content, metadata, expires_on, standing and updated_at; what is missing stays as it is."""
     repository = MemoryRepository(tx, owner.project_id, owner.user_id)
     memory = await repository.lock(memory_id)
@@ -42,7 +44,8 @@ async def apply_change(tx: AsyncSession, owner: Owner, memory_id: UUID, values: 
     old_content = memory.content
     memory.content = values.get("content", memory.content)
     if "metadata" in values:
-        _change_metadata(memory, values["metadata"])
+        metadata = values["metadata"]
+        _change_metadata(memory, metadata if moves_document else keep_document_path(memory.metadata_, metadata))
     if "expires_on" in values:
         memory.expires_on = values["expires_on"]
     if "standing" in values:
@@ -54,6 +57,17 @@ async def apply_change(tx: AsyncSession, owner: Owner, memory_id: UUID, values: 
     await repository.record_update(memory, old_content)
     await tx.refresh(memory)
     return memory
+
+
+def keep_document_path(current: Mapping[str, Any], metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """New metadata with the path that the memory has now: in its memory store, no other memory has it."""
+    path = document_path(current)
+    if metadata.get(DOCUMENT_PATH, path) != path:
+        raise BadRequest(
+            f"`metadata` cannot set `{DOCUMENT_PATH}`, the path of a memory in its memory store. Leave it out, or"
+            " change the path through /v1/memory_stores."
+        )
+    return metadata if path is None else {**metadata, DOCUMENT_PATH: path}
 
 
 def _change_metadata(memory: Memory, metadata: Mapping[str, Any]) -> None:

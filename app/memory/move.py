@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.errors import BadRequest, Conflict
 from app.core.ports import IndexRemoval
 from app.core.resources import Resources
+from app.memory.documents import load_documents
 from app.memory.edit import Owner
 from app.memory.extraction import is_interim
 from app.memory.indexing import upsert_for_row
-from app.memory.ledger import Memory, MemoryRepository, lock_chains, record_event
+from app.memory.ledger import Memory, MemoryRepository, document_path, lock_chains, record_event
 from app.memory.namespace import Namespace
 from app.profiles.repository import ProfileRepository
 
@@ -28,6 +29,7 @@ TOO_LONG = (
     f"This memory has replaced {MAX_MOVED} or more older ones, which would move with it. Delete older ones first, or"
     " copy the profile."
 )
+PATH_TAKEN = "The profile has a memory with the same path in its memory store. Change one of the two paths first."
 ALREADY_THERE = "The profile already contains this memory. Delete one of the two."
 SELECT_WITH_REPLACED_SQL = text("""
 with recursive moved as (
@@ -72,7 +74,7 @@ async def move_memory(resources: Resources, owner: Owner, memory_id: UUID, to_pr
         if memory.profile_id == to_profile_id:
             return memory
         source = Namespace(memory.project_id, memory.user_id, memory.profile_id)
-        await _check_movable(tx, memory, str(replace(source, profile_id=to_profile_id)))
+        await _check_movable(tx, memory, replace(source, profile_id=to_profile_id))
         without_context = await repository.clear_contexts(carriers)
         await _move(tx, ids, source, to_profile_id)
         changed = await repository.find_all([*ids, *without_context])
@@ -84,14 +86,17 @@ async def move_memory(resources: Resources, owner: Owner, memory_id: UUID, to_pr
     return memory
 
 
-async def _check_movable(tx: AsyncSession, memory: Memory, target: str) -> None:
+async def _check_movable(tx: AsyncSession, memory: Memory, target: Namespace) -> None:
     if memory.replaced_by is not None:
         raise Conflict(SUPERSEDED)
     if await MemoryRepository(tx, memory.project_id).find_all([memory.id], is_interim()):
         raise Conflict(STILL_READ)
-    values = {"project_id": memory.project_id, "target": target, "hash": memory.hash}
+    values = {"project_id": memory.project_id, "target": str(target), "hash": memory.hash}
     if memory.archived_at is None and await tx.scalar(SELECT_TWIN_SQL, values):
         raise Conflict(ALREADY_THERE)
+    path = document_path(memory.metadata_)
+    if path is not None and await load_documents(tx, target, [path]):
+        raise Conflict(PATH_TAKEN)
 
 
 async def _move(tx: AsyncSession, ids: Sequence[UUID], source: Namespace, to_profile_id: UUID) -> None:

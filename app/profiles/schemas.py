@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from app.core.http.strict_requests import RequestBody
 from app.core.storable_text import no_nul
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(no_nul)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(no_nul)]
 Description = Annotated[str, StringConstraints(max_length=2000), AfterValidator(no_nul)]
 Persona = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(no_nul)]
 UserId = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(no_nul)]

@@ -53,7 +53,7 @@ def _printable(name: str) -> str:
 
 
 StoreName = Annotated[
-    str, StringConstraints(min_length=1, max_length=200), AfterValidator(no_nul), AfterValidator(_printable)
+    str, StringConstraints(min_length=1, max_length=255), AfterValidator(no_nul), AfterValidator(_printable)
 ]
 StoreDescription = Annotated[str, StringConstraints(max_length=1024), AfterValidator(no_nul)]
 PairName = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(no_nul)]

@@ -8,11 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.errors import Conflict
 from app.core.ports import Role
 from app.core.resources import Resources
-from app.memory.documents.read import PATH_FIELD, Document, get_document, load_documents
+from app.memory.documents.read import Document, get_document, load_documents
 from app.memory.edit import Owner, apply_change
 from app.memory.forget import remove_from_index
 from app.memory.indexing import upsert_for_row, upserts_for_added
-from app.memory.ledger import Door, MemoryRepository, NewMemory, count_added
+from app.memory.ledger import DOCUMENT_PATH, Door, MemoryRepository, NewMemory, count_added
 from app.memory.namespace import Namespace
 
 LOCK_STORE_SQL = text("select pg_advisory_xact_lock(hashtextextended(:namespace, 2))")
@@ -20,7 +20,7 @@ LOCK_STORE_SQL = text("select pg_advisory_xact_lock(hashtextextended(:namespace,
 
 async def create_document(resources: Resources, namespace: Namespace, path: str, content: str, door: Door) -> Document:
     """An agent writes documents, so they are no words of the user."""
-    new = NewMemory(content, role=Role.ASSISTANT, metadata={PATH_FIELD: path}, door=door)
+    new = NewMemory(content, role=Role.ASSISTANT, metadata={DOCUMENT_PATH: path}, door=door)
     async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:
         await _reserve(tx, namespace, path)
         repository = MemoryRepository(tx, namespace.project_id, namespace.user_id)
@@ -49,11 +49,12 @@ async def change_document(
         row = await repository.lock(document_id)
         values = {
             "content": document.content if content is None else content,
-            "metadata": {**row.metadata_, PATH_FIELD: path or document.path},
+            "metadata": {**row.metadata_, DOCUMENT_PATH: path or document.path},
         }
         if values == {"content": row.content, "metadata": row.metadata_}:
             return document
-        row = await apply_change(tx, Owner(namespace.project_id, namespace.user_id), document_id, values)
+        owner = Owner(namespace.project_id, namespace.user_id)
+        row = await apply_change(tx, owner, document_id, values, moves_document=True)
         document = await get_document(tx, namespace, document_id)
     await resources.index_queue.put([upsert_for_row(row)])
     return document

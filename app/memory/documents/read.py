@@ -10,30 +10,37 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import NotFound
+from app.memory.ledger import DOCUMENT_PATH
 from app.memory.namespace import Namespace
 
-PATH_FIELD = "memory_store_path"
-"""In the metadata of a memory. The history has the metadata of each version, and an index the current paths."""
-MINE = (
-    f"m.project_id = :project_id and m.namespace = :namespace and m.metadata ? '{PATH_FIELD}'"
-    f" and jsonb_typeof(m.metadata -> '{PATH_FIELD}') = 'string' and m.kind <> 'message'"
-)
+
+def _has_path(row: str) -> str:
+    path = f"{row}.metadata -> '{DOCUMENT_PATH}'"
+    return f"{row}.metadata ? '{DOCUMENT_PATH}' and jsonb_typeof({path}) = 'string' and {row}.kind <> 'message'"
+
+
+# The history has the metadata of each version, and an index the current paths. What is imported can repeat a path: the
+# oldest memory with it is the document.
+MINE = f"""m.project_id = :project_id and m.namespace = :namespace and {_has_path("m")} and not exists (
+    select from memories o where o.project_id = m.project_id and o.namespace = m.namespace and {_has_path("o")}
+      and (o.metadata ->> '{DOCUMENT_PATH}') collate "C" = m.metadata ->> '{DOCUMENT_PATH}'
+      and (o.created_at, o.id) < (m.created_at, m.id))"""
 _DOCUMENT = f"""
-select m.id, m.content, m.metadata ->> '{PATH_FIELD}' as path, m.created_at, m.updated_at,
+select m.id, m.content, m.metadata ->> '{DOCUMENT_PATH}' as path, m.created_at, m.updated_at,
   (select h.id from memory_history h where h.project_id = m.project_id and h.memory_id = m.id
     and h.event in ('ADD', 'UPDATE') order by h.position desc limit 1) as version_id
 from memories m where {MINE}"""  # noqa: S608  # only our own words are put together
 SELECT_DOCUMENT_SQL = text(f"{_DOCUMENT} and m.id = :id")
-SELECT_DOCUMENTS_SQL = text(f"""{_DOCUMENT} and m.metadata ->> '{PATH_FIELD}' = any(:paths)""")
+SELECT_DOCUMENTS_SQL = text(f"""{_DOCUMENT} and m.metadata ->> '{DOCUMENT_PATH}' = any(:paths)""")
 # With `shallow`, what is deeper than one level below the prefix is represented by its directory.
 SELECT_PATHS_SQL = text(f"""
 select item, bool_or(deeper) as is_directory from (
   select case when deeper then :prefix || split_part(rest, '/', 1) || '/' else path end as item, deeper
   from (
     select path, rest, cast(:shallow as boolean) and strpos(rest, '/') > 0 as deeper from (
-      select m.metadata ->> '{PATH_FIELD}' as path,
-        substr(m.metadata ->> '{PATH_FIELD}', length(:prefix) + 1) as rest
-      from memories m where {MINE} and starts_with(m.metadata ->> '{PATH_FIELD}', :prefix)
+      select m.metadata ->> '{DOCUMENT_PATH}' as path,
+        substr(m.metadata ->> '{DOCUMENT_PATH}', length(:prefix) + 1) as rest
+      from memories m where {MINE} and starts_with(m.metadata ->> '{DOCUMENT_PATH}', :prefix)
     ) below
   ) placed
 ) items

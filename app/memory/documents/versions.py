@@ -10,7 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import BadRequest, NotFound
-from app.memory.documents.read import PATH_FIELD, digest_of, scope_values
+from app.memory.documents.read import digest_of, scope_values
+from app.memory.ledger import DOCUMENT_PATH, document_path
 from app.memory.namespace import Namespace
 
 # A deleted memory has no namespace any more. Its versions belong to the store if the user has no other one, or if they
@@ -21,7 +22,7 @@ select h.id, h.memory_id, h.position, h.event, h.new_memory, h.metadata, h.creat
     and d.memory_id = h.memory_id and d.event = 'DELETE') end as deleted_at
 from memory_history h left join memories m on m.project_id = h.project_id and m.id = h.memory_id
 where h.project_id = :project_id and h.user_id = :user_id and h.event in ('ADD', 'UPDATE', 'DELETE')
-  and h.kind is distinct from 'message' and (m.namespace = :namespace and m.metadata ? '{PATH_FIELD}'
+  and h.kind is distinct from 'message' and (m.namespace = :namespace and m.metadata ? '{DOCUMENT_PATH}'
     or m.id is null and (h.memory_id = :memory_id or h.id = :id or (select count(*) from profiles p
       where p.project_id = h.project_id and p.user_id = h.user_id) = 1))"""  # noqa: S608  # only our own words
 SELECT_VERSIONS_SQL = text(f"""{_VERSIONS}
@@ -78,8 +79,7 @@ class DocumentVersion:
 
     @property
     def path(self) -> str | None:
-        path = self.metadata.get(PATH_FIELD)
-        return path if isinstance(path, str) else None
+        return document_path(self.metadata)
 
     @property
     def redacted_at(self) -> dt.datetime | None:

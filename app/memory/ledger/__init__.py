@@ -21,6 +21,7 @@ from app.memory.ledger.events import (
 from app.memory.ledger.feedback import FeedbackRepository
 from app.memory.ledger.memory import (
     ATTRIBUTES,
+    DOCUMENT_PATH,
     FIELDS,
     WRITTEN_FIELDS,
     Door,
@@ -31,6 +32,7 @@ from app.memory.ledger.memory import (
     SearchRow,
     Source,
     content_hash,
+    document_path,
     is_memory,
     source_of,
     visible,
@@ -42,6 +44,7 @@ from app.memory.ledger.row_locks import lock_chains, lock_chains_of_namespace, l
 
 __all__ = [
     "ATTRIBUTES",
+    "DOCUMENT_PATH",
     "FIELDS",
     "WRITTEN_FIELDS",
     "CallInstructions",
@@ -71,6 +74,7 @@ __all__ = [
     "content_hash",
     "count_added",
     "delete_old_events",
+    "document_path",
     "event_statement",
     "is_memory",
     "lock_chains",

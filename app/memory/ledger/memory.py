@@ -58,6 +58,10 @@ class Door(StrEnum):
     GRAPHQL = "graphql"
 
 
+DOCUMENT_PATH = "memory_store_path"
+"""In the metadata of a memory that is a document of a memory store."""
+
+
 class Memory(ProjectModel):
     """One memory in the ledger, from which its index entry is derived."""
 
@@ -204,6 +208,11 @@ def content_hash(content: str, origin: Origin) -> bytes:
     """The same words from the same agent, app and run are the same memory."""
     scope = "\x1f".join(part or "" for part in (origin.agent_id, origin.app_id, origin.run_id))
     return hashlib.sha256(f"{scope}\x1e{' '.join(content.split())}".encode()).digest()
+
+
+def document_path(metadata: Mapping[str, object]) -> str | None:
+    path = metadata.get(DOCUMENT_PATH)
+    return path if isinstance(path, str) else None
 
 
 def source_of(role: str) -> Source:

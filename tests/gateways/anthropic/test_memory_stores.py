@@ -2,16 +2,15 @@
 
 import hashlib
 import uuid
-from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from app.core.resources import Resources
 from tests.conftest import KeyHolder, MakeKey, SignedUp
 from tests.e2e.loopback import with_request_limit
+from tests.gateways.anthropic.conftest import ConnectAnthropic, address_of, paths
 from tests.lazy_package import LazyPackage
 from tests.loopback import serve_on_loopback
 
@@ -21,34 +20,6 @@ if TYPE_CHECKING:
 else:
     anthropic = LazyPackage("anthropic")
 
-ConnectAnthropic = Callable[..., "AsyncAnthropic"]
-
-
-@pytest_asyncio.fixture
-async def connect_anthropic(app_url: str, key_holder: KeyHolder) -> AsyncIterator[ConnectAnthropic]:
-    opened: list[AsyncAnthropic] = []
-
-    def connect(key: str | None = None, url: str | None = None, **headers: str) -> "AsyncAnthropic":
-        api_key = key or key_holder.key
-        client = anthropic.AsyncAnthropic(
-            base_url=url or app_url, api_key=api_key, max_retries=0, timeout=20, default_headers=headers
-        )
-        opened.append(client)
-        return client
-
-    yield connect
-    for client in opened:
-        await client.close()
-
-
-@pytest.fixture
-def claude(connect_anthropic: ConnectAnthropic) -> "AsyncAnthropic":
-    return connect_anthropic()
-
-
-async def paths(claude: "AsyncAnthropic", store: str, **more: Any) -> list[str]:
-    return [item.path async for item in claude.beta.memory_stores.memories.list(store, **more)]
-
 
 async def test_store_is_a_profile(claude: "AsyncAnthropic", client: httpx.AsyncClient) -> None:
     stores = claude.beta.memory_stores
@@ -57,8 +28,8 @@ async def test_store_is_a_profile(claude: "AsyncAnthropic", client: httpx.AsyncC
     assert (store.type, store.name, store.description, store.archived_at) == ("memory_store", "Notes", "Travel", None)
     profile = (await client.get(f"/v1/profiles/{uuid.UUID(store.id.removeprefix('memstore_'))}")).json()
     assert (profile["name"], profile["user_id"]) == ("Notes", "ann")
-    changed = await stores.update(store.id, name="Trips", description="", metadata={"team": None, "kind": "x"})
-    assert (changed.name, changed.description) == ("Trips", "")
+    changed = await stores.update(store.id, name="T" * 255, description="", metadata={"team": None, "kind": "x"})
+    assert (changed.name, changed.description) == ("T" * 255, "")
     assert changed.metadata == {"user_id": "ann", "kind": "x"}
     assert await stores.retrieve(store.id) == changed
     with pytest.raises(anthropic.BadRequestError):
@@ -161,7 +132,7 @@ async def test_redacting_a_version_and_deleting_a_memory_remove_content(
     assert redacted.redacted_at is not None
     assert redacted.redacted_by is not None
     assert redacted.redacted_by.type == "api_actor"
-    history = await client.get(f"/v1/memories/{uuid.UUID(memory.id.removeprefix('mem_'))}/history/")
+    history = await client.get(f"{address_of(memory.id)}history/")
     assert "gone" in history.text
     assert "Puffin" not in history.text
     await memories.delete(memory.id, memory_store_id=store)
@@ -184,24 +155,21 @@ async def test_redacting_a_version_deletes_the_exports_that_hold_it(
     assert (found[0], found[1] < 300) == (404, True)
 
 
-async def test_metadata_that_clients_write_neither_redacts_nor_breaks_a_store(
-    claude: "AsyncAnthropic", client: httpx.AsyncClient
-) -> None:
+async def test_metadata_that_clients_write_redacts_nothing(claude: "AsyncAnthropic", client: httpx.AsyncClient) -> None:
     store = (await claude.beta.memory_stores.create(name="Notes", metadata={"user_id": "ann"})).id
     memories, versions = claude.beta.memory_stores.memories, claude.beta.memory_stores.memory_versions
     memory = await memories.create(store, path="/a.md", content="The code is Puffin")
-    address = f"/v1/memories/{uuid.UUID(memory.id.removeprefix('mem_'))}/"
-    planted = {"redacted_at": "yesterday", "redacted_by": 5, "memory_store_path": "/a.md"}
-    for metadata in (planted, {**planted, "memory_store_path": 5}, {**planted, "memory_store_path": None}):
-        assert (await client.put(address, json={"metadata": metadata})).status_code == 200
-        kept = [each async for each in versions.list(store, memory_id=memory.id, view="full")]
-        assert [each.redacted_at for each in kept] == [None] * len(kept)
-        assert len(await paths(claude, store)) == (1 if metadata is planted else 0)
-    with pytest.raises(anthropic.NotFoundError):
-        await memories.retrieve(memory.id, memory_store_id=store)
-    assert (await client.put(address, json={"metadata": planted})).status_code == 200
+    planted = {"redacted_at": "yesterday", "redacted_by": 5}
+    for _ in range(2):
+        assert (await client.put(address_of(memory.id), json={"metadata": planted})).status_code == 200
+    kept = [each async for each in versions.list(store, memory_id=memory.id, view="full")]
+    assert [each.redacted_at for each in kept] == [None] * 3
     first = await versions.redact(kept[1].id, memory_store_id=store)
     assert (first.content, first.path) == (None, None)
+    assert [each.path for each in [each async for each in versions.list(store)]] == ["/a.md", None, "/a.md"]
+    again = await versions.redact(kept[1].id, memory_store_id=store)
+    assert again == await versions.retrieve(kept[1].id, memory_store_id=store) == first
+    assert (await memories.update(memory.id, memory_store_id=store, content="The code is gone")).path == "/a.md"
 
 
 async def test_user_of_a_store_is_named_in_any_letters_and_checked(
@@ -233,6 +201,8 @@ async def test_archived_store_can_be_read_but_not_written(claude: "AsyncAnthropi
         await claude.beta.memory_stores.update(store, name="Other")
     assert (await memories.retrieve(memory.id, memory_store_id=store)).content == "One"
     await memories.delete(memory.id, memory_store_id=store)
+    assert await paths(claude, store) == []
+    assert (await claude.beta.memory_stores.delete(store)).id == store
 
 
 async def test_documents_are_memories_of_their_user(claude: "AsyncAnthropic", client: httpx.AsyncClient) -> None:

@@ -18,6 +18,7 @@ from app.gateways.mem0.project_check import check_project_matches
 from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
 from app.identity.transaction import caller_transaction
+from app.memory.edit import keep_document_path
 from app.memory.extraction import is_never_stored, leave_out_exchanges
 from app.memory.importance import check_importance, importance_in
 from app.memory.ledger import CallInstructions, Door, Kind, NewMemory, Outcome, Remembered
@@ -51,6 +52,7 @@ async def add_memories(
     check_project_matches(caller, request)
     origin = read_origin(request.origin, request.filters)
     check_importance(request.metadata or {})
+    keep_document_path({}, request.metadata or {})
     request = request.model_copy(update={"timestamp": read_said_at(request)})
     messages = leave_out_exchanges(_read_messages(request), is_never_stored)
     extracts = request.infer and messages
