@@ -50,9 +50,12 @@ milvus-server: .milvus-server/milvus
 # mem0's integrations for Python, of which some need mem0ai 1 and others mem0ai 2: an environment for each.
 integrations: .integrations/mem0_1/.installed .integrations/mem0_2/.installed
 
+.integrations/mem0_2/.installed: tests/e2e/mem0_2/pipecat.txt
 .integrations/%/.installed: tests/e2e/%/requirements.txt $(VENV)/.installed-dev
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .integrations/$*
 	$(BIN)/uv pip install --quiet --python .integrations/$*/bin/python --require-hashes -r $<
+	test ! -f tests/e2e/$*/pipecat.txt || \
+	  $(BIN)/uv pip install --quiet --python .integrations/$*/bin/python --require-hashes --no-deps -r tests/e2e/$*/pipecat.txt
 	touch $@
 
 lock-integrations: setup
@@ -60,6 +63,8 @@ lock-integrations: setup
 	  UV_CUSTOM_COMPILE_COMMAND="make lock-integrations" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	    --generate-hashes $(LOCK) tests/e2e/$$name/requirements.in --output-file tests/e2e/$$name/requirements.txt || exit 1; \
 	done
+	UV_CUSTOM_COMPILE_COMMAND="make lock-integrations" $(BIN)/uv pip compile --quiet --no-deps --universal --python-version 3.11 \
+	  --generate-hashes $(LOCK) tests/e2e/mem0_2/pipecat.in --output-file tests/e2e/mem0_2/pipecat.txt
 
 test: setup
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not long" --cov

@@ -31,12 +31,13 @@ async def test_agno_and_autogen_with_mem0_1(server_url: str, key_holder: KeyHold
     }
 
 
-async def test_strands_and_haystack(server_url: str, key_holder: KeyHolder) -> None:
+async def test_strands_haystack_and_pipecat(server_url: str, key_holder: KeyHolder) -> None:
     python = ENVIRONMENTS / "mem0_2" / "bin" / "python"
     used = await run_script((python, "-W", "ignore", PYTHON_SCRIPT, server_url, key_holder.key), MEM0_2)
-    assert used.keys() == {"mem0-strands", "mem0-haystack"}
+    assert used.keys() == {"mem0-strands", "mem0-haystack", "pipecat"}
     assert used["mem0-strands"] == ["add", "add_messages", "search"]
     assert len(used["mem0-haystack"]) == 5
+    assert used["pipecat"] == ["get_memories", "process_frame"]
 
 
 async def test_vercel_provider_and_n8n_node(server_url: str, key_holder: KeyHolder, model_server: ModelServer) -> None:

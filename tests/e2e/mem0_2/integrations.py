@@ -1,4 +1,5 @@
-"""mem0-strands and mem0-haystack, unchanged. Run by test_mem0_integrations.py with the server's URL and a key.
+"""mem0-strands, mem0-haystack and pipecat's service for mem0, unchanged. Run by test_mem0_integrations.py with the
+server's URL and a key.
 
 mem0-haystack has no option for the address of the server, so the client that it constructs gets it as its default."""
 
@@ -22,6 +23,10 @@ from haystack_integrations.memory_stores.mem0 import Mem0MemoryStore as Haystack
 from haystack_integrations.tools.mem0 import Mem0MemoryRetrieverTool, Mem0MemoryWriterTool
 from mem0 import MemoryClient
 from mem0_strands import Mem0MemoryStore as StrandsStore
+from pipecat.frames.frames import LLMContextFrame
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.services.mem0.memory import Mem0MemoryService
+from pipecat.tests.utils import run_test
 
 URL, KEY = sys.argv[1:]
 CARPENTER = "I work as a carpenter"
@@ -82,4 +87,36 @@ def use_haystack() -> list[str]:
     ]
 
 
-sys.stdout.write(json.dumps({"mem0-strands": asyncio.run(use_strands()), "mem0-haystack": use_haystack()}))
+async def stored(service: Mem0MemoryService, adds: int) -> None:
+    """pipecat adds messages in the background."""
+    for _ in range(200):
+        events = service.memory_client.client.get("/v1/events/").json()["results"]
+        if [each["event_type"] for each in events] == ["ADD"] * adds:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(events)
+
+
+async def use_pipecat() -> list[str]:
+    service = Mem0MemoryService(user_id="pipecat", api_key=KEY, host=URL)
+    service.memory_client.add(CARPENTER, user_id="pipecat", infer=False)
+    context = LLMContext([{"role": "user", "content": QUESTION}])
+    await run_test(service, frames_to_send=[LLMContextFrame(context)], expected_down_frames=[LLMContextFrame])
+    recalled = next(str(each["content"]) for each in context.get_messages() if each["role"] == "developer")
+    assert f"1. {CARPENTER}" in recalled
+    assert [each["memory"] for each in await service.get_memories()] == [CARPENTER]
+    await stored(service, 2)  # the messages of the context, too
+    wrong = partial(Mem0MemoryService, user_id="pipecat", api_key="m0-wrong", host=URL)
+    assert NO_CREDENTIAL in refusal_of(ValueError, wrong)
+    return ["get_memories", "process_frame"]
+
+
+sys.stdout.write(
+    json.dumps(
+        {
+            "pipecat": asyncio.run(use_pipecat()),
+            "mem0-strands": asyncio.run(use_strands()),
+            "mem0-haystack": use_haystack(),
+        }
+    )
+)
