@@ -13,6 +13,9 @@ from app.core.storable_text import is_blank
 from app.memory.importance import check_importance, importance_in
 from app.memory.indexing import upsert_for_row
 from app.memory.ledger import DOCUMENT_PATH, Memory, MemoryRepository, content_hash, document_path
+from app.profiles.repository import ProfileRepository
+
+STORE_ARCHIVED = "This memory store is archived. Its memories can be read and deleted."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,7 @@ async def apply_change(
     """`values` may hold content, metadata, expires_on, standing and updated_at; what is missing stays as it is."""
     repository = MemoryRepository(tx, owner.project_id, owner.user_id)
     memory = await repository.lock(memory_id)
-    if memory.immutable:
-        raise BadRequest("This memory was stored as immutable: it can be deleted, but not changed", code="immutable")
+    await _check_changeable(tx, memory)
     if "content" in values and is_blank(values["content"]):
         raise BadRequest("A memory needs text. Send visible characters, or delete the memory.", code="blank")
     old_content = memory.content
@@ -57,6 +59,16 @@ async def apply_change(
     await repository.record_update(memory, old_content)
     await tx.refresh(memory)
     return memory
+
+
+async def _check_changeable(tx: AsyncSession, memory: Memory) -> None:
+    if memory.immutable:
+        raise BadRequest("This memory was stored as immutable: it can be deleted, but not changed", code="immutable")
+    if document_path(memory.metadata_) is None or memory.profile_id is None:
+        return
+    store = await ProfileRepository(tx, memory.project_id).find(memory.profile_id)
+    if store is not None and store.archived_at is not None:
+        raise BadRequest(STORE_ARCHIVED, code="store_archived")
 
 
 def keep_document_path(current: Mapping[str, Any], metadata: Mapping[str, Any]) -> Mapping[str, Any]:

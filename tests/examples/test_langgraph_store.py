@@ -5,6 +5,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -13,8 +14,11 @@ import pytest
 from langgraph.store.base import BaseStore, GetOp, Item, PutOp, SearchItem, SearchOp
 from langgraph.store.memory import InMemoryStore
 
-from tests.conftest import KeyHolder, MakeKey
+from app.core.resources import Resources
+from tests.conftest import KeyHolder, MakeKey, SignedUp
+from tests.e2e.loopback import with_request_limit
 from tests.examples.conftest import EXAMPLES, run_example
+from tests.loopback import serve_on_loopback
 
 FOOD, HOME, WORK = ("anna", "food"), ("anna", "places"), ("work", "places", "old")
 ITEMS: dict[tuple[tuple[str, ...], str], dict[str, Any]] = {
@@ -59,11 +63,15 @@ def load_example() -> ModuleType:
     return module
 
 
+@contextmanager
+def open_store(url: str, key: str, user_id: str = "anna") -> Iterator[BaseStore]:
+    with httpx.Client(base_url=url, headers={"Authorization": f"Token {key}"}, timeout=30) as client:
+        yield load_example().KeepsakeStore(client, user_id=user_id)
+
+
 @pytest.fixture
 def kept(server_url: str, key_holder: KeyHolder) -> Iterator[BaseStore]:
-    headers = {"Authorization": f"Token {key_holder.key}"}
-    with httpx.Client(base_url=server_url, headers=headers, timeout=30) as client:
-        store: BaseStore = load_example().KeepsakeStore(client, user_id="anna")
+    with open_store(server_url, key_holder.key) as store:
         yield store
 
 
@@ -118,13 +126,24 @@ async def test_store_answers_as_the_store_of_langgraph(kept: BaseStore) -> None:
 
 
 async def test_items_are_kept_apart_by_user_and_project(
-    kept: BaseStore, server_url: str, make_key: MakeKey, key_holder: KeyHolder
+    kept: BaseStore, server_url: str, make_key: MakeKey, owner: SignedUp, key_holder: KeyHolder
 ) -> None:
     await asyncio.to_thread(fill, kept)
-    with httpx.Client(base_url=server_url, headers={"Authorization": f"Token {key_holder.key}"}) as client:
-        other: BaseStore = load_example().KeepsakeStore(client, user_id="bob")
-        assert await other.aget(FOOD, "tea") is None
-        assert await other.alist_namespaces() == []
+    foreign = (await make_key(project=owner.project_id)).key
+    for key, user_id in ((key_holder.key, "bob"), (foreign, "anna")):
+        with open_store(server_url, key, user_id) as other:
+            assert await other.aget(FOOD, "tea") is None
+            assert await other.alist_namespaces() == []
+
+
+async def test_refusals_of_the_server_are_raised(resources: Resources, server_url: str, key_holder: KeyHolder) -> None:
+    with open_store(server_url, "ks_wrong") as store, pytest.raises(httpx.HTTPStatusError, match="401"):
+        await store.aget(FOOD, "tea")
+    async with serve_on_loopback(with_request_limit(resources, requests=1)) as url:
+        with open_store(url, key_holder.key) as store:
+            await store.aget(FOOD, "tea")
+            with pytest.raises(httpx.HTTPStatusError, match="429"):
+                await store.aget(FOOD, "tea")
 
 
 async def test_example_runs(server_url: str, make_key: MakeKey) -> None:

@@ -11,6 +11,7 @@ from app.core.http.header_text import header_text
 from app.core.resources import Resources
 from app.identity.caller import Caller
 from app.identity.transaction import caller_transaction
+from app.memory.edit import STORE_ARCHIVED
 from app.memory.namespace import Namespace
 from app.profiles.models import Profile
 from app.profiles.repository import ProfileRepository
@@ -48,4 +49,4 @@ async def store_namespace(tx: AsyncSession, caller: Caller, store_id: UUID, *, t
 
 def require_open(profile: Profile) -> None:
     if profile.archived_at is not None:
-        raise BadRequest("This memory store is archived. Its memories can be read and deleted.", code="store_archived")
+        raise BadRequest(STORE_ARCHIVED, code="store_archived")

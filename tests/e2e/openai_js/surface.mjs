@@ -39,6 +39,7 @@ data[0].embedding.forEach((value, place) => assert.ok(Math.abs(value - plain.dat
 
 const first = await client.responses.create({ model, user: "ann", input: "My colour is teal." });
 assert.equal(first.output_text, "Hello there.");
+for await (const _ of await client.responses.create({ model, user: "ann", input: "Hi", stream: true })) break;
 let finished;
 const events = await client.responses.create({
   model,

@@ -187,7 +187,7 @@ async def test_user_of_a_store_is_named_in_any_letters_and_checked(
         await connect_anthropic(**{"X-User-Id": too_long}).beta.memory_stores.create(name="Notes")
 
 
-async def test_archived_store_can_be_read_but_not_written(claude: "AsyncAnthropic") -> None:
+async def test_archived_store_can_be_read_but_not_written(claude: "AsyncAnthropic", client: httpx.AsyncClient) -> None:
     store = (await claude.beta.memory_stores.create(name="Notes")).id
     memories = claude.beta.memory_stores.memories
     memory = await memories.create(store, path="/a.md", content="One")
@@ -199,6 +199,8 @@ async def test_archived_store_can_be_read_but_not_written(claude: "AsyncAnthropi
         await memories.update(memory.id, memory_store_id=store, content="Two")
     with pytest.raises(anthropic.BadRequestError, match="archived"):
         await claude.beta.memory_stores.update(store, name="Other")
+    elsewhere = await client.put(address_of(memory.id), json={"text": "Two"})
+    assert (elsewhere.status_code, elsewhere.json()["code"]) == (400, "store_archived")
     assert (await memories.retrieve(memory.id, memory_store_id=store)).content == "One"
     await memories.delete(memory.id, memory_store_id=store)
     assert await paths(claude, store) == []
