@@ -159,13 +159,16 @@ def reindex(data_dir: DataDir = None) -> None:
 def consolidate(
     project: Annotated[UUID | None, typer.Option(help="Only this project")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be replaced")] = False,
-    duplicates: Annotated[bool, typer.Option("--duplicates", help="Also supersede what newer memories repeat")] = False,
+    duplicates: Annotated[bool, typer.Option("--duplicates", help="Also merge memories that say the same")] = False,
     summaries: Annotated[bool, typer.Option("--summaries", help="Also fold long-unused episodes")] = False,
+    pairs: Annotated[bool, typer.Option("--pairs", help="List the ids of the memories, without their text")] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Supersede memories that newer ones contradict, as new statements do. The server may be running."""
     settings = prepare(data_dir=data_dir)
-    run(commands.consolidate_memories(settings, project, dry_run=dry_run, merge_duplicates=duplicates))
+    run(
+        commands.consolidate_memories(settings, project, dry_run=dry_run, merge_duplicates=duplicates, list_pairs=pairs)
+    )
     if summaries:
         run(commands.fold_memories(settings, project, dry_run=dry_run))
 

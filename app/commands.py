@@ -23,7 +23,7 @@ from app.identity.local.admin.remove_factors import remove_second_factors
 from app.identity.local.security.keys import read_key_ids
 from app.identity.local.storage.sessions import RefreshSecret
 from app.identity.local.storage.sign_in_history import unlock_account as unlock
-from app.memory.judgement import consolidate
+from app.memory.judgement import Consolidation
 from app.memory.retry_event import retry_failed_events
 from app.memory.summaries.jobs import request_folding
 from app.portability.exports.read_rows import DataScope
@@ -194,17 +194,21 @@ async def retry_events(settings: Settings, event: UUID | None, *, every: bool, p
 
 
 async def consolidate_memories(
-    settings: Settings, project: UUID | None, *, dry_run: bool, merge_duplicates: bool
+    settings: Settings, project: UUID | None, *, dry_run: bool, merge_duplicates: bool, list_pairs: bool
 ) -> None:
     current_actor.set(OPERATOR)
     async with open_store(settings) as database:
+        consolidation = Consolidation(database, dry_run, merge_duplicates)
         with progress_bar("Consolidating") as report:
-            counts = await consolidate(database, project, report, dry_run=dry_run, merge_duplicates=merge_duplicates)
+            counts = await consolidation.run(project, report)
     for project_id, count in counts.items():
-        if count.replaced:
-            typer.echo(f"project {project_id}: {count.replaced} of {count.statements} statements")
-    replaced = sum(each.replaced for each in counts.values())
-    typer.echo(f"{'Would replace' if dry_run else 'Replaced'} {replaced} memories by newer ones")
+        if count.replaced or count.merged:
+            duplicates = f", {count.merged} duplicates" if merge_duplicates else ""
+            typer.echo(f"project {project_id}: {count.replaced} of {count.statements} statements{duplicates}")
+        for old, kept in count.pairs if list_pairs else ():
+            typer.echo(f"memory {old} by {kept}")
+    total = sum(each.replaced + each.merged for each in counts.values())
+    typer.echo(f"{'Would replace' if dry_run else 'Replaced'} {total} memories")
 
 
 async def fold_memories(settings: Settings, project: UUID | None, *, dry_run: bool) -> None:

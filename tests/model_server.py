@@ -165,8 +165,8 @@ class Sent:
 
     @property
     def is_comparison(self) -> bool:
-        """Asks what new facts mean for older memories."""
-        return self._begins("Compare new statements with older ones.")
+        """Asks what new facts mean for older memories, or which memories say the same."""
+        return self._begins("Compare new statements with older ones.") or self._begins("Decide for each numbered pair")
 
     @property
     def is_summary(self) -> bool:

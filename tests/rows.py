@@ -10,12 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.memory.namespace import MessageNamespace
 
-# audit_log is written by triggers alone: see tests/admin/test_audit.py. project_embedders has one row for a project,
-# and only the system may touch it: see tests/projects/test_embedder.py.
+# audit_log is written by triggers alone: see tests/admin/test_audit.py. Only the system may touch project_embedders and
+# compared_memories: see tests/projects/test_embedder.py and tests/memory/judgement/duplicates/test_by_model.py.
 TABLES_OF_A_PROJECT = text(
     "select table_name from information_schema.columns"
     " where table_schema = 'public' and column_name = 'project_id'"
-    " and table_name not in ('audit_log', 'project_embedders') order by table_name"
+    " and table_name not in ('audit_log', 'compared_memories', 'project_embedders') order by table_name"
 )
 NEW_ACCOUNT = text(
     "insert into auth.users (id, instance_id, aud, role, email, email_confirmed_at, created_at, updated_at,"

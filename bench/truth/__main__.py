@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.truth.consolidation import measure_consolidation
 from bench.truth.forget import measure_forget
+from bench.truth.merging import measure_merging
 from bench.truth.precision import measure_precision
 from bench.truth.recall import measure_recall
 from bench.truth.service import Figures, Service, serving
@@ -18,6 +19,7 @@ from bench.truth.standing import measure_standing
 Section = Callable[[Service, Path], Awaitable[Figures]]
 SECTIONS: dict[str, Section] = {
     "consolidation": measure_consolidation,
+    "merging": measure_merging,
     "silence": measure_silence,
     "precision": measure_precision,
     "recall": measure_recall,

@@ -19,17 +19,17 @@ async def measure_recall(service: Service, data: Path) -> Figures:
     figures: Figures = {}
     for name, tell in (("episodes", tell_episodes), ("facts", tell_facts)):
         told = [await tell(service, each) for each in conversations]
-        figures |= await _measure(service, f"locomo {name}", told, questions)
+        figures |= await measure_told(service, f"locomo {name}", told, questions)
     beam = load_json(data, "beam")
     told = [await tell_beam(service, each) for each in beam]
-    figures |= await _measure(service, "beam", told, [each["questions"] for each in beam])
+    figures |= await measure_told(service, "beam", told, [each["questions"] for each in beam])
     for kind in sorted({question["kind"] for each in beam for question in each["questions"] if question["evidence"]}):
         of_kind = [[question for question in each["questions"] if question["kind"] == kind] for each in beam]
         figures[f"beam {kind}"] = await _mean(service, told, of_kind)
     return figures
 
 
-async def _measure(service: Service, name: str, told: Sequence[Told], questions: Questions) -> Figures:
+async def measure_told(service: Service, name: str, told: Sequence[Told], questions: Questions) -> Figures:
     for each in told:
         await service.wait_until_indexed(each.user_id)
     return {f"{name}{label}": await _mean(service, told, questions, **options) for label, options in OPTIONS.items()}

@@ -15,6 +15,7 @@ from app.core.database.content import MARK
 from app.core.database.database import Database
 from app.core.errors import ConfigurationError, Unavailable
 from app.core.resources import Resources
+from app.memory.judgement import Consolidation
 from app.memory.namespace import Namespace
 from app.memory.user_profiles.repository import UserProfileRepository
 from app.worker import run_jobs
@@ -240,3 +241,12 @@ async def test_statement_of_an_encrypted_project_replaces_an_older_one(sealed_cl
     query = {"query": "Where do I work?", "filters": ANN, "threshold": 0}
     found = (await sealed_client.post("/v3/memories/search/", json=query)).json()
     assert [each["memory"] for each in found["results"]] == ["I now work at Contoso"]
+
+
+async def test_statements_of_an_encrypted_project_that_say_the_same_are_merged(
+    sealed_client: httpx.AsyncClient, sealing_resources: Resources, project_id: uuid.UUID
+) -> None:
+    for words in ("I am allergic to peanuts", "I like tea", "The user has a peanut allergy"):
+        await sealed_client.post("/v3/memories/add/", json={"messages": words, "infer": False, **ANN})
+    counts = await Consolidation(sealing_resources.database, merge_duplicates=True).run(project_id, lambda *_: None)
+    assert (counts[project_id].statements, counts[project_id].merged) == (3, 1)

@@ -80,6 +80,11 @@ async def execute_sql(resources: Resources, namespace: Namespace, sql: str, **va
         await tx.execute(text(sql), values)
 
 
+async def enable_consolidation(resources: Resources, namespace: Namespace) -> None:
+    sql = """update projects set settings = settings || '{"consolidate": true}' where id = :project_id"""
+    await execute_sql(resources, namespace, sql, project_id=namespace.project_id)
+
+
 async def execute_sql_as_system(resources: Resources, sql: str, **values: Any) -> Sequence[Row[Any]]:
     async with resources.database.system() as tx:
         found = await tx.execute(text(sql), values)

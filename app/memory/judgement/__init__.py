@@ -2,7 +2,7 @@
 
 from app.memory.judgement.by_model import ModelVerdicts, ask_for_verdicts
 from app.memory.judgement.claim import Claim
-from app.memory.judgement.consolidate import Consolidated, consolidate
+from app.memory.judgement.consolidate import Consolidated, Consolidation
 from app.memory.judgement.judgement import Judgement, append_results, record_replacements, replaced_result
 from app.memory.judgement.neighbours import Pair, Statement, build_pairs, load_statements
 from app.memory.judgement.readings import read_claims_of
@@ -14,6 +14,7 @@ __all__ = [
     "STOP_WORDS",
     "Claim",
     "Consolidated",
+    "Consolidation",
     "Judgement",
     "ModelVerdicts",
     "Pair",
@@ -22,7 +23,6 @@ __all__ = [
     "append_results",
     "ask_for_verdicts",
     "build_pairs",
-    "consolidate",
     "differs",
     "judge",
     "load_statements",

@@ -2,11 +2,15 @@
 
 from uuid import UUID
 
+import structlog
 from sqlalchemy import text
 
 from app.core.jobs import JobContext, defer, resources_of, tasks
 from app.core.resources import Resources
-from app.memory.judgement.consolidate import Consolidated, consolidate
+from app.memory.judgement.consolidate import Consolidated, Consolidation
+from app.memory.judgement.duplicates.neighbours_by_model import ModelComparison
+
+log = structlog.get_logger()
 
 SELECT_CONSOLIDATED_PROJECTS_SQL = text("select id from projects where settings ->> 'consolidate' = 'true'")
 SELECT_IS_CONSOLIDATED_SQL = text("select settings ->> 'consolidate' = 'true' from projects where id = :project_id")
@@ -17,10 +21,25 @@ async def consolidate_project(resources: Resources, project_id: UUID) -> Consoli
     async with resources.database.transaction(project_id) as tx:
         if not await tx.scalar(SELECT_IS_CONSOLIDATED_SQL, {"project_id": project_id}):
             return Consolidated()
-    counts = await consolidate(
-        resources.database, project_id, lambda _done, _total: None, dry_run=False, merge_duplicates=True
+    model = None if resources.llm.name == "offline" else ModelComparison(resources, project_id)
+    consolidation = Consolidation(
+        resources.database,
+        merge_duplicates=True,
+        compare_left=model.compare if model else None,
     )
-    return counts.get(project_id, Consolidated())
+    counts = (await consolidation.run(project_id, lambda _done, _total: None)).get(project_id, Consolidated())
+    counts.merged += model.merged if model else 0
+    log.info(
+        "memory.consolidated",
+        project_id=str(project_id),
+        statements=counts.statements,
+        replaced=counts.replaced,
+        merged=counts.merged,
+        without_vector=model.without_vector if model else 0,
+        questions=model.asked if model else 0,
+        **({f"refused_{reason}": count for reason, count in model.refused.items()} if model else {}),
+    )
+    return counts
 
 
 @tasks.task(name="memory.consolidate", pass_context=True)

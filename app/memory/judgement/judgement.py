@@ -79,9 +79,13 @@ def _read(statement: Statement, readings: dict[UUID, Reading]) -> Reading:
     return readings[statement.id]
 
 
-async def record_replacements(tx: AsyncSession, project_id: UUID, replacing: Sequence[Pair]) -> list[Pair]:
+async def record_replacements(
+    tx: AsyncSession, project_id: UUID, replacing: Sequence[Pair], *, are_duplicates: bool = False
+) -> list[Pair]:
     """Return those that had an effect."""
-    wanted = [Replacement(pair.old.id, pair.new.id, pair.new.created_at) for pair in replacing]
+    wanted = [
+        Replacement(pair.old.id, pair.new.id, pair.new.created_at, is_duplicate=are_duplicates) for pair in replacing
+    ]
     outcomes = await supersede(tx, project_id, wanted)
     done = [pair for pair, outcome in zip(replacing, outcomes, strict=True) if outcome is ReplacementOutcome.SUPERSEDED]
     if done:

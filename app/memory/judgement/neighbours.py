@@ -16,21 +16,32 @@ from app.memory.namespace import Namespace
 
 # A run of a chat is a session: what a user says in one replaces what the same user said in another. The position in the
 # history tells the order of memories that were added at once.
-_STATEMENTS = """
-select m.id, m.namespace, m.content, m.event_id, m.created_at,
+_SELECTED = """
+m.id, m.namespace, m.content, m.event_id, m.created_at,
   coalesce((select min(h.position) from memory_history h
     where h.project_id = m.project_id and h.memory_id = m.id and h.event = 'ADD'), 0) as position,
   concat_ws(E'\\x1f', coalesce(m.agent_id, ''), coalesce(m.app_id, ''),
     case when m.source_message_id is null then coalesce(m.run_id, '') else '' end) as scope
-from memories m
-where m.project_id = :project_id and m.role = :role and m.kind not in ('message', 'summary')
+"""
+# A filter that finds one of two memories must find what they are merged into.
+_SELECTED_TO_MERGE = f"""{_SELECTED},
+  sha256(convert_to(concat_ws(E'\\x1f', m.kind, coalesce(m.tenant_id, ''), coalesce(m.expires_on::text, ''),
+    m.metadata::text), 'UTF8')) as alike, m.standing,
+  coalesce(array_position(array['import', 'tool', 'assistant'], m.source), 4) as trust,
+  coalesce(m.coexists_with, array[]::uuid[]) as coexists
+"""
+_COUNTS = """
+m.project_id = :project_id and m.role = :role and m.kind not in ('message', 'summary')
   and m.replaced_by is null and m.archived_at is null and not m.immutable
   and m.hash <> sha256(convert_to('interim', 'UTF8') || uuid_send(m.id))
 """
-SELECT_STATEMENTS_SQL = text(f"{_STATEMENTS} and m.id = any(cast(:ids as uuid[]))")
-SELECT_STATEMENTS_PAGE_SQL = text(f"""{_STATEMENTS} and m.namespace = :namespace and m.id > :after
+SELECT_STATEMENTS_SQL = text(f"""
+select {_SELECTED} from memories m where {_COUNTS} and m.id = any(cast(:ids as uuid[]))
+""")  # noqa: S608  # only our own text is put together
+SELECT_STATEMENTS_PAGE_SQL = text(f"""
+select {_SELECTED_TO_MERGE} from memories m where {_COUNTS} and m.namespace = :namespace and m.id > :after
 order by m.id limit :batch
-""")
+""")  # noqa: S608
 SEPARATOR = "\x1f"
 
 
@@ -45,6 +56,12 @@ class Statement(NamedTuple):
     position: int
     scope: str
     """The agent, the app and, outside chats, the run."""
+    alike: bytes = b""
+    """Two statements are merged only if they have the same one. Only pages have this, and what follows."""
+    standing: bool = False
+    trust: int = 0
+    coexists: Collection[UUID] = ()
+    """The statements that a request keeps beside this one."""
 
     @classmethod
     def of_new(cls, namespace: Namespace, memory: NewMemory) -> Self:
@@ -78,7 +95,7 @@ async def load_statements(database: Database, project_id: UUID, ids: Collection[
     """Those of the memories that count: statements of users that are true until something replaces them."""
     values = {"project_id": project_id, "ids": list(ids), "role": Role.USER.value}
     rows = await database.pipeline(project_id, None, (SELECT_STATEMENTS_SQL, values))
-    return {row.id: Statement._make(row) for row in rows}
+    return {row.id: Statement(*row) for row in rows}
 
 
 async def load_statements_page(
@@ -87,7 +104,7 @@ async def load_statements_page(
     values = {"project_id": project_id, "role": Role.USER.value}
     page = {"namespace": namespace, "after": after, "batch": batch}
     rows = await database.pipeline(project_id, None, (SELECT_STATEMENTS_PAGE_SQL, {**values, **page}))
-    return [Statement._make(row) for row in rows]
+    return [Statement(*row) for row in rows]
 
 
 def build_pairs(near: Mapping[UUID, Sequence[UUID]], statements: Mapping[UUID, Statement]) -> list[Pair]:

@@ -161,9 +161,9 @@ class HistoryRepository(Repository[MemoryHistory]):
         rows = await self.tx.execute(select(MemoryHistory.memory_id, MemoryHistory.input).where(*added))
         return {row.memory_id: row.input for row in rows}
 
-    async def repeats_of(self, memory_id: UUID) -> list[MemoryHistory]:
-        """Of a current memory: each further time it was said."""
-        of_memory = MemoryHistory.memory_id == memory_id
+    async def repeats_of(self, memory_ids: Sequence[UUID]) -> list[MemoryHistory]:
+        """Each further time that one of the memories was said."""
+        of_memory = MemoryHistory.memory_id.in_(memory_ids)
         query = self.rows.where(of_memory, MemoryHistory.event == "REPEAT").order_by(MemoryHistory.position)
         return list(await self.tx.scalars(query))
 

@@ -16,6 +16,8 @@ class Replacement:
     new_id: UUID
     at: dt.datetime | None = None
     """Since when the new memory is true instead of the old one. None means since the new one was created."""
+    is_duplicate: bool = False
+    """Both say the same. So the sources of the old memory are sources of the new one."""
 
 
 class ReplacementOutcome(StrEnum):

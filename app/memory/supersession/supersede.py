@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.memory.ledger.row_locks import lock_chains
 from app.memory.origin import ENTITY_FIELDS
+from app.memory.supersession.chain import DUPLICATE
 from app.memory.supersession.decide import ReplaceableRow, Replacement, ReplacementOutcome, decide_replacement
 
 _ORIGIN = ", ".join(ENTITY_FIELDS)
@@ -26,16 +27,17 @@ select id, replaced_by from chain where replaced_by is not null
 """)
 SUPERSEDE_MEMORIES_SQL = text(f"""
 with given as (
-  select * from unnest(cast(:old_ids as uuid[]), cast(:new_ids as uuid[]), cast(:moments as timestamptz[]))
-    as given (old_id, new_id, at)
+  select * from unnest(cast(:old_ids as uuid[]), cast(:new_ids as uuid[]), cast(:moments as timestamptz[]),
+    cast(:reasons as text[])) as given (old_id, new_id, at, reason)
 ), superseded as (
   update memories m set replaced_by = given.new_id, valid_until = greatest(given.at, m.created_at),
     coexists_with = nullif(array_remove(m.coexists_with, given.new_id), '{{}}')
   from given where m.project_id = :project_id and m.id = given.old_id
-  returning m.id, {", ".join(f"m.{name}" for name in ENTITY_FIELDS)}, m.kind, given.new_id
+  returning m.id, {", ".join(f"m.{name}" for name in ENTITY_FIELDS)}, m.kind, given.new_id, given.reason
 )
 insert into memory_history (project_id, memory_id, {_ORIGIN}, kind, event, metadata)
-select :project_id, id, {_ORIGIN}, kind, 'SUPERSEDE', jsonb_build_object('replaced_by', new_id) from superseded
+select :project_id, id, {_ORIGIN}, kind, 'SUPERSEDE',
+  jsonb_strip_nulls(jsonb_build_object('replaced_by', new_id, 'reason', reason)) from superseded
 """)  # noqa: S608  # only our own column names are put together
 RECORD_SUCCESSORS_SQL = text(f"""
 with given as (
@@ -83,4 +85,5 @@ def _columns(replacements: Sequence[Replacement], rows: Mapping[UUID, Replaceabl
         "old_ids": [each.old_id for each in replacements],
         "new_ids": [each.new_id for each in replacements],
         "moments": moments,
+        "reasons": [DUPLICATE if each.is_duplicate else None for each in replacements],
     }

@@ -14,6 +14,7 @@ from app.gateways.mem0.memories.schemas import ListMemories, ProjectStats, Summa
 from app.gateways.mem0.responses import JsonObject
 from app.identity.caller import Caller
 from app.memory.ledger import HistoryRepository, MemoryRepository
+from app.memory.supersession import find_merged
 
 MAX_SUMMARIZED = 50
 ANY_ENTITY = {"OR": [{"user_id": "*"}, {"agent_id": "*"}, {"app_id": "*"}, {"run_id": "*"}]}
@@ -29,9 +30,15 @@ from memories where project_id = :project_id and kind <> 'message'
 
 
 async def read_memory(tx: AsyncSession, caller: Caller, memory_id: UUID) -> JsonObject:
-    memory = await MemoryRepository(tx, caller.project_id, caller.user_id).get(memory_id)
-    repeats = await HistoryRepository(tx, caller.project_id, caller.user_id).repeats_of(memory_id)
-    return {**render_memory(memory), "sources": render_sources(memory, repeats)}
+    repository = MemoryRepository(tx, caller.project_id, caller.user_id)
+    memory = await repository.get(memory_id)
+    merged = await find_merged(tx, caller.project_id, memory_id)
+    same = [memory, *(await repository.find_all(merged) if merged else ())]
+    repeats = await HistoryRepository(tx, caller.project_id, caller.user_id).repeats_of([each.id for each in same])
+    sources = [
+        source for each in same for source in render_sources(each, [r for r in repeats if r.memory_id == each.id])
+    ]
+    return {**render_memory(memory), "sources": sources}
 
 
 async def read_history(tx: AsyncSession, caller: Caller, memory_id: UUID) -> list[JsonObject]:

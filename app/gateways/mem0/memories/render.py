@@ -143,7 +143,9 @@ class MemorySource(BaseModel):
 
 
 class OneMemory(MemoryRead):
-    sources: list[MemorySource] = Field(description="Where it was said, the first time and up to 50 times more.")
+    sources: list[MemorySource] = Field(
+        description="Where it was said, the first time and up to 50 times more; and that of memories merged into it."
+    )
 
 
 RENDERINGS = {

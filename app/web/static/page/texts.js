@@ -618,7 +618,7 @@ export const texts = {
       listEpisodesHint: "Without it, lists of memories contain facts only. Searches still find everything.",
       consolidate: "Merge repetitions daily",
       consolidateHint:
-        "A memory that a newer one repeats or contradicts leaves the searches, and a summary replaces what was not used for 90 days. It can be restored.",
+        "A memory that a newer one contradicts, or that another one repeats, leaves the searches, and a summary replaces what was not used for 90 days. It can be restored.",
       embedder: "Languages of the search",
       embedders: /** @type {Array<[string, string]>} */ ([["english", "English"], ["multilingual", "Several languages"]]),
       embedderHint: "“Several languages” finds a memory in another language than the question. “English” is a little better if everything is in English.",
