@@ -5,7 +5,8 @@ from fastapi import Request, Response
 from app.core.errors import Forbidden
 from app.core.http.schemas import Done
 from app.core.http.strict_requests import own_router
-from app.core.ports.accounts import Account, SignOutScope
+from app.core.ports.accounts import SignOutScope
+from app.core.ports.signed_in import Account
 from app.core.rate_limit import client_address, limit_sign_in
 from app.core.resources import ResourcesDep
 from app.identity.administration import AdministersAccount

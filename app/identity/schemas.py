@@ -10,16 +10,8 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, StringConstraints, model_validator
 
 from app.core.http.strict_requests import RequestBody
-from app.core.ports.accounts import (
-    Account,
-    AccountChange,
-    MailedCode,
-    MailedLink,
-    MailKind,
-    ResendKind,
-    SignedIn,
-    SignOutScope,
-)
+from app.core.ports.accounts import AccountChange, MailedCode, MailedLink, MailKind, ResendKind, SignOutScope
+from app.core.ports.signed_in import Account, SignedIn
 from app.core.storable_text import no_nul
 
 MAX_METADATA_BYTES = 8192

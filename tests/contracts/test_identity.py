@@ -13,17 +13,8 @@ import respx
 from app.adapters.accounts.supabase import GoTrueIdentity
 from app.core.database.database import Database
 from app.core.errors import AppError
-from app.core.ports.accounts import (
-    Account,
-    AccountChange,
-    Identity,
-    MailedLink,
-    MailKind,
-    ResendKind,
-    SignedIn,
-    SignOutScope,
-)
-from app.core.ports.second_factors import Factor
+from app.core.ports.accounts import AccountChange, Identity, MailedLink, MailKind, ResendKind, SignOutScope
+from app.core.ports.signed_in import Account, Factor, SignedIn
 from tests.contracts.played_gotrue import URL, PlayedGoTrue
 from tests.identity.local.authenticator import Authenticator
 from tests.identity.local.conftest import (

@@ -26,7 +26,7 @@ from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.adapters.in_process import InProcessShortTerm
 from app.core.database.database import Database
 from app.core.database.migrations import migrate
-from app.core.ports.accounts import SignedIn
+from app.core.ports.signed_in import SignedIn
 from app.identity.local import GRANTS, SHIM
 from app.identity.local.app import create_identity_app
 from app.identity.local.mail.mailer import LogMailer

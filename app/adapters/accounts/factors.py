@@ -10,8 +10,8 @@ from supabase_auth.helpers import decode_jwt
 from supabase_auth.types import AuthMFAVerifyResponse, Session, User
 
 from app.adapters.accounts.gotrue_errors import invalid_response
-from app.core.ports.accounts import SignedIn
-from app.core.ports.second_factors import EnrolledFactor, Factor, FactorChallenge
+from app.core.ports.second_factors import EnrolledFactor, FactorChallenge
+from app.core.ports.signed_in import Factor, SignedIn
 
 OpenClient = Callable[[str, str | None], AbstractAsyncContextManager[AsyncGoTrueClient]]
 """Opens a client that has the session of an access token."""

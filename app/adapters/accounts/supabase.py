@@ -43,17 +43,9 @@ from app.adapters.accounts.gotrue_errors import (
     translate_refusal,
 )
 from app.core.errors import AppError, BadRequest, Unauthorized, Unavailable, Unprocessable
-from app.core.ports.accounts import (
-    Account,
-    AccountChange,
-    MailedCode,
-    MailedLink,
-    MailKind,
-    ResendKind,
-    SignedIn,
-    SignOutScope,
-)
+from app.core.ports.accounts import AccountChange, MailedCode, MailedLink, MailKind, ResendKind, SignOutScope
 from app.core.ports.second_factors import SecondFactors
+from app.core.ports.signed_in import Account, SignedIn
 
 log = structlog.get_logger()
 

@@ -2,20 +2,10 @@
 
 import datetime as dt
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from uuid import UUID
 
-if TYPE_CHECKING:
-    from app.core.ports.accounts import SignedIn
-
-
-@dataclass(frozen=True, slots=True)
-class Factor:
-    id: UUID
-    type: str
-    """`totp` for an authenticator app. Supabase also has `phone` and `webauthn`."""
-    is_verified: bool
-    name: str | None = None
+from app.core.ports.signed_in import SignedIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +34,7 @@ class SecondFactors(Protocol):
 
     async def verify(
         self, access_token: str, factor_id: UUID, challenge_id: UUID | None, code: str, *, ip: str | None = None
-    ) -> "SignedIn":
+    ) -> SignedIn:
         """Raises the session. Without a challenge, one is created first."""
         ...
 

@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 
 from app.adapters.accounts.supabase import GoTrueIdentity
 from app.core.errors import AppError
-from app.core.ports.accounts import Account, AccountChange, MailedCode, MailedLink, MailKind, ResendKind, SignOutScope
+from app.core.ports.accounts import AccountChange, MailedCode, MailedLink, MailKind, ResendKind, SignOutScope
+from app.core.ports.signed_in import Account
 from tests.adapters.accounts.gotrue import old_refusal, refusal, session, token, user
 
 URL = "https://ref.supabase.co/auth/v1"
