@@ -21,8 +21,9 @@ from app.core.ports import (
 )
 from app.core.text.excluded_words import contains_term, read_terms
 from app.core.text.fenced_text import read_memories
+from app.core.text.sentences import split_sentences
 from app.core.text.standing_statements import is_standing
-from app.core.text.statements import is_statement, split_sentences
+from app.core.text.statements import is_statement
 
 OFFLINE_NOTE = "No language model is configured. Statements were stored word for word."
 NO_MODEL = "No language model is configured, so I cannot answer freely."

@@ -9,12 +9,9 @@ from collections.abc import Sequence
 
 from app.core.text.content_words import STOP_WORDS, words
 from app.core.text.content_words import WORD as CONTENT_WORD
+from app.core.text.sentences import split_sentences
 from app.core.text.standing_statements import is_standing
 
-SENTENCE_END = re.compile(r"[.!?…؟।۔]+[\"'”’»)\]]*(?=\s|$)|[。！？]+[」』”’）]*|\n+")
-ABBREVIATION = re.compile(
-    r"(?:^|[\s(])(?:dr|mr|mrs|ms|st|prof|sr|sra|hr|fr|nr|no|vs|etc|e\.g|i\.e|z\.b|bzw|ca|approx|\d+|[^\W\d_])\.$", re.I
-)
 QUESTION = re.compile(r"[?？؟\u037e][!?\s\"'”’»」』）)\]]*$")
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -67,18 +64,6 @@ OBJECTS = words("me a an the my this that these it us some all your for up off o
 OPENERS = words(
     "and but so well oh also ok okay hey hi hello then now please und aber hallo bitte et mais y pero e ma и а"
 )
-
-
-def split_sentences(text: str) -> list[str]:
-    """Split after the punctuation that ends a sentence in most scripts, and at line breaks."""
-    pieces: list[str] = []
-    start = 0
-    for mark in SENTENCE_END.finditer(text):
-        if mark.group() == "." and ABBREVIATION.search(text[start : mark.end()]):
-            continue
-        pieces.append(text[start : mark.end()].strip())
-        start = mark.end()
-    return [piece for piece in [*pieces, text[start:].strip()] if piece]
 
 
 def is_statement(sentence: str) -> bool:

@@ -5,10 +5,10 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from app.core.text.sentences import split_before_capitals
+
 SPEAKER = re.compile(r"^([^\W\d_][\w.'-]{0,19}(?: [\w.'-]{1,19}){0,2}): +(?=\S)")
 NO_SPEAKERS = frozenset({"correction", "update", "note", "sorry", "edit", "ps", "no", "actually", "wait"})
-SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[^\Wa-z])|(?<=[。！？؟।])\s*|\n+")
-ABBREVIATION = re.compile(r"\b(?:dr|mr|mrs|ms|st|jr|sr|inc|ltd|co|corp|vs|prof|mt|ft|e\.g|i\.e|z\.b|[a-z])\.$", re.I)
 QUESTION = re.compile(r"[?？؟]\s*$")
 CONTRACTIONS = (
     (re.compile(r"\b(i)'m\b", re.I), r"\1 am"),
@@ -55,7 +55,7 @@ def read_sentences(text: str) -> list[Sentence]:
     match = None if match and match[1].casefold() in NO_SPEAKERS else match
     speaker = match[1].casefold() if match else "user"
     sentences, corrects = [], False
-    for part in split_sentences(plain[match.end() :] if match else plain):
+    for part in split_before_capitals(plain[match.end() :] if match else plain):
         if QUESTION.search(part):
             continue
         rest = strip_correction(part)
@@ -64,17 +64,6 @@ def read_sentences(text: str) -> list[Sentence]:
             continue
         sentences.append(_read_sentence(rest, speaker, changed=corrects or rest != part))
     return sentences
-
-
-def split_sentences(text: str) -> list[str]:
-    parts: list[str] = []
-    start = 0
-    for mark in SENTENCE_END.finditer(text):
-        piece = text[start : mark.start()].strip()
-        if piece and not (ABBREVIATION.search(piece) and "\n" not in mark.group()):
-            parts.append(piece)
-            start = mark.end()
-    return [part for part in [*parts, text[start:].strip()] if part]
 
 
 def strip_correction(part: str) -> str:

@@ -15,7 +15,7 @@ from app.core.errors import AppError
 from app.core.ports import Vector
 from app.core.resources import Resources
 from app.core.text.content_words import content_words, coverage
-from app.memory.judgement.statements import split_sentences
+from app.core.text.sentences import split_before_capitals
 from app.memory.recall.search import Question, Recalled
 
 log = structlog.get_logger()
@@ -65,7 +65,7 @@ async def rerank(
 
 def choose_sentences(text: str, words: Sequence[str]) -> list[str]:
     """In the order of the text, so that equal ones keep the first."""
-    sentences = [sentence[:MAX_CHARACTERS] for sentence in split_sentences(text)] or [text[:MAX_CHARACTERS]]
+    sentences = [sentence[:MAX_CHARACTERS] for sentence in split_before_capitals(text)] or [text[:MAX_CHARACTERS]]
     if len(sentences) <= MAX_SENTENCES:
         return sentences
     return heapq.nlargest(MAX_SENTENCES, sentences, key=lambda each: coverage(list(words), content_words(each)))

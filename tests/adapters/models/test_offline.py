@@ -4,7 +4,8 @@ import pytest
 from app.adapters.models.offline import OFFLINE_NOTE, OfflineExtractor, OfflineModel
 from app.core.ports import ChatMessage, ExtractionRequest, ModelOptions, Role, Token, Usage
 from app.core.text.fenced_text import MEMORIES, Fence
-from app.core.text.statements import is_statement, split_sentences
+from app.core.text.sentences import split_sentences
+from app.core.text.statements import is_statement
 
 STATEMENTS = [
     "I'm vegan.",
