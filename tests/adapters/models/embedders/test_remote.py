@@ -77,13 +77,21 @@ async def test_documents_are_retried_and_sent_in_batches(
     assert sorted(len(sent.body["input"]) for sent in model_server.requests) == [2, 64, 64, 64]
 
 
+@pytest.mark.parametrize("limits", [IMPATIENT, EmbedderLimits()], ids=["impatient", "default"])
 async def test_slow_provider_does_not_hold_a_question_longer_than_its_limit(
-    open_embedder: OpenEmbedder, model_server: ModelServer
+    open_embedder: OpenEmbedder, model_server: ModelServer, limits: EmbedderLimits
 ) -> None:
-    embedder = await open_embedder(IMPATIENT)
+    embedder = await open_embedder(limits)
     model_server.embedding(Hangs())
     [error] = await fail(embedder, 1)
     assert isinstance(error, TimedOut)
+
+
+def test_page_of_providers_names_the_longest_waits() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "how-to" / "providers.md").read_text()
+    limits = EmbedderLimits()
+    question, document = limits.questions.timeout_seconds, limits.documents.timeout_seconds
+    assert f"A search waits {question:g} seconds for it at most. Texts that are stored wait {document:g} |" in page
 
 
 async def test_provider_that_is_down_opens_the_breaker_and_is_not_asked_until_it_has_rested(
