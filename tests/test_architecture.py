@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -116,6 +117,16 @@ def test_layers_import_only_layers_below_and_no_adapter() -> None:
             above = LAYERS[LAYERS.index(folder_of(path)) + 1 :]
             offenders += offending_imports([path], {*above, "adapters", "settings", "wiring", "main"})
     assert offenders == []
+
+
+def test_modules_do_not_import_each_other() -> None:
+    """Not for types only, either: two files that need each other hold one subject."""
+    modules = {path.with_suffix("").relative_to(ROOT).as_posix().replace("/", "."): path for path in FILES}
+    graph = {
+        name: {each for each in (f"app.{module}" for module in our_imports(path)) if each in modules}
+        for name, path in modules.items()
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError, which lists the modules
 
 
 def test_adapters_import_only_core() -> None:
