@@ -18,7 +18,7 @@ from procrastinate.exceptions import ConnectorException, UniqueViolation
 from procrastinate.jobs import Job, Status
 from procrastinate.tasks import Task
 from psycopg_pool import PoolTimeout
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database.database import TextStatement
@@ -75,6 +75,15 @@ async def defer(
     tx: AsyncSession, task: Task[Any, Any, Any], *, lock: str | None = None, in_seconds: float = 0, **arguments: Any
 ) -> None:
     await tx.execute(*defer_statement(task, lock=lock, in_seconds=in_seconds, **arguments))
+
+
+async def defer_for_each_project(
+    context: JobContext, select_project_ids: TextClause, defer_for: Callable[[AsyncSession, UUID], Awaitable[None]]
+) -> None:
+    """A job for each project, so that one with much work does not hold up the others."""
+    async with resources_of(context).database.system() as tx:
+        for project_id in list(await tx.scalars(select_project_ids)):
+            await defer_for(tx, project_id)
 
 
 class TaskPauses:

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.jobs import JobContext, RetryWithBackoff, resources_of, tasks
+from app.core.jobs import JobContext, RetryWithBackoff, defer_for_each_project, resources_of, tasks
 from app.core.resources import Resources
 from app.webhooks.deliver import deliver
 from app.webhooks.repository import DeliveryRepository
@@ -96,9 +96,7 @@ async def deliver_to_project(context: JobContext, project_id: str, delivery_id: 
 async def wake_left_behind(context: JobContext, timestamp: int) -> None:
     """Finds deliveries whose job failed."""
     del timestamp
-    async with resources_of(context).database.system() as tx:
-        for project_id in list(await tx.scalars(SELECT_LEFT_PROJECTS_SQL)):
-            await wake_webhooks(tx, project_id)
+    await defer_for_each_project(context, SELECT_LEFT_PROJECTS_SQL, wake_webhooks)
 
 
 @tasks.periodic(cron="41 3 * * *")

@@ -141,7 +141,7 @@ async def _schedule_next(resources: Resources, project_id: UUID, min_delay: floa
             await schedule_categorization(tx, project_id, max(min_delay, float(seconds)))
 
 
-async def schedule_categorization(tx: AsyncSession, project_id: UUID, seconds: float) -> None:
+async def schedule_categorization(tx: AsyncSession, project_id: UUID, seconds: float = 0) -> None:
     await tx.execute(DEFER_CATEGORIZATION_SQL, {"project_id": project_id, "seconds": seconds})
 
 

@@ -2,7 +2,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from app.core.jobs import JobContext, resources_of, tasks
+from app.core.jobs import JobContext, defer_for_each_project, resources_of, tasks
 from app.memory.categories.categorize import categorize_memories, schedule_categorization
 
 SELECT_UNCATEGORIZED_PROJECTS_SQL = text("""
@@ -23,6 +23,4 @@ async def categorize_project(context: JobContext, project_id: str) -> None:
 async def categorize_left_behind(context: JobContext, timestamp: int) -> None:
     """Finds memories that were committed while the last job of their project ended, or that a crash left."""
     del timestamp
-    async with resources_of(context).database.system() as tx:
-        for project_id in list(await tx.scalars(SELECT_UNCATEGORIZED_PROJECTS_SQL)):
-            await schedule_categorization(tx, project_id, 0)
+    await defer_for_each_project(context, SELECT_UNCATEGORIZED_PROJECTS_SQL, schedule_categorization)

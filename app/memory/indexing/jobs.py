@@ -1,8 +1,9 @@
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.jobs import JobContext, defer, resources_of, tasks
+from app.core.jobs import JobContext, defer, defer_for_each_project, resources_of, tasks
 from app.memory.indexing.change_embedder import change_embedder
 from app.memory.indexing.rebuild import rebuild_index
 from app.memory.indexing.repair import mark_missing_pending, remove_orphans, sweep
@@ -49,6 +50,8 @@ async def change_embedder_of_project(context: JobContext, project_id: str) -> No
 async def change_embedders_left_behind(context: JobContext, timestamp: int) -> None:
     """Finds changes whose job failed."""
     del timestamp
-    async with resources_of(context).database.system() as tx:
-        for project_id in list(await tx.scalars(SELECT_UNFINISHED_CHANGES_SQL)):
-            await defer(tx, change_embedder_of_project, lock=f"embedder:{project_id}", project_id=str(project_id))
+    await defer_for_each_project(context, SELECT_UNFINISHED_CHANGES_SQL, _defer_change)
+
+
+async def _defer_change(tx: AsyncSession, project_id: UUID) -> None:
+    await defer(tx, change_embedder_of_project, lock=f"embedder:{project_id}", project_id=str(project_id))

@@ -4,8 +4,9 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.jobs import JobContext, defer, resources_of, tasks
+from app.core.jobs import JobContext, defer, defer_for_each_project, resources_of, tasks
 from app.core.resources import Resources
 from app.memory.judgement.consolidate import Consolidated, Consolidation
 from app.memory.judgement.duplicates.neighbours_by_model import ModelComparison
@@ -50,8 +51,9 @@ async def consolidate_one(context: JobContext, project_id: str) -> None:
 @tasks.periodic(cron="41 2 * * *")
 @tasks.task(name="memory.consolidate_all", pass_context=True, queueing_lock="consolidate_all", lock="consolidate_all")
 async def consolidate_all(context: JobContext, timestamp: int) -> None:
-    """A job for each project, so that one with many memories does not hold up the others."""
     del timestamp
-    async with resources_of(context).database.system() as tx:
-        for project_id in list(await tx.scalars(SELECT_CONSOLIDATED_PROJECTS_SQL)):
-            await defer(tx, consolidate_one, lock=f"consolidate:{project_id}", project_id=str(project_id))
+    await defer_for_each_project(context, SELECT_CONSOLIDATED_PROJECTS_SQL, _defer_consolidation)
+
+
+async def _defer_consolidation(tx: AsyncSession, project_id: UUID) -> None:
+    await defer(tx, consolidate_one, lock=f"consolidate:{project_id}", project_id=str(project_id))

@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database.database import Database
-from app.core.jobs import JobContext, defer, resources_of, tasks
+from app.core.jobs import JobContext, defer, defer_for_each_project, resources_of, tasks
 from app.core.resources import Resources
 from app.memory.judgement.consolidate import SELECT_PROJECT_IDS_SQL
 from app.memory.judgement.jobs import SELECT_CONSOLIDATED_PROJECTS_SQL, SELECT_IS_CONSOLIDATED_SQL
@@ -43,9 +43,7 @@ async def fold_project(context: JobContext, project_id: str, left: int, on_reque
 async def fold_all(context: JobContext, timestamp: int) -> None:
     """After the consolidation, so that no summary repeats what it has superseded."""
     del timestamp
-    async with resources_of(context).database.system() as tx:
-        for project_id in list(await tx.scalars(SELECT_CONSOLIDATED_PROJECTS_SQL)):
-            await _queue(tx, project_id)
+    await defer_for_each_project(context, SELECT_CONSOLIDATED_PROJECTS_SQL, _queue)
 
 
 async def request_folding(database: Database, project_id: UUID | None, *, dry_run: bool) -> dict[UUID, Foldable]:
