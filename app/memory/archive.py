@@ -6,15 +6,29 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.ports import IndexRemoval
+from app.core.ports import IndexChange, IndexRemoval
 from app.core.resources import Resources
 from app.memory.edit import Owner
 from app.memory.indexing import upsert_for_row
-from app.memory.ledger import Memory, MemoryRepository, lock_linked, record_event
+from app.memory.ledger import LedgerRepository, Memory, MemoryRepository, lock_linked, record_event
 from app.memory.namespace import Namespace
 from app.memory.supersession import find_replaced
 from app.webhooks.announce import announce_memories
 from app.webhooks.models import EventType
+
+
+async def archive_row(repository: LedgerRepository, row: Memory) -> list[IndexChange]:
+    """Return what the index must be told once this is committed: nothing if the row was archived before."""
+    archived = await repository.archive_all([row.id])
+    await repository.tx.refresh(row)
+    return [IndexRemoval(each, row.project_id, row.namespace) for each in archived]
+
+
+async def restore_row(repository: LedgerRepository, row: Memory) -> tuple[bool, list[IndexChange]]:
+    """Whether the row was archived or superseded, and what the index must be told. It has superseded ones already."""
+    restored = await repository.restore_all([row.id])
+    await repository.tx.refresh(row)
+    return bool(restored), [upsert_for_row(row)] if restored and row.state == "pending" else []
 
 
 async def archive_memory(resources: Resources, owner: Owner, memory_id: UUID) -> Memory:
@@ -22,10 +36,10 @@ async def archive_memory(resources: Resources, owner: Owner, memory_id: UUID) ->
     async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
         repository = MemoryRepository(tx, owner.project_id, owner.user_id)
         memory = await repository.lock(memory_id)
-        archived = await repository.archive_all([memory_id])
-        await _announce(tx, memory, EventType.MEMORY_ARCHIVE, "ARCHIVE", archived)
-        await tx.refresh(memory)
-    await resources.index_queue.put([IndexRemoval(each, owner.project_id, memory.namespace) for each in archived])
+        archived = await archive_row(repository, memory)
+        if archived:
+            await _announce(tx, memory, EventType.MEMORY_ARCHIVE, "ARCHIVE", [memory_id])
+    await resources.index_queue.put(archived)
     return memory
 
 
@@ -34,11 +48,10 @@ async def restore_memory(resources: Resources, owner: Owner, memory_id: UUID) ->
     async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
         repository = MemoryRepository(tx, owner.project_id, owner.user_id)
         memory = await repository.lock(memory_id)
-        restored = await repository.restore_all([memory_id])
-        await _announce(tx, memory, EventType.MEMORY_RESTORE, "RESTORE", restored)
-        await tx.refresh(memory)
-    if restored and memory.state == "pending":
-        await resources.index_queue.put([upsert_for_row(memory)])
+        is_restored, changes = await restore_row(repository, memory)
+        if is_restored:
+            await _announce(tx, memory, EventType.MEMORY_RESTORE, "RESTORE", [memory_id])
+    await resources.index_queue.put(changes)
     return memory
 
 

@@ -10,10 +10,10 @@ from app.core.database.pagination import PageRows
 from app.core.errors import NotFound
 from app.core.ports import IndexRemoval
 from app.core.resources import Resources
+from app.memory.archive import archive_row, restore_row
 from app.memory.edit import Owner
 from app.memory.filters import Filter, filter_transaction, to_sql
 from app.memory.importance import importance_sql
-from app.memory.indexing import upsert_for_row
 from app.memory.ledger import Kind, LedgerRepository, Memory
 from app.memory.messages.message import StoredMessage
 from app.memory.namespace import MessageNamespace
@@ -105,9 +105,8 @@ async def archive_message(resources: Resources, owner: Owner, tenant_id: str | N
     async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
         repository = StoredMessageRepository(tx, owner.project_id, owner.user_id, tenant_id)
         row = await _get(repository, message_id)
-        archived = await repository.archive_all([message_id])
-        await tx.refresh(row)
-    await resources.index_queue.put([IndexRemoval(each, owner.project_id, row.namespace) for each in archived])
+        changes = await archive_row(repository, row)
+    await resources.index_queue.put(changes)
     return StoredMessage.of_row(row)
 
 
@@ -116,10 +115,8 @@ async def restore_message(resources: Resources, owner: Owner, tenant_id: str | N
     async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
         repository = StoredMessageRepository(tx, owner.project_id, owner.user_id, tenant_id)
         row = await _get(repository, message_id)
-        restored = await repository.restore_all([message_id])
-        await tx.refresh(row)
-    if restored:
-        await resources.index_queue.put([upsert_for_row(row)])
+        _, changes = await restore_row(repository, row)
+    await resources.index_queue.put(changes)
     return StoredMessage.of_row(row)
 
 
