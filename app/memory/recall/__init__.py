@@ -4,7 +4,7 @@ from app.memory.recall.decay import decay_enabled, recall_with_decay
 from app.memory.recall.features import FEATURES, RankingInput, compute_features
 from app.memory.recall.ranking import rank
 from app.memory.recall.rerank import pool_size, rerank
-from app.memory.recall.search import Question, Recalled, count_search, embed_query, load_visible, recall
+from app.memory.recall.search import Question, Recalled, embed_query, load_visible, recall
 from app.memory.recall.words_only import find_waiting, is_embedded
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "RankingInput",
     "Recalled",
     "compute_features",
-    "count_search",
     "decay_enabled",
     "embed_query",
     "find_waiting",

@@ -60,7 +60,8 @@ class Question:
     project_id: UUID
     text: str
     namespaces: tuple[Namespace, ...] | None
-    """None searches the whole project: for memories that belong to an agent, an app or a run only."""
+    """None searches the whole project: for memories that belong to an agent, an app or a run only. An empty
+    tuple finds nothing."""
     top_k: int = 10
     threshold: float | None = 0.0
     """The minimum of score or relevance; 0 accepts all. None accepts what fits the question."""
@@ -123,7 +124,9 @@ async def recall(
     if vector is None:
         async with embed_query(resources.embedder, question.project_id, question.text) as embedding:
             return await recall(resources, question, embedding)
-    count_search(resources, question.project_id)
+    resources.usage.searches[UsageOf(question.project_id, acting_key())] += 1
+    if question.namespaces == ():
+        return []
     told = read_told_times(question.text, _now(question), in_conversation=question.in_conversation)
     if told is not None:
         return await _list_told(resources, question, told)
@@ -142,10 +145,6 @@ async def recall(
         if len(best) >= question.top_k or len(candidates) < limit:
             break
     return [each for each in best if _is_accepted(each, question.threshold)]
-
-
-def count_search(resources: Resources, project_id: UUID) -> None:
-    resources.usage.searches[UsageOf(project_id, acting_key())] += 1
 
 
 async def _list_told(resources: Resources, question: Question, told: NamedTimes) -> list[Recalled]:

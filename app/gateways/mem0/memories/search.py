@@ -17,7 +17,6 @@ from app.memory.ledger import HistoryRepository, Kind
 from app.memory.recall import (
     Question,
     Recalled,
-    count_search,
     decay_enabled,
     embed_query,
     is_embedded,
@@ -47,9 +46,6 @@ async def search_memories(
     requested = restrict_to_caller(caller, request_filter(request))
     async with embed_query(resources.embedder, caller.project_id, request.query) as vector:
         scope = await resolve_scope(resources.database, caller, requested, request.profile_id)
-        if scope.namespaces == ():
-            count_search(resources, caller.project_id)
-            return SearchResult([], answerable=False)
         question = Question(
             project_id=caller.project_id,
             text=request.query,
@@ -66,7 +62,7 @@ async def search_memories(
         )
         search = recall_with_decay if await decay_enabled(resources, caller.project_id) else recall
         found = await search(resources, question, vector)
-        if request.rerank and is_embedded(vector):
+        if request.rerank and found and is_embedded(vector):
             found = (await rerank(resources, question, vector, found))[: request.top_k]
     inputs = await _load_inputs_of_facts(resources, caller, request, found)
     results = [render_result(recalled, request, inputs) for recalled in found]
