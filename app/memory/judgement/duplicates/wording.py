@@ -9,10 +9,11 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from app.core.text.languages import guess_languages
+from app.core.text.sentences import split_before_capitals
 from app.memory.judgement.duplicates.english import base_of, read_english
 from app.memory.judgement.duplicates.other_languages import read_other_language
 from app.memory.judgement.duplicates.tokens import plain_text, tokens_of
-from app.memory.judgement.statements import SPEAKER, split_sentences
+from app.memory.judgement.statements import SPEAKER
 
 MAX_CHARACTERS = 300
 """A longer text is compared word for word only."""
@@ -53,7 +54,7 @@ def read_meaning(plain: str) -> str:
     body = plain[match.end() :] if match else plain
     languages = guess_languages(body)
     parts = []
-    for sentence in split_sentences(body):
+    for sentence in split_before_capitals(body):
         tokens = tokens_of(_move_time(sentence))
         read = read_other_language(tokens, languages) if languages else read_english(tokens)
         parts += [read] if read else []
