@@ -1,6 +1,5 @@
 """A fold is undone for one episode or as a whole, and leaves nothing of an episode that is deleted or changed."""
 
-import uuid
 from pathlib import Path
 from uuid import UUID
 
@@ -12,11 +11,14 @@ from app.core.resources import Resources
 from app.core.text.forget_requests import Extent, ForgetRequest
 from app.memory.copy_profile import copy_memories
 from app.memory.edit import Owner, change_memory
+from app.memory.extraction.known import KnownMemories
 from app.memory.find_meant import find_meant
 from app.memory.forget import forget
+from app.memory.judgement.neighbours import load_statements
 from app.memory.namespace import Namespace
 from app.memory.origin import Origin
 from app.memory.summaries import FoldOutcome, fold_episodes
+from app.memory.summaries.sources import join_summaries
 from app.portability.exports.read_rows import DataScope
 from app.portability.exports.write_file import export_to_file
 from app.portability.imports.run import import_file
@@ -204,16 +206,30 @@ async def test_request_to_forget_offers_the_summary_with_its_episode(folded: Fol
     assert None in await folded.successors(), "what was not meant is current again"
 
 
-async def test_erased_session_takes_the_summary_along(folded: Folded, client: httpx.AsyncClient) -> None:
-    await execute_sql(
-        folded.resources, folded.namespace, "update memories set run_id = null where id = :id", id=folded.summary_id
-    )
-    await execute_sql(
-        folded.resources,
-        folded.namespace,
-        "update memories set run_id = 'other' where id = any(:ids)",
-        ids=folded.ids[3:],
-    )
+async def test_request_to_forget_that_means_the_summary_alone_offers_all_its_episodes(folded: Folded) -> None:
+    summary, first, second = [
+        await load_memory(folded.resources, folded.namespace, each)
+        for each in (folded.summary_id, folded.ids[0], folded.ids[1])
+    ]
+    assert summary
+    assert first
+    assert second
+    async with folded.resources.database.transaction(folded.namespace.project_id) as tx:
+        [alone] = await join_summaries(tx, folded.namespace, [[summary]])
+        joined = await join_summaries(tx, folded.namespace, [[second], [summary, first]])
+    assert [row.id for row in alone] == [folded.summary_id, *folded.ids]
+    assert [[row.id for row in group] for group in joined] == [[second.id, summary.id], [first.id]]
+
+
+async def test_summary_replaces_no_statement_and_is_no_known_fact(folded: Folded) -> None:
+    known = await load_statements(folded.resources.database, folded.namespace.project_id, [folded.summary_id])
+    assert known == {}
+    await wait_until_indexed(folded.resources, folded.namespace)
+    [near] = await KnownMemories(folded.resources, folded.namespace).search([SUMMARY], 5)
+    assert near == []
+
+
+async def test_erased_episode_takes_the_summary_along(folded: Folded, client: httpx.AsyncClient) -> None:
     await wait_until_indexed(folded.resources, folded.namespace)
     response = await client.post("/v1/erase", json={"memory_id": str(folded.ids[0])})
     receipt = response.json()["receipt"]
@@ -224,7 +240,6 @@ async def test_erased_session_takes_the_summary_along(folded: Folded, client: ht
     assert await load_history(folded.resources, folded.namespace, folded.summary_id) == []
     whole = (await client.post("/v1/erase", json={"user_id": "ann"})).json()["receipt"]
     assert whole["found"]["memories"] == whole["removed"]["memories"] == 4
-    assert uuid.UUID(whole["id"])
 
 
 async def test_export_and_import_keep_the_links(
