@@ -79,11 +79,14 @@ async def _wait_until_finished(settings: Settings, database: Database) -> None:
 async def _show_progress(database: Database, work: "asyncio.Task[Any]") -> None:
     with Progress() as bar:
         task = bar.add_task("Reindexing", total=None)
-        while not work.done():
+        is_done = False
+        while not is_done:
+            # Asked before the figures are read, so that the last ones are shown.
+            is_done = work.done()
             progress = await _select_progress(database)
             if progress is not None:
                 bar.update(task, completed=progress.done, total=progress.total or None)
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.wait([work], timeout=POLL_SECONDS)
 
 
 async def _select_progress(database: Database) -> "Row[tuple[int, int, str]] | None":

@@ -100,6 +100,7 @@ def through_engine(resources: Resources, project_id: UUID) -> Remember:
         namespace = await fresh_namespace(resources, project_id)
         for start in range(0, len(new), AT_ONCE):
             await keep(resources, namespace, new[start : start + AT_ONCE], deduplicate=False)
+        await resources.index_queue.wait_until_indexed(project_id, None)
 
         async def ask(question: str) -> list[UUID]:
             asked = Question(project_id, question, (namespace,), top_k=max(AT), user_id=namespace.user_id)

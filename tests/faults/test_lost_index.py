@@ -216,7 +216,7 @@ async def test_reindex_mends_a_damaged_index(ledger: LedgerWithIndex, damage: Da
 
 
 async def test_reindex_refuses_another_embedder_than_the_one_of_the_server(
-    ledger: LedgerWithIndex, model_server: ModelServer
+    ledger: LedgerWithIndex, model_server: ModelServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = {"embedder": "openai", "embedder_model": "other", "embedder_base_url": model_server.url}
     async with open_resources(ledger.settings) as resources, run_jobs(resources, concurrency=1):
@@ -226,6 +226,7 @@ async def test_reindex_refuses_another_embedder_than_the_one_of_the_server(
             await reindex_everything(ledger.settings.model_copy(update=other))
         await reindex_everything(ledger.settings)
         assert await ledger.missing(resources) == []
+    assert "100%" in capsys.readouterr().out
 
 
 async def test_readiness_and_metrics_name_a_repair_while_searches_go_on(ledger: LedgerWithIndex) -> None:

@@ -126,6 +126,7 @@ async function useProject() {
   await useSwitches();
   await look("project");
   if (thorough) await moveData();
+  if (thorough) await chooseLanguages();
 
   await page.getByLabel("Name of the new project").fill(HOSTILE);
   await button("Create project").click();
@@ -155,6 +156,22 @@ async function useSwitches() {
   await page.reload();
   await merges.waitFor();
   if ((await lists.isChecked()) || !(await merges.isChecked())) problems.push("the switches were not stored");
+}
+
+async function chooseLanguages() {
+  const section = page.locator("section", { hasText: "Languages of the search" });
+  const select = page.getByLabel("Languages of the search");
+  if ((await select.inputValue()) !== "english") problems.push("a new project does not have the default embedder");
+  await select.selectOption({ label: "Several languages" });
+  await section.getByRole("button", { name: "Save" }).click();
+  await expect(page.getByText(/^Searches use the previous choice until all memories are prepared/), "the progress of the change");
+  await look("project-languages");
+  await page.reload();
+  await select.waitFor();
+  if ((await select.inputValue()) !== "multilingual") problems.push("the chosen embedder was not stored");
+  await select.selectOption({ label: "English" });
+  await section.getByRole("button", { name: "Save" }).click();
+  await expect(page.getByText("Saved", { exact: true }), "that the former embedder was chosen again");
 }
 
 async function moveData() {
