@@ -59,13 +59,21 @@ from app.web.api_reference import TAGS, document_reference, operation_id
 from app.web.page import router as page
 
 ROUTERS = (
-    # Routes are matched in this order, so frequent ones come first. /v1/memories/events/ must precede
-    # /v1/memories/{id}/, and /v1/memories/{id}/history/ must precede the routes of entities.
+    # Routes are matched in this order, so frequent ones come first: each route before takes 0.002 ms.
+    # /v1/memories/events/ must precede /v1/memories/{id}/, and /v1/memories/{id}/history/ the routes of entities.
     memory_events,
     memories,
     mcp,
     chat,
     messages,
+    graphql,
+    openai_completions,
+    openai_responses,
+    openai_models,
+    store_memories,
+    memory_stores,
+    memory_versions,
+    openai_conversations,
     sessions,
     core,
     identity,
@@ -88,14 +96,6 @@ ROUTERS = (
     platform,
     memory_entities,
     older_memories,
-    openai_completions,
-    openai_models,
-    openai_responses,
-    openai_conversations,
-    graphql,
-    memory_stores,
-    store_memories,
-    memory_versions,
     oauth,
     oauth_consent,
     api_docs,

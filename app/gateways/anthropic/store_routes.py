@@ -77,7 +77,7 @@ async def change_memory_store(
     """Changes the name, the description and pairs of the metadata."""
     profiles = profiles_of(tx, caller)
     profile = await profiles.get(store_id)
-    require_open(profile)
+    require_open(profile.archived_at)
     merged = {**profile.metadata_, **(body.metadata or {})}
     metadata = {name: value for name, value in merged.items() if value is not None}
     if len(metadata) > MAX_PAIRS:

@@ -1,25 +1,29 @@
 """A memory store is a profile. One that is created without a user has a user of its own."""
 
+import datetime as dt
 import uuid
 from uuid import UUID
 
 from fastapi import Request
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.errors import BadRequest
+from app.core.errors import BadRequest, NotFound
 from app.core.http.header_text import header_text
 from app.core.resources import Resources
 from app.identity.caller import Caller
-from app.identity.transaction import caller_transaction
 from app.memory.edit import STORE_ARCHIVED
 from app.memory.namespace import Namespace
-from app.profiles.models import Profile
 from app.profiles.repository import ProfileRepository
 
 OWN_USER = "memory_store:"
 """The beginning of the `user_id` of a store that belongs to no user."""
 USER_HEADER = "X-User-Id"
 MAX_USER_ID = 500
+SELECT_STORE_SQL = text(
+    "select user_id, archived_at from profiles where project_id = :project_id and id = :id"
+    " and (cast(:user_id as text) is null or user_id = :user_id)"
+)
 
 
 def choose_user(request: Request, caller: Caller, metadata: dict[str, str]) -> str:
@@ -36,17 +40,21 @@ def profiles_of(tx: AsyncSession, caller: Caller) -> ProfileRepository:
 
 
 async def find_store(resources: Resources, caller: Caller, store_id: UUID, *, to_write: bool = False) -> Namespace:
-    async with caller_transaction(resources.database, caller) as tx:
-        return await store_namespace(tx, caller, store_id, to_write=to_write)
-
-
-async def store_namespace(tx: AsyncSession, caller: Caller, store_id: UUID, *, to_write: bool = False) -> Namespace:
-    profile = await profiles_of(tx, caller).get(store_id)
+    """In one round trip, for routes that continue in a transaction of the memory."""
+    values = {"project_id": caller.project_id, "id": store_id, "user_id": caller.user_id}
+    rows = await resources.database.pipeline(caller.project_id, caller.user_id, (SELECT_STORE_SQL, values))
+    if not rows:
+        raise NotFound(f"There is no profile {store_id}")
     if to_write:
-        require_open(profile)
+        require_open(rows[0].archived_at)
+    return Namespace(caller.project_id, rows[0].user_id, store_id)
+
+
+async def store_namespace(tx: AsyncSession, caller: Caller, store_id: UUID) -> Namespace:
+    profile = await profiles_of(tx, caller).get(store_id)
     return Namespace(caller.project_id, profile.user_id, profile.id)
 
 
-def require_open(profile: Profile) -> None:
-    if profile.archived_at is not None:
+def require_open(archived_at: dt.datetime | None) -> None:
+    if archived_at is not None:
         raise BadRequest(STORE_ARCHIVED, code="store_archived")

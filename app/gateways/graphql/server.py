@@ -4,18 +4,24 @@ Importing the package takes a fifth of a second, so the first request imports th
 """
 
 import asyncio
-from collections.abc import Generator
 from functools import lru_cache
 
 import strawberry
 import structlog
-from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, NoSchemaIntrospectionCustomRule, parse, validate
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLError,
+    GraphQLSyntaxError,
+    NoSchemaIntrospectionCustomRule,
+    parse,
+    validate,
+)
+from graphql import execute as execute_document
 from graphql.validation import specified_rules
 from sqlalchemy.exc import SQLAlchemyError
-from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import create_type
-from strawberry.types import ExecutionContext
 
 from app.core.errors import AppError, TooCostly
 from app.core.http.error_responses import INTERNAL_ERROR, report_database_error
@@ -25,6 +31,7 @@ from app.gateways.graphql.limits import MAX_TOKENS, check_shape, cost_of, find_r
 from app.gateways.graphql.memory_fields import MEMORY_MUTATIONS, MEMORY_QUERIES
 from app.gateways.graphql.message_fields import MESSAGE_MUTATIONS, MESSAGE_QUERIES
 from app.gateways.graphql.profile_fields import PROFILE_MUTATIONS, PROFILE_QUERIES
+from app.gateways.graphql.rows import RowExecutor
 from app.gateways.graphql.schemas import GraphqlRequest
 from app.gateways.graphql.session_fields import SESSION_MUTATIONS, SESSION_QUERIES
 from app.gateways.graphql.types import SCALARS
@@ -38,31 +45,12 @@ TOO_LONG = "Parsing aborted"
 """Of the package's sentence about a query with too many tokens."""
 
 
-class CheckedDocument(SchemaExtension):
-    """The query was parsed and validated before, so that it could be measured between the two. It comes as the root
-    value, which the fields of the root do not read."""
-
-    def on_parse(self) -> Generator[None, None, None]:
-        self.execution_context.graphql_document = self.execution_context.root_value
-        yield
-
-    def on_validate(self) -> Generator[None, None, None]:
-        self.execution_context.pre_execution_errors = []
-        yield
-
-
-class KeepsakeSchema(strawberry.Schema):
-    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """The package would log them, and they may repeat values."""
-
-
-SCHEMA = KeepsakeSchema(
+SCHEMA = strawberry.Schema(
     query=create_type("Query", [*MEMORY_QUERIES, *MESSAGE_QUERIES, *PROFILE_QUERIES, *SESSION_QUERIES]),
     mutation=create_type("Mutation", [*MEMORY_MUTATIONS, *MESSAGE_MUTATIONS, *PROFILE_MUTATIONS, *SESSION_MUTATIONS]),
     config=StrawberryConfig(
         auto_camel_case=False, default_resolver=lambda row, name: row.get(name), scalar_map=SCALARS
     ),
-    extensions=[CheckedDocument],
 )
 CORE = SCHEMA._schema
 READINGS = find_readings(CORE)
@@ -73,13 +61,7 @@ async def execute(call: GraphqlCall, request: GraphqlRequest) -> JsonObject:
     document = read_query(request.query, introspection=call.resources.config.graphql_introspection)
     cost = cost_of(CORE, READINGS, document, request)
     await admit_further(call.request, call.caller, cost.calls - 1)
-    result = await SCHEMA.execute(
-        request.query,
-        variable_values=request.variables,
-        operation_name=request.operation_name,
-        context_value=call,
-        root_value=document,
-    )
+    result = await carry_out(call, document, request)
     errors = result.errors or []
     if result.data is None and errors and errors[0].path is None:
         raise invalid_query(errors)
@@ -87,6 +69,19 @@ async def execute(call: GraphqlCall, request: GraphqlRequest) -> JsonObject:
     if errors:
         answer["errors"] = [await render_error(each) for each in errors]
     return answer
+
+
+async def carry_out(call: GraphqlCall, document: DocumentNode, request: GraphqlRequest) -> ExecutionResult:
+    """By graphql-core: the method of the package would parse and validate, too, and log errors with their values."""
+    result = execute_document(
+        CORE,
+        document,
+        context_value=call,
+        variable_values=request.variables,
+        operation_name=request.operation_name,
+        executor_class=RowExecutor,
+    )
+    return result if isinstance(result, ExecutionResult) else await result
 
 
 class SchemaIsHidden(NoSchemaIntrospectionCustomRule):

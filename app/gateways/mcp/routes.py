@@ -6,7 +6,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response, Security
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from app.core.errors import Forbidden
 from app.core.observability.logging import request_id
@@ -16,7 +16,7 @@ from app.identity.caller import ACCEPTS_DELEGATED, Caller, RequireCaller, identi
 
 
 class Serve(Protocol):
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+    async def __call__(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None: ...
 
 
 router = APIRouter(route_class=McpRoute, include_in_schema=False)
@@ -60,11 +60,11 @@ class LazyServer:
     def __init__(self) -> None:
         self._serve: Serve | None = None
 
-    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         if self._serve is None:
             module = await asyncio.to_thread(importlib.import_module, "app.gateways.mcp.server")
             self._serve = module.serve_message
-        await self._serve(scope, receive, send)
+        await self._serve(scope, body, receive, send)
 
 
 SERVER = LazyServer()
@@ -78,16 +78,7 @@ class McpResponse(Response):
         self._received = body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await SERVER.serve(scope, self._replay(receive), send)
-
-    def _replay(self, receive: Receive) -> Receive:
-        """The body was received already, so that its limits are refused in the form of JSON-RPC."""
-        pending: list[Message] = [{"type": "http.request", "body": self._received, "more_body": False}]
-
-        async def receive_again() -> Message:
-            return pending.pop() if pending else await receive()
-
-        return receive_again
+        await SERVER.serve(scope, self._received, receive, send)
 
 
 @router.post("/mcp", dependencies=[Security(RequireCallerOfOwnPage())])

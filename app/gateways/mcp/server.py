@@ -20,7 +20,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic_core import to_json
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app.core.database.actor import current_actor
 from app.core.errors import AppError, TooCostly
@@ -28,6 +28,7 @@ from app.core.http.error_responses import INTERNAL_ERROR, report_database_error
 from app.core.observability.logging import request_id
 from app.gateways.mcp.call import ConnectionDefaults, ToolCall
 from app.gateways.mcp.memory_resources import KINDS, list_resources, read_resource
+from app.gateways.mcp.older_versions.calls import answer_older_call, read_older_call
 from app.gateways.mcp.tool import NeedsConfirmation
 from app.gateways.mcp.tools import INSTRUCTIONS, MEMORY_ASSISTANT, TOOLS, TOOLS_BY_NAME
 from app.gateways.mem0.responses import JsonObject
@@ -49,10 +50,25 @@ HOW_TO_CONFIRM = (
 )
 
 
-async def serve_message(scope: Scope, receive: Receive, send: Send) -> None:
+async def serve_message(scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
     """Answers one HTTP request. There are no sessions, so none can be taken over by another caller."""
+    request = Request(scope, receive)
+    if (call := read_older_call(request, body)) is not None:
+        response = await answer_older_call(SERVER, request, call)
+        await response(scope, receive, send)
+        return
     manager = await manager_of_loop()
-    await manager.handle_request(scope, receive, send)
+    await manager.handle_request(scope, replay(body, receive), send)
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """The body was received already, so that its limits are refused in the form of JSON-RPC."""
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return receive_again
 
 
 async def manager_of_loop() -> StreamableHTTPSessionManager:
@@ -89,7 +105,7 @@ HOLDING: set["asyncio.Task[None]"] = set()
 
 
 def read_call(ctx: Context) -> ToolCall:
-    """The caller was resolved before the message was received. Older protocol versions answer in another task."""
+    """The caller was resolved before the message was received. The package may answer in another task."""
     request = ctx.request
     assert request is not None
     request_id.set(request.state.request_id)

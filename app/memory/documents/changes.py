@@ -5,14 +5,21 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database.database import TextStatement
 from app.core.errors import Conflict
 from app.core.ports import Role
 from app.core.resources import Resources
-from app.memory.documents.read import Document, get_document, load_documents
+from app.memory.documents.read import (
+    Document,
+    document_statement,
+    documents_statement,
+    get_document,
+    load_documents,
+)
 from app.memory.edit import Owner, apply_change
 from app.memory.forget import remove_from_index
-from app.memory.indexing import upsert_for_row, upserts_for_added
-from app.memory.ledger import DOCUMENT_PATH, Door, MemoryRepository, NewMemory, count_added
+from app.memory.indexing import upsert_for_new, upsert_for_row
+from app.memory.ledger import DOCUMENT_PATH, Door, MemoryRepository, NewMemory, add_each_statement, count_added
 from app.memory.namespace import Namespace
 
 LOCK_STORE_SQL = text("select pg_advisory_xact_lock(hashtextextended(:namespace, 2))")
@@ -21,12 +28,14 @@ LOCK_STORE_SQL = text("select pg_advisory_xact_lock(hashtextextended(:namespace,
 async def create_document(resources: Resources, namespace: Namespace, path: str, content: str, door: Door) -> Document:
     """An agent writes documents, so they are no words of the user."""
     new = NewMemory(content, role=Role.ASSISTANT, metadata={DOCUMENT_PATH: path}, door=door)
-    async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:
-        await _reserve(tx, namespace, path)
-        repository = MemoryRepository(tx, namespace.project_id, namespace.user_id)
-        outcomes = await repository.add_all(namespace, [new], deduplicate=False)
-        document = await get_document(tx, namespace, new.id)
-    await resources.index_queue.put(upserts_for_added(namespace, [new], outcomes))
+    add = add_each_statement(namespace.project_id, [(namespace, new)])
+    database = resources.database
+    async with database.transaction(namespace.project_id, namespace.user_id) as tx:
+        if await database.pipeline_in(tx, lock_statement(namespace), documents_statement(namespace, [path])):
+            raise _path_taken()
+        (row,) = await database.pipeline_in(tx, add, document_statement(namespace, new.id))
+    document = Document(*row)
+    await resources.index_queue.put([upsert_for_new(namespace, new, document.updated_at)])
     count_added(resources, namespace.project_id, 1)
     return document
 
@@ -70,8 +79,12 @@ async def delete_document(
     await remove_from_index(resources, namespace.project_id, {document_id: str(namespace)}, deleted)
 
 
+def lock_statement(namespace: Namespace) -> TextStatement:
+    return LOCK_STORE_SQL, {"namespace": str(namespace)}
+
+
 async def _lock(tx: AsyncSession, namespace: Namespace, document_id: UUID, expected: str | None) -> Document:
-    await tx.execute(LOCK_STORE_SQL, {"namespace": str(namespace)})
+    await tx.execute(*lock_statement(namespace))
     document = await get_document(tx, namespace, document_id)
     if expected is not None and document.sha256 != expected:
         raise Conflict(
@@ -82,6 +95,10 @@ async def _lock(tx: AsyncSession, namespace: Namespace, document_id: UUID, expec
 
 
 async def _reserve(tx: AsyncSession, namespace: Namespace, path: str) -> None:
-    await tx.execute(LOCK_STORE_SQL, {"namespace": str(namespace)})
+    await tx.execute(*lock_statement(namespace))
     if await load_documents(tx, namespace, [path]):
-        raise Conflict("This store has a memory at this path. Choose another `path`, or update it.", code="path_taken")
+        raise _path_taken()
+
+
+def _path_taken() -> Conflict:
+    return Conflict("This store has a memory at this path. Choose another `path`, or update it.", code="path_taken")

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database.database import TextStatement
 from app.core.errors import NotFound
 from app.memory.ledger import DOCUMENT_PATH
 from app.memory.namespace import Namespace
@@ -77,15 +78,23 @@ def scope_values(namespace: Namespace, **more: object) -> dict[str, object]:
     return {"project_id": namespace.project_id, "namespace": str(namespace), **more}
 
 
+def document_statement(namespace: Namespace, document_id: UUID) -> TextStatement:
+    return SELECT_DOCUMENT_SQL, scope_values(namespace, id=document_id)
+
+
+def documents_statement(namespace: Namespace, paths: Sequence[str]) -> TextStatement:
+    return SELECT_DOCUMENTS_SQL, scope_values(namespace, paths=list(paths))
+
+
 async def get_document(tx: AsyncSession, namespace: Namespace, document_id: UUID) -> Document:
-    row = (await tx.execute(SELECT_DOCUMENT_SQL, scope_values(namespace, id=document_id))).one_or_none()
+    row = (await tx.execute(*document_statement(namespace, document_id))).one_or_none()
     if row is None:
         raise NotFound("This store has no such memory.")
     return Document(*row)
 
 
 async def load_documents(tx: AsyncSession, namespace: Namespace, paths: Sequence[str]) -> dict[str, Document]:
-    rows = await tx.execute(SELECT_DOCUMENTS_SQL, scope_values(namespace, paths=list(paths)))
+    rows = await tx.execute(*documents_statement(namespace, paths))
     return {row.path: Document(*row) for row in rows}
 
 

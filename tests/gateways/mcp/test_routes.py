@@ -130,6 +130,34 @@ async def test_a_message_that_is_not_valid_gets_an_error_of_the_protocol(
         assert response.json()["error"]["message"], body
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"name": "search_memories", "arguments": {"query": "tea", "user_id": "ann"}},
+        {"name": "search_memories", "arguments": {"query": 3}},
+        {"name": "no_such_tool"},
+        {"arguments": {}},
+        None,
+    ],
+    ids=["found", "refused by the tool", "unknown", "without a name", "without parameters"],
+)
+async def test_a_call_of_an_older_version_is_answered_as_by_the_package(
+    client: httpx.AsyncClient, parameters: object
+) -> None:
+    """The package answers a call with another Content-Type than clients send."""
+    message = {"jsonrpc": "2.0", "id": "a", "method": "tools/call", **({"params": parameters} if parameters else {})}
+    for version in ("2024-11-05", "2025-06-18"):
+        headers = {**HEADERS, "MCP-Protocol-Version": version, "X-Request-ID": "r" * 32}
+        direct, packaged = [
+            await client.post(
+                "/mcp", content=json.dumps(message), headers={**headers, "Content-Type": f"application/json{more}"}
+            )
+            for more in ("", "; charset=utf-8")
+        ]
+        assert (direct.status_code, direct.headers["Content-Type"]) == (200, packaged.headers["Content-Type"])
+        assert direct.json() == packaged.json()
+
+
 @pytest.mark.usefixtures("debug_logging")
 async def test_content_is_in_no_log(
     connect_mcp: ConnectMcp, key_holder: KeyHolder, capsys: pytest.CaptureFixture[str]

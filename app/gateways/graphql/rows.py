@@ -1,0 +1,105 @@
+"""Reads the values of rows without a resolver for each.
+
+For every value graphql-core describes the field, calls its resolver and checks the outcome, which takes longer than
+everything else about a list of memories. Rows are dictionaries here, so a selection of values is read at once.
+"""
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+from graphql import (
+    GraphQLError,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    is_leaf_type,
+)
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+ReadValue = Callable[[Any], Any]
+Columns = list[tuple[str, str, ReadValue]]
+"""For each value its name in the response, its name in the row, and how it is written."""
+TYPE_NAME = "__typename"
+
+
+class RowExecutor(StrawberryGraphQLCoreExecutionContext):
+    """The package resolves everything else: what is no value, and rows with a value that is not of its type, so that
+    it describes the error."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._columns: dict[int, Columns | None] = {}
+
+    def execute_fields(
+        self,
+        parent_type: GraphQLObjectType,
+        source_value: Any,
+        path: Any,
+        grouped_field_set: Any,
+        position_context: Any,
+    ) -> Any:
+        if isinstance(source_value, dict) and (columns := self._columns_of(parent_type, grouped_field_set)):
+            try:
+                return {shown: read(source_value.get(name)) for shown, name, read in columns}
+            except GraphQLError:
+                return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
+        return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
+
+    def _columns_of(self, parent_type: GraphQLObjectType, selected: Any) -> Columns | None:
+        """The rows of a list share the selection: the package keeps it until the request ends."""
+        key = id(selected)
+        if key not in self._columns:
+            self._columns[key] = find_columns(
+                parent_type, {shown: each[0].node.name.value for shown, each in selected.items()}
+            )
+        return self._columns[key]
+
+
+def find_columns(parent_type: GraphQLObjectType, selected: dict[str, str]) -> Columns | None:
+    """None if a field is no value."""
+    columns = []
+    for shown, name in selected.items():
+        read = field_reader(parent_type, name)
+        if read is None:
+            return None
+        columns.append((shown, name, read))
+    return columns
+
+
+@cache
+def field_reader(parent_type: GraphQLObjectType, name: str) -> ReadValue | None:
+    if name == TYPE_NAME:
+        return lambda _: parent_type.name
+    field = parent_type.fields[name]
+    return value_reader(field.type) if field.extensions["strawberry-definition"].is_basic_field else None
+
+
+def value_reader(kind: GraphQLOutputType) -> ReadValue | None:
+    if is_leaf_type(kind):
+        return partial(read_leaf, kind.coerce_output_value)
+    if not isinstance(kind, GraphQLList | GraphQLNonNull):
+        return None
+    inner = value_reader(kind.of_type)
+    read_outer = read_list if isinstance(kind, GraphQLList) else read_required
+    return partial(read_outer, inner) if inner else None
+
+
+def read_leaf(write: ReadValue, value: Any) -> Any:
+    return None if value is None else read_required(write, value)
+
+
+def read_list(read: ReadValue, value: Any) -> list[Any] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise GraphQLError("This is no list.")
+    return [read(each) for each in value]
+
+
+def read_required(read: ReadValue, value: Any) -> Any:
+    written = read(value)
+    if written is None:
+        raise GraphQLError("This cannot be null.")
+    return written
