@@ -35,7 +35,7 @@ from app.settings import Settings
 from app.wiring import open_store
 from app.wiring.accounts import instance_secret, pepper_of
 from app.wiring.postgres import migrate_database
-from app.wiring.secrets import speaks_openai
+from app.wiring.secrets import has_model, speaks_openai
 
 REMAINS_IN_FILES = "Run `compact` to overwrite what was stored before; older backups still contain it."
 
@@ -212,7 +212,7 @@ async def consolidate_memories(
 
 
 async def fold_memories(settings: Settings, project: UUID | None, *, dry_run: bool) -> None:
-    if not speaks_openai(settings):
+    if not (has_model(settings) and speaks_openai(settings)):
         typer.echo("Summaries need a language model, and none is set. See LLM_API_KEY and LLM_BASE_URL.")
         return
     async with open_store(settings) as database:

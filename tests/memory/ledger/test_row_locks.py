@@ -22,7 +22,7 @@ from app.memory.categories.categorize import SET_CATEGORIES_SQL
 from app.memory.edit import Owner
 from app.memory.forget import forget
 from app.memory.indexing.indexer import MARK_INDEXED_SQL
-from app.memory.ledger import LedgerRepository, NewMemory
+from app.memory.ledger import Kind, LedgerRepository, NewMemory
 from app.memory.move import move_memory
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
@@ -91,6 +91,7 @@ async def two_rows(resources: Resources, namespace: Namespace, client: httpx.Asy
 
 OPERATIONS: dict[str, Callable[[TwoRows], Awaitable[None]]] = {
     "forget": TwoRows.forget,
+    "summary": TwoRows.forget,
     "batch": TwoRows.delete_batch,
     "retention": TwoRows.delete_archived,
     "move": TwoRows.move,
@@ -107,6 +108,8 @@ async def test_operation_on_several_memories_locks_them_in_the_order_of_ids(
     if operation == "restore":
         async with two_rows.resources.database.transaction(two_rows.project_id) as tx:
             await supersede(tx, two_rows.project_id, [Replacement(two_rows.low, two_rows.high)])
+    if operation == "summary":
+        await fold(two_rows)
     async with admin_engine.connect() as holder, admin_engine.connect() as observer:
         pid = (await holder.execute(LOCK_SQL, {"id": two_rows.low})).scalar_one()
         running = asyncio.ensure_future(OPERATIONS[operation](two_rows))
@@ -114,3 +117,13 @@ async def test_operation_on_several_memories_locks_them_in_the_order_of_ids(
         await holder.execute(LOCK_SQL, {"id": two_rows.high})  # fails if the operation holds this row
         await holder.rollback()
     await running
+
+
+async def fold(rows: TwoRows) -> None:
+    """Both are episodes of one summary, so deleting one changes the other."""
+    summary = NewMemory("Bees", kind=Kind.SUMMARY, created_at=NOON)
+    await remember(rows.resources, rows.namespace, [summary])
+    async with rows.resources.database.transaction(rows.project_id) as tx:
+        values = {"ids": [rows.low, rows.high]}
+        await tx.execute(text("update memories set kind = 'episode', context = null where id = any(:ids)"), values)
+        await supersede(tx, rows.project_id, [Replacement(each, summary.id) for each in values["ids"]])

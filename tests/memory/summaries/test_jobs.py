@@ -2,13 +2,18 @@
 
 import asyncio
 import datetime as dt
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from app.commands import fold_memories
 from app.core.resources import Resources
 from app.memory.namespace import Namespace
 from app.memory.summaries import FoldOutcome, fold_episodes
 from app.memory.summaries.episodes import LOCK_FOLDABLE_SQL
 from app.memory.summaries.jobs import MAX_PER_JOB, fold_some, request_folding
+from app.settings import Settings
 from tests.memory.namespaces import execute_sql, execute_sql_as_system
 from tests.memory.summaries.episodes import GOOD, LONG_AGO, SUMMARY, add_episodes
 from tests.memory.summaries.test_fold import load_summaries
@@ -73,3 +78,8 @@ async def test_fold_that_is_interrupted_leaves_nothing_and_is_done_again(
     assert await load_summaries(resources, namespace) == []
     assert (await fold_episodes(resources, namespace.project_id, most=1)).outcomes == {FoldOutcome.FOLDED: 1}
     assert len(await load_summaries(resources, namespace)) == 1
+
+
+async def test_command_without_a_model_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    await fold_memories(Settings(_env_file=None, data_dir=tmp_path), None, dry_run=True)
+    assert "Summaries need a language model, and none is set." in capsys.readouterr().out
