@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 
 from app.adapters.models.mem0 import Mem0Extractor, OpenAIExtractionModel
 from app.adapters.models.openai import Connection, OpenAIModel
@@ -19,11 +20,12 @@ from app.memory.edit import Owner, change_memory
 from app.memory.extraction import run_extraction
 from app.memory.extraction.interim import store_all_waiting_words
 from app.memory.forget import forget
-from app.memory.ledger import MemoryEvent
+from app.memory.ledger import MemoryEvent, lock_chains_of_namespace
 from app.memory.ledger.run_event import MAX_ATTEMPTS, TOO_LONG_AWAY
 from app.memory.namespace import Namespace
 from app.memory.retry_event import retry_event, retry_failed_events
 from app.worker import run_jobs
+from tests.locks import IS_BLOCKING_SQL
 from tests.memory.extraction.conversations import queue_messages
 from tests.memory.namespaces import (
     add_memories,
@@ -274,6 +276,27 @@ async def test_words_that_are_deleted_while_the_model_reads_them_leave_no_facts(
     await run_extraction(extraction_resources, ann.project_id, event_id, 1)
     assert deleted == [found.memory.id]
     assert await search(extraction_resources, ann, "tea") == []
+
+
+async def test_extraction_locks_the_chains_of_its_namespace_before_its_words(
+    extraction_resources: Resources, ann: Namespace, model_server: ModelServer
+) -> None:
+    """A deletion takes them in this order, and would end in a deadlock with another one."""
+    model_server.always(Fails(503), extraction=True)
+    event_id = await fail_once(extraction_resources, ann, "I like tea")
+    (words,) = [each for each in (await load_event(extraction_resources, ann, event_id)).interim_ids or () if each]
+    model_server.always(Facts("User likes tea"), extraction=True)
+    database = extraction_resources.database
+    async with database.transaction(ann.project_id) as holder:
+        await lock_chains_of_namespace(holder, str(ann))
+        pid = await holder.scalar(text("select pg_backend_pid()"))
+        running = asyncio.ensure_future(run_extraction(extraction_resources, ann.project_id, event_id, 1))
+        async with asyncio.timeout(20):
+            while not (await database.pipeline(ann.project_id, None, (IS_BLOCKING_SQL, {"pid": pid})))[0].exists:
+                assert not running.done(), running
+        await holder.execute(text("select from memories where id = :id for update nowait"), {"id": words})
+    await running
+    assert (await load_event(extraction_resources, ann, event_id)).status == "SUCCEEDED"
 
 
 async def test_copy_of_a_profile_contains_no_words_that_wait_for_the_model(
