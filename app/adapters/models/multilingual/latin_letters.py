@@ -10,7 +10,7 @@ from functools import cache
 GREEK_SMALL = [chr(code) for code in range(0x3B1, 0x3CA)]
 GREEK = dict(zip(GREEK_SMALL, "a v g d e z i th i k l m n x o p r s s t y f ch ps o".split(), strict=True))  # noqa: SIM905
 """As modern Greek is pronounced."""
-GREEK_PAIRS = (("mp", "b"), ("nt", "d"), ("gk", "g"), ("oy", "ou"), ("ay", "av"), ("ey", "ev"))
+GREEK_PAIRS = {"μπ": "b", "ντ": "d", "γκ": "g", "ου": "ou", "αυ": "av", "ευ": "ev"}  # noqa: RUF001  # the letters are Greek
 ROMANIAN = str.maketrans("șțăȘȚĂ", "staSTA")
 OTHER_LETTERS = re.compile("[\u0370-\u03ff\u0900-\u0dff\u1f00-\u1fff]+")
 SCRIPT_NAMES = re.compile(r"^\w+(?: \w+)?? (LETTER|VOWEL SIGN|SIGN|DIGIT) (.+)$")
@@ -33,9 +33,10 @@ def _spell(run: re.Match[str]) -> str:
 
 def _spell_greek(letters: str) -> str:
     bare = "".join(each for each in unicodedata.normalize("NFD", letters) if not unicodedata.combining(each))
-    spelled = "".join(GREEK.get(each, each) for each in bare.lower())
-    for pair, latin in GREEK_PAIRS:
-        spelled = spelled.replace(pair, latin)
+    paired = bare.lower()
+    for pair, latin in GREEK_PAIRS.items():
+        paired = paired.replace(pair, latin)
+    spelled = "".join(GREEK.get(each, each) for each in paired)
     return spelled.capitalize() if bare[:1].isupper() else spelled
 
 

@@ -5,6 +5,7 @@ from app.adapters.models.multilingual.latin_letters import in_latin_letters
 SPELLINGS = {
     "plain": ("I live in Rome", "I live in Rome"),
     "greek": ("Η Ελλάδα και ο Μπομπ", "I Ellada kai o Bob"),  # noqa: RUF001  # the letters are Greek
+    "greek letters that are no pair": ("Πάνθερς", "Panthers"),
     "hindi": ("हिन्दी नॉर्मन", "hindi norman"),
     "digits": ("१९४७", "1947"),
     "romanian": ("Orașul și țara", "Orasul si tara"),
