@@ -8,6 +8,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from app.admin.audit_routes import router as audit_log
 from app.admin.health_routes import router as admin_health
 from app.admin.usage_routes import router as daily_usage
+from app.api_keys.oauth.grant_routes import router as oauth_grants
 from app.api_keys.oauth.routes import consent_router as oauth_consent
 from app.api_keys.oauth.routes import router as oauth
 from app.api_keys.routes import router as api_keys
@@ -28,6 +29,7 @@ from app.gateways.anthropic.store_routes import router as memory_stores
 from app.gateways.anthropic.version_routes import router as memory_versions
 from app.gateways.graphql.errors import GRAPHQL_PATHS, graphql_error
 from app.gateways.graphql.routes import router as graphql
+from app.gateways.mcp.errors import MCP_PATHS, mcp_error
 from app.gateways.mcp.routes import router as mcp
 from app.gateways.mem0.entities.routes import router as memory_entities
 from app.gateways.mem0.events.routes import router as memory_events
@@ -98,6 +100,7 @@ ROUTERS = (
     older_memories,
     oauth,
     oauth_consent,
+    oauth_grants,
     api_docs,
     page,
 )
@@ -105,6 +108,7 @@ ERROR_SHAPES: dict[str, ErrorShape] = {
     **dict.fromkeys(OPENAI_PATHS, openai_error),
     **dict.fromkeys(ANTHROPIC_PATHS, anthropic_error),
     **dict.fromkeys(GRAPHQL_PATHS, graphql_error),
+    **dict.fromkeys(MCP_PATHS, mcp_error),
 }
 DESCRIPTION = "Memory as a service: profiles, sessions, privacy modes, and mem0's Platform API on a server of your own."
 EXPOSED = [

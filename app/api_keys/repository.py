@@ -11,6 +11,14 @@ from app.core.errors import Conflict, NotFound
 SELECT_CREATORS_SQL = text("select account_id, email from private.creators_of_keys()")
 
 
+def refuse_grant(row: ApiKey) -> None:
+    """Its scopes and its end are what a person agreed to, and its tokens are replaced by themselves."""
+    if row.client_id:
+        raise Conflict(
+            "This is what a person granted to a client of OAuth, and it cannot be changed. Revoke it instead."
+        )
+
+
 class ApiKeyRepository(Repository[ApiKey]):
     model = ApiKey
     noun = "API key"
@@ -51,10 +59,7 @@ class ApiKeyRepository(Repository[ApiKey]):
         `creator` sees the secret, so the key becomes theirs and ends with their membership.
         """
         row = await self.get(key_id)
-        if row.client_id:
-            raise Conflict(
-                "This is a grant to a client of OAuth, whose tokens are replaced by themselves. Revoke it instead."
-            )
+        refuse_grant(row)
         now = dt.datetime.now(dt.UTC)
         if row.expires_at and row.expires_at <= now:
             raise NotFound(f"API key {key_id} has expired. Create a new one.")

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api_keys.models import ApiKey
-from app.api_keys.repository import ApiKeyRepository
+from app.api_keys.repository import ApiKeyRepository, refuse_grant
 from app.api_keys.rights import choose_scopes, refuse_later_expiry, refuse_stronger_key
 from app.api_keys.schemas import ApiKeyCreate, ApiKeyIssued, ApiKeyPatch, ApiKeyRead, ApiKeyRotate
 from app.core.database.pagination import Cursor, Limit, Page, PageRows
@@ -58,7 +58,9 @@ async def get_key(key_id: UUID, caller: KeyReader, tx: Transaction) -> ApiKeyRea
 async def change_key(key_id: UUID, body: ApiKeyPatch, caller: KeyWriter, tx: Transaction) -> ApiKeyRead:
     """Changes the name, the scopes or the expiry of a key that has no more rights than the caller."""
     keys = ApiKeyRepository(tx, caller.project_id)
-    refuse_stronger_key(caller, await keys.lock(key_id))
+    row = await keys.lock(key_id)
+    refuse_stronger_key(caller, row)
+    refuse_grant(row)
     changes = body.model_dump(exclude_unset=True)
     if changes.get("name", "") is None:
         del changes["name"]

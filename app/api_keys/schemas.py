@@ -51,6 +51,13 @@ class KeyCreator(BaseModel):
     email: str | None = Field(description="null if it is no member any more, or if you lack `projects:read`.")
 
 
+class KeyClient(BaseModel):
+    document: str | None = Field(
+        description="The address of the document that the client publishes about itself; null if it registered itself."
+    )
+    redirect_uri: str = Field(description="Where the browser returned to when the person agreed.")
+
+
 class ApiKeyRead(BaseModel):
     id: UUID
     name: str
@@ -63,12 +70,23 @@ class ApiKeyRead(BaseModel):
     expires_at: dt.datetime | None
     last_used_at: dt.datetime | None
     revoked_at: dt.datetime | None
+    client: KeyClient | None = Field(
+        description="Set if this is what a person granted to a client of OAuth: `name` is the client's,"
+        " `created_at` the time of the consent, and `scopes` what the person agreed to. null for a key."
+    )
 
     @classmethod
     def render(cls, row: ApiKey, emails: Mapping[UUID, str]) -> "ApiKeyRead":
         creator = KeyCreator(account_id=row.created_by, email=emails.get(row.created_by)) if row.created_by else None
-        plain = {name: getattr(row, name) for name in cls.model_fields if name != "created_by"}
-        return cls(created_by=creator, **plain)
+        plain = {name: getattr(row, name) for name in cls.model_fields if name not in ("created_by", "client")}
+        return cls(created_by=creator, client=_client_of(row), **plain)
+
+
+def _client_of(row: ApiKey) -> KeyClient | None:
+    if row.client_id is None or row.redirect_uri is None:
+        return None
+    document = row.client_id if row.client_id.startswith(("https://", "http://")) else None
+    return KeyClient(document=document, redirect_uri=row.redirect_uri)
 
 
 class ApiKeyIssued(ApiKeyRead):

@@ -31,6 +31,8 @@ NO_CREDENTIAL = (
     "Credentials are missing. Send `Authorization: Bearer <token>`, `Authorization: Token <key>` or `X-API-Key: <key>`."
 )
 FOR_MCP_ONLY = "This access token was granted for /mcp, and is accepted there only. Use an API key, or sign in."
+END_USERS_ACT_FOR_THEMSELVES = "You are signed in as an end user and can only act for yourself. Leave `user_id` out."
+FOR_ONESELF_ONLY = "This access was granted for the memories of the person who agreed to it. Leave `user_id` out."
 ACCEPTS_DELEGATED = "accepts_delegated"
 CREATOR_LEFT = (
     "The account that created this API key was removed from the project, banned or deleted, and its keys ended with it."
@@ -90,7 +92,7 @@ class Caller:
             raise BadRequest("An API key can act for any user of its project. Send `user_id` to name one.")
         chosen = user_id if user_id is not None else str(self.account_id)
         if self.user_id is not None and chosen != self.user_id:
-            raise Forbidden("You are signed in as an end user and can only act for yourself. Leave `user_id` out.")
+            raise Forbidden(FOR_ONESELF_ONLY if self.key_id else END_USERS_ACT_FOR_THEMSELVES)
         return chosen
 
 
@@ -183,7 +185,8 @@ async def _resolve_key(resources: Resources, value: str, *, accepts_delegated: b
 
 
 def _act_as_creator(grant: KeyGrant) -> Caller:
-    """A client of OAuth acts as the person who agreed, within the scopes that the person agreed to and has now."""
+    """A client of OAuth acts as the person who agreed, within the scopes that the person agreed to and has now. It acts
+    for this person only, also if the person owns the project: the consent speaks of the person's own memories."""
     if grant.created_by is None or grant.creator_role is None:
         raise Unauthorized(CREATOR_LEFT)
     return Caller(
@@ -191,7 +194,7 @@ def _act_as_creator(grant: KeyGrant) -> Caller:
         organization_id=grant.organization_id,
         scopes=frozenset(Scope(scope) for scope in grant.scopes if scope in EVERYTHING)
         & SCOPES_OF_ROLE[grant.creator_role],
-        user_id=str(grant.created_by) if grant.creator_role == "USER" else None,
+        user_id=str(grant.created_by),
         account_id=grant.created_by,
         key_id=grant.key_id,
         key_expires_at=grant.expires_at,

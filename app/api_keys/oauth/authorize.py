@@ -1,7 +1,7 @@
 """An authorization request: checked before a person sees it, and sealed until the person has decided."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 from urllib.parse import urlencode, urlsplit
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, StringConstraints
 
 from app.api_keys.oauth.clients import OAuthClient, find_client
 from app.api_keys.oauth.errors import OAuthError
-from app.api_keys.oauth.tokens import seal, unseal
+from app.api_keys.oauth.tokens import CHALLENGE, seal, unseal
 from app.core.errors import BadRequest
 from app.core.resources import Resources
 from app.identity.scopes import Scope
@@ -31,16 +31,29 @@ class AuthorizationRequest(BaseModel):
     code_challenge: str
     scopes: tuple[Scope, ...]
     state: str | None = None
+    error: str | None = None
+    """Why it cannot be granted. The person is told, and returns to the client by themselves: an address that anyone can
+    register must not make this server send browsers there (RFC 9700, open redirectors)."""
+    error_description: str | None = None
     expires_at: int = 0
 
     def redirect(self, issuer: str, **values: str) -> str:
         """`iss` tells a client of several servers which of them answers (RFC 9207)."""
-        return redirect_with(self.redirect_uri, issuer, self.state, **values)
+        parameters = {**values, "iss": issuer, **({"state": self.state} if self.state is not None else {})}
+        return f"{self.redirect_uri}{'&' if urlsplit(self.redirect_uri).query else '?'}{urlencode(parameters)}"
+
+    def refusal(self, issuer: str) -> str:
+        if self.error is None:
+            return self.redirect(issuer, error="access_denied")
+        return self.redirect(issuer, error=self.error, error_description=self.error_description or "")
 
 
-def redirect_with(redirect_uri: str, issuer: str, state: str | None, **values: str) -> str:
-    parameters = {**values, "iss": issuer, **({"state": state} if state is not None else {})}
-    return f"{redirect_uri}{'&' if urlsplit(redirect_uri).query else '?'}{urlencode(parameters)}"
+def read_query(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """A parameter that is sent twice would be read in two ways (RFC 6749)."""
+    query = dict(pairs)
+    if len(query) != len(pairs):
+        raise OAuthError("invalid_request", "Send each parameter once.")
+    return query
 
 
 async def check_client(resources: Resources, query: Mapping[str, str]) -> tuple[OAuthClient, str]:
@@ -55,10 +68,28 @@ async def check_client(resources: Resources, query: Mapping[str, str]) -> tuple[
 def read_request(
     client: OAuthClient, redirect_uri: str, query: Mapping[str, str], base_url: str
 ) -> AuthorizationRequest:
+    try:
+        return _read_valid(client, redirect_uri, query, base_url)
+    except OAuthError as error:
+        return AuthorizationRequest(
+            client_id=client.client_id,
+            client_name=client.shown_name,
+            redirect_uri=redirect_uri,
+            code_challenge="",
+            scopes=(),
+            state=query.get("state", "")[:MAX_STATE] or None,
+            error=error.error,
+            error_description=error.description,
+        )
+
+
+def _read_valid(
+    client: OAuthClient, redirect_uri: str, query: Mapping[str, str], base_url: str
+) -> AuthorizationRequest:
     if query.get("response_type") != "code":
         raise OAuthError("unsupported_response_type", "`response_type` must be code.")
     challenge = query.get("code_challenge", "")
-    if query.get("code_challenge_method") != "S256" or len(challenge) != 43:  # the length of SHA-256
+    if query.get("code_challenge_method") != "S256" or not CHALLENGE.fullmatch(challenge):
         raise OAuthError("invalid_request", "PKCE is required: send `code_challenge` with the method S256.")
     check_resource(query.get("resource"), base_url)
     if len(query.get("state", "")) > MAX_STATE:

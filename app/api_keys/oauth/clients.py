@@ -5,11 +5,12 @@ Nothing is stored about a client. The id of a registered one is its own descript
 
 import ipaddress
 import json
+import re
 import time
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from app.api_keys.oauth.errors import OAuthError
 from app.api_keys.oauth.tokens import seal, unseal
@@ -18,8 +19,16 @@ from app.core.resources import Resources
 
 MAX_DOCUMENT_BYTES = 64 << 10
 MAX_REDIRECT_URIS = 10
-RedirectUri = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[\x21-\x7e]+$")]
-ClientName = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100)]
+PLAIN_ADDRESS = re.compile(r"[\x21-\x7e]+")
+
+
+def printable(name: str) -> str:
+    """Invisible characters and those that turn the direction of writing can make a name look like another."""
+    return "".join(letter for letter in name if letter.isprintable())
+
+
+RedirectUri = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=rf"^{PLAIN_ADDRESS.pattern}$")]
+ClientName = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100), AfterValidator(printable)]
 REGISTERED = "kcl_"
 APP_SCHEMES = ("cursor", "vscode", "vscode-insiders", "claude")
 
@@ -37,10 +46,12 @@ class OAuthClient(BaseModel):
         """Anybody can choose a name, so the host that answers for it is shown as well."""
         host = urlsplit(self.client_id).hostname if self.client_id.startswith("http") else None
         name = self.client_name or host or "A client without a name"
-        return f"{name} ({host})" if host and host not in name else name
+        return f"{name} ({host})" if host and host != name else name
 
     def allows(self, redirect_uri: str) -> bool:
         """Exactly one of its own. A program on the same computer may listen on any port (RFC 8252)."""
+        if not PLAIN_ADDRESS.fullmatch(redirect_uri):
+            return False
         return any(redirect_uri == known or _same_but_port(redirect_uri, known) for known in self.redirect_uris)
 
 
@@ -89,16 +100,18 @@ async def find_client(resources: Resources, client_id: str) -> OAuthClient:
         if values is None:
             raise OAuthError("invalid_client", "This client is not registered here. Register it again.")
         return OAuthClient.model_validate({**values, "client_id": client_id})
-    parts = _split(client_id)
-    is_https = parts is not None and parts.scheme == "https"
-    if (
-        parts is None
-        or not (is_https or resources.config.webhook_allow_private)
-        or len(parts.path) < 2
-        or parts.fragment
-    ):
+    if not _may_be_document(client_id, resources.config.webhook_allow_private):
         raise OAuthError("invalid_client", "`client_id` is neither registered nor the https address of a document.")
     return await _read_document(resources, client_id)
+
+
+def _may_be_document(url: str, allow_http: bool) -> bool:
+    """With a path of its own, and nothing that makes its host look like another."""
+    parts = _split(url)
+    if parts is None or not PLAIN_ADDRESS.fullmatch(url) or parts.scheme not in ("https", "http"):
+        return False
+    is_plain = parts.username is None and not parts.fragment and not {".", ".."} & set(parts.path.split("/"))
+    return is_plain and len(parts.path) > 1 and (allow_http or parts.scheme == "https")
 
 
 async def _read_document(resources: Resources, url: str) -> OAuthClient:

@@ -7,7 +7,7 @@ import datetime as dt
 import hmac
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,10 +20,12 @@ from app.api_keys.oauth.tokens import (
     GrantSecret,
     challenge_of,
     make_access_token,
+    make_refresh_token,
     make_secret,
     new_grant_prefix,
     parse_secret,
     read_access_token,
+    was_issued,
 )
 from app.api_keys.repository import ApiKeyRepository
 from app.core.resources import Resources
@@ -34,6 +36,7 @@ CODE_SECONDS = 60
 GRANT_DAYS = 90
 FIND_GRANT_SQL = "select * from private.find_grant(:prefix)"
 RENEW_GRANT_SQL = "select * from private.renew_grant(:prefix, :presented, :fresh, :by_code)"
+RESOLVE_KEY_SQL = "select * from private.resolve_key(:prefix)"
 END_GRANT_SQL = "select * from private.end_grant(:prefix)"
 NOT_VALID = "The code or token is not valid, has expired, or was used before. Ask the person to authorize again."
 
@@ -76,8 +79,7 @@ async def _exchange_code(resources: Resources, form: Mapping[str, str]) -> dict[
     if not hmac.compare_digest(presented, row.code_hash):
         raise OAuthError("invalid_grant", NOT_VALID)
     if row.code_used_at is not None:
-        await _end(resources, code.prefix)
-        raise OAuthError("invalid_grant", NOT_VALID)
+        await _refuse_stolen(resources, code.prefix)
     verifier = form.get("code_verifier", "")
     is_whole = form.get("client_id") == row.client_id and form.get("redirect_uri") == row.redirect_uri
     if not is_whole or not hmac.compare_digest(challenge_of(verifier), row.code_challenge):
@@ -90,10 +92,17 @@ async def _refresh(resources: Resources, form: Mapping[str, str]) -> dict[str, o
     if form.get("client_id") != row.client_id:
         raise OAuthError("invalid_grant", NOT_VALID)
     presented = token.hashed(resources.key_pepper)
-    if row.previous_refresh_hash is not None and hmac.compare_digest(presented, row.previous_refresh_hash):
-        await _end(resources, token.prefix)
+    if not hmac.compare_digest(presented, row.refresh_hash or b""):
+        was_replaced = hmac.compare_digest(presented, row.previous_refresh_hash or b"")
+        if was_replaced or was_issued(token, resources.key_pepper):
+            await _refuse_stolen(resources, token.prefix)
         raise OAuthError("invalid_grant", NOT_VALID)
     return await _renew(resources, token, row.scopes, by_code=False)
+
+
+async def _refuse_stolen(resources: Resources, prefix: str) -> NoReturn:
+    await _end(resources, prefix)
+    raise OAuthError("invalid_grant", NOT_VALID)
 
 
 async def _find(resources: Resources, kind: str, text: str) -> tuple[GrantSecret, Any]:
@@ -106,15 +115,19 @@ async def _find(resources: Resources, kind: str, text: str) -> tuple[GrantSecret
 
 async def _renew(resources: Resources, secret: GrantSecret, scopes: list[str], *, by_code: bool) -> dict[str, object]:
     pepper = resources.key_pepper
-    fresh = make_secret(REFRESH, secret.prefix)
+    fresh = make_refresh_token(secret.prefix, pepper)
     values = {
         "prefix": secret.prefix,
         "presented": secret.hashed(pepper),
         "fresh": fresh.hashed(pepper),
         "by_code": by_code,
     }
+    if not await _is_member(resources, secret.prefix):
+        await _end(resources, secret.prefix)
+        raise OAuthError("invalid_grant", "The person has left the project. Ask for access again.")
     if await resources.database.call_private(RENEW_GRANT_SQL, values) is None:
-        raise OAuthError("invalid_grant", NOT_VALID)
+        # It was valid when it was looked up: it has just expired, or another request has used it meanwhile.
+        await _refuse_stolen(resources, secret.prefix)
     return {
         "access_token": make_access_token(secret.prefix, pepper),
         "token_type": "Bearer",
@@ -122,6 +135,11 @@ async def _renew(resources: Resources, secret: GrantSecret, scopes: list[str], *
         "refresh_token": fresh.text,
         "scope": " ".join(scopes),
     }
+
+
+async def _is_member(resources: Resources, prefix: str) -> bool:
+    row = await resources.database.call_private(RESOLVE_KEY_SQL, {"prefix": prefix})
+    return row is not None and row.creator_role is not None
 
 
 async def revoke(resources: Resources, token: str) -> None:

@@ -15,13 +15,14 @@ from pydantic import BaseModel
 from app.api_keys.oauth.authorize import (
     GRANTABLE,
     check_client,
+    read_query,
     read_request,
-    redirect_with,
     seal_request,
     unseal_request,
 )
 from app.api_keys.oauth.clients import register_client
 from app.api_keys.oauth.errors import OAuthError
+from app.api_keys.oauth.grant_routes import OwnGrants
 from app.api_keys.oauth.grants import grant, issue_tokens, revoke
 from app.core.errors import Forbidden
 from app.core.http.strict_requests import RequestBody, own_router
@@ -30,7 +31,6 @@ from app.core.resources import Resources, ResourcesDep
 from app.identity.administration import Administrative
 from app.identity.caller import Person
 from app.identity.scopes import Scope
-from app.identity.transaction import Transaction
 
 router = APIRouter(include_in_schema=False)
 consent_router = own_router(include_in_schema=False)
@@ -89,17 +89,12 @@ async def describe_server(resources: ResourcesDep) -> JSONResponse:
 async def authorize(request: Request, resources: ResourcesDep) -> Response:
     """Checks the request, and shows it to the person. Reading a document counts for the address."""
     await resources.limits.admit_unauthenticated(client_address(request))
-    query = dict(request.query_params)
-    issuer = issuer_of(resources)
     try:
+        query = read_query(request.query_params.multi_items())
         client, redirect_uri = await check_client(resources, query)
     except OAuthError as error:
         return error.response()
-    try:
-        wanted = read_request(client, redirect_uri, query, issuer)
-    except OAuthError as error:
-        values = {"error": error.error, "error_description": error.description}
-        return RedirectResponse(redirect_with(redirect_uri, issuer, query.get("state"), **values), 302)
+    wanted = read_request(client, redirect_uri, query, issuer_of(resources))
     return RedirectResponse(PAGE + seal_request(wanted, resources.key_pepper), 302)
 
 
@@ -113,12 +108,12 @@ class Decided(BaseModel):
 
 
 @consent_router.post("/oauth/consent", dependencies=[Administrative])
-async def decide(body: Decision, caller: Person, tx: Transaction, resources: ResourcesDep) -> Decided:
+async def decide(body: Decision, caller: Person, tx: OwnGrants, resources: ResourcesDep) -> Decided:
     """The person's answer, from the page. A grant lets a client act as the person, so it needs the second factor."""
     wanted = unseal_request(body.request, resources.key_pepper)
     issuer = issuer_of(resources)
-    if not body.approve:
-        return Decided(redirect_to=wanted.redirect(issuer, error="access_denied"))
+    if wanted.error or not body.approve:
+        return Decided(redirect_to=wanted.refusal(issuer))
     scopes = frozenset[Scope](wanted.scopes) & caller.scopes
     if not scopes:
         raise Forbidden("Your role in this project has none of the scopes that the application asks for.")

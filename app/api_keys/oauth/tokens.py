@@ -17,12 +17,15 @@ from app.api_keys.key import hash_key
 
 GRANT, CODE, REFRESH, ACCESS = "ksg", "ksc", "ksr", "kso"
 ACCESS_SECONDS = 3600
+CHALLENGE = re.compile(r"[0-9A-Za-z_-]{43}")
+"""SHA-256 in base64url."""
 SHAPE = re.compile(r"(ksc|ksr)_([0-9a-f]{24})_([0-9A-Za-z_-]{43})")
 ACCESS_SHAPE = re.compile(r"kso_([0-9a-f]{24})_(\d{1,12})_([0-9a-f]{64})")
 PURPOSES = {
     "access": b"keepsake oauth access\0",
     "request": b"keepsake oauth request\0",
     "client": b"keepsake oauth client\0",
+    "refresh": b"keepsake oauth refresh\0",
 }
 
 
@@ -45,6 +48,22 @@ def new_grant_prefix() -> str:
 
 def make_secret(kind: str, prefix: str) -> GrantSecret:
     return GrantSecret(prefix, f"{kind}_{prefix.removeprefix(f'{GRANT}_')}_{secrets.token_urlsafe(32)}")
+
+
+def make_refresh_token(prefix: str, pepper: bytes) -> GrantSecret:
+    """Half of its secret is random and half proves that it was issued here, so that each earlier one is known again."""
+    chance = secrets.token_bytes(16)
+    body = f"{REFRESH}_{prefix.removeprefix(f'{GRANT}_')}_"
+    return GrantSecret(prefix, body + _encode(chance + _proof(pepper, body, chance)))
+
+
+def was_issued(token: GrantSecret, pepper: bytes) -> bool:
+    body, secret = token.text[:-43], base64.urlsafe_b64decode(token.text[-43:] + "=")
+    return hmac.compare_digest(secret[16:], _proof(pepper, body, secret[:16]))
+
+
+def _proof(pepper: bytes, body: str, chance: bytes) -> bytes:
+    return _digest(pepper, "refresh", body.encode() + chance)[:16]
 
 
 def parse_secret(kind: str, text: str) -> GrantSecret | None:

@@ -11,7 +11,8 @@ from starlette.types import Receive, Scope, Send
 from app.core.errors import Forbidden
 from app.core.observability.logging import request_id
 from app.core.resources import Resources
-from app.gateways.mcp.errors import McpRoute
+from app.gateways.mcp.errors import McpRoute, PlainRefusals
+from app.gateways.mcp.forms.over_http import HandshakeWithForms, has_forms, read_json, respond_with_forms
 from app.identity.caller import ACCEPTS_DELEGATED, Caller, RequireCaller, identify
 
 
@@ -78,10 +79,16 @@ class McpResponse(Response):
         self._received = body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await SERVER.serve(scope, self._received, receive, send)
+        answered: Send = PlainRefusals(send)
+        if b'"initialize"' in self._received:
+            answered = HandshakeWithForms(answered, read_json(self._received))
+        await SERVER.serve(scope, self._received, receive, answered)
 
 
 @router.post("/mcp", dependencies=[Security(RequireCallerOfOwnPage())])
 async def serve_mcp(request: Request) -> Response:
     request.state.request_id = request_id.get()
-    return McpResponse(await request.body())
+    body = await request.body()
+    if has_forms(request) and (response := await respond_with_forms(request, body, SERVER.serve)):
+        return response
+    return McpResponse(body)

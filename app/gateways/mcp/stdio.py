@@ -4,10 +4,9 @@ Each line is one message. The package `mcp` is not needed here, so a client that
 """
 
 import asyncio
-import base64
+import itertools
 import json
 import os
-import re
 import stat
 import sys
 from collections.abc import Callable, Mapping
@@ -16,13 +15,23 @@ from dataclasses import dataclass, field
 import httpx
 
 from app.core.errors import ConfigurationError
+from app.gateways.mcp.forms.older_versions import (
+    NOT_ANSWERED,
+    VERSION_KEY,
+    answered,
+    headers_of,
+    in_newest_version,
+    in_older_version,
+    may_ask,
+    questions_of,
+    read_answer,
+    shows_forms,
+)
 from app.gateways.mem0.responses import JsonObject
 
 MAX_LINE_BYTES = 16 << 20
 TIMEOUT_SECONDS = 120
-MODERN_VERSION = "io.modelcontextprotocol/protocolVersion"
-NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
-PLAIN = re.compile(r"(?! )[\x20-\x7E]*(?<! )")
+FORM_SECONDS = 600
 PARSE_ERROR, NOT_REACHED = -32700, -32000
 Message = JsonObject
 
@@ -34,23 +43,31 @@ class Bridge:
     write: Callable[[bytes], object]
     version: str | None = None
     """The protocol version that the handshake agreed on. Later versions name it in each message."""
+    has_forms: bool = False
     running: dict[object, "asyncio.Task[None]"] = field(default_factory=dict)
+    asked: dict[object, "asyncio.Future[Message]"] = field(default_factory=dict)
+    """The forms that the client shows now, by the id of their request."""
+    numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     async def serve(self, lines: asyncio.StreamReader) -> None:
         async with asyncio.TaskGroup() as tasks:
             while line := await lines.readline():
                 if line.strip():
                     await self._accept(line, tasks)
+            for shown in self.asked.values():
+                shown.cancel()
 
     async def _accept(self, line: bytes, tasks: asyncio.TaskGroup) -> None:
         try:
             message = json.loads(line)
         except ValueError:
-            self._answer_error(None, PARSE_ERROR, "This line is not JSON. Send one message in each line.")
+            self._write(error_of(None, PARSE_ERROR, "This line is not JSON. Send one message in each line."))
             return
         method = message.get("method") if isinstance(message, dict) else None
         if method == "notifications/cancelled":
             self._cancel((message.get("params") or {}).get("requestId"))
+        elif isinstance(message, dict) and method is None and message.get("id") in self.asked:
+            self.asked[message["id"]].set_result(read_answer(message))
         elif method == "initialize":
             # The version that it agrees on is part of all that follows.
             await self._forward(message, line)
@@ -69,48 +86,72 @@ class Bridge:
             task.cancel()
 
     async def _forward(self, message: Message, line: bytes) -> None:
+        if self.has_forms and may_ask(message):
+            answer = await self._call_with_forms(message)
+        else:
+            answer = await self._exchange(message, line)
+        if answer is None:
+            return
+        if message.get("method") == "initialize" and "result" in answer:
+            self.version = answer["result"]["protocolVersion"]
+            self.has_forms = shows_forms(message, self.version)
+        self._write(answer)
+
+    async def _exchange(self, message: Message, line: bytes) -> Message | None:
+        """None if there is nothing to answer."""
         number = message.get("id") if isinstance(message, dict) else None
         try:
             response = await self.http.post(self.url, content=line, headers=self._headers(message))
         except httpx.HTTPError:
-            self._answer_error(number, NOT_REACHED, f"No server answers at {self.url}. Start it, or set KEEPSAKE_URL.")
-            return
+            return error_of(number, NOT_REACHED, f"No server answers at {self.url}. Start it, or set KEEPSAKE_URL.")
         if response.status_code == httpx.codes.ACCEPTED or number is None:
-            return
+            return None
         try:
-            answer = response.json()
+            # A request that is refused before it is read is answered without its id.
+            return {**response.json(), "id": number}
         except ValueError:
-            self._answer_error(number, NOT_REACHED, f"{self.url} is not an MCP server of Keepsake. Set KEEPSAKE_URL.")
-            return
-        if message.get("method") == "initialize" and "result" in answer:
-            self.version = answer["result"]["protocolVersion"]
-        # A request that is refused before it is read is answered without its id.
-        self._write({**answer, "id": number})
+            return error_of(number, NOT_REACHED, f"{self.url} is not an MCP server of Keepsake. Set KEEPSAKE_URL.")
+
+    async def _call_with_forms(self, message: Message) -> Message | None:
+        """The server does not hear of the forms that an older client shows: it asks, and is called again."""
+        call = in_newest_version(message)
+        answer = await self._exchange(call, json.dumps(call).encode())
+        while answer is not None and (questions := questions_of(answer)):
+            said = {name: await self._ask(form) for name, form in questions.items()}
+            call = answered(call, answer, said)
+            answer = await self._exchange(call, json.dumps(call).encode())
+        return in_older_version(answer) if answer is not None else None
+
+    async def _ask(self, form: Message) -> Message:
+        """What the person says; nothing if they take longer than the question is valid."""
+        number = f"keepsake-{next(self.numbers)}"
+        self.asked[number] = asyncio.get_running_loop().create_future()
+        self._write({"jsonrpc": "2.0", "id": number, "method": "elicitation/create", "params": form})
+        try:
+            async with asyncio.timeout(FORM_SECONDS):
+                return await self.asked[number]
+        except TimeoutError:
+            return NOT_ANSWERED
+        finally:
+            del self.asked[number]
 
     def _headers(self, message: object) -> dict[str, str]:
         """What the transport over HTTP repeats of a message."""
         if not isinstance(message, dict):
             return {}
         params = message.get("params")
-        params = params if isinstance(params, Mapping) else {}
-        meta = params.get("_meta")
-        version = meta.get(MODERN_VERSION) if isinstance(meta, Mapping) else None
+        meta = params.get("_meta") if isinstance(params, Mapping) else None
+        version = meta.get(VERSION_KEY) if isinstance(meta, Mapping) else None
         if not isinstance(version, str):
             return {"MCP-Protocol-Version": self.version} if self.version else {}
-        method = str(message.get("method"))
-        name = params.get(NAMED_BY.get(method, ""))
-        named = {"Mcp-Name": _header_value(name)} if isinstance(name, str) else {}
-        return {"MCP-Protocol-Version": version, "Mcp-Method": _header_value(method), **named}
-
-    def _answer_error(self, number: object, code: int, message: str) -> None:
-        self._write({"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": message}})
+        return headers_of(message, version)
 
     def _write(self, message: Message) -> None:
         self.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
 
 
-def _header_value(text: str) -> str:
-    return text if PLAIN.fullmatch(text) else f"=?base64?{base64.b64encode(text.encode()).decode()}?="
+def error_of(number: object, code: int, message: str) -> Message:
+    return {"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": message}}
 
 
 def _can_be_watched(mode: int, *, is_terminal: bool) -> bool:

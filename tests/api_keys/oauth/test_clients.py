@@ -59,18 +59,35 @@ async def test_document_describes_its_client_and_the_person_sees_who_answers_for
         {**WHOLE, "redirect_uris": []},
         {**WHOLE, "redirect_uris": ["javascript:alert(1)"]},
         {**WHOLE, "token_endpoint_auth_method": "client_secret_basic"},
+        {**WHOLE, "redirect_uris": ["https://a.example/\tcb"]},
         b"no json",
         b"[" * 60_000,
         b" " * 70_000,
         b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
     ],
-    ids=["of another", "no address", "script", "secret", "no json", "deep", "large", "redirect", "missing"],
+    ids=["of another", "no address", "script", "secret", "tab", "no json", "deep", "large", "redirect", "missing"],
 )
 async def test_document_that_is_not_about_its_client_is_refused(resources: Resources, document: Json | bytes) -> None:
     async with publishing(document) as url:
         with pytest.raises(OAuthError):
             await find(resources, url)
+
+
+async def test_name_cannot_look_like_that_of_another_client(resources: Resources) -> None:
+    """The host is shown always, and characters that hide or turn what follows are left out."""
+    name = "127.0.0.1 of Bank\u202e\u200b\n"
+    async with publishing({**WHOLE, "client_name": name}) as url:
+        client = await find(resources, url)
+    assert client.shown_name == "127.0.0.1 of Bank (127.0.0.1)"
+
+
+@pytest.mark.parametrize("change", ["user@", "user:pw@", "."], ids=["user", "password", "dots"])
+async def test_address_of_a_document_is_plain(resources: Resources, change: str) -> None:
+    async with publishing({**WHOLE, "client_id": "$URL"}) as url:
+        wrong = url.replace("client.json", "./client.json") if change == "." else url.replace("//", f"//{change}")
+        with pytest.raises(OAuthError, match="neither registered nor"):
+            await find(resources, wrong)
 
 
 async def test_document_at_a_private_address_is_not_read(resources: Resources) -> None:

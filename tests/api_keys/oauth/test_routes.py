@@ -11,13 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.api_keys.oauth.tokens import ACCESS_SECONDS, seal
 from app.core.resources import Resources
-from tests.api_keys.oauth.conftest import CALLBACK, RemoteClient, parameters_of
+from tests.api_keys.oauth.conftest import CALLBACK, RemoteClient
 from tests.conftest import MakeKey, SignedUp, open_client
 
 
 async def test_metadata_leads_from_a_refused_request_to_the_endpoints(remote: RemoteClient) -> None:
     refused = await remote.use("ks_wrong")
     assert refused.status_code == 401
+    assert 'error="invalid_token"' in refused.headers["WWW-Authenticate"]
     where = refused.headers["WWW-Authenticate"].partition('resource_metadata="')[2].rstrip('"')
     assert where == f"{remote.issuer}/.well-known/oauth-protected-resource/mcp"
     resource = (await remote.http.get(where.removeprefix(remote.issuer))).json()
@@ -66,8 +67,8 @@ async def test_scopes_are_those_that_were_asked_for(remote: RemoteClient) -> Non
     assert tokens["scope"] == "memories:read"
     refused = await remote.use(tokens["access_token"], "add_memory", text="x", infer=False)
     assert "memories:write" in refused.text
-    refused = await remote.ask(scope="keys:write")
-    assert parameters_of(refused.headers["location"])["error"] == "invalid_scope"
+    received = await remote.consent(await remote.ask(scope="keys:write"))
+    assert received["error"] == "invalid_scope", "and nothing is granted, although the person agreed"
 
 
 # ---------------------------------------------------------------- attacks
@@ -127,11 +128,11 @@ async def test_stolen_code_is_useless_without_the_verifier(remote: RemoteClient)
         {"code_challenge_method": "plain"},
         {"code_challenge_method": None},
         {"code_challenge": "short"},
+        {"code_challenge": "é" * 43},
     ],
 )
 async def test_pkce_cannot_be_left_out_or_weakened(remote: RemoteClient, downgrade: dict[str, str | None]) -> None:
-    refused = await remote.ask(**downgrade)
-    received = parameters_of(refused.headers["location"])
+    received = await remote.consent(await remote.ask(**downgrade))
     assert (received["error"], received["iss"]) == ("invalid_request", remote.issuer)
 
 
@@ -144,8 +145,8 @@ async def test_code_expires(remote: RemoteClient, admin_engine: AsyncEngine) -> 
 
 async def test_token_for_another_resource_is_refused(remote: RemoteClient) -> None:
     """And one of this resource is refused elsewhere, on every other route of the same server."""
-    refused = await remote.ask(resource="https://other.example/mcp")
-    assert parameters_of(refused.headers["location"])["error"] == "invalid_target"
+    refused = await remote.consent(await remote.ask(resource="https://other.example/mcp"))
+    assert refused["error"] == "invalid_target"
     code = await remote.code()
     assert (await remote.exchange(code, resource="https://other.example/mcp")).json()["error"] == "invalid_target"
     tokens = (await remote.exchange(code)).json()
@@ -178,6 +179,16 @@ async def test_request_that_was_changed_after_its_check_is_refused(
     for wrong in (f"{forged}.{sealed.partition('.')[2]}", sealed[:-2], "", "x.y"):
         response = await remote.person.post("/oauth/consent", json={"request": wrong, "approve": True})
         assert (response.status_code, response.json()["code"]) == (400, "request_expired")
+
+
+async def test_server_sends_no_browser_to_an_address_that_anyone_can_register(remote: RemoteClient) -> None:
+    """Whatever is wrong with a request, a person reads it on the page first (RFC 9700, open redirectors)."""
+    for changed in ({"response_type": "token"}, {"scope": "x"}, {"state": "x" * 3000}, {"code_challenge": None}):
+        asked = await remote.ask(**changed)
+        assert (asked.status_code, asked.headers["location"].partition("#")[0]) == (302, "/"), changed
+    for twice in ("redirect_uri", "client_id", "state"):
+        response = await remote.http.get(f"/oauth/authorize?{twice}=x&{twice}=y&client_id={remote.client_id}")
+        assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
 
 
 async def test_nobody_but_a_signed_in_person_can_consent(

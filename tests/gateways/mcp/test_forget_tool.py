@@ -1,10 +1,11 @@
+import pytest
 from mcp.client.session import ClientRequestContext
 from mcp.types import ElicitRequestParams, ElicitResult
 
 from app.core.resources import Resources
 from app.gateways.mcp.confirmation import Confirmations, DeletionStatement
 from tests.conftest import KeyHolder, MakeKey
-from tests.gateways.mcp.conftest import ConnectMcp, refusal, use
+from tests.gateways.mcp.conftest import ERAS, ConnectMcp, refusal, use
 
 USER = {"X-Keepsake-User-Id": "ann"}
 TEA = "that I like green tea"
@@ -22,17 +23,18 @@ class Person:
         return self.answer
 
 
-async def test_forgetting_is_confirmed_in_a_form(connect_mcp: ConnectMcp, key_holder: KeyHolder) -> None:
+@pytest.mark.parametrize("era", ERAS)
+async def test_forgetting_is_confirmed_in_a_form(connect_mcp: ConnectMcp, key_holder: KeyHolder, era: str) -> None:
     refusing = Person(ElicitResult(action="accept", content={"confirm": False}))
     leaving = Person(ElicitResult(action="decline"))
     confirming = Person(ElicitResult(action="accept", content={"confirm": True}))
     async with connect_mcp(key_holder.key, headers=USER) as client:
         await use(client, "add_memory", text="I like green tea", infer=False)
     for person in (refusing, leaving):
-        async with connect_mcp(key_holder.key, elicit=person, headers=USER) as client:
+        async with connect_mcp(key_holder.key, era, person, headers=USER) as client:
             assert (await use(client, "forget", what=TEA))["status"] == "CANCELLED"
             assert (await use(client, "get_memories"))["count"] == 1
-    async with connect_mcp(key_holder.key, elicit=confirming, headers=USER) as client:
+    async with connect_mcp(key_holder.key, era, confirming, headers=USER) as client:
         deleted = await use(client, "forget", what=TEA)
         assert (deleted["status"], len(deleted["deleted_ids"])) == ("DELETED", 1)
         assert (await use(client, "get_memories"))["count"] == 0

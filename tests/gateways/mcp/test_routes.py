@@ -111,7 +111,10 @@ async def test_a_body_that_is_too_large_is_refused(resources: Resources, key_hol
 async def test_there_is_no_session_to_take_over(client: httpx.AsyncClient) -> None:
     for method in ("GET", "DELETE"):
         response = await client.request(method, "/mcp", headers={**HEADERS, "Mcp-Session-Id": "1"})
-        assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
+        refused = response.json()
+        assert (response.status_code, response.headers["Allow"], refused["id"]) == (405, "POST", None)
+        assert refused["error"]["data"]["code"] == "method_not_allowed"
+        assert method in refused["error"]["message"]
     response = await client.post("/mcp/", json=call("list_events"), headers=HEADERS)
     assert response.status_code == 200
     assert "mcp-session-id" not in response.headers
@@ -124,10 +127,22 @@ async def test_a_message_that_is_not_valid_gets_an_error_of_the_protocol(
     client: httpx.AsyncClient, version: str
 ) -> None:
     headers = {**HEADERS, "MCP-Protocol-Version": version, "Content-Type": "application/json"}
-    for body in ("no json", "[]", '{"jsonrpc":"2.0","id":1,"method":"no/such"}', '{"id":1}'):
+    for body in ("no json S3CRET", '["S3CRET"]', '{"id":1,"S3CRET":"S3CRET"}', '"S3CRET"', '{"id":"S3CRET"}', "[]"):
         response = await client.post("/mcp", content=body, headers=headers)
-        assert response.status_code < 500, body
-        assert response.json()["error"]["message"], body
+        error = response.json()["error"]
+        assert (response.status_code, response.json()["id"]) == (400, None), body
+        assert (error["data"]["code"], bool(error["data"]["request_id"])) == ("bad_request", True)
+        assert (error["message"] != "", "S3CRET" in response.text) == (True, False), "the message is not repeated"
+    unknown = '{"jsonrpc":"2.0","id":1,"method":"no/such"}'
+    response = await client.post("/mcp", content=unknown, headers=headers)
+    assert (response.json()["id"], bool(response.json()["error"]["message"])) == (1, True)
+
+
+@pytest.mark.parametrize("version", [MODERN, "2025-06-18"])
+async def test_a_client_that_takes_no_json_is_told_what_to_accept(client: httpx.AsyncClient, version: str) -> None:
+    headers = {"MCP-Protocol-Version": version, "Accept": "text/html"}
+    response = await client.post("/mcp", json=call("list_events"), headers=headers)
+    assert (response.status_code, "application/json" in response.json()["error"]["message"]) == (406, True)
 
 
 @pytest.mark.parametrize(

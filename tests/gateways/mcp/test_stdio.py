@@ -4,7 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import httpx
@@ -39,7 +39,62 @@ async def test_client_uses_the_server_through_the_command(app_url: str, key_hold
         assert found["user_id"] == "änn"
         await client.read_resource(f"keepsake://memories/{added['results'][0]['id']}")
         answer = await use(client, "forget", what=TEA)
-        assert answer["status"] == ("CONFIRMATION_REQUIRED" if era == "legacy" else "DELETED")
+        assert (answer["status"], len(answer["deleted_ids"])) == ("DELETED", 1), "confirmed in a form, in both eras"
+
+
+@pytest.mark.parametrize("answer", ["decline", "error", "never", "forms before they existed"])
+async def test_older_client_that_does_not_confirm_deletes_nothing(
+    app_url: str, key_holder: KeyHolder, answer: str
+) -> None:
+    async with open_bridge(app_url, key_holder.key) as (send, receive):
+        version = "2024-11-05" if "before" in answer else "2025-06-18"
+        about = {"name": "x", "version": "1"}
+        handshake = {"protocolVersion": version, "capabilities": {"elicitation": {}}, "clientInfo": about}
+        send({"id": 1, "method": "initialize", "params": handshake})
+        assert (await receive())["result"]["protocolVersion"] == version
+        send(tool_call(2, "add_memory", text="I like green tea", infer=False))
+        assert "resultType" not in (await receive())["result"]
+        send(tool_call(3, "forget", what=TEA))
+        asked = await receive()
+        if "before" in answer:
+            assert "confirmation_token" in asked["result"]["content"][0]["text"]
+            return
+        assert (asked["method"], "green tea" in asked["params"]["message"]) == ("elicitation/create", True)
+        assert asked["params"]["requestedSchema"]["required"] == ["confirm"]
+        if answer == "never":
+            return
+        said = {"result": {"action": "decline"}} if answer == "decline" else {"error": {"code": 1, "message": "x"}}
+        send({"id": asked["id"], **said})
+        forgotten = await receive()
+        assert (forgotten["id"], "CANCELLED" in forgotten["result"]["content"][0]["text"]) == (3, True)
+        send(tool_call(4, "get_memories"))
+        assert "green tea" in (await receive())["result"]["content"][0]["text"]
+
+
+def tool_call(number: int, name: str, **arguments: object) -> Json:
+    return {"id": number, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
+
+
+@asynccontextmanager
+async def open_bridge(
+    url: str, key: str
+) -> AsyncIterator[tuple[Callable[[Json], None], Callable[[], Awaitable[Json]]]]:
+    """A client that writes lines and reads them. It ends its input at the end, and the bridge must end then."""
+    reader, written = asyncio.StreamReader(), asyncio.Queue[bytes]()
+    headers = {"Authorization": f"Bearer {key}", "Accept": "application/json", "X-Keepsake-User-Id": "ann"}
+
+    def send(message: Json) -> None:
+        reader.feed_data(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+
+    async def receive() -> Json:
+        message: Json = json.loads(await asyncio.wait_for(written.get(), 30))
+        return message
+
+    async with httpx.AsyncClient(headers={**headers, "Content-Type": "application/json"}, timeout=30) as http:
+        serving = asyncio.create_task(Bridge(http, f"{url}/mcp", written.put_nowait).serve(reader))
+        yield send, receive
+        reader.feed_eof()
+        await asyncio.wait_for(serving, 30)
 
 
 def test_the_command_says_what_its_input_must_be() -> None:

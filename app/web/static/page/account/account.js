@@ -3,6 +3,7 @@
 import { call, forgetSession, ownUserId } from "../api.js";
 import { dataTransfer } from "./data_transfer.js";
 import { announce, ask, button, describe, field, fill, form, h } from "../elements.js";
+import { ownGrants } from "./grants.js";
 import { receiptLookup, receiptOf } from "./receipt.js";
 import { SecondFactors } from "./second_factors.js";
 import { texts } from "../texts.js";
@@ -14,7 +15,7 @@ class KeepsakeAccount extends HTMLElement {
     fill(this, h("h1", {}, words.title), h("p", { role: "status" }, texts.loading));
     try {
       const account = await call("GET", "/v1/auth/me");
-      fill(this, h("h1", {}, words.title), this.emailForm(account), this.passwordForm(), section(words.factors, new SecondFactors().element), this.sessions(), section(words.portability, h("p", {}, words.portabilityBody), ...dataTransfer(ownUserId())), this.erasure(), this.deletion());
+      fill(this, h("h1", {}, words.title), this.emailForm(account), this.passwordForm(), section(words.factors, new SecondFactors().element), this.sessions(), section(words.grants, ownGrants()), section(words.portability, h("p", {}, words.portabilityBody), ...dataTransfer(ownUserId())), this.erasure(), this.deletion());
     } catch (error) {
       fill(this, h("p", { class: "problem", role: "alert" }, describe(error)), button(texts.retry, () => this.connectedCallback()));
     }

@@ -6,7 +6,7 @@ import { texts } from "../texts.js";
 
 const words = texts.authorize;
 
-/** @typedef {{client_name: string, redirect_uri: string, scopes: string[]}} AuthorizationRequest */
+/** @typedef {{client_id: string, client_name: string, redirect_uri: string, scopes: string[], error?: string, error_description?: string}} AuthorizationRequest */
 
 class KeepsakeAuthorize extends HTMLElement {
   async connectedCallback() {
@@ -22,6 +22,11 @@ class KeepsakeAuthorize extends HTMLElement {
         fill(problem, describe(error));
       }
     };
+    const returns = h("p", { class: "returns" }, words.returns(placeOf(request.redirect_uri)));
+    if (request.error) {
+      const reason = h("p", { class: "problem", role: "alert" }, words.refused(request.client_name, request.error_description ?? request.error));
+      return fill(this, h("h1", {}, words.title), reason, returns, problem, button(words.goBack, () => decide(false)));
+    }
     fill(
       this,
       h("h1", {}, words.title),
@@ -29,10 +34,11 @@ class KeepsakeAuthorize extends HTMLElement {
         "section",
         { class: "box" },
         h("p", { class: "client" }, h("strong", {}, words.asks(request.client_name))),
+        !request.client_id.startsWith("http") && h("p", {}, words.unchecked),
         h("p", { class: "project" }, words.project(await projectName())),
         h("p", {}, words.may),
         h("ul", { class: "scopes" }, request.scopes.map((scope) => h("li", {}, words.scopes[scope] ?? scope))),
-        h("p", { class: "returns" }, words.returns(placeOf(request.redirect_uri))),
+        returns,
         h("p", { class: "hint" }, words.revoke),
         problem,
         h("div", { class: "row" }, button(words.allow, () => decide(true), { class: "primary" }), button(words.deny, () => decide(false))),

@@ -2,6 +2,7 @@
 
 import { call, listAll } from "../api.js";
 import { announce, ask, dateText, fill, h } from "../elements.js";
+import { clientFacts } from "../account/grants.js";
 import { quickstart, secretBox } from "../start/quickstart.js";
 import { texts } from "../texts.js";
 import { askForm } from "./dialog.js";
@@ -13,7 +14,8 @@ const words = texts.developers;
 
 /**
  * @typedef {{id: string, name: string, prefix: string, scopes: string[], created_by: {account_id: string, email: string | null} | null,
- *   created_at: string, expires_at: string | null, last_used_at: string | null, revoked_at: string | null}} ApiKey
+ *   created_at: string, expires_at: string | null, last_used_at: string | null, revoked_at: string | null, client: Client | null}} ApiKey
+ * @typedef {{document: string | null, redirect_uri: string}} Client of a grant, which is listed with the keys
  */
 
 /** @param {import("./developers.js").Project} project */
@@ -42,18 +44,19 @@ export async function show(project) {
 /** @param {ApiKey} key @param {import("./developers.js").Project} project @param {(key: any) => Promise<void>} done */
 function card(key, project, done) {
   const creator = key.created_by ? (key.created_by.email ?? words.formerMember) : words.operator;
+  const ends = key.expires_at ? `${words.expiresAt} ${dateText(key.expires_at)}` : words.noExpiry;
   const facts = [
     `${words.by} ${creator}, ${dateText(key.created_at)}`,
     `${words.lastUse}: ${dateText(key.last_used_at) || words.never}`,
-    key.expires_at ? `${words.expiresAt} ${dateText(key.expires_at)}` : words.noExpiry,
+    ends,
   ];
   return h(
     "li",
     { class: "card" },
-    h("h3", {}, key.name, " ", h("code", {}, `${key.prefix}…`)),
-    h("p", { class: "facts" }, facts.map((each) => h("span", {}, each))),
+    h("h3", {}, key.name, " ", key.client ? h("span", { class: "hint" }, words.grant) : h("code", {}, `${key.prefix}…`)),
+    key.client ? clientFacts(key, key.client, `${words.allowedBy} ${creator}, ${dateText(key.created_at)}`, ends) : h("p", { class: "facts" }, facts.map((each) => h("span", {}, each))),
     scopeSummary(key.scopes),
-    project.role === "OWNER" && actionRow(key.name, [[words.rotate, () => rotate(key, done)], [words.revoke, () => revoke(key, done)]]),
+    project.role === "OWNER" && actionRow(key.name, [!key.client && [words.rotate, () => rotate(key, done)], [words.revoke, () => revoke(key, done)]]),
   );
 }
 
