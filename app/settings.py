@@ -86,9 +86,7 @@ class Settings(BaseSettings):
     supabase_url: Url = Field(
         None, description="URL of the Supabase project; the built-in identity provider is used if empty"
     )
-    supabase_publishable_key: SecretStr | None = Field(
-        None, description="Publishable key of that project, sb_publishable_…"
-    )
+    supabase_publishable_key: SecretStr | None = Field(None, description="Publishable key, sb_publishable_…")
     supabase_secret_key: SecretStr | None = Field(None, description="Secret key of that project, sb_secret_…")
     supabase_jwt_secret: SecretStr | None = Field(
         None, description="JWT secret of older projects that sign with HS256; other algorithms stay accepted"
@@ -109,6 +107,7 @@ class Settings(BaseSettings):
     )
     anonymous_administration: bool = Field(False, description="Let anonymous accounts create keys and administer")
     oauth_registration: bool = Field(False, description="Let clients register themselves to use OAuth at /mcp")
+    oauth_issuer: Literal["keepsake", "supabase"] = Field("keepsake", description="Who issues OAuth tokens for /mcp")
     anonymous_sign_in: bool = Field(False, description="Let people sign in without an e-mail address")
     sign_ups_per_address: int = Field(
         30, ge=1, description="Sign-ups and requested e-mails per IP address in 5 minutes"

@@ -13,6 +13,7 @@ COMPANIONS = {
         "supabase_jwt_secret",
         "supabase_jwt_issuer",
         "former_issuer",
+        "oauth_issuer",
     ): "supabase_url",
     ("smtp_username", "smtp_password", "smtp_port", "smtp_security", "smtp_from"): "smtp_host",
     ("smtp_password",): "smtp_username",

@@ -148,6 +148,8 @@ API_KEYS = {
     ("PATCH", "/v1/api-keys/{key_id}"): scoped(Scope.KEYS_WRITE, body=NAMED),
     ("DELETE", "/v1/api-keys/{key_id}"): scoped(Scope.KEYS_WRITE, spends=True),
     ("POST", "/v1/api-keys/{key_id}/rotate"): scoped(Scope.KEYS_WRITE),
+    ("GET", "/v1/grants"): person(),
+    ("DELETE", "/v1/grants/{grant_id}"): person(**UNKNOWN_FACTOR, fills=(("grant_id", NO_FACTOR),)),
 }
 ADMINISTRATION = {
     ("GET", "/v1/admin/health"): scoped(Scope.PROJECTS_READ),

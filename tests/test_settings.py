@@ -128,6 +128,7 @@ VALUES = {
     "password_min_length": "12",
     "mail_confirm": "false",
     "encrypt_new_projects": "true",
+    "oauth_issuer": "supabase",
     "access_token_seconds": "600",
     "smtp_host": "mail.example.com",
     "smtp_port": "25",

@@ -52,6 +52,8 @@ class Config:
     """For administration by accounts that have one."""
     anonymous_administration: bool = False
     oauth_registration: bool = False
+    oauth_issuer: str = ""
+    """The authorization server of /mcp, if it is another one than this server."""
     """Whether people may create accounts. With SIGNUP_MODE=closed, the operator adds them."""
     metrics_apart: bool = False
     """Whether METRICS_ADDRESS serves the metrics, and this server does not."""

@@ -18,7 +18,7 @@ from app.core.observability.usage_counts import UsageOf
 from app.core.ports import KeyGrant, TokenClaims
 from app.core.rate_limit import LimitExceeded, RequestSource, client_address
 from app.core.resources import Resources
-from app.identity.scopes import EVERYTHING, SCOPES_OF_ROLE, Scope
+from app.identity.scopes import EVERYTHING, GRANTABLE, SCOPES_OF_ROLE, Scope
 
 RESOLVE_ACCOUNT_SQL = "select * from private.resolve_account(:account, :session, :requested)"
 PERSON_REQUIRED = "This requires a person who is signed in. An API key belongs to a project, not to a person."
@@ -33,6 +33,7 @@ NO_CREDENTIAL = (
 FOR_MCP_ONLY = "This access token was granted for /mcp, and is accepted there only. Use an API key, or sign in."
 END_USERS_ACT_FOR_THEMSELVES = "You are signed in as an end user and can only act for yourself. Leave `user_id` out."
 FOR_ONESELF_ONLY = "This access was granted for the memories of the person who agreed to it. Leave `user_id` out."
+NO_SCOPE_OF_OURS = "This access token has no scope of /mcp. The identity provider must add some, such as memories:read."
 ACCEPTS_DELEGATED = "accepts_delegated"
 CREATOR_LEFT = (
     "The account that created this API key was removed from the project, banned or deleted, and its keys ended with it."
@@ -163,7 +164,7 @@ async def _resolve(
 ) -> Caller:
     if resources.keys.recognises(credential):
         return await _resolve_key(resources, credential, accepts_delegated=accepts_delegated)
-    return await _resolve_account(resources, credential, project)
+    return await _resolve_account(resources, credential, project, accepts_delegated=accepts_delegated)
 
 
 async def _resolve_key(resources: Resources, value: str, *, accepts_delegated: bool) -> Caller:
@@ -214,8 +215,12 @@ def _limit_of_creator(grant: KeyGrant) -> frozenset[Scope]:
     return SCOPES_OF_ROLE[grant.creator_role]
 
 
-async def _resolve_account(resources: Resources, token: str, requested: UUID | None) -> Caller:
+async def _resolve_account(
+    resources: Resources, token: str, requested: UUID | None, *, accepts_delegated: bool
+) -> Caller:
     claims = await resources.tokens.verify(token)
+    if claims.client_id and not accepts_delegated:
+        raise Unauthorized(FOR_MCP_ONLY)
     current_actor.set(account_actor(claims.subject))
     found = await _find_membership(resources, claims, requested)
     if found is None and requested is None:
@@ -229,12 +234,21 @@ async def _resolve_account(resources: Resources, token: str, requested: UUID | N
     return Caller(
         project_id=project_id,
         organization_id=organization_id,
-        scopes=SCOPES_OF_ROLE[role],
-        user_id=str(claims.subject) if role == "USER" else None,
+        scopes=SCOPES_OF_ROLE[role] & _limit_of_client(claims),
+        user_id=str(claims.subject) if role == "USER" or claims.client_id else None,
         account_id=claims.subject,
         role=role,
         email=claims.email,
     )
+
+
+def _limit_of_client(claims: TokenClaims) -> frozenset[Scope]:
+    if claims.client_id is None:
+        return EVERYTHING
+    granted = frozenset(Scope(each) for each in claims.scope.split() if each in GRANTABLE)
+    if not granted:
+        raise Forbidden(NO_SCOPE_OF_OURS)
+    return granted
 
 
 async def identify_account(request: Request) -> TokenClaims:
@@ -251,6 +265,8 @@ async def identify_account(request: Request) -> TokenClaims:
     try:
         await resources.limits.check_refused(fingerprint)
         claims = await resources.tokens.verify(credential)
+        if claims.client_id:
+            raise Unauthorized(FOR_MCP_ONLY)
         await _find_membership(resources, claims, None)
     except Unauthorized:
         await resources.limits.admit_unauthenticated(client_address(request))

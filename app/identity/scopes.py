@@ -24,6 +24,11 @@ END_USER = frozenset(
     for scope in Scope
     if scope.startswith(("memories:", "profiles:", "sessions:")) or scope == Scope.PROJECTS_READ
 )
+GRANTABLE = (
+    *(Scope.MEMORIES_READ, Scope.MEMORIES_WRITE, Scope.PROFILES_READ, Scope.PROFILES_WRITE),
+    *(Scope.SESSIONS_READ, Scope.SESSIONS_WRITE),
+)
+"""What a person can let a client of OAuth do."""
 # An application needs everything except managing keys and administering the instance.
 DEFAULT_FOR_KEYS = EVERYTHING - {Scope.KEYS_READ, Scope.KEYS_WRITE, Scope.ADMIN}
 SCOPES_OF_ROLE = {"OWNER": EVERYTHING, "READER": READ_ONLY, "USER": END_USER}

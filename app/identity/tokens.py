@@ -20,6 +20,9 @@ AUDIENCE = "authenticated"
 LEEWAY_SECONDS = 30
 UNKNOWN_CREDENTIAL = "The credential is neither an access token nor an API key (which starts with ks_)."
 NOT_AN_ACCOUNT = "This token was not issued to a signed-in account."
+FOR_AN_APPLICATION = (
+    "This token was issued to an application by the OAuth server of the identity provider, and not for this server."
+)
 MAX_TOKEN_LENGTH = 32_768
 ALGORITHM_FAMILIES = (frozenset({"ES256", "RS256"}), frozenset({"HS256"}))
 
@@ -63,6 +66,8 @@ class Issuer:
     name: str | None
     keys: KeySource
     algorithms: frozenset[str] = frozenset({"ES256", "RS256"})
+    resource: str | None = None
+    """The audience of tokens that its OAuth server issues to applications. None refuses them all."""
 
     def __post_init__(self) -> None:
         if not self.algorithms or not any(self.algorithms <= family for family in ALGORITHM_FAMILIES):
@@ -85,6 +90,10 @@ class Claims:
     expires_at: int
     assurance: str
     is_anonymous: bool
+    client_id: str | None = None
+    """The application that the token was issued to by OAuth. None for a person's own session."""
+    scope: str = ""
+    """What an application may do, separated by spaces."""
 
 
 async def verify(token: str, issuers: Sequence[Issuer]) -> Claims:
@@ -93,7 +102,7 @@ async def verify(token: str, issuers: Sequence[Issuer]) -> Claims:
     issuer = _issuer_of(header, claimed, issuers)
     key = await _key_for(header, issuer)
     _check_shape(claimed)
-    return _claims(_decode(token, key, issuer.name), issuer.name)
+    return _claims(_decode(token, key, issuer.name, _audience_of(claimed, issuer)), issuer.name)
 
 
 def _issuer_of(header: Mapping[str, object], claimed: Mapping[str, object], issuers: Sequence[Issuer]) -> Issuer:
@@ -133,11 +142,26 @@ def _check_shape(claimed: Mapping[str, object]) -> None:
     times = [claimed.get("exp"), claimed.get("iat"), claimed.get("nbf", 0)]
     if not all(type(moment) is int for moment in times):
         raise InvalidToken("This token has no valid `exp`, `iat` or `nbf` claim.")
-    if not all(isinstance(claimed.get(name), str) for name in ("aud", "sub", "session_id", "role")):
+    if not all(isinstance(claimed.get(name), str) for name in ("sub", "session_id", "role")):
+        raise InvalidToken(NOT_AN_ACCOUNT)
+    if not isinstance(claimed.get("aud"), str | list if _is_of_application(claimed) else str):
         raise InvalidToken(NOT_AN_ACCOUNT)
 
 
-def _decode(token: str, key: Jwk, issuer: str | None) -> dict[str, object]:
+def _is_of_application(claimed: Mapping[str, object]) -> bool:
+    return "client_id" in claimed
+
+
+def _audience_of(claimed: Mapping[str, object], issuer: Issuer) -> str:
+    """An application has what a person let it have, so its tokens do not pass for the person's own."""
+    if not _is_of_application(claimed):
+        return AUDIENCE
+    if issuer.resource is None or not isinstance(claimed["client_id"], str):
+        raise InvalidToken(FOR_AN_APPLICATION)
+    return issuer.resource
+
+
+def _decode(token: str, key: Jwk, issuer: str | None, audience: str) -> dict[str, object]:
     required = ("exp", "iat", "sub", "aud", "iss") if issuer else ("exp", "iat", "sub", "aud")
     options = {f"require_{name}": True for name in required}
     try:
@@ -145,7 +169,7 @@ def _decode(token: str, key: Jwk, issuer: str | None) -> dict[str, object]:
             token,
             key,
             algorithms=[key["alg"]],
-            audience=AUDIENCE,
+            audience=audience,
             issuer=issuer,
             options={**options, "verify_at_hash": False, "leeway": LEEWAY_SECONDS},
         )
@@ -175,6 +199,8 @@ def _claims(claims: Mapping[str, object], issuer: str | None) -> Claims:
         expires_at=expires_at,
         assurance=str(claims.get("aal") or "aal1"),
         is_anonymous=claims.get("is_anonymous") is True,
+        client_id=str(claims["client_id"]) if _is_of_application(claims) else None,
+        scope=str(claims.get("scope") or ""),
     )
 
 

@@ -26,6 +26,7 @@ from app.settings import Settings, SignupMode, VectorStore
 from app.wiring.accounts import (
     identity_http,
     instance_secret,
+    oauth_issuer,
     open_identity_client,
     open_identity_health,
     open_invitation_mail,
@@ -179,6 +180,7 @@ def build_config(settings: Settings) -> Config:
         second_factor_required=settings.second_factor == "required",
         anonymous_administration=settings.anonymous_administration,
         oauth_registration=settings.oauth_registration,
+        oauth_issuer=oauth_issuer(settings),
         base_url=settings.base_url,
         auth_limit=settings.rate_limit_auth,
         vector_store=choose_vector_store(settings),

@@ -151,11 +151,17 @@ def token_issuers(settings: Settings, local: IdentityProvider | None, http: http
     url = f"{settings.supabase_url}/auth/v1"
     names = [None if name == NO_ISSUER else name for name in settings.supabase_jwt_issuer or [url]]
     published = JwksCache(f"{url}/.well-known/jwks.json", http)
-    issuers = [Issuer(name, published) for name in names]
+    resource = f"{settings.base_url.rstrip('/')}/mcp" if oauth_issuer(settings) else None
+    issuers = [Issuer(name, published, resource=resource if name else None) for name in names]
     if settings.supabase_jwt_secret:
         shared = StaticKeys([hs256_key(settings.supabase_jwt_secret.get_secret_value())])
         issuers += [Issuer(name, shared, frozenset({"HS256"})) for name in names]
     return [*issuers, *former_issuers(settings)]
+
+
+def oauth_issuer(settings: Settings) -> str:
+    """The authorization server of /mcp, if it is not this server."""
+    return f"{settings.supabase_url}/auth/v1" if settings.oauth_issuer == "supabase" else ""
 
 
 def former_issuers(settings: Settings) -> list[Issuer]:

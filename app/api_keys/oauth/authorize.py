@@ -12,13 +12,9 @@ from app.api_keys.oauth.errors import OAuthError
 from app.api_keys.oauth.tokens import CHALLENGE, seal, unseal
 from app.core.errors import BadRequest
 from app.core.resources import Resources
-from app.identity.scopes import Scope
+from app.identity.scopes import GRANTABLE, Scope
 
 VALID_SECONDS = 600
-GRANTABLE = (
-    *(Scope.MEMORIES_READ, Scope.MEMORIES_WRITE, Scope.PROFILES_READ, Scope.PROFILES_WRITE),
-    *(Scope.SESSIONS_READ, Scope.SESSIONS_WRITE),
-)
 OFFLINE = "offline_access"
 """Some clients ask for it to get a refresh token, which every client gets here."""
 MAX_STATE = 2000

@@ -13,7 +13,6 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel
 
 from app.api_keys.oauth.authorize import (
-    GRANTABLE,
     check_client,
     read_query,
     read_request,
@@ -30,7 +29,7 @@ from app.core.rate_limit import client_address
 from app.core.resources import Resources, ResourcesDep
 from app.identity.administration import Administrative
 from app.identity.caller import Person
-from app.identity.scopes import Scope
+from app.identity.scopes import GRANTABLE, Scope
 
 router = APIRouter(include_in_schema=False)
 consent_router = own_router(include_in_schema=False)
@@ -50,7 +49,7 @@ async def describe_resource(resources: ResourcesDep) -> JSONResponse:
     return JSONResponse(
         {
             "resource": f"{issuer}/mcp",
-            "authorization_servers": [issuer],
+            "authorization_servers": [resources.config.oauth_issuer or issuer],
             "scopes_supported": list(GRANTABLE),
             "bearer_methods_supported": ["header"],
             "resource_name": "Keepsake",

@@ -47,6 +47,13 @@ class TokenClaims(Protocol):
 
     @property
     def is_anonymous(self) -> bool: ...
+    @property
+    def client_id(self) -> str | None:
+        """The application that the token was issued to by OAuth. None for a person's own session."""
+        ...
+
+    @property
+    def scope(self) -> str: ...
 
 
 class TokenVerifier(Protocol):
