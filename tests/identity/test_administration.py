@@ -29,6 +29,7 @@ def administrative_routes(app: FastAPI) -> Iterator[tuple[str, str]]:
     for path, item in app.openapi()["paths"].items():
         if ADMINISTERED.match(path) and path not in BY_INVITED_PEOPLE:
             yield from ((method.upper(), path) for method in item if method != "get")
+    yield "POST", "/oauth/consent"
 
 
 async def refusals(app: FastAPI, client: httpx.AsyncClient) -> dict[str, str]:

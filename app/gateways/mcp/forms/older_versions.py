@@ -75,7 +75,10 @@ def read_answer(message: JsonObject) -> JsonObject:
     if not isinstance(result, dict) or result.get("action") not in ACTIONS:
         return NOT_ANSWERED
     content = result.get("content")
-    return {"action": result["action"], **({"content": content} if isinstance(content, dict) else {})}
+    ticked = (
+        {name: value for name, value in content.items() if isinstance(value, bool)} if isinstance(content, dict) else {}
+    )
+    return {"action": result["action"], "content": ticked}
 
 
 def headers_of(message: JsonObject, version: str) -> dict[str, str]:

@@ -91,7 +91,7 @@ async def test_key_that_was_revoked_meanwhile_deletes_nothing(older: OlderClient
 
 
 async def test_answer_that_is_none_deletes_nothing(older: OlderClient) -> None:
-    long = {"action": "accept", "content": {"confirm": True, "x": "x" * 3000}}
+    long = {"action": "accept", "content": {"confirm": True, **{f"box{number}": True for number in range(300)}}}
     for answer in ({"error": {"code": 1, "message": "x"}}, {"result": {"action": "else"}}, {"result": long}):
         async with older.forget() as messages:
             assert (await older.post({"id": (await anext(messages))["id"], **answer})).status_code == 202
