@@ -40,6 +40,7 @@ configure_logging("INFO", as_json=False)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+POSTGRES = pytest.StashKey[EmbeddedPostgres]()
 SLOW = tuple(f"tests/{name}" for name in ("web/", "e2e/", "faults/", "test_docs.py", "test_openapi.py"))
 
 
@@ -53,7 +54,9 @@ def pytest_collection_finish() -> None:
 
 
 @pytest_asyncio.fixture(scope="session")
-async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedPostgres]:
+async def postgres(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> AsyncIterator[EmbeddedPostgres]:
     """One embedded server for each test process, with everything migrated."""
     server = EmbeddedPostgres(Path(tmp_path_factory.mktemp("data")))
     await server.start()
@@ -62,8 +65,20 @@ async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Em
         connection.execute("alter system set fsync = off")
         connection.execute("select pg_reload_conf()")
     migrate(server.url("postgres"), [SHIM], [GRANTS])
+    pytestconfig.stash[POSTGRES] = server
     yield server
+    del pytestconfig.stash[POSTGRES]
     await server.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def empty_queue(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Jobs that the tests of a file leave are not done by the workers of later files, which would wait for them."""
+    yield
+    if server := pytestconfig.stash.get(POSTGRES, None):
+        with psycopg.connect(server.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute("set search_path = jobs")
+            connection.execute("delete from procrastinate_jobs")
 
 
 @pytest_asyncio.fixture(scope="session")
