@@ -123,7 +123,9 @@ class QueueWorker:
         observe_fetches(queue, queue_name, self.supervised.beat)
 
     async def _work(self) -> None:
-        await self._queue.run_worker_async(
+        """Before Python 3.12, a worker that registers itself can lose a cancellation, so it is told to stop as well."""
+        worker = procrastinate.worker.Worker(
+            self._queue,
             queues=[self._queue_name],
             concurrency=self._concurrency,
             install_signal_handlers=False,
@@ -133,6 +135,14 @@ class QueueWorker:
             additional_context={"resources": self._resources},
             worker_middleware=[count_outcome, self._observe_job],
         )
+        running = asyncio.create_task(worker.run())  # type: ignore[no-untyped-call]
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            worker.stop()  # type: ignore[no-untyped-call]
+            running.cancel()
+            await running
+            raise
 
     async def _observe_job(
         self, call_next: Callable[[], Awaitable[object]], context: JobContext, _: procrastinate.worker.Worker
