@@ -1,6 +1,7 @@
 """`consolidate` is killed in the middle and then run twice at the same time: each duplicate is merged once."""
 
 import asyncio
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +37,9 @@ async def test_killed_consolidation_goes_on_and_two_at_once_merge_each_duplicate
         await asyncio.to_thread(installation.create_key)
         with installation.connect() as postgres:
             postgres.execute(INSERT_MEMORIES_SQL, [DUPLICATES])
+        dry = start(installation, "--dry-run", "--pairs")
+        listed = (await asyncio.to_thread(dry.communicate, None, FINISH_SECONDS))[0].decode()
+        changed = count(installation, SUPERSEDED_SQL)
         killed = start(installation)
         await asyncio.to_thread(wait_until_merged, installation)
         killed.send_signal(signal.SIGKILL)
@@ -44,16 +48,18 @@ async def test_killed_consolidation_goes_on_and_two_at_once_merge_each_duplicate
         together = [start(installation), start(installation)]
         errors = [(await asyncio.to_thread(each.communicate, None, FINISH_SECONDS))[1].decode() for each in together]
         ended, history = count(installation, SUPERSEDED_SQL), count(installation, HISTORY_SQL)
+    assert len(re.findall(r"^memory [0-9a-f-]{36} by [0-9a-f-]{36}$", listed, re.M)) == DUPLICATES
+    assert (changed, "stamps" in listed) == ((0,), False)
     assert 0 < left < DUPLICATES, "the command was killed in the middle"
     assert left % PAIRS_PER_TRANSACTION == 0
     assert [each.returncode for each in together] == [0, 0], errors
     assert (ended, history) == ((DUPLICATES,), (DUPLICATES, DUPLICATES))
 
 
-def start(installation: Installation) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "app", "consolidate", "--duplicates"]
+def start(installation: Installation, *options: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "app", "consolidate", "--duplicates", *options]
     settings = environment(installation.data_dir, **installation.settings)
-    return subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def wait_until_merged(installation: Installation) -> None:

@@ -67,7 +67,7 @@ class Consolidation:
     async def _consolidate_namespace(self, project_id: UUID, name: str, counts: Consolidated) -> None:
         statements = await self._load_all(project_id, name)
         counts.statements += len(statements)
-        # Reading takes about a tenth of a millisecond for each statement, so it is left to a thread.
+        # Reading takes about a quarter of a millisecond for each statement, so it is left to a thread.
         found = await asyncio.to_thread(self._find, statements)
         for pairs, are_duplicates in ((found.replaced, False), (found.merged, True)):
             done = await self._record(project_id, pairs, are_duplicates=are_duplicates)

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 from uuid import UUID
 
 from app.memory.judgement.duplicates.differences import differ_for_certain
@@ -12,6 +13,7 @@ from app.memory.judgement.neighbours import Pair, Statement
 from app.memory.judgement.readings import Reading, read_statement
 from app.memory.judgement.rules import Verdict, judge_readings
 
+MAX_SAME_CLAIM = 100
 MAX_OTHER_WORDS = 1
 """In which two statements with the same claim may differ on each side: `I live in Rome`, `I reside in Rome`."""
 
@@ -40,7 +42,7 @@ class Known:
     def tell(self, new: Statement) -> FoundPairs:
         """What a new statement means for those that are known. It is known itself from now on, unless it is merged."""
         reading = read_statement(new.content)
-        near = {each.id: each for key in self._questions(new, reading) for each in self.by_key[key].values()}
+        near = {each.id: each for key in self._questions(new, reading) for each in self._newest(key)}
         older = [each for each in near.values() if each.told < new.told]
         replaced = [
             Pair(new, each) for each in older if judge_readings(reading, self.readings[each.id]) is Verdict.REPLACES
@@ -67,6 +69,13 @@ class Known:
                 break
         return merged
 
+    def _newest(self, key: object) -> Iterable[Statement]:
+        """Of many statements with the same claim that could not be replaced, the last ones told. What a denial ends
+        may be older."""
+        found = reversed(self.by_key[key].values())
+        is_subject = isinstance(key, tuple) and isinstance(key[1], str)
+        return found if is_subject else islice(found, MAX_SAME_CLAIM)
+
     def _forget(self, old: Statement) -> None:
         for key in self._keys(old, self.readings.pop(old.id)):
             del self.by_key[key][old.id]
@@ -86,7 +95,7 @@ class Known:
 
     def _questions(self, statement: Statement, reading: Reading) -> list[object]:
         """Where the statements are that it may contradict or repeat."""
-        claimed = [(statement.scope, key) for key in reading.claims]
+        claimed: list[object] = [(statement.scope, key) for key in reading.claims]
         denied = ((statement.scope, denial.subject) for denial in reading.denials)
         return [*claimed, *denied, *self._wording_keys(statement)]
 

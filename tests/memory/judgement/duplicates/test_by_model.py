@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from app.adapters.models.openai import Connection, OpenAIModel
 from app.core.resources import Resources
+from app.memory.indexing.change_embedder import change_embedder
 from app.memory.judgement.duplicates.by_model import KNOWN_TO_DIFFER
 from app.memory.judgement.jobs import consolidate_project
 from app.memory.namespace import Namespace
@@ -164,3 +165,25 @@ async def test_comparisons_are_deleted_with_their_memories(
     assert (await execute_sql_as_system(asking_resources, count, id=namespace.project_id))[0][0] == len(ids)
     await execute_sql(asking_resources, namespace, "delete from memories where id = any(:ids)", ids=ids[:3])
     assert (await execute_sql_as_system(asking_resources, count, id=namespace.project_id))[0][0] == 1
+
+
+@pytest.mark.long
+async def test_neighbours_of_a_multilingual_project_are_those_of_its_own_index(
+    asking_resources: Resources, namespace: Namespace, model_server: ModelServer
+) -> None:
+    choose = "insert into project_embedders (project_id, chosen) values (:id, 'multilingual')"
+    await execute_sql_as_system(asking_resources, choose, id=namespace.project_id)
+    await change_embedder(asking_resources, namespace.project_id, grace_seconds=0)
+    words = (
+        "Ich gehe jeden Morgen zu Fuß ins Büro",
+        "Ich laufe jeden Morgen ins Büro",
+        "Meine Schwester lebt in Bergen",
+    )
+    ids = await add_memories(asking_resources, namespace, *words)
+    await wait_until_indexed(asking_resources, namespace)
+    model_server.verdicts(
+        answering(lambda pairs: [(number, "same" if "Fuß" in pair else "different") for number, pair in pairs.items()])
+    )
+    assert (await consolidate_project(asking_resources, namespace.project_id)).merged == 1
+    assert await merged(asking_resources, namespace, ids) == [ids[1], None, None]
+    await execute_sql_as_system(asking_resources, "delete from projects where id = :id", id=namespace.project_id)
