@@ -311,7 +311,8 @@ MEMORIES = {
     ),
 }
 HOOKS, HOOK = "/api/v1/webhooks/projects/{project_id}/", "/api/v1/webhooks/{webhook_id}/"
-NEW_HOOK = {**NAMED, "url": "https://hooks.example/in", "event_types": ["memory_add"]}
+# Events of memories need memories:read besides: tests/webhooks/test_webhooks.py.
+NEW_HOOK = {**NAMED, "url": "https://hooks.example/in", "event_types": ["retention_run"]}
 WEBHOOKS = {
     ("GET", HOOKS): scoped(Scope.PROJECTS_READ, user=404),
     ("POST", HOOKS): scoped(Scope.PROJECTS_WRITE, body=NEW_HOOK),
