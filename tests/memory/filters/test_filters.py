@@ -268,7 +268,7 @@ UNREADABLE = 'filters is not valid JSON. Send an object such as {"user_id": "ali
         ),
         ({"keywords_search": "  "}, "keywords_search must contain at least one word."),
         ({"standing": "yes"}, "standing with `eq` must be true or false."),
-        ({"kind": "fct"}, "kind cannot be 'fct'. Use fact and episode."),
+        ({"kind": "fct"}, "kind cannot be 'fct'. Use fact, episode and summary."),
         (
             {"lifecycle_state": {"in": ["active", "*"]}},
             "lifecycle_state cannot be '*'. Use active, superseded and archived.",
