@@ -48,13 +48,13 @@ class Config:
     shared: bool = False
     """Whether new accounts join one shared project instead of getting one each."""
     sign_up_is_open: bool = True
+    """Whether people may create accounts. With SIGNUP_MODE=closed, the operator adds them."""
     second_factor_required: bool = True
     """For administration by accounts that have one."""
     anonymous_administration: bool = False
     oauth_registration: bool = False
     oauth_issuer: str = ""
     """The authorization server of /mcp, if it is another one than this server."""
-    """Whether people may create accounts. With SIGNUP_MODE=closed, the operator adds them."""
     metrics_apart: bool = False
     """Whether METRICS_ADDRESS serves the metrics, and this server does not."""
     webhook_allow_private: bool = False

@@ -30,7 +30,8 @@ class RowExecutor(StrawberryGraphQLCoreExecutionContext):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self._columns: dict[int, Columns | None] = {}
+        self._columns: dict[int, tuple[Any, Columns | None]] = {}
+        """By the selection, which is kept so that no other one gets its id."""
 
     def execute_fields(
         self,
@@ -48,13 +49,12 @@ class RowExecutor(StrawberryGraphQLCoreExecutionContext):
         return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
 
     def _columns_of(self, parent_type: GraphQLObjectType, selected: Any) -> Columns | None:
-        """The rows of a list share the selection: the package keeps it until the request ends."""
+        """The rows of a list share the selection."""
         key = id(selected)
         if key not in self._columns:
-            self._columns[key] = find_columns(
-                parent_type, {shown: each[0].node.name.value for shown, each in selected.items()}
-            )
-        return self._columns[key]
+            names = {shown: each[0].node.name.value for shown, each in selected.items()}
+            self._columns[key] = selected, find_columns(parent_type, names)
+        return self._columns[key][1]
 
 
 def find_columns(parent_type: GraphQLObjectType, selected: dict[str, str]) -> Columns | None:
