@@ -56,8 +56,9 @@ with doomed as (
 )
 select id, namespace from doomed
 union
-select s.id, s.namespace from doomed d join memories s on s.project_id = :project_id and s.kind = 'summary'
-  and (s.id = d.replaced_by or s.id = any(d.coexists_with)) and s.user_id is not distinct from d.user_id
+select s.id, s.namespace from doomed d cross join lateral unnest(array_append(d.coexists_with, d.replaced_by)) as link
+join memories s on s.project_id = :project_id and s.id = link and s.kind = 'summary'
+  and s.user_id is not distinct from d.user_id
 """)  # noqa: S608  # only our own conditions are put together
 # What exists again after everything was erased was imported or written by later requests.
 SELECT_RETURNED_SQL = text("""

@@ -24,9 +24,10 @@ select pg_advisory_xact_lock(hashtextextended('supersession:' || cast(:namespace
 # and its other episodes are current again.
 LOCK_LINKED_MEMORIES_SQL = text("""
 with summaries as (
-  select s.id from memories e join memories s on s.project_id = e.project_id and s.kind = 'summary'
-    and (s.id = e.replaced_by or s.id = any(e.coexists_with))
-  where e.project_id = :project_id and e.id = any(:ids) and e.kind = 'episode'
+  select s.id
+  from memories e cross join lateral unnest(array_append(e.coexists_with, e.replaced_by)) as link
+  join memories s on s.project_id = :project_id and s.id = link and s.kind = 'summary'
+  where e.project_id = :project_id and e.id = any(:ids) and e.kind = 'episode' and link is not null
 )
 select id from memories where project_id = :project_id and id in (
   select unnest(cast(:ids as uuid[]))
