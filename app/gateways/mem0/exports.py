@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from uuid import UUID
@@ -19,6 +18,7 @@ from app.core.errors import NotFound
 from app.core.ports import ChatMessage, ModelOptions, Role
 from app.core.resources import Resources, ResourcesDep
 from app.core.storable_text import storable_object
+from app.core.text.json_answers import read_json_object
 from app.gateways.mem0.errors import ERROR_RESPONSES, Mem0Route
 from app.gateways.mem0.memories.list import PageRequest, list_memories
 from app.gateways.mem0.memories.schemas import ListMemories, ProjectReference
@@ -158,10 +158,6 @@ async def fill_with_model(
     known = json.dumps([memory["memory"] for memory in memories[:MAX_MEMORIES_FOR_MODEL]], ensure_ascii=False)
     messages = [ChatMessage(Role.SYSTEM, prompt), ChatMessage(Role.USER, known)]
     answer = await ask_model(resources, project_id, messages, ModelOptions(temperature=0, max_tokens=4000))
-    match = re.search(r"\{.*\}", answer, re.DOTALL)
-    try:
-        filled = json.loads(match[0]) if match else {}
-    except ValueError:
-        filled = {}
+    filled = read_json_object(answer) or {}
     fallback = fill_from_metadata(request["schema"], memories)
     return {name: filled.get(name, value) for name, value in fallback.items()}

@@ -1,9 +1,10 @@
 """The categories that exist and the decision which of them a memory belongs to. Pure: nothing here does I/O."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from app.core.text.json_answers import read_json_object
 
 MISC = "misc"
 MIN_SIMILARITY = 0.30
@@ -87,11 +88,7 @@ def build_prompt(categories: Sequence[Category], texts: Sequence[str]) -> tuple[
 
 def parse_answer(answer: str, categories: Sequence[Category], count: int) -> list[list[str] | None]:
     """The categories of each memory, or None where the model's answer is not usable."""
-    match = re.search(r"\{.*\}", answer, re.DOTALL)
-    try:
-        assigned = json.loads(match[0]) if match else {}
-    except ValueError:
-        assigned = {}
+    assigned = read_json_object(answer) or {}
     names = {each.name.casefold(): each.name for each in categories}
     return [_known_names(assigned.get(str(number)), names) for number in range(1, count + 1)]
 

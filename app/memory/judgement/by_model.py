@@ -4,8 +4,6 @@ The answer is used whole or not at all. What a model invents, contradicts or exa
 decide instead.
 """
 
-import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ from app.core.errors import AppError
 from app.core.ports import ChatMessage, ModelOptions, Role
 from app.core.resources import Resources
 from app.core.text.fenced_text import DATA_INSTRUCTIONS, MEMORIES, Fence, plain_line
+from app.core.text.json_answers import read_json_object
 from app.memory.judgement.neighbours import Pair
 from app.memory.judgement.rules import Verdict
 from app.projects.token_usage import ask_model
@@ -118,12 +117,7 @@ def _line(number: int, date: object, content: str) -> str:
 
 
 def _entries(answer: str) -> list[object]:
-    match = re.search(r"\{.*\}", answer, re.DOTALL)
-    try:
-        parsed = json.loads(match[0]) if match else None
-    except ValueError:
-        parsed = None
-    entries = parsed.get("verdicts") if isinstance(parsed, dict) else None
+    entries = (read_json_object(answer) or {}).get("verdicts")
     if not isinstance(entries, list):
         raise UnusableVerdicts("the language model did not answer with a list of verdicts.")
     return entries

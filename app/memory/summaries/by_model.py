@@ -4,8 +4,6 @@ The model writes sentences and names the episodes of each by number, so that eac
 made from, and no episode is left out unseen.
 """
 
-import json
-import re
 from collections.abc import Collection
 from enum import StrEnum
 from uuid import UUID
@@ -14,6 +12,7 @@ from app.core.ports import ChatMessage, ModelOptions, Role
 from app.core.resources import Resources
 from app.core.storable_text import clean_text, is_blank
 from app.core.text.fenced_text import DATA_INSTRUCTIONS, MEMORIES, Fence, plain_line
+from app.core.text.json_answers import read_json_object
 from app.memory.summaries.episodes import Episode, Group
 from app.memory.summaries.grounding import is_grounded
 from app.projects.token_usage import ask_model
@@ -90,12 +89,8 @@ def _day(episode: Episode) -> str:
 
 
 def _parse(answer: str) -> dict[str, object]:
-    match = re.search(r"\{.*\}", answer, re.DOTALL)
-    try:
-        parsed = json.loads(match[0]) if match else None
-    except ValueError:
-        parsed = None
-    if not isinstance(parsed, dict):
+    parsed = read_json_object(answer)
+    if parsed is None:
         raise UnusableSummary(Flaw.UNREADABLE)
     return parsed
 

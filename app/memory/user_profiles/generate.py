@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.errors import AppError, Conflict, TimedOut, Unavailable, UpstreamFailed
 from app.core.ports import ChatMessage, ModelOptions, Role
 from app.core.resources import Resources
+from app.core.text.json_answers import read_json_object
 from app.memory.categories import parse_categories
 from app.memory.ledger import Memory, visible
 from app.memory.ledger.run_event import (
@@ -36,7 +37,6 @@ from app.memory.user_profiles.profile_schema import (
     default_schema,
     fit_to_schema,
     has_content,
-    parse_answer,
     read_settings,
 )
 from app.memory.user_profiles.repository import UserProfileRepository
@@ -135,7 +135,7 @@ async def _fill_schema(
         schema=json.dumps(schema, ensure_ascii=False),
         more=f"Besides: {settings.instructions}" if settings.instructions else "",
     )
-    answer = parse_answer(await _ask_model(resources, event.namespace.project_id, prompt, memories))
+    answer = read_json_object(await _ask_model(resources, event.namespace.project_id, prompt, memories))
     if answer is None:
         raise UnusableProfileAnswer("The language model answered with something that is not a JSON object")
     return fit_to_schema(answer, schema)

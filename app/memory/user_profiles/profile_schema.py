@@ -1,7 +1,6 @@
 """The JSON schema of a user profile: a project's own or the default one, checked, and applied to answers."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -116,16 +115,6 @@ def _at(above: str) -> str:
 
 
 # ---------------------------------------------------------------- answers
-
-
-def parse_answer(answer: str) -> Shape | None:
-    """The JSON object in the answer, or None."""
-    match = re.search(r"\{.*\}", answer, re.DOTALL)
-    try:
-        found = json.loads(match[0]) if match else None
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def fit_to_schema(answer: Mapping[str, object], schema: Shape) -> Shape:

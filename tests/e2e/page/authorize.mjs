@@ -25,7 +25,7 @@ try {
   await page.waitForURL(`${callback}**`);
   await page.goto(`${new URL(link).origin}/#account`);
   await expect(page.getByRole("heading", { name: "Notebook <b>x</b>" }), "the application is listed");
-  await expect(page.getByText("Registered itself: nobody has checked its name"), "what is known about it");
+  await expect(page.getByText("Registered itself: its name was not checked"), "what is known about it");
   await page.getByRole("button", { name: "End access: Notebook <b>x</b>" }).click();
   await page.getByRole("button", { name: "Cancel" }).click();
   await look("grants");

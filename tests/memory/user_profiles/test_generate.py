@@ -17,12 +17,13 @@ from sqlalchemy import text
 from app.adapters.models.openai import Connection, OpenAIModel
 from app.core.errors import AppError, Postponed
 from app.core.resources import Resources
+from app.core.text.json_answers import read_json_object
 from app.main import create_app
 from app.memory.ledger.run_event import MAX_ATTEMPTS
 from app.memory.namespace import Namespace
 from app.memory.user_profiles.generate import MAX_UNUSABLE_ANSWERS, generate_user_profile
 from app.memory.user_profiles.jobs import REFRESH_AFTER, delete_old_jobs, refresh_user_profiles
-from app.memory.user_profiles.profile_schema import check_schema, fit_to_schema, has_content, parse_answer
+from app.memory.user_profiles.profile_schema import check_schema, fit_to_schema, has_content
 from tests.conftest import MakeKey
 from tests.memory.namespaces import add_memories, create_namespace, execute_sql
 from tests.model_server import Behaviour, Drops, Fails, ModelServer, Raw, Says
@@ -91,7 +92,7 @@ async def test_model_receives_schema_and_memories(
     assert (profile["status"], profile["generation_count"], profile["note"]) == ("succeeded", 1, None)
     (body,) = model_server.user_profiles
     task, known = (message["content"] for message in body["messages"])
-    assert parse_answer(task) == SCHEMA
+    assert read_json_object(task) == SCHEMA
     assert "Cities in English" in task
     assert sorted(each["memory"] for each in json.loads(known)) == ["I live in Rome", "I was born in 1990"]
 
@@ -314,7 +315,7 @@ def test_answer_is_fitted_to_the_schema(wanted: dict[str, Any], answer: object, 
     ],
 )
 def test_answer_is_parsed_wherever_the_object_is(answer: str, read: object) -> None:
-    assert parse_answer(answer) == read
+    assert read_json_object(answer) == read
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ class OpenForms:
     caller: Caller
 
     async def find(self, number: str) -> JsonObject | None:
-        """None if nobody has answered yet."""
+        """None until the person has answered."""
         said = await self.resources.short_term.get(self._key(number))
         if said is None:
             return None

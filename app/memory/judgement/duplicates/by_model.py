@@ -4,8 +4,6 @@ A model that finds that everything is the same would hide memories. So each ques
 known, and an answer that is wrong about it, or that cannot be read, has no effect at all.
 """
 
-import json
-import re
 from collections.abc import Sequence
 from enum import StrEnum
 from uuid import UUID
@@ -13,6 +11,7 @@ from uuid import UUID
 from app.core.ports import ChatMessage, ModelOptions, Role
 from app.core.resources import Resources
 from app.core.text.fenced_text import DATA_INSTRUCTIONS, MEMORIES, Fence, plain_line
+from app.core.text.json_answers import read_json_object
 from app.memory.judgement.neighbours import Pair
 from app.projects.token_usage import ask_model
 
@@ -85,12 +84,7 @@ def _place_of_known(pairs: Sequence[Pair]) -> int:
 
 
 def _entries(answer: str) -> list[object]:
-    match = re.search(r"\{.*\}", answer, re.DOTALL)
-    try:
-        parsed = json.loads(match[0]) if match else None
-    except ValueError:
-        parsed = None
-    entries = parsed.get("pairs") if isinstance(parsed, dict) else None
+    entries = (read_json_object(answer) or {}).get("pairs")
     if not isinstance(entries, list):
         raise UnusableComparison("no_verdicts")
     return entries

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from app.core.text.content_words import words
 from app.core.text.languages import Language, guess_languages
-from app.memory.judgement.duplicates.english import CONTRACTIONS, FORMS, OPENERS
+from app.memory.judgement.duplicates.english import FORMS, OPENERS, expand
 from app.memory.judgement.duplicates.tokens import plain_text, tokens_of
 
 NEGATIONS = words(
@@ -37,12 +37,8 @@ def differ_for_certain(one: str, other: str) -> bool:
 
 
 def _tokens(text: str) -> list[str]:
-    expanded = " ".join(_expand(token) for token in tokens_of(text))
+    expanded = " ".join(expand(token) for token in tokens_of(text))
     return [FORMS.get(token, token) for token in expanded.split()]
-
-
-def _expand(token: str) -> str:
-    return CONTRACTIONS.get(token) or (token[:-3] + " not" if token.endswith("n't") else token)
 
 
 def _numbers(text: str) -> object:

@@ -98,7 +98,7 @@ def read_english(tokens: list[str]) -> str:
     """A sentence in its normal form; empty if it says nothing."""
     if GREETINGS.issuperset(tokens):
         return ""
-    text = " ".join(_expand(token) for token in tokens)
+    text = " ".join(expand(token) for token in tokens)
     text = PHRASES.sub("", " ".join(_without_openers(text.split()))).strip()
     text = _told_by_user(text)
     text = " ".join(FORMS.get(word, word) for word in text.split() if word not in EMPTY)
@@ -118,7 +118,7 @@ def base_of(meaning: str) -> str:
     return found[1] if found else meaning
 
 
-def _expand(token: str) -> str:
+def expand(token: str) -> str:
     if token in CONTRACTIONS:
         return CONTRACTIONS[token]
     return token[:-3] + " not" if token.endswith("n't") else token

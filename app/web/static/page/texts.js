@@ -23,7 +23,7 @@ export const texts = {
   authorize: {
     title: "Give an application access?",
     asks: (/** @type {string} */ client) => `${client} asks to act as you.`,
-    unchecked: "It registered itself, and nobody has checked its name.",
+    unchecked: "It registered itself, and its name was not checked.",
     project: (/** @type {string} */ project) => `In the project: ${project}`,
     may: "It will be able to:",
     scopes: /** @type {Record<string, string>} */ ({
@@ -762,7 +762,7 @@ export const texts = {
     noGrant: "No application may act as you in this project.",
     grantedOn: (/** @type {string} */ moment) => `Allowed on ${moment}`,
     publishedAt: (/** @type {string} */ address) => `Describes itself at ${address}`,
-    registeredItself: "Registered itself: nobody has checked its name",
+    registeredItself: "Registered itself: its name was not checked",
     returnedTo: (/** @type {string} */ address) => `Returns to ${address}`,
     endGrant: "End access",
     endGrantTitle: "End the access of this application?",
