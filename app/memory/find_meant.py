@@ -34,6 +34,8 @@ class MeantMemories:
 
 async def find_meant(resources: Resources, namespace: Namespace, request: ForgetRequest) -> MeantMemories:
     meant = await _find(resources, namespace, request)
+    if not meant.groups:
+        return meant
     async with resources.database.transaction(namespace.project_id, namespace.user_id) as tx:
         return replace(meant, groups=await join_summaries(tx, namespace, meant.groups))
 
