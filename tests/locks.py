@@ -6,6 +6,8 @@ from typing import Any
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tests.patience import PATIENCE_SECONDS
+
 IS_BLOCKING_SQL = text("select exists (select from pg_stat_activity where :pid = any(pg_blocking_pids(pid)))")
 IS_WAITING_SQL = text("select cardinality(pg_blocking_pids(:pid)) > 0")
 SELECT_PID_SQL = text("select pg_backend_pid()")
@@ -28,7 +30,7 @@ async def wait_until_blocked(observer: AsyncConnection, pid: int, running: "asyn
 async def _wait_until(
     observer: AsyncConnection, condition: TextClause, pid: int, running: "asyncio.Future[Any]"
 ) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not await observer.scalar(condition, {"pid": pid}):
             assert not running.done(), running
             await observer.rollback()

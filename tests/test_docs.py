@@ -21,6 +21,7 @@ from app.adapters.accounts.gotrue_errors import ERRORS_BY_CODE
 from app.core.http.error_responses import CODES
 from app.settings import Settings
 from tests.conftest import MakeKey
+from tests.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -313,7 +314,7 @@ async def run_code(language: str, code: str, folder: Path, server: str, **enviro
     process = await asyncio.create_subprocess_exec(
         COMMANDS[language], str(program), cwd=folder, env={**os.environ, **alone}, stdout=PIPE, stderr=PIPE
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         output, errors = await process.communicate()
     assert (process.returncode, errors.decode()) == (0, "")
     return output.decode()

@@ -14,6 +14,7 @@ import pytest_asyncio
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.core.errors import ConfigurationError
 from tests.adapters.postgres_child import using
+from tests.patience import PATIENCE_SECONDS
 from tests.sql import run_sql
 
 
@@ -43,7 +44,7 @@ def running(data_dir: Path) -> psutil.Process:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not true():  # noqa: ASYNC110 - the other side is another process
             await asyncio.sleep(0.05)
 

@@ -21,6 +21,7 @@ from app.identity.scopes import EVERYTHING
 from app.main import create_app
 from tests.conftest import open_client
 from tests.faults.small_disk import SmallDisk, small_disk
+from tests.patience import PATIENCE_SECONDS
 from tests.rows import make_project
 from tests.sql import run_sql
 
@@ -125,7 +126,7 @@ async def test_database_restarts_after_a_full_disk(
     assert answer.status_code == 503, answer.text
 
     disk.make_room()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (answer := await store(client)).status_code == 503:  # noqa: ASYNC110 - the other side is another process
             await asyncio.sleep(0.2)
     assert answer.status_code == 201

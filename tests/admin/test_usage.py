@@ -21,6 +21,7 @@ from app.main import create_app
 from app.projects.token_usage import usage_statement
 from app.worker import run_jobs
 from tests.conftest import KeyHolder, MakeKey, SignedUp, open_client
+from tests.patience import PATIENCE_SECONDS
 
 USAGE = "/v1/admin/usage"
 
@@ -106,7 +107,10 @@ async def test_jobs_are_counted_for_their_project(
     key = await make_key()
     body = {"messages": [{"role": "user", "content": "I am vegetarian"}], "user_id": "anna"}
     event_id = (await key.client.post("/v3/memories/add/", json=body)).json()["event_id"]
-    async with asyncio.timeout(20), run_jobs(replace(resources, usage=counts), concurrency=1, poll_seconds=0.1):
+    async with (
+        asyncio.timeout(PATIENCE_SECONDS),
+        run_jobs(replace(resources, usage=counts), concurrency=1, poll_seconds=0.1),
+    ):
         while (await key.client.get(f"/v1/event/{event_id}/")).json()["status"] != "SUCCEEDED":  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     await writer.write()

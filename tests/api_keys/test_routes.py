@@ -15,6 +15,7 @@ from app.core.database.database import Database
 from app.core.resources import Resources
 from app.identity.scopes import DEFAULT_FOR_KEYS, EVERYTHING
 from tests.conftest import MakeKey, SignUp, open_client
+from tests.patience import PATIENCE_SECONDS
 
 KEYS = "/v1/api-keys"
 SELECT_SECRETS_SQL = text("select secret_hash, previous_hash, name from api_keys where id = :id")
@@ -225,6 +226,6 @@ async def test_wrong_key_does_not_count_as_a_use(database: Database, make_key: M
     mixed = other.key[:15] + holder.key[15:]
     assert await keys.find(mixed) is None
     assert await keys.find("ks_nonsense") is None
-    await asyncio.wait_for(keys.write_last_used(), 5)
+    await asyncio.wait_for(keys.write_last_used(), PATIENCE_SECONDS)
     rows = await holder.client.get(KEYS)
     assert {row["last_used_at"] for row in rows.json()["results"]} == {None}

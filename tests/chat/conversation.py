@@ -10,6 +10,8 @@ import httpx
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.patience import PATIENCE_SECONDS
+
 Json = dict[str, Any]
 SELECT_TABLES_SQL = text("""
 select format('%I.%I', schemaname, tablename) from pg_tables
@@ -127,8 +129,6 @@ class AdminRows:
 
     async def wait_until_true(self, sql: str, **values: object) -> None:
         """Wait until the statement returns true."""
-        for _ in range(600):
-            if await self.select_value(sql, **values):
-                return
-            await asyncio.sleep(0.02)
-        raise AssertionError(f"did not become true: {sql}")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await self.select_value(sql, **values):  # noqa: ASYNC110  # the database has no event for it
+                await asyncio.sleep(0.02)

@@ -16,6 +16,7 @@ from app.core.database.database import Database
 from app.core.errors import Unavailable
 from tests.contracts.vector_index import Store, new_project_of
 from tests.loopback import free_port
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from app.adapters.vectors.chroma import ChromaStore
@@ -88,7 +89,7 @@ class ChromaProcess:
 
     async def start(self) -> None:
         await asyncio.to_thread(self._launch)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 with contextlib.suppress(Unavailable):
                     await (await self.connect()).close()

@@ -7,6 +7,7 @@ import pytest
 
 from app.core.background_tasks import SupervisedTask, TaskState, run_supervised, stop_task
 from app.core.observability.metrics import REGISTRY
+from tests.patience import PATIENCE_SECONDS
 
 
 async def test_stop_task_cancels_again_after_a_lost_cancellation() -> None:
@@ -25,7 +26,7 @@ async def test_stop_task_cancels_again_after_a_lost_cancellation() -> None:
 
     task = asyncio.create_task(deaf_at_first())
     await asyncio.sleep(0)
-    await asyncio.wait_for(stop_task(task, cancel_again_seconds=0.01), 5)
+    await asyncio.wait_for(stop_task(task, cancel_again_seconds=0.01), PATIENCE_SECONDS)
     assert heard == 2
     assert task.cancelled()
 
@@ -82,7 +83,7 @@ async def test_supervised_task_starts_again_after_any_end(ending: BaseException 
     """A worker of procrastinate returns normally when a task beside it, such as its listener, loses its connection."""
     before = REGISTRY.get_sample_value("keepsake_task_restarts_total", {"task": "work"}) or 0
     work = Work(ending, ending)
-    async with run_supervised([], work.task), asyncio.timeout(5):
+    async with run_supervised([], work.task), asyncio.timeout(PATIENCE_SECONDS):
         await work.is_running.wait()
         assert work.task.restarts == 2
         assert work.task.state() is TaskState.RUNNING
@@ -92,7 +93,7 @@ async def test_supervised_task_starts_again_after_any_end(ending: BaseException 
 async def test_supervised_task_pauses_twice_as_long_after_each_end() -> None:
     work = Work(*[OSError()] * 5)
     started_at = time.monotonic()
-    async with run_supervised([], work.task), asyncio.timeout(5):
+    async with run_supervised([], work.task), asyncio.timeout(PATIENCE_SECONDS):
         await work.is_running.wait()
     assert time.monotonic() - started_at >= 0.01 + 0.02 + 0.04 + 0.08 + 0.16
 
@@ -100,7 +101,7 @@ async def test_supervised_task_pauses_twice_as_long_after_each_end() -> None:
 async def test_supervised_task_is_restarting_until_its_next_beat() -> None:
     work = Work(None)
     work.task.beat = lambda: None  # type: ignore[method-assign]
-    async with run_supervised([], work.task), asyncio.timeout(5):
+    async with run_supervised([], work.task), asyncio.timeout(PATIENCE_SECONDS):
         await work.is_running.wait()
         assert work.task.state() is TaskState.RESTARTING
         SupervisedTask.beat(work.task)
@@ -109,7 +110,7 @@ async def test_supervised_task_is_restarting_until_its_next_beat() -> None:
 
 async def test_supervised_task_without_beats_is_silent() -> None:
     work = Work()
-    async with run_supervised([], work.task), asyncio.timeout(5):
+    async with run_supervised([], work.task), asyncio.timeout(PATIENCE_SECONDS):
         await work.is_running.wait()
         work.task.silent_after_seconds = 0
         assert work.task.state() is TaskState.SILENT
@@ -125,7 +126,7 @@ async def test_supervised_task_stops_although_its_work_fails_meanwhile() -> None
 
     registry: list[SupervisedTask] = []
     task = SupervisedTask("fails", fail_when_cancelled, silent_after_seconds=10)
-    async with asyncio.timeout(5), run_supervised(registry, task):
+    async with asyncio.timeout(PATIENCE_SECONDS), run_supervised(registry, task):
         assert registry == [task]
         await asyncio.sleep(0)
     assert registry == []

@@ -20,6 +20,7 @@ from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.core.http.connection_limits import ConnectionRules
 from tests.e2e.server import ROOT, KeepsakeServer, environment, processes_using, serving
 from tests.loopback import free_port
+from tests.patience import PATIENCE_SECONDS
 
 WRITERS = 8
 WRITES = 500
@@ -80,7 +81,7 @@ async def test_kill_during_writes_loses_nothing_acknowledged(tmp_path: Path) -> 
         names = iter([uuid.uuid4().hex for _ in range(WRITES)])
         async with client_of(keepsake.address, key) as client:
             writing = [asyncio.create_task(write(client, names, acknowledged)) for _ in range(WRITERS)]
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while len(acknowledged) < WRITES // 2:  # noqa: ASYNC110 - the other side is another process
                     await asyncio.sleep(0.005)
             keepsake.process.kill()
@@ -173,7 +174,7 @@ async def test_stop_during_startup_leaves_nothing_running(tmp_path: Path) -> Non
     process = subprocess.Popen(  # noqa: ASYNC220 - it runs beside this test
         command, cwd=ROOT, env=environment(data_dir), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not (data_dir / "postgres.lock").exists():  # noqa: ASYNC110 - the other side is another process
             await asyncio.sleep(0.01)
     process.terminate()

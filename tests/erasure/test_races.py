@@ -23,6 +23,7 @@ from app.portability.exports.write_chunks import run_export
 from tests.chat.conversation import AdminRows, start_conversation
 from tests.conftest import KeyHolder
 from tests.model_server import Facts, Held, ModelServer, Says
+from tests.patience import PATIENCE_SECONDS
 
 SECRET = "Spürhund"
 
@@ -54,7 +55,7 @@ async def erase_user(client: httpx.AsyncClient, user_id: str) -> uuid.UUID:
 
 
 async def until_asked(model_server: ModelServer) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not model_server.requests:  # noqa: ASYNC110  # the server runs in another thread
             await asyncio.sleep(0.01)
 

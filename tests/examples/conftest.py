@@ -6,6 +6,8 @@ import shutil
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
+from tests.patience import PATIENCE_SECONDS
+
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 NODE_EXAMPLES = ("mem0_typescript", "supabase_js")
 MISSING = [name for name in NODE_EXAMPLES if not (shutil.which("node") and (EXAMPLES / name / "node_modules").is_dir())]
@@ -23,7 +25,7 @@ async def run_example(folder: str, *command: str, **environment: str) -> list[st
     process = await asyncio.create_subprocess_exec(
         *command, cwd=EXAMPLES / folder, env={**os.environ, **environment}, stdout=PIPE, stderr=PIPE
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         output, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
     return output.decode().splitlines()

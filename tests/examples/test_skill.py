@@ -9,6 +9,7 @@ from typing import Any
 from app.gateways.mcp.tools import TOOLS_BY_NAME
 from tests.conftest import KeyHolder
 from tests.examples.conftest import EXAMPLES
+from tests.patience import PATIENCE_SECONDS
 
 SKILL = EXAMPLES.parent / "skills" / "keepsake" / "SKILL.md"
 COMMANDS = re.findall(r"```sh\n(.*?)```", SKILL.read_text(), re.DOTALL)
@@ -18,7 +19,7 @@ TOOLS = ("search_memories", "add_memory", "forget", "start_session")
 async def run(command: str, **environment: str) -> Any:
     variables = {"PATH": "/usr/bin:/bin:/usr/local/bin", "KEEPSAKE_USER": "anna", **environment}
     process = await asyncio.create_subprocess_exec("sh", "-c", command, env=variables, stdout=PIPE, stderr=PIPE)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         output, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
     return json.loads(output)

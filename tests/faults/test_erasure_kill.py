@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tests.faults.installation import Installation, Victim, running_installation, wait_until_ready
+from tests.patience import PATIENCE_SECONDS
 
 MEMORIES = 20_000
 ADDED = 20
@@ -64,7 +65,7 @@ async def use(client: httpx.AsyncClient, user: str) -> None:
         body = {"messages": f"{user} visited city {number}", "infer": False, "user_id": user}
         assert (await client.post("/v3/memories/add/", json=body)).status_code == 200
     turn = (await client.post("/v1/chat", json={"message": f"I visited {user}'s town", "user_id": user})).json()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (await client.get(f"/v1/event/{turn['event_id']}/")).json()["status"] != "SUCCEEDED":  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     assert await memories_found(client, user) == EMBEDDED
@@ -95,7 +96,7 @@ async def kill_in_the_middle(
 ) -> int:
     """Returns how many memories were left."""
     erasing = asyncio.create_task(client.post("/v1/erase", json={"user_id": "ann"}))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while count_memories(postgres) > MEMORIES - 2000:  # noqa: ASYNC110  # another process changes it
             await asyncio.sleep(0.01)
     installation.kill(Victim.API, random.Random(1))

@@ -14,6 +14,7 @@ from tests.e2e.server import ROOT, environment
 from tests.faults.installation import Installation, Victim, running_installation, wait_until_ready
 from tests.memory.summaries.episodes import GOOD, LONG_AGO, SUMMARY, TRIP
 from tests.model_server import Held, ModelServer
+from tests.patience import PATIENCE_SECONDS
 
 SELECT_SUMMARIES_SQL = b"select content from memories where kind = 'summary'"
 COUNT_FOLDED_SQL = b"""
@@ -44,7 +45,7 @@ async def test_fold_that_is_killed_is_done_once_after_the_restart(tmp_path: Path
         with installation.connect() as postgres:
             assert postgres.execute(SELECT_SUMMARIES_SQL).fetchall() == []
             await asked(model_server, 2)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while not (found := postgres.execute(SELECT_SUMMARIES_SQL).fetchall()):  # noqa: ASYNC110
                     await asyncio.sleep(0.2)
             assert found == [(SUMMARY,)]

@@ -18,6 +18,7 @@ from app.adapters.embedded_postgres import EmbeddedPostgres
 from tests.conftest import PASSWORD
 from tests.e2e.server import KeepsakeServer, serving
 from tests.faults.small_disk import SmallDisk, small_disk
+from tests.patience import PATIENCE_SECONDS
 
 USERS = tuple(f"user-{number}" for number in range(4))
 
@@ -108,7 +109,7 @@ async def check_that_all_is_there(load: MixedLoad, sample: int) -> None:
     for user, texts in load.texts.items():
         assert await load.found(user) >= texts
         for text in sorted(texts)[:sample]:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while not await load.is_found_first(user, text):  # noqa: ASYNC110
                     await asyncio.sleep(0.5)
 

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from tests.faults.installation import Installation, Victim, running_installation, wait_until_ready
+from tests.patience import PATIENCE_SECONDS
 
 MEMORIES, MESSAGES = 4000, 400
 TIME = "2024-05-01T12:00:00Z"
@@ -80,7 +81,7 @@ async def kill_in_the_middle(
 ) -> int:
     """Returns how many memories of the file were stored."""
     sending = asyncio.create_task(client.post("/v1/import", content=body))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while count(postgres, COUNT_MEMORIES_SQL) < MEMORIES // 2:  # noqa: ASYNC110  # another process changes it
             await asyncio.sleep(0.01)
     installation.kill(Victim.API, random.Random(1))

@@ -28,6 +28,7 @@ from app.wiring import open_resources
 from app.worker import run_jobs
 from tests.conftest import open_client
 from tests.memory.namespaces import new_project
+from tests.patience import PATIENCE_SECONDS
 
 TERMINATE_SQL = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'keepsake_app'"
 TERMINATE_QUEUE_SQL = f"{TERMINATE_SQL} and application_name = '{QUEUE_CONNECTIONS}'"
@@ -83,13 +84,13 @@ class FaultyServer:
         return response.status_code, response.json()
 
     async def wait_until_ready(self, done: Callable[[int, Body], bool]) -> Body:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not done(*(answer := await self.ready())):  # noqa: ASYNC110
                 await asyncio.sleep(0.25)  # five requests a second are allowed
         return answer[1]
 
     async def wait_until_finished(self, events: list[str]) -> None:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while await self.statuses(events) != {"SUCCEEDED"}:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
 
@@ -178,7 +179,7 @@ async def test_job_that_is_cancelled_with_its_worker_is_done_by_the_next_one(ser
     extractor = HangingExtractor()
     async with run_jobs(replace(server.resources, extractor=extractor), concurrency=1, poll_seconds=0.2):
         event = await server.add("I live in Porto")
-        await asyncio.wait_for(extractor.is_asked.wait(), 20)
+        await asyncio.wait_for(extractor.is_asked.wait(), PATIENCE_SECONDS)
     assert await server.statuses([event]) == {"RUNNING"}
     async with run_jobs(server.resources, concurrency=1, poll_seconds=0.2):
         await server.wait_until_finished([event])

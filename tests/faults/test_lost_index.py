@@ -37,6 +37,7 @@ from tests.e2e.server import ROOT, environment, serving
 from tests.faults.test_full_disk import USERS, check_that_all_is_there, load_on
 from tests.memory.namespaces import add_memories, create_namespace, execute_sql, new_project, search, wait_until_indexed
 from tests.model_server import ModelServer
+from tests.patience import PATIENCE_SECONDS
 
 Damage = Callable[[Path], None]
 THINGS = ("marbles", "boats", "kites", "drums", "lamps", "clocks")
@@ -58,7 +59,7 @@ class LedgerWithIndex:
     async def repaired(self) -> AsyncIterator[Resources]:
         """A start that has finished its repairs."""
         async with open_resources(self.settings) as resources, run_jobs(resources, concurrency=1, inspects_index=True):
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while not resources.index_repair.is_inspected:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
             yield resources
@@ -237,12 +238,12 @@ async def test_readiness_and_metrics_name_a_repair_while_searches_go_on(ledger: 
         open_client(create_app(resources)) as client,
         run_jobs(resources, concurrency=1, inspects_index=True),
     ):
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not resources.index_repair.is_inspected:
                 # Not by a request: its response is kept for longer than this repair takes.
                 seen.add((await run_checks(resources))["complete_index"])
                 await search(resources, ledger.namespace, "marbles")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (await client.get("/v1/ready")).json()["status"] != "ready":  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         assert "keepsake_index_repairing 0.0" in (await client.get("/metrics")).text
@@ -307,7 +308,7 @@ async def test_deleted_collection_is_created_and_filled_again(ledger: LedgerWith
 
 async def inspect(resources: Resources) -> None:
     watch = IndexWatch(resources, inspects=True)
-    async with run_supervised(resources.supervised_tasks, watch.supervised), asyncio.timeout(60):
+    async with run_supervised(resources.supervised_tasks, watch.supervised), asyncio.timeout(PATIENCE_SECONDS):
         while not resources.index_repair.is_inspected:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 

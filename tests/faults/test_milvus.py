@@ -18,6 +18,7 @@ from app.core.errors import Unavailable, UpstreamFailed
 from tests.contracts.milvus import MilvusServer
 from tests.contracts.vector_index import NamespaceEntries
 from tests.e2e.server import ROOT, KeepsakeServer, environment, serving
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.long
 USERS = ("ann", "ben", "cid")
@@ -113,7 +114,7 @@ async def test_connection_that_is_lost_is_opened_again(tmp_path: Path) -> None:
             await store.has_collection("lost")
         await asyncio.to_thread(milvus.start)
         found: set[uuid.UUID] = set()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(found) < len(entries):
                 try:
                     found = await store.find_existing("lost", [entry.id for entry in entries])

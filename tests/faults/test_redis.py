@@ -19,6 +19,7 @@ from app.settings import Settings
 from app.wiring import open_resources
 from tests.conftest import PASSWORD, open_client
 from tests.e2e.redis_server import RedisServer
+from tests.patience import PATIENCE_SECONDS
 
 REQUESTS_PER_USER = 40
 FAILURES = ["stopped", "frozen"]
@@ -52,7 +53,7 @@ def interrupt(server: RedisServer, failure: str) -> None:
 
 async def restore(server: RedisServer, failure: str, app: FastAPI) -> None:
     server.start() if failure == "stopped" else server.thaw()
-    async with open_client(app) as client, asyncio.timeout(20):
+    async with open_client(app) as client, asyncio.timeout(PATIENCE_SECONDS):
         while (await client.get("/v1/ready")).json()["checks"]["short_term"] != "ok":  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     await asyncio.sleep(2.1)  # the next call tries Redis again

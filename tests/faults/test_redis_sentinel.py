@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from app.adapters.redis import RedisCounters, RedisShortTerm, connect_redis
 from app.core.ports import CountedWindow
 from tests.e2e.redis_server import RedisServer
+from tests.patience import PATIENCE_SECONDS
 
 
 @dataclass
@@ -27,7 +28,7 @@ class Watched:
 
     async def until_replica_is_known(self) -> None:
         client = Redis(port=self.sentinel.port)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not await client.sentinel_slaves("mymaster"):  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
         await client.aclose()
@@ -44,7 +45,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 
 
 async def until_it_works(work: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             try:
                 await work()

@@ -12,6 +12,7 @@ import pytest
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from tests.e2e.server import ROOT, environment, processes_using, serving
+from tests.patience import PATIENCE_SECONDS
 
 TAKE_QUEUE_AWAY = "alter schema jobs rename to taken_away"
 GIVE_QUEUE_BACK = "alter schema taken_away rename to jobs"
@@ -24,7 +25,7 @@ async def execute(data_dir: Path, statement: str) -> None:
 
 
 async def wait_until_ready_is(client: httpx.AsyncClient, status: int) -> httpx.Response:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (ready := await client.get("/v1/ready")).status_code != status:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     return ready

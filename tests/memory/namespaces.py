@@ -15,6 +15,7 @@ from app.memory.namespace import Namespace
 from app.memory.recall import Question, Recalled, recall
 from app.memory.remember import remember
 from app.profiles.repository import ProfileRepository
+from tests.patience import PATIENCE_SECONDS
 
 NEW_PROJECT = text(
     "with o as (insert into organizations (name) values ('Test') returning id)"
@@ -64,7 +65,7 @@ async def load_event(resources: Resources, namespace: Namespace, event_id: UUID)
 
 
 async def wait_until_ended(
-    resources: Resources, namespace: Namespace, event_id: UUID, seconds: float = 20
+    resources: Resources, namespace: Namespace, event_id: UUID, seconds: float = PATIENCE_SECONDS
 ) -> MemoryEvent:
     """Wait until the event has ended, and return it."""
     async with asyncio.timeout(seconds):

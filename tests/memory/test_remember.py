@@ -26,6 +26,7 @@ from tests.memory.namespaces import (
     search,
     wait_until_indexed,
 )
+from tests.patience import PATIENCE_SECONDS
 
 LANGUAGES = ["Ich wohne in Köln 🏰", "私は東京に住んでいます", "أحب القهوة", "Я люблю чай", "मुझे चाय पसंद है"]
 
@@ -233,7 +234,7 @@ async def test_cancelled_calls_do_not_block_later_ones(resources: Resources, nam
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     (last,) = await add_memories(resources, namespace, "I stayed")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert last in {each.memory.id for each in await search(resources, namespace, "stayed", top_k=50)}
 
 

@@ -37,6 +37,7 @@ from tests.memory.namespaces import (
     search,
     wait_until_indexed,
 )
+from tests.patience import PATIENCE_SECONDS
 from tests.rows import insert_row
 
 Rule = dict[str, Any]
@@ -388,7 +389,7 @@ async def test_two_instances_run_the_policy_once_and_tell_webhooks_once(aged: Re
     async with run_jobs(aged.resources, concurrency=2), run_jobs(aged.resources, concurrency=2):
         queued = await asyncio.gather(*(schedule_runs(aged.resources) for _ in range(4)))
         started = await asyncio.gather(aged.start(), aged.start())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (await aged.read(started[0]))["state"] != "finished":  # noqa: ASYNC110  # other tasks change it
                 await asyncio.sleep(0.05)
     assert sum(queued) >= 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
+import pytest
 import pytest_asyncio
 
 from app.adapters.webhook_client import HttpWebhookClient
@@ -13,6 +14,7 @@ from app.core.resources import Resources
 from app.main import create_app
 from app.worker import run_jobs
 from tests.conftest import MakeKey, open_client
+from tests.patience import PATIENCE_SECONDS
 
 EVERYTHING = ["memory_add", "memory_update", "memory_delete", "memory_categorize"]
 
@@ -79,19 +81,23 @@ async def open_webhook_project(resources: Resources, make_key: MakeKey) -> Async
 
 
 @pytest_asyncio.fixture
-async def hooks(open_webhook_project: OpenWebhookProject) -> AsyncIterator[WebhookProject]:
-    webhook_client = HttpWebhookClient(allow_private=True, timeout_seconds=0.5)
+async def hooks(
+    request: pytest.FixtureRequest, open_webhook_project: OpenWebhookProject
+) -> AsyncIterator[WebhookProject]:
+    """Its parameter is how many seconds a receiver may take. It is short only where one hangs: on a slow machine, a
+    receiver that answers takes longer too, and gets the event again."""
+    webhook_client = HttpWebhookClient(allow_private=True, timeout_seconds=getattr(request, "param", PATIENCE_SECONDS))
     yield await open_webhook_project(webhook_client)
     await webhook_client.close()
 
 
 async def until(met: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not met():  # noqa: ASYNC110  # the condition depends on other processes
             await asyncio.sleep(0.02)
 
 
 async def until_async(met: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not await met():  # noqa: ASYNC110  # as above
             await asyncio.sleep(0.05)

@@ -16,6 +16,7 @@ from app.adapters.models.openai import Connection, OpenAIModel
 from app.core.errors import ConfigurationError, ExtractionFailed, Unavailable
 from app.core.ports import ChatMessage, ExtractedFact, ExtractionRequest, KnownMemory, Role
 from tests.model_server import Behaviour, Drops, Facts, Fails, Hangs, ModelServer, Raw, Refuses, Says
+from tests.patience import PATIENCE_SECONDS
 
 SAID = [
     ChatMessage(Role.SYSTEM, "You are a pirate."),
@@ -250,7 +251,7 @@ async def test_extraction_uses_no_thread_of_the_default_pool(
 async def test_cancelled_extraction_ends_the_request(make_extractor: MakeExtractor, model_server: ModelServer) -> None:
     model_server.always(Hangs(), extraction=True)
     task = asyncio.create_task(make_extractor().extract(REQUEST))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not model_server.requests:  # noqa: ASYNC110  # what is waited for happens in another thread
             await asyncio.sleep(0.01)
         task.cancel()

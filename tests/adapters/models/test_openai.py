@@ -15,6 +15,7 @@ from app.core.circuit_breaker import BreakerState
 from app.core.errors import AppError, TimedOut, TooLarge, Unavailable, UpstreamFailed
 from app.core.ports import ChatMessage, ModelOptions, Role, Token, Usage
 from tests.model_server import Drops, Fails, Hangs, ModelServer, Raw, Refuses, Says
+from tests.patience import PATIENCE_SECONDS
 
 HELLO = [ChatMessage(Role.SYSTEM, "Be kind."), ChatMessage(Role.USER, "Hello, SENTINEL")]
 PLAIN = ModelOptions()
@@ -170,7 +171,7 @@ async def test_cancelling_the_caller_ends_the_request(make_model: MakeModel, mod
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not true():  # noqa: ASYNC110  # what is waited for happens in another thread
             await asyncio.sleep(0.01)
 

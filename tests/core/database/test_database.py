@@ -15,6 +15,7 @@ from app.core.jobs import defer, tasks
 from app.core.resources import Resources
 from app.main import create_app
 from tests.conftest import MakeKey, SignUp, open_client
+from tests.patience import PATIENCE_SECONDS
 
 COUNT = text("select count(*) from projects where id = :id")
 
@@ -54,7 +55,7 @@ async def test_many_callers_share_few_connections(postgres: EmbeddedPostgres, pr
             await tx.execute(text("select pg_sleep(0.001)"))
         return found or 0
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         projects = [project_id, uuid.uuid4(), uuid.uuid4(), uuid.uuid4()]
         answers = await asyncio.gather(*(request(project) for _ in range(32) for project in projects))
     assert answers == [1, 0, 0, 0] * 32
@@ -70,7 +71,7 @@ async def test_many_requests_over_http_share_few_connections(
     database = Database(postgres.url("keepsake_app"), pool_size=5, pool_timeout=20)
     keys = StoredKeys(database, resources.key_pepper)
     app = create_app(dataclasses.replace(resources, database=database, keys=keys))
-    async with open_client(app, holder.key) as client, asyncio.timeout(60):
+    async with open_client(app, holder.key) as client, asyncio.timeout(PATIENCE_SECONDS):
         body = {"user_id": "ana"}
         made = [client.post("/v1/profiles", json={**body, "name": str(n)}) for n in range(32)]
         read = [client.get("/v1/profiles", params=body) for _ in range(32)]

@@ -4,6 +4,7 @@ import uuid
 import pytest
 
 from app.core.database.fair_slots import FairSlots, SlotsBusyError
+from tests.patience import PATIENCE_SECONDS
 
 A, B, C = (uuid.uuid4() for _ in range(3))
 
@@ -67,4 +68,4 @@ async def test_slot_is_not_lost_when_the_one_who_waits_is_cancelled() -> None:
     slots.release(B)
     last.cancel()  # at the moment at which it gets the slot
     await asyncio.wait([last])
-    await asyncio.wait_for(slots.acquire(A), 1)
+    await asyncio.wait_for(slots.acquire(A), PATIENCE_SECONDS)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from app.core.database.database import Database, Statement
 from app.core.database.pipeline import MAX_PREPARED, PipelineConnection
+from tests.patience import PATIENCE_SECONDS
 
 PREPARED = b"select count(*) as many from pg_prepared_statements"
 ECHO = text("select cast(:words as text) as words")
@@ -78,7 +79,7 @@ async def test_large_results_are_read_while_the_next_statements_are_sent(
 ) -> None:
     """Postgres does not read on before its results are read: without this, both sides wait for each other."""
     words = "Grüße, 世界 " * 300_000
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         (row,) = await database.pipeline(project_id, None, *[(ECHO, {"words": words})] * 3)
         ((read,),) = await database.fetch_text(project_id, None, (ECHO, {"words": words}))
     assert row.words == words

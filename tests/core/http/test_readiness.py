@@ -11,6 +11,7 @@ from app.core.http.status_reports import TaskReport
 from app.core.resources import Check, Resources
 from app.main import create_app
 from tests.conftest import open_client
+from tests.patience import PATIENCE_SECONDS
 
 
 async def idle() -> None:
@@ -72,7 +73,7 @@ async def fail() -> bool:
 async def test_readiness_reports_a_check_that_hangs_or_fails(resources: Resources, check: Check) -> None:
     checks = {"database": resources.checks["database"], "language_model": check}
     own = replace(resources, checks=checks, essential=frozenset({"database"}))
-    async with open_client(create_app(own)) as client, asyncio.timeout(20):
+    async with open_client(create_app(own)) as client, asyncio.timeout(PATIENCE_SECONDS):
         response = await client.get("/v1/ready")
     assert (response.status_code, response.json()["status"]) == (200, "degraded")
     assert response.json()["checks"] == {"database": "ok", "language_model": "unavailable"}

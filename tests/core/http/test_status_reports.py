@@ -15,6 +15,7 @@ from app.core.rate_limit import STATUS_REQUESTS_PER_MINUTE, LimitExceeded, Statu
 from app.core.resources import Resources
 from app.main import create_app
 from tests.conftest import MakeKey, open_client
+from tests.patience import PATIENCE_SECONDS
 
 
 class Counted:
@@ -104,7 +105,10 @@ async def fail() -> None:
 async def test_gauge_without_an_answer_does_not_hide_the_other_metrics(
     update: Callable[[], Awaitable[None]], resources: Resources
 ) -> None:
-    async with asyncio.timeout(10), open_client(create_app(replace(resources, gauges=(update,)))) as client:
+    async with (
+        asyncio.timeout(PATIENCE_SECONDS),
+        open_client(create_app(replace(resources, gauges=(update,)))) as client,
+    ):
         answer = await client.get("/metrics")
     assert answer.status_code == 200
     assert "keepsake_database_connections_in_use " in answer.text

@@ -19,6 +19,7 @@ from tests.e2e.server import ROOT
 from tests.gateways.mcp.conftest import Json, use
 from tests.gateways.mcp.test_forget_tool import TEA, Person
 from tests.loopback import free_port
+from tests.patience import PATIENCE_SECONDS
 
 
 @asynccontextmanager
@@ -87,14 +88,14 @@ async def open_bridge(
         reader.feed_data(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
 
     async def receive() -> Json:
-        message: Json = json.loads(await asyncio.wait_for(written.get(), 30))
+        message: Json = json.loads(await asyncio.wait_for(written.get(), PATIENCE_SECONDS))
         return message
 
     async with httpx.AsyncClient(headers={**headers, "Content-Type": "application/json"}, timeout=30) as http:
         serving = asyncio.create_task(Bridge(http, f"{url}/mcp", written.put_nowait).serve(reader))
         yield send, receive
         reader.feed_eof()
-        await asyncio.wait_for(serving, 30)
+        await asyncio.wait_for(serving, PATIENCE_SECONDS)
 
 
 def test_the_command_says_what_its_input_must_be() -> None:

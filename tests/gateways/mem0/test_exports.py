@@ -14,6 +14,7 @@ from app.gateways.mem0.jobs import delete_old_exports
 from app.worker import run_jobs
 from tests.conftest import KeyHolder, MakeKey, SignUp
 from tests.gateways.mem0.conftest import Connect
+from tests.patience import PATIENCE_SECONDS
 
 SCHEMA = {"properties": {"city": {"type": "string"}, "tags": {"type": "array"}, "memories": {}, "age": {}}}
 ANNA = {"user_id": "anna"}
@@ -62,7 +63,7 @@ async def test_export_is_kept_for_a_week(make_key: MakeKey, resources: Resources
         return await holder.client.post("/v1/exports/get/", json={"memory_export_id": export})
 
     assert (await fetch(old)).status_code == 200
-    async with run_jobs(resources, concurrency=1, poll_seconds=0.1), asyncio.timeout(20):
+    async with run_jobs(resources, concurrency=1, poll_seconds=0.1), asyncio.timeout(PATIENCE_SECONDS):
         async with resources.database.system() as tx:
             await defer(tx, delete_old_exports, timestamp=0)
         while (await fetch(old)).status_code != 404:  # noqa: ASYNC110  # a job takes it away

@@ -42,6 +42,7 @@ from tests.memory.namespaces import (
     wait_until_indexed,
 )
 from tests.model_server import Behaviour, Drops, Facts, Fails, Hangs, Held, ModelServer, Raw, Refuses, Says
+from tests.patience import PATIENCE_SECONDS
 
 
 @dataclass
@@ -74,14 +75,21 @@ class UnavailableEmbedder:
 
 JOB = "select status, attempts, scheduled_at, args from jobs.procrastinate_jobs where task_name = 'memory.extract'"
 RUN_NOW = "update jobs.procrastinate_jobs set scheduled_at = now() where status = 'todo' and args ->> 'event_id' = :id"
+RUN_LATER = RUN_NOW.replace("now()", "now() + interval '1 hour'")
+
+
+@asynccontextmanager
+async def extracting(resources: Resources, model_server: ModelServer, **limits: Any) -> AsyncIterator[Resources]:
+    connection = Connection(base_url=model_server.url, tries=1, **limits)
+    extractor = Mem0Extractor(OpenAIExtractionModel(OpenAIModel(connection, model="any")))
+    yield replace(resources, extractor=extractor)
+    await extractor.close()
 
 
 @pytest_asyncio.fixture
 async def extraction_resources(own_resources: Resources, model_server: ModelServer) -> AsyncIterator[Resources]:
-    connection = Connection(base_url=model_server.url, tries=1, timeout_seconds=1)
-    extractor = Mem0Extractor(OpenAIExtractionModel(OpenAIModel(connection, model="any")))
-    yield replace(own_resources, extractor=extractor)
-    await extractor.close()
+    async with extracting(own_resources, model_server) as extraction_resources:
+        yield extraction_resources
 
 
 @pytest_asyncio.fixture
@@ -103,7 +111,7 @@ async def extract_now(resources: Resources, namespace: Namespace, *words: str, *
 
 async def wait_for_retry(resources: Resources, namespace: Namespace, event_id: UUID) -> float:
     """Wait until an attempt has failed. Returns the seconds until the next one."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             rows = [row for row in await execute_sql_as_system(resources, JOB) if row.args["event_id"] == str(event_id)]
             if rows and rows[0].attempts and rows[0].status == "todo":
@@ -213,7 +221,7 @@ async def test_unusable_answer_is_a_failure_with_a_reason(
 
 
 async def wait_for_request(model_server: ModelServer) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             if model_server.extractions:
                 return
@@ -221,7 +229,7 @@ async def wait_for_request(model_server: ModelServer) -> None:
 
 
 async def wait_for_job(resources: Resources, event_id: UUID) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             rows = [row for row in await execute_sql_as_system(resources, JOB) if row.args["event_id"] == str(event_id)]
             if all(row.status == "succeeded" for row in rows):
@@ -231,7 +239,7 @@ async def wait_for_job(resources: Resources, event_id: UUID) -> None:
 
 async def run_without_delay(resources: Resources, namespace: Namespace, event_id: UUID) -> MemoryEvent:
     """Run every further attempt at once, until the event has ended."""
-    ending = asyncio.create_task(wait_until_ended(resources, namespace, event_id, seconds=40))
+    ending = asyncio.create_task(wait_until_ended(resources, namespace, event_id))
     while not ending.done():
         await execute_sql_as_system(resources, RUN_NOW, id=str(event_id))
         await asyncio.sleep(0.02)
@@ -244,9 +252,13 @@ async def test_transient_failures_are_retried(
 ) -> None:
     model_server.extraction(behaviour, Facts("User likes tea"))
     event_id = await queue_messages(extraction_resources, ann, "I like tea")
-    async with running_worker(extraction_resources):
+    async with (
+        extracting(extraction_resources, model_server, timeout_seconds=1) as impatient,
+        running_worker(impatient),
+    ):
         assert await wait_for_retry(extraction_resources, ann, event_id) < 20
         assert (await load_event(extraction_resources, ann, event_id)).status == "RUNNING"
+    async with running_worker(extraction_resources):
         event = await run_without_delay(extraction_resources, ann, event_id)
     assert event.status == "SUCCEEDED"
     assert contents(await search(extraction_resources, ann, "tea")) == ["User likes tea"]
@@ -323,8 +335,10 @@ async def test_failed_attempt_is_not_overtaken_by_later_messages(
     second = await queue_messages(extraction_resources, ann, "I moved to Oslo", metadata={"second": True})
     async with running_worker(extraction_resources):
         await wait_for_retry(extraction_resources, ann, first)
+        await execute_sql_as_system(extraction_resources, RUN_LATER, id=str(first))
         await asyncio.sleep(0.3)
         assert (await load_event(extraction_resources, ann, second)).status == "PENDING"
+        await run_without_delay(extraction_resources, ann, first)
         await run_without_delay(extraction_resources, ann, second)
     assert ["Rome" in str(body["messages"]) for body in model_server.extractions] == [True, True, False]
 

@@ -27,6 +27,7 @@ from app.memory.retry_event import retry_event, retry_failed_events
 from app.worker import run_jobs
 from tests.locks import IS_BLOCKING_SQL
 from tests.memory.extraction.conversations import queue_messages
+from tests.memory.extraction.test_extract import extracting
 from tests.memory.namespaces import (
     add_memories,
     contents,
@@ -42,6 +43,7 @@ from tests.memory.namespaces import (
 )
 from tests.memory.test_copy_profile import load_all, new_profile
 from tests.model_server import Behaviour, Drops, Facts, Fails, Hangs, ModelServer, Raw
+from tests.patience import PATIENCE_SECONDS
 
 REST_SECONDS = 0.2
 FAILURES_THAT_OPEN_THE_BREAKER = 5
@@ -50,10 +52,8 @@ RUN_NOW = "update jobs.procrastinate_jobs set scheduled_at = now() where status 
 
 @pytest_asyncio.fixture
 async def extraction_resources(own_resources: Resources, model_server: ModelServer) -> AsyncIterator[Resources]:
-    connection = Connection(base_url=model_server.url, tries=1, timeout_seconds=0.5, rest_seconds=REST_SECONDS)
-    extractor = Mem0Extractor(OpenAIExtractionModel(OpenAIModel(connection, model="any")))
-    yield replace(own_resources, extractor=extractor)
-    await extractor.close()
+    async with extracting(own_resources, model_server, rest_seconds=REST_SECONDS) as extraction_resources:
+        yield extraction_resources
 
 
 @pytest_asyncio.fixture
@@ -85,7 +85,9 @@ async def test_attempts_are_not_used_up_while_the_model_is_away(
     model_server.always(behaviour, extraction=True)
     event_id = await queue_messages(extraction_resources, ann, "I like tea")
     runs = MAX_ATTEMPTS + 2
-    errors = await run_in_vain(extraction_resources, ann, event_id, runs)
+    limits = {"timeout_seconds": 0.5, "rest_seconds": REST_SECONDS}
+    async with extracting(extraction_resources, model_server, **limits) as hasty:
+        errors = await run_in_vain(hasty, ann, event_id, runs)
     assert set(errors[FAILURES_THAT_OPEN_THE_BREAKER - 1 :]) == {Postponed}
     assert (await load_event(extraction_resources, ann, event_id)).status == "RUNNING"
     model_server.always(Facts("User likes tea"), extraction=True)
@@ -117,7 +119,7 @@ async def test_event_finishes_by_itself_when_the_model_returns(
     model_server.always(Fails(503), extraction=True)
     event_id = await queue_messages(extraction_resources, ann, "I like tea")
     async with run_jobs(extraction_resources, concurrency=4, poll_seconds=0.2):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(model_server.extractions) < FAILURES_THAT_OPEN_THE_BREAKER + 1:
                 await execute_sql_as_system(extraction_resources, RUN_NOW, id=str(event_id))
                 await asyncio.sleep(0.1)
@@ -138,14 +140,14 @@ async def test_waiting_events_ask_neither_the_model_nor_the_queue_while_it_is_aw
     users = [await create_namespace(resources, ann.project_id, f"user{number}") for number in range(30)]
     events = [await queue_messages(resources, user, f"I am number {number}") for number, user in enumerate(users)]
     async with run_jobs(resources, concurrency=4, poll_seconds=0.1):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(model_server.extractions) < FAILURES_THAT_OPEN_THE_BREAKER:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         await asyncio.sleep(2.5)
         assert len(model_server.extractions) <= FAILURES_THAT_OPEN_THE_BREAKER + 4, "those that were running"
         sql = "select sum(attempts) as runs from jobs.procrastinate_jobs where task_name = 'memory.extract'"
         assert (await execute_sql_as_system(resources, sql))[0].runs < 20
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             for number, user in enumerate(users):  # also those whose job never ran
                 while contents(await search(resources, user, "number")) != [f"I am number {number}"]:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
@@ -291,7 +293,7 @@ async def test_extraction_locks_the_chains_of_its_namespace_before_its_words(
         await lock_chains_of_namespace(holder, str(ann))
         pid = await holder.scalar(text("select pg_backend_pid()"))
         running = asyncio.ensure_future(run_extraction(extraction_resources, ann.project_id, event_id, 1))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not (await database.pipeline(ann.project_id, None, (IS_BLOCKING_SQL, {"pid": pid})))[0].exists:
                 assert not running.done(), running
         await holder.execute(text("select from memories where id = :id for update nowait"), {"id": words})
@@ -361,7 +363,7 @@ async def test_retried_event_has_all_attempts_again_and_replaces_its_words(
     pending = await load_event(extraction_resources, ann, event_id)
     assert (pending.status, pending.error, pending.started_at, pending.completed_at) == ("PENDING", None, None, None)
     async with run_jobs(extraction_resources, concurrency=2, poll_seconds=0.1):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (status := (await load_event(extraction_resources, ann, event_id)).status) in ("PENDING", "RUNNING"):
                 await execute_sql_as_system(extraction_resources, RUN_NOW, id=str(event_id))
                 await asyncio.sleep(0.1)

@@ -34,6 +34,7 @@ from tests.memory.namespaces import (
     wait_until_ended,
 )
 from tests.model_server import Facts, Held, ModelServer, Raw, Says
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest_asyncio.fixture
@@ -57,7 +58,7 @@ async def test_finished_extraction_wakes_the_next_one_of_its_namespace(
             await queue_messages(extraction_resources, ann, f"Sentence {number}", metadata={"number": number})
             for number in range(12)
         ]
-        await asyncio.gather(*(wait_until_ended(extraction_resources, ann, each, seconds=50) for each in events))
+        await asyncio.gather(*(wait_until_ended(extraction_resources, ann, each) for each in events))
 
 
 # ---------------------------------------------------------------- several events together
@@ -167,7 +168,7 @@ async def test_event_that_is_deleted_while_it_is_read_with_others_leaves_nothing
     model_server.extraction(Held(deleted, answer_by_source(_0="User likes tea", _1="User lives in Rome")))
     model_server.always(Facts("User lives in Rome"), extraction=True)
     async with run_jobs(extraction_resources, concurrency=4, poll_seconds=0.1):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not model_server.extractions:  # noqa: ASYNC110  # what is waited for happens in another thread
                 await asyncio.sleep(0.01)
         await execute_sql(extraction_resources, ann, "delete from events where id = :id", id=tea)
@@ -193,7 +194,7 @@ async def test_events_that_a_dead_worker_read_together_are_read_again_and_stored
 
 async def count_jobs(resources: Resources, namespace: Namespace) -> int:
     sql = "select count(*) from jobs.procrastinate_jobs where lock = :lock and status in ('todo', 'doing')"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while count := int((await execute_sql_as_system(resources, sql, lock=f"memory:{namespace}"))[0][0]):
             if count > 1:
                 break

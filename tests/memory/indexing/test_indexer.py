@@ -23,6 +23,7 @@ from tests.memory.namespaces import (
     search,
     wait_until_indexed,
 )
+from tests.patience import PATIENCE_SECONDS
 
 LONG = "The weather report said nothing in particular about the coming week. " * 1300
 
@@ -130,7 +131,7 @@ async def test_removal_of_an_id_that_another_project_uses_now_keeps_the_memory_t
     worker = next(task for task in resources.supervised_tasks if task.name == "indexer")
     restarts = worker.restarts
     await resources.index_queue.put([IndexRemoval(memory, uuid4(), "elsewhere")])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while memory in resources.index_queue:  # noqa: ASYNC110  # the queue has no event for it
             await asyncio.sleep(0.01)
     assert "I play the theorbo" in contents(await search(resources, namespace, "theorbo"))

@@ -47,6 +47,7 @@ from tests.memory.namespaces import (
     search,
     wait_until_indexed,
 )
+from tests.patience import PATIENCE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ class BrokenEmbedder(FakeEmbedder):
 async def test_indexer_runs_housekeeping_while_idle(repair_resources: Resources, namespace: Namespace) -> None:
     idle = IdleIndex(repair_resources.index)
     quiet = with_index(repair_resources, FakeEmbedder(), cast(VectorIndex, idle))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await idle.was_idle.wait()
     await close(quiet)
 

@@ -25,7 +25,7 @@ NEW = "My cat sleeps in the bedroom"
 
 @pytest_asyncio.fixture
 async def judging_resources(resources: Resources, model_server: ModelServer) -> AsyncIterator[Resources]:
-    model = OpenAIModel(Connection(base_url=model_server.url, tries=1, timeout_seconds=5), model="any")
+    model = OpenAIModel(Connection(base_url=model_server.url, tries=1), model="any")
     extractor = Mem0Extractor(OpenAIExtractionModel(model))
     yield replace(resources, extractor=extractor, llm=model)
     await extractor.close()

@@ -14,6 +14,7 @@ from app.memory.ledger.jobs import delete_old_events_daily
 from app.memory.namespace import Namespace
 from app.worker import run_jobs
 from tests.memory.namespaces import create_namespace, execute_sql
+from tests.patience import PATIENCE_SECONDS
 
 AGED = (
     "update events set status = :status, created_at = now() - make_interval(days => :begun),"
@@ -123,7 +124,7 @@ async def test_daily_job_deletes_old_events(
     client: httpx.AsyncClient, resources: Resources, namespace: Namespace
 ) -> None:
     await event(resources, namespace, 31, 31)
-    async with run_jobs(resources, concurrency=1, poll_seconds=0.1), asyncio.timeout(20):
+    async with run_jobs(resources, concurrency=1, poll_seconds=0.1), asyncio.timeout(PATIENCE_SECONDS):
         async with resources.database.system() as tx:
             await defer(tx, delete_old_events_daily, timestamp=0)
         while await shown(client):  # noqa: ASYNC110  # a job deletes it

@@ -10,6 +10,6 @@ from tests.model_server import ModelServer
 
 @pytest_asyncio.fixture
 async def folding_resources(resources: Resources, model_server: ModelServer) -> AsyncIterator[Resources]:
-    model = OpenAIModel(Connection(base_url=model_server.url, tries=1, timeout_seconds=5), model="any")
+    model = OpenAIModel(Connection(base_url=model_server.url, tries=1), model="any")
     yield replace(resources, llm=model)
     await model.close()

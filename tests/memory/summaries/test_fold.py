@@ -29,6 +29,7 @@ from tests.memory.namespaces import (
 )
 from tests.memory.summaries.episodes import GOOD, LONG_AGO, SENTENCES, SUMMARY, TRIP, add_episodes
 from tests.model_server import Behaviour, Fails, Held, ModelServer, Raw, Refuses, Summary
+from tests.patience import PATIENCE_SECONDS
 
 
 async def fold(resources: Resources, namespace: Namespace, most: int = 5) -> dict[str, int]:
@@ -36,7 +37,7 @@ async def fold(resources: Resources, namespace: Namespace, most: int = 5) -> dic
 
 
 async def wait_for_questions(model_server: ModelServer, count: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while len(model_server.summarized) < count:  # noqa: ASYNC110  (the model server is a thread)
             await asyncio.sleep(0.01)
 

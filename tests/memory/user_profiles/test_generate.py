@@ -36,7 +36,7 @@ SECRET = "Zanzibar"
 @pytest_asyncio.fixture
 async def model_resources(resources: Resources, model_server: ModelServer) -> AsyncIterator[Resources]:
     """Without a worker: each test runs the jobs itself."""
-    model = OpenAIModel(Connection(base_url=model_server.url, tries=1, timeout_seconds=5), model="test-model")
+    model = OpenAIModel(Connection(base_url=model_server.url, tries=1), model="test-model")
     yield replace(resources, llm=model)
     await model.close()
 

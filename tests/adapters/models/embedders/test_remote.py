@@ -24,6 +24,7 @@ from app.core.circuit_breaker import BreakerState
 from app.core.errors import AppError, ConfigurationError, TimedOut, Unavailable, UpstreamFailed
 from app.core.ports import Purpose
 from tests.model_server import Behaviour, Decides, Fails, Hangs, ModelServer, Says, Sent
+from tests.patience import PATIENCE_SECONDS
 
 ONE, OTHER = uuid.uuid4(), uuid.uuid4()
 ONE_TRY = EmbedderLimits(
@@ -54,7 +55,7 @@ async def open_embedder(model_server: ModelServer, tmp_path: Path) -> AsyncItera
 
 
 async def ask(embedder: RemoteEmbedder, text: str = "Who likes tea?", tenant: uuid.UUID = ONE) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await embedder.embed([text], Purpose.QUERY, tenant=tenant)
 
 

@@ -13,6 +13,7 @@ from app.core.database.database import Database
 from app.core.resources import Resources
 from app.worker import run_jobs
 from tests.conftest import MakeKey, SignUp
+from tests.patience import PATIENCE_SECONDS
 
 ALICE = {"user_id": "alice"}
 VERBATIM = {"messages": "I like tea", "infer": False, **ALICE}
@@ -181,7 +182,7 @@ async def test_delete_all_cancels_queued_extractions(client: httpx.AsyncClient, 
     queued = (await client.post("/v3/memories/add/", json=asked)).json()["event_id"]
     kept = (await client.post("/v3/memories/add/", json={**asked, "user_id": "bob"})).json()["event_id"]
     await client.delete("/v1/memories/?user_id=alice")
-    async with run_jobs(resources, concurrency=4), asyncio.timeout(60):
+    async with run_jobs(resources, concurrency=4), asyncio.timeout(PATIENCE_SECONDS):
         while (await client.get(f"/v1/event/{kept}/")).json()["status"] != "SUCCEEDED":  # noqa: ASYNC110 - other tests' jobs may come first
             await asyncio.sleep(0.05)
     assert (await client.get(f"/v1/event/{queued}/")).status_code == 404

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.adapters.embedded_postgres import EmbeddedPostgres
 from tests.identity.local.conftest import Provider, new_email, sign_up_unconfirmed
+from tests.patience import PATIENCE_SECONDS
 
 
 @asynccontextmanager
@@ -32,7 +33,7 @@ async def test_response_does_not_wait_for_the_account(
         await sign_up_unconfirmed(mailing, email)
     await mailing.identity.outbox.drain()
     count = len(mailing.mailbox.mails)
-    async with locked_accounts(postgres), asyncio.timeout(5):
+    async with locked_accounts(postgres), asyncio.timeout(PATIENCE_SECONDS):
         response = await mailing.http.post(path, json={"email": email, **more})
     assert (response.status_code, response.json()) == (200, {})
     await mailing.identity.outbox.drain()

@@ -37,7 +37,7 @@ async def asking_resources(
     resources: Resources, namespace: Namespace, model_server: ModelServer
 ) -> AsyncIterator[Resources]:
     await enable_consolidation(resources, namespace)
-    model = OpenAIModel(Connection(base_url=model_server.url, tries=1, timeout_seconds=5), model="any")
+    model = OpenAIModel(Connection(base_url=model_server.url, tries=1), model="any")
     yield replace(resources, llm=model)
     await model.close()
 
