@@ -50,15 +50,12 @@ select private.erase_jobs(:namespaces, cast(cast(:session_ids as uuid[]) as text
 # A summary goes with the first of its episodes, so that those that are not erased are current again.
 SELECT_DOOMED_MEMORIES_SQL = text(f"""
 with doomed as (
-  select x.id, x.namespace, x.user_id, x.replaced_by, x.coexists_with from memories x
+  select x.id, x.namespace from memories x
   where x.project_id = :project_id and ({MEMORIES.where})
   order by x.kind = 'summary', x.created_at desc, x.id desc limit {MEMORIES_AT_ONCE}
 )
 select id, namespace from doomed
-union
-select s.id, s.namespace from doomed d cross join lateral unnest(array_append(d.coexists_with, d.replaced_by)) as link
-join memories s on s.project_id = :project_id and s.id = link and s.kind = 'summary'
-  and s.user_id is not distinct from d.user_id
+union select id, namespace from private.summaries_of(:project_id, array(select id from doomed))
 """)  # noqa: S608  # only our own conditions are put together
 # What exists again after everything was erased was imported or written by later requests.
 SELECT_RETURNED_SQL = text("""

@@ -36,16 +36,8 @@ select id, user_id from memories where project_id = :project_id
   and (cast(:own as text) is null or user_id = :own)
 """)
 # A summary contains words of each of its episodes, also of one that was restored.
-# `any` of thousands of ids would compare each row with each of them.
 SELECT_SUMMARIES_OF_MEMORIES_SQL = text("""
-with given as (select unnest(cast(:ids as uuid[])) as id), links as (
-  select m.user_id, link from given join memories m on m.project_id = :project_id and m.id = given.id
-  cross join lateral unnest(array_append(m.coexists_with, m.replaced_by)) as link
-  where m.kind = 'episode' and link is not null
-)
-select distinct s.id from links join memories s on s.project_id = :project_id and s.id = links.link
-  and s.kind = 'summary' and s.user_id is not distinct from links.user_id
-where s.id not in (select id from given)
+select id from private.summaries_of(:project_id, :ids) except select unnest(cast(:ids as uuid[]))
 """)
 SELECT_EVENTS_OF_ENTITY_SQL = text("""
 select id from events where project_id = :project_id

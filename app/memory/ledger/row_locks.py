@@ -23,12 +23,7 @@ select pg_advisory_xact_lock(hashtextextended('supersession:' || cast(:namespace
 # What these memories replaced is linked anew when they are deleted. The summary of a deleted episode is deleted, too,
 # and its other episodes are current again.
 LOCK_LINKED_MEMORIES_SQL = text("""
-with summaries as (
-  select s.id
-  from memories e cross join lateral unnest(array_append(e.coexists_with, e.replaced_by)) as link
-  join memories s on s.project_id = :project_id and s.id = link and s.kind = 'summary'
-  where e.project_id = :project_id and e.id = any(:ids) and e.kind = 'episode' and link is not null
-)
+with summaries as (select id from private.summaries_of(:project_id, :ids))
 select id from memories where project_id = :project_id and id in (
   select unnest(cast(:ids as uuid[]))
   union select unnest(cast(:others as uuid[]))
