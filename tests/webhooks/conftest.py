@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.adapters.webhook_client import HttpWebhookClient
 from app.core.resources import Resources
@@ -16,6 +18,7 @@ from app.worker import run_jobs
 from tests.conftest import MakeKey, open_client
 from tests.patience import PATIENCE_SECONDS
 
+DELETE_WEBHOOKS_SQL = text("delete from webhooks where project_id = any(:ids)")
 EVERYTHING = ["memory_add", "memory_update", "memory_delete", "memory_categorize"]
 
 
@@ -64,8 +67,11 @@ OpenWebhookProject = Callable[..., Awaitable[WebhookProject]]
 
 
 @pytest_asyncio.fixture
-async def open_webhook_project(resources: Resources, make_key: MakeKey) -> AsyncIterator[OpenWebhookProject]:
+async def open_webhook_project(
+    resources: Resources, make_key: MakeKey, admin_engine: AsyncEngine
+) -> AsyncIterator[OpenWebhookProject]:
     opened: list[httpx.AsyncClient] = []
+    projects: list[uuid.UUID] = []
 
     async def make(
         webhook_client: HttpWebhookClient, *, allow_private: bool = True, project: uuid.UUID | None = None
@@ -73,11 +79,15 @@ async def open_webhook_project(resources: Resources, make_key: MakeKey) -> Async
         own = with_webhook_client(resources, webhook_client, allow_private=allow_private)
         holder = await make_key(project=project)
         opened.append(open_client(create_app(own), holder.key))
+        projects.append(holder.project_id)
         return WebhookProject(opened[-1], holder.project_id, own, holder.key)
 
     yield make
     for client in opened:
         await client.aclose()
+    # Otherwise the workers of the next tests go on sending to receivers that are gone.
+    async with admin_engine.begin() as tx:
+        await tx.execute(DELETE_WEBHOOKS_SQL, {"ids": projects})
 
 
 @pytest_asyncio.fixture

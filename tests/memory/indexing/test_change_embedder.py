@@ -1,14 +1,14 @@
 """A project changes its embedder while it serves: what searches find, and which index has its vectors."""
 
-import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import pytest_asyncio
 
 from app.core.ports import MULTILINGUAL as MULTILINGUAL_MODEL
-from app.core.ports import EmbedderChoice, IndexEntry
+from app.core.ports import Embedder, EmbedderChoice, IndexEntry, Purpose, Vector
 from app.core.resources import Resources
 from app.memory.embedders import EmbedderRouter, IndexRouter, ranking_model
 from app.memory.indexing import mark_missing_pending, rebuild_index, remove_orphans
@@ -81,6 +81,42 @@ async def refresh(resources: Resources) -> None:
 
 async def first(resources: Resources, namespace: Namespace, question: str) -> str:
     return contents(await search(resources, namespace, question, top_k=1))[0]
+
+
+@dataclass
+class OvertakenEmbedder:
+    """While it embeds for the first and the second time, a memory gets another text."""
+
+    embedder: Embedder
+    resources: Resources
+    namespace: Namespace
+    memory_id: UUID
+    calls: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.embedder.name
+
+    @property
+    def dimensions(self) -> int:
+        return self.embedder.dimensions
+
+    async def embed(
+        self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT, *, tenant: UUID | None = None
+    ) -> list[Vector]:
+        self.calls += 1
+        if self.calls <= 2:
+            await execute_sql(
+                self.resources,
+                self.namespace,
+                "update memories set content = :content, updated_at = clock_timestamp() where id = :id",
+                content=f"The bridge {self.calls}",
+                id=self.memory_id,
+            )
+        return await self.embedder.embed(texts, purpose, tenant=tenant)
+
+    async def close(self) -> None:
+        await self.embedder.close()
 
 
 async def test_two_projects_have_embedders_of_their_own(
@@ -181,19 +217,16 @@ async def test_memory_that_changes_while_it_is_copied_is_copied_again(
     ids = await add_memories(resources, namespace, *TEXTS)
     await wait_until_indexed(resources, namespace)
     await choose(resources, namespace.project_id, "multilingual", change=False)
-    work = asyncio.create_task(change_embedder(resources, namespace.project_id, grace_seconds=0))
-    for number in range(10):
-        await execute_sql(
-            resources,
-            namespace,
-            "update memories set content = :content, updated_at = clock_timestamp() where id = :id",
-            content=f"The bridge {number}",
-            id=ids[0],
-        )
-    await work
-    assert isinstance(resources.embedder, EmbedderRouter)
-    [expected] = await resources.embedder.embed_with(MULTILINGUAL, ["The bridge 9"])
-    vector = (await resources.index.load_vectors(namespace.project_id, ids[:1]))[ids[0]]
+    await refresh(resources)
+    assert isinstance(resources.index, IndexRouter)
+    [part] = [each for each in await resources.index.parts() if each.choice is MULTILINGUAL]
+    overtaken = OvertakenEmbedder(part.embedder, resources, namespace, ids[0])
+    await EmbedderChange(resources, resources.index, namespace.project_id, 0)._copy(
+        replace(part, embedder=overtaken), ids
+    )
+    assert overtaken.calls == 3
+    [expected] = await part.embedder.embed(["The bridge 2"])
+    vector = (await part.index.load_vectors(namespace.project_id, ids[:1]))[ids[0]]
     assert sum(a * b for a, b in zip(expected, vector, strict=True)) > 0.99
 
 
