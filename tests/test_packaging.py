@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 from fastapi import FastAPI
@@ -197,8 +196,8 @@ def test_wheel_serves_from_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
     server.listen()
     try:
         assert server.address, server.output
-        ready = httpx.get(f"{server.address}/v1/ready", timeout=30)
-        assert ready.json()["status"] == "ready", ready.text
+        ready = server.wait_until_ready()
+        assert ready["status"] == "ready", ready
     finally:
         if process.poll() is None:
             process.terminate()

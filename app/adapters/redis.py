@@ -68,11 +68,11 @@ class SentinelRedis(Redis):
             await each.aclose()
 
 
-def connect_redis(url: str) -> Redis:
+def connect_redis(url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Redis:
     """With short timeouts and without retries: callers can do without a response, but cannot wait for one."""
     options: dict[str, Any] = {
-        "socket_timeout": TIMEOUT_SECONDS,
-        "socket_connect_timeout": TIMEOUT_SECONDS,
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
         "retry": Retry(NoBackoff(), 0),
         "health_check_interval": 15,
     }

@@ -8,6 +8,7 @@ import pytest
 
 from app.adapters.webhook_client import HttpWebhookClient, Resolve
 from app.core.errors import NotDelivered
+from tests.patience import PATIENCE_SECONDS
 from tests.webhooks.receiver import ENDLESS, HANGS, REDIRECTS, Receiver
 
 
@@ -22,9 +23,11 @@ def answers(*each: Sequence[str]) -> Resolve:
 
 
 @asynccontextmanager
-async def sending(resolve: Resolve | None = None, *, allow_private: bool = False) -> AsyncIterator[HttpWebhookClient]:
+async def sending(
+    resolve: Resolve | None = None, *, allow_private: bool = False, seconds: float = PATIENCE_SECONDS
+) -> AsyncIterator[HttpWebhookClient]:
     resolver: dict[str, Any] = {"resolve": resolve} if resolve else {}
-    courier = HttpWebhookClient(allow_private=allow_private, timeout_seconds=0.5, **resolver)
+    courier = HttpWebhookClient(allow_private=allow_private, timeout_seconds=seconds, **resolver)
     yield courier
     await courier.close()
 
@@ -83,7 +86,7 @@ async def test_error_response_is_not_delivered(
     behaviour: int | str, reason: str, status: int | None, receiver: Receiver
 ) -> None:
     receiver.usual = behaviour
-    async with sending(allow_private=True) as courier:
+    async with sending(allow_private=True, seconds=1 if behaviour == HANGS else PATIENCE_SECONDS) as courier:
         with pytest.raises(NotDelivered, match=reason) as refused:
             await courier.post(receiver.url, {}, b"{}")
     assert refused.value.status == status
@@ -98,6 +101,6 @@ async def test_response_body_is_not_read(receiver: Receiver) -> None:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://no-such-name.invalid/"])
 async def test_unreachable_receiver_is_not_delivered(url: str) -> None:
-    async with sending(allow_private=True) as courier:
+    async with sending(allow_private=True, seconds=0.5) as courier:
         with pytest.raises(NotDelivered):
             await courier.post(url, {}, b"{}")

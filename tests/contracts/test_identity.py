@@ -25,6 +25,7 @@ from tests.identity.local.conftest import (
     close_provider,
     new_email,
 )
+from tests.patience import PATIENCE_SECONDS
 
 
 @dataclass
@@ -62,7 +63,7 @@ async def open_identity_fixture(kind: str, database: Database, *, autoconfirm: b
 
     with respx.mock:
         respx.route().mock(side_effect=played.answer)
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http:
             yield IdentityFixture(GoTrueIdentity(URL, http, publishable_key="sb_p", secret_key="sb_s"), token_hash)
 
 

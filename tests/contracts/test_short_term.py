@@ -11,6 +11,7 @@ from app.adapters.redis import RedisShortTerm, connect_redis
 from app.adapters.redis_fallback import RedisBreaker, ShortTermWithFallback
 from app.core.ports import ShortTerm
 from tests.e2e.redis_server import RedisServer
+from tests.patience import PATIENCE_SECONDS
 
 SHARE = 20_000
 VALUE = b"x" * 1000
@@ -28,7 +29,7 @@ def in_process(_: RedisServer) -> ShortTerm:
 
 
 def in_redis(server: RedisServer) -> ShortTerm:
-    return RedisShortTerm(connect_redis(server.url), tenant_bytes=SHARE)
+    return RedisShortTerm(connect_redis(server.url, timeout_seconds=PATIENCE_SECONDS), tenant_bytes=SHARE)
 
 
 def with_fallback(server: RedisServer) -> ShortTerm:
@@ -96,7 +97,8 @@ async def test_large_values_count_by_their_size(short_term: ShortTerm) -> None:
 async def test_share_holds_while_redis_is_frozen_and_afterwards(short_term_redis: RedisServer) -> None:
     now = [0.0]
     breaker = RedisBreaker(clock=lambda: now[0])
-    memory = ShortTermWithFallback(in_redis(short_term_redis), in_process(short_term_redis), breaker)
+    impatient = RedisShortTerm(connect_redis(short_term_redis.url), tenant_bytes=SHARE)
+    memory = ShortTermWithFallback(impatient, in_process(short_term_redis), breaker)
     short_term_redis.freeze()
     for number in range(60):
         await memory.set(f"frozen-{number}", VALUE, 60, tenant="frozen")
@@ -152,10 +154,12 @@ async def test_process_counts_what_small_values_take() -> None:
 
 
 async def test_redis_forgets_a_tenant_with_its_last_value(short_term_redis: RedisServer) -> None:
-    client = connect_redis(short_term_redis.url)
+    client = connect_redis(short_term_redis.url, timeout_seconds=PATIENCE_SECONDS)
     memory = RedisShortTerm(client, tenant_bytes=SHARE)
-    await memory.set("once-0", VALUE, 0.05, tenant="once")
+    await memory.set("once-0", VALUE, PATIENCE_SECONDS, tenant="once")
     assert len(await client.keys("*:once")) == 2
+    assert all([0 < await client.pttl(key) <= PATIENCE_SECONDS * 1000 for key in await client.keys("*once*")])
+    await memory.set("once-0", VALUE, 0.05, tenant="again")
     await asyncio.sleep(0.1)
-    assert await client.keys("*:once") == []
+    assert await client.keys("*:again") == []
     await memory.close()

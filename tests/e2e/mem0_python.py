@@ -16,6 +16,7 @@ import pytest_asyncio
 from mem0 import AsyncMemoryClient, MemoryClient
 
 from tests.conftest import KeyHolder, MakeKey
+from tests.patience import PATIENCE_SECONDS
 
 ALICE = {"user_id": "alice"}
 
@@ -37,7 +38,9 @@ class Mem0:
 
     async def event(self, event_id: str) -> dict[str, Any]:
         """Polls the event until it ends, as users of mem0 do."""
-        async with httpx.AsyncClient(base_url=self.url, headers={"Authorization": f"Token {self.key.key}"}) as http:
+        async with httpx.AsyncClient(
+            base_url=self.url, headers={"Authorization": f"Token {self.key.key}"}, timeout=PATIENCE_SECONDS
+        ) as http:
             for _ in range(200):
                 event: dict[str, Any] = (await http.get(f"/v1/event/{event_id}/")).json()
                 if event["status"] in ("SUCCEEDED", "FAILED"):

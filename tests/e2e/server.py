@@ -6,12 +6,17 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
+
+from tests.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
 UNLIMITED = {f"RATE_LIMIT_{who}": "1000000/minute" for who in ("AUTH", "USER", "PROJECT", "GLOBAL", "CHAT")}
@@ -39,6 +44,15 @@ class KeepsakeServer:
                 self.address = json.loads(line)["address"]
                 break
         self.listener.start()
+
+    def wait_until_ready(self) -> dict[str, Any]:
+        """The report of readiness. A check that takes a second on a busy machine counts as failed."""
+        ends_at, report = time.monotonic() + PATIENCE_SECONDS, {"status": "unknown"}
+        with httpx.Client(base_url=self.address, timeout=PATIENCE_SECONDS) as client:
+            while report["status"] != "ready" and time.monotonic() < ends_at:
+                report = client.get("/v1/ready").json()
+                time.sleep(0 if report["status"] == "ready" else 0.5)
+        return report
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)

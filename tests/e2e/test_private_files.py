@@ -71,7 +71,7 @@ def watching(look: Callable[[], set[str]], pause: float = LONG_PAUSE_SECONDS) ->
 
 def run_command(data_dir: Path, *arguments: str) -> str:
     command = [sys.executable, "-m", "app", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment(data_dir), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env=environment(data_dir), capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -17,11 +17,12 @@ from tests.conftest import MakeKey, open_client
 from tests.contracts.counters import check_counting_stops_at_an_exceeded_limit, check_members_are_counted_once
 from tests.core.test_rate_limit import assert_refused, limits_of
 from tests.e2e.redis_server import RedisServer
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest_asyncio.fixture
 async def counters(redis_server: RedisServer) -> AsyncIterator[RedisCounters]:
-    counters = RedisCounters(connect_redis(redis_server.url))
+    counters = RedisCounters(connect_redis(redis_server.url, timeout_seconds=PATIENCE_SECONDS))
     yield counters
     await counters.close()
 
@@ -39,7 +40,7 @@ async def test_instances_share_rate_limit_counters(
     resources: Resources, redis_server: RedisServer, counters: RedisCounters, make_key: MakeKey
 ) -> None:
     key = (await make_key()).key
-    other = RedisCounters(connect_redis(redis_server.url))
+    other = RedisCounters(connect_redis(redis_server.url, timeout_seconds=PATIENCE_SECONDS))
     here, there = app_of(resources, counters, user=3), app_of(resources, other, user=3)
     answers = [
         await list_projects(here, key),
@@ -56,7 +57,7 @@ async def test_instances_share_rate_limit_counters(
 async def test_rate_limit_counters_expire(redis_server: RedisServer, counters: RedisCounters) -> None:
     assert await counters.hit([CountedWindow("ana", 60), CountedWindow("p", 3600)]) == [1, 1]
     assert await counters.hit([CountedWindow("ana", 60)]) == [2]
-    client = connect_redis(redis_server.url)
+    client = connect_redis(redis_server.url, timeout_seconds=PATIENCE_SECONDS)
     names = [name async for name in client.scan_iter("keepsake:*")]
     assert len(names) == 2
     assert sorted([await client.ttl(name) // 60 for name in names]) in ([1, 119], [1, 120], [2, 119], [2, 120])
@@ -71,9 +72,10 @@ async def test_counters_in_redis_fulfil_the_contract(counters: RedisCounters) ->
 async def test_waiting_for_redis_does_not_block_other_requests(
     redis_server: RedisServer, counters: RedisCounters
 ) -> None:
+    impatient = RedisCounters(connect_redis(redis_server.url))
     await counters.hit([CountedWindow("ana", 60)])
     redis_server.freeze()
-    waiting = asyncio.create_task(counters.hit([CountedWindow("ana", 60)]))
+    waiting = asyncio.create_task(impatient.hit([CountedWindow("ana", 60)]))
     turns = 0
     while not waiting.done():
         await asyncio.sleep(0)
@@ -81,10 +83,11 @@ async def test_waiting_for_redis_does_not_block_other_requests(
     with pytest.raises(OSError, match="Redis does not respond"):
         await waiting
     assert turns > 100, "the loop went on turning"
+    await impatient.close()
 
 
 async def test_short_term_memory_reports_an_unavailable_redis(redis_server: RedisServer) -> None:
-    memory = RedisShortTerm(connect_redis(redis_server.url))
+    memory = RedisShortTerm(connect_redis(redis_server.url, timeout_seconds=PATIENCE_SECONDS))
     await memory.set("k", b"v", 60)
     assert await memory.get("k") == b"v"
     assert await memory.delete("k", "none") == 1

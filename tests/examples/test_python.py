@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from tests.conftest import MakeKey
 from tests.examples.conftest import EXAMPLES, run_example
 from tests.loopback import serve_on_loopback
+from tests.patience import PATIENCE_SECONDS
 
 
 async def test_mem0_python_example_recalls_what_it_added(server_url: str, make_key: MakeKey, tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ async def test_fastapi_example_keeps_its_users_apart(assistant: pytest.MonkeyPat
     async with (
         api.router.lifespan_context(api),
         serve_on_loopback(api) as url,
-        httpx.AsyncClient(base_url=url) as client,
+        httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as client,
     ):
         for text in ("I moved to Lisbon in May.", "Where did I move in May?"):
             turn = await client.post("/chat", json={"text": text}, headers={"X-User": "anna"})
@@ -89,7 +90,7 @@ async def test_fastapi_example_reports_a_refused_key(assistant: pytest.MonkeyPat
     async with (
         api.router.lifespan_context(api),
         serve_on_loopback(api) as url,
-        httpx.AsyncClient(base_url=url) as client,
+        httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as client,
     ):
         refused = await client.get("/memories", headers={"X-User": "anna"})
     assert refused.status_code == 502

@@ -98,7 +98,7 @@ async def test_accounts_memories_and_chats_work_while_redis_is_unavailable(
         assert told.status_code == 200, told.text
         again = await client.post("/v1/chat", json={"message": "Again", "session_id": told.json()["session_id"]})
         assert again.status_code == 200, again.text
-        assert time.monotonic() - started_at < 50 * TIMEOUT_SECONDS, "not each of more than 100 calls waits"
+        assert time.monotonic() - started_at < 90 * TIMEOUT_SECONDS, "not each of more than 100 calls waits"
         ready = (await client.get("/v1/ready")).json()
         assert ready["checks"]["short_term"] == "unavailable"
         await restore(redis_server, failure, app_with_redis)

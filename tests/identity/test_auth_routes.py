@@ -31,6 +31,7 @@ from tests.identity.local.conftest import (
     close_provider,
     new_email,
 )
+from tests.patience import PATIENCE_SECONDS
 
 SESSION_FIELDS = {"access_token", "refresh_token", "token_type", "expires_in", "user"}
 NEW_PASSWORD = "another fine password"
@@ -68,7 +69,7 @@ async def confirming(mailing: Provider, resources: Resources) -> AsyncIterator[h
 @pytest_asyncio.fixture
 async def supabase(resources: Resources) -> AsyncIterator[httpx.AsyncClient]:
     """The app of an installation with accounts in Supabase."""
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http:
         identity = GoTrueIdentity(URL, http, publishable_key="sb_p", secret_key="sb_s")
         async with open_client_at(create_app(replace(resources, identity=identity)), "203.0.113.9") as client:
             yield client
@@ -330,7 +331,7 @@ async def test_account_deletion_erases_nothing_without_admin_access(sign_up: Sig
     ana = await sign_up()
     assert resources.identity_app
     transport = httpx.ASGITransport(app=resources.identity_app)
-    async with httpx.AsyncClient(transport=transport) as http:
+    async with httpx.AsyncClient(transport=transport, timeout=PATIENCE_SECONDS) as http:
         without_admin = GoTrueIdentity("http://identity.local", http, publishable_key="sb_publishable")
         client = open_client_at(create_app(replace(resources, identity=without_admin)))
         refused = await client.delete("/v1/auth/me", headers=bearer(ana.tokens["access_token"]))
@@ -423,7 +424,7 @@ async def test_unavailable_supabase_is_503_and_logs_no_content(
 async def test_closed_server_signs_nobody_up_although_supabase_would(resources: Resources) -> None:
     played = PlayedGoTrue()
     route = respx.route(host="played.supabase.co").mock(side_effect=played.answer)
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http:
         identity = GoTrueIdentity(URL, http, publishable_key="sb_p", secret_key="sb_s")
         closed = replace(resources, identity=identity, config=replace(resources.config, sign_up_is_open=False))
         async with open_client_at(create_app(closed)) as client:

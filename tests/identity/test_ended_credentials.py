@@ -24,6 +24,7 @@ from tests.conftest import SignUp, open_client
 from tests.contracts.played_gotrue import URL
 from tests.identity.test_jwks import KeyEndpoint
 from tests.identity.test_tokens import ISSUER, KEY, good_claims, sign
+from tests.patience import PATIENCE_SECONDS
 
 AGE_TOKENS_SQL = text(
     "update auth.refresh_tokens set updated_at = now() - interval '11 seconds' where user_id = cast(:id as text)"
@@ -33,7 +34,7 @@ REMEMBERED_SECONDS = 60
 
 @pytest_asyncio.fixture
 async def supabase(resources: Resources) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http:
         identity = GoTrueIdentity(URL, http, publishable_key="sb_p", secret_key="sb_s")
         async with open_client(create_app(replace(resources, identity=identity))) as client:
             yield client

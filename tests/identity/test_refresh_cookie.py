@@ -18,6 +18,7 @@ from app.identity.refresh_cookie import COOKIE
 from app.main import create_app
 from tests.conftest import PASSWORD, SignUp
 from tests.contracts.played_gotrue import URL, PlayedGoTrue
+from tests.patience import PATIENCE_SECONDS
 
 LOOPBACK, HTTPS = "http://127.0.0.1:8000", "https://memory.example.com"
 ASK = {"X-Refresh-Token": "cookie"}
@@ -147,7 +148,7 @@ async def test_requests_of_other_origins_are_refused(app: FastAPI, sign_up: Sign
 @respx.mock
 async def test_supabase_sessions_are_kept_in_the_cookie(resources: Resources) -> None:
     respx.route(host="played.supabase.co").mock(side_effect=PlayedGoTrue().answer)
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http:
         identity = GoTrueIdentity(URL, http, publishable_key="sb_p", secret_key="sb_s")
         async with open_page(create_app(replace(resources, identity=identity)), HTTPS) as page:
             body = {"email": f"{uuid.uuid4().hex}@example.com", "password": PASSWORD}

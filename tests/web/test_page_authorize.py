@@ -19,6 +19,7 @@ from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull,
 from app.core.resources import Resources
 from app.main import create_app
 from tests.gateways.mcp.conftest import use
+from tests.patience import PATIENCE_SECONDS
 from tests.web.browser import find_browser
 from tests.web.test_page import run_script
 
@@ -96,7 +97,7 @@ async def test_remote_client_registers_is_allowed_acts_and_is_revoked(resources:
             assert (await use(client, "get_memories"))["count"] == 1
         assert (application.opened, application.returned["iss"]) == (1, url), "the person was asked once"
         assert application.tokens is not None
-        async with httpx.AsyncClient(base_url=url) as plain:
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as plain:
             headers = {"Authorization": f"Bearer {application.tokens.access_token}"}
             assert (await plain.post("/mcp", json={}, headers=headers)).status_code != 401
             await plain.post("/oauth/revoke", data={"token": application.tokens.refresh_token})

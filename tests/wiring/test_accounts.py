@@ -12,6 +12,7 @@ from app.core.errors import ConfigurationError
 from app.settings import Settings, load_settings
 from app.wiring import build_config
 from app.wiring.accounts import open_local_identity, token_issuers
+from tests.patience import PATIENCE_SECONDS
 
 URL = "https://ref.supabase.co"
 OWN = f"{URL}/auth/v1"
@@ -21,7 +22,7 @@ ASYMMETRIC, SHARED = frozenset({"ES256", "RS256"}), frozenset({"HS256"})
 
 async def accepted(tmp_path: Path, **values: str) -> list[tuple[str | None, frozenset[str]]]:
     settings = Settings(_env_file=None, data_dir=tmp_path, supabase_url=URL, **values)
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http:
         return [(issuer.name, issuer.algorithms) for issuer in token_issuers(settings, None, http)]
 
 

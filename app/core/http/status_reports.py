@@ -58,7 +58,7 @@ class SharedReport(Generic[T]):
         background: Background,
         produce: Callable[[], Coroutine[object, object, T]],
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
     ) -> None:
         self._background = background
         self._produce = produce
@@ -75,11 +75,11 @@ class SharedReport(Generic[T]):
 
 
 class StatusReports:
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.resources = resources
         self.limit = StatusLimit()
-        self.readiness = SharedReport(resources.background, self._readiness)
-        self.metrics = SharedReport(resources.background, self._metrics)
+        self.readiness = SharedReport(resources.background, self._readiness, clock=clock)
+        self.metrics = SharedReport(resources.background, self._metrics, clock=clock)
 
     async def _readiness(self) -> Readiness:
         checks = await run_checks(self.resources)

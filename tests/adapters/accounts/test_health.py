@@ -5,6 +5,7 @@ import pytest
 import respx
 
 from app.adapters.accounts.health import KEPT_SECONDS, IdentityHealth
+from tests.patience import PATIENCE_SECONDS
 
 URL = "https://ref.supabase.co/auth/v1"
 
@@ -20,7 +21,7 @@ class Clock:
 async def test_result_is_kept_for_a_while() -> None:
     route = respx.get(f"{URL}/health").mock(side_effect=[httpx.Response(200), httpx.Response(503), httpx.Response(200)])
     clock = Clock()
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http:
         health = IdentityHealth(URL, http, "sb_publishable_test", clock=clock)
         results = []
         for _ in range(3):
@@ -37,5 +38,5 @@ async def test_result_is_kept_for_a_while() -> None:
 @respx.mock
 async def test_provider_that_does_not_respond_is_unavailable(failure: httpx.Response | Exception) -> None:
     respx.get(f"{URL}/health").mock(side_effect=[failure])
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http:
         assert not await IdentityHealth(URL, http, "sb_publishable_test").check()

@@ -305,7 +305,7 @@ async def test_client_disconnect_stops_the_model(
     model = CountedModel(Connection(base_url=model_server.url), model="test-model")
     async with (
         serve_on_loopback(create_app(replace(chat_resources, llm=model))) as url,
-        httpx.AsyncClient(base_url=url, headers=headers) as client,
+        httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE_SECONDS) as client,
     ):
         body = {"content": "Tell me a story", "stream": streamed}
         if streamed:

@@ -1,4 +1,4 @@
-"""Limits of connections, on a real server without a proxy. The seconds are short, the rest is as in production."""
+"""Limits of connections, on a real server without a proxy. Each test shortens the seconds that it is about."""
 
 import asyncio
 import socket
@@ -17,10 +17,18 @@ from starlette.routing import Route
 from app.core.http.connection_limits import ConnectionLimits, ConnectionRules, raise_open_files
 from app.core.http.http_protocol import limited_protocol
 from app.core.observability.metrics import REGISTRY
+from tests.patience import PATIENCE_SECONDS, succeeds
 
 OTHER_ADDRESS = "127.0.0.9"
-PATIENCE = 5.0
-RULES = ConnectionRules(head_seconds=0.3, body_seconds=0.3, unread_seconds=0.3, stalled_seconds=0.3, look_seconds=0.05)
+SHORT = 0.3
+RULES = ConnectionRules(
+    head_seconds=PATIENCE_SECONDS,
+    body_seconds=PATIENCE_SECONDS,
+    unread_seconds=PATIENCE_SECONDS,
+    stalled_seconds=PATIENCE_SECONDS,
+    look_seconds=0.05,
+)
+SLOW_HEAD, SLOW_BODY = replace(RULES, head_seconds=SHORT), replace(RULES, body_seconds=SHORT)
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -30,6 +38,7 @@ class Service:
 
     def __init__(self) -> None:
         self.streamed = 0
+        self.late_seconds, self.pause_seconds = 4 * SHORT, SHORT / 3
         self.stream_ended = asyncio.Event()
         routes = [Route("/", self.hello), Route("/echo", self.echo, methods=["POST"])]
         routes += [
@@ -51,7 +60,7 @@ class Service:
         return PlainTextResponse("x" * (16 << 20))
 
     async def late(self, request: Request) -> PlainTextResponse:
-        await asyncio.sleep(4 * RULES.body_seconds)
+        await asyncio.sleep(self.late_seconds)
         return await self.echo(request)
 
     async def early(self, request: Request) -> PlainTextResponse:
@@ -72,7 +81,7 @@ class Service:
     async def slow(self, request: Request) -> StreamingResponse:
         async def pieces() -> AsyncIterator[bytes]:
             for _ in range(10):
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(self.pause_seconds)
                 yield b"x"
 
         return StreamingResponse(pieces())
@@ -105,16 +114,28 @@ class Client:
 
     async def status(self) -> int:
         """Of the next response, whose body is read too."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             head = await self._reader.readuntil(b"\r\n\r\n")
         lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
         if lengths:
             await self._reader.readexactly(int(lengths[0].split(b":")[1]))
         return int(head.split()[1])
 
+    async def statuses(self, *parts: bytes, pause: float = 0) -> list[int]:
+        """Of the responses to the parts, each sent after a pause. Shorter if the server closes the connection first."""
+        statuses: list[int] = []
+        try:
+            for part in parts:
+                await asyncio.sleep(pause)
+                self.send(part)
+                statuses.append(await self.status())
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return statuses
+        return statuses
+
     async def rest(self) -> bytes:
         """Everything until the server closes the connection."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             try:
                 return await self._reader.read()
             except ConnectionError:
@@ -135,24 +156,14 @@ class Server:
         self._clients.append(Client(*opened))
         return self._clients[-1]
 
-    async def answers(self) -> bool:
-        client = await self.connect()
-        client.send(GET)
-        return await client.status() == 200
-
     async def wait_until_it_answers(self, source: str = "127.0.0.1") -> None:
         """Until it has a connection for one more client."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not await self._answers_now(source):  # noqa: ASYNC110 - the server notices at some time
                 await asyncio.sleep(0.05)
 
     async def _answers_now(self, source: str) -> bool:
-        client = await self.connect(source)
-        client.send(GET)
-        try:
-            return await client.status() == 200
-        except (ConnectionError, asyncio.IncompleteReadError):
-            return False
+        return await (await self.connect(source)).statuses(GET) == [200]
 
     def close(self) -> None:
         for client in self._clients:
@@ -195,44 +206,48 @@ def refused(reason: str) -> float:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nX-Name: "])
-async def test_headers_without_end_are_refused(limited_server: Server, sent: bytes) -> None:
+async def test_headers_without_end_are_refused(sent: bytes) -> None:
     before = refused("slow_head")
-    client = await limited_server.connect()
-    client.send(sent)
-    assert await client.status() == 408
-    assert await client.rest() == b""
-    assert await limited_server.answers()
-    assert refused("slow_head") == before + 1
+    async with serving(SLOW_HEAD) as limited_server:
+        client = await limited_server.connect()
+        client.send(sent)
+        assert await client.status() == 408
+        assert await client.rest() == b""
+        assert refused("slow_head") == before + 1
+        await limited_server.wait_until_it_answers()
 
 
-async def test_headers_without_speed_are_refused(limited_server: Server) -> None:
-    client = await limited_server.connect()
-    sending = asyncio.create_task(client.send_slowly(GET))
-    assert await client.status() == 408
-    await sending
+async def test_headers_without_speed_are_refused() -> None:
+    async with serving(SLOW_HEAD) as limited_server:
+        client = await limited_server.connect()
+        sending = asyncio.create_task(client.send_slowly(GET))
+        assert await client.status() == 408
+        await sending
 
 
-async def test_headers_of_a_later_request_have_a_limit_too(limited_server: Server) -> None:
-    client = await limited_server.connect()
-    client.send(GET)
-    assert await client.status() == 200
-    await asyncio.sleep(3 * RULES.head_seconds)
-    client.send(GET)
-    assert await client.status() == 200, "a pause between requests is not limited by this"
-    client.send(GET[:10])
-    assert await client.status() == 408
+async def test_headers_of_a_later_request_have_a_limit_too() -> None:
+    async def is_limited(scale: float) -> bool:
+        """A pause between requests is not."""
+        async with serving(replace(RULES, head_seconds=SHORT * scale)) as limited_server:
+            client = await limited_server.connect()
+            first = await client.statuses(GET)
+            later = await client.statuses(GET, GET[:10], pause=3 * SHORT * scale)
+        return first + later == [200, 200, 408]
+
+    assert await succeeds(is_limited)
 
 
 async def test_time_of_a_head_begins_with_its_first_byte() -> None:
-    async with serving(replace(RULES, head_seconds=1)) as limited_server:
-        client = await limited_server.connect()
-        client.send(GET)
-        assert await client.status() == 200
-        await asyncio.sleep(1.1)
-        client.send(GET[:10])
-        await asyncio.sleep(3 * RULES.look_seconds)
-        client.send(GET[10:])
-        assert await client.status() == 200
+    async def is_answered(scale: float) -> bool:
+        async with serving(replace(RULES, head_seconds=scale)) as limited_server:
+            client = await limited_server.connect()
+            first = await client.statuses(GET)
+            await asyncio.sleep(1.1 * scale)
+            client.send(GET[:10])
+            second = await client.statuses(GET[10:], pause=3 * RULES.look_seconds)
+        return first + second == [200, 200]
+
+    assert await succeeds(is_answered)
 
 
 @pytest.mark.parametrize(
@@ -249,35 +264,40 @@ async def test_large_head_is_refused(limited_server: Server, head: bytes) -> Non
     client = await limited_server.connect()
     client.send(head)
     assert await client.status() == 431
-    assert await limited_server.answers()
+    assert await (await limited_server.connect()).statuses(GET) == [200]
 
 
-async def test_body_without_speed_is_refused(limited_server: Server) -> None:
-    client = await limited_server.connect()
-    client.send(POST)
-    sending = asyncio.create_task(client.send_slowly(b"1\r\nx\r\n" * 100))
-    assert await client.status() == 408
-    await sending
-    fast = await limited_server.connect()
-    fast.send(POST + b"5\r\nhello\r\n0\r\n\r\n")
-    assert await fast.status() == 200
+async def test_body_without_speed_is_refused() -> None:
+    async with serving(SLOW_BODY) as limited_server:
+        client = await limited_server.connect()
+        client.send(POST)
+        sending = asyncio.create_task(client.send_slowly(b"1\r\nx\r\n" * 100))
+        assert await client.status() == 408
+        await sending
+        fast = await limited_server.connect()
+        assert await fast.statuses(POST + b"5\r\nhello\r\n0\r\n\r\n") == [200]
 
 
-async def test_long_body_may_take_longer_if_it_arrives_fast(limited_server: Server) -> None:
-    client = await limited_server.connect()
-    client.send(POST)
-    for _ in range(8):
-        client.send(b"2000\r\n" + b"x" * 0x2000 + b"\r\n")
-        await asyncio.sleep(0.1)
-    client.send(b"0\r\n\r\n")
-    assert await client.status() == 200
+async def test_long_body_may_take_longer_if_it_arrives_fast() -> None:
+    async with serving(SLOW_BODY) as limited_server:
+        client = await limited_server.connect()
+        client.send(POST)
+        for _ in range(8):
+            client.send(b"2000\r\n" + b"x" * 0x2000 + b"\r\n")
+            await asyncio.sleep(0.1)
+        client.send(b"0\r\n\r\n")
+        assert await client.status() == 200
 
 
 async def test_body_may_wait_for_the_application() -> None:
-    async with serving(replace(RULES, bytes_per_second=1 << 30)) as limited_server:
-        client = await limited_server.connect()
-        client.send(POST.replace(b"/echo", b"/late") + b"80000\r\n" + b"x" * 0x80000 + b"\r\n0\r\n\r\n")
-        assert await client.status() == 200
+    post = POST.replace(b"/echo", b"/late") + b"80000\r\n" + b"x" * 0x80000 + b"\r\n0\r\n\r\n"
+
+    async def is_answered(scale: float) -> bool:
+        async with serving(replace(RULES, body_seconds=SHORT * scale, bytes_per_second=1 << 30)) as limited_server:
+            limited_server.service.late_seconds *= scale
+            return await (await limited_server.connect()).statuses(post) == [200]
+
+    assert await succeeds(is_answered)
 
 
 async def test_trailers_are_ignored(limited_server: Server) -> None:
@@ -290,16 +310,17 @@ async def test_trailers_are_ignored(limited_server: Server) -> None:
 
 
 async def test_answer_comes_before_the_body_and_the_rest_of_the_body_is_bounded(limited_server: Server) -> None:
-    client = await limited_server.connect()
     head = b"POST /early HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    client.send(head)
-    assert await client.status() == 401, "nothing of the body was sent"
-    await asyncio.wait_for(client.send_fast(b"10000\r\n" + b"x" * 65_536 + b"\r\n"), PATIENCE)
+    async with serving(replace(RULES, unread_seconds=SHORT)) as hasty_server:
+        client = await hasty_server.connect()
+        client.send(head)
+        assert await client.status() == 401, "nothing of the body was sent"
+        await asyncio.wait_for(client.send_fast(b"10000\r\n" + b"x" * 65_536 + b"\r\n"), PATIENCE_SECONDS)
 
-    client = await limited_server.connect()
-    client.send(head)
-    assert await client.status() == 401
-    assert await client.rest() == b"", "closed although the client sends nothing"
+        client = await hasty_server.connect()
+        client.send(head)
+        assert await client.status() == 401
+        assert await client.rest() == b"", "closed although the client sends nothing"
 
     client = await limited_server.connect()
     client.send(head + b"10000\r\n" + b"x" * 65_536 + b"\r\n0\r\n\r\n" + GET)
@@ -307,12 +328,12 @@ async def test_answer_comes_before_the_body_and_the_rest_of_the_body_is_bounded(
 
 
 async def test_rest_of_a_body_is_bounded_in_bytes_and_not_awaited_if_it_may_not_come() -> None:
-    async with serving(replace(RULES, unread_seconds=60, unread_bytes=200_000)) as limited_server:
+    async with serving(replace(RULES, unread_bytes=200_000)) as limited_server:
         head = b"POST /early HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
         client = await limited_server.connect()
         client.send(head + b"\r\n")
         assert await client.status() == 401
-        await asyncio.wait_for(client.send_fast(b"10000\r\n" + b"x" * 65_536 + b"\r\n"), PATIENCE)
+        await asyncio.wait_for(client.send_fast(b"10000\r\n" + b"x" * 65_536 + b"\r\n"), PATIENCE_SECONDS)
 
         client = await limited_server.connect()
         client.send(head + b"Expect: 100-continue\r\n\r\n")
@@ -320,18 +341,18 @@ async def test_rest_of_a_body_is_bounded_in_bytes_and_not_awaited_if_it_may_not_
         assert await client.rest() == b""
 
 
-async def test_client_that_has_read_a_large_response_keeps_its_connection(limited_server: Server) -> None:
-    client = await limited_server.connect()
-    client.send(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-    await asyncio.sleep(RULES.stalled_seconds / 3)
-    assert await client.status() == 200
-    await asyncio.sleep(2 * RULES.stalled_seconds)
-    client.send(GET)
-    assert await client.status() == 200
+async def test_client_that_has_read_a_large_response_keeps_its_connection() -> None:
+    async def is_kept(scale: float) -> bool:
+        async with serving(replace(RULES, stalled_seconds=SHORT * scale)) as limited_server:
+            client = await limited_server.connect()
+            large = await client.statuses(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+            return large + await client.statuses(GET, pause=2 * SHORT * scale) == [200, 200]
+
+    assert await succeeds(is_kept)
 
 
 async def test_connections_are_limited_per_address_except_for_proxies() -> None:
-    async with serving(replace(RULES, connections_per_address=2, head_seconds=PATIENCE)) as limited_server:
+    async with serving(replace(RULES, connections_per_address=2)) as limited_server:
         first, second = [await limited_server.connect(OTHER_ADDRESS) for _ in range(2)]
         assert await (await limited_server.connect(OTHER_ADDRESS)).status() == 503
         for client in (second, *[await limited_server.connect() for _ in range(5)]):
@@ -342,34 +363,46 @@ async def test_connections_are_limited_per_address_except_for_proxies() -> None:
 
 
 async def test_connections_are_limited_in_total() -> None:
-    async with serving(replace(RULES, connections=3)) as limited_server:
-        for _ in range(3):
-            await limited_server.connect()
-        assert await (await limited_server.connect()).status() == 503
-        # Those that sent nothing are gone.
-        await limited_server.wait_until_it_answers()
+    async def is_limited(scale: float) -> bool:
+        async with serving(replace(RULES, connections=3, head_seconds=SHORT * scale)) as limited_server:
+            for _ in range(3):
+                await limited_server.connect()
+            one_more = await (await limited_server.connect()).statuses(b"")
+            # Those that sent nothing are gone.
+            await limited_server.wait_until_it_answers()
+            return one_more == [503]
+
+    assert await succeeds(is_limited)
 
 
-async def test_client_that_does_not_read_its_stream_is_cut_off(limited_server: Server) -> None:
-    client = await limited_server.connect()
-    client.send(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
-    async with asyncio.timeout(PATIENCE):
-        await limited_server.service.stream_ended.wait()
-    assert limited_server.service.streamed < 50 << 20, "what it did not read is not kept"
-    assert await limited_server.answers()
+async def test_client_that_does_not_read_its_stream_is_cut_off() -> None:
+    async with serving(replace(RULES, stalled_seconds=SHORT)) as limited_server:
+        client = await limited_server.connect()
+        client.send(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await limited_server.service.stream_ended.wait()
+        assert limited_server.service.streamed < 50 << 20, "what it did not read is not kept"
+        assert await (await limited_server.connect()).statuses(GET) == [200]
 
 
 async def test_closed_connection_ends_although_its_client_reads_nothing() -> None:
-    async with serving(replace(RULES, connections=1)) as limited_server:
+    async with serving(replace(RULES, connections=1, unread_seconds=SHORT)) as limited_server:
         client = await limited_server.connect()
         client.send(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         await limited_server.wait_until_it_answers()
 
 
-async def test_stream_may_take_longer_than_the_limits_of_requests(limited_server: Server) -> None:
-    client = await limited_server.connect()
-    client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    assert (await client.rest()).count(b"x") == 10
+async def test_stream_may_take_longer_than_the_limits_of_requests() -> None:
+    async def is_whole(scale: float) -> bool:
+        seconds = SHORT * scale
+        rules = replace(RULES, head_seconds=seconds, body_seconds=seconds, unread_seconds=seconds)
+        async with serving(replace(rules, stalled_seconds=seconds)) as limited_server:
+            limited_server.service.pause_seconds *= scale
+            client = await limited_server.connect()
+            client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            return (await client.rest()).count(b"x") == 10
+
+    assert await succeeds(is_whole)
 
 
 async def test_pipelined_requests_are_bounded(limited_server: Server) -> None:

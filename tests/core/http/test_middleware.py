@@ -10,6 +10,7 @@ from app.core.errors import Conflict
 from app.core.observability.metrics import REGISTRY
 from tests.conftest import open_client
 from tests.core.conftest import MakeApp
+from tests.patience import PATIENCE_SECONDS
 
 SAFE = {
     "x-content-type-options": "nosniff",
@@ -130,11 +131,13 @@ async def test_only_configured_origins_may_read_responses(make_app: MakeApp) -> 
 
 
 async def test_configured_origin_may_read_error_responses(make_app: MakeApp) -> None:
-    app = make_app(cors_origins=(ORIGIN,), request_timeout_seconds=0.05, max_body_bytes=10)
+    app = make_app(cors_origins=(ORIGIN,), max_body_bytes=10)
+    hasty = make_app(cors_origins=(ORIGIN,), request_timeout_seconds=0.05)
     app.add_api_route("/boom", boom)
-    app.add_api_route("/never", never)
-    async with open_client(app) as client:
-        failed = [await client.get(path, headers={"Origin": ORIGIN}) for path in ("/boom", "/never")]
+    hasty.add_api_route("/never", never)
+    async with open_client(app) as client, open_client(hasty) as impatient:
+        failed = [await client.get("/boom", headers={"Origin": ORIGIN})]
+        failed.append(await impatient.get("/never", headers={"Origin": ORIGIN}))
         failed.append(await client.post("/v1/auth/login", content=b" " * 20, headers={"Origin": ORIGIN}))
         stranger = await client.get("/boom", headers={"Origin": "https://evil.example.com"})
     assert [answer.status_code for answer in failed] == [500, 504, 413]
@@ -173,18 +176,22 @@ async def test_too_large_body_is_refused(make_app: MakeApp, path: str) -> None:
 
 
 async def test_slow_request_is_stopped(make_app: MakeApp) -> None:
-    app = make_app(request_timeout_seconds=0.05)
-    stopped = asyncio.Event()
+    started, stopped = asyncio.Event(), asyncio.Event()
 
     async def slow() -> None:
+        started.set()
         try:
             await asyncio.Event().wait()
         finally:
             stopped.set()
 
-    app.add_api_route("/slow", slow)
-    async with open_client(app) as client:
-        answer = await client.get("/slow")
+    for seconds in (0.05, 1, PATIENCE_SECONDS):  # a slow machine may not start it within the first ones
+        app = make_app(request_timeout_seconds=seconds)
+        app.add_api_route("/slow", slow)
+        async with open_client(app) as client:
+            answer = await client.get("/slow")
+        if started.is_set():
+            break
     assert answer.status_code == 504
     assert answer.json()["code"] == "timed_out"
     assert answer.json()["request_id"] == answer.headers["X-Request-ID"]

@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from tests.conftest import KeyHolder
 from tests.lazy_package import LazyPackage
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     import anthropic
@@ -26,7 +27,7 @@ async def connect_anthropic(app_url: str, key_holder: KeyHolder) -> AsyncIterato
     def connect(key: str | None = None, url: str | None = None, **headers: str) -> "AsyncAnthropic":
         api_key = key or key_holder.key
         client = anthropic.AsyncAnthropic(
-            base_url=url or app_url, api_key=api_key, max_retries=0, timeout=20, default_headers=headers
+            base_url=url or app_url, api_key=api_key, max_retries=0, timeout=PATIENCE_SECONDS, default_headers=headers
         )
         opened.append(client)
         return client

@@ -13,6 +13,7 @@ from tests.e2e.loopback import with_request_limit
 from tests.gateways.anthropic.conftest import ConnectAnthropic, address_of, paths
 from tests.lazy_package import LazyPackage
 from tests.loopback import serve_on_loopback
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     import anthropic
@@ -176,7 +177,7 @@ async def test_user_of_a_store_is_named_in_any_letters_and_checked(
     app_url: str, key_holder: KeyHolder, connect_anthropic: ConnectAnthropic, claude: "AsyncAnthropic"
 ) -> None:
     headers = {b"x-api-key": key_holder.key.encode(), b"X-User-Id": "Zoë".encode()}
-    async with httpx.AsyncClient(headers=headers) as http:
+    async with httpx.AsyncClient(headers=headers, timeout=PATIENCE_SECONDS) as http:
         created = await http.post(f"{app_url}/v1/memory_stores", json={"name": "Notes"})
     profiles = await key_holder.client.get("/v1/profiles", params={"user_id": "Zoë"})
     assert [each["name"] for each in profiles.json()["results"]] == ["Notes"], created.text

@@ -18,6 +18,7 @@ from tests.conftest import KeyHolder, MakeKey, SignedUp, open_client
 from tests.e2e.loopback import with_failing_index, with_request_limit
 from tests.gateways.graphql.conftest import GraphqlClient
 from tests.gateways.graphql.test_fields import add
+from tests.patience import PATIENCE_SECONDS
 
 ANY = 'where: {filters: {user_id: "*"}}'
 COUNT = f"{{ memories({ANY}) {{ count }} }}"
@@ -125,7 +126,7 @@ async def test_an_unexpected_failure_tells_nothing(resources: Resources, key_hol
 @pytest.mark.parametrize("credential", ["Bearer ks_wrong", "Bearer eyJhbGciOiJub25lIn0.e30.", ""])
 async def test_a_wrong_credential_is_refused_as_on_other_routes(app_url: str, credential: str) -> None:
     headers = {"Authorization": credential} if credential else {}
-    async with httpx.AsyncClient(base_url=app_url, headers=headers) as client:
+    async with httpx.AsyncClient(base_url=app_url, headers=headers, timeout=PATIENCE_SECONDS) as client:
         response = await client.post("/graphql", json={"query": COUNT})
         plain = await client.get("/v1/profiles")
     (error,) = response.json()["errors"]
@@ -136,7 +137,7 @@ async def test_a_wrong_credential_is_refused_as_on_other_routes(app_url: str, cr
 @pytest.mark.parametrize("header", ["Token", "X-API-Key"])
 async def test_a_key_is_accepted_in_every_way(app_url: str, key_holder: KeyHolder, header: str) -> None:
     headers = {"Authorization": f"Token {key_holder.key}"} if header == "Token" else {header: key_holder.key}
-    async with httpx.AsyncClient(base_url=app_url, headers=headers) as client:
+    async with httpx.AsyncClient(base_url=app_url, headers=headers, timeout=PATIENCE_SECONDS) as client:
         response = await client.post("/graphql", json={"query": COUNT, "extensions": {}, "operationName": None})
     assert response.json() == {"data": {"memories": {"count": 0}}}
     assert response.headers["X-RateLimit-Limit"]

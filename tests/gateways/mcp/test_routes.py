@@ -67,7 +67,8 @@ async def use_often(client: Client, times: int) -> None:
 
 async def test_calls_count_against_the_rate_limits(resources: Resources, key_holder: KeyHolder) -> None:
     generous = {name: read_limit(name, "1000/minute") for name in ("project", "account", "everyone", "chat")}
-    limits = RateLimits(InProcessCounters(), user=read_limit("rate_limit_user", "3/minute"), **generous)
+    counters = InProcessCounters(clock=lambda: 1000.0)  # no minute ends during the test
+    limits = RateLimits(counters, user=read_limit("rate_limit_user", "3/minute"), **generous)
     async with connect_in_process(create_app(replace(resources, limits=limits)), key_holder.key) as client:
         await use(client, "get_memories", user_id="ann")
         with pytest.raises(MCPError) as raised:

@@ -110,7 +110,7 @@ async def exchange(url: str, key: str, *lines: str) -> list[Json]:
     reader.feed_data("".join(f"{line}\n" for line in lines).encode())
     reader.feed_eof()
     headers = {"Authorization": f"Bearer {key}", "Accept": "application/json", "Content-Type": "application/json"}
-    async with httpx.AsyncClient(headers=headers) as http:
+    async with httpx.AsyncClient(headers=headers, timeout=PATIENCE_SECONDS) as http:
         await Bridge(http, f"{url}/mcp", written.append).serve(reader)
     return [json.loads(line) for line in written]
 

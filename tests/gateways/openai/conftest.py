@@ -14,6 +14,7 @@ from app.main import create_app
 from tests.conftest import KeyHolder
 from tests.loopback import serve_on_loopback
 from tests.model_server import ModelServer
+from tests.patience import PATIENCE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ async def connect_openai(served: ServedModel, key_holder: KeyHolder) -> AsyncIte
     def connect(key: str | None = None, url: str | None = None, **headers: str) -> openai.AsyncOpenAI:
         base_url, api_key = f"{url or served.url}/v1", key or key_holder.key
         client = openai.AsyncOpenAI(
-            base_url=base_url, api_key=api_key, max_retries=0, timeout=20, default_headers=headers
+            base_url=base_url, api_key=api_key, max_retries=0, timeout=PATIENCE_SECONDS, default_headers=headers
         )
         opened.append(client)
         return client

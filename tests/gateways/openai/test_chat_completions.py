@@ -20,6 +20,7 @@ from tests.e2e.loopback import with_request_limit
 from tests.gateways.openai.conftest import ConnectOpenAI, ServedModel
 from tests.loopback import serve_on_loopback
 from tests.model_server import Fails, Hangs, ModelServer, Says, Sends
+from tests.patience import PATIENCE_SECONDS
 
 AT_ONCE = 4
 """Requests that the served app sends to its model at the same time."""
@@ -228,7 +229,7 @@ async def test_persons_token_needs_no_user(
     connect_openai: ConnectOpenAI, served: ServedModel, model_server: ModelServer, admin_rows: AdminRows
 ) -> None:
     body = {"email": f"{uuid.uuid4().hex}@example.com", "password": "correct horse battery"}
-    async with httpx.AsyncClient(base_url=served.url) as client:
+    async with httpx.AsyncClient(base_url=served.url, timeout=PATIENCE_SECONDS) as client:
         account = (await client.post("/v1/auth/signup", json=body)).json()
     ai = connect_openai(account["access_token"])
     answer = await ai.chat.completions.create(

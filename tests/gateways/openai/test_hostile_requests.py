@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import KeyHolder
 from tests.gateways.openai.conftest import ServedModel
 from tests.model_server import ModelServer, Sends
+from tests.patience import PATIENCE_SECONDS
 
 HI = {"role": "user", "content": "Hi"}
 LIKES_TEA = {"role": "user", "content": "I like tea"}
@@ -18,7 +19,7 @@ async def send(
 ) -> httpx.Response:
     sent = {"Authorization": f"Bearer {key_holder.key}", "Content-Type": "application/json"}
     encoded = {name.encode(): value.encode() for name, value in (sent | headers).items()}
-    async with httpx.AsyncClient(timeout=20) as http:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http:
         return await http.post(f"{served.url}/v1/{path}", content=body, headers=encoded)
 
 

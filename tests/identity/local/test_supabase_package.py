@@ -11,11 +11,12 @@ from supabase_auth.errors import AuthApiError
 
 from supabase import AsyncClient, AsyncClientOptions, acreate_client, create_client
 from tests.identity.local.conftest import PASSWORD, SECRET, Provider, new_email, serving
+from tests.patience import PATIENCE_SECONDS
 
 
 @asynccontextmanager
 async def using(url: str, key: str = "sb_publishable_for_tests") -> AsyncIterator[AsyncClient]:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http:
         options = AsyncClientOptions(httpx_client=http, flow_type="implicit", auto_refresh_token=False)
         yield await acreate_client(url, key, options)
 
@@ -60,7 +61,7 @@ async def test_sync_client_with_default_options_signs_up_and_in(provider: Provid
 
     def live(url: str) -> str | None:
         email = new_email()
-        with httpx.Client() as http:
+        with httpx.Client(timeout=PATIENCE_SECONDS) as http:
             client = create_client(url, "sb_publishable_for_tests", SyncClientOptions(httpx_client=http))
             client.auth.sign_up({"email": email, "password": PASSWORD})
             session = client.auth.sign_in_with_password({"email": email, "password": PASSWORD}).session
