@@ -65,6 +65,7 @@ async def test_search_finds_what_another_process_changed_a_moment_before(
     processes: TwoProcesses, namespace: Namespace
 ) -> None:
     [memory_id, *_] = await add_memories(processes.first, namespace, "I like tea", *(f"Note {n}" for n in range(60)))
+    await processes.first.index_queue.wait_until_indexed(namespace.project_id, None)
     for animal in ("zebra", "walrus", "quokka"):
         owner = Owner(namespace.project_id)
         await change_memory(processes.first, owner, memory_id, {"content": f"I saw a {animal}"})

@@ -41,6 +41,7 @@ async def test_recall_finds_all_ten_of_ten(own_resources: Resources, size: int, 
     for other in others:
         await fill(own_resources, other, (total - size) // len(others))
     async with asyncio.timeout(600):
+        await own_resources.index_queue.wait_until_indexed(project_id, None)
         found = await search(own_resources, namespace, QUESTION, top_k=10)
     assert sorted(contents(found)) == sorted(EXPECTED)
     wide = await search(own_resources, namespace, QUESTION, top_k=10, filter=parse_filters({"user_id": "*"}))
