@@ -23,7 +23,7 @@ from app.core.resources import Resources
 from app.core.text.forget_requests import ForgetRequest, read_forget_request
 from app.core.text.standing_statements import standing_excerpt
 from app.memory.ledger import count_added
-from app.memory.recall import Question, embed_query, is_embedded, load_visible, recall
+from app.memory.recall import Question, embed_question, is_embedded, load_visible, recall
 from app.projects.token_usage import usage_statement
 from app.sessions.models import Message, Session
 from app.sessions.privacy import PrivacyMode
@@ -126,7 +126,9 @@ class ChatTurn:
         try:
             async with (
                 asyncio.timeout(RECALL_SECONDS),
-                embed_query(self.resources.embedder, question.project_id, question.text) as vector,
+                embed_question(
+                    self.resources.embedder, question.project_id, question.text, in_conversation=turn.in_session
+                ) as vector,
             ):
                 found = await recall(self.resources, question, vector)
         except (AppError, OSError, SQLAlchemyError) as error:

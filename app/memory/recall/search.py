@@ -112,6 +112,18 @@ async def embed_query(embedder: Embedder, project_id: UUID, question: str) -> As
         task.cancel()
 
 
+@asynccontextmanager
+async def embed_question(
+    embedder: Embedder, project_id: UUID, question: str, at: dt.datetime | None = None, *, in_conversation: bool = False
+) -> AsyncIterator[Awaitable[Vector] | None]:
+    """The same for `recall`. None if the question asks for a time alone, which is answered without a vector."""
+    if read_told_times(question, at or dt.datetime.now(dt.UTC), in_conversation=in_conversation) is not None:
+        yield None
+        return
+    async with embed_query(embedder, project_id, question) as vector:
+        yield vector
+
+
 async def _embed(embedder: Embedder, project_id: UUID, question: str) -> Vector:
     text = query_text(cut_question(question))
     return (await embedder.embed([text], Purpose.QUERY, tenant=project_id))[0]
@@ -120,16 +132,22 @@ async def _embed(embedder: Embedder, project_id: UUID, question: str) -> Vector:
 async def recall(
     resources: Resources, question: Question, vector: Vector | Awaitable[Vector] | None = None
 ) -> list[Recalled]:
-    """`vector` is the question's, if the caller has started `embed_query` already."""
-    if vector is None:
-        async with embed_query(resources.embedder, question.project_id, question.text) as embedding:
-            return await recall(resources, question, embedding)
+    """`vector` comes from `embed_question`, if the caller has started it already."""
     resources.usage.searches[UsageOf(question.project_id, acting_key())] += 1
     if question.namespaces == ():
         return []
+    if vector is not None:
+        return await _recall_by_meaning(resources, question, vector)
     told = read_told_times(question.text, _now(question), in_conversation=question.in_conversation)
     if told is not None:
         return await _list_told(resources, question, told)
+    async with embed_query(resources.embedder, question.project_id, question.text) as embedding:
+        return await _recall_by_meaning(resources, question, embedding)
+
+
+async def _recall_by_meaning(
+    resources: Resources, question: Question, vector: Vector | Awaitable[Vector]
+) -> list[Recalled]:
     text = cut_question(question.text)
     names = tuple(str(namespace) for namespace in question.namespaces) if question.namespaces is not None else None
     include_chat = not question.in_conversation

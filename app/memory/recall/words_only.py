@@ -30,8 +30,10 @@ def report_embedding(task: asyncio.Task[Vector]) -> None:
         log.warning("recall.by_words", exc_info=error)
 
 
-def is_embedded(vector: Vector | Awaitable[Vector]) -> bool:
-    """False once it is known that the question has no vector. A mistake of ours is no reason to go on without one."""
+def is_embedded(vector: Vector | Awaitable[Vector] | None) -> bool:
+    """False once it is known that the question cannot be embedded. None is one that needs no vector.
+
+    A mistake of ours is no reason to go on without a vector."""
     if not isinstance(vector, asyncio.Task) or not vector.done() or vector.cancelled():
         return True
     return not isinstance(vector.exception(), AppError | OSError)

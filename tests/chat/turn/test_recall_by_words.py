@@ -73,3 +73,22 @@ async def test_turn_recalls_by_words_while_the_provider_is_away(
     assert (answer["by_meaning"], answer["recall_failed"]) == (False, False)
     assert events[0].content == {"memories": [], "failed": False, "answerable": False, "by_meaning": False}
     assert "You remember nothing" not in str(model_server.conversations[-1])
+
+
+async def test_question_for_a_time_alone_is_not_embedded(
+    conversation: StartConversation,
+    chat_resources: Resources,
+    another_app: Callable[..., httpx.AsyncClient],
+    model_server: ModelServer,
+    tmp_path: Path,
+) -> None:
+    session = await conversation()
+    namespace = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
+    await remember(chat_resources, namespace, [NewMemory("My sister Ines lives in Lisbon")])
+    embedder = await embedder_of(model_server, tmp_path)
+    model_server.requests.clear()
+    async with another_app(embedder=embedder) as client:
+        answer = await replace(session, client=client).send("What did I say today?")
+    await embedder.close()
+    assert [each["memory"] for each in answer["recalled"]] == ["My sister Ines lives in Lisbon"]
+    assert [each.path for each in model_server.requests if each.path.endswith("/embeddings")] == []

@@ -95,6 +95,27 @@ async def test_search_answers_by_words_and_says_so(
     assert searched_by_words() == before + 2
 
 
+async def test_question_for_a_time_alone_needs_no_provider(
+    provider_client: httpx.AsyncClient, model_server: ModelServer
+) -> None:
+    texts = ["My sister Ines plays the cello", "The train to Lyon was late"]
+    await add(provider_client, *texts)
+    assert (await find(provider_client, "cello", threshold=0))[1]
+    model_server.requests.clear()
+    assert await find(provider_client, "What did I say today?", rerank=True) == (texts[::-1], True)
+    assert await find(provider_client, "What did I say yesterday?") == ([], True)
+    assert model_server.requests == []
+
+
+async def test_search_by_words_is_not_reranked_and_returns_no_more_than_requested(
+    provider_client: httpx.AsyncClient, model_server: ModelServer
+) -> None:
+    await add(provider_client, "My sister Ines plays the cello", "The cello was left on the train")
+    model_server.embedding(Fails(503))
+    found, by_meaning = await find(provider_client, "cello", threshold=0, rerank=True, top_k=1)
+    assert (len(found), by_meaning) == (1, False)
+
+
 async def test_memory_added_while_the_provider_is_away_is_found_and_indexed_when_it_is_back(
     provider_client: httpx.AsyncClient, app_of_provider: tuple[Resources, FastAPI], model_server: ModelServer
 ) -> None:

@@ -18,7 +18,7 @@ from app.memory.recall import (
     Question,
     Recalled,
     decay_enabled,
-    embed_query,
+    embed_question,
     is_embedded,
     pool_size,
     recall,
@@ -44,7 +44,7 @@ async def search_memories(
     refuse_ids_outside_filters(request)
     moment = request.as_of or request.reference_date
     requested = restrict_to_caller(caller, request_filter(request))
-    async with embed_query(resources.embedder, caller.project_id, request.query) as vector:
+    async with embed_question(resources.embedder, caller.project_id, request.query, moment) as vector:
         scope = await resolve_scope(resources.database, caller, requested, request.profile_id)
         question = Question(
             project_id=caller.project_id,
@@ -62,8 +62,9 @@ async def search_memories(
         )
         search = recall_with_decay if await decay_enabled(resources, caller.project_id) else recall
         found = await search(resources, question, vector)
-        if request.rerank and found and is_embedded(vector):
-            found = (await rerank(resources, question, vector, found))[: request.top_k]
+        if request.rerank and vector is not None and is_embedded(vector):
+            found = await rerank(resources, question, vector, found)
+        found = found[: request.top_k]
     inputs = await _load_inputs_of_facts(resources, caller, request, found)
     results = [render_result(recalled, request, inputs) for recalled in found]
     return SearchResult(results, any(recalled.fits for recalled in found), by_meaning=is_embedded(vector))
