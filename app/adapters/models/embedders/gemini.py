@@ -17,6 +17,7 @@ DIMENSIONS = 768
 class GeminiEmbeddingClient:
     max_texts = 100
     max_length = 2000
+    is_asymmetric = False
     errors: tuple[type[Exception], ...] = (APIError, httpx.TransportError, OSError, ValueError)
 
     def __init__(self, *, api_key: str | None, model: str | None = None, base_url: str | None = None) -> None:

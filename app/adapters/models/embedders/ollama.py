@@ -16,6 +16,7 @@ class OllamaEmbeddingClient:
 
     max_texts = 64
     max_length = 2000
+    is_asymmetric = False
     errors: tuple[type[Exception], ...] = (ResponseError, httpx.TransportError, OSError, ValueError)
 
     def __init__(self, *, model: str | None = None, base_url: str | None = None, api_key: str | None = None) -> None:

@@ -10,6 +10,7 @@ class OpenAIEmbeddingClient:
     max_texts = 64
     max_length = 2000
     """In characters: within the 512 tokens of the smallest common models."""
+    is_asymmetric = False
     errors: tuple[type[Exception], ...] = RESPONSE_ERRORS
 
     def __init__(self, connection: Connection, *, model: str, provider: str = "openai") -> None:

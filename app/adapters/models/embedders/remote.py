@@ -59,6 +59,8 @@ class EmbeddingClient(Protocol):
     """How many texts one request may contain."""
     max_length: int
     """How many characters of one text the model reads at once."""
+    is_asymmetric: bool
+    """Whether a question has another vector than a document with the same text."""
     errors: tuple[type[Exception], ...]
 
     async def embed(self, texts: list[str], purpose: Purpose) -> list[list[float]]: ...
@@ -137,7 +139,8 @@ class RemoteEmbedder:
     async def embed(
         self, texts: Sequence[str], purpose: Purpose = Purpose.DOCUMENT, *, tenant: UUID | None = None
     ) -> list[Vector]:
-        keys = [cache_key(text, purpose) for text in texts]
+        kept_for = purpose if self._client.is_asymmetric else Purpose.DOCUMENT
+        keys = [cache_key(text, kept_for) for text in texts]
         known = {key: vector for key in keys if (vector := self._cache.get(tenant, key)) is not None}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if missing:

@@ -29,6 +29,7 @@ class BlockingEmbeddingClient:
 
     max_texts = 64
     max_length = 2000
+    is_asymmetric = True
     errors: tuple[type[Exception], ...] = (BlockingCallFailed,)
 
     def __init__(self, name: str, embed: Callable[[list[str], str], Any], *, threads: int = THREADS) -> None:

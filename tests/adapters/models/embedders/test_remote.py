@@ -19,6 +19,7 @@ from app.adapters.models.embedders.remote import (
     RemoteEmbedder,
     open_remote_embedder,
 )
+from app.adapters.models.embedders.threads import BlockingEmbeddingClient
 from app.adapters.models.openai import Connection
 from app.core.circuit_breaker import BreakerState
 from app.core.errors import AppError, ConfigurationError, TimedOut, Unavailable, UpstreamFailed
@@ -66,6 +67,25 @@ async def fail(embedder: RemoteEmbedder, times: int, tenant: uuid.UUID = ONE) ->
             await ask(embedder, f"Question {number}", tenant)
         errors.append(raised.value)
     return errors
+
+
+async def test_text_is_embedded_once_for_both_purposes_if_its_vectors_are_the_same(
+    open_embedder: OpenEmbedder, model_server: ModelServer
+) -> None:
+    embedder = await open_embedder()
+    for purpose in (Purpose.QUERY, Purpose.DOCUMENT):
+        await embedder.embed(["I run marathons"], purpose, tenant=ONE)
+    assert [sent.body["input"] for sent in model_server.requests] == [["I run marathons"]]
+
+
+async def test_text_is_embedded_for_each_purpose_if_its_vectors_differ(tmp_path: Path) -> None:
+    client = BlockingEmbeddingClient(
+        "own", lambda texts, action: [[1.0, 0.0] if action == "search" else [0.0, 1.0] for _ in texts]
+    )
+    embedder = await open_remote_embedder(client, KnownDimensions(tmp_path / "dimensions.json"))
+    vectors = [await embedder.embed(["I run marathons"], purpose) for purpose in (Purpose.QUERY, Purpose.DOCUMENT)]
+    await embedder.close()
+    assert vectors == [[[1.0, 0.0]], [[0.0, 1.0]]]
 
 
 async def test_documents_are_retried_and_sent_in_batches(
