@@ -129,6 +129,18 @@ async def test_turn_without_a_fitting_memory_says_so_in_prompt_and_answer(
     assert NOTHING_KNOWN not in model_server.conversations[-1]["messages"][0]["content"]
 
 
+async def test_model_is_told_of_a_choice_that_is_still_open(
+    conversation: StartConversation, model_server: ModelServer, chat_resources: Resources
+) -> None:
+    session = await conversation()
+    namespace = Namespace(session.project_id, session.user_id, uuid.UUID(session.profile_id))
+    choice = "I'm debating whether to rent a flat in Porto or in Braga"
+    await remember(chat_resources, namespace, [NewMemory(choice, created_at=DAY)])
+    turn = await session.send("Should I rent the flat in Porto or in Braga?")
+    assert (turn["answerable"], [each["memory"] for each in turn["recalled"]]) == (False, [choice])
+    assert choice in model_server.conversations[-1]["messages"][0]["content"]
+
+
 async def test_persona_of_another_user_never_reaches_a_prompt(
     conversation: StartConversation, model_server: ModelServer, admin_rows: AdminRows
 ) -> None:

@@ -120,6 +120,7 @@ class ChatTurn:
             (turn.namespace,),
             top_k=config.recalled_memories,
             threshold=config.recall_threshold,
+            with_undecided=True,
             user_id=turn.namespace.user_id,
             in_conversation=turn.in_session,
         )

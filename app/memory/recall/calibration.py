@@ -11,12 +11,14 @@ from operator import mul
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.core.text.languages import Language
 from app.core.text.persons import FIRST_PERSON
 from app.memory.indexing import split_speaker
 from app.memory.recall.features import NOT_NAMES, Floats, RankingInput
 from app.memory.recall.features import WORD as WORD_PATTERN
+from app.memory.recall.undecided import asks_about_choice, leaves_open
 
 ANSWERABLE_PROBABILITY = 0.2
 """Below this probability that any candidate fits, the question is not answerable from the memories."""
@@ -90,8 +92,10 @@ MEMORY_WEIGHTS = MemoryWeights(base=0.629, logit=0.479, gap=-0.935, answerable=0
 class Calibrated(NamedTuple):
     logits: Floats
     """Of the probability that each memory fits, in the order given."""
-    fits: list[np.bool_]
+    fits: list[bool]
     """Whether each is returned when the client names no threshold."""
+    undecided: list[bool]
+    """Whether each would fit if it did not leave open what the question asks."""
 
 
 def calibrate(
@@ -104,7 +108,10 @@ def calibrate(
         # Neither words nor similarity tell enough across languages, so they cannot make a question unanswerable.
         list_logit = max(list_logit, 0.0)
     memory_logits = memory_features(logits, list_logit, len(candidates)) @ np.array(MEMORY_WEIGHTS)
-    return Calibrated(memory_logits, _fitting(logits, list_logit, english=english))
+    near = _near_enough(logits, list_logit, english=english)
+    undecided = _undecided(question, ranked, near) if english else [False] * len(near)
+    fits = [one and not is_open for one, is_open in zip(near, undecided, strict=True)]
+    return Calibrated(memory_logits, fits, undecided)
 
 
 def memory_features(logits: Floats, list_logit: float, candidates: int) -> Floats:
@@ -118,12 +125,18 @@ def memory_features(logits: Floats, list_logit: float, candidates: int) -> Float
     return table
 
 
-def _fitting(logits: Floats, list_logit: float, *, english: bool) -> list[np.bool_]:
-    if not english:
-        return list(logits >= WEAKEST)
-    answerable = list_logit >= ANSWERABLE_LOGIT
-    near = (logits[0] - logits <= MAX_GAP) | (logits >= CLEARLY_RELATED)
-    return list(near & (logits >= WEAKEST_IN_ENGLISH) & answerable)
+def _near_enough(logits: Floats, list_logit: float, *, english: bool) -> list[bool]:
+    near: NDArray[np.bool_] = logits >= (WEAKEST_IN_ENGLISH if english else WEAKEST)
+    if english:
+        near &= (logits[0] - logits <= MAX_GAP) | (logits >= CLEARLY_RELATED)
+        near &= list_logit >= ANSWERABLE_LOGIT
+    answer: list[bool] = near.tolist()
+    return answer
+
+
+def _undecided(question: str, ranked: Sequence[RankingInput], near: Sequence[bool]) -> list[bool]:
+    undecided = [one and leaves_open(each.content) for each, one in zip(ranked, near, strict=True)]
+    return undecided if any(undecided) and not asks_about_choice(question) else [False] * len(near)
 
 
 def _list_logit(features: ListFeatures) -> float:

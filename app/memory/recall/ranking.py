@@ -122,6 +122,8 @@ class Ranked:
     """One value for each name in PARTS. Their sum is the logit of the score."""
     fits: bool = True
     """Whether it is returned when the client names no threshold."""
+    undecided: bool = False
+    """It would fit, and leaves open what the question asks."""
 
 
 def rank(
@@ -143,9 +145,9 @@ def rank(
     parts = np.column_stack([parts[best], calibrated.logits - logits[best]])
     scores, relevance = probabilities(np.stack([calibrated.logits, logits[best]])).tolist()
     return [
-        Ranked(found[row].id, score, relevant, dict(zip(PARTS, values, strict=True)), bool(fits))
-        for row, score, relevant, values, fits in zip(
-            best.tolist(), scores, relevance, parts.tolist(), calibrated.fits, strict=True
+        Ranked(found[row].id, score, relevant, dict(zip(PARTS, values, strict=True)), fits, undecided)
+        for row, score, relevant, values, fits, undecided in zip(
+            best.tolist(), scores, relevance, parts.tolist(), calibrated.fits, calibrated.undecided, strict=True
         )
     ][:limit]
 

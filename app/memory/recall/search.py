@@ -65,6 +65,8 @@ class Question:
     top_k: int = 10
     threshold: float | None = 0.0
     """The minimum of score or relevance; 0 accepts all. None accepts what fits the question."""
+    with_undecided: bool = False
+    """Without a threshold, accept memories that leave open what the question asks: for a model, which can tell."""
     filter: Filter | None = None
     show_expired: bool = False
     show_superseded: bool = False
@@ -88,6 +90,8 @@ class Recalled:
     """Whether it is returned when the client names no threshold."""
     relevance: float = 0.0
     """How well it matches, whatever else was found. Clients chose their thresholds on this scale."""
+    undecided: bool = False
+    """It would fit, and leaves open what the question asks."""
 
 
 async def load_visible(resources: Resources, namespace: Namespace, ids: Sequence[str]) -> list[Memory]:
@@ -162,7 +166,7 @@ async def _recall_by_meaning(
         best = _rank_rows(resources, replace(question, text=text), candidates, rows, by_words=by_words)
         if len(best) >= question.top_k or len(candidates) < limit:
             break
-    return [each for each in best if _is_accepted(each, question.threshold)]
+    return [each for each in best if _is_accepted(each, question)]
 
 
 async def _list_told(resources: Resources, question: Question, told: NamedTimes) -> list[Recalled]:
@@ -189,8 +193,10 @@ def _now(question: Question) -> dt.datetime:
     return question.at or dt.datetime.now(dt.UTC)
 
 
-def _is_accepted(recalled: Recalled, threshold: float | None) -> bool:
-    return recalled.fits if threshold is None else max(recalled.score, recalled.relevance) >= threshold
+def _is_accepted(recalled: Recalled, question: Question) -> bool:
+    if question.threshold is None:
+        return recalled.fits or (question.with_undecided and recalled.undecided)
+    return max(recalled.score, recalled.relevance) >= question.threshold
 
 
 async def _search_steps(
@@ -298,7 +304,9 @@ def _rank_rows(
         inputs = with_word_similarity(resources.index, question.text, inputs)
     weights = _choose_weights(resources, question)
     ranked = rank(question.text, inputs, _now(question), weights, question.top_k)
-    return [Recalled(rows[each.id], each.score, each.parts, each.fits, each.relevance) for each in ranked]
+    return [
+        Recalled(rows[each.id], each.score, each.parts, each.fits, each.relevance, each.undecided) for each in ranked
+    ]
 
 
 def _choose_weights(resources: Resources, question: Question) -> RankingWeights:

@@ -59,6 +59,30 @@ def test_only_a_memory_that_fits_the_question_is_returned(
     assert fitting(question, found) == ([text] if fits else [])
 
 
+OPEN_CHOICE = "message queue: Weighing Kafka versus NATS for the new service"
+
+
+@pytest.mark.parametrize(
+    ("question", "fits"),
+    [
+        ("What is our message queue for the new service?", False),
+        ("Should we take Kafka or NATS for the new service?", False),
+        ("Which message queue are we considering?", True),
+        ("Have we decided on a message queue?", True),
+        ("Welche message queue hat der neue service?", True),
+    ],
+    ids=["the outcome", "advice", "the options", "the state", "other language"],
+)
+def test_memory_that_leaves_a_choice_open_fits_questions_about_the_choice_only(question: str, *, fits: bool) -> None:
+    [found] = rank(question, [memory(OPEN_CHOICE, 0.6, 4.0)], NOW)
+    assert (found.fits, found.undecided) == (fits, not fits)
+
+
+def test_memory_that_leaves_a_choice_open_hides_no_other() -> None:
+    decided = "The message queue of the new service is NATS"
+    assert fitting("What is our message queue?", memory(OPEN_CHOICE, 0.7, 5.0), memory(decided, 0.6, 4.0)) == [decided]
+
+
 def test_memory_far_weaker_than_the_best_does_not_fit() -> None:
     best, rival, weak = memory("I like green tea", 0.8, 5.0), memory("Tea is grown here", 0.7, 4.0), memory("Hm", 0.1)
     assert fitting("What tea do I like?", best, rival, weak) == ["I like green tea", "Tea is grown here"]
@@ -82,3 +106,13 @@ async def test_recall_without_a_threshold_returns_what_fits(resources: Resources
     assert await search(resources, namespace, "What is the name of Peter's wife?", threshold=None) == []
     everything = await search(resources, namespace, "What is the name of Peter's wife?", threshold=0)
     assert [each.fits for each in everything] == [False, False]
+
+
+async def test_memory_that_leaves_a_choice_open_is_returned_on_request(
+    resources: Resources, namespace: Namespace
+) -> None:
+    await add_memories(resources, namespace, OPEN_CHOICE)
+    question = "What is our message queue for the new service?"
+    assert await search(resources, namespace, question, threshold=None) == []
+    for accepted in ({"threshold": 0.1}, {"threshold": None, "with_undecided": True}):
+        assert contents(await search(resources, namespace, question, **accepted)) == [OPEN_CHOICE]
