@@ -41,7 +41,7 @@ class Mem0:
         async with httpx.AsyncClient(
             base_url=self.url, headers={"Authorization": f"Token {self.key.key}"}, timeout=PATIENCE_SECONDS
         ) as http:
-            for _ in range(200):
+            for _ in range(1200):
                 event: dict[str, Any] = (await http.get(f"/v1/event/{event_id}/")).json()
                 if event["status"] in ("SUCCEEDED", "FAILED"):
                     return event

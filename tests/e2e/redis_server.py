@@ -35,7 +35,7 @@ class RedisServer:
         plain = [*at, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", *self._options]
         command = ["redis-server", *([*self._options, *at] if "--sentinel" in self._options else plain)]
         self._process = subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL)
-        for _ in range(500):
+        for _ in range(3000):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return

@@ -150,7 +150,7 @@ async def test_client_chat_is_not_supported(mem0: Mem0) -> None:
 
 
 async def finished(mem0: Mem0, status_url: str) -> dict[str, Any]:
-    for _ in range(400):
+    for _ in range(1200):
         job: dict[str, Any] = (await mem0("get_profile_job", status_url))["job"]
         if job["status"] not in ("pending", "running"):
             return job

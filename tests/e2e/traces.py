@@ -136,7 +136,7 @@ async def leave_in_the_middle(client: httpx.AsyncClient, session: str, words: st
 
 async def free_again(client: httpx.AsyncClient, session: str) -> None:
     """The interrupted turn is settled once the next message is accepted."""
-    for _ in range(100):
+    for _ in range(1200):
         answer = await client.post(f"{session}/messages", json={"content": "Still there?"})
         if answer.status_code == 200:
             return
@@ -163,7 +163,7 @@ async def talk_normally(scene: Scene, client: httpx.AsyncClient) -> None:
     scene.models.extraction(Facts(f"User works at {words}"))
     session = await open_session(client, "normal")
     answer = (await client.post(f"{session}/messages", json={"content": f"I work at {words}"})).json()
-    for _ in range(300):
+    for _ in range(600):
         event = (await client.get(f"/v1/event/{answer['event_id']}/")).json()
         if event["status"] == "SUCCEEDED":
             return

@@ -23,7 +23,7 @@ async def use(client: httpx.AsyncClient, models: ModelServer, planted: Planted) 
     models.extraction(Facts(f"User likes {planted.next_marker()}"))
     session = await start_conversation(client, planted.project_id, "normal", planted.user_id)
     answer = await session.send(f"My name is {planted.next_marker()}")
-    for _ in range(100):
+    for _ in range(600):
         event = (await client.get(f"/v1/event/{answer['event_id']}/")).json()
         if event["status"] == "SUCCEEDED":
             break
@@ -52,7 +52,7 @@ async def erase(client: httpx.AsyncClient, admin: AdminRows, user_id: str) -> di
         await connection.exec_driver_sql("set local search_path = jobs")
         await connection.exec_driver_sql(RUN_LAST_LOOK_NOW_SQL)
     path = f"/v1/erase/{response.json()['receipt']['id']}"
-    for _ in range(300):
+    for _ in range(600):
         receipt: dict[str, dict[str, int]] = (await client.get(path)).json()["receipt"]
         if receipt["vacuumed_at"]:
             return receipt

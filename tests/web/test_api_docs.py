@@ -9,6 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from tests.patience import PATIENCE_SECONDS
 from tests.web.browser import find_browser
 
 FLAGS = [
@@ -30,7 +31,7 @@ async def render(url: str, profile: Path) -> tuple[str, str]:
         env={**os.environ, "HOME": str(profile)},
     )
     try:
-        document, log = await asyncio.wait_for(process.communicate(), 120)
+        document, log = await asyncio.wait_for(process.communicate(), 5 * PATIENCE_SECONDS)
     finally:
         if process.returncode is None:
             process.kill()

@@ -18,6 +18,7 @@ from app.core.resources import Resources
 from app.web.page import FILES
 from tests.e2e.server import serving
 from tests.loopback import free_port
+from tests.patience import PATIENCE_SECONDS
 from tests.web.browser import find_browser
 
 SCRIPTS = Path(__file__).parent.parent / "e2e" / "page"
@@ -52,7 +53,7 @@ async def run_script(*arguments: str, **settings: str) -> tuple[int | None, str]
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), 240)
+        output, _ = await asyncio.wait_for(process.communicate(), 15 * PATIENCE_SECONDS)
     finally:
         if process.returncode is None:
             process.kill()

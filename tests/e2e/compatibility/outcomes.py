@@ -76,7 +76,7 @@ class Outcomes:
         memory_id = await self.mem0.add_verbatim(
             "I eat bread and cheese", custom_categories=categories, user_id="eater"
         )
-        for _ in range(100):
+        for _ in range(600):
             if named := (await self.mem0("get", memory_id))["categories"]:
                 break
             await asyncio.sleep(0.1)

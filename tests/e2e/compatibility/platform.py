@@ -131,7 +131,7 @@ class AllOutcomes(Outcomes):
         await self.finished(samples[0]["status_url"])
 
     async def finished(self, status_url: str) -> dict[str, Any]:
-        for _ in range(400):
+        for _ in range(1200):
             job: dict[str, Any] = (await self.mem0("get_profile_job", status_url))["job"]
             if job["status"] not in ("pending", "running"):
                 return job

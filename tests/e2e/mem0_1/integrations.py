@@ -60,7 +60,7 @@ async def use_autogen() -> list[str]:
     await memory.add(MemoryContent(content=CARPENTER, mime_type="text/plain", metadata={"topic": "work"}))
     await memory.add(MemoryContent(content={"pet": "I have a cat"}, mime_type="application/json"))
     found = []
-    for _ in range(100):  # facts are extracted in the background
+    for _ in range(600):  # facts are extracted in the background
         found = (await memory.query("What is my profession?")).results
         if found:
             break

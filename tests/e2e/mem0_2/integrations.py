@@ -89,7 +89,7 @@ def use_haystack() -> list[str]:
 
 async def stored(service: Mem0MemoryService, adds: int) -> None:
     """pipecat adds messages in the background."""
-    for _ in range(200):
+    for _ in range(1200):
         events = service.memory_client.client.get("/v1/events/").json()["results"]
         if [each["event_type"] for each in events] == ["ADD"] * adds:
             return

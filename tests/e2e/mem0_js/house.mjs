@@ -30,7 +30,7 @@ export const refused = async (kind, code, call, says = /./) =>
   });
 
 export const until = async (ask, done) => {
-  for (let tries = 0; tries < 400; tries += 1) {
+  for (let tries = 0; tries < 1200; tries += 1) {
     const reply = await ask();
     if (done(reply)) return reply;
     await new Promise((later) => setTimeout(later, 50));

@@ -5,7 +5,7 @@ import { arrival, gate, HOSTILE, LATE, more, newPerson, PASSWORD, problems, repo
 const [email, receiver] = more;
 const UNREACHABLE = "http://127.0.0.1:9/";
 const anna = await newPerson();
-const { page, look, expect } = anna;
+const { page, look, expect, expectThat } = anna;
 const glance = (name) => anna.glance(name);
 const guest = `bob-${Date.now()}@example.com`;
 
@@ -38,7 +38,7 @@ async function useWebhooks() {
   await glance("webhook-form");
   await button("Create webhook").click();
   await expect(page.locator(".secret code"), "the secret of the webhook");
-  if (!(await page.evaluate(() => document.activeElement?.matches("[role=status]")))) problems.push("the focus is not at the new secret");
+  await expectThat(() => document.activeElement?.matches("[role=status]"), "the focus is not at the new secret");
   await look("webhooks");
 
   await remember(`I like ${HOSTILE}`);
@@ -63,7 +63,7 @@ async function useWebhooks() {
   await button(/^Delete/).click();
   await inDialog("Delete").click();
   await expect(page.getByText("No webhook yet."), "no webhook after the deletion");
-  if (await page.evaluate(() => document.activeElement === document.body)) problems.push("the focus is lost after a deletion");
+  await expectThat(() => document.activeElement !== document.body, "the focus is lost after a deletion");
 }
 
 async function useEvents() {
@@ -250,7 +250,7 @@ async function useMembers() {
   await glance("change-role");
   await inDialog("Save").press("Enter");
   await expect(card(guest).getByText("End user"), "the new role");
-  if (await page.evaluate(() => document.activeElement === document.body)) problems.push("the focus is lost after a change of a role");
+  await expectThat(() => document.activeElement !== document.body, "the focus is lost after a change of a role");
   await bob.page.reload();
   await bob.expect(bob.page.getByText("You are an end user of this project."), "that an end user has no keys and settings");
   await bob.page.evaluate((fragment) => (location.hash = fragment), new URL(link).hash);
@@ -305,7 +305,7 @@ async function useKeys() {
   await page.getByRole("dialog").waitFor();
   await page.keyboard.press("Escape");
   await page.getByRole("dialog").waitFor({ state: "detached" });
-  if (!(await page.evaluate(() => document.activeElement?.textContent === "Revoke"))) problems.push("the focus does not return from a dialog");
+  await expectThat(() => document.activeElement?.textContent === "Revoke", "the focus does not return from a dialog");
   await page.keyboard.press("Enter");
   await page.getByRole("dialog").waitFor();
   await inDialog("Revoke").press("Enter");

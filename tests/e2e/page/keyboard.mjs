@@ -2,7 +2,7 @@
 import { newPerson, problems, report, url } from "./person.mjs";
 
 const MAX_TABS = 150;
-const { page, look, stop } = await newPerson();
+const { page, look, expectThat, stop } = await newPerson();
 
 const press = (key) => page.keyboard.press(key);
 const type = (text) => page.keyboard.type(text);
@@ -49,7 +49,7 @@ async function say(text) {
 }
 /** The focus must never be lost on the way: then a person starts again at the top. */
 async function expectFocus(what) {
-  if (await page.evaluate(() => document.activeElement === document.body)) problems.push(`the focus is lost after: ${what}`);
+  await expectThat(() => document.activeElement !== document.body, `the focus is lost after: ${what}`);
 }
 
 /** Goes to a part of the view for developers, by the links above it. */

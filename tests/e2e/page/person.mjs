@@ -6,6 +6,8 @@ import { chromium } from "playwright-core";
 export const HOSTILE = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>`;
 export const PASSWORD = "correct horse battery";
 const AXE = readFileSync(new URL("./node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+/** How long a script waits for what must happen. Only a script that fails waits so long, on the slowest machine. */
+const PATIENCE = 60_000;
 const RULES = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"];
 
 const [url, browserPath, folder = "", width = "1280", scheme = "light", ...more] = process.argv.slice(2);
@@ -13,6 +15,7 @@ const problems = [];
 const violations = [];
 const browser = await chromium.launch({
   executablePath: browserPath,
+  timeout: 3 * PATIENCE,
   args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 
@@ -30,7 +33,7 @@ export async function newPerson() {
     permissions: ["clipboard-read", "clipboard-write"],
   });
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(PATIENCE);
   /** Console errors that a step provokes, such as a request without a connection. */
   const provoked = [];
   page.on("console", (message) => message.type() === "error" && !provoked.some((each) => each.test(message.text())) && problems.push(`console: ${message.text()}`));
@@ -68,6 +71,8 @@ function actions(context, page) {
     stored: () => page.evaluate(async () => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, await indexedDB.databases(), await caches.keys()])),
     go: (name) => page.getByRole("navigation").getByRole("link", { name }).click(),
     expect: async (locator, what) => locator.first().waitFor().catch(() => problems.push(`missing: ${what}`)),
+    /** The same for what must be true in the page. The browser moves the focus a moment after what causes it. */
+    expectThat: async (isTrue, what) => page.waitForFunction(isTrue).catch(() => problems.push(what)),
     /** In a narrow window, the profile and the privacy are one line until it is opened. */
     async openChatControls() {
       await page.locator(".bar").waitFor();
@@ -82,7 +87,7 @@ function actions(context, page) {
 }
 
 /** For a response that the script holds back while it waits for something else, with its own time limit. */
-export const LATE = { timeout: 60_000 };
+export const LATE = { timeout: 3 * PATIENCE };
 
 /** Something that a route waits for until the script opens it. */
 export function gate() {
@@ -99,7 +104,7 @@ export async function arrival(page, response) {
 
 /** Does something again and again until it leads to what is waited for, because jobs run at some time. */
 export async function until(isMet, act) {
-  for (const end = Date.now() + 60_000; !(await isMet()) && Date.now() < end; ) await act();
+  for (const end = Date.now() + PATIENCE; !(await isMet()) && Date.now() < end; ) await act();
 }
 
 /** Closes the browser and prints what went wrong. */

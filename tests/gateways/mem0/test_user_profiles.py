@@ -52,7 +52,7 @@ async def enable(mem0_client: MemoryClient, **more: Any) -> None:
 
 async def wait_for_job(mem0_client: MemoryClient, started: dict[str, Any]) -> dict[str, Any]:
     """Polls the job, as users of mem0 do."""
-    for _ in range(400):
+    for _ in range(1200):
         job: dict[str, Any] = (await call(mem0_client.get_profile_job, started["status_url"]))["job"]
         if job["status"] not in ("pending", "running"):
             return job

@@ -354,7 +354,7 @@ async def test_rate_limit_is_a_rate_limit_error(
 
 
 async def wait_for(condition: Callable[[], object]) -> None:
-    for _ in range(500):
+    for _ in range(6000):
         if condition():
             return
         await asyncio.sleep(0.01)
@@ -368,7 +368,7 @@ async def leave_after_the_first_chunk(ai: openai.AsyncOpenAI, **more: Any) -> No
 
 async def free_again(ai: openai.AsyncOpenAI, **more: Any) -> None:
     """The interrupted turn is settled once the session accepts the next message."""
-    for _ in range(500):
+    for _ in range(6000):
         try:
             await ask(ai, user("Still there?"), **more)
             return

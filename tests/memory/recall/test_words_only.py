@@ -21,18 +21,21 @@ from app.memory.indexing import Indexer, sweep
 from tests.adapters.models.embedders.test_remote import RESTLESS
 from tests.conftest import KeyHolder, open_client
 from tests.model_server import Behaviour, Decides, Fails, Hangs, ModelServer, Says, Sent
+from tests.patience import PATIENCE_SECONDS
 
 ANN = {"user_id": "ann"}
-LIMITS = replace(RESTLESS, questions=replace(RESTLESS.questions, timeout_seconds=1.5))
 
 
 @pytest_asyncio.fixture
 async def app_of_provider(
-    resources: Resources, model_server: ModelServer, tmp_path: Path
+    request: pytest.FixtureRequest, resources: Resources, model_server: ModelServer, tmp_path: Path
 ) -> AsyncIterator[tuple[Resources, FastAPI]]:
-    """The app with an embedder at the model server, and an index and an indexer for it."""
+    """The app with an embedder at the model server, and an index and an indexer for it. Its parameter is how many
+    seconds a question may take."""
+    questions = replace(RESTLESS.questions, timeout_seconds=getattr(request, "param", PATIENCE_SECONDS))
     client = OpenAIEmbeddingClient(Connection(model_server.url), model="any")
-    embedder = await open_remote_embedder(client, KnownDimensions(tmp_path / "dimensions.json"), LIMITS)
+    dimensions = KnownDimensions(tmp_path / "dimensions.json")
+    embedder = await open_remote_embedder(client, dimensions, replace(RESTLESS, questions=questions))
     index = await QdrantEdgeIndex.open(tmp_path / "index", embedder.name, embedder.dimensions)
     indexer = Indexer(resources.database, embedder, index)
     indexer.start()
@@ -79,9 +82,10 @@ def searched_by_words() -> float:
 
 
 @pytest.mark.parametrize(
-    "trouble",
-    [Fails(503), Fails(401), Fails(429, retry_after="60"), Hangs()],
+    ("trouble", "app_of_provider"),
+    [(Fails(503), 60), (Fails(401), 60), (Fails(429, retry_after="60"), 60), (Hangs(), 1.5)],
     ids=["down", "key revoked", "rate limit", "slow"],
+    indirect=["app_of_provider"],
 )
 async def test_search_answers_by_words_and_says_so(
     trouble: Behaviour, provider_client: httpx.AsyncClient, model_server: ModelServer

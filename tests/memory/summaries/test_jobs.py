@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.commands import fold_memories
 from app.core.resources import Resources
@@ -14,7 +15,8 @@ from app.memory.summaries import FoldOutcome, fold_episodes
 from app.memory.summaries.episodes import LOCK_FOLDABLE_SQL
 from app.memory.summaries.jobs import MAX_PER_JOB, fold_some, request_folding
 from app.settings import Settings
-from tests.memory.namespaces import execute_sql, execute_sql_as_system
+from tests.locks import SELECT_PID_SQL, wait_until_blocked
+from tests.memory.namespaces import execute_sql, execute_sql_as_system, wait_until_indexed
 from tests.memory.summaries.episodes import GOOD, LONG_AGO, SUMMARY, add_episodes
 from tests.memory.summaries.test_fold import load_summaries
 from tests.model_server import ModelServer, Raw
@@ -63,15 +65,17 @@ async def load_jobs(resources: Resources, namespace: Namespace) -> list[dict[str
 
 
 async def test_fold_that_is_interrupted_leaves_nothing_and_is_done_again(
-    folding_resources: Resources, namespace: Namespace, model_server: ModelServer
+    folding_resources: Resources, namespace: Namespace, model_server: ModelServer, admin_engine: AsyncEngine
 ) -> None:
     resources = folding_resources
     ids = await add_episodes(resources, namespace)
+    await wait_until_indexed(resources, namespace)  # which changes these rows too
     model_server.summaries(GOOD, GOOD)
-    async with resources.database.transaction(namespace.project_id) as tx:
+    async with resources.database.transaction(namespace.project_id) as tx, admin_engine.connect() as observer:
         await tx.execute(LOCK_FOLDABLE_SQL, {"project_id": namespace.project_id, "ids": ids})
+        pid = int(await tx.scalar(SELECT_PID_SQL) or 0)
         folding = asyncio.create_task(fold_episodes(resources, namespace.project_id, most=1))
-        await asyncio.wait([folding], timeout=0.5)
+        await wait_until_blocked(observer, pid, folding)
         assert model_server.summarized
         folding.cancel()
         await asyncio.wait([folding])

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -26,7 +27,7 @@ from app.memory.user_profiles.jobs import REFRESH_AFTER, delete_old_jobs, refres
 from app.memory.user_profiles.profile_schema import check_schema, fit_to_schema, has_content
 from tests.conftest import MakeKey
 from tests.memory.namespaces import add_memories, create_namespace, execute_sql
-from tests.model_server import Behaviour, Drops, Fails, ModelServer, Raw, Says
+from tests.model_server import Behaviour, Drops, Fails, Held, ModelServer, Raw, Says
 
 CITY = {"type": "string", "description": "Where they live"}
 SCHEMA = {"properties": {"city": CITY, "age": {"type": "integer", "description": "Their age"}}}
@@ -163,7 +164,7 @@ async def test_attempts_are_not_used_up_while_the_model_is_away(
 
 
 async def wait_for_request(model_server: ModelServer) -> None:
-    for _ in range(1000):
+    for _ in range(6000):
         if model_server.user_profiles:
             return
         await asyncio.sleep(0.01)
@@ -174,11 +175,13 @@ async def test_memory_deleted_during_generation_is_in_no_user_profile(
     model_resources: Resources, client: httpx.AsyncClient, namespace: Namespace, model_server: ModelServer
 ) -> None:
     (memory_id, _) = await add_memories(model_resources, namespace, f"I live in {SECRET}", "I am 36 years old")
-    model_server.chat(Says(f'{{"city": "{SECRET}"', ', "age": 36}', delay=0.3), Says('{"age": 36}'))
+    deleted = threading.Event()
+    model_server.chat(Held(deleted, Says(f'{{"city": "{SECRET}"', ', "age": 36}')), Says('{"age": 36}'))
     event_id = await request_profile(client)
     thinking = asyncio.create_task(generate_user_profile(model_resources, namespace.project_id, event_id, 0))
     await wait_for_request(model_server)
     assert (await client.delete(f"/v1/memories/{memory_id}/")).status_code == 200
+    deleted.set()
     with pytest.raises(AppError):
         await thinking
     assert (await read_profile(client))["profile"] == {}

@@ -64,7 +64,7 @@ async def test_correct_guesses_do_not_count_against_an_ip_address() -> None:
 
 
 async def test_wrong_guesses_are_delayed_before_they_are_refused() -> None:
-    lockout = Lockout(InProcessShortTerm(), LockoutLimits(free_guesses=1, slowest_seconds=0.05))
+    lockout = Lockout(InProcessShortTerm(), LockoutLimits(free_guesses=1, slowest_seconds=0.3))
     await lockout.guess_password("ada", "192.0.2.1", no_history)
     slow = asyncio.create_task(lockout.guess_password("ada", "192.0.2.1", no_history))
     for _ in range(20):
