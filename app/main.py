@@ -1,9 +1,10 @@
 """Builds the web application from the routers of all features."""
 
-from functools import partial
+from functools import cache, partial
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
 
 from app.admin.audit_routes import router as audit_log
 from app.admin.health_routes import router as admin_health
@@ -119,6 +120,15 @@ EXPOSED = [
 ]
 
 
+@cache
+def routes_of_features() -> list[BaseRoute]:
+    """One list for all applications of a process: FastAPI analyzes it on first use, which takes a second of CPU."""
+    template = FastAPI(openapi_url=None, generate_unique_id_function=operation_id)
+    for router in ROUTERS:
+        template.include_router(router)
+    return template.router.routes
+
+
 def create_app(resources: Resources) -> FastAPI:
     app = FastAPI(
         title="Keepsake",
@@ -128,14 +138,12 @@ def create_app(resources: Resources) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_tags=TAGS,
-        generate_unique_id_function=operation_id,
     )
     app.state.resources = resources
     app.state.status_reports = StatusReports(resources)
     app.state.auth_limit = resources.config.auth_limit
     rendering.install(app, ERROR_SHAPES)
-    for router in ROUTERS:
-        app.include_router(router)
+    app.router.routes.extend(routes_of_features())
     document_reference(app)
     if resources.identity_app:
         app.mount("/auth/v1", resources.identity_app)
