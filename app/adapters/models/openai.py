@@ -5,10 +5,12 @@ Answers are streamed. Closing the iterator ends the HTTP request. Errors and log
 
 import json
 import re
+import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -101,8 +103,14 @@ def open_client(connection: Connection, http: httpx2.AsyncClient | None = None) 
         base_url=connection.base_url or OPENAI_URL,
         timeout=httpx2.Timeout(connection.timeout_seconds, connect=min(5, connection.timeout_seconds)),
         max_retries=0,
-        http_client=http or openai.DefaultAsyncHttpxClient(limits=limits),
+        http_client=http or openai.DefaultAsyncHttpxClient(limits=limits, verify=trusted_certificates()),
     )
+
+
+@cache
+def trusted_certificates() -> ssl.SSLContext:
+    """One for all models and projects, because reading the certificates takes 25 ms of CPU."""
+    return httpx2.create_ssl_context()
 
 
 def classify_error(error: Exception, name: str, prefix: str) -> ModelFailure:
