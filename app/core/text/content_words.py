@@ -94,6 +94,8 @@ def content_words(text: str) -> list[str]:
 
 
 def is_same_word(one: str, other: str) -> bool:
+    if one[:2] != other[:2]:  # by far the most pairs
+        return False
     short, long = sorted((one, other), key=len)
     if short == long:
         return True
