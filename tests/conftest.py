@@ -5,7 +5,7 @@ import os
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from app.core.database.migrations import migrate
 from app.core.observability.logging import configure_logging
 from app.core.resources import Resources
 from app.identity.local import GRANTS, SHIM
+from app.identity.local.provider import IdentityProvider
+from app.identity.local.security.passwords import PasswordHasher
 from app.identity.scopes import EVERYTHING
 from app.main import create_app
 from app.settings import Settings
@@ -155,10 +157,19 @@ async def settings(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPath
     )
 
 
+def with_quick_passwords(provider: IdentityProvider) -> IdentityProvider:
+    """A hash of the cost in use takes 60 ms of CPU, and the tests make a thousand."""
+    return replace(provider, hasher=PasswordHasher(cost=4))
+
+
 @pytest_asyncio.fixture(scope="session")
 async def resources(settings: Settings) -> AsyncIterator[Resources]:
     async with open_resources(settings) as resources:
+        assert resources.identity_app
+        provider = with_quick_passwords(resources.identity_app.state.provider)
+        resources.identity_app.state.provider = provider
         yield resources
+        provider.hasher.close()
 
 
 @pytest.fixture(scope="session")

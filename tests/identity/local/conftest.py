@@ -20,6 +20,7 @@ from app.identity.local.provider import IdentityProvider, open_provider
 from app.identity.local.security.keys import SigningKeys, new_key
 from app.identity.local.security.lockout import LockoutLimits
 from app.identity.local.settings import IdentitySettings
+from tests.conftest import with_quick_passwords
 
 ISSUER = "http://127.0.0.1:8000/auth/v1"
 SECRET = "sb_secret_for_tests"
@@ -74,11 +75,12 @@ class Provider:
 MakeProvider = Callable[..., Awaitable[Provider]]
 
 
-def build_provider(database: Database, **changes: object) -> Provider:
+def build_provider(database: Database, *, quick: bool = True, **changes: object) -> Provider:
     values = {"issuer": ISSUER, "site_url": "http://app.test", "secret_key": SECRET, "mail_interval_seconds": 0}
     settings = IdentitySettings(**{**values, "limits": NO_LIMITS, **changes})  # type: ignore[arg-type]
     mailbox = Mailbox()
     identity = open_provider(database, SigningKeys((new_key(),)), settings, mailbox, InProcessShortTerm())
+    identity = with_quick_passwords(identity) if quick else identity
     transport = httpx.ASGITransport(app=create_identity_app(identity), root_path="/auth/v1")
     return Provider(identity, httpx.AsyncClient(transport=transport, base_url=ISSUER), mailbox)
 
@@ -105,8 +107,8 @@ async def serving(provider: Provider) -> AsyncIterator[str]:
 async def make_provider(database: Database) -> AsyncIterator[MakeProvider]:
     opened: list[Provider] = []
 
-    async def make(**changes: object) -> Provider:
-        opened.append(build_provider(database, **changes))
+    async def make(*, quick: bool = True, **changes: object) -> Provider:
+        opened.append(build_provider(database, quick=quick, **changes))
         return opened[-1]
 
     yield make

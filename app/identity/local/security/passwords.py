@@ -67,10 +67,10 @@ def importable(password_hash: str) -> bool:
 class PasswordHasher:
     """Two threads and a short queue, so that many sign-ins at once wait or are refused and nothing else slows down."""
 
-    def __init__(self, threads: int = 2, waiting: int = 64) -> None:
+    def __init__(self, threads: int = 2, waiting: int = 64, cost: int = COST) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bcrypt")
         self._free = threads + waiting
-        self._scheme = bcrypt.using(rounds=COST, ident="2a")
+        self._scheme = bcrypt.using(rounds=cost, ident="2a")
 
     async def hash(self, password: str) -> str:
         return await self._run(lambda: str(self._scheme.hash(password)))

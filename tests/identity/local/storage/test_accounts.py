@@ -3,11 +3,11 @@ import uuid
 from sqlalchemy import text
 
 from app.core.database.database import Database
-from tests.identity.local.conftest import Provider, sign_up
+from tests.identity.local.conftest import MakeProvider, sign_up
 
 
-async def test_account_row_is_accepted_by_gotrue(provider: Provider, database: Database) -> None:
-    answer = await sign_up(provider)
+async def test_account_row_is_accepted_by_gotrue(make_provider: MakeProvider, database: Database) -> None:
+    answer = await sign_up(await make_provider(quick=False))
     assert answer.user is not None
     async with database.system() as tx:
         row = (
