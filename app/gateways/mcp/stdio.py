@@ -11,6 +11,7 @@ import stat
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 import httpx
 
@@ -32,7 +33,10 @@ from app.gateways.mem0.responses import JsonObject
 MAX_LINE_BYTES = 16 << 20
 TIMEOUT_SECONDS = 120
 FORM_SECONDS = 600
-PARSE_ERROR, NOT_REACHED = -32700, -32000
+PARSE_ERROR, INVALID_REQUEST, NOT_REACHED = -32700, -32600, -32000
+NOT_JSON = "This line is not JSON. Send one message in each line."
+TOO_LONG = f"This line is longer than {MAX_LINE_BYTES >> 20} MB. Send less at once."
+NO_MESSAGE = "This line is not one message. Send an object with `method`, and an `id` that is a string or an integer."
 Message = JsonObject
 
 
@@ -51,24 +55,30 @@ class Bridge:
 
     async def serve(self, lines: asyncio.StreamReader) -> None:
         async with asyncio.TaskGroup() as tasks:
-            while line := await lines.readline():
+            while line := await read_line(lines):
                 if line.strip():
                     await self._accept(line, tasks)
             for shown in self.asked.values():
                 shown.cancel()
 
     async def _accept(self, line: bytes, tasks: asyncio.TaskGroup) -> None:
+        """No line ends the bridge: a client would lose the answers that it waits for."""
+        if len(line) > MAX_LINE_BYTES:
+            self._write(error_of(None, PARSE_ERROR, TOO_LONG))
+            return
         try:
             message = json.loads(line)
-        except ValueError:
-            self._write(error_of(None, PARSE_ERROR, "This line is not JSON. Send one message in each line."))
+        except (ValueError, RecursionError):
+            self._write(error_of(None, PARSE_ERROR, NOT_JSON))
             return
-        method = message.get("method") if isinstance(message, dict) else None
-        if method == "notifications/cancelled":
-            self._cancel((message.get("params") or {}).get("requestId"))
-        elif isinstance(message, dict) and method is None and message.get("id") in self.asked:
-            self.asked[message["id"]].set_result(read_answer(message))
-        elif method == "initialize":
+        if not is_message(message):
+            self._write(error_of(None, INVALID_REQUEST, NO_MESSAGE))
+        elif message.get("method") == "notifications/cancelled":
+            self._cancel(message.get("params"))
+        elif "method" not in message and (shown := self.asked.pop(message.get("id"), None)):
+            if not shown.done():  # its call may have been cancelled
+                shown.set_result(read_answer(message))
+        elif message.get("method") == "initialize":
             # The version that it agrees on is part of all that follows.
             await self._forward(message, line)
         else:
@@ -76,12 +86,13 @@ class Bridge:
 
     def _start(self, message: Message, line: bytes, tasks: asyncio.TaskGroup) -> None:
         task = tasks.create_task(self._forward(message, line))
-        number = message.get("id") if isinstance(message, dict) else None
+        number = message.get("id")
         if number is not None:
             self.running[number] = task
             task.add_done_callback(lambda _: self.running.pop(number, None))
 
-    def _cancel(self, number: object) -> None:
+    def _cancel(self, params: object) -> None:
+        number = params.get("requestId") if isinstance(params, dict) else None
         if isinstance(number, int | str) and (task := self.running.get(number)):
             task.cancel()
 
@@ -99,9 +110,11 @@ class Bridge:
 
     async def _exchange(self, message: Message, line: bytes) -> Message | None:
         """None if there is nothing to answer."""
-        number = message.get("id") if isinstance(message, dict) else None
+        number = message.get("id")
         try:
             response = await self.http.post(self.url, content=line, headers=self._headers(message))
+        except (httpx.ReadError, httpx.WriteError):
+            return error_of(number, NOT_REACHED, f"{self.url} ended the connection. {len(line)} bytes may be too much.")
         except httpx.HTTPError:
             return error_of(number, NOT_REACHED, f"No server answers at {self.url}. Start it, or set KEEPSAKE_URL.")
         if response.status_code == httpx.codes.ACCEPTED or number is None:
@@ -109,7 +122,7 @@ class Bridge:
         try:
             # A request that is refused before it is read is answered without its id.
             return {**response.json(), "id": number}
-        except ValueError:
+        except (ValueError, TypeError):
             return error_of(number, NOT_REACHED, f"{self.url} is not an MCP server of Keepsake. Set KEEPSAKE_URL.")
 
     async def _call_with_forms(self, message: Message) -> Message | None:
@@ -125,20 +138,18 @@ class Bridge:
     async def _ask(self, form: Message) -> Message:
         """What the person says; nothing if they take longer than the question is valid."""
         number = f"keepsake-{next(self.numbers)}"
-        self.asked[number] = asyncio.get_running_loop().create_future()
+        said = self.asked[number] = asyncio.get_running_loop().create_future()
         self._write({"jsonrpc": "2.0", "id": number, "method": "elicitation/create", "params": form})
         try:
             async with asyncio.timeout(FORM_SECONDS):
-                return await self.asked[number]
+                return await said
         except TimeoutError:
             return NOT_ANSWERED
         finally:
-            del self.asked[number]
+            self.asked.pop(number, None)
 
-    def _headers(self, message: object) -> dict[str, str]:
+    def _headers(self, message: Message) -> dict[str, str]:
         """What the transport over HTTP repeats of a message."""
-        if not isinstance(message, dict):
-            return {}
         params = message.get("params")
         meta = params.get("_meta") if isinstance(params, Mapping) else None
         version = meta.get(VERSION_KEY) if isinstance(meta, Mapping) else None
@@ -148,6 +159,26 @@ class Bridge:
 
     def _write(self, message: Message) -> None:
         self.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+
+
+async def read_line(lines: asyncio.StreamReader) -> bytes:
+    """Empty at the end. A line that is too long is read to its end, and returned as longer than it may be."""
+    skipped = b""
+    while True:
+        try:
+            return skipped + await lines.readuntil()
+        except asyncio.IncompleteReadError as error:
+            return skipped + error.partial
+        except asyncio.LimitOverrunError as error:
+            skipped = await lines.readexactly(error.consumed)
+
+
+def is_message(value: object) -> TypeGuard[Message]:
+    """A request, a notification or an answer."""
+    if not isinstance(value, dict):
+        return False
+    number = value.get("id")
+    return number is None or (isinstance(number, int | str) and not isinstance(number, bool))
 
 
 def error_of(number: object, code: int, message: str) -> Message:

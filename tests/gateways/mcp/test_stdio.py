@@ -13,7 +13,8 @@ from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.types import ElicitResult
 
-from app.gateways.mcp.stdio import Bridge
+from app.gateways.mcp.forms.older_versions import VERSION_KEY
+from app.gateways.mcp.stdio import MAX_LINE_BYTES, Bridge
 from tests.conftest import KeyHolder
 from tests.e2e.server import ROOT
 from tests.gateways.mcp.conftest import Json, use
@@ -106,7 +107,7 @@ def test_the_command_says_what_its_input_must_be() -> None:
 
 async def exchange(url: str, key: str, *lines: str) -> list[Json]:
     """What the bridge writes in answer to these lines."""
-    reader, written = asyncio.StreamReader(), list[bytes]()
+    reader, written = asyncio.StreamReader(limit=MAX_LINE_BYTES), list[bytes]()
     reader.feed_data("".join(f"{line}\n" for line in lines).encode())
     reader.feed_eof()
     headers = {"Authorization": f"Bearer {key}", "Accept": "application/json", "Content-Type": "application/json"}
@@ -134,6 +135,48 @@ async def test_a_line_that_is_not_json_is_refused_and_the_next_is_served(app_url
     notification = '{"jsonrpc":"2.0","method":"notifications/initialized"}'
     cancelled = '{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"no"}}'
     answers = await exchange(app_url, key_holder.key, "no json", notification, cancelled, "", "[]", LIST)
-    assert [answer.get("id") for answer in answers] == [None, "seven"]
-    assert answers[0]["error"]["code"] == -32700
-    assert answers[1]["result"]["tools"]
+    assert [answer.get("id") for answer in answers] == [None, None, "seven"]
+    assert [answer["error"]["code"] for answer in answers[:2]] == [-32700, -32600]
+    assert answers[2]["result"]["tools"]
+
+
+MALFORMED = {
+    "deep": "[" * 100_000,
+    "id that is a list": '{"jsonrpc":"2.0","id":[1],"method":"tools/list"}',
+    "answer whose id is an object": '{"jsonrpc":"2.0","id":{},"result":{}}',
+    "cancelled without an object": '{"jsonrpc":"2.0","method":"notifications/cancelled","params":[1]}',
+    "version that is no header": '{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_meta":{"V":"\u00fc"}}}',
+    "method that is no text": '{"jsonrpc":"2.0","id":1,"method":"\\ud800","params":{"_meta":{"V":"2026-07-28"}}}',
+    "too long": f'"{"a" * (MAX_LINE_BYTES + 1)}"',
+}
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+async def test_no_line_ends_the_bridge(app_url: str, key_holder: KeyHolder, kind: str) -> None:
+    line = MALFORMED[kind].replace('"V"', f'"{VERSION_KEY}"')
+    *errors, last = await exchange(app_url, key_holder.key, line, LIST)
+    assert (last["id"], "result" in last) == ("seven", True)
+    assert all("error" in answer for answer in errors)
+    assert len(errors) == (0 if kind.startswith("cancelled") else 1), "the client is told, and only once"
+
+
+@pytest.mark.parametrize("before", [[], [{"method": "notifications/cancelled", "params": {"requestId": 3}}]])
+async def test_the_first_answer_to_a_form_counts(app_url: str, key_holder: KeyHolder, before: list[Json]) -> None:
+    """Also if a second one is read at once, or the call of the form was cancelled just before."""
+    async with open_bridge(app_url, key_holder.key) as (send, receive):
+        about = {"name": "x", "version": "1"}
+        handshake = {"protocolVersion": "2025-06-18", "capabilities": {"elicitation": {}}, "clientInfo": about}
+        send({"id": 1, "method": "initialize", "params": handshake})
+        await receive()
+        send(tool_call(2, "add_memory", text="I like green tea", infer=False))
+        await receive()
+        send(tool_call(3, "forget", what=TEA))
+        asked = await receive()
+        for message in before:
+            send(message)
+        send({"id": asked["id"], "result": {"action": "decline"}})
+        send({"id": asked["id"], "result": {"action": "accept", "content": {"confirm": True}}})
+        if not before:
+            assert "CANCELLED" in (await receive())["result"]["content"][0]["text"]
+        send(tool_call(4, "get_memories"))
+        assert "green tea" in (await receive())["result"]["content"][0]["text"]

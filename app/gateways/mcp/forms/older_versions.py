@@ -86,8 +86,8 @@ def headers_of(message: JsonObject, version: str) -> dict[str, str]:
     method, params = str(message.get("method")), message.get("params")
     name = params.get(NAMED_BY.get(method, "")) if isinstance(params, Mapping) else None
     named = {"Mcp-Name": header_value(name)} if isinstance(name, str) else {}
-    return {"MCP-Protocol-Version": version, "Mcp-Method": header_value(method), **named}
+    return {"MCP-Protocol-Version": header_value(version), "Mcp-Method": header_value(method), **named}
 
 
 def header_value(text: str) -> str:
-    return text if PLAIN.fullmatch(text) else f"=?base64?{base64.b64encode(text.encode()).decode()}?="
+    return text if PLAIN.fullmatch(text) else f"=?base64?{base64.b64encode(text.encode(errors='replace')).decode()}?="

@@ -15,6 +15,7 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic_core import from_json
 from starlette.types import Message, Receive, Scope, Send
 
 from app.core.errors import AppError
@@ -207,8 +208,8 @@ async def respond_with_forms(request: Request, body: bytes, serve: Serve) -> Res
 
 
 def read_json(body: bytes) -> Any:
-    """None if it is not valid, which the server says."""
+    """None if it is not valid, which the server says. It reads lone surrogates as little as we can repeat them."""
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return from_json(body)
+    except ValueError:
         return None

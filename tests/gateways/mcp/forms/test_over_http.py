@@ -130,3 +130,12 @@ async def test_model_asks_when_too_many_forms_are_open(older: OlderClient) -> No
         assert "confirmation_token" in await older.call("forget", what=TEA)
     finally:
         OPEN.difference_update(open_forms)
+
+
+@pytest.mark.parametrize("where", ["id", "name"])
+async def test_text_that_cannot_be_written_is_refused(older: OlderClient, where: str) -> None:
+    surrogate = r'"\ud800"'
+    number, name = (surrogate, '"get_memories"') if where == "id" else ("1", surrogate)
+    body = f'{{"jsonrpc":"2.0","id":{number},"method":"tools/call","params":{{"name":{name},"arguments":{{}}}}}}'
+    refused = await older.http.post("/mcp", content=body, headers={"Content-Type": "application/json"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, -32700)
