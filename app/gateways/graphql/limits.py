@@ -172,7 +172,9 @@ class CostReader:
             given = int(value.value)
         elif isinstance(value, VariableNode):
             given = self.variables.get(value.name.value)
-        return max(given, 1) if isinstance(given, int) else reading.rows
+        # JSON does not tell 200 from 200.0, and an Int may be written as both.
+        is_whole = isinstance(given, int) or (isinstance(given, float) and given.is_integer())
+        return max(int(given), 1) if is_whole else reading.rows
 
 
 def cost_of(schema: GraphQLSchema, readings: ReadingFields, document: DocumentNode, request: GraphqlRequest) -> Cost:

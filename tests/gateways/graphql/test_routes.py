@@ -61,6 +61,7 @@ async def test_rows_are_counted_in_variables_and_defaults_too(graphql: GraphqlCl
         size = {"size": 1000} if "=" not in query else {}
         assert (await graphql.refusal(query, **size))["code"] == "query_too_costly"
         assert (await graphql.use(query, size=2))["memories"] == {"results": []}
+        assert (await graphql.refusal(query, size=1000.0))["code"] == "query_too_costly", "1000.0 is an Int, too"
     assert str(MAX_VALUES) in (await graphql.refusal(ATTACKS["rows"]))["message"]
     assert str(MAX_CALLS) in (await graphql.refusal(ATTACKS["calls"]))["message"]
 
@@ -100,6 +101,13 @@ async def test_a_value_that_is_not_valid_is_named_without_repeating_it(graphql: 
     assert "2.75" not in refused["message"]
     refused = await graphql.refusal("{ messages(limit: 201) { next } }")
     assert (refused["code"], refused["message"][:7]) == ("invalid_request", "`limit`")
+
+
+async def test_null_where_a_field_needs_a_value_is_the_fault_of_the_query(graphql: GraphqlClient) -> None:
+    query = f"query Q($size: Int) {{ memories(page_size: $size, {ANY}) {{ count }} }}"
+    refused = await graphql.refusal(query, size=None)
+    assert (refused["code"], refused["status"], "page_size" in refused["message"]) == ("invalid_query", 400, True)
+    assert (await graphql.use(query))["memories"] == {"count": 0}, "without a value, the default is used"
 
 
 async def test_what_fails_in_one_field_leaves_the_others(graphql: GraphqlClient) -> None:
