@@ -10,7 +10,7 @@ from app.core.resources import Resources
 from app.memory.judgement.consolidate import SELECT_PROJECT_IDS_SQL
 from app.memory.judgement.jobs import SELECT_CONSOLIDATED_PROJECTS_SQL, SELECT_IS_CONSOLIDATED_SQL
 from app.memory.summaries.episodes import Foldable, count_foldable
-from app.memory.summaries.fold import fold_episodes
+from app.memory.summaries.fold import FoldOutcome, fold_episodes
 
 MAX_PER_DAY = 20
 """Summaries of one project. Each is one question to the language model."""
@@ -26,7 +26,9 @@ async def fold_some(resources: Resources, project_id: UUID, left: int, *, on_req
         return 0
     most = min(MAX_PER_JOB, left)
     report = await fold_episodes(resources, project_id, most=most)
-    return left - most if report.summaries == most else 0
+    # An episode that changed meanwhile says nothing about the groups after it.
+    is_done = report.summaries + report.outcomes[FoldOutcome.CHANGED] < most
+    return 0 if is_done else left - most
 
 
 @tasks.task(name="memory.fold_episodes", pass_context=True)

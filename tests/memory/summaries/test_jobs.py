@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from app.settings import Settings
 from tests.locks import SELECT_PID_SQL, wait_until_blocked
 from tests.memory.namespaces import execute_sql, execute_sql_as_system, wait_until_indexed
 from tests.memory.summaries.episodes import GOOD, LONG_AGO, SUMMARY, add_episodes
-from tests.memory.summaries.test_fold import load_summaries
-from tests.model_server import ModelServer, Raw
+from tests.memory.summaries.test_fold import load_summaries, wait_for_questions
+from tests.model_server import Held, ModelServer, Raw
 
 JOBS = "select args from jobs.procrastinate_jobs where lock = 'fold:' || :project_id"
 ENABLE = """update projects set settings = settings || '{"consolidate": true}' where id = :project_id"""
@@ -48,6 +49,21 @@ async def test_answer_that_cannot_be_used_ends_the_day(
     model_server.summaries(*[GOOD] * (MAX_PER_JOB - 1), Raw("No."))
     assert await fold_some(folding_resources, namespace.project_id, 20, on_request=True) == 0
     assert len(await load_summaries(folding_resources, namespace)) == MAX_PER_JOB - 1
+
+
+async def test_episode_that_changes_meanwhile_does_not_end_the_day(
+    folding_resources: Resources, namespace: Namespace, model_server: ModelServer
+) -> None:
+    for month in range(MAX_PER_JOB):
+        ids = await add_episodes(folding_resources, namespace, at=LONG_AGO - dt.timedelta(days=40 * month))
+    released = threading.Event()
+    model_server.summaries(*[Held(released, GOOD)] * MAX_PER_JOB)
+    folding = asyncio.create_task(fold_some(folding_resources, namespace.project_id, 20, on_request=True))
+    await wait_for_questions(model_server, 1)
+    await execute_sql(folding_resources, namespace, "delete from memories where id = :id", id=ids[0])
+    released.set()
+    assert await folding == 20 - MAX_PER_JOB, "the next job goes on"
+    assert len(await load_summaries(folding_resources, namespace)) >= MAX_PER_JOB - 1
 
 
 async def test_command_counts_and_asks_a_server(resources: Resources, namespace: Namespace) -> None:
