@@ -84,7 +84,7 @@ async def get_usage_by_day(
 
     Requests, memories and jobs appear within seconds. All processes of the server are counted."""
     last = until or dt.datetime.now(dt.UTC).date()
-    first = since or last - dt.timedelta(days=DEFAULT_DAYS - 1)
+    first = since or last - min(dt.timedelta(days=DEFAULT_DAYS - 1), last - dt.date.min)
     if not 0 <= (last - first).days < MAX_DAYS:
         raise Unprocessable(f"`since` must be at most {MAX_DAYS - 1} days before `until`, and not after it.")
     values = {"project_id": caller.project_id, "since": first, "until": last, "key_id": key_id}

@@ -154,7 +154,7 @@ def read_time(value: object) -> dt.datetime | None:
     if isinstance(value, int | float):
         return dt.datetime.fromtimestamp(value, dt.UTC)
     read = dt.datetime.fromisoformat(str(value))
-    return read if read.tzinfo else read.replace(tzinfo=dt.UTC)
+    return read.astimezone(dt.UTC) if read.tzinfo else read.replace(tzinfo=dt.UTC)
 
 
 TYPE_READERS: dict[object, Callable[[Any], object]] = {

@@ -176,3 +176,4 @@ async def test_only_the_chosen_days_are_reported(
     too_long = await owner.client.get(USAGE, params={"since": "2020-01-01", "until": "2021-06-01"})
     assert too_long.status_code == 422
     assert "365 days" in too_long.json()["detail"]
+    assert (await report(owner, until="0001-01-01"))["since"] == "0001-01-01"

@@ -154,9 +154,9 @@ def _moment(value: object) -> dt.datetime | None:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return dt.datetime.fromtimestamp(value, dt.UTC)
         read = dt.datetime.fromisoformat(value) if isinstance(value, str) else None
+        return read.astimezone(dt.UTC) if read and read.tzinfo else read and read.replace(tzinfo=dt.UTC)
     except (ValueError, OverflowError, OSError):
         return None
-    return read.replace(tzinfo=dt.UTC) if read and read.tzinfo is None else read
 
 
 def _first_moment(messages: Sequence[ChatMessageRead]) -> dt.datetime:

@@ -114,6 +114,8 @@ def test_claude_conversation_has_the_texts_of_its_messages() -> None:
     assert (session.title, session.updated_at.isoformat()) == ("Tea", "2025-03-01T10:05:00+00:00")
     assert [(each.role, each.content) for each in messages] == [("user", "I like tea"), ("assistant", "Noted.")]
     assert messages[0].created_at.isoformat() == "2025-03-01T10:00:00.123456+00:00"
+    unreadable, _ = read_chat(claude(created_at="0001-01-01T00:00:00+14:00"), "anna")
+    assert unreadable.created_at == messages[0].created_at, "a time that cannot be stored is none"
 
 
 async def test_chats_are_imported_once_for_each_user(database: Database, project_id: uuid.UUID, tmp_path: Path) -> None:

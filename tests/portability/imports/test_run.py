@@ -192,6 +192,7 @@ def without_ids(lines: Iterable[Json]) -> list[Json]:
         ('{"memory": "x", "user_id": "a", "metadata": {"a": NaN}}', "number"),
         ('{"memory": "x", "user_id": "a", "metadata": {"\\ud800": 1}}', "lone surrogates"),
         ('{"memory": "x", "user_id": "a", "created_at": 1e300}', "no valid `created_at`"),
+        ('{"memory": "x", "user_id": "a", "created_at": "9999-12-31T23:59:59-14:00"}', "no valid `created_at`"),
         ('{"memory": "x", "user_id": "a", "importance": 5}', "no valid `importance`"),
         ('{"memory": "x", "user_id": "a", "access_count": 1e12}', "no valid `access_count`"),
         ('{"memory": "x", "user_id": "a", "accessed_at": ["soon"]}', "no valid `accessed_at`"),

@@ -28,7 +28,7 @@ def _parse_day(text: str | None, name: str) -> dt.datetime | None:
     try:
         when = parse_moment(text)
         return dt.datetime(when.year, when.month, when.day, tzinfo=dt.UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise BadRequest(f"`{name}` is a date such as 2026-01-31") from None
 
 

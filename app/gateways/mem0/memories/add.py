@@ -85,9 +85,10 @@ def read_said_at(request: AddMemories) -> dt.datetime | None:
         raise BadRequest("`timezone` takes the name of a time zone, such as Europe/Berlin") from None
     try:
         moment = dt.datetime.fromisoformat(given)
-    except ValueError:
+        # In UTC, because Postgres keeps years that Python cannot read, and refuses some offsets that Python reads.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(dt.UTC)
+    except (ValueError, OverflowError):
         raise BadRequest("`observation_date` takes a date or a time, such as 2026-01-31T09:30:00") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
 
 
 async def _queue_extraction(

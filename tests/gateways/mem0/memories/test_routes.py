@@ -80,6 +80,7 @@ async def test_add_refuses_invalid_bodies_with_one_sentence(client: httpx.AsyncC
         "/v2/entities/pirate/x/",
         "/v1/events/?status=%00",
         "/v1/events/?start_date=soon",
+        "/v1/events/?start_date=9999-12-31T23:59:59-14:00",
         "/v1/entities/?page=0",
         "/v1/memories/?user_id=a&categories=%00",
         "/v1/memories/?user_id=%00",

@@ -65,6 +65,20 @@ async def test_observation_date_is_read_in_its_time_zone(client: httpx.AsyncClie
     assert memory["created_at"].startswith("2026-04-30T15:00:00")
 
 
+@pytest.mark.parametrize("date", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
+async def test_observation_date_in_no_year_that_can_be_read_is_refused(client: httpx.AsyncClient, date: str) -> None:
+    """Postgres keeps such a time, and then neither the memory nor an export of its project could be read."""
+    body = {"messages": "I like tea", "user_id": "ana", "infer": False}
+    response = await client.post("/v1/memories/", json={**body, "observation_date": date})
+    assert (response.status_code, "takes a date" in response.json()["detail"]) == (400, True)
+
+
+async def test_observation_date_can_have_any_offset(client: httpx.AsyncClient) -> None:
+    added = await add(client, observation_date="2026-05-01T09:00:00+23:59", infer=False)
+    memory = (await client.get(f"/v1/memories/{added['results'][0]['id']}/")).json()
+    assert memory["created_at"].startswith("2026-04-30T09:01:00")
+
+
 async def test_search_can_be_restricted_to_days(client: httpx.AsyncClient) -> None:
     await add(client, messages="I drank tea", timestamp="2026-03-01", infer=False)
     await add(client, messages="I drank coffee", timestamp="2026-03-05", infer=False)
