@@ -139,7 +139,7 @@ def find_cause(error: GraphQLError) -> AppError:
         return cause
     if isinstance(cause, SQLAlchemyError):
         return report_database_error(cause)
-    if isinstance(cause, GraphQLError) and isinstance((cause.nodes or [None])[0], ValueNode):
+    if isinstance(cause, GraphQLError) and cause.nodes and isinstance(cause.nodes[0], ValueNode):
         return InvalidQuery(cause.message)  # a variable without a value, where the argument needs one
     log.error("request.failed", exc_info=cause or error)
     return AppError(INTERNAL_ERROR)

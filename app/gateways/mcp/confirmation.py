@@ -1,4 +1,4 @@
-"""A signed statement of what a person was asked to confirm. It names ids, never content, and nothing is stored."""
+"""A signed statement of what a person was asked to confirm. It has ids and digests, no content, and is not stored."""
 
 import base64
 import binascii
@@ -22,6 +22,8 @@ class DeletionStatement(BaseModel):
     caller: str
     namespace: str
     ids: tuple[UUID, ...] = ()
+    texts: tuple[str, ...] = ()
+    """For each id, the digest of the text that the person was shown."""
     all: Literal["everything", "today"] | None = None
     expires_at: int = 0
 
@@ -48,6 +50,10 @@ class Confirmations:
         if statement.expires_at < time.time() or (statement.caller, statement.namespace) != (caller, namespace):
             raise BadRequest(NOT_VALID, code="confirmation_invalid")
         return statement
+
+    def digest_text(self, text: str) -> str:
+        """Short, because a token has a hundred of them, and keyed, so that it tells nothing about the text."""
+        return self._digest(b"text\0" + text.encode())[:4].hex()
 
     def _digest(self, payload: bytes) -> bytes:
         return hmac.digest(self.secret, PURPOSE + payload, hashlib.sha256)

@@ -15,6 +15,7 @@ from app.gateways.mcp.tool import AnyTool, NeedsConfirmation, Tool, ToolResult
 from app.gateways.mem0.responses import JsonObject
 from app.identity.scopes import Scope
 from app.identity.transaction import caller_transaction
+from app.memory.ledger import Memory, MemoryRepository
 from app.memory.namespace import Namespace
 from app.profiles.repository import ProfileRepository
 from app.sessions.privacy import PrivacyPolicy
@@ -22,6 +23,10 @@ from app.sessions.privacy import PrivacyPolicy
 NOT_UNDERSTOOD = (
     "`what` does not say what to forget. Send a thing or a statement, such as `that I like tea`, `everything about my"
     " job` or `everything`; exceptions are not understood."
+)
+CHANGED = (
+    "A memory was changed after the person was asked. Call the tool again without the confirmation, and confirm its new"
+    " answer."
 )
 USED = "This confirmation was used already. Call the tool again without it, and confirm its new answer."
 
@@ -46,6 +51,7 @@ async def forget(call: ToolCall, given: ForgetArguments) -> ToolResult:
     statement = confirmations.verify(given.confirmation_token, caller=call.caller.name, namespace=str(namespace))
     if statement.all is not None:
         await _use_once(call, given.confirmation_token)
+    await _require_unchanged(call, namespace, statement, confirmations)
     confirmed = ConfirmedForgetting(statement.ids, statement.all, given.delete_messages)
     reply = await forget_confirmed(call.resources, ForgetCall(call.caller.account_id, namespace, policy, confirmed))
     return {"status": "DELETED", "message": reply.answer, "deleted_ids": reply.forgotten}
@@ -57,6 +63,18 @@ async def _use_once(call: ToolCall, token: str) -> None:
     if await short_term.get(key) is not None:
         raise BadRequest(USED, code="confirmation_invalid")
     await short_term.set(key, b"1", VALID_SECONDS, tenant=str(call.caller.project_id))
+
+
+async def _require_unchanged(
+    call: ToolCall, namespace: Namespace, statement: DeletionStatement, confirmations: Confirmations
+) -> None:
+    """The person has not agreed to delete what a memory says now. One that is gone needs no agreement."""
+    shown = dict(zip(statement.ids, statement.texts, strict=False))
+    async with caller_transaction(call.resources.database, call.caller) as tx:
+        repository = MemoryRepository(tx, call.caller.project_id, namespace.user_id)
+        rows = await repository.find_all(statement.ids, Memory.namespace == str(namespace))
+    if any(shown.get(row.id) != confirmations.digest_text(row.content) for row in rows):
+        raise BadRequest(CHANGED, code="confirmation_invalid")
 
 
 async def _namespace(call: ToolCall, given: ForgetArguments) -> Namespace:
@@ -83,8 +101,14 @@ def _ask(call: ToolCall, namespace: Namespace, asked: ForgetReply, confirmations
             "memories": [],
             "by_meaning": asked.by_meaning,
         }
-    ids = () if question.all else tuple(memory.id for memory in question.memories)
-    statement = DeletionStatement(caller=call.caller.name, namespace=str(namespace), ids=ids, all=question.all)
+    named = [] if question.all else question.memories
+    statement = DeletionStatement(
+        caller=call.caller.name,
+        namespace=str(namespace),
+        ids=tuple(memory.id for memory in named),
+        texts=tuple(confirmations.digest_text(memory.memory) for memory in named),
+        all=question.all,
+    )
     details: JsonObject = {
         "count": question.count,
         "messages": question.messages,

@@ -138,7 +138,8 @@ class Bridge:
     async def _ask(self, form: Message) -> Message:
         """What the person says; nothing if they take longer than the question is valid."""
         number = f"keepsake-{next(self.numbers)}"
-        said = self.asked[number] = asyncio.get_running_loop().create_future()
+        said: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self.asked[number] = said
         self._write({"jsonrpc": "2.0", "id": number, "method": "elicitation/create", "params": form})
         try:
             async with asyncio.timeout(FORM_SECONDS):

@@ -72,6 +72,20 @@ async def test_forgetting_is_confirmed_with_a_token_by_clients_without_forms(
         assert (await use(client, "get_memories"))["count"] == 1
 
 
+async def test_a_memory_that_changed_since_the_question_is_not_deleted(
+    connect_mcp: ConnectMcp, key_holder: KeyHolder
+) -> None:
+    async with connect_mcp(key_holder.key, "legacy", headers=USER) as client:
+        (added,) = (await use(client, "add_memory", text="I like green tea", infer=False))["results"]
+        token = (await use(client, "forget", what=TEA))["confirmation_token"]
+        await use(client, "update_memory", memory_id=added["id"], text="My blood type is AB")
+        refused = await refusal(client, "forget", what=TEA, confirmation_token=token)
+        assert (refused["code"], "was changed" in refused["detail"]) == ("confirmation_invalid", True)
+        assert (await use(client, "get_memories"))["count"] == 1
+        await use(client, "delete_memory", memory_id=added["id"])
+        assert (await use(client, "forget", what=TEA, confirmation_token=token))["deleted_ids"] == []
+
+
 async def test_an_exception_is_not_understood(connect_mcp: ConnectMcp, key_holder: KeyHolder) -> None:
     async with connect_mcp(key_holder.key, headers=USER) as client:
         assert "exceptions" in (await refusal(client, "forget", what="everything except my name"))["detail"]
