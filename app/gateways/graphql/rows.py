@@ -1,7 +1,8 @@
 """Reads the values of rows without a resolver for each.
 
 For every value graphql-core describes the field, calls its resolver and checks the outcome, which takes longer than
-everything else about a list of memories. Rows are dictionaries here, so a selection of values is read at once.
+everything else about a list of memories. Rows are dictionaries here, so a selection of values, and of rows with values,
+is read at once.
 """
 
 from collections.abc import Callable
@@ -10,10 +11,12 @@ from typing import Any
 
 from graphql import (
     GraphQLError,
+    GraphQLField,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLOutputType,
+    get_named_type,
     is_leaf_type,
 )
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
@@ -25,8 +28,8 @@ TYPE_NAME = "__typename"
 
 
 class RowExecutor(StrawberryGraphQLCoreExecutionContext):
-    """The package resolves everything else: what is no value, and rows with a value that is not of its type, so that
-    it describes the error."""
+    """The package resolves everything else: fields with a resolver, and rows with a value that is not of its type, so
+    that it describes the error."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -43,7 +46,7 @@ class RowExecutor(StrawberryGraphQLCoreExecutionContext):
     ) -> Any:
         if isinstance(source_value, dict) and (columns := self._columns_of(parent_type, grouped_field_set)):
             try:
-                return {shown: read(source_value.get(name)) for shown, name, read in columns}
+                return read_row(columns, source_value)
             except GraphQLError:
                 return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
         return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
@@ -52,20 +55,40 @@ class RowExecutor(StrawberryGraphQLCoreExecutionContext):
         """The rows of a list share the selection."""
         key = id(selected)
         if key not in self._columns:
-            names = {shown: each[0].node.name.value for shown, each in selected.items()}
-            self._columns[key] = selected, find_columns(parent_type, names)
+            self._columns[key] = selected, self._find_columns(parent_type, selected)
         return self._columns[key][1]
 
+    def _find_columns(self, parent_type: GraphQLObjectType, selected: Any) -> Columns | None:
+        """None if a field has a resolver."""
+        columns = []
+        for shown, details in selected.items():
+            name = details[0].node.name.value
+            read = field_reader(parent_type, name) or self._object_reader(parent_type, name, details)
+            if read is None:
+                return None
+            columns.append((shown, name, read))
+        return columns
 
-def find_columns(parent_type: GraphQLObjectType, selected: dict[str, str]) -> Columns | None:
-    """None if a field is no value."""
-    columns = []
-    for shown, name in selected.items():
-        read = field_reader(parent_type, name)
-        if read is None:
+    def _object_reader(self, parent_type: GraphQLObjectType, name: str, details: Any) -> ReadValue | None:
+        field = parent_type.fields[name]
+        kind = get_named_type(field.type)
+        if not is_plain_field(field) or not isinstance(kind, GraphQLObjectType):
             return None
-        columns.append((shown, name, read))
-    return columns
+        columns = self._columns_of(kind, self.collect_subfields(kind, details).grouped_field_set)
+        return value_reader(field.type, partial(read_row, columns)) if columns else None
+
+
+def read_row(columns: Columns, row: Any) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    if not isinstance(row, dict):
+        raise GraphQLError("This is no row.")
+    return {shown: read(row.get(name)) for shown, name, read in columns}
+
+
+def is_plain_field(field: GraphQLField) -> bool:
+    plain: bool = field.extensions["strawberry-definition"].is_basic_field
+    return plain
 
 
 @cache
@@ -73,15 +96,15 @@ def field_reader(parent_type: GraphQLObjectType, name: str) -> ReadValue | None:
     if name == TYPE_NAME:
         return lambda _: parent_type.name
     field = parent_type.fields[name]
-    return value_reader(field.type) if field.extensions["strawberry-definition"].is_basic_field else None
+    return value_reader(field.type) if is_plain_field(field) else None
 
 
-def value_reader(kind: GraphQLOutputType) -> ReadValue | None:
+def value_reader(kind: GraphQLOutputType, read_object: ReadValue | None = None) -> ReadValue | None:
     if is_leaf_type(kind):
         return partial(read_leaf, kind.coerce_output_value)
     if not isinstance(kind, GraphQLList | GraphQLNonNull):
-        return None
-    inner = value_reader(kind.of_type)
+        return read_object
+    inner = value_reader(kind.of_type, read_object)
     read_outer = read_list if isinstance(kind, GraphQLList) else read_required
     return partial(read_outer, inner) if inner else None
 

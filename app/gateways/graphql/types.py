@@ -3,7 +3,7 @@
 import datetime as dt
 import types
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from enum import Enum, StrEnum
+from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin
 from uuid import UUID
@@ -12,6 +12,7 @@ import strawberry
 from pydantic import AwareDatetime, BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from strawberry.scalars import JSON
+from strawberry.types import get_object_definition
 from strawberry.types.field import StrawberryField
 from strawberry.types.scalar import ScalarDefinition
 
@@ -57,11 +58,16 @@ def output_type(model: type[BaseModel], name: str = "", **more: Any) -> Any:
 
 @cache
 def input_type(model: type[BaseModel], name: str, left_out: frozenset[str] = frozenset(), **instead: Any) -> Any:
-    """An input of the schema with the fields of a model of requests. What is left out keeps the model's default."""
+    """An input of the schema with the fields of a model of requests. What is left out keeps the model's default.
+
+    It arrives as a dictionary for `read_input`. The package would make an object of it, which takes as long as the
+    rest of a call."""
     fields = {
         each: _input_field(info, instead.get(each)) for each, info in model.model_fields.items() if each not in left_out
     }
-    return strawberry.input(_new_class(name, fields), name=name)
+    made = strawberry.input(_new_class(name, fields), name=name)
+    get_object_definition(made, strict=True).from_input = lambda _, given, __: given
+    return made
 
 
 def _input_field(info: FieldInfo, instead: Any) -> tuple[Any, Any]:
@@ -137,28 +143,14 @@ def _translate_class(annotation: Any, nested: Any) -> Any:
 def enum_type(values: type[StrEnum]) -> Any:
     """With the words of the other APIs as its names."""
     members = {each.value: each.value for each in values}
-    return strawberry.enum(Enum(values.__name__, members))  # type: ignore[call-overload]
+    return strawberry.enum(StrEnum(values.__name__, members))  # type: ignore[call-overload]
 
 
-def read_input(model: type[M], given: Any, **more: object) -> M:
+def read_input(model: type[M], given: JsonObject | None, **more: object) -> M:
     """What a client sent, as the model that the route reads it with."""
     try:
-        return model.model_validate({**sent_values(given), **more})
+        return model.model_validate({**(given or {}), **more})
     except ValidationError as error:
         raise Unprocessable(
             describe_invalid_value(error.errors(include_url=False)[0]), code="invalid_request"
         ) from None
-
-
-def sent_values(given: Any) -> JsonObject:
-    if given is None or given is strawberry.UNSET:
-        return {}
-    return {name: _plain(value) for name, value in vars(given).items() if value is not strawberry.UNSET}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return sent_values(value) if strawberry.types.has_object_definition(value) else value

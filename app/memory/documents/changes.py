@@ -11,31 +11,37 @@ from app.core.ports import Role
 from app.core.resources import Resources
 from app.memory.documents.read import (
     Document,
-    document_statement,
-    documents_statement,
     get_document,
+    has_path,
     load_documents,
+    path_of,
 )
 from app.memory.edit import Owner, apply_change
 from app.memory.forget import remove_from_index
 from app.memory.indexing import upsert_for_new, upsert_for_row
-from app.memory.ledger import DOCUMENT_PATH, Door, MemoryRepository, NewMemory, add_each_statement, count_added
+from app.memory.ledger import DOCUMENT_PATH, Door, MemoryRepository, NewMemory, add_each_statement, add_if, count_added
 from app.memory.namespace import Namespace
 
 LOCK_STORE_SQL = text("select pg_advisory_xact_lock(hashtextextended(:namespace, 2))")
+ADD_DOCUMENT_SQL = add_if(f"""not exists (
+    select from memories m where m.project_id = :project_id and m.namespace = record.namespace and {has_path("m")}
+      and {path_of("m")} = {path_of("record")})""")
 
 
 async def create_document(resources: Resources, namespace: Namespace, path: str, content: str, door: Door) -> Document:
     """An agent writes documents, so they are no words of the user."""
     new = NewMemory(content, role=Role.ASSISTANT, metadata={DOCUMENT_PATH: path}, door=door)
-    add = add_each_statement(namespace.project_id, [(namespace, new)])
-    database = resources.database
-    async with database.transaction(namespace.project_id, namespace.user_id) as tx:
-        if await database.pipeline_in(tx, lock_statement(namespace), documents_statement(namespace, [path])):
-            raise _path_taken()
-        (row,) = await database.pipeline_in(tx, add, document_statement(namespace, new.id))
-    document = Document(*row)
-    await resources.index_queue.put([upsert_for_new(namespace, new, document.updated_at)])
+    rows = await resources.database.pipeline(
+        namespace.project_id,
+        namespace.user_id,
+        lock_statement(namespace),
+        add_each_statement(namespace.project_id, [(namespace, new)], ADD_DOCUMENT_SQL),
+    )
+    if not rows:
+        raise _path_taken()
+    at, version_id = rows[0].updated_at, rows[0].version_id
+    document = Document(new.id, content, path, created_at=at, updated_at=at, version_id=version_id)
+    await resources.index_queue.put([upsert_for_new(namespace, new, at)])
     count_added(resources, namespace.project_id, 1)
     return document
 

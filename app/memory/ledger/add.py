@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, RowMapping, text
+from sqlalchemy import Row, RowMapping, TextClause, text
 
 from app.core.database.actor import acting_key
 from app.core.database.content import Content, ContentDigest, ContentJson, content_messages
@@ -29,13 +29,19 @@ PROVIDED_FIELDS = ("namespace", "profile_id", "event_id", *ENTITY_FIELDS, *WRITT
 _RECORD = ", ".join(f"{name} {FIELDS[name]}" for name in PROVIDED_FIELDS)
 _COLUMNS = ", ".join(name for name in PROVIDED_FIELDS if name not in ("created_at", "updated_at"))
 _ORIGIN = ", ".join(ENTITY_FIELDS)
-# Each row looks for its duplicate with an index lookup of its own: as a join, Postgres read a table that was not
-# analyzed yet from end to end for every row.
-_ADD = f"""
+
+
+def _add(condition: str = "true") -> str:
+    """Adds those of the given rows that meet a condition about `record`.
+
+    Each row looks for its duplicate with an index lookup of its own: as a join, Postgres read a table that was not
+    analyzed yet from end to end for every row."""
+    return f"""
 with given as (
   select record.*, decode(record.digest, 'hex') as hash
   from jsonb_to_recordset(cast(:rows as jsonb)) as record
     ({_RECORD}, digest text, input jsonb, deduplicate boolean, place integer, twin_of uuid)
+  where {condition}
 ), existing as (
   select given.place, found.memory_id as id, found.* from given cross join lateral (
     select m.content, {REPEATED_FIELDS} from memories m
@@ -56,13 +62,22 @@ with given as (
   insert into memory_history (project_id, memory_id, {_ORIGIN}, kind, event, new_memory, input, metadata, created_at)
   select :project_id, id, {_ORIGIN}, kind, 'ADD', content, input, metadata, coalesce(created_at, now())
   from given where id in (select id from added) order by place
+  returning id, memory_id
 ), outcome as (
   select given.place, coalesce(existing.id, given.twin_of, given.id) as id, added.id is not null as added,
     coalesce(existing.content, given.content) as content, added.updated_at
   from given left join existing on existing.place = given.place left join added on added.id = given.id
 )"""  # noqa: S608  # only our own column names are put together
-ADD_MEMORIES_SQL = text(f"{_ADD} select * from outcome order by place")  # noqa: S608
-ADD_MEMORIES_WITH_EVENT_SQL = text(f"""{_ADD}, event as (
+
+
+def add_if(condition: str) -> TextClause:
+    """For `add_each_statement`. Returns the memories that met the condition, with their versions in the history."""
+    return text(f"""{_add(condition)} select outcome.*, history.id as version_id
+from outcome join history on history.memory_id = outcome.id order by place""")  # noqa: S608
+
+
+ADD_MEMORIES_SQL = text(f"{_add()} select * from outcome order by place")  # noqa: S608
+ADD_MEMORIES_WITH_EVENT_SQL = text(f"""{_add()}, event as (
   insert into events (id, project_id, user_id, namespace, event_type, status, request, results, started_at,
     completed_at)
   select :event_id, :project_id, :user_id, :namespace, 'ADD', 'SUCCEEDED', cast(:request as jsonb), coalesce(jsonb_agg(
@@ -118,13 +133,17 @@ def add_statements(
     return [*lock_statements(namespace, rows, deduplicate=deduplicate), (ADD_MEMORIES_WITH_EVENT_SQL, values)]
 
 
-def add_each_statement(project_id: UUID, new: Sequence[tuple[Namespace, NewMemory]]) -> Statement:
-    """Add memories of several namespaces without looking for duplicates, and without an event."""
+def add_each_statement(
+    project_id: UUID, new: Sequence[tuple[Namespace, NewMemory]], sql: TextClause = ADD_MEMORIES_SQL
+) -> Statement:
+    """Add memories of several namespaces without looking for duplicates, and without an event.
+
+    `sql` is one of `add_if`."""
     rows = [
         {**build_rows(namespace, [memory], None, deduplicate=False)[0], "place": place}
         for place, (namespace, memory) in enumerate(new)
     ]
-    return ADD_MEMORIES_SQL, {"rows": rows_as_json(rows), "project_id": project_id}
+    return sql, {"rows": rows_as_json(rows), "project_id": project_id}
 
 
 def lock_statements(

@@ -1,19 +1,32 @@
 """A path names one memory of a store, whatever other APIs do to its memories."""
 
+import asyncio
 import uuid
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
+from sqlalchemy import text
 
 from app.core.resources import Resources
-from app.memory.ledger import NewMemory
+from app.memory.documents.changes import lock_statement
+from app.memory.ledger import NewMemory, add_each_statement
 from app.memory.namespace import Namespace
 from app.memory.remember import remember
 from tests.conftest import KeyHolder
 from tests.gateways.anthropic.conftest import address_of, paths
+from tests.lazy_package import LazyPackage
 
 if TYPE_CHECKING:
+    import anthropic
     from anthropic import AsyncAnthropic
+else:
+    anthropic = LazyPackage("anthropic")
+
+# Of this transaction: other tests may run in the same server.
+SELECT_WAITING_SQL = text("""
+select exists (select from pg_stat_activity where pg_backend_pid() = any(pg_blocking_pids(pid)))
+""")
 
 
 async def create_store(claude: "AsyncAnthropic", name: str) -> str:
@@ -46,6 +59,25 @@ async def test_changes_through_the_api_for_memories_keep_the_path(
     ):
         assert (refused.status_code, "/v1/memory_stores" in refused.text) == (400, True)
     assert await paths(claude, store) == ["/a.md"]
+
+
+async def test_a_memory_is_not_written_while_another_gets_its_path(
+    claude: "AsyncAnthropic", resources: Resources, key_holder: KeyHolder
+) -> None:
+    store, memories = await create_store(claude, "Notes"), claude.beta.memory_stores.memories
+    namespace = Namespace(key_holder.project_id, "ann", uuid.UUID(profile_of(store)))
+    first = NewMemory("The first", metadata={"memory_store_path": "/a.md"})
+    async with resources.database.transaction(namespace.project_id, "ann") as tx:
+        add = add_each_statement(namespace.project_id, [(namespace, first)])
+        await resources.database.pipeline_in(tx, lock_statement(namespace), add)
+        second = asyncio.create_task(memories.create(store, path="/a.md", content="The second"))
+        while not second.done() and not await tx.scalar(SELECT_WAITING_SQL):
+            await asyncio.wait([second], timeout=0.01)
+    with pytest.raises(anthropic.ConflictError) as taken:
+        await second
+    assert taken.value.type == "memory_path_conflict_error"
+    await memories.delete(f"mem_{first.id.hex}", memory_store_id=store)
+    assert await paths(claude, store) == []
 
 
 async def test_repeated_path_names_the_oldest_memory(

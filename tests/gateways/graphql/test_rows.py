@@ -25,11 +25,13 @@ Row = object_type(
     {
         **{"id": UUID, "text": str, "note": str | None, "count": int, "share": float | None, "at": dt.datetime},
         **{"tags": list_of(str) | None, "more": strawberry.scalars.JSON | None, "parts": list_of(Part) | None},
+        "part": Part | None,
     },
 )
 ROW = {
     **{"id": UUID(int=7), "text": "tea", "note": None, "count": 3, "share": 1, "at": dt.datetime(2026, 1, 1)},
     **{"tags": ["a", "b"], "more": {"a": [None, "b"]}, "parts": [{"name": "x"}, {"name": "y"}]},
+    "part": {"name": "z"},
 }
 
 
@@ -65,9 +67,10 @@ def carry_out(executor: type[Executor[Any]], query: str, row: object) -> Executi
         f"{{ rows {{ {VALUES} }} }}",
         "{ rows { __typename title: text note @skip(if: true) id @include(if: true) } }",
         "{ rows { ...f ... on Row { count text } } } fragment f on Row { text again: text tags }",
-        "{ rows { text parts { name __typename } id } }",
+        "{ rows { text parts { name __typename } part { it: name } id } }",
+        "{ rows { parts { name @skip(if: true) } part { ...p } } } fragment p on Part { name again: name }",
     ],
-    ids=["all values", "aliases and directives", "fragments", "rows in rows"],
+    ids=["all values", "aliases and directives", "fragments", "rows in rows", "fragments in rows in rows"],
 )
 @pytest.mark.parametrize(
     ("name", "value"),
@@ -82,6 +85,10 @@ def carry_out(executor: type[Executor[Any]], query: str, row: object) -> Executi
         ("tags", None),
         ("share", float("nan")),
         ("parts", [{"name": None}]),
+        ("parts", ["no row"]),
+        ("part", {"name": None}),
+        ("part", "no row"),
+        ("part", None),
     ],
 )
 def test_rows_are_read_as_the_package_reads_them(query: str, name: str, value: object) -> None:

@@ -1,10 +1,12 @@
 """Every tool, used by the client of the `mcp` package in both eras of the protocol."""
 
+import json
 import uuid
 
 import pytest
 from mcp.types import Tool
 
+from app.gateways.mcp.tools import TOOLS
 from tests.conftest import KeyHolder, MakeKey, SignedUp
 from tests.gateways.mcp.conftest import ERAS, ConnectMcp, refusal, use
 
@@ -33,6 +35,11 @@ async def test_tools_have_mem0s_names_and_arguments(connect_mcp: ConnectMcp, key
     tools = await list_tools(connect_mcp, key_holder.key)
     for name, arguments in MEM0_TOOLS.items():
         assert arguments <= tools[name].input_schema.get("properties", {}).keys(), name
+
+
+def test_no_argument_is_repeated_in_a_header() -> None:
+    """The server does not compare `Mcp-Param-*` headers with arguments, which it would have to do otherwise."""
+    assert "x-mcp-header" not in json.dumps([tool.schema for tool in TOOLS])
 
 
 async def test_annotations_name_what_reads_and_what_deletes(connect_mcp: ConnectMcp, key_holder: KeyHolder) -> None:
