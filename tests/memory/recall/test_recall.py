@@ -25,6 +25,7 @@ from tests.memory.namespaces import (
     search,
     wait_until_indexed,
 )
+from tests.patience import succeeds
 
 GONE = {
     "archived": "update memories set archived_at = now() where id = :id",
@@ -52,6 +53,7 @@ async def test_recall_omits_scores_below_the_threshold(resources: Resources, nam
 async def test_threshold_keeps_a_relevant_memory_among_many_rivals(resources: Resources, namespace: Namespace) -> None:
     """Rivals make each memory less likely to be the one that answers, and no less relevant."""
     await add_memories(resources, namespace, *(f"I own book number {n}" for n in range(40)), "It rains")
+    await wait_until_indexed(resources, namespace)
     *books, rain = await search(resources, namespace, "Which book do I own?", top_k=41)
     between = (books[-1].relevance + rain.relevance) / 2
     assert books[-1].score < between
@@ -61,6 +63,7 @@ async def test_threshold_keeps_a_relevant_memory_among_many_rivals(resources: Re
 
 async def test_recall_returns_at_most_top_k(resources: Resources, namespace: Namespace) -> None:
     await add_memories(resources, namespace, *(f"I own book number {n}" for n in range(20)))
+    await wait_until_indexed(resources, namespace)
     assert [len(await search(resources, namespace, "book", top_k=k)) for k in (1, 7, 20, 100)] == [1, 7, 20, 20]
 
 
@@ -116,6 +119,7 @@ async def test_wide_filter_still_fills_the_answer(resources: Resources, namespac
     new = [NewMemory(f"Tea {n}: the kettle boils", origin=Origin(run_id="tea")) for n in range(600)]
     new += [NewMemory(f"Item {n}: a plain thing", origin=Origin(run_id="things")) for n in range(PREFILTER_LIMIT + 100)]
     await remember(resources, namespace, new)
+    await wait_until_indexed(resources, namespace)
     found = await search(resources, namespace, "the kettle boils", filter=parse_filters({"run_id": "things"}), top_k=10)
     assert len(found) == 10
     assert {each.memory.run_id for each in found} == {"things"}
@@ -161,9 +165,14 @@ async def test_recall_omits_vectors_without_rows(resources: Resources, namespace
 
 
 async def test_recall_waits_for_memories_added_before_it(resources: Resources, namespace: Namespace) -> None:
-    adding = [asyncio.create_task(add_memories(resources, namespace, f"I own {n} marbles")) for n in range(40)]
-    await asyncio.gather(*adding)
-    assert len(await search(resources, namespace, "marbles", top_k=100)) == 40
+    async def finds_all(scale: float) -> bool:
+        """A search waits for two seconds at most. A slow machine embeds fewer memories by then."""
+        count, own = int(40 / scale), await create_namespace(resources, namespace.project_id, uuid.uuid4().hex)
+        adding = [asyncio.create_task(add_memories(resources, own, f"I own {n} marbles")) for n in range(count)]
+        await asyncio.gather(*adding)
+        return len(await search(resources, own, "marbles", top_k=100)) == count
+
+    assert await succeeds(finds_all)
 
 
 async def test_forgotten_memory_is_removed_from_the_index(resources: Resources, namespace: Namespace) -> None:
@@ -189,6 +198,7 @@ async def test_recall_ranks_the_newer_of_two_equal_memories_first(resources: Res
 async def test_episode_is_found_by_the_words_of_the_turn_before_it(resources: Resources, namespace: Namespace) -> None:
     await add_memories(resources, namespace, *(f"Remark {n} about nothing" for n in range(120)), kind=Kind.EPISODE)
     await add_memories(resources, namespace, "In Lisbon", kind=Kind.EPISODE, context="Where was your wedding?")
+    await wait_until_indexed(resources, namespace)
     assert "In Lisbon" in contents(await search(resources, namespace, "wedding", top_k=10))
 
 
