@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database.deadlock import repeat_after_deadlock
 from app.core.ports import IndexChange, IndexRemoval
 from app.core.resources import Resources
 from app.memory.edit import Owner
@@ -55,6 +56,7 @@ async def restore_memory(resources: Resources, owner: Owner, memory_id: UUID) ->
     return memory
 
 
+@repeat_after_deadlock
 async def restore_replaced(resources: Resources, owner: Owner, memory_id: UUID) -> list[UUID]:
     """Undo each replacement by this memory, except of archived memories: they stay out of recall."""
     async with resources.database.transaction(owner.project_id, owner.user_id) as tx:

@@ -7,6 +7,7 @@ from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database.content import stored_digest
+from app.core.database.deadlock import repeat_after_deadlock
 from app.core.errors import BadRequest
 from app.core.resources import Resources
 from app.core.storable_text import is_blank
@@ -26,6 +27,7 @@ class Owner:
     user_id: str | None = None
 
 
+@repeat_after_deadlock
 async def change_memory(resources: Resources, owner: Owner, memory_id: UUID, values: Mapping[str, Any]) -> Memory:
     """Change one memory in the ledger, then in the index."""
     async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
@@ -39,7 +41,7 @@ async def apply_change(
 ) -> Memory:
     """`values` may hold content, metadata, expires_on, standing and updated_at; what is missing stays as it is."""
     repository = MemoryRepository(tx, owner.project_id, owner.user_id)
-    memory = await repository.lock(memory_id)
+    memory = await repository.lock_to_change(memory_id)
     await _check_changeable(tx, memory)
     if "content" in values and is_blank(values["content"]):
         raise BadRequest("A memory needs text. Send visible characters, or delete the memory.", code="blank")

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
 
+from app.core.database.deadlock import repeat_after_deadlock
 from app.core.ports import IndexChange, IndexRemoval
 from app.core.resources import Resources
 from app.memory.edit import Owner
@@ -40,11 +41,15 @@ async def _forget_batch(
     async with filter_transaction(resources.database, condition, owner.project_id, owner.user_id) as tx:
         mine = MemoryRepository(tx, owner.project_id, owner.user_id).mine()
         rows = (await tx.execute(newest.where(*mine, *where))).all()
-    async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
-        repository = MemoryRepository(tx, owner.project_id, owner.user_id)
-        deleted = await repository.delete_all([row.id for row in rows])
+    deleted = await _delete_rows(resources, owner, [row.id for row in rows])
     await remove_from_index(resources, owner.project_id, {row.id: row.namespace for row in rows}, deleted)
     return deleted.ids
+
+
+@repeat_after_deadlock
+async def _delete_rows(resources: Resources, owner: Owner, ids: Sequence[UUID]) -> DeletedMemories:
+    async with resources.database.transaction(owner.project_id, owner.user_id) as tx:
+        return await MemoryRepository(tx, owner.project_id, owner.user_id).delete_all(ids)
 
 
 async def remove_from_index(

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database.deadlock import repeat_after_deadlock
 from app.core.errors import BadRequest, Conflict
 from app.core.ports import IndexRemoval
 from app.core.resources import Resources
@@ -57,6 +58,7 @@ select :project_id, id, user_id, agent_id, app_id, run_id, kind, 'MOVE', cast(:m
 """)
 
 
+@repeat_after_deadlock
 async def move_memory(resources: Resources, owner: Owner, memory_id: UUID, to_profile_id: UUID) -> Memory:
     """Does nothing if the memory is in that profile already."""
     async with resources.database.transaction(owner.project_id, owner.user_id) as tx:

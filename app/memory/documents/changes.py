@@ -6,6 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database.database import TextStatement
+from app.core.database.deadlock import repeat_after_deadlock
 from app.core.errors import Conflict
 from app.core.ports import Role
 from app.core.resources import Resources
@@ -46,6 +47,7 @@ async def create_document(resources: Resources, namespace: Namespace, path: str,
     return document
 
 
+@repeat_after_deadlock
 async def change_document(
     resources: Resources,
     namespace: Namespace,
@@ -61,7 +63,7 @@ async def change_document(
         if path is not None and path != document.path:
             await _reserve(tx, namespace, path)
         repository = MemoryRepository(tx, namespace.project_id, namespace.user_id)
-        row = await repository.lock(document_id)
+        row = await repository.lock_to_change(document_id)
         values = {
             "content": document.content if content is None else content,
             "metadata": {**row.metadata_, DOCUMENT_PATH: path or document.path},

@@ -12,7 +12,7 @@ from app.core.database.repository import Repository
 from app.core.errors import NotFound
 from app.memory.ledger.add import ADD_MEMORIES_SQL, Remembered, build_rows, lock_statements, read_outcome, rows_as_json
 from app.memory.ledger.memory import Memory, NewMemory, is_memory
-from app.memory.ledger.row_locks import lock_chains, lock_linked
+from app.memory.ledger.row_locks import SELECT_CHANGED_WITH_SQL, lock_chains, lock_linked
 from app.memory.ledger.sealed_words import clear_sealed_inputs, find_sealed_contexts
 from app.memory.namespace import Namespace
 from app.memory.origin import ENTITY_FIELDS
@@ -219,6 +219,15 @@ class LedgerRepository(Repository[Memory]):
         if row is None:
             raise NotFound(f"There is no memory {memory_id}")
         return row
+
+    async def lock_to_change(self, memory_id: UUID) -> Memory:
+        """Lock it, and all that a change of its text changes besides."""
+        ids = SELECT_CHANGED_WITH_SQL.bindparams(project_id=self.project_id, id=memory_id)
+        rows = await self.tx.scalars(self.rows.where(Memory.id.in_(ids)).order_by(Memory.id).with_for_update())
+        for row in rows.all():
+            if row.id == memory_id:
+                return row
+        raise NotFound(f"There is no memory {memory_id}")
 
     async def record_update(self, row: Memory, old_content: str) -> None:
         values = {

@@ -9,7 +9,7 @@ and a deletion could link a memory anew that was replaced while it waited for it
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Uuid, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 LOCK_CHAINS_SQL = text("""
@@ -32,6 +32,16 @@ select id from memories where project_id = :project_id and id in (
     and (replaced_by = any(:ids) or replaced_by = any(array(select id from summaries))))
 order by id for update
 """)
+# A change of an episode deletes its summary, and the other episodes of that are current again.
+SELECT_CHANGED_WITH_SQL = text("""
+with summaries as (
+  select s.id from private.summaries_of(:project_id, array[cast(:id as uuid)]) s
+)
+select cast(:id as uuid) as id
+union select id from summaries
+union select id from memories where project_id = :project_id and replaced_by is not null
+  and replaced_by = any(array(select id from summaries))
+""").columns(id=Uuid())
 
 
 async def lock_chains(tx: AsyncSession, project_id: UUID, ids: Sequence[UUID]) -> None:

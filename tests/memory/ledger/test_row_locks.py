@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.core.resources import Resources
 from app.memory.archive import restore_replaced
 from app.memory.categories.categorize import SET_CATEGORIES_SQL
-from app.memory.edit import Owner
+from app.memory.edit import Owner, change_memory
 from app.memory.forget import forget
 from app.memory.indexing.indexer import MARK_INDEXED_SQL
 from app.memory.ledger import Kind, LedgerRepository, NewMemory
@@ -59,6 +59,14 @@ class TwoRows:
         async with self.resources.database.transaction(self.project_id) as tx:
             await LedgerRepository(tx, self.project_id).delete_all([self.high])
 
+    async def edit(self) -> None:
+        await change_memory(self.resources, Owner(self.project_id), self.high, {"content": "I keep goats"})
+
+    async def edit_batch(self) -> None:
+        body = {"memories": [{"memory_id": str(self.high), "text": "I keep goats"}]}
+        response = await self.client.put("/v1/batch/", json=body)
+        assert response.status_code == 200, response.text
+
     async def move(self) -> None:
         assert self.namespace.user_id
         async with self.resources.database.transaction(self.project_id) as tx:
@@ -92,6 +100,8 @@ async def two_rows(resources: Resources, namespace: Namespace, client: httpx.Asy
 OPERATIONS: dict[str, Callable[[TwoRows], Awaitable[None]]] = {
     "forget": TwoRows.forget,
     "summary": TwoRows.forget,
+    "edit of a folded episode": TwoRows.edit,
+    "edits of folded episodes": TwoRows.edit_batch,
     "batch": TwoRows.delete_batch,
     "retention": TwoRows.delete_archived,
     "move": TwoRows.move,
@@ -99,6 +109,7 @@ OPERATIONS: dict[str, Callable[[TwoRows], Awaitable[None]]] = {
     "index": TwoRows.mark_indexed,
     "categories": TwoRows.categorize,
 }
+FOLDED = ("summary", "edit of a folded episode", "edits of folded episodes")
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -108,7 +119,7 @@ async def test_operation_on_several_memories_locks_them_in_the_order_of_ids(
     if operation == "restore":
         async with two_rows.resources.database.transaction(two_rows.project_id) as tx:
             await supersede(tx, two_rows.project_id, [Replacement(two_rows.low, two_rows.high)])
-    if operation == "summary":
+    if operation in FOLDED:
         await fold(two_rows)
     async with admin_engine.connect() as holder, admin_engine.connect() as observer:
         pid = (await holder.execute(LOCK_SQL, {"id": two_rows.low})).scalar_one()

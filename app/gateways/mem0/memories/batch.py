@@ -1,11 +1,12 @@
 """/v1/batch/: up to a thousand changes in one transaction. Either all of them apply, or none."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from fastapi import APIRouter
 from sqlalchemy import select
 
+from app.core.database.deadlock import repeat_after_deadlock
 from app.core.errors import BadRequest
 from app.core.http.schemas import Done
 from app.core.resources import Resources, ResourcesDep
@@ -24,7 +25,7 @@ from app.identity.transaction import caller_transaction
 from app.memory.edit import Owner, apply_change
 from app.memory.forget import remove_from_index
 from app.memory.indexing import upsert_for_row
-from app.memory.ledger import Memory, MemoryRepository
+from app.memory.ledger import DeletedMemories, Memory, MemoryRepository, lock_linked
 
 router = APIRouter(prefix="/v1/batch", tags=["Memories"], responses=ERROR_RESPONSES, route_class=Mem0Route)
 
@@ -64,17 +65,35 @@ def read_batch_change(item: BatchUpdateItem) -> dict[str, object]:
 
 async def update_batch(resources: Resources, caller: Caller, items: Sequence[BatchUpdateItem]) -> int:
     changes = dict(zip(read_ids(items), map(read_batch_change, items), strict=True))
-    owner = Owner(caller.project_id, caller.user_id)
-    async with caller_transaction(resources.database, caller) as tx:
-        await lock_existing(tx, caller, list(changes))
-        changed = [await apply_change(tx, owner, memory_id, values) for memory_id, values in changes.items()]
+    changed = await _change_rows(resources, caller, changes)
     await resources.index_queue.put([upsert_for_row(memory) for memory in changed])
     await record_memory_events(resources, caller, "UPDATE", list(changes))
     return len(changed)
 
 
+@repeat_after_deadlock
+async def _change_rows(
+    resources: Resources, caller: Caller, changes: Mapping[UUID, Mapping[str, object]]
+) -> list[Memory]:
+    owner = Owner(caller.project_id, caller.user_id)
+    async with caller_transaction(resources.database, caller) as tx:
+        await lock_linked(tx, caller.project_id, list(changes))
+        await lock_existing(tx, caller, list(changes))
+        return [await apply_change(tx, owner, memory_id, values) for memory_id, values in changes.items()]
+
+
 async def delete_batch(resources: Resources, caller: Caller, memories: Sequence[BatchDeleteItem]) -> int:
     ids = read_ids(memories)
+    namespaces, deleted = await _delete_rows(resources, caller, ids)
+    await remove_from_index(resources, caller.project_id, namespaces, deleted)
+    await record_memory_events(resources, caller, "DELETE", deleted.ids)
+    return len(deleted.ids)
+
+
+@repeat_after_deadlock
+async def _delete_rows(
+    resources: Resources, caller: Caller, ids: Sequence[UUID]
+) -> tuple[dict[UUID, str], DeletedMemories]:
     async with caller_transaction(resources.database, caller) as tx:
         repository = MemoryRepository(tx, caller.project_id, caller.user_id)
         query = select(Memory.id, Memory.namespace).where(*repository.mine(), Memory.id.in_(ids))
@@ -82,6 +101,4 @@ async def delete_batch(resources: Resources, caller: Caller, memories: Sequence[
         check_all_exist(ids, namespaces)
         deleted = await repository.delete_all(ids)
         check_all_exist(ids, deleted.ids)  # another request may have deleted one meanwhile
-    await remove_from_index(resources, caller.project_id, namespaces, deleted)
-    await record_memory_events(resources, caller, "DELETE", deleted.ids)
-    return len(deleted.ids)
+    return namespaces, deleted

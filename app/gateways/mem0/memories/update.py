@@ -3,6 +3,7 @@
 import uuid
 from uuid import UUID
 
+from app.core.database.deadlock import repeat_after_deadlock
 from app.core.errors import BadRequest
 from app.core.resources import Resources
 from app.gateways.mem0.memories.schemas import MemoryUpdate
@@ -16,6 +17,7 @@ from app.memory.namespace import Namespace
 COLUMNS_BY_FIELD = {"text": "content", "metadata": "metadata", "timestamp": "updated_at", "standing": "standing"}
 
 
+@repeat_after_deadlock
 async def update_one(resources: Resources, caller: Caller, memory_id: UUID, request: MemoryUpdate) -> Memory:
     values = read_changes(request)
     owner = Owner(caller.project_id, caller.user_id)
