@@ -69,7 +69,7 @@ PROJECT_DATA: Columns = {
 NO_CONTENT: Columns = {
     # Ids, states and other words of the server's own, counts and keyed hashes.
     "public.memories": ("namespace", "kind", "role", "state", "source", "door"),
-    "public.memory_history": ("event", "kind"),
+    "public.memory_history": ("event", "kind", "actor"),
     "public.events": ("namespace", "event_type", "status"),
     "public.feedback": ("feedback",),
     "public.entities": ("type",),

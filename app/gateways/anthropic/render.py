@@ -46,6 +46,15 @@ def render_version(store_id: UUID, version: DocumentVersion, *, full: bool) -> M
         content_sha256=version.sha256,
         content_size_bytes=None if version.content is None else len(version.content.encode()),
         created_at=version.created_at,
+        created_by=render_actor(version.actor),
         redacted_at=version.redacted_at,
         redacted_by=version.redacted_by,
     )
+
+
+def render_actor(actor: str | None) -> dict[str, str] | None:
+    """Of the words that the audit log uses, too: `key:<id>` or `account:<id>`."""
+    kind, _, actor_id = (actor or "").partition(":")
+    if kind == "key":
+        return {"type": "api_actor", "api_key_id": actor_id}
+    return {"type": "user_actor", "user_id": actor_id} if kind == "account" else None

@@ -160,7 +160,7 @@ class MemoryVersionRead(BaseModel):
     content_sha256: str | None
     content_size_bytes: int | None
     created_at: dt.datetime
-    created_by: dict[str, str] | None = None
+    created_by: dict[str, str] | None
     redacted_at: dt.datetime | None
     redacted_by: dict[str, str] | None
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from app.core.errors import BadRequest
 from app.gateways.anthropic.ids import MEMORY, StoreId, VersionId, read_id
-from app.gateways.anthropic.render import EVENTS, render_version
+from app.gateways.anthropic.render import EVENTS, render_actor, render_version
 from app.gateways.anthropic.schemas import (
     MemoryVersionPage,
     MemoryVersionRead,
@@ -16,7 +16,7 @@ from app.gateways.anthropic.schemas import (
     View,
 )
 from app.gateways.anthropic.stores import store_namespace
-from app.identity.caller import Caller, MemoryReader, MemoryWriter
+from app.identity.caller import MemoryReader, MemoryWriter
 from app.identity.transaction import Transaction
 from app.memory.documents import VersionQuery, get_version, list_versions, redact_version
 
@@ -41,15 +41,16 @@ async def list_memory_versions(
     page: PageToken = None,
     view: View = "basic",
 ) -> MemoryVersionPage:
-    """Lists versions, newest first. Authors are not recorded, so a filter by author finds nothing."""
+    """Lists versions, newest first. Their authors are keys and people: no session and no service account is one."""
     namespace = await store_namespace(tx, caller, store_id)
-    if api_key_id or session_id or service_account_id:
+    if session_id or service_account_id:
         return MemoryVersionPage(data=[])
     size = min(limit, FULL_PAGE) if view == "full" else limit
     query = VersionQuery(
         limit=size + 1,
         memory_id=read_id(MEMORY, memory_id) if memory_id else None,
         event=EVENTS[operation] if operation else None,
+        actor=f"key:{api_key_id}" if api_key_id else None,
         since=since,
         until=until,
         before=read_position(page),
@@ -82,11 +83,5 @@ async def redact_memory_version(
 ) -> MemoryVersionRead:
     """Removes the content and the path of a version that is not the current one. This cannot be undone."""
     namespace = await store_namespace(tx, caller, store_id)
-    version = await redact_version(tx, namespace, version_id, acting(caller))
+    version = await redact_version(tx, namespace, version_id, render_actor(caller.actor))
     return render_version(store_id, version, full=True)
-
-
-def acting(caller: Caller) -> dict[str, str]:
-    if caller.key_id is not None:
-        return {"type": "api_actor", "api_key_id": str(caller.key_id)}
-    return {"type": "user_actor", "user_id": str(caller.account_id)}

@@ -17,6 +17,7 @@ from app.memory.documents.read import (
     load_documents,
     path_of,
 )
+from app.memory.documents.versions import author_statement
 from app.memory.edit import Owner, apply_change
 from app.memory.forget import remove_from_index
 from app.memory.indexing import upsert_for_new, upsert_for_row
@@ -72,6 +73,7 @@ async def change_document(
             return document
         owner = Owner(namespace.project_id, namespace.user_id)
         row = await apply_change(tx, owner, document_id, values, moves_document=True)
+        await tx.execute(*author_statement(namespace, document_id))
         document = await get_document(tx, namespace, document_id)
     await resources.index_queue.put([upsert_for_row(row)])
     return document
@@ -84,6 +86,7 @@ async def delete_document(
         await _lock(tx, namespace, document_id, expected)
         repository = MemoryRepository(tx, namespace.project_id, namespace.user_id)
         deleted = await repository.delete_all([document_id])
+        await tx.execute(*author_statement(namespace, document_id))
     await remove_from_index(resources, namespace.project_id, {document_id: str(namespace)}, deleted)
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database.database import TextStatement
 from app.core.errors import BadRequest, NotFound
 from app.memory.documents.read import digest_of, scope_values
 from app.memory.ledger import DOCUMENT_PATH, document_path
@@ -17,7 +18,7 @@ from app.memory.namespace import Namespace
 # A deleted memory has no namespace any more. Its versions belong to the store if the user has no other one, or if they
 # are named.
 _VERSIONS = f"""
-select h.id, h.memory_id, h.position, h.event, h.new_memory, h.metadata, h.created_at,
+select h.id, h.memory_id, h.position, h.event, h.new_memory, h.metadata, h.created_at, h.actor,
   case when m.id is null then (select max(d.created_at) from memory_history d where d.project_id = h.project_id
     and d.memory_id = h.memory_id and d.event = 'DELETE') end as deleted_at
 from memory_history h left join memories m on m.project_id = h.project_id and m.id = h.memory_id
@@ -27,7 +28,7 @@ where h.project_id = :project_id and h.user_id = :user_id and h.event in ('ADD',
       where p.project_id = h.project_id and p.user_id = h.user_id) = 1))"""  # noqa: S608  # only our own words
 SELECT_VERSIONS_SQL = text(f"""{_VERSIONS}
   and (cast(:id as uuid) is null or h.id = :id) and (cast(:memory_id as uuid) is null or h.memory_id = :memory_id)
-  and (cast(:event as text) is null or h.event = :event)
+  and (cast(:event as text) is null or h.event = :event) and (cast(:actor as text) is null or h.actor = :actor)
   and (cast(:since as timestamptz) is null or h.created_at >= :since)
   and (cast(:until as timestamptz) is null or h.created_at <= :until)
   and (cast(:before as bigint) is null or h.position < :before)
@@ -36,6 +37,11 @@ order by h.position desc limit :limit
 SELECT_LATEST_POSITION_SQL = text("""
 select max(position) from memory_history
 where project_id = :project_id and memory_id = :memory_id and event in ('ADD', 'UPDATE')
+""")
+RECORD_AUTHOR_SQL = text("""
+update memory_history set actor = private.actor()
+where project_id = :project_id and memory_id = :id and position = (select max(n.position) from memory_history n
+  where n.project_id = :project_id and n.memory_id = :id and n.event in ('ADD', 'UPDATE', 'DELETE'))
 """)
 REDACT_VERSION_SQL = text("""
 update memory_history set old_memory = null, new_memory = null, input = null, metadata = cast(:metadata as jsonb)
@@ -59,6 +65,7 @@ class VersionQuery:
     id: UUID | None = None
     memory_id: UUID | None = None
     event: str | None = None
+    actor: str | None = None
     since: dt.datetime | None = None
     until: dt.datetime | None = None
     before: int | None = None
@@ -76,6 +83,8 @@ class DocumentVersion:
     created_at: dt.datetime
     deleted_at: dt.datetime | None
     """When the memory was deleted, and the content with it."""
+    actor: str | None
+    """`account:<id>` or `key:<id>`; None for a change that was not made through this room."""
 
     @property
     def path(self) -> str | None:
@@ -112,9 +121,15 @@ async def list_versions(tx: AsyncSession, namespace: Namespace, query: VersionQu
             metadata=row.metadata or {},
             created_at=row.created_at,
             deleted_at=row.deleted_at,
+            actor=row.actor,
         )
         for row in rows
     ]
+
+
+def author_statement(namespace: Namespace, document_id: UUID) -> TextStatement:
+    """Records the caller as the author of the latest version."""
+    return RECORD_AUTHOR_SQL, {"project_id": namespace.project_id, "id": document_id}
 
 
 async def get_version(tx: AsyncSession, namespace: Namespace, version_id: UUID) -> DocumentVersion:
@@ -125,7 +140,7 @@ async def get_version(tx: AsyncSession, namespace: Namespace, version_id: UUID) 
 
 
 async def redact_version(
-    tx: AsyncSession, namespace: Namespace, version_id: UUID, redacted_by: dict[str, str]
+    tx: AsyncSession, namespace: Namespace, version_id: UUID, redacted_by: dict[str, str] | None
 ) -> DocumentVersion:
     version = await get_version(tx, namespace, version_id)
     if version.redacted_at is not None:

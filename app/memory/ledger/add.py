@@ -31,8 +31,8 @@ _COLUMNS = ", ".join(name for name in PROVIDED_FIELDS if name not in ("created_a
 _ORIGIN = ", ".join(ENTITY_FIELDS)
 
 
-def _add(condition: str = "true") -> str:
-    """Adds those of the given rows that meet a condition about `record`.
+def _add(condition: str = "true", actor: str = "null") -> str:
+    """Adds those of the given rows that meet a condition about `record`. `actor` is the author of their versions.
 
     Each row looks for its duplicate with an index lookup of its own: as a join, Postgres read a table that was not
     analyzed yet from end to end for every row."""
@@ -59,8 +59,9 @@ with given as (
   from given where twin_of is null and not exists (select from existing where existing.place = given.place)
   returning id, updated_at
 ), history as (
-  insert into memory_history (project_id, memory_id, {_ORIGIN}, kind, event, new_memory, input, metadata, created_at)
-  select :project_id, id, {_ORIGIN}, kind, 'ADD', content, input, metadata, coalesce(created_at, now())
+  insert into memory_history (project_id, memory_id, {_ORIGIN}, kind, event, new_memory, input, metadata, created_at,
+    actor)
+  select :project_id, id, {_ORIGIN}, kind, 'ADD', content, input, metadata, coalesce(created_at, now()), {actor}
   from given where id in (select id from added) order by place
   returning id, memory_id
 ), outcome as (
@@ -71,8 +72,9 @@ with given as (
 
 
 def add_if(condition: str) -> TextClause:
-    """For `add_each_statement`. Returns the memories that met the condition, with their versions in the history."""
-    return text(f"""{_add(condition)} select outcome.*, history.id as version_id
+    """For `add_each_statement`. Returns the memories that met the condition, with their versions in the history, whose
+    author is the caller."""
+    return text(f"""{_add(condition, "private.actor()")} select outcome.*, history.id as version_id
 from outcome join history on history.memory_id = outcome.id order by place""")  # noqa: S608
 
 

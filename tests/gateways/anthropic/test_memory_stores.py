@@ -173,6 +173,31 @@ async def test_metadata_that_clients_write_redacts_nothing(claude: "AsyncAnthrop
     assert (await memories.update(memory.id, memory_store_id=store, content="The code is gone")).path == "/a.md"
 
 
+async def test_versions_name_their_authors(
+    connect_anthropic: ConnectAnthropic, make_key: MakeKey, owner: SignedUp
+) -> None:
+    holder = await make_key(project=owner.project_id)
+    by_key, by_person = connect_anthropic(holder.key), connect_anthropic(owner.tokens["access_token"])
+    stores = by_key.beta.memory_stores
+    store = (await stores.create(name="Notes", metadata={"user_id": str(owner.account_id)})).id
+    memory = await stores.memories.create(store, path="/a.md", content="One")
+    await by_person.beta.memory_stores.memories.update(memory.id, memory_store_id=store, content="Two")
+    planted = {"metadata": {"actor": "key:1", "created_by": {"type": "user_actor", "user_id": "1"}}}
+    assert (await holder.client.put(address_of(memory.id), json=planted)).status_code == 200
+    versions = stores.memory_versions
+    redacted = await versions.redact(memory.memory_version_id, memory_store_id=store)
+    await stores.memories.delete(memory.id, memory_store_id=store)
+    keys = [each["id"] for each in (await owner.client.get("/v1/api-keys")).json()["results"]]
+    listed = [each async for each in versions.list(store, memory_id=memory.id)]
+    authors = [each.created_by and each.created_by.to_dict() for each in listed]
+    key, person = {"type": "api_actor", "api_key_id": keys[0]}, {"type": "user_actor", "user_id": str(owner.account_id)}
+    assert authors == [key, None, person, key]
+    assert redacted.created_by == listed[-1].created_by
+    of_key = [each async for each in versions.list(store, memory_id=memory.id, api_key_id=keys[0])]
+    assert [each.operation for each in of_key] == ["deleted", "created"]
+    assert [each async for each in versions.list(store, memory_id=memory.id, session_id="sesn_1")] == []
+
+
 async def test_user_of_a_store_is_named_in_any_letters_and_checked(
     app_url: str, key_holder: KeyHolder, connect_anthropic: ConnectAnthropic, claude: "AsyncAnthropic"
 ) -> None:
