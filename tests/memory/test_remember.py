@@ -222,6 +222,7 @@ async def test_ledger_and_index_agree_after_concurrent_changes(resources: Resour
 
     ids = await asyncio.gather(*(change_one(number) for number in range(30)))
     kept = {each for each in ids if each}
+    await wait_until_indexed(resources, namespace)
     assert {each.memory.id for each in await search(resources, namespace, "thing", top_k=50)} == kept
     rows = [await load_memory(resources, namespace, each) for each in kept]
     assert {row.state for row in rows if row} == {"indexed"}
