@@ -175,6 +175,7 @@ def without_ids(lines: Iterable[Json]) -> list[Json]:
     ("lines", "reason"),
     [
         ('{"memory": "Likes tea"}', "--user-id"),
+        ('{"memory": "Likes tea", "user_id": "", "agent_id": ""}', "--user-id"),
         ('{"memory": "x", "user_id": "a"}\n{"user_id": "a"}', "Line 2"),
         ('{"memory": "x", "user_id": "a"}\nnonsense', "Line 2"),
         ('{"memory": "x", "user_id": "a", "created_at": "yesterday"}', "no valid `created_at`"),
