@@ -82,9 +82,17 @@ def _read(statement: Statement, readings: dict[UUID, Reading]) -> Reading:
 async def record_replacements(
     tx: AsyncSession, project_id: UUID, replacing: Sequence[Pair], *, are_duplicates: bool = False
 ) -> list[Pair]:
-    """Return those that had an effect."""
+    """Return those that had an effect. A memory that was changed while it was compared replaces nothing, and stays."""
     wanted = [
-        Replacement(pair.old.id, pair.new.id, pair.new.created_at, is_duplicate=are_duplicates) for pair in replacing
+        Replacement(
+            pair.old.id,
+            pair.new.id,
+            pair.new.created_at,
+            is_duplicate=are_duplicates,
+            old_hash=pair.old.hash,
+            new_hash=pair.new.hash,
+        )
+        for pair in replacing
     ]
     outcomes = await supersede(tx, project_id, wanted)
     done = [pair for pair, outcome in zip(replacing, outcomes, strict=True) if outcome is ReplacementOutcome.SUPERSEDED]

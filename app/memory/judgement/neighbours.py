@@ -21,7 +21,7 @@ m.id, m.namespace, m.content, m.event_id, m.created_at,
   coalesce((select min(h.position) from memory_history h
     where h.project_id = m.project_id and h.memory_id = m.id and h.event = 'ADD'), 0) as position,
   concat_ws(E'\\x1f', coalesce(m.agent_id, ''), coalesce(m.app_id, ''),
-    case when m.source_message_id is null then coalesce(m.run_id, '') else '' end) as scope
+    case when m.source_message_id is null then coalesce(m.run_id, '') else '' end) as scope, m.hash
 """
 # A filter that finds one of two memories must find what they are merged into.
 _SELECTED_TO_MERGE = f"""{_SELECTED},
@@ -56,6 +56,8 @@ class Statement(NamedTuple):
     position: int
     scope: str
     """The agent, the app and, outside chats, the run."""
+    hash: bytes | None = None
+    """Of the content, so that no decision about it is recorded once it has changed. None if it is no row yet."""
     alike: bytes = b""
     """Two statements are merged only if they have the same one. Only pages have this, and what follows."""
     standing: bool = False

@@ -18,6 +18,9 @@ class Replacement:
     """Since when the new memory is true instead of the old one. None means since the new one was created."""
     is_duplicate: bool = False
     """Both say the same. So the sources of the old memory are sources of the new one."""
+    old_hash: bytes | None = None
+    """Of the text that was compared. None: whatever the memory says."""
+    new_hash: bytes | None = None
 
 
 class ReplacementOutcome(StrEnum):
@@ -33,6 +36,8 @@ class ReplacementOutcome(StrEnum):
     OTHER_NAMESPACE = "other_namespace"
     IMMUTABLE = "immutable"
     """An immutable memory can replace another one, and is never replaced."""
+    CHANGED = "changed"
+    """One of the two says something else than what was compared."""
     CYCLE = "cycle"
     """The old memory has replaced the new one, directly or through others."""
 
@@ -47,6 +52,7 @@ class ReplaceableRow(NamedTuple):
     replaced_by: UUID | None
     coexists_with: Collection[UUID] | None
     created_at: dt.datetime
+    hash: bytes = b""
 
 
 def decide_replacement(
@@ -60,6 +66,8 @@ def decide_replacement(
     old, new = rows.get(replacement.old_id), rows.get(replacement.new_id)
     if old is None or new is None or Kind.MESSAGE in (old.kind, new.kind):
         return ReplacementOutcome.NOT_FOUND
+    if replacement.old_hash not in (None, old.hash) or replacement.new_hash not in (None, new.hash):
+        return ReplacementOutcome.CHANGED
     outcome = _refuse(old, new, successors, even_if_undone=even_if_undone)
     if outcome is None:
         successors[old.id] = new.id

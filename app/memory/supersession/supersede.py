@@ -14,7 +14,7 @@ from app.memory.supersession.decide import ReplaceableRow, Replacement, Replacem
 
 _ORIGIN = ", ".join(ENTITY_FIELDS)
 LOCK_REPLACEABLE_MEMORIES_SQL = text("""
-select id, namespace, kind, immutable, replaced_by, coexists_with, created_at from memories
+select id, namespace, kind, immutable, replaced_by, coexists_with, created_at, hash from memories
 where project_id = :project_id and id = any(:ids) order by id for update
 """)
 SELECT_SUCCESSORS_SQL = text("""

@@ -47,6 +47,12 @@ def test_undone_replacement_is_made_on_request_and_memory_replaces_itself_never(
     assert decide_replacement(Replacement(OLD, OLD), {OLD: FACT}, {}) == "cycle"
 
 
+def test_memory_that_changed_since_it_was_compared_is_not_replaced() -> None:
+    rows = {OLD: FACT._replace(hash=b"1"), NEW: FACT._replace(id=NEW, hash=b"2")}
+    for old_hash, new_hash, outcome in ((b"1", b"2", "superseded"), (b"0", b"2", "changed"), (b"1", b"0", "changed")):
+        assert decide_replacement(Replacement(OLD, NEW, old_hash=old_hash, new_hash=new_hash), rows, {}) == outcome
+
+
 def test_missing_memory_is_not_found() -> None:
     assert decide_replacement(Replacement(OLD, NEW), {OLD: FACT}, {}) == "not_found"
     assert decide_replacement(Replacement(OLD, NEW), {NEW: FACT}, {}) == "not_found"

@@ -1,5 +1,6 @@
 """A language model decides which near statements say the same: a good one, and those whose answer has no effect."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable
@@ -89,6 +90,25 @@ async def test_model_merges_what_the_rules_cannot_read_and_is_asked_once(
     model_server.verdicts(answering(well))
     await consolidate_project(asking_resources, namespace.project_id)
     assert len(model_server.comparisons) == 2, "unless it was changed"
+
+
+@pytest.mark.parametrize("which", ["older", "newer"])
+async def test_statement_that_changes_while_the_model_answers_is_not_merged(
+    asking_resources: Resources, namespace: Namespace, model_server: ModelServer, ids: list[UUID], which: str
+) -> None:
+    loop = asyncio.get_running_loop()
+    changed = ids[0] if which == "older" else ids[1]
+
+    def change_and_answer(pairs: dict[int, str]) -> list[tuple[int, str]]:
+        change = "update memories set content = 'My blood type is AB', hash = 'x' where id = :id"
+        work = execute_sql(asking_resources, namespace, change, id=changed)
+        asyncio.run_coroutine_threadsafe(work, loop).result(30)
+        return well(pairs)
+
+    model_server.verdicts(answering(change_and_answer))
+    assert (await consolidate_project(asking_resources, namespace.project_id)).merged == 0
+    assert len(model_server.comparisons) == 1
+    assert await merged(asking_resources, namespace, ids) == [None] * 4
 
 
 BAD_MODELS = {

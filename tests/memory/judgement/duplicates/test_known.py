@@ -16,7 +16,7 @@ USER, IMPORTED = 4, 1
 
 def statement(number: int, content: str, *, standing: bool = False, trust: int = USER, alike: bytes = b"") -> Statement:
     told = FIRST_DAY + dt.timedelta(days=number)
-    return Statement(UUID(int=number), "n", content, None, told, number, "", alike, standing, trust)
+    return Statement(UUID(int=number), "n", content, None, told, number, "", None, alike, standing, trust)
 
 
 def find(*statements: Statement, merge: bool = True) -> FoundPairs:
