@@ -12,6 +12,7 @@ from rich.progress import Progress
 from app.api_keys.issue import issue_key
 from app.backup import back_up as back_up
 from app.backup import restore as restore
+from app.core.counts import count_of
 from app.core.database.actor import OPERATOR, current_actor
 from app.core.errors import ConfigurationError
 from app.core.ports.content import ACTIVE_AFTER_SECONDS
@@ -59,20 +60,27 @@ async def import_file(settings: Settings, file: Path, project: UUID | None, user
         with progress_bar("Importing") as report:
             done = await import_data(database, scope, file, report, default_user=user_id)
     typer.echo(
-        f"Imported {_describe_counts(done.added)} from {file}; {done.already_there.total()} rows existed already"
+        f"Imported {_describe_counts(done.added)} from {file}; {count_of(done.already_there.total(), 'row')} existed"
+        " already"
     )
     for problem in done.problems:
         typer.secho(problem.detail, fg="red", err=True)
     if done.was_cut_off:
         typer.secho("The file has no last line: it was cut off when it was written or copied.", fg="red", err=True)
     if done.problem_count:
-        typer.secho(f"{done.problem_count} lines were left out. Correct them and import the file again.", err=True)
+        left_out = f"{count_of(done.problem_count, 'line')} {'was' if done.problem_count == 1 else 'were'} left out"
+        typer.secho(f"{left_out}. Correct the file and import it again.", err=True)
         raise typer.Exit(1)
 
 
 def _describe_counts(counts: Mapping[str, int]) -> str:
-    names = {"memory": "memories", "history": "entries of history", "entity": "entities", "feedback": "feedback"}
-    found = [f"{count} {names.get(kind, kind.replace('_', ' ') + 's')}" for kind, count in counts.items() if count]
+    nouns = {
+        "memory": ("memory", "memories"),
+        "history": ("entry of history", "entries of history"),
+        "entity": ("entity", "entities"),
+        "feedback": ("feedback", "feedback"),
+    }
+    found = [count_of(count, *nouns.get(kind, (kind.replace("_", " "),))) for kind, count in counts.items() if count]
     return ", ".join(found) or "nothing"
 
 
@@ -100,7 +108,7 @@ async def encrypt_content(settings: Settings, project: UUID | None, *, every: bo
             rows = RowCounter(report)
             await encrypt_projects(database, projects, rows, active_after=ACTIVE_AFTER_SECONDS)
         await database.vacuum([table.name for table in SEALED_TABLES])
-    typer.echo(f"Encrypted {rows.count} rows. {REMAINS_IN_FILES}")
+    typer.echo(f"Encrypted {count_of(rows.count, 'row')}. {REMAINS_IN_FILES}")
 
 
 async def rotate_content(settings: Settings, project: UUID | None) -> None:
@@ -110,7 +118,8 @@ async def rotate_content(settings: Settings, project: UUID | None) -> None:
             rows = RowCounter(report)
             count = await rotate_keys(database, projects, rows, active_after=ACTIVE_AFTER_SECONDS)
         await database.vacuum([table.name for table in SEALED_TABLES])
-    typer.echo(f"Replaced the keys of {count} projects and encrypted {rows.count} rows again. {REMAINS_IN_FILES}")
+    replaced = f"Replaced the keys of {count_of(count, 'project')} and encrypted {count_of(rows.count, 'row')} again"
+    typer.echo(f"{replaced}. {REMAINS_IN_FILES}")
 
 
 class RowCounter:
@@ -157,7 +166,7 @@ async def list_deleted(settings: Settings) -> None:
         found = await list_deleted_accounts(database)
     for account in found.accounts:
         typer.echo(
-            f"account {account.account_id} in {account.organizations} organizations:"
+            f"account {account.account_id} in {count_of(account.organizations, 'organization')}:"
             f" found {account.found_at:%Y-%m-%d}, erased from {account.erased_from:%Y-%m-%d}"
         )
     for organization in found.organizations:
@@ -190,7 +199,7 @@ async def retry_events(settings: Settings, event: UUID | None, *, every: bool, p
         count = await retry_failed_events(database, event_id=event, project_id=project)
     if event and not count:
         raise ConfigurationError("No failed event has this id. `GET /v1/events/?status=FAILED` lists failed events.")
-    typer.echo(f"Retrying {count} events" if count else "No event has failed")
+    typer.echo(f"Retrying {count_of(count, 'event')}" if count else "No event has failed")
 
 
 async def consolidate_memories(
@@ -203,12 +212,13 @@ async def consolidate_memories(
             counts = await consolidation.run(project, report)
     for project_id, count in counts.items():
         if count.replaced or count.merged:
-            duplicates = f", {count.merged} duplicates" if merge_duplicates else ""
-            typer.echo(f"project {project_id}: {count.replaced} of {count.statements} statements{duplicates}")
+            duplicates = f", {count_of(count.merged, 'duplicate')}" if merge_duplicates else ""
+            statements = count_of(count.statements, "statement")
+            typer.echo(f"project {project_id}: {count.replaced} of {statements}{duplicates}")
         for old, kept in count.pairs if list_pairs else ():
             typer.echo(f"memory {old} by {kept}")
     total = sum(each.replaced + each.merged for each in counts.values())
-    typer.echo(f"{'Would replace' if dry_run else 'Replaced'} {total} memories")
+    typer.echo(f"{'Would replace' if dry_run else 'Replaced'} {count_of(total, 'memory', 'memories')}")
 
 
 async def fold_memories(settings: Settings, project: UUID | None, *, dry_run: bool) -> None:
@@ -219,10 +229,14 @@ async def fold_memories(settings: Settings, project: UUID | None, *, dry_run: bo
         counts = await request_folding(database, project, dry_run=dry_run)
     for project_id, count in counts.items():
         if count.groups:
-            typer.echo(f"project {project_id}: {count.episodes} episodes into {count.groups} summaries")
+            typer.echo(f"project {project_id}: {_describe_fold(count.episodes, count.groups)}")
     groups, episodes = (sum(each) for each in zip(*counts.values(), strict=True)) if counts else (0, 0)
     done = "Would fold" if dry_run else "Asked the server to fold"
-    typer.echo(f"{done} {episodes} episodes into {groups} summaries")
+    typer.echo(f"{done} {_describe_fold(episodes, groups)}")
+
+
+def _describe_fold(episodes: int, groups: int) -> str:
+    return f"{count_of(episodes, 'episode')} into {count_of(groups, 'summary', 'summaries')}"
 
 
 @contextmanager

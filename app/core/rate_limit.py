@@ -16,6 +16,7 @@ import limits.strategies
 from fastapi import Request
 from slowapi import Limiter
 
+from app.core.counts import count_of
 from app.core.errors import ConfigurationError, TooManyRequests
 from app.core.network_addresses import network_of
 from app.core.observability.metrics import THROTTLED
@@ -84,7 +85,8 @@ class LimitExceeded(TooManyRequests):
         self.source = source
         allowance = allowance_after(limit, limit.amount)
         super().__init__(
-            f"Rate limit of {limit.amount} requests exceeded. Retry after {allowance.reset_seconds} seconds.",
+            f"Rate limit of {count_of(limit.amount, 'request')} exceeded."
+            f" Retry after {count_of(allowance.reset_seconds, 'second')}.",
             headers={"Retry-After": str(max(1, allowance.reset_seconds)), **allowance.headers()},
         )
         THROTTLED.labels(limit.name).inc()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import httpx
 from sqlalchemy import text
 
+from app.core.counts import count_of
 from app.core.database.database import Database
 
 TIMEOUT_SECONDS = 5
@@ -22,14 +23,18 @@ async def check_accounts(database: Database) -> Sequence[MoveFinding]:
     async with database.system() as tx:
         found = (await tx.execute(COUNT_ACCOUNTS_SQL)).one()
     findings = [
-        MoveFinding(found.accounts > 0, f"{found.accounts} accounts, {found.with_password} of them with a password")
+        MoveFinding(
+            found.accounts > 0, f"{count_of(found.accounts, 'account')}, {found.with_password} of them with a password"
+        )
     ]
     problems = {
-        "have a password hash that is not bcrypt, so Supabase may refuse their passwords": found.not_bcrypt,
-        "have no row in auth.identities, so they cannot sign in": found.without_identity,
-        "have columns in auth.users that Supabase cannot read, so it does not find them": found.invisible,
+        "with a password hash that is not bcrypt, so that Supabase may refuse the password": found.not_bcrypt,
+        "without a row in auth.identities, which cannot sign in": found.without_identity,
+        "with columns in auth.users that Supabase cannot read, which it does not find": found.invisible,
     }
-    return findings + [MoveFinding(False, f"{count} accounts {what}") for what, count in problems.items() if count]
+    return findings + [
+        MoveFinding(False, f"{count_of(count, 'account')} {what}") for what, count in problems.items() if count
+    ]
 
 
 def check_former_issuer(former_issuer: str | None, kids: Collection[str]) -> MoveFinding:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import time
 
+from app.core.counts import count_of
 from app.core.errors import (
     AppError,
     BadRequest,
@@ -151,7 +152,7 @@ def _too_many_attempts(refusal: GoTrueRefusal) -> TooManyRequests:
     wait = _retry_after(refusal.headers)
     if wait is None and (match := SECONDS.search(refusal.message)):
         wait = int(match[1])
-    when = "Try again in a moment." if wait is None else f"Retry after {wait} seconds."
+    when = "Try again in a moment." if wait is None else f"Retry after {count_of(wait, 'second')}."
     headers = {} if wait is None else {"Retry-After": str(wait)}
     return TooManyRequests(f"Too many attempts. {when}", code=_valid_code(refusal.code), headers=headers)
 

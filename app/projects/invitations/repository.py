@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Select, case, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.counts import count_of
 from app.core.database.pagination import PageRows
 from app.core.errors import Conflict, Forbidden, NotFound, TooManyRequests
 from app.identity.caller import Caller
@@ -166,7 +167,7 @@ class InvitationRepository:
             seconds = max(1, math.ceil(today.seconds))
             raise TooManyRequests(
                 f"At most {SENT_A_DAY} invitations a day are sent to one project or organization."
-                f" Retry after {seconds} seconds.",
+                f" Retry after {count_of(seconds, 'second')}.",
                 headers={"Retry-After": str(seconds)},
             )
 

@@ -113,7 +113,7 @@ async def test_command_retries_one_event_or_all(
     await retry_events(settings, None, every=True, project=project_id)
     await retry_events(settings, None, every=True, project=project_id)
     printed = [line for line in capsys.readouterr().out.splitlines() if "[info" not in line]
-    assert printed == ["Retrying 1 events", "Retrying 1 events", "No event has failed"]
+    assert printed == ["Retrying 1 event", "Retrying 1 event", "No event has failed"]
     assert (await client.get(f"/v1/event/{second}/")).json()["status"] == "PENDING"
 
 

@@ -568,7 +568,7 @@ export const texts = {
       previewTitle: "What a run would do now",
       previewHint: "Nothing was changed or saved.",
       /** @param {number} archive @param {number} remove @param {number} held */
-      would: (archive, remove, held) => `Archives ${archive} and deletes ${remove} memories.${held ? ` ${held} stay because of a legal hold.` : ""}`,
+      would: (archive, remove, held) => `Memories to archive: ${archive}. To delete: ${remove}.${held ? ` Kept by a legal hold: ${held}.` : ""}`,
       nothingYet: "Nothing yet: no memory meets this rule today.",
       samples: "For example",
       save: "Save rules",
