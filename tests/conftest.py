@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from app.settings import Settings
 from app.wiring import open_resources
 from app.wiring.postgres import encrypt_content
 from app.worker import run_jobs
+from tests import tracing
 from tests.contracts.milvus import MilvusServer, start_milvus_lite
 from tests.loopback import serve_on_loopback
 from tests.model_server import ModelServer
@@ -46,8 +47,35 @@ POSTGRES = pytest.StashKey[EmbeddedPostgres]()
 SLOW = tuple(f"tests/{name}" for name in ("web/", "e2e/", "faults/", "test_docs.py", "test_openapi.py"))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    with tracing.collecting(session.config):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    with tracing.around_test(item, nextitem):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    with tracing.calling(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    with tracing.setting_up(fixturedef, request.config):
+        return (yield)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slow tests come first, so that at the end no process works while the others have nothing left."""
+    tracing.mark_first_of_each_file(items)
     items.sort(key=lambda item: not item.nodeid.startswith(SLOW))
 
 
