@@ -28,6 +28,7 @@ from app.api_keys.issue import issue_key
 from app.core.observability.logging import configure_logging
 from app.identity.caller import CallerDep
 from app.main import create_app
+from app.serve import freeze_startup_objects
 from app.settings import Settings
 from app.wiring import open_resources
 
@@ -83,6 +84,7 @@ async def run(app: FastAPI, key: str) -> None:
     """Starts uvicorn the way app/serve.py does."""
     door = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off")
+    freeze_startup_objects()
     print(json.dumps({"port": door.getsockname()[1], "key": key}), file=sys.stderr, flush=True)
     await uvicorn.Server(config).serve([door])
 

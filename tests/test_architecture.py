@@ -37,7 +37,7 @@ THIRD_PARTY_FILES = {
         for name in ("server", "rows", "types", "memory_fields", "message_fields", "profile_fields", "session_fields")
     },
     "graphql": {"gateways/graphql/server.py", "gateways/graphql/limits.py", "gateways/graphql/rows.py"},
-    "mcp": {"gateways/mcp/server.py", "gateways/mcp/older_versions/calls.py"},
+    "mcp": {"gateways/mcp/server.py", "gateways/mcp/tool_calls/answer.py"},
     "mem0": {"adapters/models/mem0.py", "adapters/models/embedders/mem0.py"},
     "qdrant_client": {"adapters/vectors/qdrant.py"},
     "qdrant_edge": {
@@ -157,7 +157,7 @@ def test_third_party_packages_are_imported_in_one_place() -> None:
 def test_the_mcp_package_is_imported_by_the_first_request_only() -> None:
     """It takes a second, so `app/gateways/mcp/routes.py` imports the one module that needs it by its name."""
     assert [relative(path) for path in FILES if "gateways.mcp.server" in our_imports(path)] == []
-    direct = [relative(path) for path in FILES if "gateways.mcp.older_versions.calls" in our_imports(path)]
+    direct = [relative(path) for path in FILES if "gateways.mcp.tool_calls.answer" in our_imports(path)]
     assert direct == ["gateways/mcp/server.py"]
 
 

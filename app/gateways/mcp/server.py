@@ -28,8 +28,8 @@ from app.core.http.error_responses import INTERNAL_ERROR, report_database_error
 from app.core.observability.logging import request_id
 from app.gateways.mcp.call import ConnectionDefaults, ToolCall
 from app.gateways.mcp.memory_resources import KINDS, list_resources, read_resource
-from app.gateways.mcp.older_versions.calls import answer_older_call, read_older_call
 from app.gateways.mcp.tool import NeedsConfirmation
+from app.gateways.mcp.tool_calls.answer import answer_call, read_call_message
 from app.gateways.mcp.tools import INSTRUCTIONS, MEMORY_ASSISTANT, TOOLS, TOOLS_BY_NAME
 from app.gateways.mem0.responses import JsonObject
 from app.version import VERSION
@@ -53,8 +53,8 @@ HOW_TO_CONFIRM = (
 async def serve_message(scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
     """Answers one HTTP request. There are no sessions, so none can be taken over by another caller."""
     request = Request(scope, receive)
-    if (call := read_older_call(request, body)) is not None:
-        response = await answer_older_call(SERVER, request, call)
+    if (call := read_call_message(request, body)) is not None:
+        response = await answer_call(SERVER, request, call)
         await response(scope, receive, send)
         return
     manager = await manager_of_loop()

@@ -19,6 +19,7 @@ from app.main import create_app
 from tests.conftest import KeyHolder, open_client
 from tests.gateways.mcp.conftest import ERAS, MODERN, ConnectMcp, refusal, use
 
+PREFIX = "io.modelcontextprotocol/"
 HEADERS = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
 
 
@@ -157,21 +158,59 @@ async def test_a_client_that_takes_no_json_is_told_what_to_accept(client: httpx.
     ],
     ids=["found", "refused by the tool", "unknown", "without a name", "without parameters"],
 )
-async def test_a_call_of_an_older_version_is_answered_as_by_the_package(
-    client: httpx.AsyncClient, parameters: object
-) -> None:
-    """The package answers a call with another Content-Type than clients send."""
+async def test_a_call_is_answered_as_by_the_package(client: httpx.AsyncClient, parameters: object) -> None:
     message = {"jsonrpc": "2.0", "id": "a", "method": "tools/call", **({"params": parameters} if parameters else {})}
     for version in ("2024-11-05", "2025-06-18"):
-        headers = {**HEADERS, "MCP-Protocol-Version": version, "X-Request-ID": "r" * 32}
-        direct, packaged = [
-            await client.post(
-                "/mcp", content=json.dumps(message), headers={**headers, "Content-Type": f"application/json{more}"}
-            )
-            for more in ("", "; charset=utf-8")
-        ]
-        assert (direct.status_code, direct.headers["Content-Type"]) == (200, packaged.headers["Content-Type"])
-        assert direct.json() == packaged.json()
+        assert await is_answered_alike(client, message, {"MCP-Protocol-Version": version}) == 200
+
+
+ENVELOPE = {f"{PREFIX}protocolVersion": MODERN, f"{PREFIX}clientCapabilities": {}}
+CALL = {"name": "search_memories", "arguments": {"query": "tea", "user_id": "ann"}}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "headers", "status"),
+    [
+        ({**CALL, "_meta": ENVELOPE}, {}, 200),
+        ({**CALL, "_meta": {**ENVELOPE, "progressToken": 1}, "arguments": {"query": 3}}, {}, 200),
+        ({**CALL, "_meta": ENVELOPE, "arguments": []}, {}, 400),
+        ({"name": "no_such_tool", "_meta": ENVELOPE}, {"Mcp-Name": "no_such_tool"}, 400),
+        (CALL, {}, 400),
+        ({**CALL, "_meta": ENVELOPE}, {"Mcp-Name": "add_memory"}, 400),
+        ({**CALL, "_meta": ENVELOPE}, {"Mcp-Method": "tools/list"}, 400),
+        ({**CALL, "_meta": {**ENVELOPE, f"{PREFIX}protocolVersion": "2099-01-01"}}, {}, 400),
+        (
+            {**CALL, "_meta": {**ENVELOPE, f"{PREFIX}protocolVersion": "2099-01-01"}},
+            {"MCP-Protocol-Version": "2099-01-01"},
+            400,
+        ),
+    ],
+    ids=[
+        *("found", "refused by the tool", "no arguments", "unknown", "without envelope", "another name"),
+        *("another method", "another version", "unknown version"),
+    ],
+)
+async def test_a_call_of_the_newest_version_is_answered_as_by_the_package(
+    client: httpx.AsyncClient, parameters: object, headers: dict[str, str], status: int
+) -> None:
+    message = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": parameters}
+    newest = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": "search_memories", **headers}
+    assert await is_answered_alike(client, message, newest) == status
+
+
+async def is_answered_alike(client: httpx.AsyncClient, message: object, headers: dict[str, str]) -> int:
+    """The package answers a call with another Content-Type than clients send."""
+    direct, packaged = [
+        await client.post(
+            "/mcp",
+            content=json.dumps(message),
+            headers={**HEADERS, **headers, "X-Request-ID": "r" * 32, "Content-Type": f"application/json{more}"},
+        )
+        for more in ("", "; charset=utf-8")
+    ]
+    assert (direct.status_code, direct.json()) == (packaged.status_code, packaged.json())
+    assert direct.headers["Content-Type"] == packaged.headers["Content-Type"]
+    return direct.status_code
 
 
 @pytest.mark.usefixtures("debug_logging")

@@ -1,7 +1,8 @@
-"""Answers calls of tools by clients of the older protocol versions.
+"""Answers calls of tools, without the transport of the package.
 
-The package starts two tasks and four streams for each of their requests, in case the answer comes in parts. That takes
-as long as everything else about a call. The answer to a call of a tool is one message, so it needs none of them.
+For the older protocol versions, that starts two tasks and four streams for each request, in case the answer comes in
+parts. It takes as long as everything else about a call. The answer to a call of a tool is one message, so it needs none
+of them.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,13 @@ from mcp.server.runner import serve_one
 from mcp.server.streamable_http import check_accept_headers
 from mcp.shared.dispatcher import CallOptions
 from mcp.shared.exceptions import MCPError, NoBackChannelError
-from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
+from mcp.shared.inbound import (
+    ERROR_CODE_HTTP_STATUS,
+    MCP_PROTOCOL_VERSION_HEADER,
+    InboundLadderRejection,
+    classify_inbound_request,
+    find_duplicated_routing_header,
+)
 from mcp.shared.jsonrpc_dispatcher import handler_exception_to_error_data
 from mcp.shared.message import ServerMessageMetadata
 from mcp.shared.transport_context import TransportContext
@@ -51,36 +58,48 @@ class OneAnswer:
         """There is no stream for it."""
 
 
-def read_older_call(request: Request, body: bytes) -> JSONRPCRequest | None:
+@dataclass(frozen=True)
+class CallMessage:
+    message: JSONRPCRequest
+    connection: Connection
+    is_older: bool
+
+
+def read_call_message(request: Request, body: bytes) -> CallMessage | None:
     """None for everything else, which the package answers or refuses."""
-    version = request.headers.get(MCP_PROTOCOL_VERSION_HEADER)
-    if version is not None and version not in HANDSHAKE_PROTOCOL_VERSIONS:
-        return None
     if not check_accept_headers(request)[0] or request.headers.get("Content-Type") != "application/json":
         return None
     try:
         message = JSONRPCRequest.model_validate_json(body)
     except ValidationError:
         return None
-    return message if message.method == "tools/call" else None
-
-
-async def answer_older_call(server: Server[Any], request: Request, message: JSONRPCRequest) -> Response:
+    if message.method != "tools/call":
+        return None
     version = request.headers.get(MCP_PROTOCOL_VERSION_HEADER, DEFAULT_NEGOTIATED_VERSION)
+    if version in HANDSHAKE_PROTOCOL_VERSIONS:
+        return CallMessage(message, Connection.from_envelope(version, None, None), is_older=True)
+    if find_duplicated_routing_header(request.headers.items()):
+        return None
+    route = classify_inbound_request({"method": message.method, "params": message.params}, headers=request.headers)
+    if isinstance(route, InboundLadderRejection):
+        return None
+    connection = Connection.from_envelope(route.protocol_version, route.client_info, route.client_capabilities)
+    return CallMessage(message, connection, is_older=False)
+
+
+async def answer_call(server: Server[Any], request: Request, call: CallMessage) -> Response:
+    message, status = call.message, 200
     context = OneAnswer(message.id, ServerMessageMetadata(request_context=request, can_send_request=False))
     answer: JSONRPCResponse | JSONRPCError
     try:
         result = await serve_one(
-            server,
-            context,
-            message.method,
-            message.params,
-            connection=Connection.from_envelope(version, None, None),
-            lifespan_state={},
+            server, context, message.method, message.params, connection=call.connection, lifespan_state={}
         )
         answer = JSONRPCResponse(jsonrpc="2.0", id=message.id, result=result)
     except (MCPError, ValidationError) as raised:
         error = handler_exception_to_error_data(raised)
         assert error is not None
         answer = JSONRPCError(jsonrpc="2.0", id=message.id, error=error)
-    return Response(answer.model_dump_json(by_alias=True, exclude_unset=True), media_type="application/json")
+        status = 200 if call.is_older else ERROR_CODE_HTTP_STATUS.get(error.code, 200)
+    content = answer.model_dump_json(by_alias=True, exclude_none=True)
+    return Response(content, status, media_type="application/json")
