@@ -16,6 +16,7 @@ from app.main import create_app
 from app.worker import run_jobs
 from tests.conftest import SignedUp
 from tests.loopback import serve_on_loopback
+from tests.patience import PATIENCE_SECONDS
 from tests.web.browser import find_browser
 from tests.web.test_page import run_script
 from tests.webhooks.conftest import with_webhook_client
@@ -49,7 +50,7 @@ async def leave_events(admin_engine: AsyncEngine, owner: SignedUp) -> None:
 @asynccontextmanager
 async def developer_server(resources: Resources) -> AsyncIterator[str]:
     """Webhooks may reach loopback."""
-    client = HttpWebhookClient(allow_private=True, timeout_seconds=0.5)
+    client = HttpWebhookClient(allow_private=True, timeout_seconds=PATIENCE_SECONDS)
     own = with_webhook_client(resources, client, allow_private=True)
     async with run_jobs(own, concurrency=2, poll_seconds=0.2), serve_on_loopback(create_app(own)) as url:
         yield url

@@ -13,6 +13,7 @@ from app.api_keys.oauth.clients import OAuthClient, find_client
 from app.api_keys.oauth.errors import OAuthError
 from app.core.resources import Resources
 from tests.api_keys.oauth.conftest import CALLBACK, Json
+from tests.patience import PATIENCE_SECONDS
 
 
 @asynccontextmanager
@@ -34,7 +35,7 @@ async def publishing(document: Json | bytes) -> AsyncIterator[str]:
 
 
 async def find(resources: Resources, url: str, *, allow_private: bool = True) -> OAuthClient:
-    reader = HttpWebhookClient(allow_private=allow_private, timeout_seconds=2)
+    reader = HttpWebhookClient(allow_private=allow_private, timeout_seconds=PATIENCE_SECONDS)
     config = replace(resources.config, webhook_allow_private=True)
     try:
         return await find_client(replace(resources, config=config, webhook_client=reader), url)
