@@ -26,7 +26,7 @@ const mailedToken = async () => {
   return (await lines.next()).value;
 };
 
-// Each code is accepted once, so a test takes those of the period before, of this one and of the next one.
+// Each code is accepted once, so the second one is that of the next period. An earlier one than that of now could expire.
 const codeOf = (secret, offset) => {
   const bits = [...secret].map((letter) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(letter).toString(2).padStart(5, "0"));
   const key = Buffer.from(bits.join("").match(/.{8}/g).map((byte) => parseInt(byte, 2)));
@@ -87,7 +87,7 @@ const { id: factorId, totp: { secret } } = enrolled;
 const challenged = succeed(await careful.auth.mfa.challenge({ factorId }));
 const mistyped = await careful.auth.mfa.verify({ factorId, challengeId: challenged.id, code: "000000x" });
 assert.equal(mistyped.error.code, "mfa_verification_failed");
-succeed(await careful.auth.mfa.verify({ factorId, challengeId: challenged.id, code: codeOf(secret, -1) }));
+succeed(await careful.auth.mfa.verify({ factorId, challengeId: challenged.id, code: codeOf(secret, 0) }));
 const raised = succeed(await careful.auth.mfa.getAuthenticatorAssuranceLevel());
 assert.deepEqual([raised.currentLevel, raised.nextLevel], ["aal2", "aal2"]);
 assert.deepEqual(succeed(await careful.auth.mfa.listFactors()).totp.map((factor) => factor.id), [factorId]);
@@ -97,7 +97,7 @@ succeed(await later.auth.signInWithPassword({ email, password: "another fine pas
 const lowered = succeed(await later.auth.mfa.getAuthenticatorAssuranceLevel());
 assert.deepEqual([lowered.currentLevel, lowered.nextLevel], ["aal1", "aal2"]);
 assert.equal((await later.auth.updateUser({ password: "a third password" })).error.code, "insufficient_aal");
-succeed(await later.auth.mfa.challengeAndVerify({ factorId, code: codeOf(secret, 0) }));
+succeed(await later.auth.mfa.challengeAndVerify({ factorId, code: codeOf(secret, 1) }));
 succeed(await later.auth.updateUser({ password: "a third password" }));
 succeed(await later.auth.mfa.unenroll({ factorId }));
 succeed(await later.auth.refreshSession());
