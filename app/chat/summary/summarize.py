@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from app.chat.prompt import cut, estimate_tokens
 from app.core.ports import ChatMessage, ModelOptions, Role
 from app.core.resources import Resources
@@ -25,6 +28,11 @@ TASK = (
     f" {DATA_INSTRUCTIONS}"
 )
 
+# A message that is being deleted at this moment counts as deleted: waiting for it here could end in a deadlock.
+LOCK_MESSAGES_SQL = text("""
+select id from messages where project_id = :project_id and id = any(cast(:ids as uuid[])) for key share skip locked
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class UnsummarizedPart:
@@ -40,7 +48,15 @@ async def summarize_session(resources: Resources, project_id: UUID, session_id: 
             session = await SessionRepository(tx, project_id).find(session_id)
             if session is None or session.summary != part.previous_summary:
                 return  # the session was reset or deleted meanwhile
+            if session.privacy_mode != PrivacyMode.NORMAL or not await _are_still_there(tx, project_id, part.messages):
+                return  # the words would stay in the summary
             session.summary, session.summary_through = summary, part.messages[-1].position
+
+
+async def _are_still_there(tx: AsyncSession, project_id: UUID, messages: Sequence[Message]) -> bool:
+    ids = [each.id for each in messages]
+    found = await tx.scalars(LOCK_MESSAGES_SQL, {"project_id": project_id, "ids": ids})
+    return len(found.all()) == len(ids)
 
 
 async def _next_part(resources: Resources, project_id: UUID, session_id: UUID) -> UnsummarizedPart | None:

@@ -1,5 +1,6 @@
 """A conversation of two thousand messages is summarised once, and its turns cost as much as those of a short one."""
 
+import asyncio
 import contextlib
 import re
 import uuid
@@ -21,7 +22,7 @@ from app.worker import run_jobs
 from tests.chat.conftest import StartConversation
 from tests.chat.conversation import AdminRows, Conversation
 from tests.conftest import KeyHolder, open_client
-from tests.model_server import ModelServer, Says
+from tests.model_server import Decides, ModelServer, Says, Sent
 
 MESSAGES = 2000
 FILL = """
@@ -160,6 +161,38 @@ async def test_summary_is_made_in_normal_mode_only(
     await fill(admin_rows, session, 100)
     await session.send("Let us go on")
     assert await admin_rows.count_jobs(session.project_id) == 0
+
+
+MEANWHILE = {
+    "a message is deleted": "delete from messages where session_id = '{id}' and starts_with(content, 'Message 7 of')",
+    "the mode is changed": "update sessions set privacy_mode = 'incognito' where id = '{id}'",
+}
+
+
+@pytest.mark.parametrize("change", MEANWHILE.values(), ids=list(MEANWHILE))
+async def test_summary_of_what_is_gone_when_the_model_answers_is_not_kept(
+    change: str,
+    conversation: StartConversation,
+    admin_rows: AdminRows,
+    chat_resources: Resources,
+    model_server: ModelServer,
+) -> None:
+    """The first summary: nothing in the session itself tells that a message of it was deleted."""
+    session, loop = await conversation(), asyncio.get_running_loop()
+    await fill(admin_rows, session, 50)
+
+    async def change_session() -> None:
+        async with admin_rows.admin.begin() as connection:
+            await connection.exec_driver_sql(change.format(id=session.session_id))
+
+    def change_and_answer(_: Sent) -> Says:
+        asyncio.run_coroutine_threadsafe(change_session(), loop).result(30)
+        return Says("They talked about the seventh message.")
+
+    model_server.chat(Decides(change_and_answer))
+    await summarize_session(chat_resources, session.project_id, uuid.UUID(session.session_id))
+    assert len(model_server.conversations) == 1
+    assert (await session.client.get(f"{session.path}/summary")).json()["summary"] is None
 
 
 async def test_hostile_message_is_one_line_of_data_in_the_prompt_of_a_summary(
