@@ -61,9 +61,9 @@ def read_line(line: Line, number: int, default_user: str | None) -> ImportedMemo
     content = next((flat[name] for name in ("memory", "data", "text") if isinstance(flat.get(name), str)), "")
     if is_blank(content):
         raise BadRequest(f"Line {number} of the file has no text under `memory` or `data`.")
-    entity: dict[str, Any] = {name: str(flat[name]) for name in ENTITY_FIELDS if flat.get(name) not in (None, "")}
+    entity: dict[str, Any] = {name: str(flat[name]) for name in ENTITY_FIELDS if flat.get(name) is not None}
     # A message of the conversation store may belong to its conversation alone.
-    is_placed = bool(entity) or flat.get("conversation_id") is not None
+    is_placed = any(entity.values()) or flat.get("conversation_id") is not None
     user_id = entity.pop("user_id", None) or (None if is_placed else default_user)
     if user_id is None and not is_placed:
         raise BadRequest(f"Line {number} of the file names no user. {CHOOSE_USER}")
