@@ -14,6 +14,7 @@ from app.webhooks.deliver import deliver
 from app.webhooks.jobs import ProjectRun, deliver_due
 from app.webhooks.repository import MAX_PER_RUN, MAX_WEBHOOKS, WebhookRepository
 from tests.conftest import SignUp
+from tests.patience import PATIENCE_SECONDS
 from tests.webhooks.conftest import OpenWebhookProject, WebhookProject, until
 from tests.webhooks.receiver import HANGS, Receiver, open_receiver
 
@@ -87,7 +88,7 @@ async def test_project_with_many_slow_receivers_does_not_delay_another(
     hooks: WebhookProject, open_webhook_project: OpenWebhookProject, sign_up: SignUp, receiver: Receiver
 ) -> None:
     """Before, eight hanging requests occupied all workers, and 600 jobs stood before that of the neighbour."""
-    patient = HttpWebhookClient(allow_private=True, timeout_seconds=3)
+    patient = HttpWebhookClient(allow_private=True, timeout_seconds=PATIENCE_SECONDS)
     slow = await open_webhook_project(patient, project=hooks.project_uuid)
     neighbour = await open_webhook_project(patient, project=(await sign_up()).project_id)
     async with open_receiver() as stuck:
