@@ -132,7 +132,7 @@ async def test_organization_with_other_members_goes_on_and_is_reported(
     await add_member(owner.client, f"/v1/organizations/{organization}/members", ana, "READER")
     await operate(DELETE_SQL, id=owner.account_id)
     await commands.list_deleted(settings)
-    assert f"account {owner.account_id} in 1 organizations: found " in capsys.readouterr().out
+    assert f"account {owner.account_id} in 1 organization: found " in capsys.readouterr().out
     await age(operate, owner.account_id)
     async with open_store(settings) as database:
         await erase_deleted_accounts(database)

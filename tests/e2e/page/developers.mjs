@@ -197,7 +197,7 @@ async function useRetention() {
   await expect(page.getByText("Nothing yet: no memory meets this rule today."), "that a rule catches nothing yet");
   await page.getByLabel("Keep at most").fill("1");
   await button("Preview").click();
-  await expect(page.getByText(/^Archives [1-9]\d* and deletes 0 memories/), "the counts of the preview");
+  await expect(page.getByText(/^Memories to archive: [1-9]\d*\. To delete: 0\./), "the counts of the preview");
   await expect(page.locator(".results li", { hasText: "onerror" }), "a sample of the preview");
   await look("retention");
   await button("Save rules").click();
