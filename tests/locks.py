@@ -1,10 +1,12 @@
 """Wait, without a pause of a chosen length, until a statement waits for a lock."""
 
 import asyncio
-from typing import Any
+import uuid
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from sqlalchemy import TextClause, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tests.patience import PATIENCE_SECONDS
 
@@ -34,3 +36,27 @@ async def _wait_until(
         while not await observer.scalar(condition, {"pid": pid}):
             assert not running.done(), running
             await observer.rollback()
+
+
+T = TypeVar("T")
+Key = dict[str, int]
+LOCK = text("select pg_advisory_xact_lock(cast(:key as bigint))")
+
+
+async def run_into_deadlock(admin_engine: AsyncEngine, work: Callable[[Key, Key, Key], Coroutine[Any, Any, T]]) -> T:
+    """The work takes the locks of its keys in order. The second lock holds it back until the other connection waits for
+    it: Postgres fails the last to wait."""
+    one, gate_key, two = ({"key": uuid.uuid4().int >> 66} for _ in range(3))
+    async with admin_engine.connect() as other, admin_engine.connect() as gate, admin_engine.connect() as observer:
+        await other.execute(text("set local deadlock_timeout = '1min'"))
+        await other.execute(LOCK, two)
+        await gate.execute(LOCK, gate_key)
+        other_pid, gate_pid = await pid_of(other), await pid_of(gate)
+        running = asyncio.ensure_future(work(one, gate_key, two))
+        await wait_until_blocked(observer, gate_pid, running)
+        waiting = asyncio.ensure_future(other.execute(LOCK, one))
+        await wait_until_waiting(observer, other_pid, waiting)
+        await gate.rollback()
+        await waiting
+        await other.rollback()
+    return await running

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.database.database import Database
-from tests.locks import pid_of, wait_until_blocked, wait_until_waiting
+from tests.locks import LOCK, run_into_deadlock
 
 WHO = text(
     "select current_user as role, current_setting('request.jwt.claims')::jsonb -> 'keepsake' as claims,"
@@ -74,28 +74,12 @@ async def test_cancelled_pipeline_returns_its_connection(database: Database, pro
     assert database.pool_state()[1] == 0
 
 
-LOCK = text("select pg_advisory_xact_lock(cast(:key as bigint))")
-
-
 async def test_pipeline_runs_again_after_a_deadlock(
     database: Database, admin_engine: AsyncEngine, project_id: uuid.UUID
 ) -> None:
-    """A third lock holds the pipeline back until the other connection waits for it: Postgres fails the last to wait."""
-    one, two, third = ({"key": uuid.uuid4().int >> 66} for _ in range(3))
-    async with admin_engine.connect() as other, admin_engine.connect() as gate, admin_engine.connect() as observer:
-        await other.execute(text("set local deadlock_timeout = '1min'"))
-        await other.execute(LOCK, two)
-        await gate.execute(LOCK, third)
-        other_pid, gate_pid = await pid_of(other), await pid_of(gate)
-        note = (NOTE, {"project_id": project_id})
-        running = asyncio.ensure_future(
-            database.pipeline(project_id, None, (LOCK, one), note, (LOCK, third), (LOCK, two))
-        )
-        await wait_until_blocked(observer, gate_pid, running)
-        waiting = asyncio.ensure_future(other.execute(LOCK, one))
-        await wait_until_waiting(observer, other_pid, waiting)
-        await gate.rollback()
-        await waiting
-        await other.rollback()
-    await running
+    note = (NOTE, {"project_id": project_id})
+    await run_into_deadlock(
+        admin_engine,
+        lambda one, gate, two: database.pipeline(project_id, None, (LOCK, one), note, (LOCK, gate), (LOCK, two)),
+    )
     assert await count(database, project_id) == 1
